@@ -1,0 +1,373 @@
+"""
+Every error of the stack that crosses a layer.
+
+An error says what its catcher can do. `LocalProtocolError`: you misused the library.
+`RemoteProtocolError`: the peer broke a protocol; it carries the code to tell the peer.
+``…Closed``: closed by this side. ``…Reset``: aborted by the peer. ``…EOF``: the clean end.
+One exception object travels from the core to the user untranslated, so the names that py-libp2p
+keeps per layer are related by inheritance here and re-exported at py-libp2p's paths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class BaseLibp2pError(Exception):
+    """Root of everything this library raises on purpose."""
+
+
+class ValidationError(BaseLibp2pError):
+    """A value is well-formed but not acceptable."""
+
+
+class ParseError(BaseLibp2pError):
+    """Bytes or text do not have the form that they must have."""
+
+
+class IncompleteVarint(ParseError):
+    """The data ends inside a varint: more bytes are needed."""
+
+
+class MultiError(BaseLibp2pError):
+    """Several errors of one operation, in ``errors``."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__("; ".join(str(error) for error in errors))
+        self.errors = list(errors)
+
+
+# -- who is to blame ------------------------------------------------------------------------------
+
+
+class ProtocolError(BaseLibp2pError):
+    """A protocol's rules were broken; never raised itself."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side asked for something that the protocol does not allow now."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer broke the rules; ``code`` is what to tell it (a GoAway or reset code)."""
+
+    def __init__(self, message: str, code: int = 1) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+# -- bytes ----------------------------------------------------------------------------------------
+
+
+class IOException(BaseLibp2pError):
+    """Reading or writing failed."""
+
+
+class ConnectionClosedError(IOException):
+    """The connection under this object is gone."""
+
+    def __init__(
+        self,
+        message: str,
+        close_code: int | None = None,
+        close_reason: str = "",
+        transport: str = "",
+    ) -> None:
+        super().__init__(message)
+        self.close_code = close_code
+        self.close_reason = close_reason
+        self.transport = transport
+
+
+class IncompleteReadError(IOException):
+    """The source ended before all the bytes asked for had come."""
+
+    def __init__(self, message: str, expected_bytes: int = 0, received_bytes: int = 0) -> None:
+        super().__init__(message)
+        self.expected_bytes = expected_bytes
+        self.received_bytes = received_bytes
+
+    @property
+    def is_clean_close(self) -> bool:
+        """True if the source ended exactly at a message's boundary."""
+        return self.received_bytes == 0
+
+
+class MsgioException(IOException):
+    """A length-prefixed message is malformed."""
+
+
+class MissingLengthException(MsgioException):
+    """The length prefix is missing or malformed."""
+
+
+class MissingMessageException(MsgioException):
+    """The stream ended inside a message."""
+
+
+class DecryptionFailedException(MsgioException):
+    """A record's authentication tag does not match: the connection cannot go on."""
+
+
+class MessageTooLarge(MsgioException):
+    """A message announces more bytes than its protocol allows."""
+
+
+class RawConnError(IOException):
+    """The transport's connection failed."""
+
+
+# -- streams --------------------------------------------------------------------------------------
+
+
+class StreamError(IOException):
+    """A stream cannot do what was asked."""
+
+
+class StreamEOF(StreamError, EOFError):
+    """The peer closed its writing side; everything it sent has been read."""
+
+
+class StreamReset(StreamError):
+    """
+    The stream was aborted.
+
+    ``error_code`` is the code that came with the reset (0 = none was given), ``remote`` tells
+    whether the peer did it.
+    """
+
+    def __init__(self, message: str = "stream reset", error_code: int = 0, remote: bool = True):
+        super().__init__(message)
+        self.error_code = error_code
+        self.remote = remote
+
+
+class StreamClosed(StreamError):
+    """This side has closed the stream, or that half of it."""
+
+
+class StreamTimeout(StreamError, TimeoutError):
+    """A stream's deadline passed; the stream remains usable."""
+
+
+class MuxedConnError(BaseLibp2pError):
+    """A multiplexed connection failed."""
+
+
+class MuxedConnUnavailable(MuxedConnError):
+    """The connection is closed; ``code`` is the GoAway code if one was seen."""
+
+    def __init__(self, message: str = "connection is closed", code: int | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class MuxedStreamError(StreamError):
+    """A multiplexed stream failed."""
+
+
+class MuxedStreamEOF(MuxedStreamError, StreamEOF):
+    """See `StreamEOF`."""
+
+
+class MuxedStreamReset(MuxedStreamError, StreamReset):
+    """See `StreamReset`."""
+
+
+class MuxedStreamClosed(MuxedStreamError, StreamClosed):
+    """See `StreamClosed`."""
+
+
+class MuxedStreamTimeout(MuxedStreamError, StreamTimeout):
+    """See `StreamTimeout`."""
+
+
+# -- connections ----------------------------------------------------------------------------------
+
+
+class OpenConnectionError(BaseLibp2pError):
+    """A transport could not connect or listen."""
+
+
+class UpgradeFailure(BaseLibp2pError):
+    """A raw connection could not be secured or multiplexed."""
+
+
+class SecurityUpgradeFailure(UpgradeFailure):
+    """No secure channel with the right peer could be agreed on."""
+
+
+class MuxerUpgradeFailure(UpgradeFailure):
+    """No stream multiplexer could be agreed on."""
+
+
+class SecurityError(BaseLibp2pError):
+    """A secure channel failed."""
+
+
+class HandshakeFailure(SecurityError):
+    """The cryptographic handshake failed."""
+
+
+class InvalidSignature(HandshakeFailure):
+    """The peer's identity signature does not verify."""
+
+
+class PeerIDMismatchesPubkey(HandshakeFailure):
+    """The peer proved another identity than the one that was dialled."""
+
+
+class CryptographyError(BaseLibp2pError):
+    """A key cannot be used or read."""
+
+
+class MissingDeserializerError(CryptographyError):
+    """The key's type is not known."""
+
+
+class MultiselectCommunicatorError(BaseLibp2pError):
+    """The channel under a negotiation failed."""
+
+
+class MultiselectError(BaseLibp2pError):
+    """A negotiation failed on the listening side."""
+
+
+class MultiselectClientError(BaseLibp2pError):
+    """A negotiation failed on the proposing side."""
+
+
+class ProtocolNotSupportedError(MultiselectClientError):
+    """The peer supports none of the proposed protocols."""
+
+
+class NegotiationError(MultiselectError, MultiselectClientError, RemoteProtocolError):
+    """The peer broke multistream-select; caught under py-libp2p's name of either side."""
+
+    def __init__(self, message: str, code: int = 0x1001) -> None:
+        # libp2p's code for "stream protocol negotiation failed".
+        super().__init__(message, code)
+
+
+class SwarmException(BaseLibp2pError):
+    """The network of connections cannot do what was asked."""
+
+
+class DialError(SwarmException):
+    """One address could not be dialled; ``address`` and the cause say which and why."""
+
+    def __init__(self, address: object, reason: str) -> None:
+        super().__init__(f"{address}: {reason}")
+        self.address = address
+        self.reason = reason
+
+
+class SwarmDialAllFailedError(SwarmException):
+    """No address of a peer could be dialled; ``errors`` has a `DialError` for each."""
+
+    def __init__(
+        self,
+        message: str,
+        peer_id: object = None,
+        num_addrs_tried: int = 0,
+        errors: Sequence[DialError] = (),
+    ) -> None:
+        super().__init__(message)
+        self.peer_id = peer_id
+        self.num_addrs_tried = num_addrs_tried
+        self.errors = list(errors)
+
+
+class HostException(BaseLibp2pError):
+    """A host cannot do what was asked."""
+
+
+class ConnectionFailure(HostException):
+    """No connection to the peer could be made."""
+
+
+class StreamFailure(HostException):
+    """No stream with any of the wanted protocols could be opened."""
+
+
+# -- content --------------------------------------------------------------------------------------
+
+
+class BlockStoreError(BaseLibp2pError):
+    """A block store could not do what was asked; the cause is the `OSError` that stopped it."""
+
+
+# -- content addressing ---------------------------------------------------------------------------
+
+
+class InvalidMultibase(ParseError, ValueError):
+    """Text is not what its base allows."""
+
+
+class InvalidMultihash(ParseError, ValueError):
+    """Bytes are not one multihash, all of it and nothing else."""
+
+
+class InvalidCID(ParseError, ValueError):
+    """A value is not one CID, all of it and nothing else."""
+
+
+class HashNotSupported(ValidationError, ValueError):
+    """A hash function is unknown, not available here, or too weak for content addressing."""
+
+
+class BlockHashMismatch(ValidationError, ValueError):
+    """A block's bytes are not those that its CID names."""
+
+
+class InvalidDagPb(ParseError, ValueError):
+    """A block is not one well-formed dag-pb node."""
+
+
+class InvalidUnixFS(ParseError, ValueError):
+    """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
+
+
+class NotAFile(ValidationError, ValueError):
+    """The content is a directory, a symlink or no UnixFS at all; ``kind`` says which."""
+
+    def __init__(self, message: str, kind: str = "other") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class InvalidImportOptions(ValidationError, ValueError):
+    """The options of an import contradict each other or are out of range."""
+
+
+# -- peers ----------------------------------------------------------------------------------------
+
+
+class InvalidPeerID(ParseError, ValueError):
+    """Bytes or text that no peer can have as its id."""
+
+
+class InvalidAddrError(ParseError, ValueError):
+    """Not a multiaddr, or not one that names a peer where it must."""
+
+
+class InvalidRecord(ValidationError, ValueError):
+    """A signed envelope or peer record is malformed, or its signature does not verify."""
+
+
+class PeerStoreError(BaseLibp2pError, KeyError):
+    """The peer store does not have what was asked for."""
+
+    __str__ = Exception.__str__  # KeyError would show the repr of the sentence
+
+
+class PeerDataError(PeerStoreError):
+    """What is known of a peer does not include what was asked for."""
+
+
+class IdentifyError(RemoteProtocolError):
+    """The peer's identify message cannot be used."""
+
+
+class PingError(RemoteProtocolError, ValueError):
+    """The peer answered a ping with other bytes than it was sent."""

@@ -1,0 +1,131 @@
+"""
+What carries bytes: py-libp2p's interfaces for users, and `Channel` for the layers themselves.
+
+Inside the stack bytes travel in batches, as lists of buffers (`Channel`). `read(n)` and `write(b)`
+exist only where users are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from multiaddr import Multiaddr
+
+    from libp2p.connection_types import ConnectionType
+    from libp2p.custom_types import Buffer
+
+
+class Channel(Protocol):
+    """The contract between layers: a socket, a secure session, a stream."""
+
+    async def receive(self) -> list[Buffer]:
+        """
+        Return all bytes at hand, waiting for at least one.
+
+        An empty list is the clean end. Everything else that ends a channel is a typed error.
+        """
+        ...
+
+    def unread(self, data: Buffer) -> None:
+        """Put ``data`` back in front: the next receive or read returns it first."""
+        ...
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        """Write ``buffers`` in order; return when the layer below has accepted them."""
+        ...
+
+
+class Closer(ABC):
+    """Something that can be closed."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close it; closing twice is not an error."""
+
+
+class Reader(ABC):
+    """A source of bytes."""
+
+    @abstractmethod
+    async def read(self, n: int | None = None) -> bytes:
+        """Return 1 to ``n`` bytes, waiting for the first; all up to the end if ``n`` is None."""
+
+
+class Writer(ABC):
+    """A sink of bytes."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``."""
+
+
+class WriteCloser(Writer, Closer):
+    """A sink that can be closed."""
+
+
+class ReadCloser(Reader, Closer):
+    """A source that can be closed."""
+
+
+class ReadWriter(Reader, Writer):
+    """Both directions."""
+
+
+class ReadWriteCloser(Reader, Writer, Closer):
+    """Both directions of a connection to somewhere."""
+
+    @abstractmethod
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the host and port of the other end, if it has them."""
+
+
+class MsgReader(ABC):
+    """A source of messages."""
+
+    @abstractmethod
+    async def read_msg(self) -> bytes:
+        """Return the next whole message."""
+
+
+class MsgWriter(ABC):
+    """A sink of messages."""
+
+    @abstractmethod
+    async def write_msg(self, msg: bytes) -> None:
+        """Write one message."""
+
+
+class MsgReadWriteCloser(MsgReader, MsgWriter, Closer):
+    """Messages in both directions."""
+
+
+class Encrypter(ABC):
+    """A symmetric cipher with its key."""
+
+    @abstractmethod
+    def encrypt(self, data: bytes) -> bytes:
+        """Return ``data`` encrypted."""
+
+    @abstractmethod
+    def decrypt(self, data: bytes) -> bytes:
+        """Return ``data`` decrypted."""
+
+
+class EncryptedMsgReadWriter(MsgReadWriteCloser, Encrypter):
+    """Encrypted messages in both directions."""
+
+    @abstractmethod
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the host and port of the other end, if it has them."""
+
+    @abstractmethod
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        """Return the addresses of the transport connection below."""
+
+    @abstractmethod
+    def get_connection_type(self) -> ConnectionType:
+        """Tell whether the connection below is direct or relayed."""

@@ -1,0 +1,106 @@
+"""
+A first-in first-out queue of buffers (sans-I/O): the one receive buffer that every layer uses.
+
+Pieces are kept as they came and handed on as views; bytes are joined only when a caller asks for
+them in one piece. Small views are copied on entry, so that a one-byte slice cannot keep the 64 KiB
+record it was cut from in memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from libp2p.custom_types import Buffer
+
+#: Views shorter than this are copied: the copy costs less than the memory that they would pin.
+COPY_BELOW: Final = 4096
+
+
+class ChunkQueue:
+    """Bytes in, in pieces of any size; bytes out, in pieces of any other size."""
+
+    __slots__ = ("_chunks", "_size")
+
+    def __init__(self) -> None:
+        self._chunks: deque[Buffer] = deque()
+        self._size = 0
+
+    def __len__(self) -> int:
+        """Bytes queued."""
+        return self._size
+
+    def append(self, buffer: Buffer) -> None:
+        """Queue ``buffer``, which must not be changed afterwards."""
+        size = len(buffer)
+        if size < COPY_BELOW:
+            if size == 0:
+                return
+            buffer = bytes(buffer)
+        self._chunks.append(buffer)
+        self._size += size
+
+    def prepend(self, buffer: Buffer) -> None:
+        """Put ``buffer`` in front of all that is queued."""
+        if len(buffer):
+            self._chunks.appendleft(buffer)
+            self._size += len(buffer)
+
+    def take_all(self) -> list[Buffer]:
+        """Remove and return everything, unjoined."""
+        chunks = list(self._chunks)
+        self._chunks.clear()
+        self._size = 0
+        return chunks
+
+    def take_buffers(self, limit: int) -> list[Buffer]:
+        """Remove and return up to ``limit`` bytes, unjoined."""
+        if limit >= self._size:
+            return self.take_all()
+        chunks = self._chunks
+        taken: list[Buffer] = []
+        missing = limit
+        while missing:
+            chunk = chunks[0]
+            size = len(chunk)
+            if size > missing:
+                view = memoryview(chunk)
+                taken.append(view[:missing])
+                chunks[0] = view[missing:]
+                break
+            taken.append(chunks.popleft())
+            missing -= size
+        self._size -= limit
+        return taken
+
+    def take(self, count: int) -> bytes:
+        """
+        Remove and return exactly ``count`` bytes.
+
+        :raises ValueError: if fewer are queued.
+        """
+        if count > self._size:
+            raise ValueError(f"asked for {count} bytes of {self._size}")
+        buffers = self.take_buffers(count)
+        if len(buffers) == 1:
+            return bytes(buffers[0])  # no copy where the piece is bytes already
+        return b"".join(buffers)
+
+    def peek(self, count: int) -> bytes:
+        """Return up to ``count`` bytes from the front and leave them queued."""
+        if self._chunks and len(self._chunks[0]) >= count:
+            return bytes(memoryview(self._chunks[0])[:count])
+        pieces: list[Buffer] = []
+        missing = count
+        for chunk in self._chunks:
+            if missing <= 0:
+                break
+            pieces.append(memoryview(chunk)[:missing])
+            missing -= len(pieces[-1])
+        return b"".join(pieces)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._chunks.clear()
+        self._size = 0

@@ -1,0 +1,60 @@
+"""Reading by count from sources of bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libp2p.exceptions import IncompleteReadError, StreamEOF
+
+if TYPE_CHECKING:
+    from libp2p.io.abc import Channel, Reader
+
+#: Kept for callers of py-libp2p's signature; every read waits until there is data or the end.
+DEFAULT_RETRY_READ_COUNT: Final = 100
+
+
+async def read_exactly(
+    reader: Reader, n: int, retry_count: int = DEFAULT_RETRY_READ_COUNT
+) -> bytes:
+    """
+    Read ``n`` bytes, over as many reads as it takes; ``retry_count`` is ignored.
+
+    :raises IncompleteReadError: if ``reader`` ends first.
+    """
+    pieces: list[bytes] = []
+    missing = n
+    while missing:
+        try:
+            piece = await reader.read(missing)
+        except StreamEOF as error:
+            raise _incomplete(n, missing) from error
+        if not piece:
+            raise _incomplete(n, missing)
+        pieces.append(piece)
+        missing -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _incomplete(wanted: int, missing: int) -> IncompleteReadError:
+    got = wanted - missing
+    return IncompleteReadError(
+        f"{got} of {wanted} bytes came before the end", expected_bytes=wanted, received_bytes=got
+    )
+
+
+async def read_some(channel: Channel, n: int | None) -> bytes:
+    """
+    Read from a `Channel` the way that py-libp2p's `read` does.
+
+    :return: 1 to ``n`` bytes, or everything up to the end if ``n`` is None or negative; empty at
+        the end.
+    """
+    pieces = await channel.receive()
+    if n is None or n < 0:
+        while more := await channel.receive():
+            pieces += more
+        return b"".join(pieces)
+    data = b"".join(pieces)
+    if len(data) > n:
+        channel.unread(memoryview(data)[n:])
+    return data[:n]

@@ -1,0 +1,49 @@
+"""
+The contract between a secure channel's cipher and the socket driver (sans-I/O).
+
+A cipher core turns wire bytes into plaintext pieces and back. It never waits and never sees a
+socket; `libp2p.security.secure_session.SecureSession` moves the bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libp2p.custom_types import Buffer
+
+
+class CipherChannel(Protocol):
+    """One direction pair of an established secure channel."""
+
+    def open(self, data: memoryview) -> tuple[list[bytes], int]:
+        """
+        Decrypt every complete record at the front of ``data``.
+
+        :return: the plaintext pieces in order, and how many bytes of ``data`` they used up.
+        :raises DecryptionFailedException: if a record was forged or damaged; the channel is dead.
+        """
+        ...
+
+    def seal(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """
+        Encrypt ``buffers``, in order, into the wire bytes to send.
+
+        Consecutive buffers share a record as long as they fit; a buffer that fits into one record
+        is never split over two.
+        """
+        ...
+
+
+class PlainChannel:
+    """No encryption: for `/plaintext/2.0.0` and for tests."""
+
+    def open(self, data: memoryview) -> tuple[list[bytes], int]:
+        """Hand the bytes on."""
+        return ([bytes(data)] if len(data) else []), len(data)
+
+    def seal(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Hand the bytes on."""
+        return list(buffers)

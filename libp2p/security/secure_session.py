@@ -1,0 +1,174 @@
+"""
+An encrypted connection: a raw connection's bytes through a cipher core, in batches.
+
+The reader decrypts all that one socket read brought and hands it up as a list; the writer encrypts
+a whole batch and gives it to the kernel in one call. One task reads and one writes; cancelling a
+reader loses nothing, and what was sealed but not yet sent is kept here, so that the wire never
+misses part of a record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libp2p.abc import ISecureConn
+from libp2p.exceptions import IncompleteReadError
+from libp2p.io.chunk_queue import ChunkQueue
+from libp2p.io.utils import read_some
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from multiaddr import Multiaddr
+
+    from libp2p.connection_types import ConnectionType
+    from libp2p.crypto.keys import PrivateKey, PublicKey
+    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.peer.id import ID
+    from libp2p.security.channel import CipherChannel
+    from libp2p.transport.tcp.tcp_connection import TcpConnection
+
+#: Room for one whole record of any protocol: enough for a connection that is mostly idle.
+SMALL_BUFFER_BYTES: Final = 66 * 1024
+#: A read costs about as much as copying 256 KiB, so a busy connection reads that much at once.
+LARGE_BUFFER_BYTES: Final = 320 * 1024
+
+
+class SecureSession(ISecureConn):
+    """A raw connection with its handshake done."""
+
+    def __init__(  # noqa: PLR0913 - what a handshake proves; py-libp2p's names
+        self,
+        raw_conn: TcpConnection,
+        channel: CipherChannel,
+        *,
+        local_peer: ID,
+        local_private_key: PrivateKey,
+        remote_peer: ID,
+        remote_public_key: PublicKey,
+        is_initiator: bool,
+        early_muxer: TProtocol | None = None,
+    ) -> None:
+        self.raw_conn = raw_conn
+        self.is_initiator = is_initiator
+        #: The muxer that was agreed on within the handshake, if any.
+        self.early_muxer = early_muxer
+        self._channel = channel
+        self._local_peer = local_peer
+        self._local_private_key = local_private_key
+        self._remote_peer = remote_peer
+        self._remote_public_key = remote_public_key
+        self._unread = ChunkQueue()
+        self._buffer = memoryview(bytearray(SMALL_BUFFER_BYTES))
+        self._filled = 0  # bytes at the front of the buffer: the beginning of a record
+        self._unsent: list[Buffer] = []
+
+    # -- reading ------------------------------------------------------------------------------
+
+    async def receive(self) -> list[Buffer]:
+        """
+        Return all decrypted bytes at hand, waiting for at least one; empty at the end.
+
+        :raises DecryptionFailedException: if a record does not authenticate.
+        :raises IncompleteReadError: if the peer hung up inside a record.
+        """
+        if self._unread:
+            return self._unread.take_all()
+        while True:
+            count = await self.raw_conn.receive_into(self._buffer[self._filled :])
+            if count == 0:
+                if self._filled:
+                    raise IncompleteReadError("the peer hung up inside an encrypted record")
+                return []
+            end = self._filled + count
+            pieces, used = self._channel.open(self._buffer[:end])
+            self._keep_rest(used, end)
+            if pieces:
+                return list(pieces)
+
+    def _keep_rest(self, used: int, end: int) -> None:
+        """Move the incomplete record to the front; enlarge a buffer that was read full."""
+        rest = end - used
+        buffer = self._buffer
+        if end == len(buffer) and end < LARGE_BUFFER_BYTES:
+            self._buffer = memoryview(bytearray(LARGE_BUFFER_BYTES))
+        if rest:
+            self._buffer[:rest] = buffer[used:end]
+        self._filled = rest
+
+    def unread(self, data: Buffer) -> None:
+        """Put ``data`` back: it is what the next read returns."""
+        self._unread.prepend(data)
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
+        return await read_some(self, n)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+        """
+        Encrypt ``buffers`` and give the kernel what it takes; return True if that was all.
+
+        What it does not take is kept: call `send_nowait` again once `wait_writable` returned.
+        """
+        self._unsent += self._channel.seal(buffers)
+        self._unsent = self.raw_conn.send_nowait(self._unsent)
+        return not self._unsent
+
+    async def wait_writable(self) -> None:
+        """Wait until the kernel would take something."""
+        await self.raw_conn.wait_writable()
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        """Write all of ``buffers``; if cancelled, the rest goes out first with the next write."""
+        done = self.send_nowait(buffers)
+        while not done:
+            await self.wait_writable()
+            done = self.send_nowait(())
+
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``."""
+        await self.send((data,))
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def shutdown_write(self) -> None:
+        """Tell the peer that nothing more will come; reading goes on."""
+        self.raw_conn.shutdown_write()
+
+    def abort(self) -> None:
+        """Close the raw connection at once."""
+        self.raw_conn.abort()
+
+    async def close(self) -> None:
+        """Close the raw connection."""
+        await self.raw_conn.close()
+
+    def get_local_peer(self) -> ID:
+        """Return this side's peer id."""
+        return self._local_peer
+
+    def get_local_private_key(self) -> PrivateKey:
+        """Return this side's identity key."""
+        return self._local_private_key
+
+    def get_remote_peer(self) -> ID:
+        """Return the peer's proven id."""
+        return self._remote_peer
+
+    def get_remote_public_key(self) -> PublicKey:
+        """Return the peer's identity key."""
+        return self._remote_public_key
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the peer's (host, port)."""
+        return self.raw_conn.get_remote_address()
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        """Return the peer's address as a multiaddr."""
+        return self.raw_conn.get_transport_addresses()
+
+    def get_connection_type(self) -> ConnectionType:
+        """Tell whether the connection is direct or relayed."""
+        return self.raw_conn.get_connection_type()

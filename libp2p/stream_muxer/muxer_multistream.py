@@ -1,0 +1,48 @@
+"""Choosing a stream muxer for a secure connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from libp2p.protocol_muxer.multiselect import respond
+from libp2p.protocol_muxer.multiselect_client import select_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from libp2p.abc import IMuxedConn, ISecureConn
+    from libp2p.custom_types import TMuxerClass, TProtocol
+    from libp2p.peer.id import ID
+    from libp2p.security.secure_session import SecureSession
+
+
+class MuxerMultistream:
+    """The muxers of this side, most wanted first."""
+
+    def __init__(self, muxer_transports_by_protocol: Mapping[TProtocol, TMuxerClass]) -> None:
+        self.transports: dict[TProtocol, TMuxerClass] = dict(muxer_transports_by_protocol)
+
+    def add_transport(self, protocol: TProtocol, transport: TMuxerClass) -> None:
+        """Offer ``protocol`` as the least wanted one."""
+        self.transports.pop(protocol, None)
+        self.transports[protocol] = transport
+
+    async def select_transport(self, conn: SecureSession) -> TMuxerClass:
+        """
+        Return the muxer that the handshake led to, or else agree on one now.
+
+        :raises MultiselectClientError: or MultiselectError, if there is none in common.
+        """
+        if conn.early_muxer in self.transports:
+            return self.transports[conn.early_muxer]
+        if conn.is_initiator:
+            return self.transports[await select_one(conn, tuple(self.transports))]
+        return self.transports[await respond(conn, self.transports)]
+
+    async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+        """Return ``conn`` with a muxer on it, not started yet."""
+        session = cast("SecureSession", conn)
+        muxer_class = await self.select_transport(session)
+        # The interface leaves out what every muxer's constructor takes.
+        make_muxer = cast("Callable[[SecureSession, ID], IMuxedConn]", muxer_class)
+        return make_muxer(session, peer_id)

@@ -1,0 +1,138 @@
+"""
+Receive windows that grow with the bandwidth-delay product, and their budget (sans-I/O).
+
+Specification: libp2p/specs yamux, "Flow control". A stream starts with 256 KiB of credit in each
+direction. The receiver returns credit as the application reads. How much, and when::
+
+      |<--------------------- window --------------------->|
+      |  buffered, unread  |  credit the peer holds  | owed |
+
+*owed* is what the application has read and the peer has not been told of. It is sent once it
+reaches an eighth of the window: waiting for half, as go-yamux does, costs a fifth of the rate on
+a long link, because rate = window / (RTT + fraction x window / bandwidth).
+
+Growth, as in go-yamux: if half a window was read in less than four round trips, the window is the
+bottleneck, and doubles, up to 16 MiB. Growth is decided *first*; then one delta is computed from
+the state before the update, and all of it is advertised. (go-yamux computes it twice and loses
+the first, half a window of credit at each doubling.) A window never shrinks, for credit once
+given cannot be taken back. A slow reader never grows, nor does anyone before the first RTT sample.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from libp2p.exceptions import RemoteProtocolError
+
+#: Fixed by the specification for both directions; nothing negotiates it.
+DEFAULT_WINDOW_SIZE: Final = 256 * 1024
+#: Fills 1 Gbit/s over 128 ms. The same ceiling as go-libp2p, so nobody is surprised by our memory.
+MAX_WINDOW_SIZE: Final = 16 * 1024 * 1024
+#: Credit is returned once this fraction of the window has been read.
+UPDATE_FRACTION: Final = 8
+#: A window that is half used up within this many round trips doubles.
+GROWTH_ROUND_TRIPS: Final = 4
+#: Credit is a u32 on the wire and must not wrap (CVE-2026-31814 is what happens otherwise).
+MAX_CREDIT: Final = 2**32 - 1
+
+
+class ReceiveBudget:
+    """
+    How far windows may grow beyond their first 256 KiB, in bytes, for a connection or the host.
+
+    A parent's limit holds for the sum over its children.
+    """
+
+    __slots__ = ("_limit", "_used", "parent")
+
+    def __init__(self, limit: int, parent: ReceiveBudget | None = None) -> None:
+        self._limit = limit
+        self.parent = parent
+        self._used = 0
+
+    @property
+    def used(self) -> int:
+        """Bytes reserved now."""
+        return self._used
+
+    def reserve(self, size: int) -> bool:
+        """Reserve ``size`` bytes, or change nothing and return False."""
+        if self._used + size > self._limit:
+            return False
+        if self.parent is not None and not self.parent.reserve(size):
+            return False
+        self._used += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Give back what was reserved."""
+        self._used -= size
+        if self.parent is not None:
+            self.parent.release(size)
+
+
+class ReceiveWindow:
+    """The receiving side's account of one stream."""
+
+    __slots__ = ("_budget", "_epoch_bytes", "_epoch_start", "_reserved", "credit", "size")
+
+    def __init__(self, now: float, budget: ReceiveBudget) -> None:
+        self.size = DEFAULT_WINDOW_SIZE
+        #: Bytes that the peer may still send.
+        self.credit = DEFAULT_WINDOW_SIZE
+        self._budget = budget
+        self._reserved = 0
+        self._epoch_start = now
+        self._epoch_bytes = 0
+
+    def charge(self, size: int) -> None:
+        """
+        Account for a Data frame of ``size`` bytes.
+
+        :raises RemoteProtocolError: if the peer had no credit for it.
+        """
+        if size > self.credit:
+            raise RemoteProtocolError(f"{size} bytes sent with {self.credit} bytes of credit")
+        self.credit -= size
+
+    def consumed(self, size: int, buffered: int, now: float, rtt: float) -> int:
+        """
+        Account for ``size`` bytes read by the application, ``buffered`` remaining unread.
+
+        :param rtt: round-trip time in seconds, 0 if not measured yet.
+        :return: the credit to advertise now; 0 for none.
+        """
+        self._epoch_bytes += size
+        if self._epoch_bytes >= self.size // 2:
+            if now - self._epoch_start < GROWTH_ROUND_TRIPS * rtt:
+                self._grow()
+            self._epoch_start = now
+            self._epoch_bytes = 0
+        owed = self.size - self.credit - buffered
+        if owed < self.size // UPDATE_FRACTION:
+            return 0
+        self.credit += owed
+        return owed
+
+    def _grow(self) -> None:
+        grown = min(2 * self.size, MAX_WINDOW_SIZE)
+        if grown > self.size and self._budget.reserve(grown - self.size):
+            self._reserved += grown - self.size
+            self.size = grown
+
+    def release(self) -> None:
+        """Return what this window reserved; for when its stream is gone."""
+        self._budget.release(self._reserved)
+        self._reserved = 0
+
+
+def add_credit(credit: int, delta: int) -> int:
+    """
+    Return the send credit after the peer granted ``delta`` more.
+
+    :raises RemoteProtocolError: if the sum does not fit the protocol's 32 bits.
+    """
+    total = credit + delta
+    if total > MAX_CREDIT:
+        raise RemoteProtocolError("the granted window overflows 32 bits")
+    return total

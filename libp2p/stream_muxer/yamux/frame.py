@@ -1,0 +1,135 @@
+"""
+Yamux frames (sans-I/O): the 12-byte header and an incremental parser.
+
+Specification: libp2p/specs yamux, "Framing". All fields are big-endian::
+
+    version u8 = 0 | type u8 | flags u16 | stream id u32 | length u32 | body (Data only)
+
+``length`` is the body's size for Data, a credit delta for WindowUpdate (an error code if RST is
+set), an opaque value for Ping and a code for GoAway. Which frames are allowed when is decided in
+`session`, not here.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from libp2p.exceptions import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libp2p.custom_types import Buffer
+
+TYPE_DATA: Final = 0
+TYPE_WINDOW_UPDATE: Final = 1
+TYPE_PING: Final = 2
+TYPE_GO_AWAY: Final = 3
+#: Not on the wire: a further piece of the body of the Data frame before it.
+CONTINUATION: Final = 4
+
+FLAG_SYN: Final = 1
+FLAG_ACK: Final = 2
+FLAG_FIN: Final = 4
+FLAG_RST: Final = 8
+
+GO_AWAY_NORMAL: Final = 0
+GO_AWAY_PROTOCOL_ERROR: Final = 1
+GO_AWAY_INTERNAL_ERROR: Final = 2
+
+YAMUX_HEADER_FORMAT: Final = "!BBHII"
+HEADER_SIZE: Final = 12
+#: One frame then fits exactly one Noise record: 65,535 - 16 (tag) - 12 (header).
+MAX_FRAME_PAYLOAD: Final = 65_507
+
+#: (type, flags, stream id, length, body piece). The body piece of a Data frame may be shorter
+#: than ``length``: the rest follows as CONTINUATIONs, of which the last carries the frame's FIN.
+Frame: TypeAlias = "tuple[int, int, int, int, Buffer]"
+
+_HEADER: Final = Struct(YAMUX_HEADER_FORMAT)
+
+
+def encode_header(kind: int, flags: int, stream_id: int, length: int) -> bytes:
+    """Return the 12 bytes of a header."""
+    return _HEADER.pack(0, kind, flags, stream_id, length)
+
+
+class FrameParser:
+    """Frames out of any split of the byte stream; bodies are handed on as views, as they come."""
+
+    __slots__ = ("_body_left", "_fin", "_partial", "_stream_id")
+
+    def __init__(self) -> None:
+        self._partial = b""  # the beginning of a header
+        self._body_left = 0  # bytes of the current Data body still to come
+        self._stream_id = 0  # whose body it is
+        self._fin = 0  # FLAG_FIN if the frame ends the stream, to be told with its last piece
+
+    @property
+    def at_boundary(self) -> bool:
+        """True if no frame is half-read."""
+        return not self._body_left and not self._partial
+
+    def receive(self, pieces: Iterable[Buffer]) -> list[Frame]:
+        """
+        Parse all of ``pieces``.
+
+        :raises RemoteProtocolError: on an unknown version or frame type.
+        """
+        frames: list[Frame] = []
+        for piece in pieces:
+            offset = self._begin(piece, frames) if self._body_left or self._partial else 0
+            if offset < len(piece):
+                self._parse(piece, offset, frames)
+        return frames
+
+    def _begin(self, piece: Buffer, frames: list[Frame]) -> int:
+        """Finish the body or the header that an earlier piece began; return the next offset."""
+        if self._body_left:
+            body = memoryview(piece)[: self._body_left]
+            self._body_left -= len(body)
+            fin = 0 if self._body_left else self._fin
+            frames.append((CONTINUATION, fin, self._stream_id, 0, body))
+            return len(body)
+        missing = HEADER_SIZE - len(self._partial)
+        header = self._partial + bytes(memoryview(piece)[:missing])
+        if len(header) < HEADER_SIZE:
+            self._partial = header
+            return len(piece)
+        self._partial = b""
+        return self._frame(header, 0, piece, missing, frames)
+
+    def _parse(self, piece: Buffer, offset: int, frames: list[Frame]) -> None:
+        """Parse the frames that begin in ``piece`` at ``offset``."""
+        end = len(piece)
+        while end - offset >= HEADER_SIZE:
+            offset = self._frame(piece, offset, piece, offset + HEADER_SIZE, frames)
+        if offset < end:
+            self._partial = bytes(memoryview(piece)[offset:])
+
+    def _frame(
+        self, header: Buffer, at: int, piece: Buffer, body_at: int, frames: list[Frame]
+    ) -> int:
+        """Parse one frame: its header in ``header`` at ``at``, its body in ``piece``."""
+        version: int
+        kind: int
+        flags: int
+        stream_id: int
+        length: int
+        version, kind, flags, stream_id, length = _HEADER.unpack_from(header, at)
+        if version != 0 or kind > TYPE_GO_AWAY:
+            raise RemoteProtocolError(f"yamux version {version}, frame type {kind}")
+        if kind != TYPE_DATA:
+            frames.append((kind, flags, stream_id, length, b""))
+            return body_at
+        body_end = body_at + length
+        left = body_end - len(piece)
+        if left > 0:
+            self._body_left = left
+            self._stream_id = stream_id
+            self._fin = flags & FLAG_FIN
+            flags &= ~FLAG_FIN
+            body_end = len(piece)
+        frames.append((kind, flags, stream_id, length, memoryview(piece)[body_at:body_end]))
+        return body_end

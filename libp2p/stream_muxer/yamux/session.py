@@ -1,0 +1,520 @@
+"""
+A yamux connection without its socket (sans-I/O): bytes in, events and bytes out.
+
+Specification: libp2p/specs yamux r0. The session owns the table of streams, all windows, the
+frames waiting to be sent and the ping in flight. `receive` takes what came off the wire and
+returns events; the methods named after what an application does change state and queue frames;
+`take_outgoing` hands the frames to whoever owns the socket. Nothing here waits.
+
+All control frames (open, accept, close, reset) are WindowUpdates with a delta of 0, and go out
+before data. Flags are handled each on its own: ACK and FIN may come on one frame. A peer that
+breaks the protocol makes `receive` raise `RemoteProtocolError`; the driver then sends GoAway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from libp2p.exceptions import LocalProtocolError, MuxedConnUnavailable, RemoteProtocolError
+from libp2p.stream_muxer.yamux.flow_control import (
+    DEFAULT_WINDOW_SIZE,
+    ReceiveBudget,
+    ReceiveWindow,
+    add_credit,
+)
+from libp2p.stream_muxer.yamux.frame import (
+    CONTINUATION,
+    FLAG_ACK,
+    FLAG_FIN,
+    FLAG_RST,
+    FLAG_SYN,
+    HEADER_SIZE,
+    MAX_FRAME_PAYLOAD,
+    TYPE_DATA,
+    TYPE_GO_AWAY,
+    TYPE_PING,
+    TYPE_WINDOW_UPDATE,
+    FrameParser,
+    encode_header,
+)
+from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from libp2p.custom_types import Buffer
+
+#: The specification's advice for both sides: opens that the peer has not acknowledged, and
+#: streams that our application has not taken. Beyond, opening waits and accepting refuses.
+MAX_UNACKNOWLEDGED: Final = 256
+ACCEPT_BACKLOG: Final = 256
+#: go-yamux's default; bounds what one connection can make us hold.
+MAX_INBOUND_STREAMS: Final = 1000
+#: Pongs waiting to be sent; more mean that the peer floods pings without reading.
+MAX_PENDING_PONGS: Final = 32
+#: Control frames waiting to be sent; a peer that provokes more without reading them is cut off
+#: (CVE-2024-32984). Honest opens, resets and pongs in flight stay far below.
+MAX_PENDING_CONTROL: Final = 4096
+#: Streams closed here whose peer has not finished; the oldest is reset when there are more.
+MAX_LINGERING: Final = 256
+#: Data queued per connection, in bytes, before writers wait: enough for the socket to stay busy
+#: while a writer is scheduled, little enough that a short stream is not kept waiting.
+MAX_OUTGOING_BYTES: Final = 512 * 1024
+#: Growth of all receive windows of one connection together.
+CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
+#: Stream ids are never used again; ids and ping values are u32.
+MAX_STREAM_ID: Final = 2**32 - 1
+
+#: Stream error code of go-libp2p: refused for lack of resources.
+RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
+
+
+@dataclass(slots=True)
+class StreamOpened:
+    """The peer opened a stream; `YamuxSession.accept` takes it."""
+
+    stream: StreamState
+
+
+@dataclass(slots=True)
+class StreamReadable:
+    """Something changed for a reader: data after none, the end, or a reset."""
+
+    stream: StreamState
+
+
+@dataclass(slots=True)
+class StreamWritable:
+    """Something changed for a writer: credit after none, or a reset."""
+
+    stream: StreamState
+
+
+@dataclass(slots=True)
+class OpenAllowed:
+    """An open stream was acknowledged or ended: another may be opened."""
+
+
+@dataclass(slots=True)
+class PongReceived:
+    """The answer to our ping came; ``rtt`` is its round-trip time in seconds."""
+
+    rtt: float
+
+
+@dataclass(slots=True)
+class GoAwayReceived:
+    """The peer is closing the connection, with this code."""
+
+    code: int
+
+
+Event: TypeAlias = (
+    StreamOpened | StreamReadable | StreamWritable | OpenAllowed | PongReceived | GoAwayReceived
+)
+
+
+@dataclass(slots=True)
+class SessionStatistics:
+    """Counters of one connection, in frames and bytes of stream data."""
+
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    streams_opened: int = 0
+    streams_accepted: int = 0
+    streams_refused: int = 0
+    pongs_dropped: int = 0
+    pongs_unsolicited: int = 0
+
+
+@dataclass(slots=True)
+class _Outgoing:
+    """Frames waiting for the socket; control before data, window updates merged per stream."""
+
+    control: list[Buffer] = field(default_factory=list)
+    pongs: list[int] = field(default_factory=list)
+    window_updates: dict[int, int] = field(default_factory=dict)
+    data: list[Buffer] = field(default_factory=list)
+    data_bytes: int = 0
+
+
+class YamuxSession:
+    """One connection's streams and frames."""
+
+    def __init__(
+        self,
+        is_initiator: bool,
+        max_inbound_streams: int = MAX_INBOUND_STREAMS,
+    ) -> None:
+        self.is_initiator = is_initiator
+        self.streams: dict[int, StreamState] = {}
+        self.statistics = SessionStatistics()
+        #: Smoothed round-trip time in seconds; 0 until the first pong.
+        self.rtt = 0.0
+        self.closed_by: BaseException | None = None
+        #: For the growth of all receive windows; the host may set its ``parent``.
+        self.budget = ReceiveBudget(CONNECTION_RECEIVE_BUDGET)
+        self._parser = FrameParser()
+        self._max_inbound_streams = max_inbound_streams
+        self._next_id = 1 if is_initiator else 2
+        self._unacknowledged = 0
+        self._inbound = 0
+        self._unaccepted = 0
+        self._lingering: dict[int, None] = {}
+        self._outgoing = _Outgoing()
+        self._ping_id = 0
+        self._ping_sent_at: float | None = None
+        self._going_away = False
+
+    # -- what the application does ------------------------------------------------------------
+
+    @property
+    def can_open(self) -> bool:
+        """True if `open_stream` would not have to wait for an acknowledgement."""
+        return self._unacknowledged < MAX_UNACKNOWLEDGED
+
+    def open_stream(self, now: float) -> StreamState:
+        """
+        Open an outbound stream.
+
+        :raises MuxedConnUnavailable: if the connection is closed or has used up its ids.
+        :raises LocalProtocolError: if `can_open` is false.
+        """
+        self._check_open()
+        if not self.can_open:
+            raise LocalProtocolError(f"{MAX_UNACKNOWLEDGED} opened streams await acknowledgement")
+        if self._next_id > MAX_STREAM_ID:
+            raise MuxedConnUnavailable("the connection has used up its stream ids")
+        stream = StreamState(self._next_id, True, ReceiveWindow(now, self.budget))
+        self._next_id += 2
+        self._unacknowledged += 1
+        self.statistics.streams_opened += 1
+        self.streams[stream.stream_id] = stream
+        self._queue_control(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0)
+        return stream
+
+    def accept(self, stream: StreamState) -> None:
+        """Take an inbound stream: the peer is told, and may open another in its place."""
+        if not stream.accepted:
+            stream.accepted = True
+            self._unaccepted -= 1
+            self.statistics.streams_accepted += 1
+        if not stream.acknowledged and stream.stream_id in self.streams:
+            stream.acknowledged = True
+            self._queue_control(TYPE_WINDOW_UPDATE, FLAG_ACK, stream.stream_id, 0)
+
+    def read(self, stream: StreamState, limit: int, now: float) -> list[Buffer]:
+        """
+        Take up to ``limit`` bytes from the inbox; empty if there are none.
+
+        :raises MuxedStreamReset: if the stream was reset (unread data is lost then).
+        :raises MuxedStreamClosed: if reading was closed here.
+        """
+        if stream.inbox:
+            before = len(stream.inbox)
+            buffers = stream.inbox.take_buffers(limit)
+            if stream.reading is Half.OPEN:
+                left = len(stream.inbox)
+                window = stream.receive_window
+                delta = window.consumed(before - left, left, now, self.rtt)
+                if delta:
+                    self._queue_window_update(stream.stream_id, delta)
+            return buffers
+        if stream.reading in (Half.CLOSED, Half.RESET):
+            raise stream.error(stream.reading)
+        return []
+
+    def sendable(self, stream: StreamState) -> int:
+        """
+        Return how many bytes the next Data frame may carry: 0 means wait for credit.
+
+        :raises MuxedStreamReset: if the stream was reset.
+        :raises MuxedStreamClosed: if writing was closed here.
+        """
+        if stream.writing is not Half.OPEN:
+            raise stream.error(stream.writing)
+        return min(stream.send_credit, MAX_FRAME_PAYLOAD)
+
+    def send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> None:
+        """Queue one Data frame with ``pieces``, ``size`` bytes in all, at most `sendable`."""
+        stream.send_credit -= size
+        outgoing = self._outgoing
+        outgoing.data.append(encode_header(TYPE_DATA, 0, stream.stream_id, size))
+        outgoing.data.extend(pieces)
+        outgoing.data_bytes += HEADER_SIZE + size
+        self.statistics.bytes_sent += size
+
+    def close_write(self, stream: StreamState) -> None:
+        """Send FIN after everything queued; reading goes on."""
+        if stream.writing is not Half.OPEN:
+            return
+        stream.writing = Half.CLOSED
+        flags = self._pending_ack(stream) | FLAG_FIN
+        header = encode_header(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
+        self._outgoing.data.append(header)
+        self._outgoing.data_bytes += HEADER_SIZE
+        self._after_close(stream)
+
+    def close_read(self, stream: StreamState) -> None:
+        """Drop what is unread and what may still come; yamux has no frame to say so."""
+        if stream.reading in (Half.OPEN, Half.EOF):
+            stream.reading = Half.CLOSED
+            stream.inbox.clear()
+            self._after_close(stream)
+
+    def reset(self, stream: StreamState, code: int = 0) -> None:
+        """Abort both directions and tell the peer, with an error code."""
+        if stream.finished:
+            stream.reset(code, remote=False)
+            return
+        stream.reset(code, remote=False)
+        self._send_reset(stream.stream_id, code)
+        self._forget(stream)
+
+    def ping(self, now: float) -> bool:
+        """Queue a ping, unless one is in flight; return whether it was queued."""
+        if self._ping_sent_at is not None:
+            return False
+        self._ping_id = (self._ping_id + 1) & MAX_STREAM_ID
+        self._ping_sent_at = now
+        self._queue_control(TYPE_PING, FLAG_SYN, 0, self._ping_id)
+        return True
+
+    @property
+    def ping_sent_at(self) -> float | None:
+        """When the unanswered ping was queued; None if there is none."""
+        return self._ping_sent_at
+
+    def go_away(self, code: int) -> None:
+        """Queue GoAway, once; inbound streams are refused from now on."""
+        if not self._going_away:
+            self._going_away = True
+            self._queue_control(TYPE_GO_AWAY, 0, 0, code)
+
+    def close(self, cause: BaseException) -> list[StreamState]:
+        """End everything, because of ``cause``; return the streams whose users must be woken."""
+        if self.closed_by is None:
+            self.closed_by = cause
+        ended = list(self.streams.values())
+        for stream in ended:
+            stream.receive_window.release()
+            stream.lose(self.closed_by)
+        self.streams.clear()
+        self._lingering.clear()
+        return ended
+
+    # -- what goes out ------------------------------------------------------------------------
+
+    @property
+    def has_outgoing(self) -> bool:
+        """True if `take_outgoing` would return something."""
+        out = self._outgoing
+        return bool(out.control or out.window_updates or out.data or out.pongs)
+
+    @property
+    def is_congested(self) -> bool:
+        """True if so much data is queued that writers should wait for the socket."""
+        return self._outgoing.data_bytes >= MAX_OUTGOING_BYTES
+
+    def take_outgoing(self) -> list[Buffer]:
+        """Return every queued frame, in the order to send them: control first, then data."""
+        out, self._outgoing = self._outgoing, _Outgoing()
+        batch: list[Buffer] = [encode_header(TYPE_PING, FLAG_ACK, 0, value) for value in out.pongs]
+        batch += out.control
+        batch += [
+            encode_header(TYPE_WINDOW_UPDATE, 0, stream_id, delta)
+            for stream_id, delta in out.window_updates.items()
+        ]
+        batch += out.data
+        return batch
+
+    def _queue_control(self, kind: int, flags: int, stream_id: int, value: int) -> None:
+        self._outgoing.control.append(encode_header(kind, flags, stream_id, value))
+
+    def _queue_window_update(self, stream_id: int, delta: int) -> None:
+        updates = self._outgoing.window_updates
+        updates[stream_id] = updates.get(stream_id, 0) + delta
+
+    def _send_reset(self, stream_id: int, code: int) -> None:
+        self._outgoing.window_updates.pop(stream_id, None)
+        self._queue_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
+
+    def _pending_ack(self, stream: StreamState) -> int:
+        """Return FLAG_ACK, once, if the peer's open has not been acknowledged yet."""
+        if stream.outbound or stream.acknowledged:
+            return 0
+        stream.acknowledged = True
+        return FLAG_ACK
+
+    # -- what comes in ------------------------------------------------------------------------
+
+    def receive(self, pieces: Iterable[Buffer], now: float) -> list[Event]:
+        """
+        Handle what came off the wire.
+
+        :raises RemoteProtocolError: if the peer broke the protocol; nothing after the offending
+            frame is handled.
+        """
+        events: list[Event] = []
+        streams = self.streams
+        for kind, flags, stream_id, length, body in self._parser.receive(pieces):
+            stream = streams.get(stream_id)
+            if kind == CONTINUATION:
+                if stream is not None:
+                    self._on_body(stream, body, events)
+                    if flags:
+                        self._on_fin(stream, events)
+            elif kind <= TYPE_WINDOW_UPDATE:
+                if flags or stream is None:
+                    stream = self._on_flags(kind, flags, stream_id, length, now, events)
+                if stream is None:
+                    continue
+                if kind == TYPE_DATA:
+                    stream.receive_window.charge(length)
+                    self._on_body(stream, body, events)
+                elif length:
+                    self._on_credit(stream, length, events)
+                if flags & FLAG_FIN:
+                    self._on_fin(stream, events)
+            elif kind == TYPE_PING:
+                self._on_ping(flags, length, now, events)
+            else:
+                events.append(GoAwayReceived(length))
+        if len(self._outgoing.control) > MAX_PENDING_CONTROL:
+            raise RemoteProtocolError("the peer provokes control frames and does not read them")
+        return events
+
+    def _on_flags(
+        self, kind: int, flags: int, stream_id: int, length: int, now: float, events: list[Event]
+    ) -> StreamState | None:
+        """Handle SYN, ACK and RST; return the stream that the frame's rest is for, if any."""
+        if stream_id == 0:
+            raise RemoteProtocolError("a stream frame with the session's id 0")
+        if flags & FLAG_SYN:
+            self._on_syn(kind, stream_id, length, now, events)
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return None  # refused, or a late frame for a stream that has ended
+        if flags & FLAG_ACK and stream.outbound and not stream.acknowledged:
+            stream.acknowledged = True
+            self._unacknowledged -= 1
+            events.append(OpenAllowed())
+        if flags & FLAG_RST:
+            code = length if kind == TYPE_WINDOW_UPDATE else 0
+            self._on_reset(stream, code, events)
+            return None
+        return stream
+
+    def _on_syn(
+        self, kind: int, stream_id: int, length: int, now: float, events: list[Event]
+    ) -> None:
+        """Validate, then create or refuse an inbound stream."""
+        if (stream_id % 2 == 1) == self.is_initiator:
+            raise RemoteProtocolError(f"stream id {stream_id} has this side's parity")
+        if stream_id in self.streams:
+            raise RemoteProtocolError(f"stream id {stream_id} opened twice")
+        if kind == TYPE_DATA and length > DEFAULT_WINDOW_SIZE:
+            raise RemoteProtocolError(f"stream {stream_id} opened with {length} bytes of data")
+        if (
+            self._going_away
+            or self._inbound >= self._max_inbound_streams
+            or self._unaccepted >= ACCEPT_BACKLOG
+        ):
+            self.statistics.streams_refused += 1
+            self._send_reset(stream_id, RESOURCE_LIMIT_EXCEEDED)
+            return
+        stream = StreamState(stream_id, False, ReceiveWindow(now, self.budget))
+        self.streams[stream_id] = stream
+        self._inbound += 1
+        self._unaccepted += 1
+        events.append(StreamOpened(stream))
+
+    def _on_body(self, stream: StreamState, body: Buffer, events: list[Event]) -> None:
+        if stream.reading is Half.OPEN:
+            inbox = stream.inbox
+            if not inbox:
+                events.append(StreamReadable(stream))
+            inbox.append(body)
+            self.statistics.bytes_received += len(body)
+        elif stream.reading is Half.CLOSED and len(body):
+            # The application has closed it: without a word the peer would write until its
+            # credit is gone and then wait for ever.
+            self._send_reset(stream.stream_id, 0)
+            if stream.writing is Half.OPEN:
+                stream.reset(0, remote=False)
+                events.append(StreamWritable(stream))
+            self._forget(stream)
+
+    def _on_credit(self, stream: StreamState, delta: int, events: list[Event]) -> None:
+        if stream.send_credit == 0:
+            events.append(StreamWritable(stream))
+        stream.send_credit = add_credit(stream.send_credit, delta)
+
+    def _on_fin(self, stream: StreamState, events: list[Event]) -> None:
+        stream.peer_finished = True
+        if stream.reading is Half.OPEN:
+            stream.reading = Half.EOF
+            self._outgoing.window_updates.pop(stream.stream_id, None)
+            events.append(StreamReadable(stream))
+        if stream.finished:
+            self._end(stream, events)
+
+    def _on_reset(self, stream: StreamState, code: int, events: list[Event]) -> None:
+        stream.reset(code, remote=True)
+        self._outgoing.window_updates.pop(stream.stream_id, None)
+        events.append(StreamReadable(stream))
+        events.append(StreamWritable(stream))
+        self._end(stream, events)
+
+    def _on_ping(self, flags: int, value: int, now: float, events: list[Event]) -> None:
+        if flags & FLAG_SYN:
+            if len(self._outgoing.pongs) >= MAX_PENDING_PONGS:
+                self.statistics.pongs_dropped += 1
+            else:
+                self._outgoing.pongs.append(value)
+        elif flags & FLAG_ACK:
+            if self._ping_sent_at is None or value != self._ping_id:
+                self.statistics.pongs_unsolicited += 1  # must never feed the RTT
+                return
+            sample = max(now - self._ping_sent_at, 0.0)
+            self._ping_sent_at = None
+            self.rtt = sample if self.rtt == 0 else (self.rtt + sample) / 2
+            events.append(PongReceived(sample))
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self.closed_by is not None or self._going_away:
+            raise MuxedConnUnavailable() from self.closed_by
+
+    def _after_close(self, stream: StreamState) -> None:
+        """A half was closed here: forget the stream, or remember that it lingers."""
+        if stream.finished:
+            self._forget(stream)
+        elif stream.writing is Half.CLOSED and stream.reading is Half.CLOSED:
+            self._lingering[stream.stream_id] = None
+            if len(self._lingering) > MAX_LINGERING:
+                oldest = self.streams[next(iter(self._lingering))]
+                self._send_reset(oldest.stream_id, 0)
+                self._forget(oldest)
+
+    def _end(self, stream: StreamState, events: list[Event]) -> None:
+        if stream.outbound and not stream.acknowledged:
+            events.append(OpenAllowed())
+        self._forget(stream)
+
+    def _forget(self, stream: StreamState) -> None:
+        """Drop all trace of a stream; its object, and unread data in it, live on with its user."""
+        if self.streams.pop(stream.stream_id, None) is None:
+            return
+        self._lingering.pop(stream.stream_id, None)
+        stream.receive_window.release()
+        if not stream.outbound:
+            self._inbound -= 1
+            if not stream.accepted:
+                stream.accepted = True
+                self._unaccepted -= 1
+        elif not stream.acknowledged:
+            stream.acknowledged = True
+            self._unacknowledged -= 1

@@ -1,0 +1,125 @@
+"""
+What one yamux stream is (sans-I/O): two independent halves, an inbox, two windows.
+
+The reading half and the writing half end separately::
+
+    reading:  OPEN --FIN received--> EOF          writing:  OPEN --FIN sent--> CLOSED
+              OPEN --closed here---> CLOSED                 OPEN --RST-------> RESET
+              OPEN --RST-----------> RESET
+
+A stream is finished, and leaves its session's table, when the peer will send nothing more (EOF or
+RESET) and neither shall we. Which frames cause which transition is `session`'s business.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+from libp2p.exceptions import MuxedStreamClosed, MuxedStreamError, MuxedStreamReset
+from libp2p.io.chunk_queue import ChunkQueue
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+
+if TYPE_CHECKING:
+    from libp2p.stream_muxer.yamux.flow_control import ReceiveWindow
+
+
+class Half(Enum):
+    """How one direction of a stream stands."""
+
+    OPEN = auto()
+    EOF = auto()  # reading only: the peer sent FIN; what is in the inbox can still be read
+    CLOSED = auto()  # closed by this side
+    RESET = auto()
+
+
+class StreamHandle(Protocol):
+    """The driver's side of a stream."""
+
+    def wake_reader(self) -> None:
+        """Let a waiting reader look again."""
+
+    def wake_writer(self) -> None:
+        """Let a waiting writer look again."""
+
+
+class StreamState:
+    """The pure part of a stream; changed by its `YamuxSession` alone."""
+
+    __slots__ = (
+        "accepted",
+        "acknowledged",
+        "handle",
+        "inbox",
+        "lost_to",
+        "outbound",
+        "peer_finished",
+        "reading",
+        "receive_window",
+        "reset_code",
+        "reset_remotely",
+        "send_credit",
+        "stream_id",
+        "writing",
+    )
+
+    def __init__(self, stream_id: int, outbound: bool, receive_window: ReceiveWindow) -> None:
+        self.stream_id = stream_id
+        self.outbound = outbound
+        self.reading = Half.OPEN
+        self.writing = Half.OPEN
+        self.inbox = ChunkQueue()
+        self.receive_window = receive_window
+        #: Bytes that this side may still send.
+        self.send_credit = DEFAULT_WINDOW_SIZE
+        #: Outbound: the peer's ACK has come. Inbound: ours has been queued.
+        self.acknowledged = False
+        #: Inbound: the application has taken the stream. Outbound streams begin accepted.
+        self.accepted = outbound
+        #: Whom the driver wakes for this stream; the core never touches it.
+        self.handle: StreamHandle | None = None
+        #: The peer has sent FIN or RST.
+        self.peer_finished = False
+        self.reset_code = 0
+        self.reset_remotely = False
+        #: What ended the whole connection, if that is what ended the stream.
+        self.lost_to: BaseException | None = None
+
+    @property
+    def finished(self) -> bool:
+        """True if neither side will send anything more."""
+        return self.peer_finished and self.writing is not Half.OPEN
+
+    def error(self, half: Half) -> MuxedStreamError:
+        """Return the error that a caller gets who uses ``half`` although it is not OPEN."""
+        if half is not Half.RESET:
+            return MuxedStreamClosed(f"stream {self.stream_id} is closed")
+        if self.lost_to is not None:
+            lost = MuxedStreamReset(
+                f"stream {self.stream_id} ended with its connection: {self.lost_to}"
+            )
+            lost.__cause__ = self.lost_to
+            return lost
+        who = "the peer" if self.reset_remotely else "this side"
+        return MuxedStreamReset(
+            f"stream {self.stream_id} was reset by {who}", self.reset_code, self.reset_remotely
+        )
+
+    def reset(self, code: int, remote: bool) -> None:
+        """Abort the halves that are still open; unread data is dropped."""
+        self.inbox.clear()
+        self._end_halves((Half.OPEN, Half.EOF))
+        self.reset_code = code
+        self.reset_remotely = remote
+
+    def lose(self, cause: BaseException) -> None:
+        """The connection is gone. What had arrived can still be read, then comes the error."""
+        self._end_halves((Half.OPEN,))
+        self.lost_to = cause
+
+    def _end_halves(self, reading: tuple[Half, ...]) -> None:
+        if self.reading in reading:
+            self.reading = Half.RESET
+        if self.writing is Half.OPEN:
+            self.writing = Half.RESET
+        self.peer_finished = True

@@ -1,0 +1,409 @@
+"""
+A yamux connection on a secure session: the waiting around `YamuxSession`.
+
+Two tasks own the socket. The read loop decrypts, hands the bytes to the session and wakes whom the
+events concern; it never waits for the application nor for the writer. The flush loop waits for the
+socket whenever the kernel did not take all at once. All writes are serialised: a batch of frames
+is sealed and sent under `_write_lock`, or synchronously, in one go, while nobody holds it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from libp2p.abc import IMuxedConn
+from libp2p.exceptions import (
+    ConnectionClosedError,
+    IOException,
+    LocalProtocolError,
+    MuxedConnError,
+    MuxedConnUnavailable,
+    RemoteProtocolError,
+)
+from libp2p.io.waiter import Waiter
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.frame import (
+    FLAG_ACK,
+    FLAG_FIN,
+    FLAG_RST,
+    FLAG_SYN,
+    GO_AWAY_NORMAL,
+    HEADER_SIZE,
+    TYPE_DATA,
+    TYPE_GO_AWAY,
+    TYPE_PING,
+    TYPE_WINDOW_UPDATE,
+    YAMUX_HEADER_FORMAT,
+)
+from libp2p.stream_muxer.yamux.session import (
+    Event,
+    GoAwayReceived,
+    OpenAllowed,
+    PongReceived,
+    StreamOpened,
+    StreamReadable,
+    StreamWritable,
+    YamuxSession,
+)
+from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from multiaddr import Multiaddr
+
+    from libp2p.connection_types import ConnectionType
+    from libp2p.peer.id import ID
+    from libp2p.security.secure_session import SecureSession
+    from libp2p.stream_muxer.yamux.stream_state import StreamState
+
+__all__ = [
+    "DEFAULT_WINDOW_SIZE",
+    "FLAG_ACK",
+    "FLAG_FIN",
+    "FLAG_RST",
+    "FLAG_SYN",
+    "HEADER_SIZE",
+    "MAX_WINDOW_SIZE",
+    "PROTOCOL_ID",
+    "TYPE_DATA",
+    "TYPE_GO_AWAY",
+    "TYPE_PING",
+    "TYPE_WINDOW_UPDATE",
+    "YAMUX_HEADER_FORMAT",
+    "Yamux",
+    "YamuxStream",
+]
+
+logger = logging.getLogger(__name__)
+
+PROTOCOL_ID: Final = "/yamux/1.0.0"
+
+#: The round-trip time is measured when the connection starts and then this often, in seconds.
+PING_INTERVAL: Final = 30.0
+#: A peer that neither answers a ping nor sends anything else for this long is gone.
+PING_TIMEOUT: Final = 10.0
+#: A peer that takes no bytes for this long while there are some for it is gone.
+WRITE_PROGRESS_TIMEOUT: Final = 10.0
+#: How long closing waits for the peer to have read the last frames, in seconds.
+CLOSE_GRACE: Final = 0.1
+#: A writer yields to other tasks after this many bytes that needed no waiting.
+YIELD_BYTES: Final = 256 * 1024
+
+
+class Yamux(IMuxedConn):
+    """Streams over one secure connection. `run` does the work; until it runs nothing moves."""
+
+    def __init__(
+        self,
+        secured_conn: SecureSession,
+        peer_id: ID,
+        is_initiator: bool | None = None,
+        on_close: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self.secured_conn = secured_conn
+        self.peer_id = peer_id
+        initiator = secured_conn.is_initiator if is_initiator is None else is_initiator
+        self.session = YamuxSession(initiator)
+        self._on_close = on_close
+        self._on_stream: Callable[[YamuxStream], None] | None = None
+        self._backlog: deque[YamuxStream] = deque()
+        self._acceptors = trio.lowlevel.ParkingLot()
+        self._openers = trio.lowlevel.ParkingLot()
+        self._writers = trio.lowlevel.ParkingLot()
+        # Held by the flush loop while it waits for the socket in the middle of a batch.
+        self._write_lock = trio.Lock()
+        self._flush_wanted = Waiter()
+        self._socket_full = False
+        self._bytes_at_yield = 0
+        self._received_at = 0.0
+        self._ponged = Waiter()
+        self._scope = trio.CancelScope()
+        self._cause: BaseException | None = None
+        self.event_started = trio.Event()
+        self.event_closed = trio.Event()
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """
+        Serve the connection until either side ends it; never raises for what the peer does.
+
+        Why it ended is in `close_cause` then.
+        """
+        self._received_at = trio.current_time()
+        self.event_started.set()
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._flush_loop)
+                    nursery.start_soon(self._keep_alive)
+                    await self._read_loop()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._finish(ConnectionClosedError("the connection was cancelled"))
+        if self._on_close is not None:
+            await self._on_close()
+
+    async def start(self) -> None:
+        """Serve the connection; py-libp2p's name for `run`."""
+        await self.run()
+
+    async def close(self, error_code: int = GO_AWAY_NORMAL) -> None:
+        """
+        Tell the peer, let it read what is under way for at most `CLOSE_GRACE`, and end.
+
+        Every stream that is still open then fails with a reset.
+        """
+        if self._cause is not None or self.event_closed.is_set():
+            return
+        self._cause = ConnectionClosedError("the connection was closed by this side")
+        self.session.go_away(error_code)
+        self.flush_now()
+        with trio.move_on_after(CLOSE_GRACE, shield=True):
+            while self.session.has_outgoing or self._socket_full:
+                await self.wait_for_socket()
+            self.secured_conn.shutdown_write()
+            await self.event_closed.wait()
+        self._scope.cancel()
+        self._finish(self._cause)
+
+    def _end(self, cause: BaseException) -> None:
+        """End the connection at once."""
+        if self._cause is None:
+            self._cause = cause
+        self._scope.cancel()
+
+    def _finish(self, default_cause: BaseException) -> None:
+        """Wake everybody who waits for this connection; it is over."""
+        if self.event_closed.is_set():
+            return
+        cause = self._cause = self._cause or default_cause
+        logger.debug("connection to %s ended: %s", self.peer_id, cause)
+        self.secured_conn.abort()
+        self._wake_streams(self.session.close(cause))
+        self.event_closed.set()
+        for lot in (self._acceptors, self._openers, self._writers):
+            lot.unpark_all()
+
+    @property
+    def close_cause(self) -> BaseException | None:
+        """What ended the connection; None while it lives."""
+        return self._cause
+
+    @property
+    def is_initiator(self) -> bool:
+        """True if this side dialled."""
+        return self.session.is_initiator
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the connection has ended or is ending."""
+        return self._cause is not None or self.event_closed.is_set()
+
+    @property
+    def is_established(self) -> bool:
+        """True while the connection is served."""
+        return self.event_started.is_set() and not self.is_closed
+
+    @property
+    def rtt(self) -> float:
+        """The smoothed round-trip time in seconds; 0 until it was measured."""
+        return self.session.rtt
+
+    # -- streams ------------------------------------------------------------------------------
+
+    async def open_stream(self) -> YamuxStream:
+        """
+        Open a stream, waiting while 256 opened ones have not been acknowledged.
+
+        :raises MuxedConnUnavailable: if the connection has ended.
+        """
+        while not self.is_closed and not self.session.can_open:
+            await self._openers.park()
+        if self.is_closed:
+            raise MuxedConnUnavailable() from self._cause
+        stream = YamuxStream(self, self.session.open_stream(trio.current_time()))
+        self._flush_wanted.wake()  # not at once: the first write will most likely ride along
+        return stream
+
+    async def accept_stream(self) -> YamuxStream:
+        """
+        Return the next stream that the peer opens.
+
+        :raises MuxedConnUnavailable: if the connection has ended.
+        """
+        while not self._backlog:
+            if self.is_closed:
+                raise MuxedConnUnavailable() from self._cause
+            await self._acceptors.park()
+        stream = self._backlog.popleft()
+        self._accept(stream)
+        return stream
+
+    def on_stream(self, handler: Callable[[YamuxStream], None]) -> None:
+        """Hand each inbound stream to ``handler``, which must not wait, instead of queueing it."""
+        self._on_stream = handler
+        while self._backlog:
+            self._deliver(self._backlog.popleft())
+
+    def _deliver(self, stream: YamuxStream) -> None:
+        if self._on_stream is None:
+            self._backlog.append(stream)
+            self._acceptors.unpark()
+        else:
+            self._accept(stream)
+            self._on_stream(stream)
+
+    def _accept(self, stream: YamuxStream) -> None:
+        self.session.accept(stream.state)
+        self._flush_wanted.wake()
+
+    def after_local_end(self) -> None:
+        """A stream or a half of one was ended here; for `YamuxStream`."""
+        self.flush_now()
+        if self._openers and self.session.can_open:
+            self._openers.unpark_all()
+
+    # -- reading ------------------------------------------------------------------------------
+
+    async def _read_loop(self) -> None:
+        """Own the receiving half of the socket until it ends."""
+        try:
+            while pieces := await self.secured_conn.receive():
+                self._received_at = now = trio.current_time()
+                for event in self.session.receive(pieces, now):
+                    self._on_event(event)
+                self.flush_now()
+            self._end(ConnectionClosedError("the peer closed the connection"))
+        except RemoteProtocolError as error:
+            logger.debug("%s broke the yamux protocol: %s", self.peer_id, error)
+            self.session.go_away(error.code)
+            self.flush_now()
+            self._end(error)
+        except IOException as error:
+            self._end(error)
+
+    def _on_event(self, event: Event) -> None:
+        match event:
+            case StreamReadable(stream):
+                if stream.handle is not None:
+                    stream.handle.wake_reader()
+            case StreamWritable(stream):
+                if stream.handle is not None:
+                    stream.handle.wake_writer()
+            case StreamOpened(stream):
+                self._deliver(YamuxStream(self, stream))
+            case OpenAllowed():
+                self._openers.unpark()
+            case PongReceived():
+                self._ponged.wake()
+            case GoAwayReceived(code):
+                self._end(MuxedConnUnavailable(f"the peer is going away (code {code})", code))
+
+    def _wake_streams(self, states: Iterable[StreamState]) -> None:
+        for state in states:
+            if state.handle is not None:
+                state.handle.wake_reader()
+                state.handle.wake_writer()
+
+    # -- writing ------------------------------------------------------------------------------
+
+    def flush_now(self) -> None:
+        """Send what is queued, as far as the kernel takes it without waiting."""
+        if self._socket_full or not self.session.has_outgoing or self.event_closed.is_set():
+            return  # the flush loop is at it
+        if not self._send_batch():
+            self._flush_wanted.wake()
+
+    def _send_batch(self) -> bool:
+        """Seal and send all that is queued, in one go; return False if the socket is full now."""
+        try:
+            done = self.secured_conn.send_nowait(self.session.take_outgoing())
+        except (IOException, LocalProtocolError) as error:
+            self._end(error)
+            return True
+        self._socket_full = not done
+        if self._writers:
+            self._writers.unpark_all()
+        return done
+
+    async def _flush_loop(self) -> None:
+        """Own the sending half of the socket whenever there is something to wait for."""
+        with trio.CancelScope() as progress:
+            while True:
+                if self._socket_full:
+                    progress.deadline = trio.current_time() + WRITE_PROGRESS_TIMEOUT
+                    await self._flush_rest()
+                    progress.deadline = float("inf")
+                elif self.session.has_outgoing:
+                    self._send_batch()
+                else:
+                    await self._flush_wanted.wait()
+        if progress.cancelled_caught:
+            self._end(MuxedConnError(f"the peer read nothing for {WRITE_PROGRESS_TIMEOUT:.0f} s"))
+
+    async def _flush_rest(self) -> None:
+        """Wait for the socket and give it more of the batch that it did not take at once."""
+        self._write_lock.acquire_nowait()
+        try:
+            await self.secured_conn.wait_writable()
+            self._socket_full = not self.secured_conn.send_nowait(())
+        except IOException as error:
+            self._end(error)
+            self._socket_full = False
+        finally:
+            self._write_lock.release()
+        if self._writers:
+            self._writers.unpark_all()
+
+    def must_wait_for_socket(self) -> bool:
+        """Tell a writer whether so much is queued that it has to wait; sends first what it can."""
+        if self.session.is_congested:
+            self.flush_now()
+        return self.session.is_congested
+
+    async def wait_for_socket(self) -> None:
+        """Wait until the socket has taken a batch."""
+        await self._writers.park()
+
+    async def yield_if_due(self) -> None:
+        """Let other tasks run if this connection's writers have not waited for long."""
+        sent = self.session.statistics.bytes_sent
+        if sent - self._bytes_at_yield >= YIELD_BYTES:
+            self._bytes_at_yield = sent
+            await trio.lowlevel.checkpoint()
+
+    # -- pings --------------------------------------------------------------------------------
+
+    async def _keep_alive(self) -> None:
+        """Measure the round-trip time now and then; notice a peer that has silently gone."""
+        while True:
+            self.session.ping(trio.current_time())
+            self.flush_now()
+            while self.session.ping_sent_at is not None:
+                with trio.move_on_after(PING_TIMEOUT):
+                    await self._ponged.wait()
+                if trio.current_time() - self._received_at >= PING_TIMEOUT:
+                    self._end(MuxedConnError(f"no sign of life for {PING_TIMEOUT:.0f} s"))
+                    return
+            with trio.move_on_after(PING_INTERVAL):
+                await self.event_closed.wait()
+
+    # -- the rest -----------------------------------------------------------------------------
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the peer's (host, port)."""
+        return self.secured_conn.get_remote_address()
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        """Return the peer's address as a multiaddr."""
+        return self.secured_conn.get_transport_addresses()
+
+    def get_connection_type(self) -> ConnectionType:
+        """Tell whether the connection is direct or relayed."""
+        return self.secured_conn.get_connection_type()

@@ -1,0 +1,263 @@
+"""A yamux stream as its user sees it: the waiting around `StreamState`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from libp2p.abc import IMuxedStream
+from libp2p.exceptions import IncompleteReadError, MuxedStreamEOF, MuxedStreamTimeout
+from libp2p.io.chunk_queue import ChunkQueue
+from libp2p.io.waiter import Waiter
+from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.stream_state import Half
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+
+    from libp2p.custom_types import Buffer
+    from libp2p.stream_muxer.yamux.stream_state import StreamState
+    from libp2p.stream_muxer.yamux.yamux import Yamux
+
+#: No window is larger, so one `receive` takes everything.
+_EVERYTHING: Final = MAX_WINDOW_SIZE
+
+
+def _frozen(buffer: Buffer) -> Buffer:
+    """Return ``buffer``, or a copy of it if its owner could still change it."""
+    if isinstance(buffer, bytes) or (isinstance(buffer, memoryview) and buffer.readonly):
+        return buffer
+    return bytes(buffer)
+
+
+class YamuxStream(IMuxedStream):
+    """
+    One stream of a `Yamux` connection.
+
+    At most one task reads and one writes at a time; a second one gets `trio.BusyResourceError`.
+    A read that finds data returns without a checkpoint, which its window bounds to 16 MiB.
+    Cancelling a write never tears a frame, but how much of the data had gone out is not known.
+    """
+
+    def __init__(self, muxed_conn: Yamux, state: StreamState) -> None:
+        self.muxed_conn: Yamux = muxed_conn
+        self.state = state
+        self._session = muxed_conn.session
+        self._unread = ChunkQueue()
+        self._reader = Waiter()
+        self._writer = Waiter()
+        self._sending = False
+        self._read_deadline: float | None = None
+        self._write_deadline: float | None = None
+        state.handle = self
+
+    @property
+    def stream_id(self) -> int:
+        """The stream's id on the wire."""
+        return self.state.stream_id
+
+    @property
+    def is_initiator(self) -> bool:
+        """True if this side opened the stream."""
+        return self.state.outbound
+
+    # -- reading ------------------------------------------------------------------------------
+
+    async def receive(self) -> list[Buffer]:
+        """
+        Return all bytes at hand, unjoined, waiting for at least one; empty at the clean end.
+
+        :raises MuxedStreamReset: if the stream was reset or its connection lost.
+        :raises MuxedStreamClosed: if reading was closed here.
+        :raises MuxedStreamTimeout: if the read deadline passed.
+        """
+        return await self._receive(_EVERYTHING)
+
+    async def _receive(self, limit: int) -> list[Buffer]:
+        if self._unread:
+            return self._unread.take_buffers(limit)
+        state, session = self.state, self._session
+        while True:
+            buffers = session.read(state, limit, trio.current_time())
+            if buffers:
+                if session.has_outgoing:
+                    self.muxed_conn.flush_now()
+                return buffers
+            if state.reading is Half.EOF:
+                return []
+            with self._until(self._read_deadline):
+                await self._reader.wait()
+
+    def unread(self, data: Buffer) -> None:
+        """Put ``data`` back: it is what the next read returns."""
+        self._unread.prepend(data)
+
+    async def read(self, n: int | None = -1) -> bytes:
+        """
+        Return 1 to ``n`` bytes; all up to the end if ``n`` is None or negative.
+
+        :raises MuxedStreamEOF: if ``n`` is positive and the stream has ended.
+        """
+        if n is None or n < 0:
+            pieces: list[Buffer] = []
+            while more := await self.receive():
+                pieces += more
+            return b"".join(pieces)
+        if n == 0:
+            return b""
+        buffers = await self._receive(n)
+        if not buffers:
+            raise MuxedStreamEOF(f"stream {self.stream_id} has ended")
+        return bytes(buffers[0]) if len(buffers) == 1 else b"".join(buffers)
+
+    async def read_exactly(self, n: int) -> bytes:
+        """
+        Return exactly ``n`` bytes.
+
+        :raises IncompleteReadError: if the stream ends before.
+        """
+        pieces: list[Buffer] = []
+        missing = n
+        while missing:
+            buffers = await self._receive(missing)
+            if not buffers:
+                raise IncompleteReadError(
+                    f"stream {self.stream_id} ended {missing} bytes early", n, n - missing
+                )
+            missing -= sum(map(len, buffers))
+            pieces += buffers
+        return b"".join(pieces)
+
+    # -- writing ------------------------------------------------------------------------------
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        """
+        Write ``buffers`` in order, in as few frames as the peer's window allows.
+
+        Returns when all of it is queued; at most `session.MAX_OUTGOING_BYTES` are then waiting
+        for the socket.
+
+        :raises MuxedStreamReset: if the stream was reset or its connection lost.
+        :raises MuxedStreamClosed: if writing was closed here.
+        :raises MuxedStreamTimeout: if the write deadline passed.
+        """
+        if self._sending:
+            raise trio.BusyResourceError("another task is writing to this stream")
+        self._session.sendable(self.state)  # a closed stream is an error even for no bytes
+        queue = ChunkQueue()
+        for buffer in buffers:
+            queue.append(_frozen(buffer))
+        self._sending = True
+        try:
+            with self._until(self._write_deadline):
+                await self._send(queue)
+        finally:
+            self._sending = False
+
+    async def _send(self, queue: ChunkQueue) -> None:
+        """Queue frames, one per turn where streams compete for the socket."""
+        conn, session, state = self.muxed_conn, self._session, self.state
+        while queue:
+            room = session.sendable(state)
+            if not room:
+                conn.flush_now()
+                await self._writer.wait()
+                continue
+            if conn.must_wait_for_socket():
+                await conn.wait_for_socket()
+                continue
+            size = min(room, len(queue))
+            session.send(state, queue.take_buffers(size), size)
+        conn.flush_now()
+        await conn.yield_if_due()
+
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``; see `send`."""
+        await self.send((data,))
+
+    # -- ends ---------------------------------------------------------------------------------
+
+    async def close_write(self) -> None:
+        """Send FIN after what was written; reading goes on. Closing twice is not an error."""
+        self._session.close_write(self.state)
+        self._after_local_end()
+
+    async def close_read(self) -> None:
+        """Read no more: what is unread is dropped, and further data answered with a reset."""
+        self._unread.clear()
+        self._session.close_read(self.state)
+        self._after_local_end()
+
+    async def close(self) -> None:
+        """Close both directions; what was written is still delivered."""
+        self._session.close_write(self.state)
+        await self.close_read()
+
+    async def reset(self, error_code: int = 0) -> None:
+        """Abort both directions, with an error code for the peer."""
+        self._unread.clear()
+        self._session.reset(self.state, error_code)
+        self._after_local_end()
+
+    def _after_local_end(self) -> None:
+        self.wake_reader()
+        self.wake_writer()
+        self.muxed_conn.after_local_end()
+
+    # -- waiting ------------------------------------------------------------------------------
+
+    def wake_reader(self) -> None:
+        """The state changed for a reader; for `Yamux`."""
+        self._reader.wake()
+
+    def wake_writer(self) -> None:
+        """The state changed for a writer; for `Yamux`."""
+        self._writer.wake()
+
+    def _until(self, deadline: float | None) -> AbstractContextManager[object]:
+        return nullcontext() if deadline is None else self._fail_at(deadline)
+
+    @contextmanager
+    def _fail_at(self, deadline: float) -> Iterator[None]:
+        with trio.move_on_at(deadline) as scope:
+            yield
+        if scope.cancelled_caught:
+            raise MuxedStreamTimeout(f"the deadline of stream {self.stream_id} has passed")
+
+    def set_deadline(self, ttl: float) -> bool:
+        """Let reads and writes fail that are not done within ``ttl`` seconds; 0 means never."""
+        return self.set_read_deadline(ttl) and self.set_write_deadline(ttl)
+
+    def set_read_deadline(self, ttl: float) -> bool:
+        """Let reads fail that are not done ``ttl`` seconds from now; 0 means never."""
+        self._read_deadline = trio.current_time() + ttl if ttl > 0 else None
+        return True
+
+    def set_write_deadline(self, ttl: float) -> bool:
+        """Let writes fail that are not done ``ttl`` seconds from now; 0 means never."""
+        self._write_deadline = trio.current_time() + ttl if ttl > 0 else None
+        return True
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the peer's (host, port)."""
+        return self.muxed_conn.get_remote_address()
+
+    async def __aenter__(self) -> YamuxStream:
+        """Use the stream for the block; it is closed afterwards."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """Close the stream, or reset it if the block failed."""
+        if exc_val is None:
+            await self.close()
+        else:
+            await self.reset()

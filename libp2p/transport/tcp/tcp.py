@@ -1,0 +1,204 @@
+"""
+TCP: dial and listen, IPv4 and IPv6, names resolved with the system's resolver.
+
+Addresses: ``/ip4/…/tcp/…``, ``/ip6/…/tcp/…``, ``/dns4``, ``/dns6`` and ``/dns`` names.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from libp2p.abc import IListener, ITransport
+from libp2p.exceptions import OpenConnectionError
+from libp2p.transport.tcp.tcp_connection import TcpConnection, multiaddr_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from multiaddr import Multiaddr
+
+    from libp2p.io.abc import ReadWriteCloser
+
+logger = logging.getLogger(__name__)
+
+#: Connections that the kernel completes before they are accepted.
+LISTEN_BACKLOG: Final = 1024
+#: Out of descriptors or buffers: accepting goes on when a while has passed, in seconds.
+CAPACITY_PAUSE: Final = 0.1
+_CAPACITY_ERRNOS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+#: The connection was gone before it could be accepted.
+_GONE_ERRNOS: Final = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM}
+
+_FAMILIES: Final = {
+    "ip4": socket.AF_INET,
+    "ip6": socket.AF_INET6,
+    "dns4": socket.AF_INET,
+    "dns6": socket.AF_INET6,
+    "dns": socket.AF_UNSPEC,
+}
+
+
+def tcp_endpoint(maddr: Multiaddr) -> tuple[str, str, int] | None:
+    """Return (protocol of the host part, host, port) of a TCP multiaddr; None if it is another."""
+    parts = str(maddr).split("/")
+    if len(parts) < 5 or parts[1] not in _FAMILIES or parts[3] != "tcp":
+        return None
+    if len(parts) > 5 and parts[5] not in ("p2p", "ipfs"):
+        return None  # /ws, /tls, /p2p-circuit: another transport
+    return parts[1], parts[2], int(parts[4])
+
+
+def _endpoint(maddr: Multiaddr) -> tuple[str, str, int]:
+    endpoint = tcp_endpoint(maddr)
+    if endpoint is None:
+        raise OpenConnectionError(f"{maddr} is not a TCP address")
+    return endpoint
+
+
+def _no_delay(sock: socket.socket) -> None:
+    """Batches are made above; Nagle's algorithm would only hold them back."""
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class TCPListener(IListener):
+    """Listening sockets; each accepted connection is given to ``handler`` in a task of its own."""
+
+    def __init__(self, handler: Callable[[TcpConnection], Awaitable[None]]) -> None:
+        self._handler = handler
+        self._sockets: list[socket.socket] = []
+
+    async def listen(self, maddr: Multiaddr) -> None:
+        """
+        Bind and listen; connections wait in the kernel until `serve` runs.
+
+        :raises OpenConnectionError: if the address cannot be listened on.
+        """
+        protocol, host, port = _endpoint(maddr)
+        try:
+            found = await trio.socket.getaddrinfo(
+                host, port, family=_FAMILIES[protocol], type=socket.SOCK_STREAM
+            )
+            self._sockets.append(self._bind(*found[0][::4]))
+        except OSError as error:
+            raise OpenConnectionError(f"cannot listen on {maddr}: {error.strerror}") from error
+
+    def _bind(self, family: int, address: tuple[str, int]) -> socket.socket:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            if hasattr(socket, "SO_EXCLUSIVEADDRUSE"):  # Windows
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+            else:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            sock.bind(address)
+            sock.listen(LISTEN_BACKLOG)
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    async def serve(self, nursery: trio.Nursery) -> None:
+        """Accept connections until `close`, each handled in ``nursery``."""
+        async with trio.open_nursery() as accepting:
+            for sock in self._sockets:
+                accepting.start_soon(self._accept_loop, sock, nursery)
+
+    async def _accept_loop(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        try:
+            while True:
+                await trio.lowlevel.wait_readable(sock)
+                try:
+                    accepted, _ = sock.accept()
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    await self._accept_failed(error)
+                    continue
+                _no_delay(accepted)
+                connection = TcpConnection(accepted, is_initiator=False)
+                nursery.start_soon(self._handler, connection)
+        except trio.ClosedResourceError:
+            return
+
+    async def _accept_failed(self, error: OSError) -> None:
+        """Tell a connection's failure from the system's lack of room, which only time mends."""
+        if error.errno in _GONE_ERRNOS:
+            return
+        if error.errno not in _CAPACITY_ERRNOS:
+            raise error
+        logger.error("cannot accept connections: %s", error.strerror)
+        with trio.move_on_after(CAPACITY_PAUSE):
+            await trio.sleep_forever()
+
+    def get_addrs(self) -> tuple[Multiaddr, ...]:
+        """Return the addresses listened on, with their real ports."""
+        return tuple(multiaddr_of(sock.getsockname()) for sock in self._sockets)
+
+    async def close(self) -> None:
+        """Stop listening; accepted connections are not touched."""
+        for sock in self._sockets:
+            trio.lowlevel.notify_closing(sock)
+            sock.close()
+        self._sockets.clear()
+
+
+class TCP(ITransport):
+    """The TCP transport."""
+
+    async def dial(self, maddr: Multiaddr) -> TcpConnection:
+        """
+        Connect; a name is resolved and its addresses tried in the resolver's order.
+
+        :raises OpenConnectionError: if nothing at ``maddr`` can be connected to.
+        """
+        protocol, host, port = _endpoint(maddr)
+        try:
+            found = await trio.socket.getaddrinfo(
+                host, port, family=_FAMILIES[protocol], type=socket.SOCK_STREAM
+            )
+        except OSError as error:
+            raise OpenConnectionError(f"cannot resolve {maddr}: {error.strerror}") from error
+        for position, (family, _, _, _, address) in enumerate(found, start=1):
+            try:
+                return await self._connect(family, address)
+            except OSError as error:
+                if position == len(found):
+                    reason = error.strerror or str(error)
+                    raise OpenConnectionError(f"cannot connect to {maddr}: {reason}") from error
+        raise OpenConnectionError(f"{maddr} resolves to no address")
+
+    async def _connect(self, family: int, address: object) -> TcpConnection:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            _no_delay(sock)
+            await trio.socket.from_stdlib_socket(sock).connect(address)
+        except BaseException:
+            sock.close()
+            raise
+        return TcpConnection(sock, is_initiator=True)
+
+    def create_listener(
+        self, handler_function: Callable[[ReadWriteCloser], Awaitable[None]]
+    ) -> TCPListener:
+        """Return a listener that gives each connection to ``handler_function``."""
+        return TCPListener(handler_function)
+
+    def can_dial(self, maddr: Multiaddr) -> bool:
+        """Tell whether ``maddr`` is a TCP address."""
+        return tcp_endpoint(maddr) is not None
+
+    def can_listen(self, maddr: Multiaddr) -> bool:
+        """Tell whether ``maddr`` is a TCP address."""
+        return self.can_dial(maddr)
+
+    def protocols(self) -> list[str]:
+        """Return the multiaddr protocols handled."""
+        return ["tcp"]
