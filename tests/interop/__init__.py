@@ -1,0 +1,1 @@
+"""Interop tests against real Go peers, and the drivers that run those peers."""
