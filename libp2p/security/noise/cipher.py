@@ -38,9 +38,9 @@ def _pack_records(buffers: Sequence[Buffer]) -> Iterator[Buffer]:
     for buffer in buffers:
         length = len(buffer)
         if size + length > MAX_PLAINTEXT_BYTES:
-            if group:
+            if size:  # never an empty record: its reader could take it for the end
                 yield b"".join(group)
-                group, size = [], 0
+            group, size = [], 0
             if length > MAX_PLAINTEXT_BYTES:
                 view = memoryview(buffer)
                 whole = length - length % MAX_PLAINTEXT_BYTES

@@ -437,9 +437,10 @@ class YamuxSession:
                 events.append(StreamReadable(stream))
             inbox.append(body)
             self.statistics.bytes_received += len(body)
-        elif stream.reading is Half.CLOSED and len(body):
-            # The application has closed it: without a word the peer would write until its
-            # credit is gone and then wait for ever.
+        elif stream.reading is Half.CLOSED and not stream.receive_window.credit:
+            # The application has closed it, and the peer has written until its credit was gone:
+            # without a word it would wait for ever. Not sooner, for a reset also makes the peer
+            # drop what it has not read yet of ours.
             self._send_reset(stream.stream_id, 0)
             if stream.writing is Half.OPEN:
                 stream.reset(0, remote=False)

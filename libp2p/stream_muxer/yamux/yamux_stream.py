@@ -187,7 +187,7 @@ class YamuxStream(IMuxedStream):
         self._after_local_end()
 
     async def close_read(self) -> None:
-        """Read no more: what is unread is dropped, and further data answered with a reset."""
+        """Read no more: what is unread is dropped; a peer that writes on gets a reset in the end."""
         self._unread.clear()
         self._session.close_read(self.state)
         self._after_local_end()

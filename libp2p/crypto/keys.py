@@ -1,0 +1,134 @@
+"""
+What every key kind provides.
+
+A key's canonical bytes are the protobuf message of its type and data, in the order of their field
+numbers: peer ids are hashes of exactly these bytes.
+https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from enum import Enum, unique
+from hmac import compare_digest
+from typing import TYPE_CHECKING, Final
+
+from libp2p.crypto.pb import crypto_pb2
+from libp2p.exceptions import CryptographyError
+
+if TYPE_CHECKING:
+    from libp2p.custom_types import Buffer
+
+
+@unique
+class KeyType(Enum):
+    """Kinds of keys; the first four are the ones that libp2p sends."""
+
+    RSA = 0
+    Ed25519 = 1
+    Secp256k1 = 2
+    ECDSA = 3
+    ECC_P256 = 4  # py-libp2p's name for local use, never sent
+    X25519 = 5  # key agreement only, never sent
+
+
+SENT_KEY_TYPES: Final = frozenset((KeyType.RSA, KeyType.Ed25519, KeyType.Secp256k1, KeyType.ECDSA))
+
+
+class Key(ABC):
+    """A public or a private key."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def to_bytes(self) -> bytes:
+        """Return the key in its type's own encoding."""
+
+    @abstractmethod
+    def get_type(self) -> KeyType:
+        """Return what kind of key this is."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Key):
+            return NotImplemented
+        # Constant time: one of the two may be a secret.
+        return self._is_comparable(other) and compare_digest(self.to_bytes(), other.to_bytes())
+
+    def _is_comparable(self, other: Key) -> bool:
+        return self.get_type() is other.get_type() and (
+            isinstance(self, PrivateKey) is isinstance(other, PrivateKey)
+        )
+
+
+class PublicKey(Key):
+    """Verifies signatures, and names a peer."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def verify(self, data: Buffer, signature: bytes) -> bool:
+        """Tell whether ``signature`` is one of ``data`` by the owner of this key."""
+
+    def serialize(self) -> bytes:
+        """Return the canonical protobuf form."""
+        return _serialize(crypto_pb2.PublicKey, self)
+
+    @classmethod
+    def deserialize_from_protobuf(cls, protobuf_data: bytes) -> crypto_pb2.PublicKey:
+        """Return the protobuf message in ``protobuf_data``; see `deserialize_public_key`."""
+        return crypto_pb2.PublicKey.FromString(protobuf_data)
+
+    def __hash__(self) -> int:
+        return hash(self.to_bytes())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.to_bytes().hex()[:16]}…>"
+
+
+class PrivateKey(Key):
+    """Signs; never shown in a ``repr``."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def sign(self, data: bytes) -> bytes:
+        """Return a signature of ``data``."""
+
+    @abstractmethod
+    def get_public_key(self) -> PublicKey:
+        """Return the key that verifies what this one signs."""
+
+    def serialize(self) -> bytes:
+        """Return the canonical protobuf form."""
+        return _serialize(crypto_pb2.PrivateKey, self)
+
+    @classmethod
+    def deserialize_from_protobuf(cls, protobuf_data: bytes) -> crypto_pb2.PrivateKey:
+        """Return the protobuf message in ``protobuf_data``; see `deserialize_private_key`."""
+        return crypto_pb2.PrivateKey.FromString(protobuf_data)
+
+    def __hash__(self) -> int:
+        return hash(self.get_public_key())
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """A private key with its public key."""
+
+    private_key: PrivateKey
+    public_key: PublicKey
+
+
+def _serialize(
+    message: type[crypto_pb2.PublicKey] | type[crypto_pb2.PrivateKey], key: Key
+) -> bytes:
+    key_type = key.get_type()
+    if key_type not in SENT_KEY_TYPES:
+        raise CryptographyError(f"{key_type.name} keys have no serialized form")
+    return message(key_type=key_type.name, data=key.to_bytes()).SerializeToString(
+        deterministic=True
+    )

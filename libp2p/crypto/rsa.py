@@ -1,0 +1,127 @@
+"""RSA keys: PKIX and PKCS#1 encodings, PKCS#1 v1.5 signatures over SHA-256."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
+from libp2p.exceptions import CryptographyError
+
+if TYPE_CHECKING:
+    from libp2p.custom_types import Buffer
+
+#: go-libp2p's range. Shorter keys can be broken, longer ones make every handshake with a hostile
+#: peer cost us milliseconds.
+MIN_RSA_KEY_SIZE: Final = 2048
+MAX_RSA_KEY_SIZE: Final = 8192
+
+#: A larger public exponent turns a verification into the work of a private-key operation.
+MAX_RSA_EXPONENT: Final = 2**31 - 1
+
+
+class RSAPublicKey(PublicKey):
+    """Encoded as PKIX SubjectPublicKeyInfo in DER."""
+
+    __slots__ = ("impl",)
+
+    def __init__(self, impl: rsa.RSAPublicKey) -> None:
+        validate_rsa_key_size(impl)
+        if impl.public_numbers().e > MAX_RSA_EXPONENT:
+            raise CryptographyError("RSA public exponent is too large")
+        self.impl = impl
+
+    @classmethod
+    def from_bytes(cls, key_bytes: bytes) -> RSAPublicKey:
+        """:raises CryptographyError: if it is no RSA key of 2048 to 8192 bits."""
+        try:
+            impl = serialization.load_der_public_key(key_bytes)
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise CryptographyError("RSA public key is malformed") from error
+        if not isinstance(impl, rsa.RSAPublicKey):
+            raise CryptographyError("the encoded public key is not an RSA key")
+        return cls(impl)
+
+    def to_bytes(self) -> bytes:
+        return self.impl.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+
+    def get_type(self) -> KeyType:
+        return KeyType.RSA
+
+    def verify(self, data: Buffer, signature: bytes) -> bool:
+        try:
+            self.impl.verify(signature, bytes(data), padding.PKCS1v15(), hashes.SHA256())
+        except InvalidSignature:
+            return False
+        return True
+
+
+class RSAPrivateKey(PrivateKey):
+    """Encoded as PKCS#1 in DER."""
+
+    __slots__ = ("impl",)
+
+    def __init__(self, impl: rsa.RSAPrivateKey) -> None:
+        validate_rsa_key_size(impl)
+        self.impl = impl
+
+    @classmethod
+    def new(cls, bits: int = 2048, e: int = 65537) -> RSAPrivateKey:
+        """
+        Make a random key.
+
+        :raises CryptographyError: if ``bits`` is out of range.
+        """
+        validate_rsa_key_length(bits)
+        return cls(rsa.generate_private_key(public_exponent=e, key_size=bits))
+
+    @classmethod
+    def from_bytes(cls, key_bytes: bytes) -> RSAPrivateKey:
+        """:raises CryptographyError: if it is no RSA key of 2048 to 8192 bits."""
+        try:
+            impl = serialization.load_der_private_key(key_bytes, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise CryptographyError("RSA private key is malformed") from error
+        if not isinstance(impl, rsa.RSAPrivateKey):
+            raise CryptographyError("the encoded private key is not an RSA key")
+        return cls(impl)
+
+    def to_bytes(self) -> bytes:
+        return self.impl.private_bytes(
+            serialization.Encoding.DER,
+            serialization.PrivateFormat.TraditionalOpenSSL,
+            serialization.NoEncryption(),
+        )
+
+    def get_type(self) -> KeyType:
+        return KeyType.RSA
+
+    def sign(self, data: bytes) -> bytes:
+        return self.impl.sign(data, padding.PKCS1v15(), hashes.SHA256())
+
+    def get_public_key(self) -> PublicKey:
+        return RSAPublicKey(self.impl.public_key())
+
+
+def validate_rsa_key_length(key_length: int) -> None:
+    """:raises CryptographyError: if a key may not have that many bits."""
+    if not MIN_RSA_KEY_SIZE <= key_length <= MAX_RSA_KEY_SIZE:
+        raise CryptographyError(
+            f"RSA key of {key_length} bits, must have {MIN_RSA_KEY_SIZE} to {MAX_RSA_KEY_SIZE}"
+        )
+
+
+def validate_rsa_key_size(key: rsa.RSAPublicKey | rsa.RSAPrivateKey) -> None:
+    """:raises CryptographyError: if ``key`` is too short or too long."""
+    validate_rsa_key_length(key.key_size)
+
+
+def create_new_key_pair(bits: int = 2048, e: int = 65537) -> KeyPair:
+    """Make a random key pair with a modulus of that many bits and public exponent ``e``."""
+    private_key = RSAPrivateKey.new(bits, e)
+    return KeyPair(private_key, private_key.get_public_key())

@@ -1,0 +1,185 @@
+"""
+The composition root: puts the parts together into swarms and hosts.
+
+Its names are re-exported by `libp2p`; nothing else in the library imports it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
+
+from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
+from libp2p.custom_types import TMuxerOptions, TProtocol, TSecurityOptions
+from libp2p.host.basic_host import BasicHost
+from libp2p.network.config import ConnectionConfig
+from libp2p.network.swarm import Swarm
+from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
+from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.upgrader import TransportUpgrader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from multiaddr import Multiaddr
+
+    from libp2p.abc import IPeerStore
+    from libp2p.crypto.keys import KeyPair
+
+MUXER_YAMUX: Final = "YAMUX"
+MUXER_MPLEX: Final = "MPLEX"
+DEFAULT_MUXER: Final = MUXER_YAMUX
+
+_MPLEX_GONE: Final = (
+    "mplex is deprecated by the libp2p specifications and not implemented: use yamux"
+)
+
+
+class HostOptions(TypedDict, total=False):
+    """
+    Options of `new_host` and `new_swarm`, by py-libp2p's names.
+
+    The first group has an effect. The rest is what py-libp2p has and this library does not:
+    ``None`` and ``False`` are accepted, anything else is an error that says so.
+    """
+
+    key_pair: KeyPair | None
+    key_pair_provider: Callable[[], KeyPair] | None
+    muxer_opt: TMuxerOptions | None
+    sec_opt: TSecurityOptions | None
+    peerstore_opt: IPeerStore | None
+    muxer_preference: Literal["YAMUX", "MPLEX"] | None
+    connection_config: ConnectionConfig | None
+    listen_addrs: Sequence[Multiaddr] | None  # without effect: pass them to `host.run`
+    enable_tcp: bool
+    negotiate_timeout: float
+
+    enable_mDNS: bool
+    enable_upnp: bool
+    enable_autotls: bool
+    enable_metrics: bool
+    enable_quic: bool
+    enable_webrtc: bool
+    enable_webtransport: bool
+    enable_websocket: bool
+    disc_opt: object
+    keystore: object
+    psk: object
+    quic_transport_opt: object
+    resource_manager: object
+    bootstrap: object
+
+
+_EFFECTIVE: Final = frozenset(
+    {
+        "key_pair",
+        "key_pair_provider",
+        "muxer_opt",
+        "sec_opt",
+        "peerstore_opt",
+        "muxer_preference",
+        "connection_config",
+        "listen_addrs",
+        "enable_tcp",
+        "negotiate_timeout",
+    }
+)
+
+
+def generate_new_ed25519_identity() -> KeyPair:
+    """Return a new Ed25519 key pair: the kind to use."""
+    return create_new_ed25519_key_pair()
+
+
+def generate_new_rsa_identity() -> KeyPair:
+    """Return a new RSA key pair, for peers from before Ed25519 was common."""
+    from libp2p.crypto.rsa import create_new_key_pair
+
+    return create_new_key_pair()
+
+
+def generate_peer_id_from(key_pair: KeyPair) -> ID:
+    """Return the peer id that belongs to a key pair."""
+    return ID.from_pubkey(key_pair.public_key)
+
+
+def create_yamux_muxer_option() -> TMuxerOptions:
+    """Return muxer options with yamux alone."""
+    return {TProtocol(YAMUX_PROTOCOL_ID): Yamux}
+
+
+def create_mplex_muxer_option() -> TMuxerOptions:
+    """
+    Exist, so that programs that import it run.
+
+    :raises ValueError: always: mplex is deprecated by the libp2p specifications.
+    """
+    raise ValueError(_MPLEX_GONE)
+
+
+def set_default_muxer(muxer_name: Literal["YAMUX", "MPLEX"]) -> None:
+    """
+    Choose the default muxer, which can only be yamux.
+
+    :raises ValueError: for any other.
+    """
+    if muxer_name.upper() != MUXER_YAMUX:
+        raise ValueError(_MPLEX_GONE)
+
+
+def get_default_muxer() -> str:
+    """Return the name of the default muxer."""
+    return DEFAULT_MUXER
+
+
+def get_default_muxer_options() -> TMuxerOptions:
+    """Return the default muxer options."""
+    return create_yamux_muxer_option()
+
+
+def _check(options: HostOptions) -> None:
+    """Refuse what has no effect here, by name, instead of ignoring it."""
+    for name, value in options.items():
+        if name not in HostOptions.__annotations__:
+            raise TypeError(f"new_host() got an unexpected option {name!r}")
+        if name not in _EFFECTIVE and value not in (None, False):
+            raise ValueError(f"new_host({name}=…) is not supported by this version of libp2p")
+    if options.get("muxer_preference") == MUXER_MPLEX:
+        raise ValueError(_MPLEX_GONE)
+    if options.get("enable_tcp") is False:
+        raise ValueError("TCP is the only transport of this version and cannot be disabled")
+
+
+def _key_pair(options: HostOptions) -> KeyPair:
+    provider = options.get("key_pair_provider")
+    return options.get("key_pair") or (provider() if provider else generate_new_ed25519_identity())
+
+
+def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
+    """Return a `Swarm`: connections and streams without protocol handlers; see `HostOptions`."""
+    _check(options)
+    key_pair = _key_pair(options)
+    peer_id = generate_peer_id_from(key_pair)
+    peerstore = options.get("peerstore_opt") or PeerStore()
+    peerstore.add_key_pair(peer_id, key_pair)
+    security = options.get("sec_opt") or {
+        TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair),
+    }
+    muxers = options.get("muxer_opt") or create_yamux_muxer_option()
+    config = options.get("connection_config") or ConnectionConfig()
+    return Swarm(peer_id, peerstore, TransportUpgrader(security, muxers), TCP(), config)
+
+
+def new_host(**options: Unpack[HostOptions]) -> BasicHost:
+    """
+    Return a host with a new Ed25519 identity, TCP, Noise and yamux, unless told otherwise.
+
+    >>> host = new_host()
+    >>> host.get_id().pretty().startswith("12D3KooW")
+    True
+    """
+    return BasicHost(new_swarm(**options))

@@ -1,0 +1,241 @@
+"""A peer: an identity, its connections, and the protocols it speaks."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+from multiaddr import Multiaddr
+
+from libp2p.abc import IHost, INotifee
+from libp2p.exceptions import (
+    BaseLibp2pError,
+    ConnectionFailure,
+    HostException,
+    MultiselectError,
+    StreamFailure,
+    SwarmException,
+)
+from libp2p.host.ping import ID as PING_ID
+from libp2p.host.ping import handle_ping
+from libp2p.identity.identify.identify import ID as IDENTIFY_ID
+from libp2p.identity.identify.identify import identify, identify_handler_for
+from libp2p.identity.identify_push.identify_push import ID_PUSH, identify_push_handler_for
+from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.peer.peerstore import PERMANENT_ADDR_TTL
+from libp2p.protocol_muxer.multiselect import Multiselect
+from libp2p.protocol_muxer.multiselect_client import select_one
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore
+    from libp2p.crypto.keys import PrivateKey, PublicKey
+    from libp2p.custom_types import StreamHandlerFn, TProtocol
+    from libp2p.network.stream.net_stream import NetStream
+    from libp2p.network.swarm import Swarm
+    from libp2p.peer.id import ID
+    from libp2p.peer.peerinfo import PeerInfo
+
+logger = logging.getLogger(__name__)
+
+
+class BasicHost(IHost):
+    """
+    A libp2p host.
+
+    Its life is `run`; handlers may be set before. Identify and ping are always answered.
+    """
+
+    def __init__(self, network: Swarm) -> None:
+        self._network = network
+        self.peerstore: IPeerStore = network.peerstore
+        self.multiselect = Multiselect()
+        network.set_stream_handler(self._on_stream)
+        network.register_notifee(_Identifier(self))
+        self.set_stream_handler(IDENTIFY_ID, identify_handler_for(self))
+        self.set_stream_handler(ID_PUSH, identify_push_handler_for(self))
+        self.set_stream_handler(PING_ID, handle_ping)
+
+    # -- life ---------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def run(self, listen_addrs: Sequence[Multiaddr]) -> AsyncIterator[None]:
+        """
+        Run the host for the length of the block; everything is closed when it ends.
+
+        :param listen_addrs: multiaddrs to listen on; port 0 lets the system choose one.
+        :raises OpenConnectionError: if one of them cannot be listened on.
+        """
+        async with self._network.running():
+            await self._network.listen(*listen_addrs)
+            yield
+
+    async def close(self) -> None:
+        """Stop listening and close every connection; `run` itself goes on until its block ends."""
+        await self._network.close()
+
+    def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        """
+        Run a background task for as long as the host runs; its failure is logged, not fatal.
+
+        :raises HostException: if the host is not running.
+        """
+        try:
+            self._network.start_soon(self._run_service, task, *args)
+        except SwarmException as error:
+            raise HostException(str(error)) from None
+
+    async def _run_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        try:
+            await task(*args)
+        except Exception:  # the edge of a task: it runs another part's code
+            logger.exception("the service %r failed", task)
+
+    # -- identity and addresses ---------------------------------------------------------------
+
+    def get_id(self) -> ID:
+        """Return this host's peer id."""
+        return self._network.get_peer_id()
+
+    def get_public_key(self) -> PublicKey:
+        """Return this host's public key."""
+        return self.peerstore.pubkey(self.get_id())
+
+    def get_private_key(self) -> PrivateKey:
+        """Return this host's private key."""
+        return self.peerstore.privkey(self.get_id())
+
+    def get_transport_addrs(self) -> list[Multiaddr]:
+        """Return the addresses listened on, without the peer id."""
+        return self._network.get_listen_addrs()
+
+    def get_addrs(self) -> list[Multiaddr]:
+        """Return the addresses to give to others: those listened on, with ``/p2p/<id>``."""
+        suffix = Multiaddr(f"/p2p/{self.get_id()}")
+        return [addr.encapsulate(suffix) for addr in self.get_transport_addrs()]
+
+    def get_network(self) -> Swarm:
+        """Return the swarm."""
+        return self._network
+
+    def get_peerstore(self) -> IPeerStore:
+        """Return what is known of other peers."""
+        return self.peerstore
+
+    def get_mux(self) -> Multiselect:
+        """Return the registry of protocol handlers."""
+        return self.multiselect
+
+    # -- connections --------------------------------------------------------------------------
+
+    async def connect(self, peer_info: PeerInfo) -> None:
+        """
+        Be connected to a peer, and know its protocols, when this returns.
+
+        :raises ConnectionFailure: naming each address tried and why it failed.
+        """
+        peer_id = peer_info.peer_id
+        if peer_info.addrs:
+            self.peerstore.add_addrs(peer_id, peer_info.addrs, PERMANENT_ADDR_TTL)
+        try:
+            connections = await self._network.dial_peer(peer_id)
+        except SwarmException as error:
+            raise ConnectionFailure(str(error)) from error
+        for connection in connections:
+            await connection.event_identified.wait()
+
+    async def disconnect(self, peer_id: ID) -> None:
+        """Close all connections to a peer."""
+        await self._network.close_peer(peer_id)
+
+    def get_connected_peers(self) -> list[ID]:
+        """Return the peers with a live connection."""
+        return list({connection.peer_id: None for connection in self._network.get_connections()})
+
+    def get_live_peers(self) -> list[ID]:
+        """Return the peers with a live connection; py-libp2p's name."""
+        return self.get_connected_peers()
+
+    def is_peer_connected(self, peer_id: ID) -> bool:
+        """Tell whether there is a live connection to a peer."""
+        return bool(self._network.get_connections(peer_id))
+
+    # -- protocols ----------------------------------------------------------------------------
+
+    def set_stream_handler(self, protocol_id: TProtocol, stream_handler: StreamHandlerFn) -> None:
+        """Accept ``protocol_id`` and give its streams to ``stream_handler``, each in a task."""
+        self.multiselect.add_handler(protocol_id, stream_handler)
+
+    def remove_stream_handler(self, protocol_id: TProtocol) -> None:
+        """Accept ``protocol_id`` no more; open streams go on."""
+        self.multiselect.remove_handler(protocol_id)
+
+    async def new_stream(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> NetStream:
+        """
+        Open a stream to a peer, connecting if need be, with the first protocol that it accepts.
+
+        :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
+            a `ProtocolNotSupportedError` then).
+        """
+        try:
+            stream = await self._network.new_stream(peer_id)
+        except BaseLibp2pError as error:
+            raise StreamFailure(f"no stream to {peer_id}: {error}") from error
+        await self._agree(stream, protocol_ids)
+        return stream
+
+    async def _agree(self, stream: NetStream, protocol_ids: Sequence[TProtocol]) -> None:
+        timeout = self._network.config.negotiate_timeout
+        agreed = False
+        try:
+            with trio.fail_after(timeout):
+                stream.set_protocol(await select_one(stream, protocol_ids))
+            agreed = True
+        except BaseLibp2pError as error:
+            raise StreamFailure(f"no stream to {stream.remote_peer_id}: {error}") from error
+        except trio.TooSlowError as error:
+            raise StreamFailure(
+                f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
+            ) from error
+        finally:
+            if not agreed:
+                await stream.reset()
+
+    async def _on_stream(self, stream: INetStream) -> None:
+        """Agree on a protocol with a peer that opened a stream, and run its handler."""
+        with trio.move_on_after(self._network.config.negotiate_timeout) as scope:
+            protocol, handler = await self.multiselect.negotiate(stream)
+        if scope.cancelled_caught or handler is None:
+            raise MultiselectError("the peer agreed on no protocol in time")
+        stream.set_protocol(protocol)
+        await handler(stream)
+
+
+class _Identifier(INotifee):
+    """Identifies every peer as soon as it is connected."""
+
+    def __init__(self, host: BasicHost) -> None:
+        self._host = host
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        """Run identify; the connection is as good without it."""
+        assert isinstance(conn, SwarmConn)
+        try:
+            await identify(self._host, conn)
+        except BaseLibp2pError as error:
+            logger.debug("%s was not identified: %s", conn.peer_id, error)
+        finally:
+            conn.event_identified.set()
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None: ...
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...

@@ -1,0 +1,184 @@
+"""
+Ping: 32 random bytes there and back, as often as the dialling side likes.
+
+https://github.com/libp2p/specs/blob/master/ping/ping.md
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import (
+    IncompleteReadError,
+    PingError,
+    StreamEOF,
+    StreamError,
+    StreamTimeout,
+)
+from libp2p.io.utils import read_exactly
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from libp2p.abc import IHost, INetStream
+    from libp2p.peer.id import ID as PeerID
+
+ID: Final = TProtocol("/ipfs/ping/1.0.0")
+SERVICE_NAME: Final = "libp2p.ping"
+PING_LENGTH: Final = 32
+
+#: Seconds that an answer may take.
+RESP_TIMEOUT: Final = 10
+
+#: Seconds without a ping after which the answering side closes: go-libp2p pings once and forgets.
+IDLE_TIMEOUT: Final = 60
+
+#: Streams answered per peer (the spec's limit): each costs a task.
+MAX_INBOUND_STREAMS: Final = 2
+
+logger = logging.getLogger(__name__)
+
+
+async def handle_ping(stream: INetStream) -> None:
+    """
+    Answer pings until the peer ends or resets the stream, or falls silent for a minute.
+
+    :raises IncompleteReadError: if the stream ends inside a ping.
+    """
+    with trio.CancelScope(deadline=trio.current_time() + IDLE_TIMEOUT) as scope:
+        try:
+            while True:
+                await stream.write(await read_exactly(stream, PING_LENGTH))
+                scope.deadline = trio.current_time() + IDLE_TIMEOUT
+        except IncompleteReadError as error:
+            if not error.is_clean_close:
+                raise
+        except StreamError as error:
+            logger.debug("pings of %s ended: %s", stream.muxed_conn.peer_id, error)
+            return
+    await stream.close()
+
+
+async def perform_ping_roundtrip(
+    stream: INetStream, cancel_scope: trio.CancelScope | None = None
+) -> int:
+    """
+    Ping once on a stream that speaks ping; return milliseconds.
+
+    :param cancel_scope: entered for the ping, so that its owner can call it off.
+    :raises PingError: if the peer sends back something else; the stream is reset then.
+    :raises StreamTimeout: if ``cancel_scope`` was cancelled.
+    :raises trio.TooSlowError: if the answer takes longer than `RESP_TIMEOUT`.
+    """
+    with cancel_scope or trio.CancelScope():
+        return _milliseconds(await ping_once(stream))
+    raise StreamTimeout("the ping was called off")
+
+
+async def ping_once(stream: INetStream) -> float:
+    """
+    Ping once on a stream that speaks ping; return seconds.
+
+    :raises PingError: if the peer sends back something else; the stream is reset then.
+    :raises StreamEOF: if the peer closes instead of answering.
+    :raises trio.TooSlowError: if the answer takes longer than `RESP_TIMEOUT`.
+    """
+    payload = secrets.token_bytes(PING_LENGTH)
+    with trio.fail_after(RESP_TIMEOUT):
+        started_at = time.perf_counter()
+        await stream.write(payload)
+        try:
+            answer = await read_exactly(stream, PING_LENGTH)
+        except IncompleteReadError as error:
+            raise StreamEOF("peer closed the stream instead of answering a ping") from error
+        seconds = time.perf_counter() - started_at
+    if answer != payload:
+        await stream.reset()
+        raise PingError("ping was answered with other bytes than were sent")
+    return seconds
+
+
+class PingService:
+    """Pings peers of a host, and answers theirs with a limit on streams per peer."""
+
+    def __init__(self, host: IHost, rcmgr: object = None) -> None:
+        """:param rcmgr: accepted for py-libp2p's callers, not used."""
+        self._host = host
+        self._inbound: Counter[PeerID] = Counter()
+
+    async def ping(self, peer_id: PeerID, ping_amt: int = 1) -> list[int]:
+        """Ping ``ping_amt`` times; return milliseconds, see `ping_seconds` for finer ones."""
+        return [_milliseconds(rtt) for rtt in await self.ping_seconds(peer_id, ping_amt)]
+
+    async def ping_seconds(self, peer_id: PeerID, count: int = 1) -> list[float]:
+        """
+        Ping ``count`` times, one after the other on one stream; return seconds.
+
+        :raises StreamFailure: if the peer cannot be reached or does not speak ping.
+        :raises PingError: if it sends back something else.
+        :raises StreamError: if the stream fails.
+        :raises trio.TooSlowError: if an answer takes longer than `RESP_TIMEOUT`.
+        """
+        _require_positive(count)
+        stream = await self._host.new_stream(peer_id, [ID])
+        finished = False
+        try:
+            round_trips = [await ping_once(stream) for _ in range(count)]
+            finished = True
+        finally:
+            if not finished:
+                await stream.reset()
+        await stream.close()
+        for seconds in round_trips:
+            self._host.get_peerstore().record_latency(peer_id, seconds)
+        return round_trips
+
+    async def ping_iter(
+        self,
+        peer_id: PeerID,
+        ping_amt: int = 1,
+        cancel_scope: trio.CancelScope | None = None,
+    ) -> AsyncIterator[int]:
+        """Ping ``ping_amt`` times and yield milliseconds as they are measured."""
+        _require_positive(ping_amt)
+        stream = await self._host.new_stream(peer_id, [ID])
+        finished = False
+        try:
+            for _ in range(ping_amt):
+                yield await perform_ping_roundtrip(stream, cancel_scope)
+            finished = True
+        finally:
+            if not finished:
+                await stream.reset()
+        await stream.close()
+
+    async def handle_ping(self, stream: INetStream) -> None:
+        """Answer pings like the function `handle_ping`, for so many streams of a peer at once."""
+        peer_id = stream.muxed_conn.peer_id
+        if self._inbound[peer_id] >= MAX_INBOUND_STREAMS:
+            logger.debug("%s opens too many ping streams", peer_id)
+            await stream.reset()
+            return
+        self._inbound[peer_id] += 1
+        try:
+            await handle_ping(stream)
+        finally:
+            self._inbound[peer_id] -= 1
+            if not self._inbound[peer_id]:
+                del self._inbound[peer_id]
+
+
+def _require_positive(count: int) -> None:
+    if count < 1:
+        raise ValueError(f"cannot ping {count} times")
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

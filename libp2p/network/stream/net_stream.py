@@ -1,0 +1,109 @@
+"""A muxed stream with the protocol that was agreed on for it: what handlers get."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libp2p.abc import INetStream
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.network.connection.swarm_connection import SwarmConn
+    from libp2p.peer.id import ID
+    from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+
+
+class NetStream(INetStream):
+    """
+    A stream to a peer.
+
+    It adds the protocol id to a `YamuxStream`, whose methods say what is raised when.
+    """
+
+    def __init__(self, muxed_stream: YamuxStream, swarm_conn: SwarmConn | None = None) -> None:
+        self.muxed_stream = muxed_stream
+        self.muxed_conn: Yamux = muxed_stream.muxed_conn
+        self.swarm_conn = swarm_conn
+        self._protocol: TProtocol | None = None
+
+    @property
+    def remote_peer_id(self) -> ID:
+        """The peer at the other end."""
+        return self.muxed_conn.peer_id
+
+    def get_protocol(self) -> TProtocol | None:
+        """Return the protocol agreed on; None before that."""
+        return self._protocol
+
+    def set_protocol(self, protocol_id: TProtocol) -> None:
+        """Record the protocol agreed on."""
+        self._protocol = protocol_id
+
+    async def receive(self) -> list[Buffer]:
+        """Return all bytes at hand, unjoined, waiting for at least one; empty at the end."""
+        return await self.muxed_stream.receive()
+
+    def unread(self, data: Buffer) -> None:
+        """Put ``data`` back: it is what the next read returns."""
+        self.muxed_stream.unread(data)
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        """Write ``buffers`` in order, gathered; one task at a time."""
+        await self.muxed_stream.send(buffers)
+
+    async def read(self, n: int | None = None) -> bytes:
+        """
+        Return 1 to ``n`` bytes; all up to the end if ``n`` is None or negative.
+
+        :raises StreamEOF: if ``n`` is positive and the stream has ended.
+        """
+        return await self.muxed_stream.read(n)
+
+    async def read_exactly(self, n: int) -> bytes:
+        """
+        Return exactly ``n`` bytes.
+
+        :raises IncompleteReadError: if the stream ends before.
+        """
+        return await self.muxed_stream.read_exactly(n)
+
+    async def write(self, data: bytes) -> None:
+        """Write all of ``data``."""
+        await self.muxed_stream.send((data,))
+
+    async def close(self) -> None:
+        """Close both directions; what was written is still delivered."""
+        await self.muxed_stream.close()
+
+    async def close_read(self) -> None:
+        """Read no more."""
+        await self.muxed_stream.close_read()
+
+    async def close_write(self) -> None:
+        """Write no more; reading goes on."""
+        await self.muxed_stream.close_write()
+
+    async def reset(self, error_code: int = 0) -> None:
+        """Abort both directions, with an error code for the peer."""
+        await self.muxed_stream.reset(error_code)
+
+    def set_deadline(self, ttl: float) -> bool:
+        """Let reads and writes fail that are not done within ``ttl`` seconds; 0 means never."""
+        return self.muxed_stream.set_deadline(ttl)
+
+    @property
+    def is_closed(self) -> bool:
+        """True once both directions have ended."""
+        return self.muxed_stream.state.finished
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the peer's (host, port)."""
+        return self.muxed_stream.get_remote_address()
+
+    def __repr__(self) -> str:
+        """Name the protocol, the stream and the peer."""
+        stream_id = self.muxed_stream.stream_id
+        return f"<NetStream {self._protocol} #{stream_id} with {self.remote_peer_id}>"

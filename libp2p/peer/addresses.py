@@ -1,0 +1,247 @@
+"""
+What the peer code needs to know of multiaddrs: their parts, their peer, and how far they reach.
+
+`multiaddr.Multiaddr` takes any bytes and fails when it is looked at; addresses that come from a
+peer pass through `address_from_wire` first.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
+
+from libp2p.exceptions import IncompleteVarint, InvalidAddrError, InvalidPeerID, ParseError
+from libp2p.peer.id import ID
+from libp2p.utils.varint import decode_uvarint, encode_uvarint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libp2p.custom_types import Buffer
+
+# https://github.com/multiformats/multicodec/blob/master/table.csv, the rows tagged multiaddr
+IP4: Final = 4
+TCP: Final = 6
+IP6: Final = 41
+IP6ZONE: Final = 42
+DNS: Final = frozenset((53, 54, 55, 56))
+UNIX: Final = 400
+P2P: Final = 421
+MEMORY: Final = 777
+
+#: Bytes of the value behind each code; None: the value carries its own length.
+_VALUE_BYTES: Final[dict[int, int | None]] = {
+    IP4: 4, TCP: 2, 33: 2, IP6: 16, 43: 1, 132: 2, 273: 2, 444: 12, 445: 37, MEMORY: 8,
+    **dict.fromkeys((275, 276, 280, 281, 290, 301, 302, 443, 448, 454), 0),
+    **dict.fromkeys((460, 461, 465, 477, 478, 479, 480), 0),
+    **dict.fromkeys((IP6ZONE, *DNS, UNIX, P2P, 446, 447, 449, 466, 481), None),
+}  # fmt: skip
+
+#: More than any address that works; multiaddr has no limit of its own.
+MAX_ADDRESS_BYTES: Final = 1024
+
+#: Behind /p2p a CID may stand in place of the multihash.
+_PEER_CID_PREFIX: Final = b"\x01\x72"
+
+
+class Component(NamedTuple):
+    """One ``/protocol/value`` of an address."""
+
+    code: int
+    value: bytes
+    raw: bytes
+
+
+class AddressScope(IntEnum):
+    """How far an address reaches; an address is of use to peers of its own scope and below."""
+
+    LOOPBACK = 0
+    PRIVATE = 1
+    PUBLIC = 2
+
+
+def split_address(data: Buffer) -> list[Component]:
+    """
+    Take a binary address apart.
+
+    :raises InvalidAddrError: if a protocol is unknown or a value is cut off.
+    """
+    if len(data) > MAX_ADDRESS_BYTES:
+        raise InvalidAddrError(f"address of {len(data)} bytes")
+    raw = bytes(data)
+    components: list[Component] = []
+    offset = 0
+    try:
+        while offset < len(raw):
+            code, start = decode_uvarint(raw, offset)
+            if code not in _VALUE_BYTES:
+                raise InvalidAddrError(f"address has the unknown protocol {code}")
+            size = _VALUE_BYTES[code]
+            if size is None:
+                size, start = decode_uvarint(raw, start)
+            end = start + size
+            if end > len(raw):
+                raise IncompleteVarint("address ends inside a value")
+            components.append(Component(code, raw[start:end], raw[offset:end]))
+            offset = end
+    except InvalidAddrError:
+        raise
+    except ParseError as error:
+        raise InvalidAddrError(f"malformed address {raw.hex()}") from error
+    return components
+
+
+def address_from_wire(data: Buffer) -> Multiaddr:
+    """
+    Read an address that a peer sent, so that looking at it later cannot fail.
+
+    :raises InvalidAddrError: if it is empty, malformed or of an unknown kind.
+    """
+    components = split_address(data)
+    if not components:
+        raise InvalidAddrError("empty address")
+    raw = b"".join(_canonical(component) for component in components)
+    address = Multiaddr(raw)
+    try:
+        str(address)
+    except MultiaddrError as error:
+        raise InvalidAddrError(f"address {raw.hex()} has no text form") from error
+    return address
+
+
+def addresses_from_wire(datas: Iterable[Buffer], limit: int) -> list[Multiaddr]:
+    """Read up to ``limit`` addresses that a peer sent and leave out the unreadable ones."""
+    addresses: list[Multiaddr] = []
+    for data, _ in zip(datas, range(limit), strict=False):
+        try:
+            addresses.append(address_from_wire(data))
+        except InvalidAddrError:
+            continue  # of a kind that is not known here, or damaged: of no use either way
+    return addresses
+
+
+def split_peer_id(address: Multiaddr) -> tuple[Multiaddr, ID | None]:
+    """
+    Split the peer id off the end of ``address``.
+
+    :raises InvalidAddrError: if the address is malformed or ends in something that is no peer id.
+    """
+    components = split_address(address.to_bytes())
+    if not components or components[-1].code != P2P:
+        return address, None
+    peer_id = _peer_id_of(components[-1])
+    transport = b"".join(component.raw for component in components[:-1])
+    return Multiaddr(transport), peer_id
+
+
+def with_peer_id(address: Multiaddr, peer_id: ID) -> Multiaddr:
+    """Return ``address`` with ``/p2p/<peer_id>`` at its end, once."""
+    transport, _ = split_peer_id(address)
+    return Multiaddr(transport.to_bytes() + _p2p_component(peer_id))
+
+
+def without_peer_id(addresses: Iterable[Multiaddr], owner: ID) -> list[Multiaddr]:
+    """Return the transport parts of those ``addresses`` that are not another peer's."""
+    transports: list[Multiaddr] = []
+    for address in addresses:
+        transport, peer_id = split_peer_id(address)
+        if peer_id in (None, owner) and transport.to_bytes():
+            transports.append(transport)
+    return transports
+
+
+def scope_of(address: Multiaddr) -> AddressScope:
+    """Tell how far ``address`` reaches, by its first component."""
+    components = split_address(address.to_bytes())
+    if not components:
+        return AddressScope.LOOPBACK
+    code, value, _ = components[0]
+    if code == IP4:
+        return scope_of_ip(IPv4Address(value))
+    if code == IP6:
+        return scope_of_ip(IPv6Address(value))
+    if code == IP6ZONE:
+        return AddressScope.PRIVATE
+    if code in DNS:
+        return _scope_of_name(value.lower().rstrip(b"."))
+    if code in (UNIX, MEMORY):
+        return AddressScope.LOOPBACK
+    return AddressScope.PUBLIC
+
+
+def scope_of_ip(address: IPv4Address | IPv6Address) -> AddressScope:
+    """Tell how far an IP address reaches."""
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if address.is_loopback or address.is_unspecified:
+        return AddressScope.LOOPBACK  # connecting to 0.0.0.0 connects to oneself
+    return AddressScope.PUBLIC if address.is_global else AddressScope.PRIVATE
+
+
+def scope_of_remote(remote_address: tuple[str, int] | None) -> AddressScope:
+    """Tell where a connection's other end is; unknown counts as public, the careful answer."""
+    if remote_address is None:
+        return AddressScope.PUBLIC
+    try:
+        return scope_of_ip(ip_address(remote_address[0]))
+    except ValueError:
+        return AddressScope.PUBLIC
+
+
+def visible_addresses(addresses: Iterable[Multiaddr], scope: AddressScope) -> list[Multiaddr]:
+    """
+    Return the addresses to tell to, or to believe from, a peer that is in ``scope``.
+
+    A public peer that announces 127.0.0.1 or 10.0.0.1 would have us dial our own network.
+    """
+    return [address for address in addresses if scope_of(address) >= scope]
+
+
+def address_of_remote(remote_address: tuple[str, int] | None) -> Multiaddr | None:
+    """Return the multiaddr of a TCP connection's other end."""
+    if remote_address is None:
+        return None
+    host, port = remote_address
+    try:
+        ip = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    code = IP4 if isinstance(ip, IPv4Address) else IP6
+    return Multiaddr(bytes((code,)) + ip.packed + bytes((TCP,)) + port.to_bytes(2, "big"))
+
+
+def _peer_id_of(component: Component) -> ID:
+    try:
+        return ID(component.value.removeprefix(_PEER_CID_PREFIX))
+    except InvalidPeerID as error:
+        raise InvalidAddrError(f"address with a malformed peer id: {error}") from error
+
+
+def _p2p_component(peer_id: ID) -> bytes:
+    value = peer_id.to_bytes()
+    return encode_uvarint(P2P) + encode_uvarint(len(value)) + value
+
+
+def _canonical(component: Component) -> bytes:
+    if component.code == P2P:
+        return _p2p_component(_peer_id_of(component))
+    if component.code in DNS and not _is_host_name(component.value):
+        raise InvalidAddrError(f"address with a malformed host name {component.value!r}")
+    return component.raw
+
+
+def _is_host_name(value: bytes) -> bool:
+    # Names reach resolvers, logs and terminals: no control characters, no slashes.
+    return value.isascii() and value.translate(None, b"-._").isalnum()
+
+
+def _scope_of_name(name: bytes) -> AddressScope:
+    if name == b"localhost" or name.endswith(b".localhost"):
+        return AddressScope.LOOPBACK
+    return AddressScope.PRIVATE if name.endswith(b".local") else AddressScope.PUBLIC

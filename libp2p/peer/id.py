@@ -1,0 +1,175 @@
+"""
+Peer ids: the multihash of a public key.
+
+https://github.com/libp2p/specs/blob/master/peer-ids/peer-ids.md. Keys of up to 42 bytes are their
+own hash (identity), longer ones are hashed by SHA-256; nothing else is a peer id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Final
+
+from libp2p.crypto.serialization import deserialize_public_key
+from libp2p.exceptions import CryptographyError, InvalidMultibase, InvalidPeerID
+from libp2p.ipld import multibase
+
+if TYPE_CHECKING:
+    from libp2p.crypto.keys import PublicKey
+    from libp2p.custom_types import Buffer
+
+#: Serialized public keys up to this length are embedded in the id (Ed25519, secp256k1).
+MAX_INLINE_KEY_LENGTH: Final = 42
+
+IDENTITY_MULTIHASH_CODE: Final = 0x00
+SHA256_MULTIHASH_CODE: Final = 0x12
+SHA256_BYTES: Final = 32
+
+#: The head of a CIDv1 with the codec libp2p-key (0x72), behind which the multihash stands.
+_CID_PREFIX: Final = b"\x01\x72"
+
+#: Longer than any text form of a peer id; base58 and base36 take time quadratic in the length.
+MAX_TEXT_LENGTH: Final = 128
+
+
+class ID:
+    """One peer's name: immutable, hashable by its bytes, sortable."""
+
+    __slots__ = ("_base58", "_bytes", "_xor_id")
+
+    def __init__(self, peer_id_bytes: Buffer) -> None:
+        """:raises InvalidPeerID: if these bytes are no multihash that a peer can have."""
+        self._bytes = bytes(peer_id_bytes)
+        _check_multihash(self._bytes)
+        self._base58: str | None = None
+        self._xor_id: int | None = None
+
+    # -- binary -----------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """Return the multihash."""
+        return self._bytes
+
+    __bytes__ = to_bytes
+
+    @property
+    def xor_id(self) -> int:
+        """The SHA-256 of the id as a number: where the peer is in the DHT's key space."""
+        if self._xor_id is None:
+            self._xor_id = int.from_bytes(hashlib.sha256(self._bytes).digest(), "big")
+        return self._xor_id
+
+    @classmethod
+    def from_pubkey(cls, key: PublicKey) -> ID:
+        """Return the id of the peer that owns ``key``."""
+        serialized = key.serialize()
+        if len(serialized) <= MAX_INLINE_KEY_LENGTH:
+            return cls(bytes((IDENTITY_MULTIHASH_CODE, len(serialized))) + serialized)
+        digest = hashlib.sha256(serialized).digest()
+        return cls(bytes((SHA256_MULTIHASH_CODE, SHA256_BYTES)) + digest)
+
+    def extract_public_key(self) -> PublicKey | None:
+        """Return the public key if it is embedded and readable."""
+        if self._bytes[0] != IDENTITY_MULTIHASH_CODE:
+            return None
+        try:
+            return deserialize_public_key(self._bytes[2:])
+        except CryptographyError:
+            return None
+
+    # -- text -------------------------------------------------------------------------------------
+
+    def to_base58(self) -> str:
+        """Return the usual text form: `12D3…`, `16Uiu…` or `Qm…`."""
+        if self._base58 is None:
+            self._base58 = multibase.encode_base58btc(self._bytes)
+        return self._base58
+
+    __str__ = pretty = to_string = to_base58
+
+    def to_multibase(self, encoding: str | None = None) -> str:
+        """
+        Return the form as a CID, in base36 (`k51…`, as IPNS writes it) unless told otherwise.
+
+        :raises InvalidMultibase: if the base is not known.
+        """
+        return multibase.encode(encoding or "base36", _CID_PREFIX + self._bytes)
+
+    @classmethod
+    def from_base58(cls, b58_encoded_peer_id_str: str) -> ID:
+        """:raises InvalidPeerID: if it is not base58 or not a peer id."""
+        _check_length(b58_encoded_peer_id_str)
+        try:
+            return cls(multibase.decode_base58btc(b58_encoded_peer_id_str))
+        except InvalidMultibase as error:
+            raise InvalidPeerID(f"not a peer id: {b58_encoded_peer_id_str!r}") from error
+
+    @classmethod
+    def from_multibase(cls, multibase_str: str) -> ID:
+        """
+        Read a CID of codec libp2p-key, or a bare multihash behind a multibase prefix.
+
+        :raises InvalidPeerID: if it is neither.
+        """
+        _check_length(multibase_str)
+        try:
+            decoded = multibase.decode(multibase_str)
+        except InvalidMultibase as error:
+            raise InvalidPeerID(f"not a peer id: {multibase_str!r}") from error
+        return cls(decoded.removeprefix(_CID_PREFIX))
+
+    @classmethod
+    def from_string(cls, peer_id_str: str) -> ID:
+        """
+        Read any text form.
+
+        :raises InvalidPeerID: if it is none.
+        """
+        # The spec's rule: identity and SHA-256 multihashes begin so in base58, multibase never.
+        if peer_id_str.startswith(("1", "Qm")):
+            return cls.from_base58(peer_id_str)
+        return cls.from_multibase(peer_id_str)
+
+    def __repr__(self) -> str:
+        return f"<libp2p.peer.id.ID ({self.to_base58()})>"
+
+    # -- comparison -------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, ID):
+            return self._bytes == other._bytes
+        if isinstance(other, str):
+            return self.to_base58() == other
+        if isinstance(other, bytes):
+            return self._bytes == other
+        return NotImplemented
+
+    def __lt__(self, other: ID) -> bool:
+        return self._bytes < other._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+
+def sha256_digest(data: str | bytes) -> bytes:
+    """Return the SHA-256 of ``data``; text is taken in UTF-8."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).digest()
+
+
+def _check_multihash(data: bytes) -> None:
+    # Both codes and both lengths are one-byte varints: a longer form would be a second name for
+    # the same peer.
+    if len(data) < 2 or data[1] != len(data) - 2:
+        raise InvalidPeerID(f"not a multihash: {data[:64].hex()}")
+    code, length = data[0], data[1]
+    if code == SHA256_MULTIHASH_CODE:
+        valid = length == SHA256_BYTES
+    else:
+        valid = code == IDENTITY_MULTIHASH_CODE and 0 < length <= MAX_INLINE_KEY_LENGTH
+    if not valid:
+        raise InvalidPeerID(f"multihash of code {code:#x} and {length} bytes is not a peer id")
+
+
+def _check_length(text: str) -> None:
+    if len(text) > MAX_TEXT_LENGTH:
+        raise InvalidPeerID(f"not a peer id: text of {len(text)} characters")

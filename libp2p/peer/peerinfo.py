@@ -1,0 +1,86 @@
+"""A peer with its addresses, and the address texts that people pass around."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
+
+from libp2p.exceptions import InvalidAddrError, InvalidPeerID
+from libp2p.peer.addresses import split_peer_id
+from libp2p.peer.id import ID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = [
+    "InvalidAddrError",
+    "PeerInfo",
+    "info_from_p2p_addr",
+    "peer_info_from_bytes",
+    "peer_info_to_bytes",
+]
+
+
+class PeerInfo:
+    """A peer id and addresses of that peer, without ``/p2p/<id>`` at their ends."""
+
+    __slots__ = ("addrs", "peer_id")
+
+    def __init__(self, peer_id: ID, addrs: Sequence[Multiaddr]) -> None:
+        self.peer_id = peer_id
+        self.addrs = list(addrs)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, PeerInfo):
+            return NotImplemented
+        return self.peer_id == other.peer_id and self.addrs == other.addrs
+
+    def __hash__(self) -> int:
+        return hash(self.peer_id)
+
+    def __repr__(self) -> str:
+        return f"PeerInfo({self.peer_id}, [{', '.join(map(str, self.addrs))}])"
+
+
+def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:
+    """
+    Read an address that ends in ``/p2p/<peer id>``; the old ``/ipfs/`` is taken for ``/p2p/``.
+
+    An address of nothing but the peer gives a `PeerInfo` without addresses.
+
+    :raises InvalidAddrError: if it is not such an address.
+    """
+    address = _parse_text(addr) if isinstance(addr, str) else addr
+    if address is None or not address.to_bytes():
+        raise InvalidAddrError("the address is empty")
+    transport, peer_id = split_peer_id(address)
+    if peer_id is None:
+        raise InvalidAddrError(f"address {address} does not end in /p2p/<peer id>")
+    return PeerInfo(peer_id, [transport] if transport.to_bytes() else [])
+
+
+def peer_info_to_bytes(peer_info: PeerInfo) -> bytes:
+    """Write a peer as text: its id, then an address on each line."""
+    return "\n".join([str(peer_info.peer_id), *map(str, peer_info.addrs)]).encode()
+
+
+def peer_info_from_bytes(data: bytes) -> PeerInfo:
+    """
+    Read what `peer_info_to_bytes` wrote.
+
+    :raises InvalidAddrError: if it is something else.
+    """
+    try:
+        peer_id, *addresses = data.decode().splitlines()
+        return PeerInfo(ID.from_string(peer_id), [_parse_text(line) for line in addresses])
+    except (ValueError, InvalidPeerID) as error:
+        raise InvalidAddrError(f"not a peer with its addresses: {error}") from error
+
+
+def _parse_text(text: str) -> Multiaddr:
+    try:
+        return Multiaddr(text.strip().replace("/ipfs/", "/p2p/"))
+    except (MultiaddrError, ValueError) as error:
+        raise InvalidAddrError(f"{text!r} is not a multiaddr") from error

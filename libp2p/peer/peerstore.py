@@ -1,0 +1,353 @@
+"""
+Everything that a host knows of other peers, bounded and in memory.
+
+Only the address subscriptions and py-libp2p's cleanup task wait for anything; all else is plain
+bookkeeping over `PeerData`.
+"""
+
+from __future__ import annotations
+
+import time
+from math import inf
+from typing import TYPE_CHECKING, Final
+
+import trio
+from multiaddr import Multiaddr
+
+from libp2p.abc import IPeerStore
+from libp2p.exceptions import InvalidRecord, PeerStoreError
+from libp2p.peer.addresses import without_peer_id
+from libp2p.peer.envelope import Envelope, seal_record
+from libp2p.peer.id import ID
+from libp2p.peer.peer_record import PeerRecord
+from libp2p.peer.peerdata import MAX_ADDRESSES_PER_PEER, PeerData
+from libp2p.peer.peerinfo import PeerInfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+
+    from libp2p.abc import IHost
+    from libp2p.crypto.keys import KeyPair, PrivateKey, PublicKey
+    from libp2p.custom_types import MetadataValue
+
+__all__ = [
+    "PERMANENT_ADDR_TTL",
+    "PeerStore",
+    "PeerStoreError",
+    "create_signed_peer_record",
+    "env_to_send_in_RPC",
+    "issue_and_cache_local_record",
+]
+
+#: A time to live that never ends.
+PERMANENT_ADDR_TTL: Final = 0
+
+#: py-libp2p's limits. A crawl of the DHT hears of more peers than a host will ever talk to.
+DEFAULT_MAX_PEERS: Final = 1000
+DEFAULT_MAX_RECORDS: Final = 2000
+
+#: When the store is full this part of it makes room, so that not every new peer costs a search.
+_EVICTED_FRACTION: Final = 16
+
+
+class PeerStore(IPeerStore):
+    """See `IPeerStore`. When full, it forgets the peers that it knows least about, oldest first."""
+
+    def __init__(
+        self,
+        max_records: int = DEFAULT_MAX_RECORDS,
+        max_peers: int = DEFAULT_MAX_PEERS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.max_records = max_records
+        self.max_peers = max_peers
+        self._clock = clock
+        self._peers: dict[ID, PeerData] = {}
+        self._records: dict[ID, Envelope] = {}
+        self._local_record: Envelope | None = None
+        self._subscribers: dict[ID, set[trio.MemorySendChannel[Multiaddr]]] = {}
+
+    def _known(self, peer_id: ID) -> PeerData:
+        """:raises PeerStoreError: if the peer is not known."""
+        data = self._peers.get(peer_id)
+        if data is None:
+            raise PeerStoreError("peer ID not found")
+        return data
+
+    def _data(self, peer_id: ID) -> PeerData:
+        data = self._peers.get(peer_id)
+        if data is None:
+            if len(self._peers) >= self.max_peers:
+                self._evict()
+            data = self._peers[peer_id] = PeerData()
+        return data
+
+    def _evict(self) -> None:
+        def worth(peer_id: ID) -> int:
+            data = self._peers[peer_id]
+            return bool(data.get_protocols()) + data.has_keys
+
+        candidates = [peer_id for peer_id, data in self._peers.items() if not data.is_own]
+        candidates.sort(key=worth)  # stable: oldest first among equals
+        for peer_id in candidates[: max(1, self.max_peers // _EVICTED_FRACTION)]:
+            self.clear_peerdata(peer_id)
+
+    # -- peers ------------------------------------------------------------------------------------
+
+    def peer_info(self, peer_id: ID) -> PeerInfo:
+        """:raises PeerStoreError: if the peer is not known."""
+        return PeerInfo(peer_id, self._known(peer_id).get_addrs(self._clock()))
+
+    def peer_ids(self) -> list[ID]:
+        return list(self._peers)
+
+    def has_peer(self, peer_id: ID) -> bool:
+        return peer_id in self._peers
+
+    def valid_peer_ids(self) -> list[ID]:
+        """Return the peers whose addresses have not all expired."""
+        now = self._clock()
+        return [peer_id for peer_id, data in self._peers.items() if not data.is_expired(now)]
+
+    def clear_peerdata(self, peer_id: ID) -> None:
+        """:raises PeerStoreError: if the peer is not known."""
+        self._known(peer_id)
+        del self._peers[peer_id]
+        self._records.pop(peer_id, None)
+
+    def cleanup(self) -> None:
+        """Forget expired addresses, and the peers of which nothing else is known."""
+        now = self._clock()
+        for peer_id, data in list(self._peers.items()):
+            if data.is_expired(now) and not data.is_own:
+                self.clear_peerdata(peer_id)
+            else:
+                data.drop_expired(now)
+
+    async def start_cleanup_task(self, cleanup_interval: int = 300) -> None:
+        """Run `cleanup` every so many seconds, until cancelled."""
+        while True:
+            await trio.sleep(cleanup_interval)
+            self.cleanup()
+
+    # -- protocols --------------------------------------------------------------------------------
+
+    def get_protocols(self, peer_id: ID) -> list[str]:
+        """:raises PeerStoreError: if the peer is not known."""
+        return self._known(peer_id).get_protocols()
+
+    def add_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
+        self._data(peer_id).add_protocols(protocols)
+
+    def set_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
+        self._data(peer_id).set_protocols(protocols)
+
+    def remove_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
+        if peer_id in self._peers:
+            self._peers[peer_id].remove_protocols(protocols)
+
+    def supports_protocols(self, peer_id: ID, protocols: Sequence[str]) -> list[str]:
+        data = self._peers.get(peer_id)
+        return data.supports_protocols(protocols) if data else []
+
+    def first_supported_protocol(self, peer_id: ID, protocols: Sequence[str]) -> str:
+        data = self._peers.get(peer_id)
+        return data.first_supported_protocol(protocols) if data else ""
+
+    def clear_protocol_data(self, peer_id: ID) -> None:
+        if peer_id in self._peers:
+            self._peers[peer_id].clear_protocol_data()
+
+    # -- metadata ---------------------------------------------------------------------------------
+
+    def get(self, peer_id: ID, key: str) -> MetadataValue:
+        """:raises PeerStoreError: if the peer is not known or has no such value."""
+        return self._known(peer_id).get_metadata(key)
+
+    def put(self, peer_id: ID, key: str, val: MetadataValue) -> None:
+        self._data(peer_id).put_metadata(key, val)
+
+    def clear_metadata(self, peer_id: ID) -> None:
+        if peer_id in self._peers:
+            self._peers[peer_id].clear_metadata()
+
+    # -- addresses --------------------------------------------------------------------------------
+
+    def add_addr(self, peer_id: ID, addr: Multiaddr, ttl: int = PERMANENT_ADDR_TTL) -> None:
+        self.add_addrs(peer_id, [addr], ttl)
+
+    def add_addrs(
+        self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int = PERMANENT_ADDR_TTL
+    ) -> None:
+        """Remember ``addrs`` for ``ttl`` seconds; 0 means for good."""
+        self._data(peer_id).add_addrs(addrs, self._expiry(ttl))
+        self._publish(peer_id, addrs)
+
+    def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
+        self._data(peer_id).replace_announced(addrs, self._expiry(ttl))
+        self._publish(peer_id, addrs)
+
+    def addrs(self, peer_id: ID) -> list[Multiaddr]:
+        """
+        Return the peer's valid addresses.
+
+        :raises PeerStoreError: if the peer is not known or all its addresses have expired.
+        """
+        data, now = self._known(peer_id), self._clock()
+        if data.is_expired(now):
+            raise PeerStoreError("peer ID is expired")
+        return data.get_addrs(now)
+
+    def clear_addrs(self, peer_id: ID) -> None:
+        if peer_id in self._peers:
+            self._peers[peer_id].clear_addrs()
+        self._records.pop(peer_id, None)
+
+    def peers_with_addrs(self) -> list[ID]:
+        now = self._clock()
+        return [peer_id for peer_id, data in self._peers.items() if data.get_addrs(now)]
+
+    async def addr_stream(self, peer_id: ID) -> AsyncIterator[Multiaddr]:
+        """
+        Yield addresses of the peer as they are added.
+
+        A subscriber that does not keep up misses some.
+        """
+        send, receive = trio.open_memory_channel[Multiaddr](MAX_ADDRESSES_PER_PEER)
+        self._subscribers.setdefault(peer_id, set()).add(send)
+        try:
+            async for address in receive:
+                yield address
+        finally:
+            self._subscribers[peer_id].remove(send)
+            if not self._subscribers[peer_id]:
+                del self._subscribers[peer_id]
+
+    def _publish(self, peer_id: ID, addrs: Iterable[Multiaddr]) -> None:
+        for subscriber in self._subscribers.get(peer_id, ()):
+            for address in addrs:
+                if subscriber.statistics().current_buffer_used < MAX_ADDRESSES_PER_PEER:
+                    subscriber.send_nowait(address)
+
+    def _expiry(self, ttl: int) -> float:
+        return inf if ttl == PERMANENT_ADDR_TTL else self._clock() + ttl
+
+    # -- signed records ---------------------------------------------------------------------------
+
+    def get_local_record(self) -> Envelope | None:
+        return self._local_record
+
+    def set_local_record(self, envelope: Envelope) -> None:
+        self._local_record = envelope
+
+    def consume_peer_record(self, envelope: Envelope, ttl: int) -> bool:
+        """
+        Store a record whose signature was verified, with its addresses.
+
+        :return: False if its signer is another peer, or a newer one is stored.
+        """
+        try:
+            record = envelope.record()
+        except InvalidRecord:
+            return False
+        if envelope.signer != record.peer_id:
+            return False
+        stored = self._records.pop(record.peer_id, None)
+        if stored is not None and stored.record().seq > record.seq:
+            self._records[record.peer_id] = stored
+            return False
+        if len(self._records) >= self.max_records:
+            del self._records[next(iter(self._records))]
+        self._records[record.peer_id] = envelope
+        self.replace_announced_addrs(record.peer_id, record.addrs, ttl)
+        return True
+
+    def consume_peer_records(self, envelopes: list[Envelope], ttl: int) -> list[bool]:
+        return [self.consume_peer_record(envelope, ttl) for envelope in envelopes]
+
+    def get_peer_record(self, peer_id: ID) -> Envelope | None:
+        """Return the peer's newest record while one of its addresses is valid."""
+        self.maybe_delete_peer_record(peer_id)
+        return self._records.get(peer_id)
+
+    def maybe_delete_peer_record(self, peer_id: ID) -> None:
+        """Forget the peer's record if no address of the peer is valid."""
+        data = self._peers.get(peer_id)
+        if data is None or not data.get_addrs(self._clock()):
+            self._records.pop(peer_id, None)
+
+    # -- keys -------------------------------------------------------------------------------------
+
+    def add_pubkey(self, peer_id: ID, pubkey: PublicKey) -> None:
+        """:raises PeerStoreError: if the key is not the peer's."""
+        if ID.from_pubkey(pubkey) != peer_id:
+            raise PeerStoreError("peer ID and pubkey does not match")
+        self._data(peer_id).add_pubkey(pubkey)
+
+    def pubkey(self, peer_id: ID) -> PublicKey:
+        """:raises PeerStoreError: if it is not known."""
+        return self._known(peer_id).get_pubkey()
+
+    def add_privkey(self, peer_id: ID, privkey: PrivateKey) -> None:
+        """:raises PeerStoreError: if the key is not the peer's."""
+        if ID.from_pubkey(privkey.get_public_key()) != peer_id:
+            raise PeerStoreError("peer ID and privkey does not match")
+        self._data(peer_id).add_privkey(privkey)
+
+    def privkey(self, peer_id: ID) -> PrivateKey:
+        """:raises PeerStoreError: if it is not known."""
+        return self._known(peer_id).get_privkey()
+
+    def add_key_pair(self, peer_id: ID, key_pair: KeyPair) -> None:
+        """:raises PeerStoreError: if the keys are not the peer's."""
+        self.add_pubkey(peer_id, key_pair.public_key)
+        self.add_privkey(peer_id, key_pair.private_key)
+
+    def peer_with_keys(self) -> list[ID]:
+        return [peer_id for peer_id, data in self._peers.items() if data.has_keys]
+
+    def clear_keydata(self, peer_id: ID) -> None:
+        if peer_id in self._peers:
+            self._peers[peer_id].clear_keydata()
+
+    # -- latency ----------------------------------------------------------------------------------
+
+    def record_latency(self, peer_id: ID, RTT: float) -> None:
+        self._data(peer_id).record_latency(RTT)
+
+    def latency_EWMA(self, peer_id: ID) -> float:
+        """Return the moving average; 0 if nothing was measured."""
+        data = self._peers.get(peer_id)
+        return data.latency_EWMA() if data else 0.0
+
+    def clear_metrics(self, peer_id: ID) -> None:
+        if peer_id in self._peers:
+            self._peers[peer_id].clear_metrics()
+
+
+def create_signed_peer_record(
+    peer_id: ID, addrs: Sequence[Multiaddr], pvt_key: PrivateKey
+) -> Envelope:
+    """Sign a new record of the peer's addresses."""
+    return seal_record(PeerRecord(peer_id, addrs), pvt_key)
+
+
+def env_to_send_in_RPC(host: IHost) -> tuple[bytes, bool]:
+    """Return the host's signed record, and whether it had to be made anew."""
+    cached = host.get_peerstore().get_local_record()
+    if cached is not None and cached.record().addrs == _transport_addresses(host):
+        return cached.marshal_envelope(), False
+    return issue_and_cache_local_record(host), True
+
+
+def issue_and_cache_local_record(host: IHost) -> bytes:
+    """Sign a new record of the host's addresses and keep it in its peer store."""
+    envelope = create_signed_peer_record(
+        host.get_id(), _transport_addresses(host), host.get_private_key()
+    )
+    host.get_peerstore().set_local_record(envelope)
+    return envelope.marshal_envelope()
+
+
+def _transport_addresses(host: IHost) -> list[Multiaddr]:
+    return without_peer_id(host.get_addrs(), host.get_id())

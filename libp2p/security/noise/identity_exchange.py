@@ -1,0 +1,93 @@
+"""
+The libp2p Noise handshake as one machine: bytes in, bytes out, in the end a known peer (sans-I/O).
+
+::
+
+    initiator                     responder
+    e                     ──►
+                          ◄──     e, ee, s, es, payload
+    s, se, payload        ──►
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from libp2p.exceptions import LocalProtocolError
+from libp2p.security.noise.handshake import MessageReader, TransportKeys, XXHandshake, frame
+from libp2p.security.noise.payload import RemoteIdentity, choose_early_muxer, open_payload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.peer.id import ID
+
+
+class Established(NamedTuple):
+    """A finished handshake."""
+
+    keys: TransportKeys
+    remote: RemoteIdentity
+    #: The muxer that both sides' payloads lead to, if they do.
+    early_muxer: TProtocol | None
+
+
+class IdentityExchange:
+    """One side of the handshake."""
+
+    def __init__(
+        self,
+        handshake: XXHandshake,
+        payload: bytes,
+        *,
+        expected_peer: ID | None = None,
+        early_muxers: Sequence[TProtocol] = (),
+    ) -> None:
+        """
+        :param payload: this side's, from `make_payload` with the same ``early_muxers``.
+        :param expected_peer: who was dialled; None on the side that was dialled.
+        """
+        self._handshake = handshake
+        self._payload = payload
+        self._expected_peer = expected_peer
+        self._early_muxers = early_muxers
+        self._reader = MessageReader()
+
+    def start(self) -> bytes:
+        """Return what is sent before anything is received."""
+        return frame(self._handshake.write(b"")) if self._handshake.is_initiator else b""
+
+    def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
+        """
+        Take in what the peer sent.
+
+        :return: bytes to send, and the result once there is one.
+        :raises HandshakeFailure: or one of its kinds, see `open_payload`.
+        """
+        if self._handshake.is_done:
+            raise LocalProtocolError("this handshake is over")
+        self._reader.feed(buffers)
+        to_send = b""
+        while (message := self._reader.next_message()) is not None:
+            payload = self._handshake.read(message)
+            if not self._handshake.is_initiator and not self._handshake.is_done:
+                # The first message's payload is neither secret nor signed: it is not looked at.
+                to_send = frame(self._handshake.write(self._payload))
+                continue
+            remote = open_payload(payload, self._handshake.remote_static, self._expected_peer)
+            if self._handshake.is_initiator:
+                to_send = frame(self._handshake.write(self._payload))
+            return to_send, self._established(remote)
+        return to_send, None
+
+    def take_leftover(self) -> bytes:
+        """Remove and return what came after the handshake: transport records."""
+        return self._reader.take_leftover()
+
+    def _established(self, remote: RemoteIdentity) -> Established:
+        lists = (self._early_muxers, remote.stream_muxers)
+        initiators, responders = lists if self._handshake.is_initiator else lists[::-1]
+        return Established(
+            self._handshake.split(), remote, choose_early_muxer(initiators, responders)
+        )
