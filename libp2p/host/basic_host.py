@@ -10,6 +10,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p.abc import IHost, INotifee
+from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import StreamHandlerFn, TProtocol
+    from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.peer.id import ID
@@ -177,6 +178,8 @@ class BasicHost(IHost):
         """
         Open a stream to a peer, connecting if need be, with the first protocol that it accepts.
 
+        If the peer has said which of them it speaks (identify), no round trip is spent on asking.
+
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
             a `ProtocolNotSupportedError` then).
         """
@@ -184,7 +187,11 @@ class BasicHost(IHost):
             stream = await self._network.new_stream(peer_id)
         except BaseLibp2pError as error:
             raise StreamFailure(f"no stream to {peer_id}: {error}") from error
-        await self._agree(stream, protocol_ids)
+        known = self.peerstore.supports_protocols(peer_id, protocol_ids)
+        if known:
+            stream.propose(TProtocol(known[0]))
+        else:
+            await self._agree(stream, protocol_ids)
         return stream
 
     async def _agree(self, stream: NetStream, protocol_ids: Sequence[TProtocol]) -> None:

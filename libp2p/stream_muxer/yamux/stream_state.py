@@ -6,6 +6,7 @@ The reading half and the writing half end separately::
     reading:  OPEN --FIN received--> EOF          writing:  OPEN --FIN sent--> CLOSED
               OPEN --closed here---> CLOSED                 OPEN --RST-------> RESET
               OPEN --RST-----------> RESET
+              EOF  --RST sent------> RESET
 
 A stream is finished, and leaves its session's table, when the peer will send nothing more (EOF or
 RESET) and neither shall we. Which frames cause which transition is `session`'s business.
@@ -106,11 +107,20 @@ class StreamState:
         )
 
     def reset(self, code: int, remote: bool) -> None:
-        """Abort the halves that are still open; unread data is dropped."""
-        self.inbox.clear()
-        self._end_halves((Half.OPEN, Half.EOF))
-        self.reset_code = code
-        self.reset_remotely = remote
+        """
+        Abort the halves that are still open; the first code to do so is the one that is told.
+
+        What is unread is dropped, unless the peer had finished it: its reset then concerns the
+        other direction.
+        """
+        if Half.RESET not in (self.reading, self.writing):
+            self.reset_code = code
+            self.reset_remotely = remote
+        if self.reading is Half.EOF and remote:
+            self._end_halves(())
+        else:
+            self.inbox.clear()
+            self._end_halves((Half.OPEN, Half.EOF))
 
     def lose(self, cause: BaseException) -> None:
         """The connection is gone. What had arrived can still be read, then comes the error."""

@@ -228,7 +228,7 @@ class Yamux(IMuxedConn):
         if self.is_closed:
             raise MuxedConnUnavailable() from self._cause
         stream = YamuxStream(self, self.session.open_stream(trio.current_time()))
-        self._flush_wanted.wake()  # not at once: the first write will most likely ride along
+        self.flush_soon()
         return stream
 
     async def accept_stream(self) -> YamuxStream:
@@ -261,7 +261,7 @@ class Yamux(IMuxedConn):
 
     def _accept(self, stream: YamuxStream) -> None:
         self.session.accept(stream.state)
-        self._flush_wanted.wake()
+        self.flush_soon()
 
     def after_local_end(self) -> None:
         """A stream or a half of one was ended here; for `YamuxStream`."""
@@ -319,6 +319,10 @@ class Yamux(IMuxedConn):
             return  # the flush loop is at it
         if not self._send_batch():
             self._flush_wanted.wake()
+
+    def flush_soon(self) -> None:
+        """Send what is queued when this task waits next; what it writes until then rides along."""
+        self._flush_wanted.wake()
 
     def _send_batch(self) -> bool:
         """Seal and send all that is queued, in one go; return False if the socket is full now."""

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from libp2p.abc import IMuxedStream
-from libp2p.exceptions import IncompleteReadError, MuxedStreamEOF, MuxedStreamTimeout
+from libp2p.exceptions import (
+    IncompleteReadError,
+    LocalProtocolError,
+    MuxedStreamEOF,
+    MuxedStreamTimeout,
+)
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
@@ -174,6 +179,19 @@ class YamuxStream(IMuxedStream):
             session.send(state, queue.take_buffers(size), size)
         conn.flush_now()
         await conn.yield_if_due()
+
+    def queue(self, data: bytes) -> None:
+        """
+        Put a few bytes before what is written next, without sending them yet.
+
+        They go out with the next write, or by themselves once this task waits for something.
+
+        :raises LocalProtocolError: if that is more than the peer allows now.
+        """
+        if len(data) > self._session.sendable(self.state):
+            raise LocalProtocolError(f"no credit for {len(data)} bytes at once")
+        self._session.send(self.state, [data], len(data))
+        self.muxed_conn.flush_soon()
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``; see `send`."""

@@ -1,0 +1,212 @@
+"""Two real hosts over loopback TCP."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import pytest
+import trio
+from multiaddr import Multiaddr
+
+from libp2p import new_host
+from libp2p.abc import INetStream
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import (
+    ConnectionFailure,
+    HostException,
+    OpenConnectionError,
+    ProtocolNotSupportedError,
+    StreamEOF,
+    StreamFailure,
+    StreamReset,
+)
+from libp2p.peer.peerinfo import PeerInfo
+from tests.support.hosts import LOOPBACK, connected_hosts, info_of, running_host
+
+ECHO = TProtocol("/echo/1.0.0")
+
+
+async def echo(stream: INetStream) -> None:
+    while buffers := await stream.receive():
+        await stream.send(buffers)
+    await stream.close()
+
+
+async def test_hosts_connect_and_know_each_others_protocols() -> None:
+    async with running_host() as a, running_host() as b:
+        b.set_stream_handler(ECHO, echo)
+        await a.connect(info_of(b))
+        assert a.get_connected_peers() == [b.get_id()]
+        assert ECHO in a.get_peerstore().get_protocols(b.get_id())
+        with trio.fail_after(2):
+            [connection] = b.get_network().get_connections(a.get_id())
+            await connection.event_identified.wait()
+        assert b.get_connected_peers() == [a.get_id()]
+
+
+async def test_a_stream_echoes_more_than_its_window() -> None:
+    async with connected_hosts() as (a, b):
+        b.set_stream_handler(ECHO, echo)
+        stream = await a.new_stream(b.get_id(), [ECHO])
+        assert stream.get_protocol() == ECHO
+        data = os.urandom(3_000_000)
+
+        async def upload() -> None:
+            await stream.write(data)
+            await stream.close_write()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(upload)
+            assert await stream.read() == data
+        with pytest.raises(StreamEOF):
+            await stream.read(1)
+        await stream.close()
+        assert stream.is_closed
+
+
+async def test_many_streams_at_once() -> None:
+    async with connected_hosts() as (a, b):
+        b.set_stream_handler(ECHO, echo)
+        answers: list[bytes] = []
+
+        async def one(number: int) -> None:
+            stream = await a.new_stream(b.get_id(), [ECHO])
+            await stream.write(b"%d" % number)
+            await stream.close_write()
+            answers.append(await stream.read())
+            await stream.close()
+
+        async with trio.open_nursery() as nursery:
+            for number in range(300):
+                nursery.start_soon(one, number)
+        assert sorted(map(int, answers)) == list(range(300))
+        [connection] = a.get_network().get_connections()
+        assert not connection.get_streams()
+
+
+async def test_the_first_protocol_that_the_peer_accepts_is_used() -> None:
+    async with connected_hosts() as (a, b):
+        b.set_stream_handler(ECHO, echo)
+        stream = await a.new_stream(b.get_id(), [TProtocol("/none/1"), ECHO])
+        assert stream.get_protocol() == ECHO
+        with pytest.raises(StreamFailure) as caught:
+            await a.new_stream(b.get_id(), [TProtocol("/none/1"), TProtocol("/none/2")])
+        assert isinstance(caught.value.__cause__, ProtocolNotSupportedError)
+
+
+async def test_a_handler_that_raises_resets_its_stream_and_nothing_else(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def broken(stream: INetStream) -> None:
+        await stream.read(1)
+        raise RuntimeError("a bug in a handler")
+
+    async with connected_hosts() as (a, b):
+        b.set_stream_handler(TProtocol("/broken/1"), broken)
+        b.set_stream_handler(ECHO, echo)
+        stream = await a.new_stream(b.get_id(), [TProtocol("/broken/1")])
+        await stream.write(b"?")
+        with pytest.raises(StreamReset):
+            await stream.read(1)
+        stream = await a.new_stream(b.get_id(), [ECHO])
+        await stream.write(b"still alive")
+        assert await stream.read(100) == b"still alive"
+    assert "a bug in a handler" in caplog.text
+
+
+async def test_a_dead_address_does_not_hide_a_good_one() -> None:
+    async with running_host() as a, running_host() as b:
+        dead = [Multiaddr("/ip4/127.0.0.1/tcp/1"), Multiaddr("/ip4/127.0.0.1/tcp/2")]
+        await a.connect(PeerInfo(b.get_id(), [*dead, *b.get_transport_addrs()]))
+        assert a.is_peer_connected(b.get_id())
+
+
+async def test_the_error_of_a_failed_dial_names_every_address() -> None:
+    async with running_host() as a:
+        stranger = new_host().get_id()
+        addresses = [Multiaddr("/ip4/127.0.0.1/tcp/1"), Multiaddr("/ip4/127.0.0.1/tcp/2")]
+        with pytest.raises(ConnectionFailure) as caught:
+            await a.connect(PeerInfo(stranger, addresses))
+        assert all(str(address) in str(caught.value) for address in addresses)
+        with pytest.raises(StreamFailure, match="cannot connect"):
+            await a.new_stream(stranger, [ECHO])
+
+
+async def test_another_peer_at_the_address_is_refused() -> None:
+    async with running_host() as a, running_host() as b:
+        stranger = new_host().get_id()
+        with pytest.raises(ConnectionFailure) as caught:
+            await a.connect(PeerInfo(stranger, b.get_transport_addrs()))
+        assert str(b.get_id()) in str(caught.value)
+        assert not a.get_connected_peers()
+
+
+async def test_callers_share_a_dial() -> None:
+    async with running_host() as a, running_host() as b:
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(a.connect, info_of(b))
+        assert len(a.get_network().get_connections()) == 1
+
+
+async def test_ipv6_connections_have_addresses() -> None:
+    async with running_host(Multiaddr("/ip6/::1/tcp/0")) as b, running_host() as a:
+        await a.connect(info_of(b))
+        [connection] = a.get_network().get_connections(b.get_id())
+        [address] = connection.get_transport_addresses()
+        assert str(address).startswith("/ip6/::1/tcp/")
+
+
+async def test_a_port_that_is_taken_is_a_clear_error() -> None:
+    async with running_host() as a:
+        with pytest.raises(OpenConnectionError, match="cannot listen on"):
+            async with new_host().run(listen_addrs=a.get_transport_addrs()):
+                pass
+
+
+async def test_a_peer_that_leaves_is_no_event_for_the_user(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_host() as a:
+        async with running_host() as b:
+            b.set_stream_handler(ECHO, echo)
+            await a.connect(info_of(b))
+            stream = await a.new_stream(b.get_id(), [ECHO])
+        with pytest.raises(StreamReset), trio.fail_after(2):
+            await stream.read(1)
+        with trio.fail_after(2):
+            while a.get_connected_peers():
+                await trio.testing.wait_all_tasks_blocked()
+    assert not caplog.records
+
+
+async def test_an_error_in_the_block_comes_out_as_it_is() -> None:
+    with pytest.raises(KeyError, match="mine"):
+        async with running_host():
+            raise KeyError("mine")
+
+
+async def test_a_host_is_used_within_its_run() -> None:
+    host = new_host()
+    with pytest.raises(HostException, match="not running"):
+        host.start_service(trio.sleep_forever)
+    async with host.run(listen_addrs=[LOOPBACK]):
+        host.start_service(trio.sleep_forever)
+
+
+async def test_a_plaintext_proposal_is_refused() -> None:
+    async with running_host() as host:
+        _, port = (
+            host.get_transport_addrs()[0].value_for_protocol("ip4"),
+            int(host.get_transport_addrs()[0].value_for_protocol("tcp")),
+        )
+        raw = await trio.open_tcp_stream("127.0.0.1", port)
+        await raw.send_all(b"\x13/multistream/1.0.0\n\x11/plaintext/2.0.0\n")
+        answer = b""
+        with trio.fail_after(2):
+            while b"na\n" not in answer:
+                answer += await raw.receive_some()
+        assert answer == b"\x13/multistream/1.0.0\n\x03na\n"
+        await raw.aclose()
