@@ -166,10 +166,10 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     peer_id = generate_peer_id_from(key_pair)
     peerstore = options.get("peerstore_opt") or PeerStore()
     peerstore.add_key_pair(peer_id, key_pair)
-    security = options.get("sec_opt") or {
-        TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair),
-    }
     muxers = options.get("muxer_opt") or create_yamux_muxer_option()
+    security = options.get("sec_opt") or {
+        TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair, early_muxers=tuple(muxers)),
+    }
     config = options.get("connection_config") or ConnectionConfig()
     return Swarm(peer_id, peerstore, TransportUpgrader(security, muxers), TCP(), config)
 

@@ -39,11 +39,13 @@ async def respond(channel: Channel, supported: Supported) -> TProtocol:
         the protocol.
     """
     responder = Responder(supported)
-    await channel.send([responder.start()])
+    # Initiators speak first, so the header can share a buffer with the first answer.
+    unsent = responder.start()
     while buffers := await channel.receive():
         to_send, protocol = responder.receive(buffers)
-        if to_send:
-            await channel.send([to_send])
+        if unsent or to_send:
+            await channel.send([unsent + to_send])
+            unsent = b""
         if protocol is not None:
             if leftover := responder.take_leftover():
                 channel.unread(leftover)

@@ -1,0 +1,258 @@
+"""
+Hosts joined in memory: what bitswap uses of a host, its network and its streams.
+
+Streams have a window, so that a reader that does not read stops the writer, and every way to end:
+the clean end of each half, a reset from either side, a lost connection.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.exceptions import (
+    HostException,
+    ProtocolNotSupportedError,
+    StreamClosed,
+    StreamFailure,
+    StreamReset,
+)
+from libp2p.peer.id import ID
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from libp2p.abc import INotifee
+    from libp2p.custom_types import Buffer, TProtocol
+
+WINDOW = 256 * 1024
+
+
+def peer_id(name: str) -> ID:
+    """A peer id that shows its name in assertions."""
+    return ID(b"\x00" + bytes((len(name),)) + name.encode())
+
+
+class _Half:
+    """One direction of a stream."""
+
+    def __init__(self) -> None:
+        self.buffers: deque[Buffer] = deque()
+        self.size = 0
+        self.ended = False
+        self.was_reset = False
+        self.changed = trio.lowlevel.ParkingLot()
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        for buffer in buffers:
+            while self.size >= WINDOW and not self.was_reset:
+                await self.changed.park()
+            if self.was_reset:
+                raise StreamReset
+            if self.ended:
+                raise StreamClosed("closed for writing")
+            self.buffers.append(bytes(buffer))
+            self.size += len(buffer)
+            self.changed.unpark_all()
+        await trio.lowlevel.checkpoint()
+
+    async def receive(self) -> list[Buffer]:
+        while not self.buffers and not self.ended and not self.was_reset:
+            await self.changed.park()
+        if self.was_reset:
+            raise StreamReset
+        taken = list(self.buffers)
+        self.buffers.clear()
+        self.size = 0
+        self.changed.unpark_all()
+        return taken
+
+    def end(self) -> None:
+        self.ended = True
+        self.changed.unpark_all()
+
+    def reset(self) -> None:
+        self.was_reset = True
+        self.changed.unpark_all()
+
+
+class FakeStream:
+    """One end of a stream."""
+
+    def __init__(
+        self, connection: FakeConnection, protocol: TProtocol, outgoing: _Half, incoming: _Half
+    ) -> None:
+        self.muxed_conn = connection
+        self._protocol = protocol
+        self._outgoing = outgoing
+        self._incoming = incoming
+        self.read_closed = False
+
+    @property
+    def remote_peer_id(self) -> ID:
+        return self.muxed_conn.peer_id
+
+    @property
+    def write_ended(self) -> bool:
+        return self._outgoing.ended
+
+    @property
+    def was_reset(self) -> bool:
+        return self._outgoing.was_reset
+
+    def get_protocol(self) -> TProtocol:
+        return self._protocol
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        await self._outgoing.send(buffers)
+
+    async def receive(self) -> list[Buffer]:
+        return await self._incoming.receive()
+
+    async def close_write(self) -> None:
+        self._outgoing.end()
+        await trio.lowlevel.checkpoint()
+
+    async def close(self) -> None:
+        self._outgoing.end()
+        self.read_closed = True
+        await trio.lowlevel.checkpoint()
+
+    async def reset(self, error_code: int = 0) -> None:
+        self._outgoing.reset()
+        self._incoming.reset()
+        await trio.lowlevel.checkpoint()
+
+
+class FakeConnection:
+    """One end of a connection."""
+
+    def __init__(self, host: FakeHost, remote: FakeHost) -> None:
+        self.host = host
+        self.remote = remote
+        self.peer_id = remote.get_id()
+        self.muxed_conn = self
+        self.streams: list[FakeStream] = []
+
+
+class FakeNetwork:
+    """The connections of a host and who is told of them."""
+
+    def __init__(self) -> None:
+        self.connections: dict[ID, list[FakeConnection]] = {}
+        self.notifees: list[INotifee] = []
+
+    def register_notifee(self, notifee: INotifee) -> None:
+        self.notifees.append(notifee)
+
+    def remove_notifee(self, notifee: INotifee) -> None:
+        if notifee in self.notifees:
+            self.notifees.remove(notifee)
+
+    def get_connections(self, peer_id: ID) -> list[FakeConnection]:
+        return self.connections.get(peer_id, [])
+
+
+class FakeHost:
+    """A host whose handlers and services run in ``nursery``."""
+
+    def __init__(self, nursery: trio.Nursery, name: str) -> None:
+        self.name = name
+        self._nursery: trio.Nursery | None = nursery
+        self._id = peer_id(name)
+        self.network = FakeNetwork()
+        self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
+        self.opened: list[FakeStream] = []
+        """Every stream that this host has opened."""
+        self.fail_streams = 0
+        """How many of the next streams cannot be opened."""
+
+    def get_id(self) -> ID:
+        return self._id
+
+    def get_network(self) -> FakeNetwork:
+        return self.network
+
+    def get_connected_peers(self) -> list[ID]:
+        return list(self.network.connections)
+
+    def set_stream_handler(
+        self, protocol: TProtocol, handler: Callable[[FakeStream], Awaitable[None]]
+    ) -> None:
+        self.handlers[protocol] = handler
+
+    def remove_stream_handler(self, protocol: TProtocol) -> None:
+        self.handlers.pop(protocol, None)
+
+    def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        if self._nursery is None:
+            raise HostException("the host is not running")
+        self._nursery.start_soon(task, *args)
+
+    async def new_stream(self, peer: ID, protocols: Sequence[TProtocol]) -> FakeStream:
+        await trio.lowlevel.checkpoint()
+        if self.fail_streams:
+            self.fail_streams -= 1
+            raise StreamFailure("no stream today")
+        connections = self.network.get_connections(peer)
+        if not connections:
+            raise StreamFailure(f"not connected to {peer}")
+        connection = connections[-1]
+        remote = connection.remote
+        for protocol in protocols:
+            if protocol in remote.handlers:
+                return self._open(connection, protocol)
+        raise StreamFailure("no protocol") from ProtocolNotSupportedError("none of them")
+
+    def _open(self, connection: FakeConnection, protocol: TProtocol) -> FakeStream:
+        remote = connection.remote
+        other = next(c for c in remote.network.get_connections(self._id) if c.remote is self)
+        there, back = _Half(), _Half()
+        mine = FakeStream(connection, protocol, there, back)
+        theirs = FakeStream(other, protocol, back, there)
+        connection.streams.append(mine)
+        other.streams.append(theirs)
+        self.opened.append(mine)
+        assert remote._nursery is not None
+        remote._nursery.start_soon(remote._handle, remote.handlers[protocol], theirs)
+        return mine
+
+    async def _handle(
+        self, handler: Callable[[FakeStream], Awaitable[None]], stream: FakeStream
+    ) -> None:
+        await handler(stream)
+
+
+async def connect(one: FakeHost, two: FakeHost) -> None:
+    """Join two hosts by a connection, one more if they have one."""
+    for host, remote in ((one, two), (two, one)):
+        connection = FakeConnection(host, remote)
+        host.network.connections.setdefault(remote.get_id(), []).append(connection)
+    for host, remote in ((one, two), (two, one)):
+        for notifee in list(host.network.notifees):
+            await notifee.connected(
+                host.network,  # type: ignore[arg-type]  # the part of a network that is used
+                host.network.connections[remote.get_id()][-1],  # type: ignore[arg-type]
+            )
+
+
+async def disconnect(one: FakeHost, two: FakeHost) -> None:
+    """Lose the oldest connection between two hosts, with its streams."""
+    lost: list[tuple[FakeHost, FakeConnection]] = []
+    for host, remote in ((one, two), (two, one)):
+        connections = host.network.connections[remote.get_id()]
+        lost.append((host, connections.pop(0)))
+        if not connections:
+            del host.network.connections[remote.get_id()]
+    for _, connection in lost:
+        for stream in connection.streams:
+            stream._outgoing.reset()
+            stream._incoming.reset()
+    for host, connection in lost:
+        for notifee in list(host.network.notifees):
+            await notifee.disconnected(
+                host.network,  # type: ignore[arg-type]  # the part of a network that is used
+                connection,  # type: ignore[arg-type]
+            )
