@@ -365,7 +365,7 @@ class PeerDataError(PeerStoreError):
     """What is known of a peer does not include what was asked for."""
 
 
-class IdentifyError(RemoteProtocolError):
+class IdentifyError(RemoteProtocolError, ValueError):
     """The peer's identify message cannot be used."""
 
 

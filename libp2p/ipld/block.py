@@ -1,0 +1,33 @@
+"""A block: bytes and the CID that names them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from libp2p.exceptions import BlockHashMismatch
+
+if TYPE_CHECKING:
+    from libp2p.ipld.cid import CID
+
+__all__ = ["MAX_BLOCK_BYTES", "Block", "BlockHashMismatch"]
+
+#: What every IPFS implementation takes over bitswap; Kubo refuses to add more in one block.
+MAX_BLOCK_BYTES: Final = 2 * 1024 * 1024
+
+
+class Block(NamedTuple):
+    """Bytes and their name; that they belong together is only certain after `verify`."""
+
+    cid: CID
+    data: bytes
+
+    def verify(self) -> Block:
+        """
+        Check the bytes against the CID.
+
+        :raises BlockHashMismatch: if they are not what it names.
+        :raises HashNotSupported: if its hash is unknown or too weak to tell.
+        """
+        if not self.cid.matches(self.data):
+            raise BlockHashMismatch(f"the {len(self.data)} bytes are not those of {self.cid}")
+        return self

@@ -1,0 +1,142 @@
+"""
+Chunkers: cut a stream of bytes into the pieces that become a file's leaves (sans-I/O).
+
+Where the cuts are decides the CID, so they depend on the bytes alone, never on how they came in.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol
+
+from libp2p.exceptions import InvalidImportOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from libp2p.custom_types import Buffer
+
+__all__ = [
+    "DEFAULT_CHUNK_BYTES",
+    "MAX_CHUNK_BYTES",
+    "Chunker",
+    "SizeChunker",
+    "parse_chunker",
+    "register_chunker",
+]
+
+#: Kubo's ``size-262144``, which its ``default`` means.
+DEFAULT_CHUNK_BYTES: Final = 256 * 1024
+#: A block of 2 MiB, less room for the frame around the chunk (Kubo's limit).
+MAX_CHUNK_BYTES: Final = 2 * 1024 * 1024 - 256
+
+#: Pieces below this are gathered by copying: a view costs more memory than they do.
+_SMALL_PIECE_BYTES: Final = 4096
+
+
+class Chunker(Protocol):
+    """
+    Cuts what it is fed into chunks.
+
+    A chunk may be a view into a buffer that was fed: use it up before changing the buffer.
+    """
+
+    def feed(self, buffers: Iterable[Buffer]) -> list[Buffer]:
+        """Take the next bytes and give the chunks that are complete."""
+
+    def finish(self) -> list[Buffer]:
+        """Give what is left at the end of the stream: at most one chunk, none if nothing is."""
+
+
+class SizeChunker:
+    """Chunks of one size, but for the last. Copies a chunk only if it came in several pieces."""
+
+    def __init__(self, size: int = DEFAULT_CHUNK_BYTES) -> None:
+        if not 1 <= size <= MAX_CHUNK_BYTES:
+            raise InvalidImportOptions(f"a chunk can have 1 to {MAX_CHUNK_BYTES} bytes, not {size}")
+        self.size: Final = size
+        self._held: list[Buffer] = []
+        self._held_bytes = 0
+
+    def feed(self, buffers: Iterable[Buffer]) -> list[Buffer]:
+        chunks: list[Buffer] = []
+        for buffer in buffers:
+            # Fast path: whoever reads chunk by chunk gets the very same bytes back.
+            if type(buffer) is bytes and len(buffer) == self.size and not self._held:
+                chunks.append(buffer)
+            else:
+                self._cut(memoryview(buffer).cast("B"), chunks)
+        return chunks
+
+    def finish(self) -> list[Buffer]:
+        return [self._release()] if self._held else []
+
+    def _cut(self, view: memoryview, chunks: list[Buffer]) -> None:
+        offset = 0
+        if self._held:
+            offset = min(self.size - self._held_bytes, len(view))
+            self._hold(view[:offset])
+            if self._held_bytes == self.size:
+                chunks.append(self._release())
+        while len(view) - offset >= self.size:
+            chunks.append(view[offset : offset + self.size])
+            offset += self.size
+        self._hold(view[offset:])
+
+    def _hold(self, piece: memoryview) -> None:
+        """Keep a piece for later: a view of what cannot change, else a copy."""
+        if not len(piece):
+            return
+        self._held_bytes += len(piece)
+        if len(piece) >= _SMALL_PIECE_BYTES:
+            self._held.append(piece if piece.readonly else bytes(piece))
+        elif self._held and isinstance(self._held[-1], bytearray):
+            self._held[-1] += piece
+        else:
+            self._held.append(bytearray(piece))
+
+    def _release(self) -> bytes:
+        chunk = b"".join(self._held)
+        self._held.clear()
+        self._held_bytes = 0
+        return chunk
+
+
+# -- by name --------------------------------------------------------------------------------------
+
+
+def _size_chunker(arguments: str) -> Chunker:
+    if not (arguments.isascii() and arguments.isdigit() and len(arguments) < 10):
+        raise InvalidImportOptions(
+            f"chunker 'size-{arguments}': write size-N, N from 1 to {MAX_CHUNK_BYTES}"
+        )
+    return SizeChunker(int(arguments))
+
+
+_FACTORIES: Final[dict[str, Callable[[str], Chunker]]] = {"size": _size_chunker}
+
+
+def register_chunker(name: str, factory: Callable[[str], Chunker]) -> None:
+    """
+    Add a chunker: ``factory`` gets what follows the name and its dash.
+
+    :raises InvalidImportOptions: if the name has a dash or is taken.
+    """
+    if not name or "-" in name or name in _FACTORIES:
+        raise InvalidImportOptions(f"a chunker cannot be named {name!r}")
+    _FACTORIES[name] = factory
+
+
+def parse_chunker(text: str = "") -> Chunker:
+    """
+    Make the chunker that ``text`` names, such as ``size-262144``; nothing or ``default`` is that.
+
+    :raises InvalidImportOptions: if there is none of that name, or its arguments are wrong.
+    """
+    if text in ("", "default"):
+        return SizeChunker()
+    name, _, arguments = text.partition("-")
+    factory = _FACTORIES.get(name)
+    if factory is None:
+        known = ", ".join(sorted(_FACTORIES))
+        raise InvalidImportOptions(f"chunker {text!r} is not known here, known are: {known}")
+    return factory(arguments)

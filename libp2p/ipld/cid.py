@@ -1,0 +1,399 @@
+"""
+CID: the name of a block by its content, as an immutable value.
+
+https://github.com/multiformats/cid. A `CID` is its binary form plus what is derived from it on
+demand. Reading is strict: trailing bytes, varints that are not in their shortest form, unknown
+versions and over-long digests are refused. Codecs and hash functions may be unknown: such a CID
+can be passed on, only not verified.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, final
+
+from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, ParseError
+from libp2p.ipld import multibase, multihash
+from libp2p.ipld.codec import DAG_PB, RAW, codec_code, codec_name
+from libp2p.ipld.multihash import IDENTITY, MAX_DIGEST_BYTES, SHA2_256
+from libp2p.utils.varint import decode_uvarint, encode_uvarint
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cid import CIDv0, CIDv1
+
+    from libp2p.custom_types import Buffer
+
+__all__ = [
+    "CID",
+    "CIDInput",
+    "CIDMaker",
+    "HashNotSupported",
+    "InvalidCID",
+    "PyCID",
+    "cid_maker",
+]
+
+#: The longest text that is looked at. The longest CID, in base16, has 299 characters; base58 and
+#: base36 take time quadratic in the length.
+MAX_TEXT_CHARACTERS: Final = 320
+
+_V0_MULTIHASH_START: Final = bytes((SHA2_256, 32))
+_V0_BYTES: Final = 34
+_V0_CHARACTERS: Final = 46
+#: What goes in front of a version 0 block in bitswap, and what other senders write instead.
+_V0_WIRE_PREFIX: Final = bytes((0, DAG_PB)) + _V0_MULTIHASH_START
+_V0_WIRE_PREFIXES: Final = (_V0_WIRE_PREFIX, _V0_MULTIHASH_START, b"")
+
+#: Version 1, raw or dag-pb, SHA-256: nearly every CID there is, recognised without parsing.
+_COMMON_V1: Final = frozenset(bytes((1, codec)) + _V0_MULTIHASH_START for codec in (RAW, DAG_PB))
+_COMMON_V1_BYTES: Final = 36
+
+
+class PyCID(Protocol):
+    """What is used of the ``CIDv0`` and ``CIDv1`` objects of the package py-cid."""
+
+    @property
+    def buffer(self) -> bytes: ...
+
+
+@final
+class CID:
+    """
+    The name of a block by its content; equal and hashed by its bytes.
+
+    Made by `of`, `decode`, `parse`, `for_block` and `from_digest`; calling the class is `of`.
+    """
+
+    __slots__ = ("_hash", "buffer")
+
+    buffer: bytes
+    """The binary form, whole."""
+    _hash: int
+
+    def __new__(cls, value: CIDInput) -> CID:
+        return cls.of(value)
+
+    # -- reading ----------------------------------------------------------------------------------
+
+    @staticmethod
+    def of(value: CIDInput) -> CID:
+        """
+        Take a CID in any form; bytes are the binary form, never text.
+
+        :raises InvalidCID: if it is none.
+        """
+        if isinstance(value, CID):
+            return value
+        if isinstance(value, str):
+            return CID.parse(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return CID.decode(value)
+        buffer = getattr(value, "buffer", None)
+        if isinstance(buffer, bytes):
+            return CID.decode(buffer)
+        raise InvalidCID(f"a CID cannot be made of {type(value).__name__}")
+
+    @staticmethod
+    def decode(data: Buffer) -> CID:
+        """
+        Read the binary form.
+
+        :raises InvalidCID: if ``data`` is not exactly one CID.
+        """
+        raw = bytes(data)
+        _split(raw)
+        return _make(raw)
+
+    @staticmethod
+    def parse(text: str) -> CID:
+        """
+        Read the text form: version 0 in base58, version 1 in any base of `multibase`.
+
+        :raises InvalidCID: if ``text`` is not exactly one CID.
+        """
+        if len(text) > MAX_TEXT_CHARACTERS:
+            raise InvalidCID(f"text of {len(text)} characters is too long for a CID")
+        try:
+            if len(text) == _V0_CHARACTERS and text.startswith("Qm"):
+                return CID.decode(multibase.decode_base58btc(text))
+            raw = multibase.decode(text)
+        except InvalidMultibase as error:
+            raise InvalidCID(f"not a CID: {error}") from error
+        if raw.startswith(b"\x12"):
+            raise InvalidCID("version 0 is written in base58 without a prefix")
+        return CID.decode(raw)
+
+    # -- making -----------------------------------------------------------------------------------
+
+    @staticmethod
+    def for_block(
+        data: Buffer,
+        codec: str | int = "raw",
+        version: int = 1,
+        hash: str | int = "sha2-256",
+    ) -> CID:
+        """
+        Hash a block.
+
+        :raises InvalidCID: if there is no such version, or version 0 cannot say this.
+        :raises HashNotSupported: if the hash cannot be computed.
+        """
+        return cid_maker(codec, version, hash)(data)
+
+    @staticmethod
+    def from_digest(
+        digest: Buffer,
+        codec: str | int = "raw",
+        version: int = 1,
+        hash: str | int = "sha2-256",
+    ) -> CID:
+        """Name a block by its digest; raises as `for_block` does."""
+        prefix = _prefix_of(codec, version, multihash.code_of(hash), len(digest))
+        return CID.decode(b"".join((prefix, digest)))
+
+    @staticmethod
+    def from_prefix_and_data(prefix: Buffer, data: Buffer) -> CID:
+        """
+        Hash a received block as the prefix in front of it says.
+
+        :raises InvalidCID: if the prefix is malformed.
+        :raises HashNotSupported: if the hash is unknown or too weak to vouch for the block.
+        """
+        return _maker_for_prefix(bytes(prefix))(data)
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    @property
+    def version(self) -> int:
+        return 0 if self._is_v0 else 1
+
+    @property
+    def codec_code(self) -> int:
+        return _split(self.buffer)[0]
+
+    @property
+    def codec(self) -> str:
+        """The codec's name, or its code in hex if it is not known."""
+        return codec_name(self.codec_code)
+
+    @property
+    def multihash(self) -> bytes:
+        """The hash with its code and length: the same for every codec and version."""
+        return self.buffer[_split(self.buffer)[1] :]
+
+    @property
+    def hash_code(self) -> int:
+        return _split(self.buffer)[2]
+
+    @property
+    def hash_name(self) -> str:
+        """The hash function's name, or its code in hex if it is not known."""
+        return multihash.name_of(self.hash_code)
+
+    @property
+    def digest(self) -> bytes:
+        return self.buffer[_split(self.buffer)[3] :]
+
+    @property
+    def prefix(self) -> bytes:
+        """All but the digest, as it goes in front of a block in bitswap."""
+        return _V0_WIRE_PREFIX if self._is_v0 else self.buffer[: _split(self.buffer)[3]]
+
+    @property
+    def is_identity(self) -> bool:
+        """True if the digest is the block itself."""
+        return self.hash_code == IDENTITY
+
+    @property
+    def _is_v0(self) -> bool:
+        return self.buffer.startswith(_V0_MULTIHASH_START)
+
+    def matches(self, data: Buffer) -> bool:
+        """
+        Tell whether this is the name of ``data``.
+
+        :raises HashNotSupported: if the hash is unknown or too weak to tell.
+        """
+        _, _, hash_code, offset = _split(self.buffer)
+        digest = self.buffer[offset:]
+        multihash.check_allowed(hash_code, len(digest))
+        if hash_code == IDENTITY:
+            return digest == data
+        return multihash.hasher(hash_code, len(digest))(data) == digest
+
+    # -- other forms ------------------------------------------------------------------------------
+
+    def encode(self, base: str | None = None) -> str:
+        """
+        Write the text form; without a base, version 0 in base58 and version 1 in base32.
+
+        :raises InvalidCID: if the base is unknown, or is not base58btc for version 0.
+        """
+        if self._is_v0:
+            if base not in (None, "base58btc"):
+                raise InvalidCID(f"version 0 cannot be written in {base}, make it version 1 first")
+            return multibase.encode_base58btc(self.buffer)
+        if base is None:
+            return "b" + multibase.encode_base32(self.buffer)
+        try:
+            return multibase.encode(base, self.buffer)
+        except InvalidMultibase as error:
+            raise InvalidCID(str(error)) from error
+
+    def to_v1(self) -> CID:
+        return _make(bytes((1, DAG_PB)) + self.buffer) if self._is_v0 else self
+
+    def to_v0(self) -> CID:
+        """:raises InvalidCID: if this is not dag-pb with SHA-256, all that version 0 can say."""
+        if self._is_v0:
+            return self
+        _require_v0_form(self.codec_code, self.hash_code, len(self.digest))
+        return _make(self.multihash)
+
+    def to_py_cid(self) -> CIDv0 | CIDv1:
+        """:raises ValueError: if py-cid does not know the codec or the hash."""
+        from cid import CIDv0, CIDv1  # 30 ms to import, for the few who need it
+
+        return CIDv0(self.buffer) if self._is_v0 else CIDv1(self.codec, self.multihash)
+
+    # -- a value ----------------------------------------------------------------------------------
+
+    def __eq__(self, other: object) -> bool:
+        return self.buffer == other.buffer if type(other) is CID else NotImplemented
+
+    def __lt__(self, other: object) -> bool:
+        return self.buffer < other.buffer if type(other) is CID else NotImplemented
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __bytes__(self) -> bytes:
+        return self.buffer
+
+    def __str__(self) -> str:
+        return self.encode()
+
+    def __repr__(self) -> str:
+        return f"CID({self.encode()!r})"
+
+    def __reduce__(self) -> tuple[Callable[[bytes], CID], tuple[bytes]]:
+        return _make, (self.buffer,)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a CID cannot be changed ({name})")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a CID cannot be changed ({name})")
+
+
+#: A CID in any form: bytes are binary, text is text.
+CIDInput: TypeAlias = CID | bytes | bytearray | memoryview | str | PyCID
+
+# Hashing one block makes one CID: this is the whole cost of it beside the hash (0.25 µs).
+_new = object.__new__
+_set_buffer = CID.__dict__["buffer"].__set__
+_set_hash = CID.__dict__["_hash"].__set__
+
+
+def _make(buffer: bytes) -> CID:
+    cid = _new(CID)
+    _set_buffer(cid, buffer)
+    _set_hash(cid, hash(buffer))
+    return cid
+
+
+def _split(raw: bytes) -> tuple[int, int, int, int]:
+    """
+    Take a CID apart, and refuse whatever is not one.
+
+    :return: codec, offset of the multihash, hash code, offset of the digest.
+    """
+    # Fast path: nearly every CID there is.
+    if len(raw) == _COMMON_V1_BYTES and raw[:4] in _COMMON_V1:
+        return raw[1], 2, SHA2_256, 4
+    if len(raw) == _V0_BYTES and raw.startswith(_V0_MULTIHASH_START):
+        return DAG_PB, 0, SHA2_256, 2
+    codec, multihash_offset, code, size, offset = _read_prefix(raw)
+    if len(raw) - offset != size:
+        raise InvalidCID(f"digest of {len(raw) - offset} bytes, {size} were announced")
+    return codec, multihash_offset, code, offset
+
+
+def _read_prefix(raw: bytes) -> tuple[int, int, int, int, int]:
+    """:return: codec, offset of the multihash, hash code, digest's size, digest's offset."""
+    try:
+        version, offset = decode_uvarint(raw)
+        if version != 1:
+            raise InvalidCID(f"version {version} does not exist, or not in this form")
+        codec, multihash_offset = decode_uvarint(raw, offset)
+        code, offset = decode_uvarint(raw, multihash_offset)
+        size, offset = decode_uvarint(raw, offset)
+    except InvalidCID:
+        raise
+    except ParseError as error:
+        raise InvalidCID(f"not a CID: {error}") from error
+    if size > MAX_DIGEST_BYTES:
+        raise InvalidCID(f"digest of {size} bytes, at most {MAX_DIGEST_BYTES} are allowed")
+    return codec, multihash_offset, code, size, offset
+
+
+def _require_v0_form(codec: int, hash_code: int, digest_bytes: int) -> None:
+    if (codec, hash_code, digest_bytes) != (DAG_PB, SHA2_256, 32):
+        raise InvalidCID(
+            "version 0 is dag-pb with a whole sha2-256 only, not "
+            f"{codec_name(codec)} with {multihash.name_of(hash_code)} of {digest_bytes} bytes"
+        )
+
+
+def _prefix_of(codec: str | int, version: int, hash_code: int, digest_bytes: int) -> bytes:
+    """Give what stands in front of the digest in the binary form."""
+    code = codec_code(codec)
+    if version == 0:
+        _require_v0_form(code, hash_code, digest_bytes)
+        return _V0_MULTIHASH_START
+    if version != 1:
+        raise InvalidCID(f"CID version {version} does not exist")
+    return b"\x01" + b"".join(map(encode_uvarint, (code, hash_code, digest_bytes)))
+
+
+# -- hashing many blocks --------------------------------------------------------------------------
+
+CIDMaker: TypeAlias = "Callable[[Buffer], CID]"
+
+
+@lru_cache(maxsize=64)
+def cid_maker(
+    codec: str | int = "raw",
+    version: int = 1,
+    hash: str | int = "sha2-256",
+    length: int | None = None,
+) -> CIDMaker:
+    """
+    Give the function from a block to its CID, for many blocks of one kind.
+
+    :param length: cut the digest to this many bytes.
+    :raises InvalidCID: if there is no such version, or version 0 cannot say this.
+    :raises HashNotSupported: if the hash cannot be computed.
+    """
+    hash_code = multihash.code_of(hash)
+    hash_block = multihash.hasher(hash_code, length)
+    if hash_code == IDENTITY:
+        return lambda data: _make(
+            _prefix_of(codec, version, hash_code, len(data)) + hash_block(data)
+        )
+    prefix = _prefix_of(codec, version, hash_code, len(hash_block(b"")))
+    return lambda data: _make(prefix + hash_block(data))
+
+
+@lru_cache(maxsize=256)  # bounded: a peer may send as many different prefixes as it likes
+def _maker_for_prefix(prefix: bytes) -> CIDMaker:
+    if prefix in _V0_WIRE_PREFIXES:
+        return cid_maker("dag-pb", 0)
+    codec, _, hash_code, size, offset = _read_prefix(prefix)
+    if offset != len(prefix):
+        raise InvalidCID(f"{len(prefix) - offset} bytes after the prefix of a CID")
+    multihash.check_allowed(hash_code, size)
+    # An identity "digest" is as long as the block, whatever the prefix says, as in Go.
+    return cid_maker(codec, 1, hash_code, None if hash_code == IDENTITY else size)

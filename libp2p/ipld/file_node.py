@@ -1,0 +1,125 @@
+"""
+One block of a file, as a reader sees it: bytes of the file, then blocks below (sans-I/O).
+
+A raw block and a UnixFS File or Raw node are the same to a reader. The sizes a node states must
+agree with each other; whether they agree with the blocks below is for `file_walk` to check.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from libp2p.exceptions import InvalidUnixFS, NotAFile
+from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipld.codec import DAG_PB, RAW
+from libp2p.ipld.unixfs import DataType, UnixFSData
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libp2p.custom_types import Buffer
+    from libp2p.ipld.block import Block
+    from libp2p.ipld.cid import CID
+
+__all__ = ["FileNode", "Kind", "kind_of", "read_file_node"]
+
+
+class Kind(StrEnum):
+    """What a block is to someone who wants files."""
+
+    FILE = "file"
+    """A UnixFS file, or the node of one."""
+    RAW = "raw"
+    """A raw block: a file of one block, or the leaf of one."""
+    DIRECTORY = "directory"
+    HAMT = "hamt"
+    """A directory, or a part of one, that is spread over many blocks."""
+    SYMLINK = "symlink"
+    OTHER = "other"
+    """Anything else: another codec, or dag-pb without UnixFS."""
+
+
+_KINDS: Final = {
+    DataType.FILE: Kind.FILE,
+    DataType.RAW: Kind.FILE,
+    DataType.DIRECTORY: Kind.DIRECTORY,
+    DataType.HAMT_SHARD: Kind.HAMT,
+    DataType.SYMLINK: Kind.SYMLINK,
+    DataType.METADATA: Kind.OTHER,
+}
+
+
+class FileNode(NamedTuple):
+    """A block of a file: ``data`` comes before the blocks below."""
+
+    data: Buffer
+    cids: Sequence[CID]
+    sizes: Sequence[int]
+    """The bytes of the file below each of ``cids``, by this node's word."""
+    size: int
+    repeated: frozenset[CID]
+    """Those of ``cids`` that stand there more than once."""
+    mode: int | None = None
+    mtime: unixfs.Mtime | None = None
+
+
+def kind_of(block: Block) -> Kind:
+    """
+    Tell what a block is.
+
+    :raises InvalidDagPb: if it says dag-pb and is not.
+    """
+    codec = block.cid.codec_code
+    if codec == RAW:
+        return Kind.RAW
+    if codec != DAG_PB:
+        return Kind.OTHER
+    message = _unixfs_of(dag_pb.decode(block.data))
+    return Kind.OTHER if message is None else _KINDS[message.type]
+
+
+def read_file_node(cid: CID, data: Buffer) -> FileNode:
+    """
+    Read a block of a file, without copying its data.
+
+    :raises NotAFile: if it is something else.
+    :raises InvalidDagPb: if it says dag-pb and is not.
+    :raises InvalidUnixFS: if its sizes contradict each other.
+    """
+    codec = cid.codec_code
+    if codec == RAW:
+        return FileNode(data, (), (), len(data), frozenset())
+    if codec != DAG_PB:
+        raise NotAFile(f"{cid} is {cid.codec}, not a file", Kind.OTHER)
+    node = dag_pb.decode(data)
+    message = _unixfs_of(node)
+    kind = Kind.OTHER if message is None else _KINDS[message.type]
+    if message is None or kind is not Kind.FILE:
+        raise NotAFile(f"{cid} is not a file but: {kind}", kind)
+    inline = b"" if message.data is None else message.data
+    size = len(inline) + sum(message.blocksizes)
+    if len(message.blocksizes) != len(node.links):
+        raise InvalidUnixFS(f"{cid} has {len(node.links)} links, {len(message.blocksizes)} sizes")
+    if message.filesize not in (None, size):
+        raise InvalidUnixFS(f"{cid} states {message.filesize} bytes and has {size}")
+    cids = tuple([link.cid for link in node.links])
+    return FileNode(
+        inline, cids, message.blocksizes, size, _repeated(cids), message.mode, message.mtime
+    )
+
+
+def _unixfs_of(node: dag_pb.PBNode) -> UnixFSData | None:
+    if node.data is None:
+        return None
+    try:
+        return unixfs.decode(node.data)
+    except InvalidUnixFS:
+        return None
+
+
+def _repeated(cids: Sequence[CID]) -> frozenset[CID]:
+    if len(set(cids)) == len(cids):
+        return frozenset()
+    return frozenset(cid for cid, count in Counter(cids).items() if count > 1)

@@ -1,0 +1,311 @@
+"""
+Walking a file from its root: which blocks come next, and the bytes in order (sans-I/O).
+
+    while not walk.done:
+        fetch(walk.wanted(limit))       # prefetch, in the order of the file
+        write(walk.take())              # whatever is ready at the front
+        if walk.waiting:
+            walk.supply(cid, data)      # blocks in any order, already verified
+
+Any shape of DAG is read. Nothing is held but a window of the file, the nodes on the way to it and
+a few blocks that occur more than once. To seek, start another walk.
+"""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from libp2p.exceptions import InvalidUnixFS, NotAFile
+from libp2p.ipld.file_node import FileNode, Kind, kind_of, read_file_node
+
+if TYPE_CHECKING:
+    from libp2p.custom_types import Buffer
+    from libp2p.ipld.cid import CID
+
+__all__ = ["FileWalk", "InvalidUnixFS", "Kind", "NotAFile", "kind_of"]
+
+#: How far ahead of the reader blocks are asked for. 32 MiB keep a fast link busy and the process
+#: small; the blocks matter for files of tiny chunks.
+DEFAULT_WINDOW_BYTES: Final = 32 * 1024 * 1024
+DEFAULT_WINDOW_BLOCKS: Final = 1024
+
+#: Deeper than any file: two links per node reach 2^64 leaves. A longer chain is an attack.
+MAX_DEPTH: Final = 64
+
+#: Links held in open nodes before only the very next block is asked for, and nodes further on are
+#: dropped, to be asked for again. Real files have a few thousand; a window full of nodes of tiny
+#: links would fill the memory.
+MAX_OPEN_LINKS: Final = 64 * 1024
+
+#: What the nodes on the way to one place may hold: 13 levels of the widest nodes that fit into a
+#: block. They cannot be dropped, so a longer chain of such nodes is refused.
+MAX_PATH_LINKS: Final = 512 * 1024
+
+#: Blocks that occur more than once are kept up to this much: a file of zeros has one leaf.
+MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
+#: About what a link takes in memory once it is read.
+_LINK_BYTES: Final = 256
+
+
+class _Slot(NamedTuple):
+    """A place in the file that a block will fill."""
+
+    cid: CID
+    offset: int
+    size: int | None  # by the word of the node above; the root has none
+    depth: int
+    repeated: bool
+
+
+class _OpenNode:
+    """A node whose blocks below have not all been asked for."""
+
+    __slots__ = ("depth", "index", "node", "offsets")
+
+    def __init__(self, node: FileNode, offset: int, depth: int) -> None:
+        self.node = node
+        self.depth = depth
+        self.offsets = list(accumulate(node.sizes, initial=offset))
+        self.index = 0
+
+    def skip(self, start: int, end: int) -> int | None:
+        """
+        Move on to the next block that has bytes between ``start`` and ``end``: where it begins.
+
+        Blocks that hold no byte of the file are passed over: a tree of nothing but them could be
+        without end.
+        """
+        offsets = self.offsets
+        while self.index < len(self.node.cids) and start < end:
+            offset = offsets[self.index]
+            if offset >= end:
+                return None
+            following = offsets[self.index + 1]
+            if following > start and following > offset:
+                return offset
+            self.index += 1
+        return None
+
+    def take(self) -> _Slot:
+        index = self.index
+        self.index += 1
+        cid = self.node.cids[index]
+        repeated = cid in self.node.repeated
+        return _Slot(cid, self.offsets[index], self.node.sizes[index], self.depth + 1, repeated)
+
+
+class _Kept:
+    """Blocks that occur more than once, the longest unused dropped first."""
+
+    def __init__(self) -> None:
+        self._nodes: dict[CID, FileNode] = {}
+        self._bytes = 0
+
+    def get(self, cid: CID) -> FileNode | None:
+        node = self._nodes.pop(cid, None)
+        if node is not None:
+            self._nodes[cid] = node
+        return node
+
+    def put(self, cid: CID, node: FileNode) -> None:
+        self._nodes[cid] = node
+        self._bytes += self._cost(node)
+        while self._bytes > MAX_KEPT_BYTES:
+            oldest = self._nodes.pop(next(iter(self._nodes)))
+            self._bytes -= self._cost(oldest)
+
+    @staticmethod
+    def _cost(node: FileNode) -> int:
+        return len(node.data) + _LINK_BYTES * len(node.cids)
+
+
+class FileWalk:
+    """
+    Reads the bytes from ``start`` to ``end`` of the file under ``root``; past its end is its end.
+
+    Errors mean that the file cannot be read: the walk is over then.
+    """
+
+    def __init__(
+        self,
+        root: CID,
+        start: int = 0,
+        end: int | None = None,
+        *,
+        window_blocks: int = DEFAULT_WINDOW_BLOCKS,
+        window_bytes: int = DEFAULT_WINDOW_BYTES,
+    ) -> None:
+        if start < 0 or (end is not None and end < start):
+            raise ValueError(f"no range of a file: {start} to {end}")
+        if window_blocks < 1 or window_bytes < 1:
+            raise ValueError("the window must have room for a block")
+        self.root: Final = root
+        self.node: FileNode | None = None
+        """The root, once it was supplied: its size, mode and mtime."""
+        self._asked_end: Final = end
+        self._end = 0
+        self._window_blocks: Final = window_blocks
+        self._window_bytes: Final = window_bytes
+        self._position = start
+        self._next_root: _Slot | None = _Slot(root, 0, None, 0, False)
+        # Open nodes by where their next block begins; the number keeps nodes out of comparisons.
+        self._open: list[tuple[int, int, _OpenNode]] = []
+        self._open_serial = 0
+        self._open_links = 0
+        self._waiting: dict[CID, list[_Slot]] = {}
+        self._waiting_slots = 0
+        self._ready: dict[int, Buffer] = {}
+        self._kept = _Kept()
+
+    # -- for the driver ---------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int | None:
+        """The size of the whole file; ``None`` until the root was supplied."""
+        return None if self.node is None else self.node.size
+
+    @property
+    def position(self) -> int:
+        """Where in the file the next bytes of `take` begin."""
+        return self._position
+
+    @property
+    def waiting(self) -> int:
+        """How many blocks were asked for and not supplied yet."""
+        return len(self._waiting)
+
+    @property
+    def done(self) -> bool:
+        """True once every byte has been taken."""
+        return self.node is not None and self._position >= self._end
+
+    def wanted(self, limit: int = DEFAULT_WINDOW_BLOCKS) -> list[CID]:
+        """
+        Name the next blocks to fetch, in the order of the file, each once while it is waited for.
+
+        Blocks at hand (in their CID, or kept because they repeat) are used instead: `take` may
+        have bytes afterwards even if nothing is wanted.
+
+        :raises NotAFile: if the root is in its CID and no file.
+        :raises InvalidUnixFS: if a block at hand contradicts the node above it.
+        """
+        wants: list[CID] = []
+        while len(wants) < limit:
+            slot = self._next_slot()
+            if slot is None:
+                break
+            slots = self._waiting.get(slot.cid)
+            if slots is not None:
+                slots.append(slot)
+                self._waiting_slots += 1
+                continue
+            node = self._at_hand(slot)
+            if node is not None:
+                self._place(slot, node)
+                continue
+            self._waiting[slot.cid] = [slot]
+            self._waiting_slots += 1
+            wants.append(slot.cid)
+        return wants
+
+    def supply(self, cid: CID, data: Buffer) -> None:
+        """
+        Give a block that was wanted, and verified; one that is not waited for is ignored.
+
+        :raises NotAFile: if it is the root and no file.
+        :raises InvalidUnixFS: if it contradicts the node above it.
+        :raises InvalidDagPb: if it is malformed.
+        """
+        slots = self._waiting.pop(cid, None)
+        if slots is None:
+            return
+        self._waiting_slots -= len(slots)
+        node = self._read(slots[0], data)
+        if slots[0].repeated or len(slots) > 1:
+            self._kept.put(cid, node)
+        for slot in slots:
+            self._place(slot, node)
+
+    def take(self) -> list[Buffer]:
+        """Give the bytes that are ready at the front, as views into the blocks."""
+        buffers: list[Buffer] = []
+        while (buffer := self._ready.pop(self._position, None)) is not None:
+            buffers.append(buffer)
+            self._position += len(buffer)
+        return buffers
+
+    # -- deciding ---------------------------------------------------------------------------------
+
+    def _next_slot(self) -> _Slot | None:
+        """Give the next place to fill, if the window has room for it."""
+        if self._next_root is not None:
+            slot, self._next_root = self._next_root, None
+            return slot
+        if not self._open or self._waiting_slots + len(self._ready) >= self._window_blocks:
+            return None
+        ahead = self._open[0][0] - self._position
+        if ahead >= self._window_bytes or (ahead > 0 and self._open_links > MAX_OPEN_LINKS):
+            return None
+        open_node = heappop(self._open)[2]
+        self._open_links -= len(open_node.node.cids)
+        slot = open_node.take()
+        self._push(open_node)
+        return slot
+
+    def _push(self, open_node: _OpenNode) -> None:
+        """Keep a node open if blocks below it are still to be asked for."""
+        offset = open_node.skip(self._position, self._end)
+        if offset is not None:
+            self._open_serial += 1
+            self._open_links += len(open_node.node.cids)
+            heappush(self._open, (offset, self._open_serial, open_node))
+
+    def _at_hand(self, slot: _Slot) -> FileNode | None:
+        if slot.cid.is_identity:
+            return self._read(slot, slot.cid.digest)
+        return self._kept.get(slot.cid)
+
+    def _read(self, slot: _Slot, data: Buffer) -> FileNode:
+        try:
+            return read_file_node(slot.cid, data)
+        except NotAFile as error:
+            if slot.depth == 0:
+                raise
+            raise InvalidUnixFS(f"inside the file {self.root}: {error}") from error
+
+    def _place(self, slot: _Slot, node: FileNode) -> None:
+        """Put a block where it belongs: its data to the ready bytes, its links to the open."""
+        if slot.size is None:
+            self._begin(node)
+        elif slot.size != node.size:
+            raise InvalidUnixFS(
+                f"{slot.cid} has {node.size} bytes of the file, the node above it says {slot.size}"
+            )
+        if node.cids and self._open_links > MAX_OPEN_LINKS and slot.offset > self._position:
+            self._ask_again(slot, node.size)
+            return
+        self._make_ready(slot.offset, node.data)
+        if node.cids:
+            if slot.depth >= MAX_DEPTH:
+                raise InvalidUnixFS(f"{self.root} is deeper than {MAX_DEPTH} levels")
+            if self._open_links + len(node.cids) > MAX_PATH_LINKS:
+                raise InvalidUnixFS(f"{self.root} has too many links on the way to {slot.cid}")
+            self._push(_OpenNode(node, slot.offset + len(node.data), slot.depth))
+
+    def _ask_again(self, slot: _Slot, size: int) -> None:
+        only = FileNode(b"", (slot.cid,), (size,), size, frozenset())
+        self._push(_OpenNode(only, slot.offset, slot.depth - 1))
+
+    def _make_ready(self, offset: int, data: Buffer) -> None:
+        low = max(self._position, offset)
+        high = min(self._end, offset + len(data))
+        if low < high:
+            self._ready[low] = memoryview(data)[low - offset : high - offset]
+
+    def _begin(self, root: FileNode) -> None:
+        self.node = root
+        asked = root.size if self._asked_end is None else self._asked_end
+        self._end = min(asked, root.size)
+        self._position = min(self._position, self._end)

@@ -1,0 +1,152 @@
+"""
+The importer: bytes of a file in, its blocks out, the root last (sans-I/O).
+
+Memory is one chunk and the open nodes, whatever the size of the file. Nearly all of the time goes
+into hashing leaves, which needs no order; a driver may do it in threads:
+
+    feed(buffers)   =   split(buffers)  →  leaf_block(chunk, options)  →  add_leaf(block, size)
+                        in order           in any thread                  in order
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libp2p.exceptions import LocalProtocolError
+from libp2p.ipld import unixfs
+from libp2p.ipld.block import Block
+from libp2p.ipld.chunker import Chunker, SizeChunker, parse_chunker
+from libp2p.ipld.cid import CID, cid_maker
+from libp2p.ipld.file_node import read_file_node
+from libp2p.ipld.layout import BalancedLayout
+from libp2p.ipld.profiles import ImportOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libp2p.custom_types import Buffer
+
+__all__ = ["FileImporter", "leaf_block", "name_block"]
+
+#: Enough that the costs per read vanish, little enough that the pieces stay in the CPU's caches.
+_READ_BYTES: Final = 1024 * 1024
+
+
+def name_block(data: bytes, codec: str, options: ImportOptions) -> Block:
+    """Name a block as the options say; a small one may go into its CID."""
+    if options.inline_limit is not None and len(data) <= options.inline_limit:
+        return Block(cid_maker(codec, 1, "identity")(data), data)
+    # Raw blocks have no version 0, even under a root that has.
+    version = 1 if codec == "raw" else options.cid_version
+    return Block(cid_maker(codec, version, options.hash)(data), data)
+
+
+def leaf_block(chunk: Buffer, options: ImportOptions) -> Block:
+    """Make a file's leaf; may run in any thread. Copies the chunk at most once."""
+    if options.raw_leaves:
+        return name_block(bytes(chunk), "raw", options)
+    return name_block(unixfs.file_leaf(chunk), "dag-pb", options)
+
+
+class FileImporter:
+    """
+    Imports one file.
+
+    Blocks whose CID `is_identity` come out too: they need not be stored.
+    """
+
+    def __init__(self, options: ImportOptions | None = None) -> None:
+        self.options: Final = ImportOptions() if options is None else options
+        self._chunker: Final[Chunker] = parse_chunker(self.options.chunker)
+        self._layout: Final = BalancedLayout(
+            self.options.max_file_links, lambda data: name_block(data, "dag-pb", self.options)
+        )
+        # The first leaf: it is the root, perhaps with metadata, if no other comes.
+        self._first: Block | None = None
+        self._root: CID | None = None
+        self.file_size = 0
+        """Bytes of the file so far."""
+        self.dag_size = 0
+        """Bytes of all blocks, once finished; a block that occurs twice counts twice."""
+
+    @property
+    def read_bytes(self) -> int:
+        """
+        How much to read at once, where the source lets one choose.
+
+        Whole chunks: one that comes in pieces is copied once more, which halves the speed of
+        dag-pb leaves.
+        """
+        if isinstance(self._chunker, SizeChunker):
+            return self._chunker.size * max(1, _READ_BYTES // self._chunker.size)
+        return _READ_BYTES
+
+    @property
+    def root(self) -> CID:
+        """:raises LocalProtocolError: before `finish`."""
+        if self._root is None:
+            raise LocalProtocolError("the import is not finished")
+        return self._root
+
+    def feed(self, buffers: Iterable[Buffer]) -> list[Block]:
+        """Take the next bytes, however they are cut, and give the blocks that are complete."""
+        blocks: list[Block] = []
+        for chunk in self.split(buffers):
+            blocks += self.add_leaf(leaf_block(chunk, self.options), len(chunk))
+        return blocks
+
+    def finish(self) -> list[Block]:
+        """End the file and give the remaining blocks, the root last."""
+        blocks: list[Block] = []
+        for chunk in self.split_end():
+            blocks += self.add_leaf(leaf_block(chunk, self.options), len(chunk))
+        if not self._layout.leaf_count:
+            self.add_leaf(leaf_block(b"", self.options), 0)
+        if self._first is not None:
+            root = self._with_metadata(self._first)
+            blocks.append(root)
+            self._root, self.dag_size = root.cid, len(root.data)
+        else:
+            top, nodes = self._layout.finish(self.options.mode, self.options.mtime)
+            blocks += nodes
+            self._root, self.dag_size = top.cid, top.dag_size
+        return blocks
+
+    # -- in parts, for hashing in threads ---------------------------------------------------------
+
+    def split(self, buffers: Iterable[Buffer]) -> list[Buffer]:
+        """Take the next bytes and give the chunks that are complete; some may be views of them."""
+        self._check_unfinished()
+        return self._chunker.feed(buffers)
+
+    def split_end(self) -> list[Buffer]:
+        """Give the last chunk, if there is one; `finish` does the rest."""
+        self._check_unfinished()
+        return self._chunker.finish()
+
+    def add_leaf(self, block: Block, file_size: int) -> list[Block]:
+        """
+        Take the leaves in the order of the file, and give the blocks that are complete.
+
+        :param file_size: the size of the leaf's chunk.
+        """
+        self._check_unfinished()
+        nodes = self._layout.add_leaf(block.cid, file_size, len(block.data))
+        self.file_size += file_size
+        if self._layout.leaf_count == 1:
+            self._first = block
+            return []
+        first, self._first = self._first, None
+        return [*nodes, block] if first is None else [first, *nodes, block]
+
+    def _check_unfinished(self) -> None:
+        if self._root is not None:
+            raise LocalProtocolError("the import is finished")
+
+    def _with_metadata(self, leaf: Block) -> Block:
+        """Write a lone leaf anew with the file's mode and mtime."""
+        if not self.options.has_metadata:
+            return leaf
+        chunk = read_file_node(leaf.cid, leaf.data).data
+        data = unixfs.file_leaf(chunk, self.options.mode, self.options.mtime)
+        return name_block(data, "dag-pb", self.options)

@@ -1,0 +1,153 @@
+"""
+How a file becomes blocks: every choice that decides its CID, and the named sets of them.
+
+The profiles are those of IPIP-499, the couplings between the choices those of ``ipfs add``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
+
+from libp2p.exceptions import InvalidImportOptions, InvalidUnixFS
+from libp2p.ipld import multihash
+from libp2p.ipld.chunker import parse_chunker
+from libp2p.ipld.multihash import MAX_DIGEST_BYTES, SHA2_256
+
+if TYPE_CHECKING:
+    from libp2p.ipld.unixfs import Mtime
+
+__all__ = [
+    "DEFAULT_PROFILE",
+    "PROFILES",
+    "ImportKnobs",
+    "ImportOptions",
+    "resolve_options",
+]
+
+#: Links of a dag-pb node under 8 KiB, as counted in 2014; what "no limit given" means since.
+DEFAULT_FILE_LINKS: Final = 174
+
+
+@dataclass(frozen=True, slots=True)
+class ImportOptions:
+    """
+    Every choice that decides a file's CID; the defaults are those of ``unixfs-v1-2025``.
+
+    :raises InvalidImportOptions: if they contradict each other or are out of range.
+    :raises HashNotSupported: if content may not be added under that hash, or it is not to be had.
+    """
+
+    cid_version: int = 1
+    raw_leaves: bool = True
+    hash: str = "sha2-256"
+    chunker: str = "size-1048576"
+    max_file_links: int = 1024
+    layout: str = "balanced"
+    inline_limit: int | None = None
+    """Blocks of up to this many bytes go into their CID instead of a store."""
+    mode: int | None = None
+    """Permissions, kept in the file's root; 0 is as good as none."""
+    mtime: Mtime | None = None
+    """Time of the last change, kept in the file's root."""
+
+    def __post_init__(self) -> None:
+        self._check_cid()
+        if self.max_file_links < 2:
+            raise InvalidImportOptions(
+                f"a node of a file must be allowed 2 links or more, not {self.max_file_links}"
+            )
+        if self.layout != "balanced":
+            raise InvalidImportOptions(f"layout {self.layout!r} is not known, only 'balanced'")
+        if self.inline_limit is not None and not 0 <= self.inline_limit <= MAX_DIGEST_BYTES:
+            raise InvalidImportOptions(
+                f"blocks of 0 to {MAX_DIGEST_BYTES} bytes can be inlined, not {self.inline_limit}"
+            )
+        parse_chunker(self.chunker)
+        self._check_metadata()
+
+    def _check_cid(self) -> None:
+        if self.cid_version not in (0, 1):
+            raise InvalidImportOptions(f"CID version {self.cid_version} does not exist")
+        code = multihash.code_of(self.hash)
+        multihash.check_allowed(code, len(multihash.digest(code, b"")))
+        if self.cid_version == 0 and code != SHA2_256:
+            raise InvalidImportOptions(f"CID version 0 has sha2-256 only, not {self.hash}")
+
+    def _check_metadata(self) -> None:
+        if self.mode is not None and not 0 <= self.mode < 2**32:
+            raise InvalidImportOptions(f"mode {self.mode} does not fit into 32 bits")
+        if self.mtime is not None:
+            try:
+                self.mtime.check()
+            except InvalidUnixFS as error:
+                raise InvalidImportOptions(str(error)) from error
+        if self.has_metadata and self.raw_leaves:
+            raise InvalidImportOptions("mode and mtime need raw_leaves=False: a raw leaf has none")
+
+    @property
+    def has_metadata(self) -> bool:
+        return bool(self.mode) or self.mtime is not None
+
+
+class ImportKnobs(TypedDict, total=False):
+    """What may be given beside a profile; ``None`` is as good as not given."""
+
+    cid_version: int | None
+    raw_leaves: bool | None
+    hash: str | None
+    chunker: str | None
+    max_file_links: int | None
+    layout: str | None
+    inline_limit: int | None
+    mode: int | None
+    mtime: Mtime | None
+
+
+_V0_2015: Final = ImportKnobs(
+    cid_version=0,
+    raw_leaves=False,
+    hash="sha2-256",
+    chunker="size-262144",
+    max_file_links=DEFAULT_FILE_LINKS,
+    layout="balanced",
+)
+_V1_2025: Final = ImportKnobs(
+    cid_version=1,
+    raw_leaves=True,
+    hash="sha2-256",
+    chunker="size-1048576",
+    max_file_links=1024,
+    layout="balanced",
+)
+PROFILES: Final = {
+    "unixfs-v0-2015": _V0_2015,
+    "legacy-cid-v0": _V0_2015,
+    "unixfs-v1-2025": _V1_2025,
+}
+DEFAULT_PROFILE: Final = "unixfs-v1-2025"
+
+
+def resolve_options(profile: str | None = None, **knobs: Unpack[ImportKnobs]) -> ImportOptions:
+    """
+    Combine a profile with single choices, as ``ipfs add`` does.
+
+    What a named profile says counts as said by the caller. Otherwise leaves are raw exactly for
+    CID version 1 without mode and mtime, and the rest is that of `DEFAULT_PROFILE`.
+
+    :raises InvalidImportOptions: if the profile is unknown or the choices contradict each other.
+    :raises HashNotSupported: if content may not be added under that hash.
+    """
+    if profile is not None and profile not in PROFILES:
+        raise InvalidImportOptions(
+            f"profile {profile!r} is not known, known are: {', '.join(PROFILES)}"
+        )
+    said = dict(PROFILES[profile]) if profile is not None else {}
+    said |= {name: value for name, value in knobs.items() if value is not None}
+    chosen = cast("ImportKnobs", dict(PROFILES[DEFAULT_PROFILE]) | said)
+    if "raw_leaves" not in said:
+        has_metadata = bool(said.get("mode")) or "mtime" in said
+        chosen["raw_leaves"] = chosen["cid_version"] == 1 and not has_metadata
+    if cast("int", chosen["max_file_links"]) <= 0:
+        chosen["max_file_links"] = DEFAULT_FILE_LINKS
+    return ImportOptions(**chosen)  # type: ignore[arg-type]  # None was dropped above
