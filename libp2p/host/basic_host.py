@@ -92,7 +92,7 @@ class BasicHost(IHost):
     async def _run_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         try:
             await task(*args)
-        except Exception:  # the edge of a task: it runs another part's code
+        except Exception:  # task's edge: it runs another part's code
             logger.exception("the service %r failed", task)
 
     # -- identity and addresses ---------------------------------------------------------------

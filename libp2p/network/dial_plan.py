@@ -73,7 +73,7 @@ def _rank(address: Multiaddr) -> tuple[int, bool, int]:
     parts = str(address).split("/")
     protocol, host = parts[1], parts[2] if len(parts) > 2 else ""
     port = int(parts[4]) if len(parts) > 4 and parts[4].isdecimal() else 0
-    if not protocol.startswith("ip"):
+    if protocol not in ("ip4", "ip6"):
         return 2, False, port
     ip = ip_address(host)
     return (0 if ip.is_loopback else 1 if ip.is_private else 2), ip.version == 4, port

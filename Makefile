@@ -1,0 +1,90 @@
+# `make help` lists the targets. Everything is installed into .venv; nothing needs configuring.
+
+PYTHON ?= python3
+JOBS ?= 2
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PYTEST := $(BIN)/python -bb -m pytest
+# Workers do not inherit the flags of the interpreter that starts them, so they are spelled out.
+PARALLEL := --dist load --tx '$(JOBS)*popen//python=$(BIN)/python -bb'
+
+# A stamp is newer than pyproject.toml while its extra is installed: a second `make` is quick.
+RUN_STAMP := $(VENV)/.installed-cli
+DEV_STAMP := $(VENV)/.installed-dev
+DOCS_STAMP := $(VENV)/.installed-docs
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check format lint types layers coverage test interop interop-peers \
+        bench fuzz docs clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(DEV_STAMP) ## make .venv with everything that check and test need
+
+demo: $(RUN_STAMP) ## two peers trade a file over bitswap (FILE=path for one of yours)
+	@$(BIN)/python -m libp2p.ipfs_lite.demo $(if $(FILE),"$(FILE)")
+
+check: format lint types layers coverage ## format, lint, types, layers, coverage of the cores
+
+format: $(DEV_STAMP)
+	@$(BIN)/ruff format --check --quiet . || { echo "make check: run $(BIN)/ruff format" >&2; exit 1; }
+
+lint: $(DEV_STAMP)
+	@$(BIN)/ruff check --quiet .
+
+types: $(DEV_STAMP)
+	@$(BIN)/mypy
+
+layers: $(DEV_STAMP)
+	@$(PYTEST) -q tests/architecture
+
+coverage: $(DEV_STAMP) ## 100 % branch coverage of the protocol cores
+	@$(BIN)/python -bb -m coverage run -m pytest -q tests/unit
+	@$(BIN)/python -m coverage report --fail-under=100 \
+	    --include="$$($(BIN)/python -m tests.architecture.source_tree cores)"
+
+test: $(DEV_STAMP) ## all tests that need no Go peer
+	@$(PYTEST) $(PARALLEL) -m "not interop or wheel"
+
+interop: $(DEV_STAMP) interop-peers ## tests against Kubo, boxo and go-libp2p; fails where one is missing
+	@INTEROP_REQUIRED=1 $(PYTEST) -m interop tests/interop
+
+interop-peers: ## build the Go peers into the user's cache folder (needs Go)
+	@$(PYTHON) tests/interop/build_peers.py
+
+bench: $(DEV_STAMP) interop-peers ## ratios beside py-libp2p 0.8.1, go-libp2p and Kubo (ROWS="stream add")
+	@$(BIN)/python -m bench.run $(ROWS)
+
+fuzz: $(DEV_STAMP) ## every property test with 50 times as many examples
+	@$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --timeout=1800 tests/unit
+
+docs: $(DOCS_STAMP) ## build docs/_build/html
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+clean: ## remove .venv and everything that was built
+	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* \
+	    .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	    echo "make: Python 3.11 or newer is needed, and '$(PYTHON)' is not; name one with make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	    echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+
+$(RUN_STAMP): pyproject.toml | $(BIN)/python
+	@$(PIP) install --editable '.[cli]'
+	@touch $@
+
+$(DEV_STAMP): pyproject.toml | $(BIN)/python
+	@$(PIP) install --editable '.[dev]'
+	@touch $(RUN_STAMP) $@
+
+$(DOCS_STAMP): pyproject.toml | $(BIN)/python
+	@$(PIP) install --editable '.[docs]'
+	@touch $@

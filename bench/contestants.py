@@ -1,0 +1,113 @@
+"""Where the contestants of a row come from, and how a program's cost is taken."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import venv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.interop.build_peers import cache_root, find_peer
+
+ROOT = Path(__file__).resolve().parents[1]
+UPSTREAM_VERSION = "0.8.1"
+
+OURS = "ours"
+UPSTREAM = f"py-libp2p {UPSTREAM_VERSION}"
+GO = "go-libp2p"
+KUBO = "kubo"
+
+
+class NotHere(Exception):
+    """A contestant cannot be had on this machine; the text is one line that says why."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A libp2p peer: what to start, before the flags that all of them share."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a program took from start to end."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def libp2p_peer(name: str) -> Program:
+    """The program that plays `name`, installed or looked up now."""
+    script = str(ROOT / "bench" / "peer.py")
+    if name == OURS:
+        return Program((sys.executable, script), {"PYTHONPATH": str(ROOT)})
+    if name == UPSTREAM:
+        return Program((str(upstream_python()), script), {"PYTHONPATH": ""})
+    binary = find_peer("libp2p-peer")
+    if binary is None:
+        raise NotHere("go-libp2p is not built: run make interop-peers")
+    return Program((str(binary),))
+
+
+def ipfs_lite(*args: str | Path) -> list[str]:
+    """The command line of our own CLI."""
+    start = "import sys; from libp2p.ipfs_lite.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", start, *map(str, args)]
+
+
+def upstream_python() -> Path:
+    """The interpreter of an environment with py-libp2p, made at first use and kept."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    folder = cache_root() / f"py-libp2p-{UPSTREAM_VERSION}-py{version}"
+    python = folder / "bin" / "python"
+    finished = folder / "finished"
+    if not finished.exists():
+        print(f"installing {UPSTREAM} into {folder} ...", file=sys.stderr)
+        venv.create(folder, clear=True, with_pip=True)
+        done = subprocess.run(
+            [python, "-m", "pip", "install", "--quiet", f"libp2p=={UPSTREAM_VERSION}"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise NotHere(f"{UPSTREAM} cannot be installed: {_reason(done.stderr)}")
+        finished.touch()
+    return python
+
+
+def _reason(errors: str) -> str:
+    """Why pip failed, in one line."""
+    if "gmp.h" in errors or "fastecdsa" in errors:
+        return "its fastecdsa needs a C compiler and the GMP headers (Debian: gcc libgmp-dev)"
+    lines = errors.strip().splitlines()
+    return lines[-1] if lines else "pip failed"
+
+
+def run(command: Sequence[str | os.PathLike[str]]) -> Cost:
+    """Run a program to its end; RuntimeError with its last words where it fails."""
+    with tempfile.TemporaryFile() as errors:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            errors.seek(0)
+            words = errors.read()[-500:].decode("utf-8", "replace").strip()
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}: {words}")
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)

@@ -1,0 +1,135 @@
+"""Rows beside Kubo: fetching a file from it, and adding one."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.contestants import KUBO, OURS, NotHere, ipfs_lite, run
+from bench.row import Budget, Row, Sample
+from tests.interop.build_peers import find_peer
+from tests.interop.kubo import Kubo
+
+_PIECE = 1 << 20
+
+
+def make_file(path: Path, mib: int) -> str:
+    """Write `mib` MiB of reproducible noise; its SHA-256."""
+    source, digest = random.Random(mib), hashlib.sha256()
+    with path.open("wb") as file:
+        for _ in range(mib):
+            piece = source.randbytes(_PIECE)
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass
+class _KuboRow(Row):
+    """A file of `mib` MiB, and a scratch folder for each measurement."""
+
+    mib: int
+    contestants: tuple[str, ...] = (OURS, KUBO)
+    unit: str = "MB/s"
+    _folder: Path = field(init=False)
+    _sha256: str = field(init=False)
+
+    def prepare(self, stack: ExitStack) -> None:
+        if find_peer("kubo") is None:
+            raise NotHere("Kubo is not built: run make interop-peers")
+        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        self._sha256 = make_file(self._file, self.mib)
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "file"
+
+    def _rate(self, seconds: float) -> float:
+        return self.mib * 2**20 / seconds / 1e6
+
+
+@dataclass
+class Fetch(_KuboRow):
+    """A file from a Kubo daemon to disk, by our `get` and by Kubo's."""
+
+    name: str = "fetch"
+    budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 2.5),)
+    peak_budget_mib: float | None = 110
+    _provider: Kubo = field(init=False)
+    _cid: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.title = f"{self.mib} MiB from Kubo to disk, 256 KiB chunks (CPU: fetcher + provider)"
+
+    def prepare(self, stack: ExitStack) -> None:
+        super().prepare(stack)
+        self._provider = stack.enter_context(Kubo())
+        self._cid = self._provider.add(self._file, "--chunker=size-262144")
+
+    def measure(self, contestant: str) -> Sample:
+        before = self._provider.cpu_seconds()
+        with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
+            output = Path(scratch) / "out"
+            fetch = self._ours if contestant == OURS else self._kubo
+            seconds, cpu, peak = fetch(Path(scratch), output)
+            if sha256_of(output) != self._sha256:
+                raise RuntimeError(f"{contestant} fetched other bytes")
+        cost = self._provider.cpu_seconds() - before
+        return Sample(self._rate(seconds), (cpu, cost), peak)
+
+    def _ours(self, scratch: Path, output: Path) -> tuple[float, float, int]:
+        get = ["get", "--peer", self._provider.addr, "-o", str(output), self._cid]
+        cost = run(ipfs_lite("--repo", scratch / "repo", *get))
+        return cost.seconds, cost.cpu_seconds, cost.peak_bytes
+
+    def _kubo(self, _scratch: Path, output: Path) -> tuple[float, float, int]:
+        with Kubo() as fetcher:
+            fetcher.swarm_connect(self._provider.addr)
+            before, start = fetcher.cpu_seconds(), time.perf_counter()
+            fetcher.get(self._cid, output)
+            seconds = time.perf_counter() - start
+            return seconds, fetcher.cpu_seconds() - before, fetcher.rss_bytes()
+
+
+@dataclass
+class Add(_KuboRow):
+    """A file into a fresh repository, or only hashed, with 1 MiB chunks."""
+
+    name: str = "add"
+    only_hash: bool = False
+    budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 1.0),)
+    peak_budget_mib: float | None = 110
+
+    def __post_init__(self) -> None:
+        kind = "hashed only (-n)" if self.only_hash else "added to disk"
+        self.title = f"{self.mib} MiB {kind}, 1 MiB chunks"
+
+    def measure(self, contestant: str) -> Sample:
+        flags = ["-Q", "--chunker=size-1048576", "--cid-version=1", "--raw-leaves"]
+        flags += ["-n"] if self.only_hash else []
+        with tempfile.TemporaryDirectory(dir=self._folder) as scratch:
+            repo = Path(scratch) / "repo"
+            if contestant == OURS:
+                cost = run(ipfs_lite("--repo", repo, "add", *flags, self._file))
+            else:
+                binary = find_peer("kubo")
+                assert binary is not None
+                with Kubo(repo=repo, daemon=False):
+                    cost = run([binary, "--repo-dir", repo, "add", *flags, self._file])
+        return Sample(self._rate(cost.seconds), (cost.cpu_seconds,), cost.peak_bytes)
+
+
+def rows(mib: int) -> list[Row]:
+    """The rows of this module; files have `mib` MiB."""
+    return [Fetch(mib), Add(mib), Add(mib, name="hash", only_hash=True)]

@@ -1,0 +1,271 @@
+"""The rules that hold the tree together: who may import whom, who may wait, how long things get."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.architecture.source_tree import ROOT, Module, core_entries, core_modules, modules
+
+LAYERS: dict[str, int] = {
+    "exceptions": 0,
+    "custom_types": 0,
+    "connection_types": 0,
+    "crypto": 0,
+    "abc": 1,
+    "io": 1,
+    "utils": 1,
+    "peer": 1,
+    "records": 1,
+    "ipld": 1,
+    "transport": 2,
+    "security": 2,
+    "protocol_muxer": 2,
+    "stream_muxer": 2,
+    "network": 3,
+    "identity": 4,
+    "host": 5,
+    "factory": 6,
+    "bitswap": 6,
+    "kad_dht": 6,
+    "discovery": 6,
+    "ipfs_lite": 7,
+    "tools": 7,
+    "": 8,
+}
+"""Height of everything directly under libp2p ("" is the package itself); imports point down."""
+
+TOP = LAYERS[""]
+
+STRANGERS_TO_EACH_OTHER = {"bitswap", "kad_dht", "discovery"}
+"""Packages of one height that must work without one another."""
+
+TYPED_AGAINST_NAMES = {"libp2p.abc", "libp2p.custom_types"}
+"""Interfaces: they may name any class for type checkers, and everybody may name theirs."""
+
+MAX_MODULE_LINES = 600
+MAX_FUNCTION_LINES = 60
+
+FORBIDDEN_IN_CORES = {
+    "asyncio", "anyio", "random", "secrets", "select", "selectors", "socket", "threading",
+    "time", "trio",
+}  # fmt: skip
+"""A core does no I/O and asks nobody for the time or for randomness."""
+
+AWAIT_A_READER = {"libp2p/utils/varint.py"}
+"""py-libp2p's names in there read from a stream that they are given; they wait for nothing else."""
+
+WAITING_FOR_TIME = re.compile(r"(trio|time|anyio|asyncio)\.sleep\Z|sleep\Z")
+PERIODIC = {"libp2p/peer/peerstore.py"}
+"""py-libp2p's API asks for a task that cleans up every so often: the one thing time decides."""
+UNFINISHED = re.compile(r"\bTODO\b|\bFIXME\b|\bXXX\b|NotImplementedError")
+# Spelled with character classes so that this file does not find itself.
+THIS_MACHINE = re.compile(
+    r"/wor[k]/|/far[m]/|/roo[t]/|[.]librar[y]/|shared/(design|dossiers|vectors)"
+)
+TASK_EDGE = "task's edge:"
+"""What the line of a broad `except` must say, followed by the reason."""
+
+
+def package_of(name: str) -> str:
+    """The part of a dotted name that decides its layer."""
+    parts = name.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def each_module(check: Callable[[Module], Iterator[str]]) -> list[str]:
+    """What `check` has to say about every module, with the file's name in front."""
+    return [f"{module.file}:{fault}" for module in modules() for fault in check(module)]
+
+
+def assert_none(faults: list[str]) -> None:
+    """Fail with one line for each fault."""
+    assert not faults, "\n".join(["", *faults])
+
+
+def test_every_package_has_a_layer() -> None:
+    assert {package_of(module.name) for module in modules()} <= LAYERS.keys()
+
+
+def test_imports_point_down() -> None:
+    def upward(module: Module) -> Iterator[str]:
+        here = package_of(module.name)
+        for found in module.imports:
+            there = package_of(found.target)
+            if found.target.partition(".")[0] != "libp2p" or here == there:
+                continue
+            if found.for_types_only and TYPED_AGAINST_NAMES & {module.name, found.target}:
+                continue
+            strangers = {here, there} <= STRANGERS_TO_EACH_OTHER
+            if strangers or LAYERS.get(there, TOP) > LAYERS[here]:
+                yield f"{found.line} imports {found.target}"
+
+    assert_none(each_module(upward))
+
+
+def test_cores_of_the_transport_layer_do_not_know_their_siblings() -> None:
+    siblings = {name for name, height in LAYERS.items() if height == LAYERS["transport"]}
+    faults = [
+        f"{module.file}:{found.line} imports {found.target}"
+        for module in core_modules()
+        for found in module.imports
+        if package_of(module.name) in siblings
+        and package_of(found.target) in siblings - {package_of(module.name)}
+    ]
+    assert_none(faults)
+
+
+def test_only_drivers_import_trio() -> None:
+    def trio(module: Module) -> Iterator[str]:
+        for found in module.imports:
+            if found.target.partition(".")[0] == "trio" and not module.is_driver:
+                yield f"{found.line} imports {found.target}"
+
+    assert_none(each_module(trio))
+
+
+def test_cores_are_pure() -> None:
+    faults = [
+        f"{module.file}:{found.line} imports {found.target}"
+        for module in core_modules()
+        for found in module.imports
+        if found.target.partition(".")[0] in FORBIDDEN_IN_CORES
+    ]
+    faults += [
+        f"{module.file} has a coroutine"
+        for module in core_modules()
+        if module.waits and module.file not in AWAIT_A_READER
+    ]
+    assert_none(faults)
+
+
+@pytest.mark.parametrize("entry", core_entries())
+def test_the_list_of_cores_names_what_exists(entry: str) -> None:
+    assert (ROOT / entry).exists()
+
+
+def test_content_addressing_knows_no_network() -> None:
+    allowed = {"ipld", "utils", "io", "exceptions", "custom_types", "crypto"}
+    faults = [
+        f"{module.file}:{found.line} imports {found.target}"
+        for module in modules()
+        for found in module.imports
+        if package_of(module.name) == "ipld"
+        and found.target.startswith("libp2p")
+        and package_of(found.target) not in allowed
+    ]
+    assert_none(faults)
+
+
+def test_relative_imports_stay_in_their_package() -> None:
+    def parents(module: Module) -> Iterator[str]:
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.ImportFrom) and node.level > 1:
+                yield f"{node.lineno} imports from a parent package by dots"
+
+    assert_none(each_module(parents))
+
+
+def test_modules_and_functions_are_small() -> None:
+    def long_things(module: Module) -> Iterator[str]:
+        lines = module.text.count("\n")
+        if lines > MAX_MODULE_LINES:
+            yield f"1 {lines} lines"
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MAX_FUNCTION_LINES:
+                    yield f"{node.lineno} {node.name} has {length} lines"
+
+    assert_none(each_module(long_things))
+
+
+def test_package_files_only_re_export() -> None:
+    def statements(module: Module) -> Iterator[str]:
+        if not module.is_package or module.name == "libp2p":
+            return
+        for node in module.tree.body:
+            if not _is_re_export(node):
+                yield f"{node.lineno} {ast.unparse(node).splitlines()[0]}"
+
+    assert_none(each_module(statements))
+
+
+def _is_re_export(node: ast.stmt) -> bool:
+    """An import, a docstring, ``__all__`` or another dunder name."""
+    match node:
+        case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant()):
+            return True
+        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+            return all(_is_re_export(inner) for inner in node.body)
+        case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+            return name.startswith("__")
+    return False
+
+
+def test_nothing_waits_for_time() -> None:
+    def sleeps(module: Module) -> Iterator[str]:
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.Call) or module.file in PERIODIC:
+                continue
+            if WAITING_FOR_TIME.match(ast.unparse(node.func)):
+                yield f"{node.lineno} {ast.unparse(node)}"
+
+    assert_none(each_module(sleeps))
+
+
+def test_nothing_is_left_unfinished() -> None:
+    def marks(module: Module) -> Iterator[str]:
+        for number, line in enumerate(module.text.splitlines(), 1):
+            if UNFINISHED.search(line):
+                yield f"{number} {line.strip()}"
+
+    assert_none(each_module(marks))
+
+
+def test_broad_excepts_stand_at_a_tasks_edge_and_say_why() -> None:
+    def broad(module: Module) -> Iterator[str]:
+        lines = module.text.splitlines()
+        for node in ast.walk(module.tree):
+            if not isinstance(node, ast.ExceptHandler) or not _is_broad(node.type):
+                continue
+            cleans_up_only = ast.unparse(node.body[-1]) == "raise"
+            if not cleans_up_only and TASK_EDGE not in lines[node.lineno - 1]:
+                yield f"{node.lineno} needs the comment `# {TASK_EDGE} why`"
+
+    assert_none(each_module(broad))
+
+
+def _is_broad(kind: ast.expr | None) -> bool:
+    """``except:``, ``except Exception``, or a tuple that has it."""
+    names = kind.elts if isinstance(kind, ast.Tuple) else [kind]
+    return any(
+        name is None or ast.unparse(name) in ("Exception", "BaseException") for name in names
+    )
+
+
+def test_no_file_names_a_place_on_somebodys_machine() -> None:
+    faults: list[str] = []
+    for path in _text_files():
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError:
+            continue
+        name = path.relative_to(ROOT)
+        faults += [f"{name}:{n}" for n, line in enumerate(lines, 1) if THIS_MACHINE.search(line)]
+    assert_none(faults)
+
+
+def _text_files() -> Iterator[Path]:
+    """What a release may hold: everything but hidden folders and what was built."""
+    built = {"_build", "build", "dist", "__pycache__"}
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [
+            name for name in folders if name == ".ci" or not (name.startswith(".") or name in built)
+        ]
+        yield from (Path(folder, name) for name in files)

@@ -1,0 +1,12 @@
+"""How much hypothesis tries: enough for every run, and far more for `make fuzz`."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+# A shared machine stalls for whole seconds now and then, so no example has a deadline.
+settings.register_profile("default", deadline=None)
+settings.register_profile(
+    "fuzz", deadline=None, max_examples=5_000, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("default")
