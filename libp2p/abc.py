@@ -127,7 +127,7 @@ class IMuxedStream(ReadWriteCloser, AbstractAsyncContextManager["IMuxedStream"])
 
 
 class INetStream(ReadWriteCloser):
-    """A stream on which a protocol has been agreed; this is what handlers get. It is a `Channel`."""
+    """A stream on which a protocol has been agreed, as handlers get it; a `Channel`."""
 
     muxed_conn: IMuxedConn
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 from multiaddr import Multiaddr
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import StreamHandlerFn
+    from libp2p.custom_types import Buffer, StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.peer.id import ID
@@ -214,11 +214,30 @@ class BasicHost(IHost):
     async def _on_stream(self, stream: INetStream) -> None:
         """Agree on a protocol with a peer that opened a stream, and run its handler."""
         with trio.move_on_after(self._network.config.negotiate_timeout) as scope:
-            protocol, handler = await self.multiselect.negotiate(stream)
+            protocol, handler = await self.multiselect.negotiate(
+                _Unhurried(cast("NetStream", stream))
+            )
         if scope.cancelled_caught or handler is None:
             raise MultiselectError("the peer agreed on no protocol in time")
         stream.set_protocol(protocol)
         await handler(stream)
+
+
+class _Unhurried:
+    """
+    A new stream as a negotiation's channel, whose answer rides along with the first data.
+
+    A peer that opens a stream for each message, as Kubo does, is not owed a packet for its name.
+    """
+
+    def __init__(self, stream: NetStream) -> None:
+        self.receive = stream.receive
+        self.unread = stream.unread
+        self._queue = stream.muxed_stream.queue
+
+    async def send(self, buffers: Sequence[Buffer]) -> None:
+        """Queue the answer."""
+        self._queue(b"".join(buffers))
 
 
 class _Identifier(INotifee):

@@ -8,7 +8,7 @@ peer pass through `address_from_wire` first.
 from __future__ import annotations
 
 from enum import IntEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from multiaddr import Multiaddr
@@ -182,16 +182,6 @@ def scope_of_ip(address: IPv4Address | IPv6Address) -> AddressScope:
     return AddressScope.PUBLIC if address.is_global else AddressScope.PRIVATE
 
 
-def scope_of_remote(remote_address: tuple[str, int] | None) -> AddressScope:
-    """Tell where a connection's other end is; unknown counts as public, the careful answer."""
-    if remote_address is None:
-        return AddressScope.PUBLIC
-    try:
-        return scope_of_ip(ip_address(remote_address[0]))
-    except ValueError:
-        return AddressScope.PUBLIC
-
-
 def visible_addresses(addresses: Iterable[Multiaddr], scope: AddressScope) -> list[Multiaddr]:
     """
     Return the addresses to tell to, or to believe from, a peer that is in ``scope``.
@@ -199,21 +189,6 @@ def visible_addresses(addresses: Iterable[Multiaddr], scope: AddressScope) -> li
     A public peer that announces 127.0.0.1 or 10.0.0.1 would have us dial our own network.
     """
     return [address for address in addresses if scope_of(address) >= scope]
-
-
-def address_of_remote(remote_address: tuple[str, int] | None) -> Multiaddr | None:
-    """Return the multiaddr of a TCP connection's other end."""
-    if remote_address is None:
-        return None
-    host, port = remote_address
-    try:
-        ip = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    code = IP4 if isinstance(ip, IPv4Address) else IP6
-    return Multiaddr(bytes((code,)) + ip.packed + bytes((TCP,)) + port.to_bytes(2, "big"))
 
 
 def _peer_id_of(component: Component) -> ID:

@@ -15,7 +15,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p.abc import IPeerStore
-from libp2p.exceptions import InvalidRecord, PeerStoreError
+from libp2p.exceptions import InvalidAddrError, InvalidRecord, PeerStoreError
 from libp2p.peer.addresses import without_peer_id
 from libp2p.peer.envelope import Envelope, seal_record
 from libp2p.peer.id import ID
@@ -179,13 +179,19 @@ class PeerStore(IPeerStore):
     def add_addrs(
         self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int = PERMANENT_ADDR_TTL
     ) -> None:
-        """Remember ``addrs`` for ``ttl`` seconds; 0 means for good."""
-        self._data(peer_id).add_addrs(addrs, self._expiry(ttl))
-        self._publish(peer_id, addrs)
+        """
+        Remember ``addrs`` for ``ttl`` seconds; 0 means for good.
+
+        ``/p2p/<peer_id>`` at their ends is cut off; addresses of another peer are left out.
+        """
+        transports = _transports_of(peer_id, addrs)
+        self._data(peer_id).add_addrs(transports, self._expiry(ttl))
+        self._publish(peer_id, transports)
 
     def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
-        self._data(peer_id).replace_announced(addrs, self._expiry(ttl))
-        self._publish(peer_id, addrs)
+        transports = _transports_of(peer_id, addrs)
+        self._data(peer_id).replace_announced(transports, self._expiry(ttl))
+        self._publish(peer_id, transports)
 
     def addrs(self, peer_id: ID) -> list[Multiaddr]:
         """
@@ -216,8 +222,8 @@ class PeerStore(IPeerStore):
         send, receive = trio.open_memory_channel[Multiaddr](MAX_ADDRESSES_PER_PEER)
         self._subscribers.setdefault(peer_id, set()).add(send)
         try:
-            async for address in receive:
-                yield address
+            while True:
+                yield await receive.receive()
         finally:
             self._subscribers[peer_id].remove(send)
             if not self._subscribers[peer_id]:
@@ -323,6 +329,16 @@ class PeerStore(IPeerStore):
     def clear_metrics(self, peer_id: ID) -> None:
         if peer_id in self._peers:
             self._peers[peer_id].clear_metrics()
+
+
+def _transports_of(peer_id: ID, addrs: Iterable[Multiaddr]) -> list[Multiaddr]:
+    transports: list[Multiaddr] = []
+    for address in addrs:
+        try:
+            transports += without_peer_id([address], peer_id)
+        except InvalidAddrError:
+            transports.append(address)  # of a kind that only a transport of the user's may know
+    return transports
 
 
 def create_signed_peer_record(

@@ -1,4 +1,4 @@
-"""Bitswap peers for tests: blocks, real clients on fake hosts, and a peer that follows a script."""
+"""Bitswap peers for tests: real clients on fake hosts, and peers that follow a script."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from libp2p.bitswap.message_reader import MessageReader
 from libp2p.bitswap.messages import Dialect, Message
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry
 from libp2p.exceptions import StreamError
-from libp2p.ipld.cid import CID
 from tests.support.fake_host import FakeHost, FakeStream
 
 if TYPE_CHECKING:
@@ -22,18 +21,8 @@ if TYPE_CHECKING:
 
     from libp2p.bitswap.block_store import BlockStore
     from libp2p.custom_types import TProtocol
+    from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
-
-
-def block(number: int, size: int = 2000) -> tuple[CID, bytes]:
-    """A block that no other number has."""
-    data = (b"%d " % number) * size
-    data = data[:size]
-    return CID.for_block(data), data
-
-
-def blocks(count: int, size: int = 2000) -> dict[CID, bytes]:
-    return dict(block(number, size) for number in range(count))
 
 
 @asynccontextmanager

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from libp2p.custom_types import Buffer
 from libp2p.stream_muxer.yamux.session import Event, StreamOpened, StreamReadable, YamuxSession
-from libp2p.stream_muxer.yamux.stream_state import StreamState
+
+if TYPE_CHECKING:
+    from libp2p.custom_types import Buffer
+    from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -135,6 +137,19 @@ def readable(events: Sequence[Event]) -> list[StreamState]:
 def pair() -> tuple[YamuxSession, YamuxSession]:
     """The dialling and the listening end."""
     return YamuxSession(is_initiator=True), YamuxSession(is_initiator=False)
+
+
+def listener() -> YamuxSession:
+    """A session whose peer is played by hand: the peer dialled, its stream ids are odd."""
+    return YamuxSession(is_initiator=False)
+
+
+def inbound(session: YamuxSession, stream_id: int = 1) -> StreamState:
+    """A stream that the peer opened and this side took; nothing is left to send."""
+    (stream,) = opened(deliver(session, frame(WINDOW_UPDATE, SYN, stream_id)))
+    session.accept(stream)
+    session.take_outgoing()
+    return stream
 
 
 def stream_pair(

@@ -31,7 +31,7 @@ WINDOW = 256 * 1024
 
 
 def peer_id(name: str) -> ID:
-    """A peer id that shows its name in assertions."""
+    """A peer id made of a name."""
     return ID(b"\x00" + bytes((len(name),)) + name.encode())
 
 
@@ -88,7 +88,6 @@ class FakeStream:
         self._protocol = protocol
         self._outgoing = outgoing
         self._incoming = incoming
-        self.read_closed = False
 
     @property
     def remote_peer_id(self) -> ID:
@@ -101,6 +100,11 @@ class FakeStream:
     @property
     def was_reset(self) -> bool:
         return self._outgoing.was_reset
+
+    @property
+    def unread_bytes(self) -> int:
+        """Bytes sent here that the other end has not read."""
+        return self._outgoing.size
 
     def get_protocol(self) -> TProtocol:
         return self._protocol
@@ -116,14 +120,16 @@ class FakeStream:
         await trio.lowlevel.checkpoint()
 
     async def close(self) -> None:
-        self._outgoing.end()
-        self.read_closed = True
-        await trio.lowlevel.checkpoint()
+        await self.close_write()
 
     async def reset(self, error_code: int = 0) -> None:
+        self.cut()
+        await trio.lowlevel.checkpoint()
+
+    def cut(self) -> None:
+        """Reset both directions, as a lost connection does."""
         self._outgoing.reset()
         self._incoming.reset()
-        await trio.lowlevel.checkpoint()
 
 
 class FakeConnection:
@@ -158,9 +164,8 @@ class FakeNetwork:
 class FakeHost:
     """A host whose handlers and services run in ``nursery``."""
 
-    def __init__(self, nursery: trio.Nursery, name: str) -> None:
-        self.name = name
-        self._nursery: trio.Nursery | None = nursery
+    def __init__(self, nursery: trio.Nursery | None, name: str) -> None:
+        self._nursery = nursery
         self._id = peer_id(name)
         self.network = FakeNetwork()
         self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
@@ -199,11 +204,9 @@ class FakeHost:
         connections = self.network.get_connections(peer)
         if not connections:
             raise StreamFailure(f"not connected to {peer}")
-        connection = connections[-1]
-        remote = connection.remote
         for protocol in protocols:
-            if protocol in remote.handlers:
-                return self._open(connection, protocol)
+            if protocol in connections[-1].remote.handlers:
+                return self._open(connections[-1], protocol)
         raise StreamFailure("no protocol") from ProtocolNotSupportedError("none of them")
 
     def _open(self, connection: FakeConnection, protocol: TProtocol) -> FakeStream:
@@ -215,44 +218,39 @@ class FakeHost:
         connection.streams.append(mine)
         other.streams.append(theirs)
         self.opened.append(mine)
-        assert remote._nursery is not None
-        remote._nursery.start_soon(remote._handle, remote.handlers[protocol], theirs)
+        remote.start_service(remote.handlers[protocol], theirs)
         return mine
-
-    async def _handle(
-        self, handler: Callable[[FakeStream], Awaitable[None]], stream: FakeStream
-    ) -> None:
-        await handler(stream)
 
 
 async def connect(one: FakeHost, two: FakeHost) -> None:
-    """Join two hosts by a connection, one more if they have one."""
+    """Join two hosts by a connection, by one more if they have one."""
+    made = []
     for host, remote in ((one, two), (two, one)):
         connection = FakeConnection(host, remote)
         host.network.connections.setdefault(remote.get_id(), []).append(connection)
-    for host, remote in ((one, two), (two, one)):
-        for notifee in list(host.network.notifees):
+        made.append(connection)
+    for connection in made:
+        for notifee in list(connection.host.network.notifees):
             await notifee.connected(
-                host.network,  # type: ignore[arg-type]  # the part of a network that is used
-                host.network.connections[remote.get_id()][-1],  # type: ignore[arg-type]
+                connection.host.network,  # type: ignore[arg-type]  # the part that is used
+                connection,  # type: ignore[arg-type]
             )
 
 
 async def disconnect(one: FakeHost, two: FakeHost) -> None:
     """Lose the oldest connection between two hosts, with its streams."""
-    lost: list[tuple[FakeHost, FakeConnection]] = []
+    lost = []
     for host, remote in ((one, two), (two, one)):
         connections = host.network.connections[remote.get_id()]
-        lost.append((host, connections.pop(0)))
+        lost.append(connections.pop(0))
         if not connections:
             del host.network.connections[remote.get_id()]
-    for _, connection in lost:
+    for connection in lost:
         for stream in connection.streams:
-            stream._outgoing.reset()
-            stream._incoming.reset()
-    for host, connection in lost:
-        for notifee in list(host.network.notifees):
+            stream.cut()
+    for connection in lost:
+        for notifee in list(connection.host.network.notifees):
             await notifee.disconnected(
-                host.network,  # type: ignore[arg-type]  # the part of a network that is used
+                connection.host.network,  # type: ignore[arg-type]  # the part that is used
                 connection,  # type: ignore[arg-type]
             )

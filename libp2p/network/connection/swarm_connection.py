@@ -66,7 +66,7 @@ class SwarmConn(INetConn):
             # A peer that hangs up or resets is normal life, not an event for the user.
             logger.debug("%r ended: %s", stream, error)
             await stream.reset(_HANDLER_FAILED)
-        except Exception:  # the edge of a task: it runs the user's code
+        except Exception:  # task's edge: it runs the user's code
             logger.exception("the handler of %r failed", stream)
             await stream.reset(_HANDLER_FAILED)
 

@@ -85,14 +85,17 @@ class ReceiveWindow:
         self._epoch_start = now
         self._epoch_bytes = 0
 
-    def charge(self, size: int) -> None:
+    def expect(self, size: int) -> None:
         """
-        Account for a Data frame of ``size`` bytes.
+        Account for the header of a Data frame whose body will be ``size`` bytes.
 
-        :raises RemoteProtocolError: if the peer had no credit for it.
+        :raises RemoteProtocolError: if the peer has no credit for it.
         """
         if size > self.credit:
             raise RemoteProtocolError(f"{size} bytes sent with {self.credit} bytes of credit")
+
+    def charge(self, size: int) -> None:
+        """Account for ``size`` bytes of a body that have come; the rest is not owed before."""
         self.credit -= size
 
     def consumed(self, size: int, buffered: int, now: float, rtt: float) -> int:

@@ -6,9 +6,10 @@ frames waiting to be sent and the ping in flight. `receive` takes what came off 
 returns events; the methods named after what an application does change state and queue frames;
 `take_outgoing` hands the frames to whoever owns the socket. Nothing here waits.
 
-All control frames (open, accept, close, reset) are WindowUpdates with a delta of 0, and go out
-before data. Flags are handled each on its own: ACK and FIN may come on one frame. A peer that
-breaks the protocol makes `receive` raise `RemoteProtocolError`; the driver then sends GoAway.
+All control frames (open, accept, close, reset) are WindowUpdates with a delta of 0. They go out
+before data, except those that end what the data belongs to: close, and GoAway. Flags are handled
+each on its own: ACK and FIN may come on one frame. A peer that breaks the protocol makes `receive`
+raise `RemoteProtocolError`; the driver then sends GoAway.
 """
 
 from __future__ import annotations
@@ -251,9 +252,7 @@ class YamuxSession:
             return
         stream.writing = Half.CLOSED
         flags = self._pending_ack(stream) | FLAG_FIN
-        header = encode_header(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
-        self._outgoing.data.append(header)
-        self._outgoing.data_bytes += HEADER_SIZE
+        self._queue_after_data(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
         self._after_close(stream)
 
     def close_read(self, stream: StreamState) -> None:
@@ -287,10 +286,10 @@ class YamuxSession:
         return self._ping_sent_at
 
     def go_away(self, code: int) -> None:
-        """Queue GoAway, once; inbound streams are refused from now on."""
+        """Queue GoAway, once, after all data; inbound streams are refused from now on."""
         if not self._going_away:
             self._going_away = True
-            self._queue_control(TYPE_GO_AWAY, 0, 0, code)
+            self._queue_after_data(TYPE_GO_AWAY, 0, 0, code)
 
     def close(self, cause: BaseException) -> list[StreamState]:
         """End everything, because of ``cause``; return the streams whose users must be woken."""
@@ -332,6 +331,10 @@ class YamuxSession:
     def _queue_control(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         self._outgoing.control.append(encode_header(kind, flags, stream_id, value))
 
+    def _queue_after_data(self, kind: int, flags: int, stream_id: int, value: int) -> None:
+        self._outgoing.data.append(encode_header(kind, flags, stream_id, value))
+        self._outgoing.data_bytes += HEADER_SIZE
+
     def _queue_window_update(self, stream_id: int, delta: int) -> None:
         updates = self._outgoing.window_updates
         updates[stream_id] = updates.get(stream_id, 0) + delta
@@ -339,6 +342,11 @@ class YamuxSession:
     def _send_reset(self, stream_id: int, code: int) -> None:
         self._outgoing.window_updates.pop(stream_id, None)
         self._queue_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
+
+    def _reset_after_data(self, stream: StreamState) -> None:
+        """Send RST behind our FIN: the peer then still reads what was written before it."""
+        self._outgoing.window_updates.pop(stream.stream_id, None)
+        self._queue_after_data(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
 
     def _pending_ack(self, stream: StreamState) -> int:
         """Return FLAG_ACK, once, if the peer's open has not been acknowledged yet."""
@@ -371,7 +379,7 @@ class YamuxSession:
                 if stream is None:
                     continue
                 if kind == TYPE_DATA:
-                    stream.receive_window.charge(length)
+                    stream.receive_window.expect(length)
                     self._on_body(stream, body, events)
                 elif length:
                     self._on_credit(stream, length, events)
@@ -431,21 +439,25 @@ class YamuxSession:
         events.append(StreamOpened(stream))
 
     def _on_body(self, stream: StreamState, body: Buffer, events: list[Event]) -> None:
+        size = len(body)
+        stream.receive_window.charge(size)
         if stream.reading is Half.OPEN:
             inbox = stream.inbox
-            if not inbox:
+            if not inbox and size:
                 events.append(StreamReadable(stream))
             inbox.append(body)
-            self.statistics.bytes_received += len(body)
+            self.statistics.bytes_received += size
         elif stream.reading is Half.CLOSED and not stream.receive_window.credit:
             # The application has closed it, and the peer has written until its credit was gone:
             # without a word it would wait for ever. Not sooner, for a reset also makes the peer
             # drop what it has not read yet of ours.
-            self._send_reset(stream.stream_id, 0)
             if stream.writing is Half.OPEN:
+                self._send_reset(stream.stream_id, 0)
                 stream.reset(0, remote=False)
                 events.append(StreamWritable(stream))
-            self._forget(stream)
+            else:
+                self._reset_after_data(stream)
+            self._end(stream, events)
 
     def _on_credit(self, stream: StreamState, delta: int, events: list[Event]) -> None:
         if stream.send_credit == 0:
@@ -494,10 +506,14 @@ class YamuxSession:
         if stream.finished:
             self._forget(stream)
         elif stream.writing is Half.CLOSED and stream.reading is Half.CLOSED:
+            if not stream.receive_window.credit:  # the peer is waiting for some, for ever
+                self._reset_after_data(stream)
+                self._forget(stream)
+                return
             self._lingering[stream.stream_id] = None
             if len(self._lingering) > MAX_LINGERING:
                 oldest = self.streams[next(iter(self._lingering))]
-                self._send_reset(oldest.stream_id, 0)
+                self._reset_after_data(oldest)
                 self._forget(oldest)
 
     def _end(self, stream: StreamState, events: list[Event]) -> None:
@@ -512,10 +528,7 @@ class YamuxSession:
         self._lingering.pop(stream.stream_id, None)
         stream.receive_window.release()
         if not stream.outbound:
-            self._inbound -= 1
-            if not stream.accepted:
-                stream.accepted = True
-                self._unaccepted -= 1
+            self._inbound -= 1  # if not accepted, it still waits for `accept` in the backlog
         elif not stream.acknowledged:
             stream.acknowledged = True
             self._unacknowledged -= 1

@@ -265,7 +265,7 @@ class Yamux(IMuxedConn):
 
     def after_local_end(self) -> None:
         """A stream or a half of one was ended here; for `YamuxStream`."""
-        self.flush_now()
+        self.flush_soon()
         if self._openers and self.session.can_open:
             self._openers.unpark_all()
 
@@ -321,7 +321,12 @@ class Yamux(IMuxedConn):
             self._flush_wanted.wake()
 
     def flush_soon(self) -> None:
-        """Send what is queued when this task waits next; what it writes until then rides along."""
+        """
+        Send what is queued once the tasks that are ready to run have had their turn.
+
+        For control frames: a system call costs more than a task switch, and when a peer's batch
+        woke many streams, what they answer goes out together.
+        """
         self._flush_wanted.wake()
 
     def _send_batch(self) -> bool:

@@ -90,7 +90,7 @@ class YamuxStream(IMuxedStream):
             buffers = session.read(state, limit, trio.current_time())
             if buffers:
                 if session.has_outgoing:
-                    self.muxed_conn.flush_now()
+                    self.muxed_conn.flush_soon()
                 return buffers
             if state.reading is Half.EOF:
                 return []

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libp2p.custom_types import Buffer
 from libp2p.exceptions import DecryptionFailedException, LocalProtocolError
 from libp2p.security.noise.cipher import (
     MAX_NONCE,
@@ -19,6 +19,9 @@ from libp2p.security.noise.cipher import (
     NoiseCipher,
 )
 from tests.support.ends import Chop, chopped_by, chops
+
+if TYPE_CHECKING:
+    from libp2p.custom_types import Buffer
 
 KEY_A, KEY_B = bytes(range(32)), bytes(range(32, 64))
 
