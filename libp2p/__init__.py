@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
+from libp2p.utils.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from libp2p.abc import IHost as IHost
     from libp2p.abc import INetworkService as INetworkService
@@ -47,8 +49,6 @@ if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
-
-__version__: Final = "0.9.0.dev0"
 
 #: Where each public name lives: the module, and its name there.
 _HOMES: Final = {
