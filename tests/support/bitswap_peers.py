@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 
@@ -13,7 +13,7 @@ from libp2p.bitswap.config import BITSWAP_PROTOCOLS
 from libp2p.bitswap.message_reader import MessageReader
 from libp2p.bitswap.messages import Dialect, Message
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry
-from libp2p.exceptions import StreamError
+from libp2p.exceptions import BaseLibp2pError
 from tests.support.fake_host import FakeHost, FakeStream
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ async def running_client(
 
 
 def host_of(client: BitswapClient) -> FakeHost:
-    host = client.host
-    assert isinstance(host, FakeHost)
-    return host
+    return cast("FakeHost", client.host)
 
 
 class ScriptedPeer:
@@ -77,8 +75,8 @@ class ScriptedPeer:
                     self.messages.append(message)
                     await self.on_message(stream, message)
                 self._heard.unpark_all()
-        except StreamError:
-            return
+        except BaseLibp2pError:
+            return  # the stream or the connection is lost
 
     async def on_message(self, stream: FakeStream, message: Message) -> None:
         """Nothing; tests that want an answer override it or use `send`."""

@@ -89,7 +89,7 @@ class MemoryConnection(IRawConnection):
         if self._finished:
             raise RawConnError("broken pipe")
         data = b"".join(buffers)
-        room = len(data) if self.capacity is None else self.capacity - len(self.peer._incoming)
+        room = self._room(len(data))
         data, rest = data[:room], data[room:]
         if self.hang_up_after is not None:
             data = data[: self.hang_up_after - len(self.sent)]
@@ -102,8 +102,17 @@ class MemoryConnection(IRawConnection):
         return [rest] if rest else []
 
     async def wait_writable(self) -> None:
-        self._check_open()
-        await self._writable.park()
+        await trio.lowlevel.checkpoint()
+        while True:
+            self._check_open()
+            if self._room(1) > 0:
+                return
+            await self._writable.park()
+
+    def _room(self, wanted: int) -> int:
+        if self.capacity is None or self.peer.is_closed:  # nobody is there to leave it unread
+            return wanted
+        return self.capacity - len(self.peer._incoming)
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         await trio.lowlevel.checkpoint()
@@ -126,6 +135,7 @@ class MemoryConnection(IRawConnection):
         self.shutdown_write()
         self._readable.unpark_all()
         self._writable.unpark_all()
+        self.peer._writable.unpark_all()
 
     async def close(self) -> None:
         self.abort()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer, TProtocol
 
 WINDOW = 256 * 1024
+FRAME = 65_507
 
 
 def peer_id(name: str) -> ID:
@@ -47,16 +48,21 @@ class _Half:
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         for buffer in buffers:
-            while self.size >= WINDOW and not self.was_reset:
-                await self.changed.park()
-            if self.was_reset:
-                raise StreamReset
-            if self.ended:
-                raise StreamClosed("closed for writing")
-            self.buffers.append(bytes(buffer))
-            self.size += len(buffer)
-            self.changed.unpark_all()
+            view = memoryview(buffer)
+            for at in range(0, len(view), FRAME):
+                await self._send_one(view[at : at + FRAME])
         await trio.lowlevel.checkpoint()
+
+    async def _send_one(self, view: memoryview) -> None:
+        while self.size >= WINDOW and not self.was_reset:
+            await self.changed.park()
+        if self.was_reset:
+            raise StreamReset
+        if self.ended:
+            raise StreamClosed("closed for writing")
+        self.buffers.append(view)
+        self.size += len(view)
+        self.changed.unpark_all()
 
     async def receive(self) -> list[Buffer]:
         while not self.buffers and not self.ended and not self.was_reset:

@@ -193,7 +193,9 @@ class Reader(End):
     def on_event(self, event: Event) -> None:
         if isinstance(event, StreamOpened):
             self.stream = event.stream
-            event.stream.receive_window = self._window_type(self.clock.now, self.session.budget)
+            window = self._window_type(self.clock.now, self.session.budget)
+            window.credit = event.stream.receive_window.credit  # data may have come with the SYN
+            event.stream.receive_window = window
             self.session.accept(event.stream)
         elif isinstance(event, StreamReadable) and not self._busy:
             self._read(event.stream)

@@ -1,0 +1,111 @@
+"""py-libp2p's CID functions, over `libp2p.ipld.cid`; new code uses the `CID` there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Protocol, SupportsInt, TypeAlias
+
+from libp2p.exceptions import HashNotSupported
+from libp2p.ipld.cid import CID, CIDInput, InvalidCID
+
+if TYPE_CHECKING:
+    from cid import CIDv0, CIDv1
+
+    CIDObject: TypeAlias = "CIDv0 | CIDv1"
+else:
+    CIDObject = object
+
+CID_V0: Final = 0
+CID_V1: Final = 1
+CODEC_RAW: Final = 0x55
+CODEC_DAG_PB: Final = 0x70
+
+
+class _CodecObject(SupportsInt, Protocol):
+    """A ``multicodec.Code``."""
+
+
+Codec: TypeAlias = "str | int | _CodecObject"
+
+
+def _make(data: bytes, version: int, codec: Codec) -> CID:
+    # Version 0 says nothing of the codec: it is dag-pb, whatever was asked for.
+    named = "dag-pb" if version == CID_V0 else codec
+    code = named if isinstance(named, str) else int(named)
+    return CID.for_block(data, codec=code, version=version)
+
+
+def compute_cid(data: bytes, version: int = CID_V0, codec: Codec = CODEC_RAW) -> bytes:
+    """Hash a block with SHA-256 and give its binary CID."""
+    return _make(data, version, codec).buffer
+
+
+def compute_cid_v0(data: bytes) -> bytes:
+    return _make(data, CID_V0, CODEC_DAG_PB).buffer
+
+
+def compute_cid_v1(data: bytes, codec: Codec = CODEC_RAW) -> bytes:
+    return _make(data, CID_V1, codec).buffer
+
+
+def compute_cid_obj(data: bytes, version: int = CID_V0, codec: Codec = CODEC_RAW) -> CIDObject:
+    """Do as `compute_cid`, but give an object of py-cid."""
+    return _make(data, version, codec).to_py_cid()
+
+
+def compute_cid_v0_obj(data: bytes) -> CIDv0:
+    from cid import CIDv0
+
+    return CIDv0(compute_cid_v0(data))
+
+
+def compute_cid_v1_obj(data: bytes, codec: Codec = CODEC_RAW) -> CIDv1:
+    from cid import CIDv1
+
+    made = _make(data, CID_V1, codec)
+    return CIDv1(made.codec, made.multihash)
+
+
+def parse_cid(value: CIDInput) -> CIDObject:
+    """Give the object of py-cid for a CID in any form."""
+    return CID.of(value).to_py_cid()
+
+
+def cid_to_bytes(value: CIDInput) -> bytes:
+    return CID.of(value).buffer
+
+
+def cid_to_text(value: CIDInput) -> str:
+    """Write a CID as text: version 0 in base58, version 1 in base32."""
+    return str(CID.of(value))
+
+
+def format_cid_for_display(cid: CIDInput, max_len: int | None = None) -> str:
+    """Write a CID, cut to ``max_len`` characters."""
+    text = cid_to_text(cid)
+    return text if max_len is None or len(text) <= max_len else f"{text[:max_len]}..."
+
+
+def parse_cid_codec(cid: bytes) -> str:
+    return CID.of(cid).codec
+
+
+def get_cid_prefix(cid: CIDInput) -> bytes:
+    """
+    Give all but the digest of a version 1 CID, nothing for version 0 (as py-libp2p does).
+
+    In messages version 0 has a prefix, too: `CID.prefix`.
+    """
+    parsed = CID.of(cid)
+    return parsed.prefix if parsed.version else b""
+
+
+def reconstruct_cid_from_prefix_and_data(prefix: bytes, data: bytes) -> bytes:
+    return CID.from_prefix_and_data(prefix, data).buffer
+
+
+def verify_cid(cid: CIDInput, data: bytes) -> bool:
+    """Tell whether a CID is that of ``data``; False as well if it cannot be told."""
+    try:
+        return CID.of(cid).matches(data)
+    except (InvalidCID, HashNotSupported):
+        return False

@@ -1,0 +1,98 @@
+"""What bitswap can fail with. A fetch that fails says whom it asked and what each one answered."""
+
+from __future__ import annotations
+
+import builtins
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from libp2p.exceptions import BaseLibp2pError, InvalidCID, MessageTooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
+
+
+class PeerAnswer(Enum):
+    """What a peer said when it was asked for a block."""
+
+    DONT_HAVE = "does not have it"
+    HAVE = "said that it has it, then sent nothing"
+    SILENT = "did not answer"
+    DISCONNECTED = "disconnected"
+    UNREACHABLE = "could not be reached"
+    NOT_SUPPORTED = "does not speak bitswap"
+    UNRESPONSIVE = "does not take messages"
+
+
+class BitswapError(BaseLibp2pError):
+    """Root of bitswap's errors."""
+
+
+class InvalidBlockError(BitswapError, ValueError):
+    """A block's bytes are not what its CID names."""
+
+
+class BlockTooLargeError(BitswapError):
+    """A block does not fit into a bitswap message."""
+
+
+class MessageTooLargeError(BitswapError, MessageTooLarge):
+    """A message is longer, or has more parts, than bitswap allows."""
+
+
+class InvalidCIDError(BitswapError, InvalidCID):
+    """A value is not a CID."""
+
+
+class ClientClosedError(BitswapError):
+    """The client was stopped, or has not been started."""
+
+
+class _FetchError(BitswapError):
+    """A block did not come; ``cid`` and ``peers`` say which one and who was asked."""
+
+    def __init__(
+        self,
+        message: str,
+        cid: CID | None = None,
+        peers: Mapping[ID, PeerAnswer] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.cid = cid
+        self.peers: dict[ID, PeerAnswer] = dict(peers or {})
+
+
+class TimeoutError(_FetchError, builtins.TimeoutError):
+    """A block did not come in time."""
+
+
+class BlockUnavailableError(_FetchError):
+    """Every peer that could be asked for a block has failed or said no; nobody is left to ask."""
+
+
+class BlockNotFoundError(BlockUnavailableError):
+    """Every peer that was asked for a block said that it does not have it."""
+
+
+def describe_peers(peers: Mapping[ID, PeerAnswer]) -> str:
+    """Say in words who answered what: ``12D3… does not have it, 12D3… disconnected``."""
+    if not peers:
+        return "no peer is connected"
+    return ", ".join(f"{peer} {answer.value}" for peer, answer in peers.items())
+
+
+def unavailable(cid: CID, peers: Mapping[ID, PeerAnswer]) -> BlockUnavailableError:
+    """Make the error for a block that nobody is left to be asked for."""
+    kind = BlockUnavailableError
+    if peers and all(answer is PeerAnswer.DONT_HAVE for answer in peers.values()):
+        kind = BlockNotFoundError
+    return kind(f"no peer has block {cid}: {describe_peers(peers)}", cid, peers)
+
+
+def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> TimeoutError:
+    """Make the error for a block that did not come in time."""
+    text = f"block {cid} did not come within {seconds:g} s: {describe_peers(peers)}"
+    return TimeoutError(text, cid, peers)

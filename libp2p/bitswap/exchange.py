@@ -1,0 +1,451 @@
+"""
+What bitswap does between the cores and the network: the tasks, the links and the waiters.
+
+An `Exchange` owns the tracker (what we want), the ledger (what others want) and a link per
+connected peer. Each change of those cores is one plain call; `apply` then wakes the tasks that have
+something to do. Nothing is awaited between a change and what follows from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Protocol, cast
+from weakref import WeakValueDictionary
+
+import trio
+
+from libp2p.abc import INotifee
+from libp2p.bitswap.config import MAX_BLOCK_SIZE, STORE_READERS
+from libp2p.bitswap.errors import (
+    BitswapError,
+    BlockTooLargeError,
+    ClientClosedError,
+    InvalidBlockError,
+    PeerAnswer,
+    unavailable,
+)
+from libp2p.bitswap.ledger import Ledger
+from libp2p.bitswap.peer_link import PeerLink
+from libp2p.bitswap.session import BitswapSession
+from libp2p.bitswap.stats import BitswapStat
+from libp2p.bitswap.want_tracker import Found, WantTracker
+from libp2p.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+
+    from multiaddr import Multiaddr
+
+    from libp2p.abc import IHost, INetConn, INetStream, INetwork
+    from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.session import Fetch
+    from libp2p.bitswap.want_tracker import Want
+    from libp2p.custom_types import StreamHandlerFn, TProtocol
+    from libp2p.ipld.cid import CIDInput
+    from libp2p.peer.id import ID
+
+logger = logging.getLogger(__name__)
+
+
+class _ServiceHost(Protocol):
+    def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None: ...
+
+
+class Exchange(INotifee):
+    """The inner part of `BitswapClient`, which adds what users call."""
+
+    def __init__(
+        self, host: IHost, block_store: BlockStore, protocols: Sequence[TProtocol]
+    ) -> None:
+        self.host = host
+        self.block_store = block_store
+        self.supported_protocols: list[TProtocol] = list(protocols)
+        self.tracker = WantTracker()
+        self.ledger = Ledger()
+        self.stats = BitswapStat()
+        self.store_readers = trio.CapacityLimiter(STORE_READERS)
+        self.protocol_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
+            protocols, self._on_stream
+        )
+        self._links: dict[ID, PeerLink] = {}
+        self._inbound: set[trio.CancelScope] = set()
+        self._user_nursery: trio.Nursery | None = None
+        self._nursery: trio.Nursery | None = None
+        self._stopped: trio.Event | None = None  # there between `start` and `stop`
+        self._finished = trio.Event()
+        self._finished.set()
+        self._timer = trio.lowlevel.ParkingLot()
+        self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
+        self._peer_sessions: dict[ID, BitswapSession] = {}
+        self._abandoned: deque[int | Fetch] = deque()
+
+    # -- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """
+        Begin to serve and to fetch.
+
+        :raises HostException: if neither the host runs nor a nursery was set.
+        """
+        if self._stopped is not None:
+            return
+        await self._finished.wait()
+        started, stopped, finished = trio.Event(), trio.Event(), trio.Event()
+        if self._user_nursery is not None:
+            self._user_nursery.start_soon(self._serve, started, stopped, finished)
+        else:
+            host = cast("_ServiceHost", self.host)
+            host.start_service(self._serve, started, stopped, finished)
+        self._stopped, self._finished = stopped, finished
+        await started.wait()
+
+    async def stop(self) -> None:
+        """End all fetches and streams; it can be started again."""
+        if self._stopped is not None:
+            self._stopped.set()
+            self._end()
+        await self._finished.wait()
+
+    async def _serve(self, started: trio.Event, stopped: trio.Event, finished: trio.Event) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                self._attach()
+                nursery.start_soon(self._watch_stalls)
+                started.set()
+                await stopped.wait()
+                nursery.cancel_scope.cancel()
+        finally:
+            started.set()
+            finished.set()
+            if self._stopped is stopped:
+                self._end()
+
+    def _attach(self) -> None:
+        for protocol, handler in self.protocol_handlers.items():
+            self.host.set_stream_handler(protocol, handler)
+        self.host.get_network().register_notifee(self)
+        self._find_peers()
+
+    def _end(self) -> None:
+        """Leave the host and tell everybody who waits; the nursery is being cancelled."""
+        self._stopped = None
+        for protocol in self.protocol_handlers:
+            self.host.remove_stream_handler(protocol)
+        self.host.get_network().remove_notifee(self)
+        for peer_id in list(self._links):
+            self._drop_link(peer_id)
+        for peer_id in self.tracker.peer_ids:
+            self.tracker.remove_peer(peer_id)
+        self._nursery = None
+        for scope in self._inbound:
+            scope.cancel()
+        error = ClientClosedError("bitswap was stopped")
+        for session in list(self._sessions.values()):
+            session.fail_all(error)
+        self.tracker.take_outcomes()
+
+    @property
+    def is_running(self) -> bool:
+        """True between `start` and `stop`."""
+        return self._nursery is not None
+
+    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task for as long as the client works."""
+        if self._nursery is not None:
+            self._nursery.start_soon(task, *args)
+
+    # -- sessions -------------------------------------------------------------------------------
+
+    def open_session(
+        self,
+        peers: Iterable[ID] | None = None,
+        *,
+        wait: bool = False,
+        presence_only: bool = False,
+    ) -> BitswapSession:
+        """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
+        peers = None if peers is None else list(peers)
+        number = self.tracker.open_session(peers, wait=wait, presence_only=presence_only)
+        session = self._sessions[number] = BitswapSession(self, number, peers or ())
+        return session
+
+    def session_with(self, peer_id: ID) -> BitswapSession:
+        """Give the session that asks one peer only."""
+        session = self._peer_sessions.get(peer_id)
+        if session is None:
+            session = self._peer_sessions[peer_id] = self.open_session([peer_id])
+        return session
+
+    def close_session(self, session: BitswapSession) -> None:
+        """End a session and whoever waits in it."""
+        session.fail_all(ClientClosedError("the session was closed"))
+        self.tracker.close_session(session.id)
+        self.apply()
+
+    def abandon_session(self, session_id: int) -> None:
+        """Note that nothing refers to a session any more; its wants end with the next change."""
+        self._abandoned.append(session_id)
+
+    def abandon_fetch(self, fetch: Fetch) -> None:
+        """Note that nobody will take the blocks of a fetch."""
+        self._abandoned.append(fetch)
+
+    def want(
+        self, session: BitswapSession, cids: Iterable[CID], priority: int | None = None
+    ) -> None:
+        """
+        Ask for blocks for a session.
+
+        :raises ClientClosedError: if the client does not work, or the session is closed.
+        """
+        if self._nursery is None or session.closed:
+            raise ClientClosedError("bitswap is not running, or the session was closed")
+        for peer_id in session.peers:
+            self.ensure_link(peer_id)
+        if not session.peers and not self.tracker.knows_peers(session.id):
+            # A connection may be older than the notice of it.
+            self._find_peers()
+        now = trio.current_time()
+        for cid in cids:
+            self.tracker.want(session.id, cid, now, priority)
+        self.apply()
+
+    # -- blocks that are here ------------------------------------------------------------------
+
+    async def add_block(self, cid: CIDInput, data: bytes) -> None:
+        """
+        Store a block, and send it to the peers that wait for it.
+
+        :raises BlockTooLargeError: if it is too large for any bitswap message.
+        :raises InvalidBlockError: if it is not what the CID says.
+        """
+        named = CID.of(cid)
+        if len(data) > MAX_BLOCK_SIZE:
+            raise BlockTooLargeError(f"block of {len(data)} bytes, at most {MAX_BLOCK_SIZE}")
+        if not named.matches(data):
+            raise InvalidBlockError(f"the {len(data)} bytes are not those of {named}")
+        await self.block_store.put_block(named.buffer, data)
+        self.announce(named, data)
+
+    def announce(self, cid: CID, data: bytes) -> None:
+        """Hand a stored block to our own waiters and to the peers that want it."""
+        want = self.tracker.claim(None, cid, trio.current_time())
+        if want is not None:
+            self._deliver(want, data)
+        self._wake_subscribers(cid, len(data))
+        self.apply()
+
+    async def find_here(self, cid: CID) -> bytes | None:
+        """Give a block that needs no peer: in the store, or in the CID itself."""
+        if cid.is_identity:
+            return cid.digest
+        data = await self.block_store.get_block(cid.buffer)
+        if data is None and self.tracker.came_lately(cid):
+            # Another fetch has just stored it, while the store was being asked.
+            data = await self.block_store.get_block(cid.buffer)
+        return data
+
+    async def find_all_here(self, cids: Sequence[CID]) -> list[bytes | None]:
+        """Do as `find_here` for several."""
+        found = await self.block_store.get_blocks([cid.buffer for cid in cids])
+        return [
+            await self.find_here(cid)
+            if data is None and (cid.is_identity or self.tracker.came_lately(cid))
+            else data
+            for cid, data in zip(cids, found, strict=True)
+        ]
+
+    # -- what changed ---------------------------------------------------------------------------
+
+    def apply(self) -> None:
+        """Wake whoever has something to do after a change of the tracker."""
+        while self._abandoned:
+            left = self._abandoned.popleft()
+            if isinstance(left, int):
+                self.tracker.close_session(left)
+            else:
+                left.close()
+        for peer_id in self.tracker.take_ready():
+            if (link := self._links.get(peer_id)) is not None:
+                link.wake_wants()
+        for outcome in self.tracker.take_outcomes():
+            session = self._sessions.get(outcome.session_id)
+            if session is None:
+                continue
+            if isinstance(outcome, Found):
+                session.deliver(outcome.key, b"")
+            else:
+                session.fail(outcome.key, unavailable(outcome.cid, outcome.peers))
+        if self._timer and self.tracker.next_deadline() is not None:
+            self._timer.unpark()
+
+    async def _watch_stalls(self) -> None:
+        """Call the tracker when it says so."""
+        while True:
+            deadline = self.tracker.next_deadline()
+            if deadline is None:
+                await self._timer.park()
+                continue
+            await trio.sleep_until(deadline)
+            self.tracker.tick(trio.current_time())
+            self.apply()
+
+    # -- what peers send ------------------------------------------------------------------------
+
+    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Act on the messages of a peer; its blocks are stored when this returns."""
+        self.tracker.heard(peer_id)
+        link = self._links.get(peer_id)
+        kept: list[tuple[Want, bytes]] = []
+        now = trio.current_time()
+        for message in messages:
+            self.stats.messages_received += 1
+            if message.blocks:
+                kept += self._claim(peer_id, message.blocks, now)
+            if message.presences:
+                self.tracker.receive_presences(peer_id, message.presences, now)
+            if link is not None and (message.entries or message.full):
+                self.ledger.receive(peer_id, message.entries.values(), message.full)
+        self.apply()
+        if link is not None:
+            link.heard()
+            if self.ledger.has_work(peer_id):
+                link.wake_replies()
+        if kept:
+            await self._keep(kept)
+        else:
+            await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
+
+    def _claim(
+        self, peer_id: ID, blocks: Mapping[CID, bytes], now: float
+    ) -> list[tuple[Want, bytes]]:
+        claimed: list[tuple[Want, bytes]] = []
+        stats = self.stats
+        for cid, data in blocks.items():
+            stats.blocks_received += 1
+            stats.data_received += len(data)
+            want = self.tracker.claim(peer_id, cid, now)
+            if want is not None:
+                claimed.append((want, data))
+            elif self.tracker.came_lately(cid):
+                stats.dup_blks_received += 1
+                stats.dup_data_received += len(data)
+            else:
+                stats.unwanted_blocks_received += 1
+        return claimed
+
+    async def _keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+        """Store blocks, then hand them on: who gets a block can rely on finding it again."""
+        try:
+            # The blocks have come, and nobody asks for them again: a lost connection must not
+            # keep them from the store.
+            with trio.CancelScope(shield=True):
+                await self.block_store.put_blocks([(w.cid.buffer, data) for w, data in blocks])
+        except Exception as error:  # task's edge: a store of the user's may raise anything
+            logger.exception("the block store cannot keep %d blocks", len(blocks))
+            for want, _ in blocks:
+                failure = BitswapError(f"block {want.cid} came but was not stored: {error}")
+                failure.__cause__ = error
+                for number in self.tracker.settle(want):
+                    if (session := self._sessions.get(number)) is not None:
+                        session.fail(want.key, failure)
+            return
+        for want, data in blocks:
+            self._deliver(want, data)
+            self._wake_subscribers(want.cid, len(data))
+
+    def _deliver(self, want: Want, data: bytes) -> None:
+        for number in self.tracker.settle(want):
+            if (session := self._sessions.get(number)) is not None:
+                session.deliver(want.key, data)
+
+    def _wake_subscribers(self, cid: CID, size: int) -> None:
+        if self.ledger.is_wanted(cid):
+            for peer_id in self.ledger.new_block(cid, size):
+                self._links[peer_id].wake_replies()
+
+    # -- peers ----------------------------------------------------------------------------------
+
+    def _find_peers(self) -> None:
+        """Take in connections that the network has not told of, or not yet."""
+        for peer_id in self.host.get_connected_peers():
+            self.ensure_link(peer_id)
+
+    def ensure_link(self, peer_id: ID) -> PeerLink:
+        """Give the link to a peer, which is tried to be reached if it is not connected."""
+        link = self._links.get(peer_id)
+        if link is None:
+            link = self._links[peer_id] = PeerLink(self, peer_id)
+            self.tracker.add_peer(peer_id)
+        return link
+
+    def _drop_link(self, peer_id: ID) -> None:
+        link = self._links.pop(peer_id, None)
+        if link is not None:
+            link.close()
+        self.ledger.forget(peer_id)
+
+    def peer_unreachable(self, peer_id: ID) -> None:
+        """Forget a peer that turned out not to be connected."""
+        self._lose_peer(peer_id, PeerAnswer.UNREACHABLE)
+
+    def cleanup_peer(self, peer_id: ID) -> None:
+        """Forget all that is known of a peer; py-libp2p's name."""
+        self._lose_peer(peer_id, PeerAnswer.DISCONNECTED)
+
+    def _lose_peer(self, peer_id: ID, reason: PeerAnswer) -> None:
+        self._peer_sessions.pop(peer_id, None)
+        self.tracker.remove_peer(peer_id, reason)
+        self._drop_link(peer_id)
+        self.apply()
+
+    # -- streams --------------------------------------------------------------------------------
+
+    async def _on_stream(self, stream: INetStream) -> None:
+        peer_id = stream.muxed_conn.peer_id
+        if peer_id not in self._links and peer_id not in self.host.get_connected_peers():
+            await stream.reset()  # what is left of a connection that has gone
+            return
+        await self.serve_stream(self.ensure_link(peer_id).serve, stream)
+
+    async def serve_stream(
+        self, serve: Callable[[INetStream], Coroutine[None, None, None]], stream: INetStream
+    ) -> None:
+        """Serve a stream in the host's task until it or the client ends."""
+        with trio.CancelScope() as scope:
+            self._inbound.add(scope)
+            try:
+                await serve(stream)
+            finally:
+                self._inbound.discard(scope)
+        if scope.cancelled_caught:
+            await stream.reset()
+
+    # -- notices of the network -----------------------------------------------------------------
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        """A peer is there: it is asked for what is wanted and nobody is known to have."""
+        if self._nursery is not None:
+            self.ensure_link(conn.muxed_conn.peer_id)
+            self.apply()
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """A connection is gone; with the last one to a peer, the peer."""
+        peer_id = conn.muxed_conn.peer_id
+        if network.get_connections(peer_id):
+            # What was asked on the lost one may have been forgotten with it.
+            self.tracker.send_all_again(peer_id)
+            self.apply()
+        else:
+            self._lose_peer(peer_id, PeerAnswer.DISCONNECTED)
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...

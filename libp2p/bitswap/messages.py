@@ -1,0 +1,259 @@
+"""
+Bitswap messages, and their way into buffers (sans-I/O), https://specs.ipfs.tech/bitswap-protocol/.
+
+Coded by hand, since blocks are most of the bytes: a block is passed on as the buffer that it is.
+`message_reader` is the way back, `pb/bitswap.proto` has the schema. On the wire a message is its
+length as a varint, then
+
+    0a len wantlist      always present, empty or not: Kubo 0.34 and 0.35 crash without it
+    1a len block …       prefix of the CID, data       (1.0.0: field 2, the data alone)
+    22 len presence …    HAVE or DONT_HAVE
+    28 n                 bytes that are still queued for the receiver
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final
+
+from libp2p.bitswap.config import MAX_MESSAGE_SIZE, V0_PROTOCOLS
+from libp2p.bitswap.errors import MessageTooLargeError
+from libp2p.bitswap.message_factory import (
+    create_block_message_v100,
+    create_block_message_v110,
+    create_block_presence_message,
+    create_message,
+    create_wantlist_entry,
+    create_wantlist_message,
+)
+from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.utils.varint import encode_uvarint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libp2p.custom_types import Buffer
+    from libp2p.ipld.cid import CID
+
+__all__ = [
+    "Dialect",
+    "Message",
+    "create_block_message_v100",
+    "create_block_message_v110",
+    "create_block_presence_message",
+    "create_message",
+    "create_wantlist_entry",
+    "create_wantlist_message",
+]
+
+#: Buffers shorter than this are joined: a copy costs less than one more buffer below.
+_JOIN_BELOW: Final = 4096
+
+_EMPTY_WANTLIST: Final = b"\x0a\x00"
+_FULL: Final = b"\x10\x01"
+#: Room for the tag and the length of a wantlist, and `_FULL`.
+_WANTLIST_OVERHEAD: Final = 7
+_PENDING_OVERHEAD: Final = 6
+_MAX_INT32: Final = 2**31 - 1
+
+
+class Dialect(Enum):
+    """How a stream's protocol writes blocks: V0 is 1.0.0 and older, V1 all since."""
+
+    V0 = 0
+    V1 = 1
+
+    @classmethod
+    def of(cls, protocol: str | None) -> Dialect:
+        return cls.V0 if protocol in V0_PROTOCOLS else cls.V1
+
+
+class Message:
+    """
+    One message. The dicts keep one item per CID, merged as every implementation merges them.
+
+    A block beats a presence of the same CID. Of two entries for one CID, a cancel and a wish for
+    DONT_HAVE stay, and a want for the block beats one for a HAVE.
+    """
+
+    __slots__ = ("blocks", "entries", "full", "pending_bytes", "presences")
+
+    def __init__(
+        self,
+        entries: Iterable[Entry] = (),
+        *,
+        full: bool = False,
+        blocks: Iterable[tuple[CID, bytes]] = (),
+        presences: Iterable[tuple[CID, BlockPresenceType]] = (),
+        pending_bytes: int = 0,
+    ) -> None:
+        self.entries: dict[CID, Entry] = {}
+        self.full = full
+        self.blocks: dict[CID, bytes] = {}
+        self.presences: dict[CID, BlockPresenceType] = {}
+        self.pending_bytes = pending_bytes
+        for entry in entries:
+            self.add_entry(entry)
+        for cid, data in blocks:
+            self.add_block(cid, data)
+        for cid, kind in presences:
+            self.add_presence(cid, kind)
+
+    def __bool__(self) -> bool:
+        """False if it says nothing (pending bytes alone do not count, as in Go)."""
+        return bool(self.entries or self.blocks or self.presences or self.full)
+
+    def add_entry(self, entry: Entry) -> None:
+        """Add a want or a cancel, merged with an earlier one for the same CID."""
+        earlier = self.entries.get(entry.cid)
+        if earlier is not None:
+            same_type = entry.want_type == earlier.want_type
+            wants_block = WantType.Block in (entry.want_type, earlier.want_type)
+            entry = Entry(
+                entry.cid,
+                entry.priority if same_type else earlier.priority,
+                entry.cancel or earlier.cancel,
+                WantType.Block if wants_block else WantType.Have,
+                entry.send_dont_have or earlier.send_dont_have,
+            )
+        self.entries[entry.cid] = entry
+
+    def add_block(self, cid: CID, data: bytes) -> None:
+        """Add a block; what was said about having it is dropped."""
+        self.blocks[cid] = data
+        self.presences.pop(cid, None)
+
+    def add_presence(self, cid: CID, kind: BlockPresenceType) -> None:
+        """Add a HAVE or DONT_HAVE, unless the block itself is in the message."""
+        if cid not in self.blocks:
+            self.presences[cid] = kind
+
+    def frames(
+        self, dialect: Dialect = Dialect.V1, limit: int = MAX_MESSAGE_SIZE
+    ) -> list[list[Buffer]]:
+        """
+        Encode it: lists of buffers to be written as they are, more than one if it is too large.
+
+        Blocks come first, then presences, then wants. Data of blocks is not copied unless small.
+
+        :raises MessageTooLargeError: if one block or entry alone is too large.
+        """
+        writer = _FrameWriter(limit, self.pending_bytes)
+        if dialect is Dialect.V0:
+            for data in self.blocks.values():
+                writer.add(b"\x12" + encode_uvarint(len(data)), data)
+        else:
+            for cid, data in self.blocks.items():
+                writer.add(_block_head(cid.prefix, len(data)), data)
+            for cid, kind in self.presences.items():
+                writer.add(_presence(cid, kind))
+        for entry in self.entries.values():
+            writer.add_entry(_entry(entry))
+        return writer.finish(self.full)
+
+
+# -- encoding -------------------------------------------------------------------------------------
+
+
+def _block_head(prefix: bytes, size: int) -> bytes:
+    """Everything of a block that comes before its data."""
+    inner = b"".join((b"\x0a", encode_uvarint(len(prefix)), prefix, b"\x12", encode_uvarint(size)))
+    return b"".join((b"\x1a", encode_uvarint(len(inner) + size), inner))
+
+
+def _presence(cid: CID, kind: BlockPresenceType) -> bytes:
+    body = b"".join((b"\x0a", encode_uvarint(len(cid.buffer)), cid.buffer))
+    if kind is not BlockPresenceType.Have:
+        body += b"\x10\x01"
+    return b"".join((b"\x22", encode_uvarint(len(body)), body))
+
+
+def _entry(entry: Entry) -> bytes:
+    """Encode one entry; a cancel is the CID and the flag, nothing else, as Go's."""
+    cid = entry.cid.buffer
+    body = b"".join((b"\x0a", encode_uvarint(len(cid)), cid))
+    if entry.cancel:
+        body += b"\x18\x01"
+    else:
+        if entry.priority:
+            # A negative int32 travels as 64 bits.
+            body += b"\x10" + encode_uvarint(entry.priority & 0xFFFF_FFFF_FFFF_FFFF)
+        if entry.want_type is not WantType.Block:
+            body += b"\x20\x01"
+        if entry.send_dont_have:
+            body += b"\x28\x01"
+    return b"".join((b"\x0a", encode_uvarint(len(body)), body))
+
+
+class _FrameWriter:
+    """Packs items into messages of at most ``limit`` bytes."""
+
+    __slots__ = ("_entries", "_frames", "_limit", "_parts", "_pending_bytes", "_size")
+
+    def __init__(self, limit: int, pending_bytes: int) -> None:
+        self._limit = limit
+        self._pending_bytes = min(max(pending_bytes, 0), _MAX_INT32)
+        self._frames: list[tuple[list[bytes], list[Buffer]]] = []
+        self._begin()
+
+    def _begin(self) -> None:
+        self._entries: list[bytes] = []
+        self._parts: list[Buffer] = []
+        self._size = len(_EMPTY_WANTLIST)
+        self._frames.append((self._entries, self._parts))
+
+    def _make_room(self, size: int, overhead: int = 0) -> None:
+        if self._size + overhead + size > self._limit and (self._parts or self._entries):
+            self._begin()
+        if self._size + overhead + size > self._limit:
+            raise MessageTooLargeError(f"{size} bytes do not fit into a message of {self._limit}")
+
+    def add(self, *buffers: Buffer) -> None:
+        size = sum(map(len, buffers))
+        self._make_room(size)
+        self._parts.extend(buffers)
+        self._size += size
+
+    def add_entry(self, encoded: bytes) -> None:
+        self._make_room(len(encoded), _WANTLIST_OVERHEAD)
+        self._entries.append(encoded)
+        self._size += len(encoded)
+
+    def finish(self, full: bool) -> list[list[Buffer]]:
+        """Close the last message; only the first wantlist may replace, the others add to it."""
+        last = self._frames[-1][0]
+        replacing = next((entries for entries, _ in self._frames if entries), last)
+        return [
+            self._frame(entries, parts, full and entries is replacing, entries is last)
+            for entries, parts in self._frames
+        ]
+
+    def _frame(
+        self, entries: list[bytes], parts: list[Buffer], full: bool, last: bool
+    ) -> list[Buffer]:
+        head = _EMPTY_WANTLIST
+        if entries or full:
+            wants = b"".join((*entries, _FULL)) if full else b"".join(entries)
+            head = b"".join((b"\x0a", encode_uvarint(len(wants)), wants))
+        tail = b""
+        size = len(head) + sum(map(len, parts))
+        # The largest block leaves no room for it; the receiver takes absence for zero.
+        if last and self._pending_bytes and size + _PENDING_OVERHEAD <= self._limit:
+            tail = b"\x28" + encode_uvarint(self._pending_bytes)
+        return _gather((encode_uvarint(size + len(tail)), head, *parts, tail))
+
+
+def _gather(buffers: Iterable[Buffer]) -> list[Buffer]:
+    """Join runs of small buffers, leave large ones alone."""
+    gathered: list[Buffer] = []
+    run: list[Buffer] = []
+    for buffer in buffers:
+        if len(buffer) < _JOIN_BELOW:
+            run.append(buffer)
+            continue
+        gathered.append(b"".join(run))  # never empty: a large block has its head in front
+        run.clear()
+        gathered.append(buffer)
+    if any(run):
+        gathered.append(b"".join(run))
+    return gathered

@@ -1,0 +1,366 @@
+"""
+Sessions: fetches that share peers, because who has one block of a file probably has the rest.
+
+A session registers waiters for blocks. When a block has been stored the client hands it to all
+waiters in one plain call; when nobody is left to ask they get the error the same way.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol, Self
+
+import trio
+
+from libp2p.bitswap.config import (
+    DEFAULT_TIMEOUT,
+    FIRST_READ_AHEAD,
+    MAX_READ_AHEAD,
+    MIN_READ_AHEAD,
+    READ_AHEAD_BYTES,
+)
+from libp2p.bitswap.errors import BitswapError, timed_out
+from libp2p.bitswap.wantlist import block_key
+from libp2p.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from libp2p.bitswap.exchange import Exchange
+    from libp2p.ipld.cid import CIDInput
+    from libp2p.peer.id import ID
+
+
+class Waiter(Protocol):
+    """Who waits for blocks; both methods are plain, they only wake somebody."""
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        """Take a block."""
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        """Learn that a block will not come."""
+
+
+class _OneBlock:
+    """Waits for one block."""
+
+    __slots__ = ("_done", "_error", "data")
+
+    def __init__(self) -> None:
+        self._done = trio.Event()
+        self._error: BitswapError | None = None
+        self.data = b""
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        self.data = data
+        self._done.set()
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        self._error = error
+        self._done.set()
+
+    async def wait(self) -> bytes:
+        await self._done.wait()
+        if self._error is not None:
+            raise self._error
+        return self.data
+
+
+class BitswapSession:
+    """
+    Fetches blocks that belong together. Made by `BitswapClient.new_session`.
+
+    It is forgotten when nothing refers to it any more; `close` or ``async with`` do it at once.
+    """
+
+    def __init__(self, client: Exchange, session_id: int, peers: Iterable[ID] = ()) -> None:
+        self.client = client
+        self.id = session_id
+        self.peers = tuple(peers)
+        """The only peers that are asked; empty if all are."""
+        self._waiters: dict[bytes, list[Waiter]] = {}
+        self.closed = False
+
+    def __del__(self) -> None:
+        # Not `close`: this may run in the middle of anything.
+        self.client.abandon_session(self.id)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session: nothing more is asked for, and who still waits gets an error."""
+        self.closed = True
+        self.client.close_session(self)
+
+    # -- fetching -------------------------------------------------------------------------------
+
+    async def get_block(
+        self, cid: CIDInput, peer_id: ID | None = None, timeout: float = DEFAULT_TIMEOUT
+    ) -> bytes:
+        """
+        Give a block from the store, or else from a peer; then it is in the store.
+
+        :param peer_id: ask this peer only, connecting to it if its addresses are known.
+        :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
+            what. `BlockNotFoundError` if all of them do not have it.
+        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises InvalidCID: if ``cid`` is none.
+        """
+        wanted = CID.of(cid)
+        if (data := await self.client.find_here(wanted)) is not None:
+            return data
+        if peer_id is not None:
+            return await self.client.session_with(peer_id).fetch(wanted, timeout)
+        return await self.fetch(wanted, timeout)
+
+    async def fetch(self, cid: CID, timeout: float) -> bytes:
+        """Do as `get_block` for a block that is not in the store."""
+        key = block_key(cid)
+        waiter = _OneBlock()
+        self.register(waiter, key)
+        try:
+            self.client.want(self, [cid])
+            with trio.move_on_after(timeout):
+                return await waiter.wait()
+            raise timed_out(cid, timeout, self.client.tracker.report(self.id, key))
+        finally:
+            self.leave(waiter, [key])
+
+    def get_blocks(
+        self,
+        cids: Iterable[CIDInput],
+        peer_id: ID | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        *,
+        window: int | None = None,
+    ) -> BlockIterator:
+        """
+        Give blocks as they come, as an async iterator of (CID, data).
+
+        :param cids: may be a generator; it is asked for CIDs no faster than blocks are taken.
+        :param peer_id: ask this peer only.
+        :param timeout: the longest time without any block; the fetch as a whole has no limit.
+        :param window: how many blocks are asked for ahead of their use; by default as many as
+            make `READ_AHEAD_BYTES`.
+
+        The iterator raises what `get_block` does and is over then. Left early, its ``close()`` (or
+        ``async with``, or its end of life) takes back what was asked.
+        """
+        session = self if peer_id is None else self.client.session_with(peer_id)
+        return BlockIterator(Fetch(session, cids, timeout, window))
+
+    async def get_blocks_batch(
+        self,
+        cids: Sequence[CIDInput],
+        peer_id: ID | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+        batch_size: int = 32,
+    ) -> dict[bytes, bytes]:
+        """
+        Give several blocks by their binary CIDs.
+
+        :param batch_size: how many are asked for at once.
+        :raises BitswapError: if one of them cannot be had; those that came are in the store.
+        """
+        async with self.get_blocks(cids, peer_id, timeout, window=2 * batch_size) as blocks:
+            return {cid.buffer: data async for cid, data in blocks}
+
+    async def receive_block(self, cid: CIDInput, data: bytes, peer_id: ID | None = None) -> None:
+        """Take a block that came some other way: it is verified, stored and handed on."""
+        await self.client.add_block(cid, data)
+
+    # -- waiters --------------------------------------------------------------------------------
+
+    def register(self, waiter: Waiter, key: bytes) -> None:
+        """Let somebody wait for a block; the client is asked for it by `BitswapClient.want`."""
+        self._waiters.setdefault(key, []).append(waiter)
+
+    def leave(self, waiter: Waiter, keys: Iterable[bytes]) -> None:
+        """Forget a waiter; a block that nobody waits for is taken back."""
+        for key in keys:
+            waiters = self._waiters.get(key)
+            if waiters is None or waiter not in waiters:
+                continue
+            waiters.remove(waiter)
+            if not waiters:
+                del self._waiters[key]
+                self.client.tracker.unwant(self.id, key)
+        self.client.apply()
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        """Hand a block to all who wait for it."""
+        for waiter in self._waiters.pop(key, ()):
+            waiter.deliver(key, data)
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        """Tell all who wait for a block that it will not come."""
+        for waiter in self._waiters.pop(key, ()):
+            waiter.fail(key, error)
+
+    def fail_all(self, error: BitswapError) -> None:
+        """Tell everybody that nothing more will come."""
+        for key in list(self._waiters):
+            self.fail(key, error)
+
+
+class Fetch:
+    """The state of one `get_blocks`: what is to come, what is asked for, what is here."""
+
+    def __init__(
+        self,
+        session: BitswapSession,
+        cids: Iterable[CIDInput],
+        timeout: float,
+        window: int | None,
+    ) -> None:
+        self.session = session
+        self._source: Iterator[CID] = map(CID.of, cids)
+        self._fixed_window = window
+        self._timeout = timeout
+        self._todo: list[CID] = []
+        """Taken from the source, not yet looked for."""
+        self._waiting: dict[bytes, list[CID]] = {}
+        self._ready: deque[tuple[CID, bytes]] = deque()
+        self._error: BitswapError | None = None
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._exhausted = False
+        self._blocks = 0
+        self._bytes = 0
+
+    @property
+    def _window(self) -> int:
+        """How many blocks may be asked for or wait to be taken."""
+        if self._fixed_window is not None:
+            return max(self._fixed_window, 1)
+        if not self._bytes:
+            return FIRST_READ_AHEAD
+        fitting = READ_AHEAD_BYTES * self._blocks // self._bytes
+        return min(max(fitting, MIN_READ_AHEAD), MAX_READ_AHEAD)
+
+    async def next(self) -> tuple[CID, bytes] | None:
+        """Wait for the next block; None after the last one."""
+        # Half a window at a time: a message and a look into the store for many blocks at once.
+        if not self._exhausted and len(self._waiting) + len(self._ready) <= self._window // 2:
+            await self._ask_ahead()
+        while not self._ready:
+            if self._error is not None:
+                raise self._error
+            if not self._waiting:
+                return None
+            with trio.move_on_after(self._timeout) as scope:
+                await self._arrived.park()
+            if scope.cancelled_caught and not self._ready and self._error is None:
+                key, cids = next(iter(self._waiting.items()))
+                report = self.session.client.tracker.report(self.session.id, key)
+                raise timed_out(cids[0], self._timeout, report)
+        return self._ready.popleft()
+
+    async def _ask_ahead(self) -> None:
+        """Look for the next blocks here, and ask the peers for those that are not."""
+        client = self.session.client
+        room = self._window - len(self._waiting) - len(self._ready)
+        if not self._todo:
+            self._todo = list(islice(self._source, room))
+            self._exhausted = len(self._todo) < room
+        # If this is cancelled the same blocks are looked for again.
+        found = await client.find_all_here(self._todo)
+        todo, self._todo = self._todo, []
+        missing: list[CID] = []
+        for cid, data in zip(todo, found, strict=True):
+            if data is not None:
+                self._ready.append((cid, data))
+                self._count(data)
+                continue
+            key = block_key(cid)
+            if key in self._waiting:
+                self._waiting[key].append(cid)  # a file may have a block several times
+            else:
+                self._waiting[key] = [cid]
+                missing.append(cid)
+        for cid in missing:
+            self.session.register(self, block_key(cid))
+        client.want(self.session, missing)
+
+    def _count(self, data: bytes) -> None:
+        self._blocks += 1
+        self._bytes += len(data)
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        cids = self._waiting.pop(key, None)
+        if cids is not None:
+            self._count(data)
+            self._ready.extend((cid, data) for cid in cids)
+            self._arrived.unpark()
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        self._waiting.pop(key, None)
+        self._error = error
+        self._arrived.unpark()
+
+    def close(self) -> None:
+        """Take back what was asked for."""
+        self._exhausted = True
+        self._ready.clear()
+        keys = list(self._waiting)
+        self._waiting.clear()
+        self.session.leave(self, keys)
+
+
+class BlockIterator:
+    """What `get_blocks` returns: an async iterator of (CID, data)."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch: Fetch | None = fetch
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[CID, bytes]:
+        if self._fetch is None:
+            raise StopAsyncIteration
+        try:
+            block = await self._fetch.next()
+        except (BitswapError, ValueError):
+            self.close()
+            raise
+        if block is None:
+            self.close()
+            raise StopAsyncIteration
+        return block
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Not `close`: this may run in the middle of anything.
+        if self._fetch is not None:
+            self._fetch.session.client.abandon_fetch(self._fetch)
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        if self._fetch is not None:
+            self._fetch.close()
+            self._fetch = None
+
+    async def aclose(self) -> None:
+        """Ask for nothing more; the name that async iterators have for it."""
+        self.close()

@@ -1,0 +1,223 @@
+"""
+What can be wanted and answered (sans-I/O): want and presence types, and one entry of a wantlist.
+
+`Entry` is what the client and the server work with. The dataclasses below it are py-libp2p's, for
+programs that build messages themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from libp2p.bitswap.config import DEFAULT_PRIORITY
+from libp2p.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
+    from libp2p.ipld.cid import CIDInput
+
+
+class WantType(IntEnum):
+    """What is wanted: the block, or to know whether the peer has it."""
+
+    Block = 0
+    Have = 1
+
+
+class BlockPresenceType(IntEnum):
+    """What a peer says about a block that it does not send."""
+
+    Have = 0
+    DontHave = 1
+
+
+class Entry(NamedTuple):
+    """One want of a message, or the end of one (``cancel``)."""
+
+    cid: CID
+    priority: int = DEFAULT_PRIORITY
+    cancel: bool = False
+    want_type: WantType = WantType.Block
+    send_dont_have: bool = False
+
+
+_V1_SHA256_BYTES = 36
+_SHA256_START = b"\x12\x20"
+
+
+def block_key(cid: CID) -> bytes:
+    """
+    Give the multihash: what a block is wanted, found and stored under.
+
+    The bytes of a block are the same for every version and codec of its CID, so that a want for a
+    CIDv1 is satisfied by a peer that knows only CIDv0.
+    """
+    buffer = cid.buffer
+    # Fast path: version and codec of one byte each, SHA-256 (a tenth of the time).
+    if len(buffer) == _V1_SHA256_BYTES and buffer[1] < 0x80 and buffer[2:4] == _SHA256_START:
+        return buffer[2:]
+    return cid.multihash
+
+
+# -- py-libp2p's types ----------------------------------------------------------------------------
+
+
+@dataclass
+class WantlistEntry:
+    """One want, its CID in binary form."""
+
+    cid: bytes
+    priority: int = DEFAULT_PRIORITY
+    cancel: bool = False
+    want_type: WantType = WantType.Block
+    send_dont_have: bool = False
+
+    @classmethod
+    def from_cid(
+        cls,
+        cid: CIDInput,
+        priority: int = DEFAULT_PRIORITY,
+        cancel: bool = False,
+        want_type: WantType = WantType.Block,
+        send_dont_have: bool = False,
+    ) -> WantlistEntry:
+        return cls(CID.of(cid).buffer, priority, cancel, want_type, send_dont_have)
+
+
+@dataclass
+class Wantlist:
+    """Wants, all of them or (not ``full``) changes to earlier ones."""
+
+    entries: list[WantlistEntry] = field(default_factory=list)
+    full: bool = False
+
+    def add(
+        self,
+        cid: CIDInput,
+        priority: int = DEFAULT_PRIORITY,
+        want_type: WantType = WantType.Block,
+        send_dont_have: bool = False,
+    ) -> None:
+        entry = WantlistEntry.from_cid(cid, priority, False, want_type, send_dont_have)
+        self.entries.append(entry)
+
+    def cancel(self, cid: CIDInput) -> None:
+        self.entries.append(WantlistEntry.from_cid(cid, cancel=True))
+
+    def contains(self, cid: CIDInput) -> bool:
+        wanted = CID.of(cid).buffer
+        return any(entry.cid == wanted and not entry.cancel for entry in self.entries)
+
+
+@dataclass
+class BlockPresence:
+    """HAVE or DONT_HAVE for one CID."""
+
+    cid: bytes
+    type: BlockPresenceType
+
+    @classmethod
+    def have(cls, cid: CIDInput) -> BlockPresence:
+        return cls(CID.of(cid).buffer, BlockPresenceType.Have)
+
+    @classmethod
+    def dont_have(cls, cid: CIDInput) -> BlockPresence:
+        return cls(CID.of(cid).buffer, BlockPresenceType.DontHave)
+
+
+@dataclass
+class BitswapMessage:
+    """A message as py-libp2p's programs build it; ``blocks`` are (prefix, data)."""
+
+    wantlist: Wantlist | None = None
+    blocks: list[tuple[bytes, bytes]] = field(default_factory=list)
+    block_presences: list[BlockPresence] = field(default_factory=list)
+    pending_bytes: int = 0
+
+    @property
+    def is_want(self) -> bool:
+        return self.wantlist is not None and bool(self.wantlist.entries)
+
+    @property
+    def has_blocks(self) -> bool:
+        return bool(self.blocks)
+
+    @property
+    def has_presences(self) -> bool:
+        return bool(self.block_presences)
+
+    def add_want(
+        self,
+        cid: CIDInput,
+        priority: int = DEFAULT_PRIORITY,
+        want_type: WantType = WantType.Block,
+        send_dont_have: bool = False,
+    ) -> None:
+        self._wants().add(cid, priority, want_type, send_dont_have)
+
+    def cancel_want(self, cid: CIDInput) -> None:
+        self._wants().cancel(cid)
+
+    def add_block(self, cid: CIDInput, data: bytes) -> None:
+        self.blocks.append((CID.of(cid).prefix, data))
+
+    def add_have(self, cid: CIDInput) -> None:
+        self.block_presences.append(BlockPresence.have(cid))
+
+    def add_dont_have(self, cid: CIDInput) -> None:
+        self.block_presences.append(BlockPresence.dont_have(cid))
+
+    def _wants(self) -> Wantlist:
+        if self.wantlist is None:
+            self.wantlist = Wantlist()
+        return self.wantlist
+
+    def to_proto(self) -> ProtoMessage:
+        """Give the protobuf message; it always has a wantlist, as some Kubos need one."""
+        from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
+
+        proto = ProtoMessage(pendingBytes=self.pending_bytes)
+        proto.wantlist.SetInParent()
+        proto.wantlist.full = self.wantlist is not None and self.wantlist.full
+        for entry in self.wantlist.entries if self.wantlist else ():
+            proto.wantlist.entries.add(
+                block=entry.cid,
+                priority=entry.priority,
+                cancel=entry.cancel,
+                wantType=int(entry.want_type),
+                sendDontHave=entry.send_dont_have,
+            )
+        for prefix, data in self.blocks:
+            proto.payload.add(prefix=prefix, data=data)
+        for presence in self.block_presences:
+            proto.blockPresences.add(cid=presence.cid, type=int(presence.type))
+        return proto
+
+    @classmethod
+    def from_proto(cls, proto: ProtoMessage) -> BitswapMessage:
+        """Take a protobuf message; blocks of 1.0.0 get an empty prefix."""
+        message = cls(pending_bytes=proto.pendingBytes)
+        if proto.HasField("wantlist"):
+            message.wantlist = Wantlist(
+                [
+                    WantlistEntry(
+                        entry.block,
+                        entry.priority,
+                        entry.cancel,
+                        WantType.Have if int(entry.wantType) == WantType.Have else WantType.Block,
+                        entry.sendDontHave,
+                    )
+                    for entry in proto.wantlist.entries
+                ],
+                proto.wantlist.full,
+            )
+        message.blocks = [(b"", data) for data in proto.blocks]
+        message.blocks += [(block.prefix, block.data) for block in proto.payload]
+        message.block_presences = [
+            BlockPresence(presence.cid, BlockPresenceType(presence.type))
+            for presence in proto.blockPresences
+            if int(presence.type) in (0, 1)  # a later version may have more
+        ]
+        return message
