@@ -96,7 +96,6 @@ MIN_READ_AHEAD: Final = 8
 MAX_READ_AHEAD: Final = 512
 
 DEFAULT_WANTLIST_SIZE: Final = 256
-MAX_CONCURRENT_REQUESTS: Final = 100
 DEFAULT_CID_VERSION: Final = 0
 
 # -- answering ------------------------------------------------------------------------------------

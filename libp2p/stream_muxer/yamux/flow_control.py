@@ -8,8 +8,8 @@ direction. The receiver returns credit as the application reads. How much, and w
       |  buffered, unread  |  credit the peer holds  | owed |
 
 *owed* is what the application has read and the peer has not been told of. It is sent once it
-reaches an eighth of the window: waiting for half, as go-yamux does, costs a fifth of the rate on
-a long link, because rate = window / (RTT + fraction x window / bandwidth).
+reaches an eighth of the window, or 512 KiB: waiting for half, as go-yamux does, costs a fifth of
+the rate on a long link, because rate = window / (RTT + fraction x window / bandwidth).
 
 Growth, as in go-yamux: if half a window was read in less than four round trips, the window is the
 bottleneck, and doubles, up to 16 MiB. Growth is decided *first*; then one delta is computed from
@@ -30,6 +30,9 @@ DEFAULT_WINDOW_SIZE: Final = 256 * 1024
 MAX_WINDOW_SIZE: Final = 16 * 1024 * 1024
 #: Credit is returned once this fraction of the window has been read.
 UPDATE_FRACTION: Final = 8
+#: Or this much of it: what is held back the peer cannot use, and an eighth of 16 MiB would cost a
+#: tenth of the rate where the window is the limit. Updates are few at this size in any case.
+UPDATE_BYTES: Final = 512 * 1024
 #: A window that is half used up within this many round trips doubles.
 GROWTH_ROUND_TRIPS: Final = 4
 #: Credit is a u32 on the wire and must not wrap (CVE-2026-31814 is what happens otherwise).
@@ -112,7 +115,7 @@ class ReceiveWindow:
             self._epoch_start = now
             self._epoch_bytes = 0
         owed = self.size - self.credit - buffered
-        if owed < self.size // UPDATE_FRACTION:
+        if owed < min(self.size // UPDATE_FRACTION, UPDATE_BYTES):
             return 0
         self.credit += owed
         return owed
