@@ -125,7 +125,9 @@ class _WriteBatch:
     async def write(self, files: FlatFiles) -> None:
         self.is_written = True
         try:
-            await trio.to_thread.run_sync(files.put, self.blocks)
+            # Others rely on this call: its own cancellation must not take their blocks along.
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(files.put, self.blocks)
         except BlockStoreError as error:
             self.error = error
 

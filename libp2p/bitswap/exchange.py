@@ -30,6 +30,7 @@ from libp2p.bitswap.peer_link import PeerLink
 from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.want_tracker import Found, WantTracker
+from libp2p.exceptions import HashNotSupported
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
@@ -239,24 +240,32 @@ class Exchange(INotifee):
         self.apply()
 
     async def find_here(self, cid: CID) -> bytes | None:
-        """Give a block that needs no peer: in the store, or in the CID itself."""
+        """Give a block that needs no peer: in the store, or told by the CID itself."""
         if cid.is_identity:
             return cid.digest
         data = await self.block_store.get_block(cid.buffer)
-        if data is None and self.tracker.came_lately(cid):
-            # Another fetch has just stored it, while the store was being asked.
-            data = await self.block_store.get_block(cid.buffer)
-        return data
+        return await self._find_otherwise(cid) if data is None else data
 
     async def find_all_here(self, cids: Sequence[CID]) -> list[bytes | None]:
         """Do as `find_here` for several."""
         found = await self.block_store.get_blocks([cid.buffer for cid in cids])
         return [
-            await self.find_here(cid)
-            if data is None and (cid.is_identity or self.tracker.came_lately(cid))
-            else data
+            await self._find_otherwise(cid) if data is None else data
             for cid, data in zip(cids, found, strict=True)
         ]
+
+    async def _find_otherwise(self, cid: CID) -> bytes | None:
+        """Give a block that the store did not give, and that needs no peer all the same."""
+        if cid.is_identity:
+            return cid.digest
+        if self.tracker.came_lately(cid):
+            # Another fetch has just stored it, while the store was being asked.
+            return await self.block_store.get_block(cid.buffer)
+        if _is_empty_block(cid):
+            # boxo says DONT_HAVE of it even where it has it: no Kubo gives an empty raw file.
+            await self.add_block(cid, b"")
+            return b""
+        return None
 
     # -- what changed ---------------------------------------------------------------------------
 
@@ -449,3 +458,11 @@ class Exchange(INotifee):
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+
+def _is_empty_block(cid: CID) -> bool:
+    """Tell whether it is the block without a byte."""
+    try:
+        return cid.matches(b"")
+    except HashNotSupported:
+        return False

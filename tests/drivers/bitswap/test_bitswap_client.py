@@ -132,6 +132,15 @@ async def test_identity_cids_never_travel(nursery: trio.Nursery) -> None:
         assert await bob.have_block(identity)
 
 
+async def test_the_empty_block_needs_no_peer(nursery: trio.Nursery) -> None:
+    empty = CID.for_block(b"")
+    async with running_client(nursery, "bob") as bob:
+        assert [b async for b in bob.get_blocks([empty])] == [(empty, b"")]
+        assert await bob.get_block(CID.for_block(b"", codec="dag-pb", version=0)) == b""
+        assert await bob.block_store.has_block(empty)
+        assert await bob.get_block(CID.for_block(b"", hash="blake3")) == b""
+
+
 async def test_many_blocks_come_in_few_messages_over_few_streams(nursery: trio.Nursery) -> None:
     content = blocks(500)
     async with (

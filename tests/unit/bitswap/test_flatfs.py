@@ -267,3 +267,13 @@ def test_an_old_folder_may_be_a_file(tmp_path: Path) -> None:
     files = FlatFiles(tmp_path)
     assert files.get(KEY) is None
     assert list(files.multihashes()) == []
+
+
+def test_an_old_block_that_cannot_be_verified_or_is_gone_is_not_given_out(tmp_path: Path) -> None:
+    unknown = CID.decode(b"\x01\x55" + wrap(0x3FFF, bytes(32)))
+    put_as_0_8_did(tmp_path, unknown.encode("base58btc"), b"whatever")
+    path = put_as_0_8_did(tmp_path, OLD[1], b"raw")
+    files = FlatFiles(tmp_path)
+    assert files.get(unknown.multihash) is None
+    path.unlink()
+    assert files.get(CID.parse(OLD[1]).multihash) is None

@@ -1,0 +1,138 @@
+"""
+Adds a file: read, hash and write at the same time, in a memory that does not grow with the file.
+
+    reading task   →   hashing task              →   writing task
+    one thread         a thread per core, leaves      one thread, a batch of blocks per hop
+                       in any order
+
+Each stage holds one batch and hands it over when the next stage is ready: four batches at most.
+Hashing and file calls release the interpreter's lock, so the threads do run side by side.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+
+from libp2p.ipfs_lite.errors import plain_errors
+from libp2p.ipfs_lite.source import MIN_READ_BYTES, READ_BYTES, open_source
+from libp2p.ipld.block import Block
+from libp2p.ipld.importer import FileImporter, leaf_block
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from libp2p.bitswap.block_store import BlockStore
+    from libp2p.custom_types import Buffer
+    from libp2p.ipfs_lite.source import Source, SourceInput
+    from libp2p.ipld.cid import CID
+    from libp2p.ipld.profiles import ImportOptions
+
+#: Threads that hash at once; more cores than this wait for the one that reads.
+HASH_THREADS: Final = min(4, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, slots=True)
+class AddResult:
+    """What became of a file."""
+
+    cid: CID
+    size: int
+    """Bytes of the file."""
+    dag_size: int
+    """Bytes of all blocks, as ``ipfs add`` reports them."""
+
+
+class Progress(Protocol):
+    """Is told how many bytes have been done, and of how many if that is known."""
+
+    def __call__(self, done: int, total: int | None, /) -> object: ...
+
+
+async def add_file(
+    source: SourceInput,
+    options: ImportOptions,
+    store: BlockStore | None,
+    *,
+    stored: Callable[[Sequence[CID]], Awaitable[object]] | None = None,
+    progress: Progress | None = None,
+) -> AddResult:
+    """
+    Import a file into a store; without one, only find out its CID.
+
+    :param stored: awaited with the CIDs of every batch that has been stored.
+    :raises SourceError: if the source cannot be read.
+    :raises BlockStoreError: if the store cannot be written; blocks stored before stay.
+    """
+    with plain_errors():
+        async with (
+            open_source(source, _read_bytes(options.chunker)) as opened,
+            trio.open_nursery() as nursery,
+        ):
+            importer = FileImporter(options)
+            batches_out, batches_in = trio.open_memory_channel[list["Buffer"]](0)
+            blocks_out, blocks_in = trio.open_memory_channel[list[Block]](0)
+            nursery.start_soon(_read, opened, batches_out)
+            nursery.start_soon(_hash, importer, batches_in, blocks_out)
+            async with blocks_in:
+                async for blocks in blocks_in:
+                    if store is not None:
+                        await store.put_blocks(blocks)
+                        if stored is not None:
+                            await stored([block.cid for block in blocks])
+                    if progress is not None:
+                        progress(importer.file_size, opened.size)
+    return AddResult(importer.root, importer.file_size, importer.dag_size)
+
+
+def _read_bytes(chunker: str) -> int:
+    """Give the chunk's size if reading in such pieces saves copying, else the usual one."""
+    name, _, size = chunker.partition("-")
+    if name == "size" and int(size) >= MIN_READ_BYTES:
+        return int(size)
+    return READ_BYTES
+
+
+async def _read(source: Source, output: trio.MemorySendChannel[list[Buffer]]) -> None:
+    async with output:
+        while batch := await source.next_batch():
+            await output.send(batch)
+
+
+async def _hash(
+    importer: FileImporter,
+    batches: trio.MemoryReceiveChannel[list[Buffer]],
+    output: trio.MemorySendChannel[list[Block]],
+) -> None:
+    async with batches, output:
+        async for batch in batches:
+            chunks = await trio.to_thread.run_sync(importer.split, batch)
+            leaves = await _hash_leaves(chunks, importer.options)
+            if blocks := await trio.to_thread.run_sync(_assemble, importer, chunks, leaves):
+                await output.send(blocks)
+        await output.send(await trio.to_thread.run_sync(importer.finish))
+
+
+async def _hash_leaves(chunks: list[Buffer], options: ImportOptions) -> list[Block]:
+    leaves: list[list[Block]] = [[] for _ in range(HASH_THREADS)]
+    share = -(-len(chunks) // HASH_THREADS)
+
+    def hash_share(number: int) -> None:
+        own = chunks[number * share : (number + 1) * share]
+        leaves[number] = [leaf_block(chunk, options) for chunk in own]
+
+    async with trio.open_nursery() as nursery:
+        for number in range(HASH_THREADS):
+            if number * share < len(chunks):
+                nursery.start_soon(trio.to_thread.run_sync, hash_share, number)
+    return [leaf for some in leaves for leaf in some]
+
+
+def _assemble(importer: FileImporter, chunks: list[Buffer], leaves: list[Block]) -> list[Block]:
+    blocks: list[Block] = []
+    for chunk, leaf in zip(chunks, leaves, strict=True):
+        blocks += importer.add_leaf(leaf, len(chunk))
+    return blocks

@@ -1,0 +1,172 @@
+"""
+The verbs and their flags; Kubo's where Kubo has them.
+
+Only what is needed to read a command line is imported here: ``--help`` is immediate.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, Unpack
+
+import click
+
+from libp2p.ipfs_lite.cli.parameters import (
+    CidArgument,
+    Duration,
+    FlagOrValue,
+    ListenAddress,
+    PeerAddress,
+)
+from libp2p.utils.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from multiaddr import Multiaddr
+
+    from libp2p.ipld.cid import CID
+    from libp2p.ipld.profiles import ImportKnobs
+    from libp2p.peer.peerinfo import PeerInfo
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+PROFILE_NAMES: Final = ("unixfs-v1-2025", "unixfs-v0-2015", "legacy-cid-v0")
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
+_profile = click.option(
+    "--profile", type=click.Choice(PROFILE_NAMES), help="A named set of import options."
+)
+
+
+def _from_peers(command: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a command the options of a fetch."""
+    peers = click.option(
+        "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
+    )
+    timeout = click.option(
+        "--timeout", type=Duration(), help="Give up after this time: seconds, or 90s, or 2m."
+    )
+    return peers(timeout(command))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="ipfs-lite")
+@click.option(
+    "--repo",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="The repo's folder, else $IPFS_LITE_PATH, else one in the user's data folder.",
+)
+@click.pass_context
+def cli(ctx: click.Context, repo: Path | None) -> None:
+    """Add, fetch and serve IPFS files, without a daemon."""
+    from libp2p.ipfs_lite.config import default_repo_path
+
+    ctx.obj = repo if repo is not None else default_repo_path()
+
+
+@cli.command()
+@_profile
+@click.option(
+    "--listen", multiple=True, type=ListenAddress(), metavar="MULTIADDR", help="For `serve`."
+)
+@click.option("--sync", is_flag=True, help="Flush each block to the disk: safe at a power loss.")
+@_as_json
+@click.pass_obj
+def init(
+    repo: Path, profile: str | None, listen: tuple[Multiaddr, ...], sync: bool, as_json: bool
+) -> None:
+    """Make the repo with options of your choice; any first use makes it with the defaults."""
+    from libp2p.ipfs_lite.cli import verbs
+
+    verbs.init(repo, profile, [str(address) for address in listen], sync, as_json)
+
+
+@cli.command("id")
+@_as_json
+@click.pass_obj
+def show_id(repo: Path, as_json: bool) -> None:
+    """Print the peer id; with --json also the public key and the settings."""
+    from libp2p.ipfs_lite.cli import verbs
+
+    verbs.show_id(repo, as_json)
+
+
+@cli.command(cls=FlagOrValue)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
+@click.option("-Q", "--quieter", is_flag=True, help="Print the CID alone.")
+@click.option("-n", "--only-hash", is_flag=True, help="Find out the CID, store nothing.")
+@click.option("-s", "--chunker", metavar="size-N", help="Cut into chunks of N bytes.")
+@click.option("--cid-version", type=click.IntRange(0, 1))
+@click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
+@click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
+@click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
+@_profile
+@_as_json
+@click.pass_obj
+def add(
+    repo: Path,
+    paths: tuple[str, ...],
+    quieter: bool,
+    only_hash: bool,
+    profile: str | None,
+    as_json: bool,
+    **choices: Unpack[ImportKnobs],
+) -> None:
+    """Add files; - is the standard input."""
+    from libp2p.ipfs_lite.cli import verbs
+
+    request = verbs.AddRequest(repo, paths, profile, choices, only_hash)
+    verbs.add(request, verbs.add_style(quieter, as_json))
+
+
+@cli.command()
+@click.argument("cid", type=CidArgument())
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="By default the CID."
+)
+@_from_peers
+@_as_json
+@click.pass_obj
+def get(
+    repo: Path,
+    cid: CID,
+    output: Path | None,
+    peers: tuple[PeerInfo, ...],
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Fetch a file and write it to OUT, which appears when it is whole."""
+    from libp2p.ipfs_lite.cli import verbs
+
+    verbs.get(verbs.Fetch(repo, cid, peers, timeout), output, as_json)
+
+
+@cli.command()
+@click.argument("cid", type=CidArgument())
+@_from_peers
+@click.pass_obj
+def cat(repo: Path, cid: CID, peers: tuple[PeerInfo, ...], timeout: float | None) -> None:
+    """Fetch a file and write it to the standard output."""
+    from libp2p.ipfs_lite.cli import verbs
+
+    verbs.cat(verbs.Fetch(repo, cid, peers, timeout))
+
+
+@cli.command()
+@click.option(
+    "--listen",
+    multiple=True,
+    type=ListenAddress(),
+    metavar="MULTIADDR",
+    help="Where to listen; repeatable. By default what `init` was told.",
+)
+@_as_json
+@click.pass_obj
+def serve(repo: Path, listen: tuple[Multiaddr, ...], as_json: bool) -> None:
+    """Give the repo's blocks to other peers until SIGINT or SIGTERM."""
+    from libp2p.ipfs_lite.cli import verbs
+
+    verbs.serve(repo, listen, as_json)

@@ -1,0 +1,55 @@
+"""Errors in words for the person at the terminal: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import trio
+
+from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
+from libp2p.exceptions import (
+    BaseLibp2pError,
+    HashNotSupported,
+    InvalidImportOptions,
+    NotAFile,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_MISUSE = (click.UsageError, InvalidImportOptions, HashNotSupported)
+
+
+def explain(leaves: Sequence[BaseException]) -> tuple[str, bool]:
+    """Say in one line what went wrong, and whether the command was asked wrongly."""
+    # Of several errors the first that was meant for people says most.
+    error = next((leaf for leaf in leaves if isinstance(leaf, BaseLibp2pError)), leaves[0])
+    return _text_of(error), isinstance(error, _MISUSE)
+
+
+def _text_of(error: BaseException) -> str:
+    match error:
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx is not None else "ipfs-lite"
+            return f"{error.format_message()} Try '{command} --help'."
+        case click.ClickException():
+            return error.format_message()
+        case click.Abort() | KeyboardInterrupt():
+            return "interrupted"
+        case NotAFile():
+            return f"{error}: only files can be fetched"
+        case TimeoutError():
+            return f"{error}; try a longer --timeout or another --peer"
+        case BlockUnavailableError() if not error.peers:
+            return f"{error}: name a peer that has it with --peer"
+        case BlockUnavailableError():
+            return f"{error}; try another --peer"
+        case BaseLibp2pError():
+            return str(error)
+        case trio.TooSlowError():
+            return "not done in the time that --timeout gave"
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            return f"{where}{error.strerror or error}"
+    return f"internal error, please report it: {type(error).__name__}: {error}"

@@ -1,0 +1,106 @@
+"""Kinds of arguments: what they accept, and what they say when they do not."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
+    from libp2p.ipld.cid import CID
+    from libp2p.peer.peerinfo import PeerInfo
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)")
+
+
+class Duration(click.ParamType[float]):
+    """Seconds, or Go's notation: ``90s``, ``2m``, ``1m30s``, ``500ms``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        text = str(value)
+        seconds = 0.0
+        if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
+            seconds = float(text)
+        elif re.fullmatch(f"(?:{_DURATION_PART.pattern})+", text):
+            seconds = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
+        if seconds <= 0:
+            self.fail(f"{text!r} is not a time: write seconds, or 90s, or 2m.", param, ctx)
+        return seconds
+
+
+class CidArgument(click.ParamType["CID"]):
+    """A CID, also as ``/ipfs/<CID>``."""
+
+    name = "cid"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> CID:
+        from libp2p.ipld.cid import CID, InvalidCID
+
+        if isinstance(value, CID):
+            return value
+        text = str(value)
+        try:
+            return CID.parse(text.removeprefix("/ipfs/").removeprefix("ipfs://"))
+        except InvalidCID as error:
+            self.fail(f"{text!r} is not a CID ({error}).", param, ctx)
+
+
+class PeerAddress(click.ParamType["PeerInfo"]):
+    """A multiaddr that says which peer is there."""
+
+    name = "multiaddr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> PeerInfo:
+        from libp2p.peer.peerinfo import InvalidAddrError, PeerInfo, info_from_p2p_addr
+
+        if isinstance(value, PeerInfo):
+            return value
+        try:
+            info = info_from_p2p_addr(str(value))
+        except InvalidAddrError as error:
+            self.fail(f"{error}; write /ip4/192.0.2.1/tcp/4001/p2p/12D3….", param, ctx)
+        if not info.addrs:
+            self.fail(f"{value} does not say where the peer is.", param, ctx)
+        return info
+
+
+class ListenAddress(click.ParamType["Multiaddr"]):
+    """A multiaddr to listen on."""
+
+    name = "multiaddr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Multiaddr:
+        from multiaddr import Multiaddr
+        from multiaddr.exceptions import Error as MultiaddrError
+
+        if isinstance(value, Multiaddr):
+            return value
+        try:
+            return Multiaddr(str(value))
+        except (MultiaddrError, ValueError) as error:
+            self.fail(f"{value!r} is not a multiaddr ({error}).", param, ctx)
+
+
+class FlagOrValue(click.Command):
+    """A command that reads a bare ``--raw-leaves`` as ``--raw-leaves=true``, as Kubo's do."""
+
+    FLAGS: Final = ("--raw-leaves",)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        end = args.index("--") if "--" in args else len(args)
+        options = [f"{arg}=true" if arg in self.FLAGS else arg for arg in args[:end]]
+        return super().parse_args(ctx, options + args[end:])

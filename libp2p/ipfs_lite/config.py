@@ -1,0 +1,72 @@
+"""The settings that a repo remembers. Everything else is an argument."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from libp2p.ipfs_lite.errors import RepoError
+from libp2p.ipld.profiles import DEFAULT_PROFILE, PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Names the repo's folder where nothing else does.
+REPO_VARIABLE: Final = "IPFS_LITE_PATH"
+
+#: Kubo's port: one that firewalls of IPFS users already let through.
+DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/4001"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    What ``init`` chooses and ``config.json`` holds beside the identity.
+
+    :param profile: how files are cut and laid out when `add` is not told.
+    :param listen: where ``serve`` listens when it is not told.
+    :param sync: flush every block to the disk before it counts as stored. It survives a power
+        loss, and adds at a tenth of the speed.
+    """
+
+    profile: str = DEFAULT_PROFILE
+    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    sync: bool = False
+
+    def __post_init__(self) -> None:
+        if self.profile not in PROFILES:
+            raise RepoError(f"unknown profile {self.profile!r}: use one of {', '.join(PROFILES)}")
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, object]) -> Config:
+        """
+        Take the known settings out of a decoded file; unknown ones belong to later versions.
+
+        :raises RepoError: if a setting has the wrong type or an impossible value.
+        """
+        profile = values.get("profile", DEFAULT_PROFILE)
+        listen = values.get("listen", [DEFAULT_LISTEN])
+        sync = values.get("sync", False)
+        if not isinstance(profile, str):
+            raise RepoError("profile must be a text")
+        if not (isinstance(listen, list) and all(isinstance(item, str) for item in listen)):
+            raise RepoError("listen must be a list of multiaddrs")
+        if not isinstance(sync, bool):
+            raise RepoError("sync must be true or false")
+        return cls(profile, tuple(listen), sync)
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def default_repo_path() -> Path:
+    """Where the repo is if nobody says: ``$IPFS_LITE_PATH``, else in the user's data folder."""
+    if path := os.environ.get(REPO_VARIABLE):
+        return Path(path).expanduser()
+    try:
+        from platformdirs import user_data_path
+    except ImportError:  # the library without its command line
+        return Path.home() / ".ipfs-lite"
+    return user_data_path("ipfs-lite", appauthor=False)

@@ -1,0 +1,52 @@
+"""Where a reader's blocks come from: a bitswap session, which looks into the store first."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING
+
+from libp2p.bitswap.errors import BlockNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.session import BitswapSession
+    from libp2p.ipld.cid import CID
+
+
+class BlockFetcher:
+    """
+    Gives blocks, wherever they are.
+
+    :param session: gives and stores what is not in the store; None for a peer without a network.
+    :param timeout: the longest time without any block.
+    """
+
+    def __init__(self, store: BlockStore, session: BitswapSession | None, timeout: float) -> None:
+        self._store = store
+        self._session = session
+        self._timeout = timeout
+
+    async def fetch(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
+        """
+        Give the blocks in the order in which they come.
+
+        :raises BlockNotFoundError: if a block is not in the store and there is no network.
+        :raises BitswapError: if the peers do not have it, or fail.
+        """
+        if self._session is not None:
+            blocks = self._session.get_blocks(cids, timeout=self._timeout, window=len(cids))
+            async with aclosing(blocks):
+                async for cid, data in blocks:
+                    yield cid, data
+            return
+        for cid, found in zip(cids, await self._store.get_blocks(cids), strict=True):
+            if found is None:
+                raise BlockNotFoundError(f"block {cid} is not in the repo", cid)
+            yield cid, found
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        if self._session is not None:
+            self._session.close()

@@ -1,0 +1,222 @@
+"""
+The folder of a peer: identity, settings, blocks, and the lock that keeps it to one process.
+
+    config.json   settings and the private key, readable by the owner only
+    version       "ipfs-lite 1": says whose folder this is; written last
+    repo.lock     locked while a process has the repo open; the file itself stays
+    blocks/       see `libp2p.bitswap.flatfs`
+
+A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
+one of Kubo's: its keys and pins would not be understood, and both would write into it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import errno
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+
+from libp2p.exceptions import CryptographyError
+from libp2p.ipfs_lite.config import Config
+from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from os import PathLike
+    from types import TracebackType
+
+    from libp2p.crypto.keys import PrivateKey
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+VERSION: Final = "ipfs-lite 1"
+VERSION_FILE: Final = "version"
+CONFIG_FILE: Final = "config.json"
+LOCK_FILE: Final = "repo.lock"
+BLOCKS_FOLDER: Final = "blocks"
+
+#: What an interrupted creation may leave: a folder with nothing else is finished, not refused.
+_UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE, f"{CONFIG_FILE}.new", f"{VERSION_FILE}.new"}
+_KUBO_FILES: Final = {"config", "datastore_spec", "datastore", "keystore"}
+_LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A private key, and the settings that are kept with it."""
+
+    private_key: PrivateKey
+    config: Config
+
+
+class Repo:
+    """
+    An open repo, locked until `close`. Its methods block for a few file operations.
+
+    Use `open`, or `identity_of` for what needs no lock.
+    """
+
+    def __init__(self, path: Path, lock: IO[bytes], identity: Identity) -> None:
+        self.path = path
+        self.private_key = identity.private_key
+        self.config = identity.config
+        self._lock = lock
+
+    @classmethod
+    def open(cls, path: str | PathLike[str], config: Config | None = None) -> Repo:
+        """
+        Open the repo, making it if the folder is empty or absent.
+
+        :param config: settings for a repo that is made now; an existing one keeps its own.
+        :raises RepoLockedError: if another process has it open.
+        :raises ForeignRepoError: if the folder is something else.
+        """
+        path = Path(path)
+        with _file_errors(path):
+            _refuse_foreign(path)
+            path.mkdir(parents=True, exist_ok=True)
+            lock = _take_lock(path)
+            try:
+                if not (path / VERSION_FILE).exists():
+                    _create(path, config or Config())
+                return cls(path, lock, _read_identity(path))
+            except BaseException:
+                lock.close()
+                raise
+
+    @classmethod
+    def identity_of(cls, path: str | PathLike[str]) -> Identity:
+        """Read identity and settings, also while another process has the repo open."""
+        path = Path(path)
+        with _file_errors(path):
+            _refuse_foreign(path)
+            if not (path / VERSION_FILE).exists():
+                cls.open(path).close()
+            return _read_identity(path)
+
+    @classmethod
+    def exists(cls, path: str | PathLike[str]) -> bool:
+        """Tell whether a finished repo of this peer is there."""
+        try:
+            return (Path(path) / VERSION_FILE).read_text("utf-8").strip() == VERSION
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    @property
+    def blocks_path(self) -> Path:
+        return self.path / BLOCKS_FOLDER
+
+    def close(self) -> None:
+        """Release the lock; a second call does nothing."""
+        self._lock.close()
+
+    def __enter__(self) -> Repo:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _refuse_foreign(path: Path) -> None:
+    try:
+        names = set(os.listdir(path))
+    except FileNotFoundError:
+        return
+    if VERSION_FILE in names:
+        version = (path / VERSION_FILE).read_text("utf-8", "replace").strip()
+        if version == VERSION:
+            return
+        if version.startswith("ipfs-lite "):
+            raise RepoError(f"{path} is a repo of another version ({version}): update this program")
+    if len(names & _KUBO_FILES) > 1 or {"config", VERSION_FILE} <= names:
+        raise ForeignRepoError(
+            f"{path} is a Kubo repo, which this program leaves alone: "
+            "name another folder with --repo or IPFS_LITE_PATH"
+        )
+    if not names <= _UNFINISHED:
+        raise ForeignRepoError(
+            f"{path} is not empty and not an ipfs-lite repo: "
+            "name another folder with --repo or IPFS_LITE_PATH"
+        )
+
+
+def _take_lock(path: Path) -> IO[bytes]:
+    lock = (path / LOCK_FILE).open("ab")
+    try:
+        if sys.platform == "win32":
+            lock.seek(0)
+            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if error.errno not in _LOCK_HELD:
+            raise
+        raise RepoLockedError(
+            f"repo {path} is locked: another ipfs-lite is using it; "
+            "stop that one or name another folder with --repo"
+        ) from error
+    return lock
+
+
+def _create(path: Path, config: Config) -> None:
+    from libp2p.crypto.ed25519 import create_new_key_pair
+    from libp2p.peer.id import ID
+
+    pair = create_new_key_pair()
+    identity = {
+        "peer_id": str(ID.from_pubkey(pair.public_key)),
+        "private_key": base64.b64encode(pair.private_key.serialize()).decode(),
+    }
+    text = json.dumps({"identity": identity, **config.to_json()}, indent=2)
+    # The version comes last: without it the folder counts as unfinished and is made again.
+    _write_file(path / CONFIG_FILE, text + "\n")
+    _write_file(path / VERSION_FILE, VERSION + "\n")
+
+
+def _write_file(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    # The configuration holds the private key: nobody else may read it, not even for a moment.
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _read_identity(path: Path) -> Identity:
+    from libp2p.crypto.serialization import deserialize_private_key
+
+    name = path / CONFIG_FILE
+    try:
+        values = json.loads(name.read_text("utf-8"))
+        key = base64.b64decode(values["identity"]["private_key"], validate=True)
+        return Identity(deserialize_private_key(key), Config.from_json(values))
+    except FileNotFoundError:
+        raise RepoError(f"{name} is missing: restore it, or use a new repo") from None
+    except (ValueError, KeyError, TypeError, binascii.Error, CryptographyError) as error:
+        raise RepoError(f"{name} is damaged ({error}): restore it, or use a new repo") from error
+
+
+@contextlib.contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """Give an `OSError` of the repo's own files a name and a place."""
+    try:
+        yield
+    except OSError as error:
+        raise RepoError(f"cannot use {path} as a repo: {error.strerror}") from error

@@ -1,0 +1,183 @@
+"""Adding: every kind of source gives the same CID, and errors come out as themselves."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from libp2p.bitswap.block_store import FilesystemBlockStore, MemoryBlockStore
+from libp2p.exceptions import BlockStoreError
+from libp2p.ipfs_lite import adder, source
+from libp2p.ipfs_lite.adder import add_file
+from libp2p.ipfs_lite.errors import SourceError, leaves_of, plain_errors
+from libp2p.ipfs_lite.source import FileSource, SourceInput
+from libp2p.ipld.importer import FileImporter
+from libp2p.ipld.profiles import ImportOptions, resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from libp2p.custom_types import Buffer
+    from libp2p.ipld.cid import CID
+
+DATA = bytes(range(256)) * 4000  # 1 MB
+OPTIONS = resolve_options(chunker="size-10000", max_file_links=4)
+
+
+def expected_root(data: bytes, options: ImportOptions = OPTIONS) -> CID:
+    importer = FileImporter(options)
+    importer.feed([data])
+    importer.finish()
+    return importer.root
+
+
+class AsyncReader:
+    """Gives odd amounts, waiting for each."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+
+    async def read(self, size: int) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return self._file.read(min(size, 7777))
+
+
+async def pieces(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 9999):
+        yield b""
+        yield data[start : start + 9999]
+
+
+class NonBlocking(io.RawIOBase):
+    """A raw file that has nothing at the moment ends the source, as Python's own files do."""
+
+    def read(self, size: int = -1) -> bytes | None:
+        return None
+
+
+SOURCES: dict[str, Callable[[Path], SourceInput]] = {
+    "path": lambda path: path,
+    "path as text": str,
+    "bytes": lambda path: path.read_bytes(),
+    "bytearray": lambda path: bytearray(path.read_bytes()),
+    "view": lambda path: memoryview(path.read_bytes()),
+    "blocking reader": lambda path: io.BytesIO(path.read_bytes()),
+    "waiting reader": lambda path: AsyncReader(path.read_bytes()),
+    "iterator": lambda path: pieces(path.read_bytes()),
+}
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize("size", [0, 1, 10_000, 10_001, len(DATA)])
+async def test_every_source_gives_the_same(tmp_path: Path, kind: str, size: int) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(DATA[:size])
+    store = MemoryBlockStore()
+    added = await add_file(SOURCES[kind](path), OPTIONS, store)
+    assert added.cid == expected_root(DATA[:size])
+    assert added.size == size
+    assert await store.has_block(added.cid)
+    assert added.dag_size >= size
+
+
+async def test_reads_and_hashes_in_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source, "BATCH_BYTES", 100_000)
+    monkeypatch.setattr(adder, "MIN_READ_BYTES", 10_000)
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    told: list[tuple[int, int | None]] = []
+    stored: list[int] = []
+
+    async def note(cids: Sequence[CID]) -> None:
+        stored.append(len(cids))
+
+    added = await add_file(
+        path,
+        OPTIONS,
+        MemoryBlockStore(),
+        stored=note,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert added.cid == expected_root(DATA)
+    assert len(told) > 5
+    assert told == sorted(told)
+    assert told[-1] == (len(DATA), len(DATA))
+    assert sum(stored) > len(DATA) // 10_000
+
+
+async def test_without_a_store_only_the_cid_is_found() -> None:
+    assert (await add_file(DATA, OPTIONS, None)).cid == expected_root(DATA)
+
+
+async def test_a_pipe_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+
+    def write() -> None:
+        with open(writing, "wb") as file:
+            file.write(DATA)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, write)
+        added = await add_file(FileSource(reading, "pipe"), OPTIONS, None)
+    os.close(reading)
+    assert added.cid == expected_root(DATA)
+
+
+async def test_a_silent_pipe_can_be_left() -> None:
+    reading, writing = os.pipe()
+    with trio.move_on_after(0.01) as scope:
+        await add_file(FileSource(reading, "pipe"), OPTIONS, None)
+    assert scope.cancelled_caught
+    os.close(writing)
+
+
+async def test_a_reader_with_nothing_ends() -> None:
+    assert (await add_file(NonBlocking(), OPTIONS, None)).size == 0
+
+
+async def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=r"no such file: .*nowhere"):
+        await add_file(tmp_path / "nowhere", OPTIONS, None)
+    with pytest.raises(SourceError, match="is a directory"):
+        await add_file(tmp_path, OPTIONS, None)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SourceError, match="Not a directory"):
+        await add_file(tmp_path / "file" / "in a file", OPTIONS, None)
+
+
+async def test_a_failing_read_is_named(tmp_path: Path) -> None:
+    with (tmp_path / "file").open("wb") as file, pytest.raises(SourceError, match="the file"):
+        await add_file(FileSource(file.fileno(), "the file"), OPTIONS, None)
+
+
+async def test_a_full_disk_comes_out_as_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FilesystemBlockStore(tmp_path / "blocks")
+
+    def full(descriptor: int, data: Buffer) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(BlockStoreError, match="No space left"):
+        await add_file(DATA, OPTIONS, store)
+    assert store.size() == 0
+    assert os.listdir(tmp_path / "blocks" / ".temp") == []
+
+
+def test_a_lone_error_leaves_its_groups() -> None:
+    with pytest.raises(ValueError, match="deep"), plain_errors():
+        raise ExceptionGroup("", [ExceptionGroup("", [ValueError("deep")])])
+
+
+def test_several_errors_stay_together() -> None:
+    both = ExceptionGroup("", [ValueError("one"), KeyError("two")])
+    with pytest.raises(ExceptionGroup) as caught, plain_errors():
+        raise both
+    assert list(leaves_of(caught.value)) == list(both.exceptions)

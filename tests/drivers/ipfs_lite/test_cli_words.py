@@ -1,0 +1,101 @@
+"""What the command says when something goes wrong, and its progress bar."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+import trio
+
+from libp2p.bitswap.errors import PeerAnswer, TimeoutError, unavailable
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.exceptions import BaseLibp2pError, InvalidImportOptions, NotAFile
+from libp2p.ipfs_lite.cli.entry import run
+from libp2p.ipfs_lite.cli.explain import explain
+from libp2p.ipfs_lite.cli.progress import Bar
+from libp2p.ipld.cid import CID
+from libp2p.peer.id import ID
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CID_OF_X = CID.for_block(b"x")
+PEER = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key)
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "misused"),
+    [
+        (click.UsageError("wrong"), "wrong Try 'ipfs-lite --help'.", True),
+        (click.ClickException("stop"), "stop", False),
+        (KeyboardInterrupt(), "interrupted", False),
+        (NotAFile("it is a directory"), "only files can be fetched", False),
+        (TimeoutError("late"), "late; try a longer --timeout", False),
+        (unavailable(CID_OF_X, {}), "with --peer", False),
+        (unavailable(CID_OF_X, {PEER: PeerAnswer.DISCONNECTED}), f"{PEER} disconnected", False),
+        (InvalidImportOptions("too few"), "too few", True),
+        (trio.TooSlowError(), "--timeout", False),
+        (OSError(28, "No space left on device"), "No space left on device", False),
+        (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied", False),
+        (ValueError("?"), "internal error, please report it: ValueError: ?", False),
+    ],
+)
+def test_errors_in_words(error: BaseException, text: str, misused: bool) -> None:
+    said, asked_wrongly = explain([error])
+    assert text in said
+    assert asked_wrongly is misused
+
+
+def test_of_several_errors_the_one_for_people_is_told() -> None:
+    assert explain([KeyError("x"), BaseLibp2pError("the disk is full")])[0] == "the disk is full"
+
+
+def test_without_click_it_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "click", None)
+    assert run(["--help"]) == 1
+    assert capsys.readouterr().err == (
+        "ipfs-lite: the command line needs more packages: pip install 'libp2p[cli]'\n"
+    )
+
+
+def test_another_missing_module_is_no_missing_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libp2p.ipfs_lite.cli.commands", None)
+    with pytest.raises(ModuleNotFoundError):
+        run(["--help"])
+
+
+class Screen(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("total", [None, 100])
+def test_a_bar_is_drawn_on_a_terminal(monkeypatch: pytest.MonkeyPatch, total: int | None) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    with Bar("adding", "a [file]", total) as bar:
+        bar.update(50, total)
+    assert "a [file]" in screen.getvalue()
+
+
+def test_without_rich_there_is_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Screen()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    with Bar("adding", "file") as bar:
+        bar.update(50, 100)
+    assert screen.getvalue() == ""
+
+
+def test_without_a_terminal_there_is_no_bar(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Bar("adding", "file") as bar:
+        bar.update(50, 100)
+    assert capsys.readouterr().err == ""

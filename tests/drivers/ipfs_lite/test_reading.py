@@ -1,0 +1,219 @@
+"""Reading a file: in order, at any place, ahead of the reader and never too far ahead."""
+
+from __future__ import annotations
+
+import io
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+
+from libp2p.bitswap.block_store import MemoryBlockStore
+from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
+from libp2p.exceptions import NotAFile
+from libp2p.ipfs_lite.adder import add_file
+from libp2p.ipfs_lite.fetcher import BlockFetcher
+from libp2p.ipfs_lite.reader import UnixFSReader
+from libp2p.ipld.cid import CID
+from libp2p.ipld.profiles import resolve_options
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+DATA = random.Random(7).randbytes(100_000)
+OPTIONS = resolve_options(chunker="size-1000", max_file_links=5)
+WINDOW = 10_000
+
+
+class SlowFetcher(BlockFetcher):
+    """Gives blocks in reverse order, after a while, and remembers what it was asked for."""
+
+    def __init__(self, store: MemoryBlockStore) -> None:
+        super().__init__(store, None, 1.0)
+        self.asked: list[CID] = []
+        self.at_once = 0
+        self.longest = 0
+        self.lose: CID | None = None
+        self.closed = False
+
+    async def fetch(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
+        self.asked += cids
+        self.at_once += len(cids)
+        self.longest = max(self.longest, self.at_once)
+        for cid in reversed(cids):
+            await trio.sleep(0.01)
+            if cid == self.lose:
+                raise BlockUnavailableError("the only peer disconnected", cid)
+            data = await self._store.get_block(cid)
+            assert data is not None
+            self.at_once -= 1
+            yield cid, data
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Setting:
+    """One file in a store, and readers of it."""
+
+    def __init__(self, store: MemoryBlockStore, root: CID, nursery: trio.Nursery) -> None:
+        self.root = root
+        self.fetcher = SlowFetcher(store)
+        self._nursery = nursery
+
+    async def open(self) -> UnixFSReader:
+        reader = UnixFSReader(self.root, self.fetcher, self._nursery, WINDOW)
+        return await reader.open()
+
+
+@pytest.fixture
+async def setting(nursery: trio.Nursery) -> Setting:
+    store = MemoryBlockStore()
+    added = await add_file(DATA, OPTIONS, store)
+    return Setting(store, added.cid, nursery)
+
+
+async def test_reads_all(setting: Setting, autojump_clock: trio.testing.MockClock) -> None:
+    async with await setting.open() as reader:
+        assert reader.size == len(DATA)
+        assert await reader.read() == DATA
+        assert await reader.read() == b""
+        assert await reader.receive() == []
+        assert reader.tell() == len(DATA)
+    assert setting.fetcher.closed
+
+
+async def test_reads_exactly_what_was_asked_for(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    sizes = [0, 1, 999, 1000, 5001, 60_000, 100_000]
+    place = 0
+    for size in sizes:
+        assert await reader.read(size) == DATA[place : place + size]
+        place = min(place + size, len(DATA))
+        assert reader.tell() == place
+
+
+async def test_iterates_over_buffers(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    await reader.read(1500)
+    assert b"".join([bytes(buffer) async for buffer in reader]) == DATA[1500:]
+
+
+async def test_seeks_anywhere(setting: Setting, autojump_clock: trio.testing.MockClock) -> None:
+    reader = await setting.open()
+    choose = random.Random(1)
+    for _ in range(60):
+        place = choose.randrange(len(DATA) + 1)
+        size = choose.choice([0, 1, 300, 2500])
+        assert reader.seek(place) == place
+        assert await reader.read(size) == DATA[place : place + size]
+    assert reader.seek(-10, io.SEEK_END) == len(DATA) - 10
+    assert reader.seek(4, io.SEEK_CUR) == len(DATA) - 6
+    assert await reader.read() == DATA[-6:]
+    assert reader.seek(10**9) == len(DATA)
+    assert await reader.read(5) == b""
+    with pytest.raises(ValueError, match="no place"):
+        reader.seek(-1)
+
+
+async def test_a_small_step_forward_fetches_nothing_anew(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    await reader.read(10)
+    reader.seek(500)
+    assert await reader.read(20) == DATA[500:520]
+    await reader.read()
+    assert len(setting.fetcher.asked) == len(set(setting.fetcher.asked))
+
+
+async def test_does_not_run_ahead_of_its_window(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    await reader.read(1)
+    await trio.sleep(10)
+    fetched_ahead = len(setting.fetcher.asked)
+    await trio.sleep(10)
+    assert len(setting.fetcher.asked) == fetched_ahead
+    assert fetched_ahead < 2 * WINDOW // 1000 + 12
+    await reader.read()
+    # A whole window is under way at once: that is what makes it fast.
+    assert WINDOW // 1000 // 2 <= setting.fetcher.longest <= WINDOW // 1000 + 12
+
+
+async def test_gives_all_that_came_before_a_lost_block(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    setting.fetcher.lose = CID.for_block(DATA[50_000:51_000])
+    reader = await setting.open()
+    read = bytearray()
+
+    async def read_all() -> None:
+        async for buffer in reader:
+            read.extend(buffer)
+
+    with pytest.raises(BlockUnavailableError):
+        await read_all()
+    assert DATA.startswith(read)
+    assert 40_000 <= len(read) <= 50_000
+    setting.fetcher.lose = None
+    reader.seek(len(read))
+    assert await reader.read() == DATA[len(read) :]
+
+
+async def test_a_closed_reader_asks_for_nothing_more(
+    setting: Setting, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    await reader.read(1)
+    await reader.aclose()
+    reader.close()
+    asked = len(setting.fetcher.asked)
+    await trio.sleep(1)
+    assert len(setting.fetcher.asked) == asked
+    assert not nursery.child_tasks
+    with pytest.raises(ValueError, match="closed"):
+        await reader.read(1)
+
+
+async def test_a_reader_that_waits_learns_of_the_close(
+    setting: Setting, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+
+    async def close_soon() -> None:
+        await trio.testing.wait_all_tasks_blocked()
+        reader.close()
+
+    nursery.start_soon(close_soon)
+    with pytest.raises(ValueError, match="closed"):
+        await reader.read()
+
+
+async def test_an_absent_root_fails_at_once(nursery: trio.Nursery) -> None:
+    fetcher = BlockFetcher(MemoryBlockStore(), None, 1.0)
+    with pytest.raises(BlockNotFoundError, match="not in the repo"):
+        await UnixFSReader(CID.for_block(b"absent"), fetcher, nursery).open()
+
+
+async def test_what_is_no_file_fails_at_once(nursery: trio.Nursery) -> None:
+    store = MemoryBlockStore()
+    directory = CID.for_block(b"\x0a\x02\x08\x01", "dag-pb")
+    await store.put_block(directory, b"\x0a\x02\x08\x01")
+    with pytest.raises(NotAFile):
+        await UnixFSReader(directory, BlockFetcher(store, None, 1.0), nursery).open()
+
+
+async def test_a_file_inside_its_cid_needs_no_store(nursery: trio.Nursery) -> None:
+    cid = CID.for_block(b"tiny", hash="identity")
+    async with await UnixFSReader(
+        cid, BlockFetcher(MemoryBlockStore(), None, 1.0), nursery
+    ).open() as reader:
+        assert await reader.read() == b"tiny"

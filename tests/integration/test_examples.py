@@ -1,0 +1,36 @@
+"""Every program in examples/ runs as it stands and prints what it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+PROMISES = {
+    "bitswap_client_server.py": "Hello, Bitswap!",
+    "two_peers.py": "identical",
+}
+
+
+def test_every_example_has_a_promise() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == PROMISES.keys()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PROMISES)
+def test_the_example_runs(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / name)],
+        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert PROMISES[name] in done.stdout

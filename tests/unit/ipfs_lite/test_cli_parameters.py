@@ -1,0 +1,87 @@
+"""What arguments accept, and the optional value of --raw-leaves."""
+
+from __future__ import annotations
+
+import click
+import pytest
+
+from libp2p.ipfs_lite.cli.parameters import (
+    CidArgument,
+    Duration,
+    FlagOrValue,
+    ListenAddress,
+    PeerAddress,
+)
+
+CID_TEXT = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
+PEER = "12D3KooWEoWPDpkUF2dpbBg875xsP3iwLrD62GqZ3BU1p1RvA91r"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("1", 1.0), ("0.5", 0.5), ("90s", 90.0), ("2m", 120.0), ("1m30s", 90.0), ("1.5h", 5400.0),
+     ("250ms", 0.25), (".5s", 0.5)],
+)  # fmt: skip
+def test_durations(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "0", "0s", "1d", "1m30", "s", "nan", "inf"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="not a time"):
+        Duration().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", [CID_TEXT, f"/ipfs/{CID_TEXT}", f"ipfs://{CID_TEXT}"])
+def test_cids(text: str) -> None:
+    cid = CidArgument().convert(text, None, None)
+    assert str(cid) == CID_TEXT
+    assert CidArgument().convert(cid, None, None) is cid
+
+
+def test_what_is_no_cid() -> None:
+    with pytest.raises(click.BadParameter, match="'bafy' is not a CID"):
+        CidArgument().convert("bafy", None, None)
+
+
+def test_peer_addresses() -> None:
+    info = PeerAddress().convert(f"/ip4/127.0.0.1/tcp/4001/p2p/{PEER}", None, None)
+    assert str(info.peer_id) == PEER
+    assert PeerAddress().convert(info, None, None) is info
+
+
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "/ip4/1.2.3/tcp/1", "/ip4/127.0.0.1/tcp/1", f"/p2p/{PEER}"]
+)
+def test_what_is_no_peer_address(text: str) -> None:
+    with pytest.raises(click.BadParameter):
+        PeerAddress().convert(text, None, None)
+
+
+def test_listen_addresses() -> None:
+    address = ListenAddress().convert("/ip4/0.0.0.0/tcp/0", None, None)
+    assert str(address) == "/ip4/0.0.0.0/tcp/0"
+    assert ListenAddress().convert(address, None, None) is address
+    with pytest.raises(click.BadParameter, match="not a multiaddr"):
+        ListenAddress().convert("0.0.0.0:4001", None, None)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["x"], (None, ("x",))),
+        (["--raw-leaves", "x"], (True, ("x",))),
+        (["x", "--raw-leaves"], (True, ("x",))),
+        (["--raw-leaves=true", "x"], (True, ("x",))),
+        (["--raw-leaves=false", "x"], (False, ("x",))),
+        (["--", "--raw-leaves"], (None, ("--raw-leaves",))),
+    ],
+)
+def test_a_flag_may_have_a_value(args: list[str], expected: object) -> None:
+    @click.command(cls=FlagOrValue)
+    @click.option("--raw-leaves", type=bool)
+    @click.argument("paths", nargs=-1)
+    def command(raw_leaves: bool | None, paths: tuple[str, ...]) -> object:
+        return raw_leaves, paths
+
+    assert command.main(args, standalone_mode=False) == expected

@@ -1,0 +1,166 @@
+"""The repo's folder: made by itself, locked, never taken from somebody else."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
+from libp2p.ipfs_lite.repo import Repo
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_first_use_makes_it_and_the_next_finds_it(tmp_path: Path) -> None:
+    path = tmp_path / "not" / "there" / "yet"
+    assert not Repo.exists(path)
+    with Repo.open(path, Config(profile="unixfs-v0-2015", listen=("/ip4/1.2.3.4/tcp/1",))) as repo:
+        key = repo.private_key
+        assert repo.blocks_path == path / "blocks"
+    assert Repo.exists(path)
+    with Repo.open(path, Config(sync=True)) as repo:
+        assert repo.private_key == key
+        assert repo.config == Config("unixfs-v0-2015", ("/ip4/1.2.3.4/tcp/1",))
+
+
+def test_only_the_owner_can_read_the_key(tmp_path: Path) -> None:
+    Repo.open(tmp_path).close()
+    assert stat.S_IMODE((tmp_path / "config.json").stat().st_mode) == 0o600
+
+
+def test_an_open_repo_is_locked_but_says_who_it_is(tmp_path: Path) -> None:
+    with Repo.open(tmp_path) as repo:
+        with pytest.raises(RepoLockedError, match="locked"):
+            Repo.open(tmp_path)
+        assert Repo.identity_of(tmp_path).private_key == repo.private_key
+    Repo.open(tmp_path).close()
+
+
+def test_asking_for_the_identity_makes_the_repo(tmp_path: Path) -> None:
+    key = Repo.identity_of(tmp_path / "repo").private_key
+    with Repo.open(tmp_path / "repo") as repo:
+        assert repo.private_key == key
+
+
+KUBO = {"version": "16\n", "config": "{}", "datastore_spec": "{}"}
+
+
+@pytest.mark.parametrize("files", [KUBO, {"config": "{}", "datastore_spec": "{}"}])
+def test_a_kubo_repo_is_refused_untouched(tmp_path: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    before = contents(tmp_path)
+    for use in (Repo.open, Repo.identity_of):
+        with pytest.raises(ForeignRepoError, match="Kubo"):
+            use(tmp_path)
+    assert not Repo.exists(tmp_path)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "version", "blocks"])
+def test_a_folder_of_something_else_is_refused_untouched(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff precious")
+    with pytest.raises(ForeignRepoError, match="not empty"):
+        Repo.open(tmp_path)
+    assert contents(tmp_path) == {name: b"\xff precious"}
+    assert not Repo.exists(tmp_path)
+
+
+def test_a_repo_of_a_later_version_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "version").write_text("ipfs-lite 2\n")
+    with pytest.raises(RepoError, match="update"):
+        Repo.open(tmp_path)
+
+
+@pytest.mark.parametrize("left", [["repo.lock"], ["repo.lock", "config.json", "version.new"]])
+def test_an_interrupted_creation_is_finished(tmp_path: Path, left: list[str]) -> None:
+    for name in left:
+        (tmp_path / name).write_text("half")
+    Repo.open(tmp_path).close()
+    assert Repo.exists(tmp_path)
+
+
+def test_a_file_is_no_repo(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RepoError, match="Not a directory"):
+        Repo.open(tmp_path / "file")
+
+
+def test_a_lock_that_cannot_be_taken_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object) -> None:
+        raise OSError(37, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", broken)
+    with pytest.raises(RepoError, match="No locks available"):
+        Repo.open(tmp_path)
+
+
+KEY = create_new_key_pair(bytes(32)).private_key.serialize()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '{"identity": null}',
+        '{"identity": {"private_key": "%"}}',
+        '{"identity": {"private_key": "AAAA"}}',
+    ],
+)
+def test_a_damaged_config_is_named(tmp_path: Path, text: str) -> None:
+    Repo.open(tmp_path).close()
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(RepoError, match="damaged"):
+        Repo.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("profile", 1), ("profile", "best"), ("listen", "all"), ("listen", [1]), ("sync", "yes")],
+)
+def test_an_impossible_setting_is_named(tmp_path: Path, setting: str, value: object) -> None:
+    Repo.open(tmp_path).close()
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {setting: value}))
+    with pytest.raises(RepoError, match=setting):
+        Repo.identity_of(tmp_path)
+
+
+def test_unknown_settings_are_left_alone(tmp_path: Path) -> None:
+    Repo.open(tmp_path).close()
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"colour": "blue"}))
+    assert Repo.identity_of(tmp_path).config == Config()
+
+
+def test_a_missing_config_is_named(tmp_path: Path) -> None:
+    Repo.open(tmp_path).close()
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RepoError, match="missing"):
+        Repo.open(tmp_path)
+
+
+def test_the_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("IPFS_LITE_PATH", str(tmp_path))
+    assert default_repo_path() == tmp_path
+    monkeypatch.delenv("IPFS_LITE_PATH")
+    assert default_repo_path().name == "ipfs-lite"
+    monkeypatch.setitem(sys.modules, "platformdirs", None)
+    assert default_repo_path() == Path.home() / ".ipfs-lite"
