@@ -83,6 +83,9 @@ $(RUN_STAMP): pyproject.toml | $(BIN)/python
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
 	@$(PIP) install --editable '.[dev]'
+# multiaddr requires trio-typing and never imports it; its stubs of an old trio would shadow the
+# types that trio itself has.
+	@$(PIP) uninstall --yes trio-typing
 	@touch $(RUN_STAMP) $@
 
 $(DOCS_STAMP): pyproject.toml | $(BIN)/python
