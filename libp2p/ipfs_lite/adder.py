@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from libp2p.ipfs_lite.errors import plain_errors
+from libp2p.ipfs_lite.memory import keep_freed_memory
 from libp2p.ipfs_lite.source import MIN_READ_BYTES, READ_BYTES, open_source
 from libp2p.ipld.block import Block
 from libp2p.ipld.importer import FileImporter, leaf_block
@@ -67,6 +68,7 @@ async def add_file(
     :raises SourceError: if the source cannot be read.
     :raises BlockStoreError: if the store cannot be written; blocks stored before stay.
     """
+    keep_freed_memory()
     with plain_errors():
         async with (
             open_source(source, _read_bytes(options.chunker)) as opened,

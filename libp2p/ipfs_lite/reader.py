@@ -16,6 +16,7 @@ import trio
 
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
+from libp2p.ipfs_lite.memory import keep_freed_memory
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class UnixFSReader:
 
         :raises NotAFile: if the CID names something else.
         """
+        keep_freed_memory()
         self._fetch_ahead()
         while self._walk.size is None:
             await self._wait_for_blocks()

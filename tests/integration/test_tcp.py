@@ -1,0 +1,367 @@
+"""TCP over the loopback interface: what the kernel does that memory does not."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+import trio.testing
+from multiaddr import Multiaddr
+
+from libp2p.connection_types import ConnectionType
+from libp2p.exceptions import ConnectionClosedError, OpenConnectionError, RawConnError
+from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.tcp.tcp_connection import MAX_GATHER, RECEIVE_BYTES, TcpConnection
+from tests.support.ends import GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, data_frame, frame, parse
+from tests.support.memory_session import yamux_over
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from libp2p.io.abc import ReadWriteCloser
+
+LOOPBACKS = {"ip4": "/ip4/127.0.0.1/tcp/0", "ip6": "/ip6/::1/tcp/0"}
+BULK = b"".join(n.to_bytes(4, "big") for n in range(2_000_000))
+
+
+@asynccontextmanager
+async def connected(
+    address: str = LOOPBACKS["ip4"],
+) -> AsyncIterator[tuple[TcpConnection, TcpConnection]]:
+    """The dialled and the accepted end of a connection."""
+    accepted_here, accepted = trio.open_memory_channel[TcpConnection](1)
+
+    async def handle(connection: ReadWriteCloser) -> None:
+        assert isinstance(connection, TcpConnection)
+        await accepted_here.send(connection)
+
+    listener = TCP().create_listener(handle)
+    await listener.listen(Multiaddr(address))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listener.serve, nursery)
+        dialled = await TCP().dial(listener.get_addrs()[0])
+        with trio.fail_after(5):
+            theirs = await accepted.receive()
+        await listener.close()
+        try:
+            yield dialled, theirs
+        finally:
+            dialled.abort()
+            theirs.abort()
+
+
+def shrink_buffers(*connections: TcpConnection) -> None:
+    """Let the kernel hold little, so that it soon takes only a part."""
+    for connection in connections:
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+
+
+# -- dialling and listening -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", LOOPBACKS)
+async def test_both_ends_know_each_others_address(family: str) -> None:
+    async with connected(LOOPBACKS[family]) as (ours, theirs):
+        assert ours.is_initiator
+        assert not theirs.is_initiator
+        for end, other in ((ours, theirs), (theirs, ours)):
+            assert end.get_remote_address() == other.get_local_address()
+            host, port = end.get_remote_address() or ("", 0)
+            assert end.get_transport_addresses() == [Multiaddr(f"/{family}/{host}/tcp/{port}")]
+            assert end.get_connection_type() is ConnectionType.DIRECT
+
+
+@pytest.mark.parametrize("family", LOOPBACKS)
+async def test_a_listener_tells_the_port_that_it_got(family: str) -> None:
+    listener = TCP().create_listener(_ignore)
+    await listener.listen(Multiaddr(LOOPBACKS[family]))
+    await listener.listen(Multiaddr(LOOPBACKS[family]))
+    ports = {str(address).rsplit("/", 1)[1] for address in listener.get_addrs()}
+    assert len(ports) == 2
+    assert "0" not in ports
+    await listener.close()
+    assert listener.get_addrs() == ()
+
+
+async def _ignore(connection: ReadWriteCloser) -> None:
+    await connection.close()
+
+
+async def test_both_families_may_have_the_same_port() -> None:
+    listener = TCP().create_listener(_ignore)
+    await listener.listen(Multiaddr("/ip6/::/tcp/0"))
+    port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
+    await listener.listen(Multiaddr(f"/ip4/0.0.0.0/tcp/{port}"))
+    await listener.close()
+
+
+async def test_an_address_in_use_cannot_be_listened_on() -> None:
+    first, second = TCP().create_listener(_ignore), TCP().create_listener(_ignore)
+    await first.listen(Multiaddr(LOOPBACKS["ip4"]))
+    with pytest.raises(OpenConnectionError, match="cannot listen"):
+        await second.listen(first.get_addrs()[0])
+    await first.close()
+
+
+async def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
+    with pytest.raises(OpenConnectionError, match="cannot listen"):
+        await TCP().create_listener(_ignore).listen(Multiaddr("/ip4/192.0.2.1/tcp/0"))
+
+
+async def test_nobody_listening_is_an_error_that_names_the_address() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = Multiaddr(f"/ip4/127.0.0.1/tcp/{unused.getsockname()[1]}")
+        with pytest.raises(OpenConnectionError, match=str(address)) as caught:
+            await TCP().dial(address)
+    assert isinstance(caught.value.__cause__, ConnectionRefusedError)
+
+
+@pytest.mark.parametrize(
+    "address", ["/ip4/127.0.0.1/udp/1", "/ip4/127.0.0.1/tcp/1/ws", "/ip4/127.0.0.1/tcp/1/tls"]
+)
+async def test_an_address_of_another_transport_is_refused(address: str) -> None:
+    with pytest.raises(OpenConnectionError, match="not a TCP address"):
+        await TCP().dial(Multiaddr(address))
+    with pytest.raises(OpenConnectionError, match="not a TCP address"):
+        await TCP().create_listener(_ignore).listen(Multiaddr(address))
+
+
+async def test_a_name_is_resolved() -> None:
+    listener = TCP().create_listener(_ignore)
+    await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
+    port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
+    # The system may know localhost as ::1 first: then the second address is the good one.
+    connection = await TCP().dial(Multiaddr(f"/dns/localhost/tcp/{port}"))
+    assert connection.get_remote_address() == ("127.0.0.1", int(port))
+    connection.abort()
+    await listener.close()
+
+
+async def test_a_listener_that_is_closed_stops_serving() -> None:
+    listener = TCP().create_listener(_ignore)
+    await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.serve, nursery)
+            await trio.testing.wait_all_tasks_blocked()
+            await listener.close()
+            await listener.close()
+
+
+async def test_connections_made_before_serving_are_accepted() -> None:
+    handled = trio.Event()
+
+    async def handle(connection: ReadWriteCloser) -> None:
+        await connection.write(b"welcome")
+        await connection.close()
+        handled.set()
+
+    listener = TCP().create_listener(handle)
+    await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
+    early = await TCP().dial(listener.get_addrs()[0])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(listener.serve, nursery)
+        assert await early.read() == b"welcome"
+        await listener.close()
+    early.abort()
+
+
+async def test_a_dial_can_be_cancelled() -> None:
+    # A full backlog does not answer: 192.0.2.0/24 would depend on the network's mood.
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        busy.listen(0)
+        waiting = []
+        for _ in range(3):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(busy.getsockname())
+            waiting.append(client)
+        with trio.move_on_after(0.05) as scope:
+            (await TCP().dial(Multiaddr(f"/ip4/127.0.0.1/tcp/{busy.getsockname()[1]}"))).abort()
+        for client in waiting:
+            client.close()
+    assert scope.cancelled_caught
+
+
+# -- carrying bytes -------------------------------------------------------------------------------
+
+
+async def test_the_kernel_takes_a_part_and_nothing_is_lost() -> None:
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        shrink_buffers(ours, theirs)
+        rest = ours.send_nowait([BULK[:1_000_000], b"", BULK[1_000_000:]])
+        assert 0 < sum(map(len, rest)) < len(BULK)
+
+        async def send_rest() -> None:
+            await ours.send(rest)
+            ours.shutdown_write()
+
+        nursery.start_soon(send_rest)
+        assert await theirs.read() == BULK
+
+
+async def test_more_pieces_than_the_kernel_gathers_go_out_in_order() -> None:
+    pieces = [bytes([n & 0xFF]) * (n % 7) for n in range(3 * MAX_GATHER)]
+    async with connected() as (ours, theirs):
+        assert ours.send_nowait(pieces) == []
+        ours.shutdown_write()
+        assert await theirs.read() == b"".join(pieces)
+
+
+async def test_writing_waits_for_a_reader_that_is_slow() -> None:
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        shrink_buffers(ours, theirs)
+        done = trio.Event()
+
+        async def send() -> None:
+            await ours.write(BULK)
+            done.set()
+
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not done.is_set()
+        received = 0
+        while received < len(BULK):
+            received += len(b"".join(await theirs.receive()))
+        await done.wait()
+
+
+async def test_both_ends_may_write_at_once() -> None:
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        received: list[bytes] = []
+
+        async def read_all(end: TcpConnection) -> None:
+            received.append(await end.read())
+
+        async def write_all(end: TcpConnection) -> None:
+            await end.write(BULK)
+            end.shutdown_write()
+
+        for end in (ours, theirs):
+            nursery.start_soon(read_all, end)
+            nursery.start_soon(write_all, end)
+    assert received == [BULK, BULK]
+
+
+async def test_bytes_put_back_are_read_again_first() -> None:
+    async with connected() as (ours, theirs):
+        await ours.write(b"abc")
+        data = await theirs.read(2)
+        assert data == b"ab"
+        theirs.unread(data)
+        assert await theirs.read(10) == b"abc"
+        theirs.unread(b"def")
+        buffer = bytearray(2)
+        assert await theirs.receive_into(memoryview(buffer)) == 2
+        assert buffer == b"de"
+        assert await theirs.receive() == [b"f"]
+
+
+async def test_a_read_that_fills_its_buffer_is_followed_by_the_rest() -> None:
+    async with connected() as (ours, theirs):
+        await ours.write(BULK[: 3 * RECEIVE_BYTES])
+        ours.shutdown_write()
+        buffer = bytearray(RECEIVE_BYTES)
+        received = b""
+        while count := await theirs.receive_into(memoryview(buffer)):
+            received += buffer[:count]
+        assert received == BULK[: 3 * RECEIVE_BYTES]
+
+
+# -- the end --------------------------------------------------------------------------------------
+
+
+async def test_half_closing_leaves_the_other_direction_open() -> None:
+    async with connected() as (ours, theirs):
+        ours.shutdown_write()
+        assert await theirs.receive() == []
+        assert await theirs.read() == b""
+        await theirs.write(b"still here")
+        assert await ours.read(100) == b"still here"
+
+
+async def test_what_was_written_before_closing_is_delivered() -> None:
+    async with connected() as (ours, theirs):
+        await ours.write(b"farewell")
+        await ours.close()
+        assert await theirs.read() == b"farewell"
+
+
+@pytest.mark.parametrize("act", ["receive", "send"])
+async def test_closing_wakes_a_task_that_waits_for_the_connection(act: str) -> None:
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        shrink_buffers(ours, theirs)
+        woken = trio.Event()
+
+        async def wait() -> None:
+            with pytest.raises(ConnectionClosedError):
+                await (ours.receive() if act == "receive" else ours.send([BULK]))
+            woken.set()
+
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        await ours.close()
+        with trio.fail_after(5):
+            await woken.wait()
+
+
+async def test_a_closed_connection_says_so() -> None:
+    async with connected() as (ours, _):
+        await ours.close()
+        await ours.close()
+        ours.shutdown_write()
+        with pytest.raises(ConnectionClosedError):
+            await ours.receive()
+        with pytest.raises(ConnectionClosedError):
+            await ours.write(b"x")
+        with pytest.raises(ConnectionClosedError):
+            await ours.wait_writable()
+
+
+async def test_a_connection_that_the_peer_reset_says_so() -> None:
+    async with connected() as (ours, theirs):
+        theirs._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        theirs.abort()
+        with pytest.raises(RawConnError):
+            await ours.receive()
+        with pytest.raises(RawConnError):
+            await ours.write(b"x")
+
+
+async def test_an_accepted_connection_whose_peer_is_gone_has_no_address() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    ours.setblocking(False)
+    connection = TcpConnection(ours, is_initiator=False)
+    connection._remote = None
+    assert connection.get_transport_addresses() == []
+    connection.abort()
+
+
+# -- yamux over it --------------------------------------------------------------------------------
+
+
+async def test_a_peer_that_breaks_the_rules_reads_why_before_the_end() -> None:
+    # Closing a socket with unread input makes TCP send RST, and the peer loses what we said last.
+    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
+        connection = yamux_over(ours)
+        nursery.start_soon(connection.run)
+        flood = frame(PING, SYN, 0, 1) + frame(WINDOW_UPDATE, SYN, 1) + data_frame(3, BULK[:60_000])
+
+        async def offend() -> None:
+            with pytest.raises((RawConnError, ConnectionClosedError)):  # noqa: PT012
+                await theirs.write(flood)
+                while True:
+                    await theirs.write(data_frame(3, BULK[:60_000]))
+
+        nursery.start_soon(offend)
+        await connection.event_closed.wait()
+        frames = parse(b"".join(await theirs.receive()))
+        assert RawFrame(GO_AWAY, 0, 0, 1) in frames
+        theirs.abort()

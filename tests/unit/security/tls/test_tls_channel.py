@@ -1,0 +1,413 @@
+"""TLS records, checked against RFC 8448's example and against the AEAD used by hand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libp2p.exceptions import ConnectionClosedError, DecryptionFailedException
+from libp2p.security.tls import channel as channel_module
+from libp2p.security.tls.channel import (
+    ALERT,
+    APPLICATION_DATA,
+    CIPHER_SUITES,
+    CLOSE_NOTIFY,
+    HANDSHAKE,
+    MAX_MESSAGE_BYTES,
+    MAX_PLAINTEXT_BYTES,
+    MAX_RECORD_BYTES,
+    MAX_RECORDS_WITHOUT_DATA,
+    TlsChannel,
+    expand_label,
+)
+from tests.support.ends import Chop, chops
+from tests.support.strategies import octets
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libp2p.custom_types import Buffer
+
+AES_128 = CIPHER_SUITES["TLS_AES_128_GCM_SHA256"]
+HEADER, KIND_AND_TAG = 5, 17
+
+# RFC 8448 §3, "Simple 1-RTT Handshake".
+CLIENT_SECRET = bytes.fromhex("9e40646ce79a7f9dc05af8889bce6552875afa0b06df0087f792ebb7c17504a5")
+SERVER_SECRET = bytes.fromhex("a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643")
+CLIENT_RECORD = bytes.fromhex(
+    "1703030043a23f7054b62c94d0affafe8228ba55cbefacea42f914aa66bcab3f"
+    "2b9819a8a5b46b395bd54a9a20441e2b62974e1f5a6292a2977014bd1e3deae6"
+    "3aeebb21694915e4"
+)
+
+KEY_UPDATE, NEW_SESSION_TICKET, CERTIFICATE_REQUEST = 24, 4, 13
+
+
+def ends() -> tuple[TlsChannel, TlsChannel]:
+    """A client's channel and its server's."""
+    return (
+        TlsChannel(AES_128, CLIENT_SECRET, SERVER_SECRET),
+        TlsChannel(AES_128, SERVER_SECRET, CLIENT_SECRET),
+    )
+
+
+class ByHand:
+    """The client's records as RFC 8446 §5.2 says, with anything in them."""
+
+    def __init__(self, secret: bytes = CLIENT_SECRET) -> None:
+        self.secret = secret
+        self.sequence = 0
+
+    def record(self, kind: int, content: bytes, padding: int = 0) -> bytes:
+        return self.seal(content + bytes([kind]) + bytes(padding))
+
+    def seal(self, inner: bytes) -> bytes:
+        header = b"\x17\x03\x03" + (len(inner) + 16).to_bytes(2)
+        iv = expand_label(self.secret, b"iv", 12, "sha256")
+        nonce = bytes(a ^ b for a, b in zip(iv, self.sequence.to_bytes(12), strict=True))
+        self.sequence += 1
+        key = expand_label(self.secret, b"key", 16, "sha256")
+        return header + AES_128.aead(key).encrypt(nonce, inner, header)
+
+    def data(self, content: bytes, padding: int = 0) -> bytes:
+        return self.record(APPLICATION_DATA, content, padding)
+
+    def message(self, kind: int, body: bytes) -> bytes:
+        return self.record(HANDSHAKE, bytes([kind]) + len(body).to_bytes(3) + body)
+
+    def renew(self) -> None:
+        self.secret = expand_label(self.secret, b"traffic upd", 32, "sha256")
+        self.sequence = 0
+
+
+def join(wire: Sequence[Buffer]) -> bytes:
+    return b"".join(wire)
+
+
+def record_sizes(wire: bytes) -> list[int]:
+    """The plaintext sizes of the records in ``wire``, which have no padding."""
+    sizes, offset = [], 0
+    while offset < len(wire):
+        assert wire[offset : offset + 3] == b"\x17\x03\x03"
+        length = int.from_bytes(wire[offset + 3 : offset + HEADER])
+        sizes.append(length - KIND_AND_TAG)
+        offset += HEADER + length
+    assert offset == len(wire)
+    return sizes
+
+
+def opened(channel: TlsChannel, wire: bytes) -> bytes:
+    plaintexts, used = channel.open(memoryview(wire))
+    assert used == len(wire)
+    return b"".join(plaintexts)
+
+
+def open_in_pieces(channel: TlsChannel, pieces: Sequence[bytes]) -> bytes:
+    """Open as a session does: what is left of a record stays in front of the next piece."""
+    plaintext, held = b"", b""
+    for piece in pieces:
+        held += piece
+        plaintexts, used = channel.open(memoryview(held))
+        plaintext += b"".join(plaintexts)
+        held = held[used:]
+    assert not held
+    return plaintext
+
+
+# -- data -----------------------------------------------------------------------------------------
+
+
+def test_the_example_of_rfc_8448() -> None:
+    client, server = ends()
+    assert join(client.seal([bytes(range(50))])) == CLIENT_RECORD
+    assert opened(server, CLIENT_RECORD) == bytes(range(50))
+
+
+def test_both_directions_count_on_their_own() -> None:
+    client, server = ends()
+    for turn in range(3):
+        question = join(client.seal([b"question %d" % turn]))
+        assert opened(server, question) == b"question %d" % turn
+        answer = join(server.seal([b"answer %d" % turn]))
+        assert opened(client, answer) == b"answer %d" % turn
+
+
+@given(st.lists(st.lists(octets(max_size=40), max_size=6), max_size=4), chops)
+def test_any_split_of_the_wire_gives_the_same_plaintext(
+    messages: list[list[bytes]], chop: Chop
+) -> None:
+    client, server = ends()
+    wire = b"".join(piece for batch in messages for piece in map(bytes, client.seal(batch)))
+    assert open_in_pieces(server, chop(wire)) == b"".join(b"".join(batch) for batch in messages)
+
+
+# Sizes around those of whole records; what the bytes are does not matter to their packing.
+batches = st.lists(
+    st.one_of(
+        st.integers(0, 40),
+        st.sampled_from([MAX_PLAINTEXT_BYTES - 1, MAX_PLAINTEXT_BYTES, 2 * MAX_PLAINTEXT_BYTES]),
+        st.integers(MAX_PLAINTEXT_BYTES + 1, 5 * MAX_PLAINTEXT_BYTES),
+    ),
+    max_size=6,
+)
+
+
+def filled(sizes: list[int]) -> list[bytes]:
+    return [bytes([turn + 1]) * size for turn, size in enumerate(sizes)]
+
+
+@given(batches)
+def test_records_are_full_sized_at_most_and_never_empty(sizes: list[int]) -> None:
+    client, server = ends()
+    wire = join(client.seal(filled(sizes)))
+    assert all(0 < size <= MAX_PLAINTEXT_BYTES for size in record_sizes(wire))
+    assert opened(server, wire) == b"".join(filled(sizes))
+
+
+@given(batches)
+def test_a_buffer_that_fits_into_one_record_is_not_split(sizes: list[int]) -> None:
+    client, _ = ends()
+    edges, offset = {0}, 0
+    for size in record_sizes(join(client.seal(filled(sizes)))):
+        offset += size
+        edges.add(offset)
+    start = 0
+    for size in sizes:
+        inside = {edge for edge in edges if start < edge < start + size}
+        assert not inside or size > MAX_PLAINTEXT_BYTES
+        start += size
+
+
+@pytest.mark.parametrize(
+    ("sizes", "records"),
+    [
+        ([], []),
+        ([0], []),
+        ([0, 0], []),
+        ([1, 2, 3], [6]),
+        ([16_384], [16_384]),
+        ([16_384, 0, 1], [16_384, 1]),
+        # One yamux frame, header and body, is four records.
+        ([12, 65_507], [16_384, 16_384, 16_384, 16_367]),
+        ([65_536, 5], [16_384, 16_384, 16_384, 16_384, 5]),
+        # The header fits, the body does not.
+        ([16_000, 12, 4_096], [16_012, 4_096]),
+    ],
+)
+def test_buffers_share_records_as_long_as_they_fit(sizes: list[int], records: list[int]) -> None:
+    client, _ = ends()
+    assert record_sizes(join(client.seal([bytes(size) for size in sizes]))) == records
+
+
+@pytest.mark.parametrize("shape", [bytes, bytearray, memoryview])
+def test_every_kind_of_buffer_can_be_sealed(shape: type[Buffer]) -> None:
+    client, server = ends()
+    assert opened(server, join(client.seal([shape(b"one"), shape(b"two")]))) == b"onetwo"
+
+
+def test_an_incomplete_record_is_left_for_later() -> None:
+    client, _ = ends()
+    first, second = join(client.seal([b"first"])), join(client.seal([b"second"]))
+    for cut in range(len(second)):
+        _, server = ends()
+        assert server.open(memoryview(first + second[:cut])) == ([b"first"], len(first))
+
+
+@pytest.mark.parametrize("padding", [1, 100, 255])
+def test_padding_is_taken_off(padding: int) -> None:
+    _, server = ends()
+    client = ByHand()
+    assert (
+        opened(server, client.data(b"ends in zeros\x00\x00", padding)) == b"ends in zeros\x00\x00"
+    )
+    assert opened(server, client.data(bytes(MAX_PLAINTEXT_BYTES))) == bytes(MAX_PLAINTEXT_BYTES)
+
+
+@pytest.mark.parametrize("name", CIPHER_SUITES)
+def test_every_suite_protects(name: str) -> None:
+    suite = CIPHER_SUITES[name]
+    size = {"sha256": 32, "sha384": 48}[suite.digest]
+    one, two = b"1" * size, b"2" * size
+    ours, theirs = TlsChannel(suite, one, two), TlsChannel(suite, two, one)
+    assert opened(theirs, join(ours.seal([b"hello"]))) == b"hello"
+
+
+# -- what is refused ------------------------------------------------------------------------------
+
+
+@given(octets(max_size=50, min_size=1), st.data())
+def test_a_changed_bit_is_noticed(plaintext: bytes, data: st.DataObject) -> None:
+    client, server = ends()
+    wire = bytearray(join(client.seal([plaintext])))
+    at = data.draw(st.sampled_from([0, 1, 2, *range(HEADER, len(wire))]))
+    wire[at] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(wire))
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16, MAX_RECORD_BYTES + 1, 0xFFFF])
+def test_a_record_of_an_impossible_length_is_refused(length: int) -> None:
+    _, server = ends()
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(b"\x17\x03\x03" + length.to_bytes(2) + bytes(40)))
+
+
+@pytest.mark.parametrize("kind", [20, ALERT, HANDSHAKE, ord("G")])
+def test_a_record_that_is_not_protected_is_refused(kind: int) -> None:
+    _, server = ends()
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(bytes([kind]) + b"\x03\x03\x00\x01\x01"))
+
+
+def test_a_replayed_record_is_refused() -> None:
+    client, server = ends()
+    wire = join(client.seal([b"pay 10"]))
+    opened(server, wire)
+    with pytest.raises(DecryptionFailedException, match="authenticate"):
+        server.open(memoryview(wire))
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        b"",
+        bytes(100),
+        bytes(MAX_PLAINTEXT_BYTES + 1) + b"\x17",
+        b"data" + bytes([20]),
+        b"data" + bytes([99]),
+        bytes([HANDSHAKE]),
+        bytes([ALERT]),
+        bytes([2, 0, 0, ALERT]),
+    ],
+    ids=[
+        "nothing",
+        "padding",
+        "too much",
+        "ccs",
+        "unknown",
+        "no message",
+        "no alert",
+        "long alert",
+    ],
+)
+def test_content_that_makes_no_sense_is_refused(inner: bytes) -> None:
+    _, server = ends()
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(ByHand().seal(inner)))
+
+
+def test_records_without_data_are_refused_if_there_are_many() -> None:
+    _, server = ends()
+    client = ByHand()
+    for _ in range(3):
+        for _ in range(MAX_RECORDS_WITHOUT_DATA):
+            assert opened(server, client.data(b"")) == b""
+        # Padded or not, data shows that the peer has something to say.
+        assert opened(server, client.data(b"data", padding=client.sequence % 2)) == b"data"
+    wire = b"".join(client.data(b"") for _ in range(MAX_RECORDS_WITHOUT_DATA + 1))
+    with pytest.raises(DecryptionFailedException, match="without data"):
+        server.open(memoryview(wire))
+
+
+# -- alerts ---------------------------------------------------------------------------------------
+
+
+def test_a_close_notify_ends_what_is_read() -> None:
+    _, server = ends()
+    client = ByHand()
+    wire = client.data(b"last words") + client.record(ALERT, bytes([1, CLOSE_NOTIFY]))
+    assert opened(server, wire + client.data(b"after") + b"rubbish") == b"last words"
+    assert opened(server, b"more rubbish") == b""
+    assert record_sizes(join(server.seal([b"still writing"]))) == [13]
+
+
+@pytest.mark.parametrize(("code", "name"), [(42, "bad certificate"), (77, "unknown")])
+def test_any_other_alert_is_an_error(code: int, name: str) -> None:
+    _, server = ends()
+    with pytest.raises(ConnectionClosedError, match=rf"{name} \(alert {code}\)") as caught:
+        server.open(memoryview(ByHand().record(ALERT, bytes([2, code]))))
+    assert caught.value.close_code == code
+
+
+# -- messages of the handshake --------------------------------------------------------------------
+
+
+def test_tickets_are_not_wanted() -> None:
+    _, server = ends()
+    client = ByHand()
+    ticket = bytes([NEW_SESSION_TICKET]) + (1000).to_bytes(3) + bytes(1000)
+    wire = client.record(HANDSHAKE, ticket + ticket) + client.data(b"data")
+    assert opened(server, wire) == b"data"
+    # One over several records.
+    for start in range(0, len(ticket), 300):
+        assert opened(server, client.record(HANDSHAKE, ticket[start : start + 300])) == b""
+    assert opened(server, client.data(b"more")) == b"more"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (CERTIFICATE_REQUEST, b"\x00\x00\x00"),
+        (KEY_UPDATE, b""),
+        (KEY_UPDATE, b"\x02"),
+        (KEY_UPDATE, b"\x00\x00"),
+    ],
+)
+def test_other_messages_are_refused(kind: int, body: bytes) -> None:
+    _, server = ends()
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(ByHand().message(kind, body)))
+
+
+def test_a_huge_message_is_refused_at_its_length() -> None:
+    _, server = ends()
+    message = bytes([NEW_SESSION_TICKET]) + (MAX_MESSAGE_BYTES + 1).to_bytes(3)
+    with pytest.raises(DecryptionFailedException, match="not allowed"):
+        server.open(memoryview(ByHand().record(HANDSHAKE, message)))
+
+
+def test_nothing_may_follow_a_key_update_under_the_old_keys() -> None:
+    _, server = ends()
+    update = bytes([KEY_UPDATE, 0, 0, 1, 0])
+    with pytest.raises(DecryptionFailedException, match="key update"):
+        server.open(memoryview(ByHand().record(HANDSHAKE, update + update)))
+
+
+def test_the_peer_goes_on_to_new_keys() -> None:
+    _, server = ends()
+    client = ByHand()
+    wire = client.data(b"old ") + client.message(KEY_UPDATE, b"\x00")
+    client.renew()
+    assert opened(server, wire + client.data(b"new")) == b"old new"
+    # It did not ask for this side's.
+    assert join(server.seal([b"same"])) == ByHand(SERVER_SECRET).data(b"same")
+
+
+def test_who_is_asked_for_new_keys_answers_once_before_its_next_data() -> None:
+    _, server = ends()
+    client = ByHand()
+    for _ in range(2):
+        opened(server, client.message(KEY_UPDATE, b"\x01"))
+        client.renew()
+    assert server.seal([]) == []
+    expected = ByHand(SERVER_SECRET)
+    update = expected.message(KEY_UPDATE, b"\x00")
+    expected.renew()
+    assert join(server.seal([b"data"])) == update + expected.data(b"data")
+    assert join(server.seal([b"data"])) == expected.data(b"data")
+
+
+def test_keys_are_renewed_before_they_are_used_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(channel_module, "MAX_RECORDS_PER_KEY", 4)
+    client, server = ends()
+    for turn in range(20):
+        assert opened(server, join(client.seal([b"question", bytes(turn)])))[:8] == b"question"
+        assert opened(client, join(server.seal([b"answer"]))) == b"answer"
+        assert client._send.sequence <= 4
+        assert server._send.sequence <= 4
+    assert opened(server, join(client.seal([bytes(20 * MAX_PLAINTEXT_BYTES)]))) == bytes(
+        20 * MAX_PLAINTEXT_BYTES
+    )
