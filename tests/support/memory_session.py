@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 PIPE_BYTES = 64 * 1024
 
 
-def secure(connection: MemoryConnection, channel: CipherChannel | None = None) -> SecureSession:
+def secured_by(
+    connection: MemoryConnection | TcpConnection, channel: CipherChannel | None = None
+) -> SecureSession:
     """A session as it is after a handshake."""
     return SecureSession(
         cast("TcpConnection", connection),
@@ -38,8 +40,8 @@ def secure(connection: MemoryConnection, channel: CipherChannel | None = None) -
     )
 
 
-def yamux(connection: MemoryConnection) -> Yamux:
-    session = secure(connection)
+def yamux_over(connection: MemoryConnection | TcpConnection) -> Yamux:
+    session = secured_by(connection)
     return Yamux(session, session.get_remote_peer())
 
 
@@ -52,7 +54,7 @@ def bounded_pair(pipe_bytes: int = PIPE_BYTES) -> tuple[MemoryConnection, Memory
 @asynccontextmanager
 async def joined(pipe_bytes: int = PIPE_BYTES) -> AsyncIterator[tuple[Yamux, Yamux]]:
     """Two running connections: the dialler's and the listener's."""
-    a, b = map(yamux, bounded_pair(pipe_bytes))
+    a, b = map(yamux_over, bounded_pair(pipe_bytes))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.run)
         nursery.start_soon(b.run)
@@ -97,7 +99,7 @@ async def against_raw_peer(
     """A running connection that was dialled, and its peer; the peer's stream ids are even."""
     ours, theirs = connection_pair()
     ours.capacity = theirs.capacity = pipe_bytes
-    connection = yamux(ours)
+    connection = yamux_over(ours)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(connection.run)
         yield connection, RawPeer(theirs)

@@ -1,0 +1,280 @@
+"""
+The TLS 1.3 handshake between two memory buffers (sans-I/O).
+
+https://github.com/libp2p/specs/blob/master/tls/tls.md. OpenSSL does the protocol; what is libp2p's
+own is done here: everybody shows exactly one certificate, which `certificate` judges instead of
+any authority, and ALPN names the muxer. OpenSSL is given one record at a time, so that it holds
+nothing that came after the handshake, and what it is asked for in the end are the secrets that the
+records are protected with from there on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
+
+from libp2p.exceptions import HandshakeFailure, LocalProtocolError
+from libp2p.security.tls.certificate import CertifiedIdentity, verify_certificate
+from libp2p.security.tls.channel import CIPHER_SUITES, HEADER_BYTES, TlsChannel
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.x509 import Certificate
+    from OpenSSL.crypto import X509
+
+    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.peer.id import ID
+
+#: ALPN's word for "the muxer is negotiated after the handshake".
+ALPN_PROTOCOL: Final = b"libp2p"
+
+#: All that a peer may send before it is known. The largest honest flight, with RSA keys of
+#: 8192 bits in every place, stays under 8 KiB.
+MAX_HANDSHAKE_BYTES: Final = 16 * 1024
+
+#: Record types: change_cipher_spec, alert, handshake, application_data.
+_CONTENT_TYPES: Final = range(20, 24)
+
+#: What OpenSSL calls the two secrets of the connection proper when it tells them.
+_CLIENT_SECRET: Final = b"CLIENT_TRAFFIC_SECRET_0"
+_SERVER_SECRET: Final = b"SERVER_TRAFFIC_SECRET_0"
+
+
+class Established(NamedTuple):
+    """A finished handshake."""
+
+    channel: TlsChannel
+    remote: CertifiedIdentity
+    #: The muxer that ALPN led to, if it did.
+    early_muxer: TProtocol | None
+
+
+class _Findings:
+    """What OpenSSL's callbacks have to know of one connection, and what they found."""
+
+    __slots__ = ("_expected_peer", "_now", "remote", "secrets")
+
+    def __init__(self, now: float, expected_peer: ID | None) -> None:
+        self._now = now
+        self._expected_peer = expected_peer
+        self.remote: CertifiedIdentity | None = None
+        self.secrets: dict[bytes, bytes] = {}
+
+    def check(self, certificate: X509) -> None:
+        if self.remote is None:  # OpenSSL asks again for each objection of its own
+            der = dump_certificate(FILETYPE_ASN1, certificate)
+            self.remote = verify_certificate(der, now=self._now, expected_peer=self._expected_peer)
+
+
+def _on_certificate(
+    connection: SSL.Connection, certificate: X509, _error: int, depth: int, _ok: int
+) -> bool:
+    """Judge the peer's own certificate in OpenSSL's place; an exception makes it send an alert."""
+    if depth == 0:
+        findings: _Findings = connection.get_app_data()
+        findings.check(certificate)
+    return True
+
+
+def _on_secret(connection: SSL.Connection, line: bytes) -> None:
+    """Keep a secret: ``line`` is its name, the connection's random number, and itself in hex."""
+    findings: _Findings = connection.get_app_data()
+    name, _, secret = line.split()
+    findings.secrets[name] = bytes.fromhex(secret.decode())
+
+
+class TlsEndpoint:
+    """What all connections of one identity have in common."""
+
+    def __init__(
+        self,
+        certificate: Certificate,
+        certificate_key: EllipticCurvePrivateKey,
+        muxers: Sequence[TProtocol] = (),
+    ) -> None:
+        """
+        :param muxers: what to offer by ALPN, most wanted first.
+        :raises LocalProtocolError: if a muxer's name cannot be said in ALPN.
+        """
+        self._muxers = {muxer.encode(): muxer for muxer in muxers}
+        self._protocols = (*self._muxers, ALPN_PROTOCOL)
+        if not all(0 < len(protocol) < 256 for protocol in self._protocols):
+            raise LocalProtocolError("a muxer's name must have 1 to 255 bytes to be offered in TLS")
+        self._context = context = SSL.Context(SSL.TLS_METHOD)
+        context.set_min_proto_version(SSL.TLS1_3_VERSION)
+        context.set_tls13_ciphersuites(":".join(CIPHER_SUITES).encode())
+        # Resuming would skip the certificates.
+        context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+        context.set_options(SSL.OP_NO_TICKET)
+        context.use_certificate(certificate)
+        context.use_privatekey(certificate_key)
+        context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _on_certificate)
+        context.set_keylog_callback(_on_secret)
+        context.set_alpn_protos(list(self._protocols))
+        context.set_alpn_select_callback(self._select)
+
+    def _select(self, _connection: SSL.Connection, offered: list[bytes]) -> bytes:
+        """Return the client's most wanted protocol that this side has too."""
+        for protocol in offered:
+            if protocol in self._protocols:
+                return protocol
+        raise HandshakeFailure("the peer offers no muxer by ALPN that is offered here")
+
+    def handshake(
+        self, *, is_initiator: bool, now: float, expected_peer: ID | None = None
+    ) -> TlsHandshake:
+        """
+        Begin a connection.
+
+        :param now: the time of day, in seconds since 1970.
+        :param expected_peer: who was dialled; None on the side that was dialled.
+        """
+        connection = SSL.Connection(self._context, None)
+        if is_initiator:
+            connection.set_connect_state()
+        else:
+            connection.set_accept_state()
+        findings = _Findings(now, expected_peer)
+        connection.set_app_data(findings)
+        return TlsHandshake(connection, findings, self._muxers, is_initiator=is_initiator)
+
+
+class TlsHandshake:
+    """One side of the handshake; see `HandshakeCore`."""
+
+    def __init__(
+        self,
+        connection: SSL.Connection,
+        findings: _Findings,
+        muxers: Mapping[bytes, TProtocol],
+        *,
+        is_initiator: bool,
+    ) -> None:
+        self._connection = connection
+        self._findings = findings
+        self._muxers = muxers
+        self._is_initiator = is_initiator
+        self._buffer = bytearray()
+        self._received = 0
+        self._alert = b""
+        self._is_over = False
+
+    def start(self) -> bytes:
+        """Return what is sent before anything is received."""
+        if not self._is_initiator:
+            return b""
+        self._advance()
+        return self._take_output()
+
+    def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
+        """
+        Take in what the peer sent.
+
+        :return: bytes to send, and the result once there is one.
+        :raises HandshakeFailure: or one of its kinds, see `verify_certificate`; there may be
+            something left to tell the peer then, see `take_alert`.
+        """
+        if self._is_over:
+            raise LocalProtocolError("this handshake is over")
+        for buffer in buffers:
+            self._buffer += buffer
+        while (record := self._next_record()) is not None:
+            self._connection.bio_write(record)
+            if self._advance():
+                self._is_over = True
+                established = self._established()
+                # A server's OpenSSL has tickets to send, whatever its options say. They resume
+                # nothing and stay here: as they never go out, the count of records begins at 0.
+                return self._take_output() if self._is_initiator else b"", established
+        return self._take_output(), None
+
+    def take_leftover(self) -> bytes:
+        """Remove and return what came after the handshake: application records."""
+        leftover = bytes(self._buffer)
+        self._buffer.clear()
+        return leftover
+
+    def take_alert(self) -> bytes:
+        """Remove and return what is to be sent to the peer after a failure, if anything."""
+        alert, self._alert = self._alert, b""
+        return alert
+
+    def _next_record(self) -> bytes | None:
+        """
+        Remove and return the next record; None if it is not complete.
+
+        :raises HandshakeFailure: if it is none, or longer than any handshake needs.
+        """
+        if self._buffer and self._buffer[0] not in _CONTENT_TYPES:
+            raise HandshakeFailure("what the peer sent is not TLS")
+        if len(self._buffer) < HEADER_BYTES:
+            return None
+        size = HEADER_BYTES + int.from_bytes(self._buffer[3:HEADER_BYTES])
+        if self._received + size > MAX_HANDSHAKE_BYTES:
+            raise HandshakeFailure(
+                f"a TLS handshake of more than {MAX_HANDSHAKE_BYTES} bytes is not allowed"
+            )
+        if len(self._buffer) < size:
+            return None
+        record = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        self._received += size
+        return record
+
+    def _advance(self) -> bool:
+        """Let OpenSSL take the next step; return True if the handshake is done."""
+        try:
+            self._connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            self._end_with_alert()
+            raise HandshakeFailure(f"TLS handshake: {_reason(error)}") from error
+        except HandshakeFailure:  # a callback's
+            self._end_with_alert()
+            raise
+        return True
+
+    def _end_with_alert(self) -> None:
+        self._is_over = True
+        self._alert = self._take_output()
+
+    def _take_output(self) -> bytes:
+        return _output(self._connection)
+
+    def _established(self) -> Established:
+        connection = self._connection
+        # A client is given the whole chain here, a server only what came with the certificate.
+        others = len(connection.get_peer_cert_chain() or ()) - self._is_initiator
+        if others:
+            raise HandshakeFailure(f"the peer sent {others} certificates besides its own")
+        remote = self._findings.remote
+        if remote is None:
+            raise HandshakeFailure("the peer's certificate was not verified")
+        # Nothing, or ALPN_PROTOCOL, leaves the muxer open.
+        muxer = self._muxers.get(connection.get_alpn_proto_negotiated())
+        return Established(self._channel(), remote, muxer)
+
+    def _channel(self) -> TlsChannel:
+        suite = CIPHER_SUITES[self._connection.get_cipher_name() or ""]
+        secrets = self._findings.secrets
+        own, remote = secrets[_CLIENT_SECRET], secrets[_SERVER_SECRET]
+        return TlsChannel(suite, *((own, remote) if self._is_initiator else (remote, own)))
+
+
+def _output(connection: SSL.Connection) -> bytes:
+    """Return what OpenSSL wants to send."""
+    try:
+        return connection.bio_read(MAX_HANDSHAKE_BYTES)
+    except SSL.WantReadError:
+        return b""
+
+
+def _reason(error: SSL.Error) -> str:
+    """Return what OpenSSL says of an error: its queue of (library, function, reason)."""
+    queue = error.args[0] if error.args else ()
+    return "; ".join(reason for *_, reason in queue) or type(error).__name__

@@ -1,0 +1,149 @@
+"""
+TLS 1.3 as a security transport: ``/tls/1.0.0``.
+
+https://github.com/libp2p/specs/blob/master/tls/tls.md. This is the handshake's driver: it brings
+the keys, the time and the connection; `handshake` and `certificate` decide. They are imported when
+a transport is made: who does without TLS does not pay for loading it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from libp2p.abc import ISecureTransport
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import HandshakeFailure, IOException, LocalProtocolError
+from libp2p.peer.id import ID
+from libp2p.security.handshake import batched, complete_handshake
+from libp2p.security.secure_session import SecureSession
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libp2p.abc import IRawConnection
+    from libp2p.crypto.keys import KeyPair, PrivateKey
+    from libp2p.security.tls.handshake import TlsEndpoint
+
+PROTOCOL_ID: Final = TProtocol("/tls/1.0.0")
+#: py-libp2p's name for ALPN's word for "the muxer is negotiated after the handshake".
+ALPN_PROTOCOL: Final = "libp2p"
+
+
+class TLSTransport(ISecureTransport):
+    """TLS with one certificate for all connections of this object."""
+
+    def __init__(
+        self,
+        libp2p_keypair: KeyPair,
+        early_data: bytes | None = None,
+        muxers: Sequence[str] | None = None,
+        identity_config: object = None,
+        enable_autotls: bool = False,
+    ) -> None:
+        """
+        :param early_data: must be None: libp2p's handshake has no place for it.
+        :param muxers: what to offer for agreeing on a muxer within the handshake, most wanted
+            first. With none the muxer is negotiated afterwards, at one round trip more.
+        :param identity_config: must be None: certificates of one's own making are not supported.
+        :param enable_autotls: must be False: in py-libp2p it lets peers in that have not proven
+            who they are.
+        :raises LocalProtocolError: for what must not be.
+        """
+        if early_data is not None:
+            raise LocalProtocolError("libp2p's TLS handshake carries no early data")
+        if identity_config is not None:
+            raise LocalProtocolError("TLSTransport(identity_config=…) is not supported")
+        if enable_autotls:
+            raise LocalProtocolError(
+                "TLSTransport(enable_autotls=True) is not supported: it is not authenticated"
+            )
+        self.libp2p_privkey = libp2p_keypair.private_key
+        self.local_peer = ID.from_pubkey(libp2p_keypair.public_key)
+        self.muxers = tuple(TProtocol(muxer) for muxer in muxers or ())
+        self._endpoint, self._certificate_pem = _new_endpoint(self.libp2p_privkey, self.muxers)
+
+    async def secure_inbound(self, conn: IRawConnection) -> SecureSession:
+        """
+        Shake hands with whoever dialled.
+
+        :raises HandshakeFailure: or one of its kinds; ``conn`` is the caller's to close.
+        """
+        return await self._secure(conn, is_initiator=False, expected_peer=None)
+
+    async def secure_outbound(self, conn: IRawConnection, peer_id: ID | None) -> SecureSession:
+        """
+        Shake hands with ``peer_id``, or with whoever answers if that is None.
+
+        It is the listener who has the last word: if it refuses this side, the first read from the
+        session fails.
+
+        :raises PeerIDMismatchesPubkey: if someone else answers.
+        :raises HandshakeFailure: or one of its kinds; ``conn`` is the caller's to close.
+        """
+        return await self._secure(conn, is_initiator=True, expected_peer=peer_id)
+
+    async def _secure(
+        self, conn: IRawConnection, *, is_initiator: bool, expected_peer: ID | None
+    ) -> SecureSession:
+        raw_conn = batched(conn)
+        handshake = self._endpoint.handshake(
+            is_initiator=is_initiator, now=time.time(), expected_peer=expected_peer
+        )
+        try:
+            channel, remote, early_muxer = await complete_handshake(raw_conn, handshake, "TLS")
+        except HandshakeFailure:
+            if alert := handshake.take_alert():
+                with suppress(IOException):  # it is gone: nobody to be told why
+                    raw_conn.send_nowait((alert,))
+            raise
+        return SecureSession(
+            raw_conn,
+            channel,
+            local_peer=self.local_peer,
+            local_private_key=self.libp2p_privkey,
+            remote_peer=remote.peer_id,
+            remote_public_key=remote.public_key,
+            is_initiator=is_initiator,
+            early_muxer=early_muxer,
+        )
+
+    def get_protocol_id(self) -> TProtocol:
+        """Return ``/tls/1.0.0``."""
+        return PROTOCOL_ID
+
+    def get_preferred_muxers(self) -> list[str]:
+        """Return the muxers offered within the handshake, most wanted first."""
+        return list(self.muxers)
+
+    def get_certificate_pem(self) -> str:
+        """Return this side's certificate."""
+        return self._certificate_pem
+
+
+def _new_endpoint(identity_key: PrivateKey, muxers: Sequence[TProtocol]) -> tuple[TlsEndpoint, str]:
+    """Make a key and its certificate; return them ready for use, and the certificate as PEM."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import random_serial_number
+
+    from libp2p.security.tls.certificate import make_certificate
+    from libp2p.security.tls.handshake import TlsEndpoint
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = make_certificate(
+        identity_key, key, now=time.time(), serial_number=random_serial_number()
+    )
+    pem = certificate.public_bytes(Encoding.PEM).decode()
+    return TlsEndpoint(certificate, key, muxers), pem
+
+
+def create_tls_transport(
+    libp2p_keypair: KeyPair,
+    early_data: bytes | None = None,
+    muxers: Sequence[str] | None = None,
+    identity_config: object = None,
+) -> TLSTransport:
+    """Return a `TLSTransport`, by py-libp2p's name for making one."""
+    return TLSTransport(libp2p_keypair, early_data, muxers, identity_config)

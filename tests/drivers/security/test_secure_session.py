@@ -1,0 +1,242 @@
+"""Encrypted connections over a bounded pipe in memory."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from libp2p.connection_types import ConnectionType
+from libp2p.exceptions import (
+    ConnectionClosedError,
+    DecryptionFailedException,
+    IncompleteReadError,
+)
+from libp2p.security.noise.cipher import NoiseCipher
+from libp2p.security.secure_session import LARGE_BUFFER_BYTES, SMALL_BUFFER_BYTES, SecureSession
+from tests.support.channels import MemoryConnection, connection_pair
+from tests.support.identities import ed25519_pair, peer_id_of
+from tests.support.memory_session import bounded_pair, secured_by
+
+KEY_A, KEY_B = bytes(32), bytes([1]) * 32
+RECORD = 65_519
+BULK = b"".join(n.to_bytes(4, "big") for n in range(250_000))
+
+
+def session_pair(
+    ends: tuple[MemoryConnection, MemoryConnection],
+) -> tuple[SecureSession, SecureSession]:
+    dialler, listener = ends
+    return (
+        secured_by(dialler, NoiseCipher(KEY_A, KEY_B)),
+        secured_by(listener, NoiseCipher(KEY_B, KEY_A)),
+    )
+
+
+def sealed(*plaintexts: bytes) -> list[bytes]:
+    """The records that the listener's end expects, one for each plaintext, empty ones too."""
+    cipher = NoiseCipher(KEY_A, KEY_B)
+    records = []
+    for plaintext in plaintexts:
+        if plaintext:
+            records.append(b"".join(cipher.seal([plaintext])))
+            continue
+        nonce = bytes(4) + cipher._send_nonce.to_bytes(8, "little")
+        cipher._send_nonce += 1
+        tag = cipher._send.encrypt(nonce, b"", None)
+        records.append(len(tag).to_bytes(2, "big") + tag)
+    return records
+
+
+# -- carrying bytes -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 1000, None])
+async def test_what_is_written_is_read_whatever_the_pieces(piece_bytes: int | None) -> None:
+    ends = connection_pair()
+    ends[0].piece_bytes = piece_bytes
+    ours, theirs = session_pair(ends)
+    data = BULK if piece_bytes is None or piece_bytes > 100 else BULK[:3000]
+    await ours.write(data)
+    ours.shutdown_write()
+    assert await theirs.read() == data
+    assert await theirs.receive() == []
+
+
+async def test_everything_that_one_read_brought_is_handed_up_at_once() -> None:
+    ours, theirs = session_pair(connection_pair())
+    await ours.write(b"one")
+    await ours.send([b"two", b"three"])
+    assert await theirs.receive() == [b"one", b"twothree"]
+
+
+async def test_a_busy_connection_gets_a_larger_buffer() -> None:
+    ours, theirs = session_pair(connection_pair())
+    await ours.write(bytes(10 * RECORD))
+    assert len(b"".join(await theirs.receive())) == RECORD
+    assert SMALL_BUFFER_BYTES < 2 * RECORD
+    assert len(b"".join(await theirs.receive())) == LARGE_BUFFER_BYTES // (RECORD + 18) * RECORD
+
+
+async def test_read_returns_up_to_its_limit_and_keeps_the_rest() -> None:
+    ours, theirs = session_pair(connection_pair())
+    await ours.write(b"abcdef")
+    assert await theirs.read(4) == b"abcd"
+    theirs.unread(b"<")
+    assert await theirs.read(10) == b"<ef"
+    ours.shutdown_write()
+    assert await theirs.read(10) == b""
+
+
+async def test_both_directions_are_independent() -> None:
+    ours, theirs = session_pair(connection_pair())
+    await ours.write(b"question")
+    assert await theirs.read(100) == b"question"
+    ours.shutdown_write()
+    assert await theirs.receive() == []
+    await theirs.write(b"answer")
+    assert await ours.read(100) == b"answer"
+
+
+# -- a kernel that takes only a part --------------------------------------------------------------
+
+
+async def test_what_the_kernel_does_not_take_is_kept_in_order() -> None:
+    ours, theirs = session_pair(bounded_pair())
+    assert not ours.send_nowait([BULK])
+    assert not ours.send_nowait([b"behind it"])
+    async with trio.open_nursery() as nursery:
+
+        async def send_rest() -> None:
+            while not ours.send_nowait(()):
+                await ours.wait_writable()
+            ours.shutdown_write()
+
+        nursery.start_soon(send_rest)
+        assert await theirs.read() == BULK + b"behind it"
+
+
+async def test_a_cancelled_write_tears_no_record_and_burns_no_nonce(
+    autojump_clock: MockClock,
+) -> None:
+    ours, theirs = session_pair(bounded_pair())
+    with trio.move_on_after(1) as scope:
+        await ours.write(BULK)
+    assert scope.cancelled_caught
+    async with trio.open_nursery() as nursery:
+
+        async def write_on() -> None:
+            await ours.write(b"after that")
+            ours.shutdown_write()
+
+        nursery.start_soon(write_on)
+        assert await theirs.read() == BULK + b"after that"
+
+
+async def test_a_write_waits_for_a_peer_that_reads_slowly() -> None:
+    ours, theirs = session_pair(bounded_pair())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(ours.write, BULK)
+        await wait_all_tasks_blocked()
+        received = 0
+        while received < len(BULK):
+            received += len(b"".join(await theirs.receive()))
+
+
+async def test_a_cancelled_read_loses_nothing(autojump_clock: MockClock) -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    (record,) = sealed(b"in two pieces")
+    await ends[0].write(record[:10])
+    with trio.move_on_after(1) as scope:
+        await theirs.receive()
+    assert scope.cancelled_caught
+    await ends[0].write(record[10:])
+    assert await theirs.receive() == [b"in two pieces"]
+
+
+# -- ends -----------------------------------------------------------------------------------------
+
+
+async def test_an_empty_record_is_not_the_end() -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    empty, data, empty_again, more = sealed(b"", b"data", b"", b"more")
+    await ends[0].write(empty)
+    async with trio.open_nursery() as nursery:
+        read: list[bytes] = []
+
+        async def read_once() -> None:
+            read.append(await theirs.read(100))
+
+        nursery.start_soon(read_once)
+        await wait_all_tasks_blocked()
+        assert read == []
+        await ends[0].write(data)
+    assert read == [b"data"]
+    await ends[0].write(empty_again + more)
+    assert await theirs.read(100) == b"more"
+
+
+async def test_a_hang_up_between_records_is_the_end() -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    await ends[0].write(sealed(b"last")[0])
+    await ends[0].close()
+    assert await theirs.receive() == [b"last"]
+    assert await theirs.receive() == []
+
+
+@pytest.mark.parametrize("cut", [1, 2, 10])
+async def test_a_hang_up_inside_a_record_is_an_error(cut: int) -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    await ends[0].write(sealed(b"never complete")[0][:cut])
+    await ends[0].close()
+    with pytest.raises(IncompleteReadError):
+        await theirs.receive()
+
+
+async def test_a_forged_record_is_an_error_and_nothing_of_it_is_seen() -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    record = bytearray(sealed(b"genuine")[0])
+    record[5] ^= 1
+    await ends[0].write(bytes(record))
+    for _ in range(2):
+        with pytest.raises(DecryptionFailedException):
+            await theirs.receive()
+        await ends[0].write(bytes(record))
+
+
+@pytest.mark.parametrize("polite", [True, False])
+async def test_closing_wakes_a_reader(polite: bool) -> None:
+    ours, _ = session_pair(connection_pair())
+    async with trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            with pytest.raises(ConnectionClosedError):
+                await ours.receive()
+
+        nursery.start_soon(read)
+        await wait_all_tasks_blocked()
+        if polite:
+            await ours.close()
+        else:
+            ours.abort()
+    with pytest.raises(ConnectionClosedError):
+        await ours.write(b"x")
+
+
+async def test_it_tells_who_is_at_its_ends() -> None:
+    ours, theirs = session_pair(connection_pair())
+    assert ours.is_initiator
+    assert not theirs.is_initiator
+    assert ours.get_local_peer() == peer_id_of("local")
+    assert ours.get_remote_peer() == peer_id_of("remote")
+    assert ours.get_local_private_key() == ed25519_pair("local").private_key
+    assert ours.get_remote_public_key() == ed25519_pair("remote").public_key
+    assert ours.get_remote_address() == ours.raw_conn.get_remote_address()
+    assert ours.get_transport_addresses() == ours.raw_conn.get_transport_addresses()
+    assert ours.get_connection_type() is ConnectionType.DIRECT
+    assert ours.early_muxer is None
