@@ -3,7 +3,8 @@ A first-in first-out queue of buffers (sans-I/O): the one receive buffer that ev
 
 Pieces are kept as they came and handed on as views; bytes are joined only when a caller asks for
 them in one piece. Small views are copied on entry, so that a one-byte slice cannot keep the 64 KiB
-record it was cut from in memory.
+record it was cut from in memory, and tiny pieces are joined, so that a window full of them costs
+little more than its bytes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 #: Views shorter than this are copied: the copy costs less than the memory that they would pin.
 COPY_BELOW: Final = 4096
+#: The last piece grows while it is shorter than this. A Python object costs 40 bytes: a peer that
+#: sends two bytes at a time would make us hold twenty times its window.
+JOIN_BELOW: Final = 512
 
 
 class ChunkQueue:
@@ -34,11 +38,17 @@ class ChunkQueue:
     def append(self, buffer: Buffer) -> None:
         """Queue ``buffer``, which must not be changed afterwards."""
         size = len(buffer)
+        chunks = self._chunks
         if size < COPY_BELOW:
             if size == 0:
                 return
-            buffer = bytes(buffer)
-        self._chunks.append(buffer)
+            self._size += size
+            if chunks and len(chunks[-1]) < JOIN_BELOW:
+                chunks[-1] = b"".join((chunks[-1], buffer))
+            else:
+                chunks.append(bytes(buffer))
+            return
+        chunks.append(buffer)
         self._size += size
 
     def prepend(self, buffer: Buffer) -> None:

@@ -83,7 +83,7 @@ class SecureSession(ISecureConn):
             end = self._filled + count
             pieces, used = self._channel.open(self._buffer[:end])
             self._keep_rest(used, end)
-            if pieces:
+            if any(pieces):  # an empty record is legal, and not the end
                 return list(pieces)
 
     def _keep_rest(self, used: int, end: int) -> None:

@@ -90,6 +90,19 @@ chops: st.SearchStrategy[Chop] = st.one_of(
 )
 
 
+def octets(max_size: int, min_size: int = 0) -> st.SearchStrategy[bytes]:
+    """
+    Bytes of many lengths, no two neighbours alike.
+
+    Not `st.binary`: hypothesis then compares bytes with numbers, an error under ``python -bb``.
+    """
+    return st.builds(
+        lambda first, size: bytes((first + 7 * i) & 0xFF for i in range(size)),
+        st.integers(0, 255),
+        st.integers(min_size, max_size),
+    )
+
+
 def outgoing(session: YamuxSession) -> bytes:
     """Take what ``session`` wants to send, joined."""
     batch = session.take_outgoing()

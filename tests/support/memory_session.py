@@ -68,6 +68,20 @@ async def stream_between(a: Yamux, b: Yamux) -> tuple[YamuxStream, YamuxStream]:
     return opened, await b.accept_stream()
 
 
+@asynccontextmanager
+async def stream_pair(
+    pipe_bytes: int = PIPE_BYTES,
+) -> AsyncIterator[tuple[YamuxStream, YamuxStream]]:
+    """The opener's and the accepter's end of a stream on a connection of its own."""
+    async with joined(pipe_bytes) as (a, b):
+        yield await stream_between(a, b)
+
+
+def numbered(size: int) -> bytes:
+    """``size`` bytes of which no two neighbourhoods are alike."""
+    return b"".join(n.to_bytes(4, "big") for n in range(size // 4 + 1))[:size]
+
+
 class RawPeer:
     """The other end of a connection, played by hand: it reads and writes frames as it likes."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -114,7 +115,10 @@ class Yamux(IMuxedConn):
         self._backlog: deque[YamuxStream] = deque()
         self._acceptors = trio.lowlevel.ParkingLot()
         self._openers = trio.lowlevel.ParkingLot()
+        # Writers that wait for room in the queue take turns, in the order of this line.
         self._writers = trio.lowlevel.ParkingLot()
+        self._turn_given = False
+        self._drained = trio.lowlevel.ParkingLot()
         # Held by the flush loop while it waits for the socket in the middle of a batch.
         self._write_lock = trio.Lock()
         self._flush_wanted = Waiter()
@@ -165,8 +169,7 @@ class Yamux(IMuxedConn):
         self.session.go_away(error_code)
         self.flush_now()
         with trio.move_on_after(CLOSE_GRACE, shield=True):
-            while self.session.has_outgoing or self._socket_full:
-                await self.wait_for_socket()
+            await self._drain()
             self.secured_conn.shutdown_write()
             await self.event_closed.wait()
         self._scope.cancel()
@@ -187,7 +190,7 @@ class Yamux(IMuxedConn):
         self.secured_conn.abort()
         self._wake_streams(self.session.close(cause))
         self.event_closed.set()
-        for lot in (self._acceptors, self._openers, self._writers):
+        for lot in (self._acceptors, self._openers, self._writers, self._drained):
             lot.unpark_all()
 
     @property
@@ -282,11 +285,27 @@ class Yamux(IMuxedConn):
             self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
             logger.debug("%s broke the yamux protocol: %s", self.peer_id, error)
-            self.session.go_away(error.code)
-            self.flush_now()
-            self._end(error)
+            await self._turn_away(error)
         except IOException as error:
             self._end(error)
+
+    async def _turn_away(self, error: RemoteProtocolError) -> None:
+        """
+        Tell a peer which rule it broke, and end.
+
+        What it goes on sending is read and dropped for at most `CLOSE_GRACE`: closing a socket
+        with unread input makes TCP reset it, and the peer may lose our last frame.
+        """
+        self._cause = self._cause or error
+        self._wake_streams(self.session.close(error))
+        self.session.go_away(error.code)
+        self.flush_now()
+        with trio.move_on_after(CLOSE_GRACE), suppress(IOException):
+            await self._drain()
+            self.secured_conn.shutdown_write()
+            while await self.secured_conn.receive():
+                pass
+        self._end(error)
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -338,7 +357,7 @@ class Yamux(IMuxedConn):
             return True
         self._socket_full = not done
         if self._writers:
-            self._writers.unpark_all()
+            self._give_turn()
         return done
 
     async def _flush_loop(self) -> None:
@@ -352,6 +371,7 @@ class Yamux(IMuxedConn):
                 elif self.session.has_outgoing:
                     self._send_batch()
                 else:
+                    self._drained.unpark_all()
                     await self._flush_wanted.wait()
         if progress.cancelled_caught:
             self._end(MuxedConnError(f"the peer read nothing for {WRITE_PROGRESS_TIMEOUT:.0f} s"))
@@ -367,18 +387,33 @@ class Yamux(IMuxedConn):
             self._socket_full = False
         finally:
             self._write_lock.release()
-        if self._writers:
-            self._writers.unpark_all()
 
-    def must_wait_for_socket(self) -> bool:
-        """Tell a writer whether so much is queued that it has to wait; sends first what it can."""
+    async def _drain(self) -> None:
+        """Wait until the socket has taken everything that is queued."""
+        while self.session.has_outgoing or self._socket_full:
+            await self._drained.park()
+
+    def may_queue(self, has_turn: bool) -> bool:
+        """Tell a writer whether it may queue a frame now; if not, it has to wait for its turn."""
         if self.session.is_congested:
             self.flush_now()
-        return self.session.is_congested
+        return (has_turn or not self._writers) and not self.session.is_congested
 
-    async def wait_for_socket(self) -> None:
-        """Wait until the socket has taken a batch."""
+    async def wait_for_turn(self) -> None:
+        """Stand in line behind the other writers. Whoever returns from here owes `end_turn`."""
+        self._give_turn()
         await self._writers.park()
+        self._bytes_at_yield = self.session.statistics.bytes_sent
+
+    def end_turn(self) -> None:
+        """Let the next writer in line go on, as soon as there is room."""
+        self._turn_given = False
+        self._give_turn()
+
+    def _give_turn(self) -> None:
+        if self._writers and not self._turn_given and not self.session.is_congested:
+            self._turn_given = True
+            self._writers.unpark()
 
     async def yield_if_due(self) -> None:
         """Let other tasks run if this connection's writers have not waited for long."""

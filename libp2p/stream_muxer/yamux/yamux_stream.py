@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 #: No window is larger, so one `receive` takes everything.
 _EVERYTHING: Final = MAX_WINDOW_SIZE
+#: What a writer may queue before the next one in line: two frames, since a write of 64 KiB makes
+#: two, and each turn costs a task switch. A quarter of what may be queued in all.
+TURN_BYTES: Final = 128 * 1024
 
 
 def _frozen(buffer: Buffer) -> Buffer:
@@ -164,19 +167,32 @@ class YamuxStream(IMuxedStream):
             self._sending = False
 
     async def _send(self, queue: ChunkQueue) -> None:
-        """Queue frames, one per turn where streams compete for the socket."""
+        """Queue frames; where streams compete for the socket, some at a time and then in line."""
         conn, session, state = self.muxed_conn, self._session, self.state
-        while queue:
-            room = session.sendable(state)
-            if not room:
-                conn.flush_now()
-                await self._writer.wait()
-                continue
-            if conn.must_wait_for_socket():
-                await conn.wait_for_socket()
-                continue
-            size = min(room, len(queue))
-            session.send(state, queue.take_buffers(size), size)
+        turn = 0  # bytes that may be queued before the next in line, if there was one
+        try:
+            while queue:
+                room = session.sendable(state)
+                if room and conn.may_queue(turn > 0):
+                    size = min(room, len(queue))
+                    session.send(state, queue.take_buffers(size), size)
+                    if turn:
+                        turn -= size
+                        if turn <= 0:
+                            turn = 0
+                            conn.end_turn()
+                elif turn:
+                    turn = 0
+                    conn.end_turn()
+                elif room:
+                    await conn.wait_for_turn()
+                    turn = TURN_BYTES
+                else:
+                    conn.flush_now()
+                    await self._writer.wait()
+        finally:
+            if turn:
+                conn.end_turn()
         conn.flush_now()
         await conn.yield_if_due()
 
@@ -205,7 +221,7 @@ class YamuxStream(IMuxedStream):
         self._after_local_end()
 
     async def close_read(self) -> None:
-        """Read no more: what is unread is dropped; a peer that writes on gets a reset in the end."""
+        """Read no more: what is unread is dropped; a peer that writes on is reset in the end."""
         self._unread.clear()
         self._session.close_read(self.state)
         self._after_local_end()

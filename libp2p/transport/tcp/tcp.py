@@ -113,7 +113,7 @@ class TCPListener(IListener):
 
     async def _accept_loop(self, sock: socket.socket, nursery: trio.Nursery) -> None:
         try:
-            while True:
+            while sock.fileno() != -1:  # it may be closed during a pause
                 await trio.lowlevel.wait_readable(sock)
                 try:
                     accepted, _ = sock.accept()

@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from libp2p.io.chunk_queue import COPY_BELOW, ChunkQueue
+from libp2p.io.chunk_queue import COPY_BELOW, JOIN_BELOW, ChunkQueue
+from tests.support.ends import octets
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -27,14 +35,7 @@ def _inner_view(data: bytes) -> Buffer:
 SHAPES: list[Callable[[bytes], Buffer]] = [bytes, bytearray, _read_only_view, _inner_view]
 
 # Small ones, and ones around the size from which views are kept.
-contents = st.one_of(
-    st.binary(max_size=20),
-    st.builds(
-        lambda seed, size: bytes((seed + i) & 0xFF for i in range(size)),
-        st.integers(0, 255),
-        st.sampled_from([COPY_BELOW - 1, COPY_BELOW, COPY_BELOW + 1, 3 * COPY_BELOW]),
-    ),
-)
+contents = st.one_of(octets(20), octets(COPY_BELOW + 1, COPY_BELOW - 1), octets(3 * COPY_BELOW))
 buffers = st.builds(lambda shape, data: shape(data), st.sampled_from(SHAPES), contents)
 
 
@@ -103,10 +104,15 @@ class QueueModel(RuleBasedStateMachine):
         assert self.queue.peek(len(self.model)) == self.model
 
 
-TestQueueModel = QueueModel.TestCase
+@pytest.mark.slow
+def test_the_queue_does_what_a_bytearray_does() -> None:
+    run_state_machine_as_test(QueueModel)
 
 
-@given(st.lists(contents), st.lists(st.integers(1, 3 * COPY_BELOW), min_size=1))
+@given(
+    st.lists(st.one_of(octets(20), octets(1000))),
+    st.lists(st.integers(1, 3 * COPY_BELOW), min_size=1),
+)
 def test_bytes_come_out_in_order_whatever_the_pieces(pieces: list[bytes], takes: list[int]) -> None:
     queue = ChunkQueue()
     for piece in pieces:
@@ -149,6 +155,24 @@ def test_a_small_view_does_not_keep_its_record_in_memory() -> None:
     queue.append(memoryview(record)[: COPY_BELOW - 1])
     record.append(0)  # fails while a view exists
     assert len(queue) == COPY_BELOW - 1
+
+
+def test_tiny_pieces_cost_little_more_than_their_bytes() -> None:
+    queue = ChunkQueue()
+    for n in range(100_000):
+        queue.append(bytes([n & 0xFF, n >> 8 & 0xFF]))
+    pieces = queue.take_all()
+    assert len(pieces) < 200_000 / JOIN_BELOW + 1
+    assert b"".join(pieces)[:4] == b"\0\0\1\0"
+
+
+def test_a_large_piece_is_not_joined_with_a_tiny_one() -> None:
+    record = bytes(2 * COPY_BELOW)
+    queue = ChunkQueue()
+    for piece in (b"tiny", record, b"tiny"):
+        queue.append(piece)
+    _, middle, _ = queue.take_all()
+    assert middle is record
 
 
 def test_a_small_buffer_that_is_changed_afterwards_stays_as_it_was() -> None:

@@ -18,7 +18,7 @@ from libp2p.security.noise.cipher import (
     TAG_BYTES,
     NoiseCipher,
 )
-from tests.support.ends import Chop, chopped_by, chops
+from tests.support.ends import Chop, chopped_by, chops, octets
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -90,7 +90,7 @@ def filled(sizes: list[int]) -> list[bytes]:
     return [bytes([turn + 1]) * size for turn, size in enumerate(sizes)]
 
 
-@given(st.lists(st.lists(st.binary(max_size=40), max_size=6), max_size=4), chops)
+@given(st.lists(st.lists(octets(40), max_size=6), max_size=4), chops)
 def test_any_split_of_the_wire_gives_the_same_plaintext(
     messages: list[list[bytes]], chop: Chop
 ) -> None:
@@ -169,7 +169,7 @@ def test_an_incomplete_record_is_left_for_later() -> None:
     assert theirs.open(memoryview(b"")) == ([], 0)
 
 
-@given(st.binary(min_size=1, max_size=50), st.data())
+@given(octets(50, min_size=1), st.data())
 def test_a_changed_bit_is_noticed(plaintext: bytes, data: st.DataObject) -> None:
     ours, theirs = cipher_pair()
     wire = bytearray(b"".join(ours.seal([plaintext])))

@@ -23,7 +23,7 @@ from libp2p.stream_muxer.yamux.frame import (
     FrameParser,
     encode_header,
 )
-from tests.support.ends import Chop, RawFrame, byte_by_byte, chops, frame
+from tests.support.ends import Chop, RawFrame, byte_by_byte, chops, frame, octets
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ raw_frames = st.one_of(
         lambda flags, stream_id, body: RawFrame(TYPE_DATA, flags, stream_id, len(body), body),
         flag_sets,
         stream_ids,
-        st.binary(max_size=60),
+        octets(60),
     ),
     st.builds(
         RawFrame,

@@ -39,6 +39,7 @@ from tests.support.ends import (
     inbound,
     join,
     listener,
+    octets,
     opened,
     outgoing,
     pair,
@@ -441,7 +442,7 @@ def test_any_split_gives_the_same_events(chop: Chop) -> None:
         )
 
 
-@given(chops, st.lists(st.binary(min_size=1, max_size=3000), min_size=1, max_size=20))
+@given(chops, st.lists(octets(3000, min_size=1), min_size=1, max_size=20))
 def test_any_split_carries_the_same_bytes(chop: Chop, messages: list[bytes]) -> None:
     a, b = pair()
     ours, theirs = stream_pair(a, b)
