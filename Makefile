@@ -59,7 +59,9 @@ interop-peers: ## build the Go peers into the user's cache folder (needs Go)
 bench: $(DEV_STAMP) interop-peers ## ratios beside py-libp2p 0.8.1, go-libp2p and Kubo (ROWS="stream add")
 	@$(BIN)/python -m bench.run $(ROWS)
 
-fuzz: $(DEV_STAMP) ## every property test with 50 times as many examples
+fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
+	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"
+	@$(BIN)/python -m fuzz.run --seconds $(or $(FUZZ_SECONDS),15) $(TARGETS)
 	@$(PYTEST) $(PARALLEL) -m hypothesis --hypothesis-profile=fuzz --timeout=1800 tests/unit
 
 docs: $(DOCS_STAMP) ## build docs/_build/html

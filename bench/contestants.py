@@ -21,6 +21,7 @@ OURS = "ours"
 UPSTREAM = f"py-libp2p {UPSTREAM_VERSION}"
 GO = "go-libp2p"
 KUBO = "kubo"
+TCP = "plain TCP"
 
 
 class NotHere(Exception):
@@ -46,6 +47,8 @@ class Cost:
 
 def libp2p_peer(name: str) -> Program:
     """The program that plays `name`, installed or looked up now."""
+    if name == TCP:
+        return Program((sys.executable, str(ROOT / "bench" / "tcp_peer.py")))
     script = str(ROOT / "bench" / "peer.py")
     if name == OURS:
         return Program((sys.executable, script), {"PYTHONPATH": str(ROOT)})

@@ -38,17 +38,27 @@ class PeerRow(Row):
     def measure(self, contestant: str) -> Sample:
         client, _, other = contestant.partition(TO)
         server = libp2p_peer(other or client)
-        with Child([*server.command, "-security", "noise"], env=server.env) as peer:
-            result = self._client(client, peer.line())
+        command = self.at_server([*server.command, "-security", "noise"])
+        with Child(command, env=server.env) as peer:
+            result = self.client(client, peer)
             peer.stop()
             cost = json.loads(peer.stderr_text().splitlines()[-1])
         return Sample(self.figure(result), (result["cpu_seconds"], cost["cpu_seconds"]))
 
-    def _client(self, name: str, addr: str) -> dict[str, Any]:
+    def at_server(self, command: list[str]) -> list[str]:
+        """The server's command line, for where it runs."""
+        return command
+
+    def at_client(self, command: list[str]) -> list[str]:
+        """The client's command line, for where it runs."""
+        return command
+
+    def client(self, name: str, server: Child) -> dict[str, Any]:
         """The line of JSON that the client prints."""
         program = libp2p_peer(name)
+        command = [*program.command, "-security", "noise", "-dial", server.line(), *self.flags]
         done = subprocess.run(
-            [*program.command, "-security", "noise", "-dial", addr, *self.flags],
+            self.at_client(command),
             env={**os.environ, **program.env},
             capture_output=True,
             text=True,

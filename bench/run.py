@@ -13,7 +13,7 @@ import platform
 import sys
 from contextlib import ExitStack
 
-from bench import kubo, peers
+from bench import kubo, long_link, peers
 from bench.contestants import NotHere
 from bench.row import Row, Sample, lines_of
 
@@ -41,12 +41,16 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="ROW", help="default: all; --list names them")
     parser.add_argument("--rounds", type=int, default=5, help="turns of each contestant (5)")
     parser.add_argument("--stream-mib", type=int, default=512, help="size of a stream (512)")
+    parser.add_argument("--link-megabytes", type=int, default=600, help="over 50 ms (600)")
     parser.add_argument("--file-mib", type=int, default=1024, help="size of a file (1024)")
     parser.add_argument("--list", action="store_true", help="name the rows and end")
     options = parser.parse_args()
-    rows = {
-        row.name: row for row in [*peers.rows(options.stream_mib), *kubo.rows(options.file_mib)]
-    }
+    all_rows = [
+        *peers.rows(options.stream_mib),
+        *long_link.rows(options.link_megabytes),
+        *kubo.rows(options.file_mib),
+    ]
+    rows = {row.name: row for row in all_rows}
     if options.list:
         print("\n".join(f"{row.name:<10}{row.title}" for row in rows.values()))
         return 0

@@ -84,7 +84,7 @@ class Peer:
 class Session:
     """Wants that share peers: who had one block of a DAG probably has the others."""
 
-    __slots__ = ("fixed", "peers", "presence_only", "session_id", "wait", "wants")
+    __slots__ = ("fixed", "lost", "peers", "presence_only", "session_id", "wait", "wants")
 
     def __init__(
         self, session_id: int, fixed: Iterable[ID] | None, wait: bool, presence_only: bool
@@ -98,10 +98,23 @@ class Session:
         """Nothing but whether somebody has the blocks is asked."""
         self.peers: dict[Peer, None] = {}
         """Peers that said that they have a block of the session, or sent one."""
+        self.lost: dict[ID, PeerAnswer] = {}
+        """Those of them that are gone, since the latest that is not."""
         self.wants: dict[bytes, Want] = {}
 
     def allows(self, peer: Peer) -> bool:
         return self.fixed is None or peer.peer_id in self.fixed
+
+    def find(self, peer: Peer) -> None:
+        """A peer has a block of the session."""
+        self.peers[peer] = None
+        self.lost.clear()
+
+    def lose(self, peer: Peer, reason: PeerAnswer) -> None:
+        """A peer is gone."""
+        if peer in self.peers:
+            del self.peers[peer]
+            self.lost[peer.peer_id] = reason
 
 
 @dataclass(slots=True)

@@ -139,7 +139,7 @@ class WantTracker:
         if peer is None:
             return
         for session in self._sessions.values():
-            session.peers.pop(peer, None)
+            session.lose(peer, reason)
         self._ready.pop(peer, None)
         self._down.pop(peer, None)
         self._waiting.pop(peer, None)
@@ -209,7 +209,7 @@ class WantTracker:
             sender.known.pop(want.key, None)  # sending it ended the want over there
             for session in want.sessions:
                 if session.allows(sender):
-                    session.peers[sender] = None
+                    session.find(sender)
         self._withdraw(want)
         if sender is not None:
             self._note_progress(sender, now)
@@ -444,7 +444,7 @@ class WantTracker:
         for session in list(want.sessions):
             if not session.allows(peer):
                 continue
-            session.peers[peer] = None
+            session.find(peer)
             if session.presence_only:
                 self._outcomes.append(Found(session.session_id, want.key, peer.peer_id))
                 self._detach(session, want)
@@ -505,7 +505,8 @@ class WantTracker:
             peers.setdefault(peer_id, PeerAnswer.DISCONNECTED)
         for peer in self._candidates(session):
             peers[peer.peer_id] = peer.down or want.answers.get(peer, PeerAnswer.SILENT)
-        return peers
+        # A block wanted after the loss of the only peer was never asked for: say who is missing.
+        return peers or dict(session.lost)
 
     def _detach(self, session: Session, want: Want) -> None:
         session.wants.pop(want.key, None)

@@ -34,6 +34,7 @@ LAYERS: dict[str, int] = {
     "bitswap": 6,
     "kad_dht": 6,
     "discovery": 6,
+    "perf": 6,
     "ipfs_lite": 7,
     "tools": 7,
     "": 8,
@@ -42,7 +43,7 @@ LAYERS: dict[str, int] = {
 
 TOP = LAYERS[""]
 
-STRANGERS_TO_EACH_OTHER = {"bitswap", "kad_dht", "discovery"}
+STRANGERS_TO_EACH_OTHER = {"bitswap", "kad_dht", "discovery", "perf"}
 """Packages of one height that must work without one another."""
 
 TYPED_AGAINST_NAMES = {"libp2p.abc", "libp2p.custom_types"}

@@ -100,12 +100,24 @@ class Child:
 
     def send(self, line: str) -> None:
         """Write one line to the child's standard input."""
+        self.feed(line.encode() + b"\n")
+
+    def feed(self, data: bytes) -> None:
+        """Write bytes to the child's standard input; returns when the child's pipe has them."""
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line.encode() + b"\n")
+            self._process.stdin.write(data)
             self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
             raise ChildError(f"{self._name} takes no input any more") from None
+
+    def wait(self, timeout: float = 60.0) -> int:
+        """Wait until the child ends by itself; its exit code."""
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ChildError(f"{self._name} has not ended within {timeout} s") from None
+        return self._reap()
 
     def rss_bytes(self) -> int:
         """The peak resident memory so far (Linux only)."""

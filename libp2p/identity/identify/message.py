@@ -241,7 +241,7 @@ def _own_addresses(
 def _read_protocols(message: Identify) -> tuple[str, ...] | None:
     if not message.protocols:
         return None
-    protocols = (name for name in message.protocols if len(name) <= MAX_PROTOCOL_LENGTH)
+    protocols = (_text(name) for name in message.protocols if len(name) <= MAX_PROTOCOL_LENGTH)
     return tuple(name for name, _ in zip(protocols, range(MAX_PROTOCOLS_PER_PEER), strict=False))
 
 
@@ -252,5 +252,10 @@ def _read_observed(message: Identify) -> Multiaddr | None:
         return None
 
 
-def _printable(text: str) -> str:
-    return "".join(filter(str.isprintable, text[:MAX_VERSION_LENGTH]))
+def _text(value: str | bytes) -> str:
+    """Return a string field's value; protobuf gives bytes for one that is not UTF-8."""
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def _printable(value: str | bytes) -> str:
+    return "".join(filter(str.isprintable, _text(value)[:MAX_VERSION_LENGTH]))

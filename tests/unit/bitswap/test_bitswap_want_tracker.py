@@ -270,6 +270,24 @@ def test_a_provider_that_dies_is_named_and_others_take_over() -> None:
     assert answers(client.failures()) == [{ANN: gone, BOB: gone}]
 
 
+def test_a_provider_lost_between_two_wants_is_named_until_there_is_another() -> None:
+    client = Client(ANN, BOB)
+    client.fetched_from(ANN, A)
+    client.tracker.remove_peer(BOB)
+    client.tracker.remove_peer(ANN, PeerAnswer.UNREACHABLE)
+    client.want(B)
+    assert answers(client.failures()) == [{ANN: PeerAnswer.UNREACHABLE}]
+    client.tracker.add_peer(BOB)
+    client.want(B)
+    client.sent(BOB)
+    client.dont_haves(BOB, B)
+    assert answers(client.failures()) == [{BOB: PeerAnswer.DONT_HAVE}]
+    client.fetched_from(BOB, C)
+    client.tracker.remove_peer(BOB)
+    client.want(B)
+    assert answers(client.failures()) == [{BOB: PeerAnswer.DISCONNECTED}]
+
+
 def test_a_peer_that_cannot_be_asked_counts_as_asked() -> None:
     client = Client(ANN)
     client.want(A)

@@ -251,6 +251,12 @@ class TestChecking:
         assert identity.addresses == (PUBLIC,)
         assert identity.observed_addr is None
 
+    def test_strings_that_are_not_utf8_are_read_with_gaps(self) -> None:
+        wire = b"\x1a\x03/\xff\x61" + b"\x2a\x02\xb8\x61" + b"\x32\x01\xc3"
+        identity = read_identity(Identify.FromString(wire), PEER, SCOPES.PUBLIC)
+        assert identity.protocols == ("/\ufffda",)
+        assert (identity.protocol_version, identity.agent_version) == ("\ufffda", "\ufffd")
+
     def test_everything_is_bounded(self) -> None:
         message = identify(
             protocols=["/" + "x" * MAX_PROTOCOL_LENGTH, *(f"/{n}" for n in range(2000))],

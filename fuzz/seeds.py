@@ -1,0 +1,172 @@
+"""Writes the seeds of the corpus: a few well-formed inputs for each target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from multiaddr import Multiaddr
+
+from fuzz import inputs
+from fuzz.targets import IDENTITY, NOW, PEER, PROTOCOLS, STATIC, TARGETS, THEIRS
+from libp2p.bitswap.messages import Message
+from libp2p.crypto import ecc, rsa, secp256k1
+from libp2p.identity.identify.message import encode_identify
+from libp2p.identity.identify.pb.identify_pb2 import Identify
+from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipld.cid import CID
+from libp2p.peer.envelope import seal_record
+from libp2p.peer.peer_record import PeerRecord
+from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
+from libp2p.security.noise.cipher import NoiseCipher
+from libp2p.security.noise.handshake import XXHandshake, frame
+from libp2p.security.noise.payload import make_payload
+from libp2p.security.tls.certificate import make_certificate
+from libp2p.stream_muxer.yamux.frame import encode_header
+
+DATA, UPDATE, PING, GO_AWAY = range(4)
+SYN, ACK, FIN, RST = 1, 2, 4, 8
+CHUNK: Final = b"some bytes of a file"
+ADDRESS: Final = Multiaddr("/ip4/1.2.3.4/tcp/4001")
+
+
+def yamux() -> list[bytes]:
+    """Conversations of a peer that opens streams, and of one that was opened some to."""
+    header = encode_header
+    opening = (
+        header(UPDATE, SYN, 1, 0) + header(DATA, 0, 1, 5) + b"hello" + header(UPDATE, FIN, 1, 0)
+    )
+    return [
+        opening,
+        header(DATA, SYN | FIN, 1, 3) + b"abc" + header(UPDATE, 0, 1, 1 << 20),
+        header(PING, SYN, 0, 7) + header(PING, ACK, 0, 1) + header(GO_AWAY, 0, 0, 0),
+        header(UPDATE, ACK, 1, 0) + header(DATA, 0, 1, 2) + b"ok" + header(UPDATE, RST, 1, 5),
+        header(DATA, SYN, 3, 1 << 18) + bytes(600),
+        opening + header(UPDATE, SYN, 5, 0) + header(DATA, RST, 5, 1) + b"x",
+    ]
+
+
+def messages() -> list[bytes]:
+    """Bitswap messages in the dialects of the protocol."""
+    block = CID.for_block(CHUNK)
+    message = Message()
+    message.add_block(block, CHUNK)
+    wire = b"".join(bytes(piece) for piece in message.frames()[0])
+    entry = b"\x0a" + bytes((len(block.buffer),)) + block.buffer + b"\x10\x01\x20\x01\x28\x01"
+    wants = (
+        b"\x0a" + bytes((len(entry) + 4,)) + b"\x0a" + bytes((len(entry),)) + entry + b"\x10\x01"
+    )
+    return [wire, bytes((len(wants),)) + wants, wire + bytes((len(wants),)) + wants, b"\x00"]
+
+
+def nodes() -> list[bytes]:
+    """dag-pb nodes: a leaf, a file of two chunks, a directory."""
+    leaf = dag_pb.encode(data=unixfs.encode(_file_data()))
+    link = dag_pb.PBLink(CID.for_block(CHUNK), "", len(CHUNK))
+    named = dag_pb.PBLink(CID.for_block(CHUNK), "name", len(CHUNK))
+    file = dag_pb.encode([link, link], unixfs.encode(_file_data(2)))
+    return [leaf, file, dag_pb.encode([named], b"\x08\x01"), b""]
+
+
+def _file_data(chunks: int = 0) -> unixfs.UnixFSData:
+    if not chunks:
+        return unixfs.UnixFSData(unixfs.DataType.FILE, data=CHUNK, filesize=len(CHUNK))
+    return unixfs.UnixFSData(
+        unixfs.DataType.FILE, filesize=chunks * len(CHUNK), blocksizes=(len(CHUNK),) * chunks
+    )
+
+
+def noise() -> dict[str, list[bytes]]:
+    """What a peer sends in a handshake, and after it."""
+    payload = make_payload(IDENTITY, STATIC, PROTOCOLS)
+    first = XXHandshake(is_initiator=True, static=THEIRS, ephemeral=THEIRS).write(b"")
+    sealed = NoiseCipher(bytes(32), bytes(32)).seal([b"hello", bytes(100)])
+    return {
+        "noise_handshake": [frame(first), frame(first) + frame(bytes(200))],
+        "noise_message": [payload, b""],
+        "noise_payload": [payload, payload[:40]],
+        "noise_records": [b"".join(bytes(piece) for piece in sealed), b"\x00\x10" + bytes(16)],
+    }
+
+
+def keys() -> list[bytes]:
+    """A public key of each kind."""
+    pairs = (secp256k1.create_new_key_pair(), ecc.create_new_key_pair("P-256"))
+    made = [pair.public_key.serialize() for pair in (*pairs, rsa.create_new_key_pair())]
+    return [IDENTITY.get_public_key().serialize(), *made]
+
+
+def identities() -> dict[str, list[bytes]]:
+    """Identify messages, records and peer ids of one peer."""
+    record = seal_record(PeerRecord(PEER, [ADDRESS], 1), IDENTITY).marshal_envelope()
+    message = Identify(
+        protocol_version="ipfs/0.1.0",
+        agent_version="agent",
+        public_key=IDENTITY.get_public_key().serialize(),
+        listen_addrs=[ADDRESS.to_bytes()],
+        observed_addr=ADDRESS.to_bytes(),
+        protocols=["/ipfs/ping/1.0.0"],
+    )
+    signed = Identify(signedPeerRecord=record)
+    return {
+        "identify": [encode_identify(message), encode_identify(signed)],
+        "signed_record": [record],
+        "peer_id": [
+            PEER.to_bytes(),
+            str(PEER).encode(),
+            b"QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+        ],
+    }
+
+
+def certificate() -> bytes:
+    """A certificate that is valid at `NOW`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    made = make_certificate(IDENTITY, key, now=NOW, serial_number=1)
+    return made.public_bytes(Encoding.DER)
+
+
+def seeds() -> dict[str, Iterable[bytes]]:
+    """The seeds of every target."""
+    header, cids = encode_message(HEADER), [CID.for_block(CHUNK), CID.for_block(b"", "dag-pb", 0)]
+    texts = [str(cids[0]).encode(), str(cids[1]).encode(), cids[0].encode("base36").encode()]
+    proposals = [header + encode_message(PROTOCOLS[0]), header + encode_message("/no") * 2]
+    return {
+        "yamux_frames": yamux(),
+        "yamux_session": [
+            bytes((how, 20)) + wire
+            for how, wire in zip((4, 12, 21, 15, 4, 28), yamux(), strict=True)
+        ],
+        "tls_certificate": [certificate()],
+        "public_key": keys(),
+        "multistream_initiator": [
+            header + encode_message(PROTOCOLS[0]),
+            header + encode_message(NOT_AVAILABLE) * 2,
+        ],
+        "multistream_responder": proposals,
+        "bitswap_messages": messages(),
+        "cid": [found.buffer for found in cids],
+        "cid_text": texts,
+        "multibase_text": [*texts, b"f00ff", b"uAAE", b"B" + b"A" * 8],
+        "dag_pb_node": nodes(),
+        "unixfs_data": [unixfs.encode(_file_data()), unixfs.encode(_file_data(2)), b"\x08\x01"],
+        "file_root": nodes(),
+        **noise(),
+        **identities(),
+    }
+
+
+def main() -> None:
+    """Replace the seeds in the corpus; what once failed stays."""
+    for name, made in seeds().items():
+        for old in (inputs.FOLDER / name).glob("seed-*"):
+            old.unlink()
+        for data in made:
+            TARGETS[name].try_on(data)
+            inputs.keep(name, data, "seed")
+
+
+if __name__ == "__main__":
+    main()

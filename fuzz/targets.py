@@ -1,0 +1,375 @@
+"""
+What is fuzzed: each target takes bytes that a peer could have sent.
+
+A target may only fail with the errors that it lists, the ones its callers are told of. It fails by
+an assertion if what it checks besides does not hold: that any split of the bytes gives the same,
+that what was read can be written and read again, that memory stays within its bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from libp2p.bitswap.errors import MessageTooLargeError
+from libp2p.bitswap.message_reader import MessageReader
+from libp2p.crypto.ed25519 import Ed25519PrivateKey
+from libp2p.crypto.serialization import deserialize_public_key
+from libp2p.custom_types import Buffer, TProtocol
+from libp2p.exceptions import (
+    CryptographyError,
+    DecryptionFailedException,
+    HandshakeFailure,
+    IdentifyError,
+    InvalidCID,
+    InvalidDagPb,
+    InvalidMultibase,
+    InvalidPeerID,
+    InvalidRecord,
+    InvalidUnixFS,
+    MuxedStreamError,
+    NegotiationError,
+    NotAFile,
+    ParseError,
+    ProtocolNotSupportedError,
+    RemoteProtocolError,
+)
+from libp2p.identity.identify.message import IdentifyReader, read_identity
+from libp2p.ipld import dag_pb, multibase, unixfs
+from libp2p.ipld.cid import CID
+from libp2p.ipld.file_walk import FileWalk
+from libp2p.peer.addresses import AddressScope
+from libp2p.peer.envelope import unmarshal_envelope
+from libp2p.peer.id import ID
+from libp2p.protocol_muxer.negotiation import Initiator, Responder
+from libp2p.security.noise.cipher import NoiseCipher
+from libp2p.security.noise.handshake import XXHandshake
+from libp2p.security.noise.handshake import frame as noise_frame
+from libp2p.security.noise.identity_exchange import IdentityExchange
+from libp2p.security.noise.payload import make_payload, open_payload
+from libp2p.security.tls.certificate import verify_certificate
+from libp2p.stream_muxer.yamux.frame import CONTINUATION, Frame, FrameParser
+from libp2p.stream_muxer.yamux.session import (
+    MAX_PENDING_PONGS,
+    StreamOpened,
+    StreamReadable,
+    YamuxSession,
+)
+
+if TYPE_CHECKING:
+    from libp2p.stream_muxer.yamux.stream_state import StreamState
+
+T = TypeVar("T")
+
+IDENTITY: Final = Ed25519PrivateKey.new(bytes(range(32)))
+PEER: Final = ID.from_pubkey(IDENTITY.get_public_key())
+OURS, THEIRS, EPHEMERAL = (
+    X25519PrivateKey.from_private_bytes(sha256(name).digest())
+    for name in (b"ours", b"theirs", b"ephemeral")
+)
+STATIC: Final = THEIRS.public_key().public_bytes_raw()
+PROTOCOLS: Final = (TProtocol("/yamux/1.0.0"), TProtocol("/mplex/6.7.0"))
+NOW: Final = 1_750_000_000.0
+"""When certificates are looked at; those of the corpus are valid then."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """Something that reads bytes, and how it may fail."""
+
+    read: Callable[[bytes], None]
+    errors: tuple[type[Exception], ...]
+
+    @property
+    def name(self) -> str:
+        """The name of its folder in the corpus."""
+        return self.read.__name__
+
+    def try_on(self, data: bytes) -> None:
+        """Read ``data``; raises if that brings an error that it must not."""
+        try:
+            self.read(data)
+        except self.errors:
+            return
+
+
+def pieces(data: bytes, size: int) -> Iterator[bytes]:
+    """``data`` in pieces of ``size`` bytes."""
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+
+
+def some_size(data: bytes) -> int:
+    """A size of pieces that depends on the data."""
+    return 1 + (data[-1] if data else 0) % 19
+
+
+def outcome(read: Callable[[], T], errors: tuple[type[Exception], ...]) -> T | Literal["refused"]:
+    """What reading gives; which of the errors comes first may depend on the split."""
+    try:
+        return read()
+    except errors:
+        return "refused"
+
+
+# -- yamux ------------------------------------------------------------------------------------
+
+
+def _joined(frames: list[Frame]) -> list[tuple[int, int, int, int, bytes]]:
+    """Frames with the pieces of their bodies put together, as far as they have come."""
+    whole: list[tuple[int, int, int, int, bytes]] = []
+    for kind, flags, stream_id, length, body in frames:
+        if kind == CONTINUATION:
+            kind, before, stream_id, length, start = whole.pop()
+            flags, body = before | flags, start + bytes(body)
+        whole.append((kind, flags, stream_id, length, bytes(body)))
+    return whole
+
+
+def yamux_frames(data: bytes) -> None:
+    def parse(size: int) -> list[tuple[int, int, int, int, bytes]]:
+        parser = FrameParser()
+        return _joined([frame for piece in pieces(data, size) for frame in parser.receive([piece])])
+
+    errors = (RemoteProtocolError,)
+    at_once = outcome(lambda: parse(len(data) + 1), errors)
+    assert outcome(lambda: parse(some_size(data)), errors) == at_once
+
+
+def _use(session: YamuxSession, stream: StreamState, how: int, now: float) -> None:
+    """Do something with a stream that an application might do."""
+    try:
+        match how % 7:
+            case 0:
+                session.reset(stream, how)
+            case 1:
+                session.close_write(stream)
+            case 2:
+                session.close_read(stream)
+            case 3:
+                if size := min(session.sendable(stream), how):
+                    session.send(stream, [bytes(size)], size)
+            case _:
+                session.read(stream, how, now)
+    except MuxedStreamError:
+        return
+
+
+def yamux_session(data: bytes) -> None:
+    """The first byte chooses the side, the second one the size of the pieces."""
+    if len(data) < 2:
+        return
+    session = YamuxSession(is_initiator=bool(data[0] & 1), max_inbound_streams=8)
+    known = [session.open_stream(0.0)] if data[0] & 2 else []
+    for number, piece in enumerate(pieces(data[2:], 1 + data[1])):
+        now = number / 100
+        for event in session.receive([piece], now):
+            if isinstance(event, StreamOpened):
+                session.accept(event.stream)
+                known.append(event.stream)
+            elif isinstance(event, StreamReadable) and data[0] & 4:
+                _use(session, event.stream, 6, now)
+        if known and data[0] & 8:
+            _use(session, known[piece[0] % len(known)], piece[-1], now)
+        if data[0] & 16:
+            session.ping(now)
+        assert len(session.streams) <= 9
+        for stream in session.streams.values():
+            window = stream.receive_window
+            assert 0 <= window.credit <= window.credit + len(stream.inbox) <= window.size
+        batch = session.take_outgoing()
+        assert len(batch) <= MAX_PENDING_PONGS + 4 * len(piece) + 16
+        assert not session.has_outgoing
+    for stream in session.close(RemoteProtocolError("over")):
+        assert stream.lost_to is not None
+
+
+# -- security ---------------------------------------------------------------------------------
+
+
+def _noise_exchange(is_initiator: bool) -> IdentityExchange:
+    handshake = XXHandshake(is_initiator=is_initiator, static=OURS, ephemeral=EPHEMERAL)
+    payload = make_payload(IDENTITY, OURS.public_key().public_bytes_raw(), PROTOCOLS)
+    return IdentityExchange(handshake, payload, early_muxers=PROTOCOLS)
+
+
+def noise_handshake(data: bytes) -> None:
+    """What a peer sends instead of handshake messages."""
+    for is_initiator in (True, False):
+        exchange = _noise_exchange(is_initiator)
+        exchange.start()
+        outcome(
+            lambda exchange=exchange: [  # type: ignore[misc]
+                exchange.receive([piece]) for piece in pieces(data, some_size(data))
+            ],
+            (HandshakeFailure,),
+        )
+
+
+def noise_message(data: bytes) -> None:
+    """What a peer says within a handshake that is otherwise in order."""
+    exchange = _noise_exchange(is_initiator=False)
+    peer = XXHandshake(is_initiator=True, static=THEIRS, ephemeral=EPHEMERAL)
+    answer, _ = exchange.receive([noise_frame(peer.write(data[:64]))])
+    peer.read(answer[2:])
+    exchange.receive([noise_frame(peer.write(data[: 8 * 1024]))])
+
+
+def noise_payload(data: bytes) -> None:
+    open_payload(data, STATIC, PEER)
+
+
+def noise_records(data: bytes) -> None:
+    plaintexts, used = NoiseCipher(bytes(32), bytes(32)).open(memoryview(data))
+    assert sum(map(len, plaintexts)) <= used <= len(data)
+
+
+def tls_certificate(data: bytes) -> None:
+    verify_certificate(data, now=NOW)
+
+
+def public_key(data: bytes) -> None:
+    key = deserialize_public_key(data)
+    key.verify(b"message", data[:64])
+    assert deserialize_public_key(key.serialize()) == key
+
+
+# -- negotiation and identify -------------------------------------------------------------------
+
+
+def multistream_initiator(data: bytes) -> None:
+    errors = (NegotiationError, ProtocolNotSupportedError)
+
+    def negotiate(size: int) -> TProtocol | None:
+        initiator = Initiator(PROTOCOLS)
+        initiator.start()
+        for piece in pieces(data, size):
+            if agreed := initiator.receive([piece]).protocol:
+                return agreed
+        return None
+
+    assert outcome(lambda: negotiate(some_size(data)), errors) == outcome(
+        lambda: negotiate(len(data) + 1), errors
+    )
+
+
+def multistream_responder(data: bytes) -> None:
+    def negotiate(size: int) -> tuple[TProtocol | None, int]:
+        responder, answered = Responder(PROTOCOLS), 0
+        for piece in pieces(data, size):
+            step = responder.receive([piece])
+            answered += len(step.to_send)
+            if step.protocol:
+                return step.protocol, answered
+        return None, answered
+
+    errors = (NegotiationError,)
+    assert outcome(lambda: negotiate(some_size(data)), errors) == outcome(
+        lambda: negotiate(len(data) + 1), errors
+    )
+
+
+def identify(data: bytes) -> None:
+    reader = IdentifyReader()
+    for piece in pieces(data, some_size(data)):
+        reader.receive([piece])
+    found = read_identity(reader.finish(), PEER, AddressScope.PUBLIC)
+    assert found.public_key is None or ID.from_pubkey(found.public_key) == PEER
+
+
+def signed_record(data: bytes) -> None:
+    envelope = unmarshal_envelope(data)
+    assert unmarshal_envelope(envelope.marshal_envelope()).raw_payload == envelope.raw_payload
+    envelope.validate("libp2p-peer-record")
+    envelope.record()
+
+
+def peer_id(data: bytes) -> None:
+    text = outcome(lambda: ID.from_string(data.decode("latin-1")), (InvalidPeerID,))
+    if isinstance(text, ID):
+        assert ID.from_string(str(text)) == text
+    assert ID(data).to_bytes() == data
+
+
+# -- content ----------------------------------------------------------------------------------
+
+
+def bitswap_messages(data: bytes) -> None:
+    errors = (ParseError, MessageTooLargeError)
+
+    def read(size: int) -> list[tuple[object, ...]]:
+        reader = MessageReader()
+        found = [message for piece in pieces(data, size) for message in reader.receive([piece])]
+        assert reader.buffered <= len(data)
+        return [(m.entries, m.full, m.blocks, m.presences, m.pending_bytes) for m in found]
+
+    assert outcome(lambda: read(some_size(data)), errors) == outcome(
+        lambda: read(len(data) + 1), errors
+    )
+
+
+def cid(data: bytes) -> None:
+    found = CID.decode(data)
+    assert found.buffer == data
+    assert CID.parse(str(found)) == found
+
+
+def cid_text(data: bytes) -> None:
+    found = CID.parse(data.decode("latin-1"))
+    assert CID.parse(str(found)) == found
+
+
+def multibase_text(data: bytes) -> None:
+    multibase.decode(data.decode("latin-1"))
+
+
+def dag_pb_node(data: bytes) -> None:
+    node = dag_pb.decode(data)
+    again = dag_pb.decode(node.to_bytes())
+    assert again.to_bytes() == node.to_bytes()
+
+
+def unixfs_data(data: bytes) -> None:
+    encoded = unixfs.encode(unixfs.decode(data))
+    assert unixfs.encode(unixfs.decode(encoded)) == encoded
+
+
+def file_root(data: bytes) -> None:
+    root = CID.for_block(data, "dag-pb")
+    walk = FileWalk(root)
+    assert walk.wanted() == [root]
+    walk.supply(root, data)
+    walk.wanted()
+    taken: list[Buffer] = walk.take()
+    assert sum(map(len, taken)) <= len(data)
+
+
+TARGETS: Final = {
+    target.name: target
+    for target in (
+        Target(yamux_frames, ()),
+        Target(yamux_session, (RemoteProtocolError,)),
+        Target(noise_handshake, ()),
+        Target(noise_message, (HandshakeFailure,)),
+        Target(noise_payload, (HandshakeFailure,)),
+        Target(noise_records, (DecryptionFailedException,)),
+        Target(tls_certificate, (HandshakeFailure,)),
+        Target(public_key, (CryptographyError,)),
+        Target(multistream_initiator, ()),
+        Target(multistream_responder, ()),
+        Target(identify, (IdentifyError,)),
+        Target(signed_record, (InvalidRecord,)),
+        Target(peer_id, (InvalidPeerID,)),
+        Target(bitswap_messages, ()),
+        Target(cid, (InvalidCID,)),
+        Target(cid_text, (InvalidCID,)),
+        Target(multibase_text, (InvalidMultibase,)),
+        Target(dag_pb_node, (InvalidDagPb,)),
+        Target(unixfs_data, (InvalidUnixFS,)),
+        Target(file_root, (NotAFile, InvalidDagPb, InvalidUnixFS)),
+    )
+}

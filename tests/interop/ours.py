@@ -1,0 +1,49 @@
+"""Our side of an interop test: hosts in this process, and Go peers driven from threads."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import trio
+
+from libp2p import new_host
+from libp2p.bitswap import BitswapClient, MemoryBlockStore
+from libp2p.peer.peerinfo import info_from_p2p_addr
+from tests.support.hosts import LOOPBACK
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from libp2p.abc import IHost
+    from libp2p.peer.id import ID
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+async def in_thread(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Let a Go peer do something while our host goes on; a test that fails does not wait for it."""
+    return await trio.to_thread.run_sync(partial(call, *args, **kwargs), abandon_on_cancel=True)
+
+
+@asynccontextmanager
+async def running_bitswap() -> AsyncIterator[BitswapClient]:
+    """Run a host with bitswap that listens on loopback, its blocks in memory."""
+    host = new_host()
+    client = BitswapClient(host, MemoryBlockStore())
+    async with host.run(listen_addrs=[LOOPBACK]), client.run():
+        yield client
+
+
+async def dial(host: IHost, addr: str) -> ID:
+    """Connect our host to a Go peer; the peer's id."""
+    info = info_from_p2p_addr(addr)
+    await host.connect(info)
+    return info.peer_id
+
+
+def address_of(host: IHost) -> str:
+    """The address that a Go peer dials."""
+    return str(host.get_addrs()[0])
