@@ -1,7 +1,7 @@
 """
 libp2p for Python: hosts that connect, and streams between them.
 
-``new_host()`` gives a `BasicHost` with TCP, Noise and yamux; its life is
+``new_host()`` gives a `BasicHost` with TCP, TLS or Noise, and yamux; its life is
 ``async with host.run(listen_addrs=[…])``. Bitswap is in `libp2p.bitswap`, the embeddable IPFS peer
 in `libp2p.ipfs_lite`.
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID as ID
     from libp2p.peer.peerstore import PeerStore as PeerStore
     from libp2p.security.noise.transport import Transport as NoiseTransport
+    from libp2p.security.tls.transport import TLSTransport as TLSTransport
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
@@ -89,6 +90,7 @@ _HOMES: Final = {
     "NoiseTransport": ("libp2p.security.noise.transport", "Transport"),
     "PeerStore": ("libp2p.peer.peerstore", ""),
     "Swarm": ("libp2p.network.swarm", ""),
+    "TLSTransport": ("libp2p.security.tls.transport", ""),
     "TCP": ("libp2p.transport.tcp.tcp", ""),
     "TransportUpgrader": ("libp2p.transport.upgrader", ""),
     "Yamux": ("libp2p.stream_muxer.yamux.yamux", ""),
@@ -96,7 +98,41 @@ _HOMES: Final = {
     "create_new_rsa_key_pair": ("libp2p.crypto.rsa", "create_new_key_pair"),
 }
 
-__all__ = sorted(_HOMES)
+__all__ = [
+    "BasicHost",
+    "ConnectionConfig",
+    "DEFAULT_MUXER",
+    "HostOptions",
+    "ID",
+    "IHost",
+    "INetworkService",
+    "IPeerRouting",
+    "IPeerStore",
+    "ISecureTransport",
+    "ITransport",
+    "KeyPair",
+    "MUXER_MPLEX",
+    "MUXER_YAMUX",
+    "NoiseTransport",
+    "PeerStore",
+    "Swarm",
+    "TCP",
+    "TLSTransport",
+    "TransportUpgrader",
+    "Yamux",
+    "create_mplex_muxer_option",
+    "create_new_ed25519_key_pair",
+    "create_new_rsa_key_pair",
+    "create_yamux_muxer_option",
+    "generate_new_ed25519_identity",
+    "generate_new_rsa_identity",
+    "generate_peer_id_from",
+    "get_default_muxer",
+    "get_default_muxer_options",
+    "new_host",
+    "new_swarm",
+    "set_default_muxer",
+]
 
 
 def __getattr__(name: str) -> object:

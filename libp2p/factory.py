@@ -17,6 +17,8 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL_ID
+from libp2p.security.tls.transport import TLSTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.tcp.tcp import TCP
@@ -168,6 +170,7 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     peerstore.add_key_pair(peer_id, key_pair)
     muxers = options.get("muxer_opt") or create_yamux_muxer_option()
     security = options.get("sec_opt") or {
+        TProtocol(TLS_PROTOCOL_ID): TLSTransport(key_pair, muxers=tuple(muxers)),
         TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair, early_muxers=tuple(muxers)),
     }
     config = options.get("connection_config") or ConnectionConfig()
@@ -176,7 +179,7 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     """
-    Return a host with a new Ed25519 identity, TCP, Noise and yamux, unless told otherwise.
+    Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
     >>> host = new_host()
     >>> host.get_id().pretty().startswith("12D3KooW")

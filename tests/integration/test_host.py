@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from multiaddr import Multiaddr
 
 from libp2p import new_host
-from libp2p.abc import INetStream
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
@@ -23,6 +23,9 @@ from libp2p.exceptions import (
 )
 from libp2p.peer.peerinfo import PeerInfo
 from tests.support.hosts import LOOPBACK, connected_hosts, info_of, running_host
+
+if TYPE_CHECKING:
+    from libp2p.abc import INetStream
 
 ECHO = TProtocol("/echo/1.0.0")
 

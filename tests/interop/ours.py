@@ -8,16 +8,22 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import trio
 
-from libp2p import new_host
+from libp2p import NoiseTransport, TLSTransport, create_new_ed25519_key_pair, new_host
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
+from libp2p.custom_types import TProtocol
 from libp2p.peer.peerinfo import info_from_p2p_addr
+from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
+from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID
 from tests.support.hosts import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from libp2p.abc import IHost
+    from libp2p import BasicHost
+    from libp2p.abc import IHost, ISecureTransport
     from libp2p.peer.id import ID
+
+    from .kubo import Security
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -28,10 +34,22 @@ async def in_thread(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     return await trio.to_thread.run_sync(partial(call, *args, **kwargs), abandon_on_cancel=True)
 
 
+def host_with(security: Security) -> BasicHost:
+    """A host with these secure channels; "both" is the default host."""
+    if security == "both":
+        return new_host()
+    key_pair = create_new_ed25519_key_pair()
+    transport: ISecureTransport = (
+        NoiseTransport(key_pair) if security == "noise" else TLSTransport(key_pair)
+    )
+    protocol = NOISE_ID if security == "noise" else TLS_ID
+    return new_host(key_pair=key_pair, sec_opt={TProtocol(protocol): transport})
+
+
 @asynccontextmanager
-async def running_bitswap() -> AsyncIterator[BitswapClient]:
+async def running_bitswap(security: Security = "both") -> AsyncIterator[BitswapClient]:
     """Run a host with bitswap that listens on loopback, its blocks in memory."""
-    host = new_host()
+    host = host_with(security)
     client = BitswapClient(host, MemoryBlockStore())
     async with host.run(listen_addrs=[LOOPBACK]), client.run():
         yield client

@@ -15,7 +15,7 @@ from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 
 from .files import random_bytes
-from .kubo import Kubo, KuboError
+from .kubo import Kubo, KuboError, Security
 from .lite import Lite
 from .need import need
 from .ours import address_of, dial, in_thread, running_bitswap
@@ -222,13 +222,19 @@ def test_a_missing_file_fails_at_once(kubo: Kubo, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dialler", ["kubo", "python"])
-async def test_kubo_with_noise_alone(dialler: str) -> None:
-    """No TLS is proposed first."""
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [("both", "both"), ("noise", "both"), ("tls", "both"), ("both", "noise"), ("both", "tls")],
+)
+async def test_every_common_secure_channel_is_found(
+    theirs: Security, ours: Security, dialler: str
+) -> None:
+    """Kubo proposes TLS first: where we refuse it, the negotiation goes on to Noise."""
     need("kubo")
-    data = block(f"noise {dialler}")
-    with Kubo(security="noise") as kubo:
+    data = block(f"{theirs} {ours} {dialler}")
+    with Kubo(security=theirs) as kubo:
         cid = await in_thread(put, kubo, data)
-        async with running_bitswap() as client:
+        async with running_bitswap(ours) as client:
             if dialler == "python":
                 await dial(client.host, kubo.addr)
             else:
@@ -236,11 +242,11 @@ async def test_kubo_with_noise_alone(dialler: str) -> None:
             assert await client.get_block(cid) == data
 
 
-async def test_kubo_with_tls_alone_is_refused() -> None:
-    """Our hosts speak Noise: no common secure channel is one clear error on either side."""
+async def test_no_common_secure_channel_is_a_clear_error() -> None:
+    """One line on either side, and no connection."""
     need("kubo")
     with Kubo(security="tls") as kubo:
-        async with running_bitswap() as client:
+        async with running_bitswap("noise") as client:
             with pytest.raises(ConnectionFailure, match=r"/noise"):
                 await dial(client.host, kubo.addr)
             with pytest.raises(KuboError, match="failed to negotiate security protocol"):
