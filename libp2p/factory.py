@@ -170,9 +170,14 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     peerstore.add_key_pair(peer_id, key_pair)
     muxers = options.get("muxer_opt") or create_yamux_muxer_option()
     security = options.get("sec_opt") or {
-        TProtocol(TLS_PROTOCOL_ID): TLSTransport(key_pair, muxers=tuple(muxers)),
-        TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair, early_muxers=tuple(muxers)),
+        TProtocol(TLS_PROTOCOL_ID): TLSTransport(key_pair),
+        TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair),
     }
+    for transport in security.values():
+        if isinstance(transport, NoiseTransport | TLSTransport):
+            transport.offer_muxers(
+                tuple(muxers)
+            )  # agreed on within the handshake: a round trip less
     config = options.get("connection_config") or ConnectionConfig()
     return Swarm(peer_id, peerstore, TransportUpgrader(security, muxers), TCP(), config)
 

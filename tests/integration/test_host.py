@@ -10,7 +10,7 @@ import pytest
 import trio
 from multiaddr import Multiaddr
 
-from libp2p import new_host
+from libp2p import NoiseTransport, TLSTransport, create_new_ed25519_key_pair, new_host
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
@@ -213,3 +213,18 @@ async def test_a_plaintext_proposal_is_refused() -> None:
                 answer += await raw.receive_some()
         assert answer == b"\x13/multistream/1.0.0\n\x03na\n"
         await raw.aclose()
+
+
+@pytest.mark.parametrize("transport_type", [NoiseTransport, TLSTransport])
+async def test_the_muxer_is_agreed_on_within_any_handshake(
+    transport_type: type[NoiseTransport | TLSTransport],
+) -> None:
+    key_pairs = create_new_ed25519_key_pair(), create_new_ed25519_key_pair()
+    a, b = (
+        new_host(key_pair=pair, sec_opt={TProtocol("/secure"): transport_type(pair)})
+        for pair in key_pairs
+    )
+    async with a.run(listen_addrs=[]), b.run(listen_addrs=[LOOPBACK]):
+        await a.connect(info_of(b))
+        [connection] = a.get_network().get_connections()
+        assert connection.muxed_conn.secured_conn.early_muxer == "/yamux/1.0.0"

@@ -41,7 +41,7 @@ class Transport(ISecureTransport):
         noise_privkey: PrivateKey | None = None,
         early_data: bytes | None = None,
         *,
-        early_muxers: Sequence[TProtocol] = (),
+        early_muxers: Sequence[TProtocol] | None = None,
     ) -> None:
         """
         :param noise_privkey: an X25519 key to be used as the static key. Keys of other kinds,
@@ -49,17 +49,27 @@ class Transport(ISecureTransport):
             well: then, and for None, the static key is a fresh one.
         :param early_data: must be None; libp2p's handshake has no place for it.
         :param early_muxers: what to offer for agreeing on a muxer within the handshake, most
-            wanted first. With none the muxer is negotiated afterwards, at one round trip more.
+            wanted first. With none the muxer is negotiated afterwards, at one round trip more;
+            None leaves it to the host.
         """
         if early_data is not None:
             raise LocalProtocolError("libp2p's Noise handshake carries no early data")
         self.libp2p_privkey = libp2p_keypair.private_key
         self.local_peer = ID.from_pubkey(libp2p_keypair.public_key)
-        self.early_muxers = tuple(early_muxers)
         self._static = _static_key(noise_privkey)
+        self._host_decides = early_muxers is None
+        self._offer(tuple(early_muxers or ()))
+
+    def offer_muxers(self, muxers: Sequence[TProtocol]) -> None:
+        """Offer the host's muxers within the handshake, unless the constructor was told which."""
+        if self._host_decides:
+            self._offer(tuple(muxers))
+
+    def _offer(self, muxers: tuple[TProtocol, ...]) -> None:
+        self.early_muxers = muxers
         # The static key stays, so one signature will do for every connection.
         self._payload = make_payload(
-            self.libp2p_privkey, self._static.public_key().public_bytes_raw(), self.early_muxers
+            self.libp2p_privkey, self._static.public_key().public_bytes_raw(), muxers
         )
 
     async def secure_inbound(self, conn: IRawConnection) -> SecureSession:

@@ -45,7 +45,8 @@ class TLSTransport(ISecureTransport):
         """
         :param early_data: must be None: libp2p's handshake has no place for it.
         :param muxers: what to offer for agreeing on a muxer within the handshake, most wanted
-            first. With none the muxer is negotiated afterwards, at one round trip more.
+            first. With none the muxer is negotiated afterwards, at one round trip more; None
+            leaves it to the host.
         :param identity_config: must be None: certificates of one's own making are not supported.
         :param enable_autotls: must be False: in py-libp2p it lets peers in that have not proven
             who they are.
@@ -61,8 +62,17 @@ class TLSTransport(ISecureTransport):
             )
         self.libp2p_privkey = libp2p_keypair.private_key
         self.local_peer = ID.from_pubkey(libp2p_keypair.public_key)
-        self.muxers = tuple(TProtocol(muxer) for muxer in muxers or ())
-        self._endpoint, self._certificate_pem = _new_endpoint(self.libp2p_privkey, self.muxers)
+        self._host_decides = muxers is None
+        self._offer(tuple(TProtocol(muxer) for muxer in muxers or ()))
+
+    def offer_muxers(self, muxers: Sequence[TProtocol]) -> None:
+        """Offer the host's muxers by ALPN, unless the constructor was told which."""
+        if self._host_decides:
+            self._offer(tuple(muxers))
+
+    def _offer(self, muxers: tuple[TProtocol, ...]) -> None:
+        self.muxers = muxers
+        self._endpoint, self._certificate_pem = _new_endpoint(self.libp2p_privkey, muxers)
 
     async def secure_inbound(self, conn: IRawConnection) -> SecureSession:
         """
