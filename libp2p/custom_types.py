@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Any, NewType, TypeAlias
+from typing import TYPE_CHECKING, NewType, TypeAlias
 
 if TYPE_CHECKING:
     from libp2p.abc import IMuxedConn, INetStream, ISecureTransport
@@ -21,6 +21,3 @@ TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
 
 #: What a peer store keeps under a name for a peer.
 MetadataValue: TypeAlias = str | int | float | bool | None
-
-MessageID = NewType("MessageID", str)
-JsonValue: TypeAlias = Any

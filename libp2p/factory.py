@@ -6,6 +6,7 @@ Its names are re-exported by `libp2p`; nothing else in the library imports it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
@@ -179,6 +180,8 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
                 tuple(muxers)
             )  # agreed on within the handshake: a round trip less
     config = options.get("connection_config") or ConnectionConfig()
+    if (timeout := options.get("negotiate_timeout")) is not None:
+        config = replace(config, negotiate_timeout=timeout)
     return Swarm(peer_id, peerstore, TransportUpgrader(security, muxers), TCP(), config)
 
 

@@ -95,9 +95,6 @@ FIRST_READ_AHEAD: Final = 16
 MIN_READ_AHEAD: Final = 8
 MAX_READ_AHEAD: Final = 512
 
-DEFAULT_WANTLIST_SIZE: Final = 256
-DEFAULT_CID_VERSION: Final = 0
-
 # -- answering ------------------------------------------------------------------------------------
 
 #: Wants kept per peer. boxo's client sends thousands in one message and waits for all of them;

@@ -237,7 +237,7 @@ class Swarm(INetworkService):
             if not peers:
                 del self.connections[muxed_conn.peer_id]
             return None
-        connection = SwarmConn(muxed_conn, self)
+        connection = SwarmConn(muxed_conn)
         peers.append(connection)
         return connection
 

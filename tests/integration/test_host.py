@@ -228,3 +228,10 @@ async def test_the_muxer_is_agreed_on_within_any_handshake(
         await a.connect(info_of(b))
         [connection] = a.get_network().get_connections()
         assert connection.muxed_conn.secured_conn.early_muxer == "/yamux/1.0.0"
+
+
+def test_an_option_that_is_accepted_has_its_effect() -> None:
+    host = new_host(negotiate_timeout=3)
+    assert host.get_network().config.negotiate_timeout == 3
+    with pytest.raises(ValueError, match="enable_quic"):
+        new_host(enable_quic=True)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from libp2p.connection_types import ConnectionType
     from libp2p.custom_types import StreamHandlerFn
-    from libp2p.network.swarm import Swarm
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
@@ -27,19 +26,15 @@ logger = logging.getLogger(__name__)
 #: had received: a block that has come should still reach the disk.
 HANDLER_GRACE: Final = 5.0
 
-#: Stream error code of go-libp2p for a handler that fails; 0 would say nothing.
-_HANDLER_FAILED: Final = 0
-
 
 class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
-    def __init__(self, muxed_conn: Yamux, swarm: Swarm) -> None:
+    def __init__(self, muxed_conn: Yamux) -> None:
         self.muxed_conn: Yamux = muxed_conn
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
-        self._swarm = swarm
         self._handler: StreamHandlerFn | None = None
         self._nursery: trio.Nursery | None = None
 
@@ -65,10 +60,10 @@ class SwarmConn(INetConn):
         except BaseLibp2pError as error:
             # A peer that hangs up or resets is normal life, not an event for the user.
             logger.debug("%r ended: %s", stream, error)
-            await stream.reset(_HANDLER_FAILED)
+            await stream.reset()
         except Exception:  # task's edge: it runs the user's code
             logger.exception("the handler of %r failed", stream)
-            await stream.reset(_HANDLER_FAILED)
+            await stream.reset()
 
     @property
     def is_closed(self) -> bool:
