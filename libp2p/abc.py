@@ -285,6 +285,9 @@ class IHost(ABC):
     def get_connected_peers(self) -> list[ID]: ...
 
     @abstractmethod
+    def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None: ...
+
+    @abstractmethod
     def run(self, listen_addrs: Sequence[Multiaddr]) -> AbstractAsyncContextManager[None]: ...
 
     @abstractmethod

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import trio
@@ -48,10 +48,6 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
 logger = logging.getLogger(__name__)
-
-
-class _ServiceHost(Protocol):
-    def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None: ...
 
 
 class Exchange(INotifee):
@@ -97,8 +93,7 @@ class Exchange(INotifee):
         if self._user_nursery is not None:
             self._user_nursery.start_soon(self._serve, started, stopped, finished)
         else:
-            host = cast("_ServiceHost", self.host)
-            host.start_service(self._serve, started, stopped, finished)
+            self.host.start_service(self._serve, started, stopped, finished)
         self._stopped, self._finished = stopped, finished
         await started.wait()
 
