@@ -21,6 +21,7 @@ OURS = "ours"
 UPSTREAM = f"py-libp2p {UPSTREAM_VERSION}"
 GO = "go-libp2p"
 KUBO = "kubo"
+BOXO = "boxo"
 TCP = "plain TCP"
 
 

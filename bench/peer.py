@@ -45,9 +45,13 @@ class Steps(trio.abc.Instrument):
         self.count += 1
 
 
-def make_host() -> Any:
-    """A host that offers Noise and yamux, as the peers it is compared with do."""
+def make_host(security: str) -> Any:
+    """A host that offers this security and yamux, as the peer it is compared with does."""
     identity = generate_new_ed25519_identity()
+    if security == "tls":
+        from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID, TLSTransport
+
+        return new_host(key_pair=identity, sec_opt={TLS_ID: TLSTransport(identity)})
     noise = Transport(identity, noise_privkey=create_new_key_pair().private_key)
     return new_host(key_pair=identity, sec_opt={PROTOCOL_ID: noise})
 
@@ -80,9 +84,9 @@ async def serve_echo(stream: Any) -> None:
         await stream.close()
 
 
-async def serve(listen: str) -> None:
+async def serve(listen: str, security: str) -> None:
     """Print the address, then serve until SIGTERM or SIGINT."""
-    host = make_host()
+    host = make_host(security)
     host.set_stream_handler(SINK, serve_sink)
     host.set_stream_handler(ECHO, serve_echo)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -149,9 +153,9 @@ MODES: dict[str, Callable[[Any, PeerInfo, argparse.Namespace], Awaitable[list[fl
 
 
 @asynccontextmanager
-async def connected(to: PeerInfo) -> AsyncIterator[tuple[Any, float]]:
+async def connected(to: PeerInfo, security: str) -> AsyncIterator[tuple[Any, float]]:
     """A fresh host with a connection to `to`, and how long connecting took."""
-    host = make_host()
+    host = make_host(security)
     async with host.run(listen_addrs=[]):
         start = time.perf_counter()
         await host.connect(to)
@@ -167,11 +171,11 @@ async def measure(options: argparse.Namespace) -> None:
     if options.mode == "connect":
         cpu, start, times = time.process_time(), time.perf_counter(), []
         for _ in range(options.count):
-            async with connected(to) as (_, seconds):
+            async with connected(to, options.security) as (_, seconds):
                 times.append(seconds)
         report(options, time.perf_counter() - start, time.process_time() - cpu, times, steps)
         return
-    async with connected(to) as (host, _):
+    async with connected(to, options.security) as (host, _):
         cpu, start, before = time.process_time(), time.perf_counter(), steps.count
         times = await MODES[options.mode](host, to, options)
         seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
@@ -200,7 +204,7 @@ def main() -> None:
     """Serve or measure, as the flags say."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip().splitlines()[0])
     parser.add_argument("-listen", default="/ip4/127.0.0.1/tcp/0")
-    parser.add_argument("-security", choices=["noise"], default="noise")
+    parser.add_argument("-security", choices=["noise", "tls"], default="noise")
     parser.add_argument("-dial", metavar="MULTIADDR")
     parser.add_argument("-mode", choices=[*MODES, "connect"], default="ping")
     parser.add_argument("-bytes", type=int, default=1 << 20)
@@ -212,7 +216,7 @@ def main() -> None:
     if options.dial:
         trio.run(measure, options)
     else:
-        trio.run(serve, options.listen)
+        trio.run(serve, options.listen, options.security)
 
 
 if __name__ == "__main__":

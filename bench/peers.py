@@ -31,6 +31,7 @@ class PeerRow(Row):
     figure: Callable[[dict[str, Any]], float]
     budgets: Sequence[Budget]
     contestants: Sequence[str] = (OURS, GO, UPSTREAM)
+    security: str = "noise"
 
     def prepare(self, stack: ExitStack) -> None:
         """Nothing is shared: each measurement has a pair of fresh processes."""
@@ -38,7 +39,7 @@ class PeerRow(Row):
     def measure(self, contestant: str) -> Sample:
         client, _, other = contestant.partition(TO)
         server = libp2p_peer(other or client)
-        command = self.at_server([*server.command, "-security", "noise"])
+        command = self.at_server([*server.command, "-security", self.security])
         with Child(command, env=server.env) as peer:
             result = self.client(client, peer)
             peer.stop()
@@ -56,7 +57,8 @@ class PeerRow(Row):
     def client(self, name: str, server: Child) -> dict[str, Any]:
         """The line of JSON that the client prints."""
         program = libp2p_peer(name)
-        command = [*program.command, "-security", "noise", "-dial", server.line(), *self.flags]
+        secured = [*program.command, "-security", self.security]
+        command = [*secured, "-dial", server.line(), *self.flags]
         done = subprocess.run(
             self.at_client(command),
             env={**os.environ, **program.env},
@@ -71,15 +73,18 @@ class PeerRow(Row):
         return found
 
 
-def _stream(mib: int) -> PeerRow:
+def _stream(name: str, security: str, mib: int, *, upstream: bool) -> PeerRow:
+    crossed = [Budget(pair, GO, 1.0) for pair in CROSSED]
+    older = [UPSTREAM] if upstream else []
     return PeerRow(
-        name="stream",
-        title=f"one stream, Noise and yamux, {mib} MiB in 64 KiB writes",
+        name=name,
+        title=f"one stream, {security} and yamux, {mib} MiB in 64 KiB writes",
         unit="MB/s",
         flags=["-mode", "sink", "-bytes", str(mib << 20)],
         figure=lambda result: result["bytes"] / result["seconds"] / 1e6,
-        budgets=[Budget(OURS, GO, 1.2), Budget(OURS, UPSTREAM, 5)],
-        contestants=(OURS, GO, UPSTREAM, *CROSSED),
+        budgets=[Budget(OURS, GO, 1.2), *crossed, *(Budget(OURS, other, 5) for other in older)],
+        contestants=(OURS, GO, *older, *CROSSED),
+        security=security,
     )
 
 
@@ -109,7 +114,8 @@ def _open(name: str, parallel: int, count: int) -> PeerRow:
 def rows(mib: int) -> list[Row]:
     """The rows of this module; streams carry `mib` MiB."""
     return [
-        _stream(mib),
+        _stream("stream", "noise", mib, upstream=True),
+        _stream("tls", "tls", mib, upstream=False),
         _steps(mib),
         PeerRow(
             name="connect",

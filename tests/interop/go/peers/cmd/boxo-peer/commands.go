@@ -56,6 +56,8 @@ func (p *boxoPeer) do(ctx context.Context, c command) (answer, error) {
 		return p.get(ctx, c)
 	case "get_many":
 		return p.getMany(ctx, c)
+	case "get_each":
+		return p.getEach(ctx, c)
 	case "has", "remove":
 		return p.local(ctx, c)
 	case "connect", "disconnect":

@@ -63,6 +63,25 @@ func (p *boxoPeer) getMany(ctx context.Context, c command) (answer, error) {
 		"cpu_seconds": node.CPUSeconds() - cpu}, nil
 }
 
+// getEach (cids, timeout) fetches blocks by one GetBlock after the other.
+func (p *boxoPeer) getEach(ctx context.Context, c command) (answer, error) {
+	ids, err := decodeAll(c.CIDs)
+	if err != nil {
+		return nil, err
+	}
+	cpu, start := node.CPUSeconds(), time.Now()
+	size := 0
+	for _, id := range ids {
+		block, err := p.exchange.GetBlock(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		size += len(block.RawData())
+	}
+	return answer{"count": len(ids), "bytes": size, "seconds": time.Since(start).Seconds(),
+		"cpu_seconds": node.CPUSeconds() - cpu}, nil
+}
+
 func decodeAll(texts []string) ([]cid.Cid, error) {
 	ids := make([]cid.Cid, 0, len(texts))
 	for _, text := range texts {
