@@ -49,7 +49,8 @@ def make_host(security: str) -> Any:
     """A host that offers this security and yamux, as the peer it is compared with does."""
     identity = generate_new_ed25519_identity()
     if security == "tls":
-        from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID, TLSTransport
+        from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID
+        from libp2p.security.tls.transport import TLSTransport
 
         return new_host(key_pair=identity, sec_opt={TLS_ID: TLSTransport(identity)})
     noise = Transport(identity, noise_privkey=create_new_key_pair().private_key)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from libp2p.exceptions import IncompleteReadError, StreamEOF
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from libp2p.custom_types import Buffer
     from libp2p.io.abc import Channel, Reader
 
 #: Kept for callers of py-libp2p's signature; every read waits until there is data or the end.
@@ -58,3 +61,15 @@ async def read_some(channel: Channel, n: int | None) -> bytes:
     if len(data) > n:
         channel.unread(memoryview(data)[n:])
     return data[:n]
+
+
+class _Unread(Protocol):
+    """The part of `Channel` that takes bytes back."""
+
+    def unread(self, data: Buffer) -> None: ...
+
+
+def put_back(channel: _Unread, pieces: Sequence[Buffer]) -> None:
+    """Put ``pieces`` back unjoined: they are what is read next, in order."""
+    for piece in reversed(pieces):
+        channel.unread(piece)

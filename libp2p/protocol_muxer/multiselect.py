@@ -13,6 +13,7 @@ import trio
 
 from libp2p.abc import IMultiselectMuxer
 from libp2p.exceptions import MultiselectCommunicatorError, MultiselectError
+from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.multiselect_communicator import channel_of
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, Responder
 
@@ -47,8 +48,7 @@ async def respond(channel: Channel, supported: Supported) -> TProtocol:
             await channel.send([unsent + to_send])
             unsent = b""
         if protocol is not None:
-            if leftover := responder.take_leftover():
-                channel.unread(leftover)
+            put_back(channel, responder.take_leftover())
             return protocol
     raise MultiselectError("peer hung up before it proposed a protocol that is supported")
 

@@ -16,6 +16,7 @@ from libp2p.exceptions import (
     MultiselectCommunicatorError,
     ProtocolNotSupportedError,
 )
+from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.multiselect_communicator import channel_of
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, Initiator
 
@@ -48,8 +49,7 @@ async def select_one(channel: Channel, protocols: Sequence[TProtocol]) -> TProto
         if to_send:
             await channel.send([to_send])
         if protocol is not None:
-            if leftover := initiator.take_leftover():
-                channel.unread(leftover)
+            put_back(channel, initiator.take_leftover())
             return protocol
     raise MultiselectClientError(f"peer hung up when asked for {', '.join(protocols)}")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from libp2p.abc import IMultiselectCommunicator
 from libp2p.exceptions import IOException, LocalProtocolError, MultiselectCommunicatorError
+from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import MessageReader, encode_message
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ class MultiselectCommunicator(IMultiselectCommunicator):
                 reader.feed(buffers)
         except IOException as error:
             raise MultiselectCommunicatorError(f"no message could be read: {error}") from error
-        if leftover := reader.take_leftover():
-            self.channel.unread(leftover)
+        put_back(self.channel, reader.take_leftover())
         return message
 
     async def write(self, msg_str: str) -> None:

@@ -29,6 +29,7 @@ from libp2p.exceptions import (
     ParseError,
     ProtocolNotSupportedError,
 )
+from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 
 if TYPE_CHECKING:
@@ -68,15 +69,15 @@ def encode_message(text: str) -> bytes:
 class MessageReader:
     """Messages out of any split of their bytes, one at a time."""
 
-    __slots__ = ("_buffer",)
+    __slots__ = ("_queue",)
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._queue = ChunkQueue()
 
     def feed(self, buffers: Iterable[Buffer]) -> None:
         """Take in bytes from the peer."""
         for buffer in buffers:
-            self._buffer += buffer
+            self._queue.append(buffer)
 
     def next_message(self) -> str | None:
         """
@@ -84,8 +85,9 @@ class MessageReader:
 
         :raises NegotiationError: if it breaks the format or a limit.
         """
+        queue = self._queue
         try:
-            length, start = decode_uvarint(self._buffer, max_bytes=MAX_LENGTH_BYTES)
+            length, start = decode_uvarint(queue.peek(MAX_LENGTH_BYTES), max_bytes=MAX_LENGTH_BYTES)
         except IncompleteVarint:
             return None
         except ParseError as error:
@@ -94,23 +96,19 @@ class MessageReader:
             raise NegotiationError(
                 f"multistream message of {length} bytes, 1 to {MAX_MESSAGE_BYTES} are allowed"
             )
-        end = start + length
-        if len(self._buffer) < end:
+        if len(queue) < start + length:
             return None
-        message = self._buffer[start:end]
+        message = queue.take(start + length)[start:]
         if not message.endswith(b"\n"):
             raise NegotiationError("multistream message does not end in a line feed")
-        del self._buffer[:end]
         try:
             return message[:-1].decode()
         except UnicodeDecodeError as error:
             raise NegotiationError("multistream message is not UTF-8") from error
 
-    def take_leftover(self) -> bytes:
+    def take_leftover(self) -> list[Buffer]:
         """Remove and return what came after the last message: it belongs to the next protocol."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
+        return self._queue.take_all()
 
 
 class _Awaiting(Enum):
@@ -183,7 +181,7 @@ class Initiator:
                 raise NegotiationError(f"peer answered {message!r} to the proposal {proposal!r}")
         return Step(to_send, None)
 
-    def take_leftover(self) -> bytes:
+    def take_leftover(self) -> list[Buffer]:
         """Remove and return what the responder sent after it had agreed."""
         return self._reader.take_leftover()
 
@@ -236,6 +234,6 @@ class Responder:
             to_send += encode_message(NOT_AVAILABLE)
         return Step(to_send, None)
 
-    def take_leftover(self) -> bytes:
+    def take_leftover(self) -> list[Buffer]:
         """Remove and return what the initiator sent after the proposal that was accepted."""
         return self._reader.take_leftover()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class CipherChannel(Protocol):
     """One direction pair of an established secure channel."""
 
-    def open(self, data: memoryview) -> tuple[list[bytes], int]:
+    def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """
         Decrypt every complete record at the front of ``data``.
 
@@ -40,7 +40,7 @@ class CipherChannel(Protocol):
 class PlainChannel:
     """No encryption: for `/plaintext/2.0.0` and for tests."""
 
-    def open(self, data: memoryview) -> tuple[list[bytes], int]:
+    def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """Hand the bytes on."""
         return ([bytes(data)] if len(data) else []), len(data)
 

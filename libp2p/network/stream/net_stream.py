@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
+from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class NetStream(INetStream):
                 step = proposed.receive(buffers)
                 if step.protocol is not None:
                     self._proposed = None
-                    self.muxed_stream.unread(proposed.take_leftover())
+                    put_back(self.muxed_stream, proposed.take_leftover())
                     return
             raise MultiselectClientError("the peer hung up instead of answering")
         except MultiselectClientError as error:

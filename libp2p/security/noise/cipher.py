@@ -65,9 +65,9 @@ class NoiseCipher:
         self._send_nonce = 0
         self._receive_nonce = 0
 
-    def open(self, data: memoryview) -> tuple[list[bytes], int]:
+    def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """Decrypt every complete record; see `CipherChannel.open`."""
-        plaintexts: list[bytes] = []
+        plaintexts: list[Buffer] = []
         decrypt, pack_nonce = self._receive.decrypt, _NONCE.pack
         nonce = self._receive_nonce
         offset, end = 0, len(data)

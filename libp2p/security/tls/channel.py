@@ -5,7 +5,7 @@ RFC 8446 §5. A record on the wire is a 5-byte header and up to 16 KiB of cipher
 record it is stands encrypted behind its content, followed by padding if the sender likes. OpenSSL
 shakes hands and is then done with: its own record layer copies every byte four times on the way
 through its memory buffers, which made TLS slower than Noise. Here a byte is copied once, by the
-cipher.
+cipher, and the content of several records becomes one piece: whatever follows is paid per piece.
 
 There is more to it than data: alerts end the connection, tickets are not wanted, and either side
 may go on to new keys (§4.6.3), which this side does before AES-GCM's limit.
@@ -33,6 +33,9 @@ NONCE_BYTES: Final = 12
 MAX_PLAINTEXT_BYTES: Final = 16_384
 #: Kind, tag and padding may add this much (§5.2).
 MAX_RECORD_BYTES: Final = MAX_PLAINTEXT_BYTES + 256
+#: Seven full records are decrypted into one piece. Its memory is only given back as a whole, and
+#: above 128 KiB the allocator would get it from the kernel each time.
+PIECE_BYTES: Final = 7 * (MAX_PLAINTEXT_BYTES + 1)
 
 #: AES-GCM is good for 2^24.5 full records under one key (§5.5): 380 GB, some minutes of bulk.
 MAX_RECORDS_PER_KEY: Final = 2**24
@@ -144,39 +147,54 @@ class TlsChannel:
 
     # -- receiving ----------------------------------------------------------------------------
 
-    def open(self, data: memoryview) -> tuple[list[bytes], int]:
+    def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """
         Decrypt every complete record; see `CipherChannel.open`.
 
         :raises ConnectionClosedError: if the peer has ended the connection with an alert. So it
             does when it refuses this side's certificate: a client knows only here.
         """
-        plaintexts: list[bytes] = []
-        keys = self._receive
+        pieces: list[Buffer] = []
+        piece, filled = memoryview(b""), 0
         offset, end = 0, len(data)
         while not self._finished and end - offset >= HEADER_BYTES:
-            start = offset + HEADER_BYTES
             length = data[offset + 3] << 8 | data[offset + 4]
-            if length > MAX_RECORD_BYTES or data[offset] != APPLICATION_DATA:
+            if not TAG_BYTES < length <= MAX_RECORD_BYTES or data[offset] != APPLICATION_DATA:
                 raise DecryptionFailedException("what the peer sent is no TLS record")
-            stop = start + length
+            stop = offset + HEADER_BYTES + length
             if stop > end:
                 break
-            nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
-            try:
-                content = keys.aead.decrypt(nonce, data[start:stop], data[offset:start])
-            except InvalidTag:
-                raise DecryptionFailedException("a TLS record does not authenticate") from None
-            keys.sequence += 1
+            content_end = filled + length - TAG_BYTES
+            if content_end > len(piece):
+                _finish_piece(pieces, piece, filled)
+                content_end -= filled
+                piece, filled = memoryview(bytearray(max(content_end, _room(end - offset)))), 0
+            self._open_record(data[offset:stop], piece[filled:content_end])
             offset = stop
-            if content[-1:] == _DATA and 1 < len(content) <= MAX_PLAINTEXT_BYTES + 1:
+            if piece[content_end - 1] == APPLICATION_DATA and (
+                1 < content_end - filled <= MAX_PLAINTEXT_BYTES + 1
+            ):
                 self._without_data = 0
-                plaintexts.append(content[:-1])
+                filled = content_end - 1  # the next record overwrites the kind
             else:
-                plaintexts += self._unusual(content)
-        return plaintexts, end if self._finished else offset
+                content = self._unusual(bytes(piece[filled:content_end]))
+                piece[filled : filled + len(content)] = content
+                filled += len(content)
+        _finish_piece(pieces, piece, filled)
+        return pieces, end if self._finished else offset
 
-    def _unusual(self, content: bytes) -> tuple[bytes, ...]:
+    def _open_record(self, record: memoryview, content: memoryview) -> None:
+        """Decrypt a record into ``content``, which is as long as what is in it."""
+        keys = self._receive
+        nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
+        header, ciphertext = record[:HEADER_BYTES], record[HEADER_BYTES:]
+        try:
+            keys.aead.decrypt_into(nonce, ciphertext, header, content)
+        except InvalidTag:
+            raise DecryptionFailedException("a TLS record does not authenticate") from None
+        keys.sequence += 1
+
+    def _unusual(self, content: bytes) -> bytes:
         """Handle a record that has padding, or no data; return the data, if any."""
         content = content.rstrip(b"\x00")
         if not 0 < len(content) <= MAX_PLAINTEXT_BYTES + 1:
@@ -184,7 +202,7 @@ class TlsChannel:
         kind, content = content[-1], content[:-1]
         if kind == APPLICATION_DATA and content:
             self._without_data = 0
-            return (content,)
+            return content
         self._without_data += 1
         if self._without_data > MAX_RECORDS_WITHOUT_DATA:
             raise DecryptionFailedException("the peer sends TLS records without data in them")
@@ -194,7 +212,7 @@ class TlsChannel:
             self._on_handshake(content)
         elif kind != APPLICATION_DATA:
             raise DecryptionFailedException(f"unexpected TLS record of kind {kind}")
-        return ()
+        return b""
 
     def _on_alert(self, code: int) -> None:
         if code != CLOSE_NOTIFY:
@@ -253,6 +271,16 @@ class TlsChannel:
         self._seal_record(message + bytes((HANDSHAKE,)), wire)
         self._send.renew()
         self._update_owed = False
+
+
+def _room(ciphertext: int) -> int:
+    """Return how many bytes to have ready for what is in ``ciphertext`` bytes of records."""
+    return min(ciphertext, PIECE_BYTES)
+
+
+def _finish_piece(pieces: list[Buffer], piece: memoryview, filled: int) -> None:
+    if filled:
+        pieces.append(piece[:filled].toreadonly())
 
 
 def _pack_records(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
