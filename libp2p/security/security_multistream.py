@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.protocol_muxer.multiselect import respond
-from libp2p.protocol_muxer.multiselect_client import select_one
+from libp2p.protocol_muxer.multiselect_client import LazyChannel, select_one
 from libp2p.security.handshake import batched
 
 if TYPE_CHECKING:
@@ -41,10 +41,17 @@ class SecurityMultistream:
         """
         Propose each protocol in turn and shake hands with ``peer_id``.
 
+        Where there is only one, the handshake's first message goes out with the proposal: a peer
+        that refuses it would be of no use anyhow, and the others answer a round trip sooner.
+
         :raises MultiselectClientError: if the peer supports none of them.
         :raises HandshakeFailure: if the handshake fails.
         """
-        transport = await self.select_transport(conn, is_initiator=True)
+        if len(self.transports) == 1 and isinstance(conn, LazyChannel):
+            ((protocol, transport),) = self.transports.items()
+            conn.propose(protocol)
+        else:
+            transport = await self.select_transport(conn, is_initiator=True)
         return await transport.secure_outbound(conn, peer_id)
 
     async def select_transport(self, conn: IRawConnection, is_initiator: bool) -> ISecureTransport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,41 +18,13 @@ from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.tcp.tcp_connection import MAX_GATHER, RECEIVE_BYTES, TcpConnection
 from tests.support.ends import GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, data_frame, frame, parse
 from tests.support.memory_session import yamux_over
+from tests.support.sockets import LOOPBACKS, connected
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.io.abc import ReadWriteCloser
 
-LOOPBACKS = {"ip4": "/ip4/127.0.0.1/tcp/0", "ip6": "/ip6/::1/tcp/0"}
 #: More than the buffers of both ends of a connection hold.
 BULK = b"".join(n.to_bytes(4, "big") for n in range(4_000_000))
-
-
-@asynccontextmanager
-async def connected(
-    address: str = LOOPBACKS["ip4"],
-) -> AsyncIterator[tuple[TcpConnection, TcpConnection]]:
-    """The dialled and the accepted end of a connection."""
-    accepted_here, accepted = trio.open_memory_channel[TcpConnection](1)
-
-    async def handle(connection: ReadWriteCloser) -> None:
-        assert isinstance(connection, TcpConnection)
-        await accepted_here.send(connection)
-
-    listener = TCP().create_listener(handle)
-    await listener.listen(Multiaddr(address))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listener.serve, nursery)
-        dialled = await TCP().dial(listener.get_addrs()[0])
-        with trio.fail_after(5):
-            theirs = await accepted.receive()
-        await listener.close()
-        try:
-            yield dialled, theirs
-        finally:
-            dialled.abort()
-            theirs.abort()
 
 
 # -- dialling and listening -----------------------------------------------------------------------
