@@ -18,7 +18,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check format lint types layers coverage test interop interop-peers \
-        bench fuzz docs clean
+        bench soak fuzz docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -58,6 +58,9 @@ interop-peers: ## build the Go peers into the user's cache folder (needs Go)
 
 bench: $(DEV_STAMP) interop-peers ## ratios beside py-libp2p 0.8.1, go-libp2p and Kubo (ROWS="stream add")
 	@$(BIN)/python -m bench.run $(ROWS)
+
+soak: $(DEV_STAMP) ## one busy connection for minutes: no stall, flat memory, short streams <= 50 ms
+	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),300)
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
 	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"

@@ -25,11 +25,16 @@ release = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))[
     "version"
 ]
 
-extensions: list[str] = []
+extensions = ["sphinx.ext.autodoc"]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+default_role = "literal"  # what docstrings have in single backticks is code
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"libp2p {release}"
 nitpicky = True
+# Types in signatures are named as the code names them; most have no page of their own.
+nitpick_ignore_regex = [("py:.*", ".*")]
 
 
 class Limits(SphinxDirective):

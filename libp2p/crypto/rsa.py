@@ -29,9 +29,7 @@ class RSAPublicKey(PublicKey):
     __slots__ = ("impl",)
 
     def __init__(self, impl: rsa.RSAPublicKey) -> None:
-        validate_rsa_key_size(impl)
-        if impl.public_numbers().e > MAX_RSA_EXPONENT:
-            raise CryptographyError("RSA public exponent is too large")
+        check_rsa_public_key(impl)
         self.impl = impl
 
     @classmethod
@@ -119,6 +117,13 @@ def validate_rsa_key_length(key_length: int) -> None:
 def validate_rsa_key_size(key: rsa.RSAPublicKey | rsa.RSAPrivateKey) -> None:
     """:raises CryptographyError: if ``key`` is too short or too long."""
     validate_rsa_key_length(key.key_size)
+
+
+def check_rsa_public_key(key: rsa.RSAPublicKey) -> None:
+    """:raises CryptographyError: if ``key`` is too short, too long, or too slow to verify with."""
+    validate_rsa_key_size(key)
+    if key.public_numbers().e > MAX_RSA_EXPONENT:
+        raise CryptographyError("RSA public exponent is too large")
 
 
 def create_new_key_pair(bits: int = 2048, e: int = 65537) -> KeyPair:

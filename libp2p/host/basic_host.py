@@ -20,10 +20,14 @@ from libp2p.exceptions import (
     SwarmException,
 )
 from libp2p.host.ping import ID as PING_ID
-from libp2p.host.ping import handle_ping
+from libp2p.host.ping import PingService
 from libp2p.identity.identify.identify import ID as IDENTIFY_ID
 from libp2p.identity.identify.identify import identify, identify_handler_for
-from libp2p.identity.identify_push.identify_push import ID_PUSH, identify_push_handler_for
+from libp2p.identity.identify_push.identify_push import (
+    ID_PUSH,
+    IdentifyPusher,
+    identify_push_handler_for,
+)
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.peerstore import PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
@@ -54,11 +58,12 @@ class BasicHost(IHost):
         self._network = network
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
+        self._pusher = IdentifyPusher(self, network.get_connections)
         network.set_stream_handler(self._on_stream)
-        network.register_notifee(_Identifier(self))
+        network.register_notifee(_Identifier(self, self._pusher))
         self.set_stream_handler(IDENTIFY_ID, identify_handler_for(self))
         self.set_stream_handler(ID_PUSH, identify_push_handler_for(self))
-        self.set_stream_handler(PING_ID, handle_ping)
+        self.set_stream_handler(PING_ID, PingService(self).handle_ping)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -71,6 +76,7 @@ class BasicHost(IHost):
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
         async with self._network.running():
+            self.start_service(self._pusher.run)
             await self._network.listen(*listen_addrs)
             yield
 
@@ -167,11 +173,19 @@ class BasicHost(IHost):
     # -- protocols ----------------------------------------------------------------------------
 
     def set_stream_handler(self, protocol_id: TProtocol, stream_handler: StreamHandlerFn) -> None:
-        """Accept ``protocol_id`` and give its streams to ``stream_handler``, each in a task."""
+        """
+        Accept ``protocol_id`` and give its streams to ``stream_handler``, each in a task.
+
+        Connected peers are told of a protocol that is new (identify push).
+        """
+        if protocol_id not in self.multiselect.handlers:
+            self._pusher.changed()
         self.multiselect.add_handler(protocol_id, stream_handler)
 
     def remove_stream_handler(self, protocol_id: TProtocol) -> None:
-        """Accept ``protocol_id`` no more; open streams go on."""
+        """Accept ``protocol_id`` no more; open streams go on, and connected peers are told."""
+        if protocol_id in self.multiselect.handlers:
+            self._pusher.changed()
         self.multiselect.remove_handler(protocol_id)
 
     async def new_stream(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> NetStream:
@@ -241,10 +255,11 @@ class _Unhurried:
 
 
 class _Identifier(INotifee):
-    """Identifies every peer as soon as it is connected."""
+    """Identifies every peer as soon as it is connected; has them told of new addresses."""
 
-    def __init__(self, host: BasicHost) -> None:
+    def __init__(self, host: BasicHost, pusher: IdentifyPusher) -> None:
         self._host = host
+        self._pusher = pusher
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """Run identify; the connection is as good without it."""
@@ -262,6 +277,8 @@ class _Identifier(INotifee):
 
     async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
 
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
+        """Tell connected peers where this host listens now."""
+        self._pusher.changed()
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...

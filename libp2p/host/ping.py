@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-import time
 from collections import Counter
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -25,7 +25,7 @@ from libp2p.exceptions import (
 from libp2p.io.utils import read_exactly
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from libp2p.abc import IHost, INetStream
     from libp2p.peer.id import ID as PeerID
@@ -70,15 +70,19 @@ async def perform_ping_roundtrip(
     stream: INetStream, cancel_scope: trio.CancelScope | None = None
 ) -> int:
     """
-    Ping once on a stream that speaks ping; return milliseconds.
+    Ping once on a stream that speaks ping; return whole milliseconds.
 
     :param cancel_scope: entered for the ping, so that its owner can call it off.
     :raises PingError: if the peer sends back something else; the stream is reset then.
     :raises StreamTimeout: if ``cancel_scope`` was cancelled.
     :raises trio.TooSlowError: if the answer takes longer than `RESP_TIMEOUT`.
     """
-    with cancel_scope or trio.CancelScope():
-        return _milliseconds(await ping_once(stream))
+    return _milliseconds(await _ping_within(cancel_scope, stream))
+
+
+async def _ping_within(scope: trio.CancelScope | None, stream: INetStream) -> float:
+    with scope or trio.CancelScope():
+        return await ping_once(stream)
     raise StreamTimeout("the ping was called off")
 
 
@@ -92,13 +96,13 @@ async def ping_once(stream: INetStream) -> float:
     """
     payload = secrets.token_bytes(PING_LENGTH)
     with trio.fail_after(RESP_TIMEOUT):
-        started_at = time.perf_counter()
+        started_at = trio.current_time()
         await stream.write(payload)
         try:
             answer = await read_exactly(stream, PING_LENGTH)
         except IncompleteReadError as error:
             raise StreamEOF("peer closed the stream instead of answering a ping") from error
-        seconds = time.perf_counter() - started_at
+        seconds = trio.current_time() - started_at
     if answer != payload:
         await stream.reset()
         raise PingError("ping was answered with other bytes than were sent")
@@ -113,32 +117,21 @@ class PingService:
         self._host = host
         self._inbound: Counter[PeerID] = Counter()
 
-    async def ping(self, peer_id: PeerID, ping_amt: int = 1) -> list[int]:
-        """Ping ``ping_amt`` times; return milliseconds, see `ping_seconds` for finer ones."""
-        return [_milliseconds(rtt) for rtt in await self.ping_seconds(peer_id, ping_amt)]
-
-    async def ping_seconds(self, peer_id: PeerID, count: int = 1) -> list[float]:
+    async def ping_microseconds(self, peer_id: PeerID, count: int = 1) -> list[float]:
         """
-        Ping ``count`` times, one after the other on one stream; return seconds.
+        Ping ``count`` times, one after the other; return microseconds.
 
         :raises StreamFailure: if the peer cannot be reached or does not speak ping.
         :raises PingError: if it sends back something else.
         :raises StreamError: if the stream fails.
         :raises trio.TooSlowError: if an answer takes longer than `RESP_TIMEOUT`.
         """
-        _require_positive(count)
-        stream = await self._host.new_stream(peer_id, [ID])
-        finished = False
-        try:
-            round_trips = [await ping_once(stream) for _ in range(count)]
-            finished = True
-        finally:
-            if not finished:
-                await stream.reset()
-        await stream.close()
-        for seconds in round_trips:
-            self._host.get_peerstore().record_latency(peer_id, seconds)
-        return round_trips
+        async with aclosing(self._round_trips(peer_id, count)) as round_trips:
+            return [seconds * 1e6 async for seconds in round_trips]
+
+    async def ping(self, peer_id: PeerID, ping_amt: int = 1) -> list[int]:
+        """Return the same as `ping_microseconds` in whole milliseconds, as py-libp2p 0.8 does."""
+        return [int(rtt / 1000) for rtt in await self.ping_microseconds(peer_id, ping_amt)]
 
     async def ping_iter(
         self,
@@ -146,13 +139,48 @@ class PingService:
         ping_amt: int = 1,
         cancel_scope: trio.CancelScope | None = None,
     ) -> AsyncIterator[int]:
-        """Ping ``ping_amt`` times and yield milliseconds as they are measured."""
-        _require_positive(ping_amt)
+        """
+        Ping ``ping_amt`` times and yield whole milliseconds as they are measured.
+
+        :param cancel_scope: entered for the ping; for a single one, since trio lets it be entered
+            only once.
+        """
+        async with aclosing(self._round_trips(peer_id, ping_amt, cancel_scope)) as round_trips:
+            async for seconds in round_trips:
+                yield _milliseconds(seconds)
+
+    async def _round_trips(
+        self, peer_id: PeerID, count: int, scope: trio.CancelScope | None = None
+    ) -> AsyncGenerator[float, None]:
+        """
+        Yield the seconds that each ping took, on one stream while the peer keeps it open.
+
+        go-libp2p closes it after ten seconds without a ping, and after thirty in any case.
+        """
+        if count < 1:
+            raise ValueError(f"cannot ping {count} times")
+        while count:
+            async with self._stream_to(peer_id) as stream:
+                answered = False
+                while count:
+                    try:
+                        seconds = await _ping_within(scope, stream)
+                    except StreamEOF:
+                        if not answered:
+                            raise
+                        break
+                    self._host.get_peerstore().record_latency(peer_id, seconds)
+                    answered = True
+                    count -= 1
+                    yield seconds
+
+    @asynccontextmanager
+    async def _stream_to(self, peer_id: PeerID) -> AsyncIterator[INetStream]:
+        """Open a stream for the block; it is closed afterwards, or reset if the block failed."""
         stream = await self._host.new_stream(peer_id, [ID])
         finished = False
         try:
-            for _ in range(ping_amt):
-                yield await perform_ping_roundtrip(stream, cancel_scope)
+            yield stream
             finished = True
         finally:
             if not finished:
@@ -173,11 +201,6 @@ class PingService:
             self._inbound[peer_id] -= 1
             if not self._inbound[peer_id]:
                 del self._inbound[peer_id]
-
-
-def _require_positive(count: int) -> None:
-    if count < 1:
-        raise ValueError(f"cannot ping {count} times")
 
 
 def _milliseconds(seconds: float) -> int:

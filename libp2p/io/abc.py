@@ -1,14 +1,14 @@
 """
 What carries bytes: py-libp2p's interfaces for users, and `Channel` for the layers themselves.
 
-Inside the stack bytes travel in batches, as lists of buffers (`Channel`). `read(n)` and `write(b)`
-exist only where users are.
+Inside the stack bytes travel in batches, as lists of buffers (`Channel`, and `RawChannel` at the
+bottom). `read(n)` and `write(b)` exist only where users are.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,47 @@ class Channel(Protocol):
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Write ``buffers`` in order; return when the layer below has accepted them."""
+        ...
+
+
+@runtime_checkable
+class RawChannel(Channel, Protocol):
+    """A transport's connection as a secure session needs it: no copy, no needless wait."""
+
+    async def receive_into(self, buffer: memoryview) -> int:
+        """Read into ``buffer``; return the number of bytes, 0 at the end."""
+        ...
+
+    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Hand over what is taken without waiting; return the rest."""
+        ...
+
+    async def wait_writable(self) -> None:
+        """Wait until `send_nowait` would take something."""
+        ...
+
+    def shutdown_write(self) -> None:
+        """Tell the peer that nothing more will come; reading goes on."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once, without waiting for anything."""
+        ...
+
+    async def close(self) -> None:
+        """Close; what was taken is still delivered."""
+        ...
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        """Return the peer's (host, port), if it has them."""
+        ...
+
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        """Return the peer's address as a multiaddr."""
+        ...
+
+    def get_connection_type(self) -> ConnectionType:
+        """Tell whether the connection is direct or relayed."""
         ...
 
 

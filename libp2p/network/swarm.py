@@ -218,6 +218,8 @@ class Swarm(INetworkService):
             secured = await self.upgrader.upgrade_security(raw_conn, raw_conn.is_initiator, peer_id)
             remote_peer = secured.get_remote_peer()
             muxed_conn = cast("Yamux", await self.upgrader.upgrade_connection(secured, remote_peer))
+            # The dial of another address may have won while this task was about to run.
+            await trio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             raw_conn.abort()
             raise

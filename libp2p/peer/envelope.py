@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 ENVELOPE_DOMAIN: Final = PEER_RECORD_ENVELOPE_DOMAIN
 PEER_RECORD_CODEC: Final = PEER_RECORD_ENVELOPE_PAYLOAD_TYPE
 
+#: As much as one identify message holds. Peer stores keep envelopes as they came, so without a
+#: limit peers could fill our memory with them (CVE-2023-40583).
+MAX_ENVELOPE_BYTES: Final = 8192
+
 
 class Envelope:
     """A payload with its signer's key and signature; nothing is verified before `validate`."""
@@ -111,8 +115,10 @@ def unmarshal_envelope(data: bytes) -> Envelope:
     """
     Read an envelope without verifying it.
 
-    :raises InvalidRecord: if it is malformed or its key cannot be read.
+    :raises InvalidRecord: if it is too long or malformed, or its key cannot be read.
     """
+    if len(data) > MAX_ENVELOPE_BYTES:
+        raise InvalidRecord(f"envelope of {len(data)} bytes, at most {MAX_ENVELOPE_BYTES} are read")
     try:
         message = envelope_pb2.Envelope.FromString(data)
         public_key = deserialize_public_key(message.public_key)

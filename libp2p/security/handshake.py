@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from libp2p.exceptions import HandshakeFailure, IOException, LocalProtocolError
+from libp2p.io.abc import RawChannel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -12,7 +13,6 @@ if TYPE_CHECKING:
     from libp2p.abc import IRawConnection
     from libp2p.custom_types import Buffer
     from libp2p.io.abc import Channel
-    from libp2p.transport.tcp.tcp_connection import TcpConnection
 
 _Result = TypeVar("_Result")
 _Result_co = TypeVar("_Result_co", covariant=True)
@@ -58,12 +58,12 @@ async def complete_handshake(channel: Channel, core: HandshakeCore[_Result], nam
     raise HandshakeFailure(f"peer hung up in the {name} handshake")
 
 
-def batched(conn: IRawConnection) -> TcpConnection:
+def batched(conn: IRawConnection) -> RawChannel:
     """
     Return ``conn`` as the kind that moves batches, which a secure session needs.
 
     :raises LocalProtocolError: if it has only py-libp2p's ``read`` and ``write``.
     """
-    if not hasattr(conn, "receive_into"):
+    if not isinstance(conn, RawChannel):
         raise LocalProtocolError(f"{type(conn).__name__} is no connection of this library")
-    return cast("TcpConnection", conn)
+    return conn

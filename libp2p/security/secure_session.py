@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.io.abc import RawChannel
     from libp2p.peer.id import ID
     from libp2p.security.channel import CipherChannel
-    from libp2p.transport.tcp.tcp_connection import TcpConnection
 
 #: Room for one whole record of any protocol: enough for a connection that is mostly idle.
 SMALL_BUFFER_BYTES: Final = 66 * 1024
@@ -39,7 +39,7 @@ class SecureSession(ISecureConn):
 
     def __init__(  # noqa: PLR0913 - what a handshake proves; py-libp2p's names
         self,
-        raw_conn: TcpConnection,
+        raw_conn: RawChannel,
         channel: CipherChannel,
         *,
         local_peer: ID,

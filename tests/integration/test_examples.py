@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROMISES = {
     "bitswap_client_server.py": "Hello, Bitswap!",
     "two_peers.py": "identical",
+    "yamux_statistics.py": "the window doubled",
 }
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 GIB = 1 << 30
 
+_PATTERN = bytes((i * 7 + (i >> 8)) & 0xFF for i in range(65_536))
+"""Bytes that differ from their neighbours, so that a shift shows."""
 _SHA2_256 = b"\x12\x20"
 
 
@@ -28,6 +30,11 @@ def write_file(path: Path, seed: str, size: int) -> Path:
 def random_bytes(seed: str, size: int) -> bytes:
     """`size` bytes that depend on the seed alone."""
     return b"".join(chacha20(seed, size))
+
+
+def pattern(size: int) -> bytes:
+    """The first bytes of what our own Go programs send, where they are not asked for others."""
+    return (_PATTERN * (size // len(_PATTERN) + 1))[:size]
 
 
 def same_bytes(first: Path, second: Path) -> bool:

@@ -1,10 +1,14 @@
-"""Streams to and from go-libp2p over Noise: every byte, every end, a thousand streams."""
+"""
+Streams to and from go-libp2p: every byte, every end, a thousand streams.
+
+All of it once over Noise and once over TLS, the only secure channel that either side then has.
+"""
 
 from __future__ import annotations
 
 import struct
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import pytest
 import trio
@@ -12,44 +16,69 @@ import trio
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import StreamEOF, StreamFailure, StreamReset
 from libp2p.host.ping import PingService
-from tests.support.hosts import running_host
+from tests.support.hosts import LOOPBACK
 
 from .child import ChildError
-from .files import MIB, random_bytes
+from .files import MIB, pattern, random_bytes
 from .go_peer import GoPeer, go_client
 from .need import need
-from .ours import address_of, dial, in_thread
+from .ours import address_of, dial, host_with, in_thread
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from libp2p.abc import IHost, INetStream
 
-    from .go_peer import Mode
+    from .go_peer import Measurement, Mode, Security
+
+    GoClient: TypeAlias = Callable[..., Awaitable[Measurement]]
 
 ECHO = TProtocol("/echo/1.0.0")
 SINK = TProtocol("/sink/1.0.0")
 SOURCE = TProtocol("/source/1.0.0")
+RESET = TProtocol("/reset/1.0.0")
 BAD = TProtocol("/bad/1.0.0")
+
+ALL_AT_ONCE = 1_000
+CODES = pytest.mark.parametrize("code", [0x2A, 0xFFFFFFFF])
 
 SIZES = [0, 1, 65_536, 8 * MIB + 3]
 """The last one is many windows long."""
 
-PATTERN = bytes((i * 7 + (i >> 8)) & 0xFF for i in range(65_536))
-"""What the Go programs send, over and over; a shift by any number of bytes shows."""
 
-
-def pattern(size: int) -> bytes:
-    """The first bytes of what the Go side sends."""
-    return (PATTERN * (size // len(PATTERN) + 1))[:size]
+@pytest.fixture(scope="module", params=["noise", "tls"])
+def security(request: pytest.FixtureRequest) -> Security:
+    """The one secure channel that both sides offer."""
+    need("libp2p-peer")
+    return cast("Security", request.param)
 
 
 @pytest.fixture(scope="module")
-def go() -> Iterator[GoPeer]:
-    """A go-libp2p host that offers TLS before Noise."""
-    need("libp2p-peer")
-    with GoPeer() as peer:
+def go(security: Security) -> Iterator[GoPeer]:
+    """A go-libp2p host."""
+    with GoPeer(security=security) as peer:
         yield peer
+
+
+@pytest.fixture
+async def host(security: Security) -> AsyncIterator[IHost]:
+    """A host of ours with the protocols that the Go client speaks."""
+    ours = host_with(security)
+    for protocol, handler in ((ECHO, echo), (SINK, sink), (SOURCE, source)):
+        ours.set_stream_handler(protocol, handler)
+    async with ours.run(listen_addrs=[LOOPBACK]):
+        yield ours
+
+
+@pytest.fixture
+def client(host: IHost, security: Security) -> GoClient:
+    """Lets a Go host dial ours; called with what `go_client` takes besides."""
+
+    async def run(mode: Mode, **options: int) -> Measurement:
+        dialled = partial(go_client, mode, address_of(host), security=security, timeout=30)
+        return await in_thread(dialled, **options)
+
+    return run
 
 
 async def echo(stream: INetStream) -> None:
@@ -69,11 +98,6 @@ async def source(stream: INetStream) -> None:
     await stream.close()
 
 
-async def fail(stream: INetStream) -> None:
-    await stream.read(1)
-    await stream.reset(0x2A)
-
-
 async def _read_some(stream: INetStream) -> bytes:
     try:
         return await stream.read(65_536)
@@ -81,101 +105,107 @@ async def _read_some(stream: INetStream) -> bytes:
         return b""
 
 
-@asynccontextmanager
-async def serving_host() -> AsyncIterator[IHost]:
-    """A host of ours with the protocols that the Go client speaks."""
-    need("libp2p-peer")
-    async with running_host() as host:
-        for protocol, handler in ((ECHO, echo), (SINK, sink), (SOURCE, source)):
-            host.set_stream_handler(protocol, handler)
-        yield host
-
-
 # -- we dial --------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_go_echoes_every_byte(go: GoPeer, size: int) -> None:
+async def test_go_echoes_every_byte(host: IHost, go: GoPeer, size: int) -> None:
     """Writing and reading at once, then its end after ours."""
     data = random_bytes(f"echo {size}", size)
-    async with running_host() as host, trio.open_nursery() as nursery:
-        stream = await host.new_stream(await dial(host, go.addr), [ECHO])
+    stream = await host.new_stream(await dial(host, go.addr), [ECHO])
 
-        async def write() -> None:
-            await stream.write(data)
-            await stream.close_write()
+    async def write() -> None:
+        await stream.write(data)
+        await stream.close_write()
 
+    async with trio.open_nursery() as nursery:
         nursery.start_soon(write)
         assert await stream.read() == data
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_go_counts_and_sends_every_byte(go: GoPeer, size: int) -> None:
+async def test_go_counts_and_sends_every_byte(host: IHost, go: GoPeer, size: int) -> None:
     """One direction at a time: its sink confirms the number, its source the contents."""
-    async with running_host() as host:
-        peer_id = await dial(host, go.addr)
-        upload = await host.new_stream(peer_id, [SINK])
-        await upload.write(bytes(size))
-        await upload.close_write()
-        assert await upload.read() == struct.pack(">Q", size)
-        download = await host.new_stream(peer_id, [SOURCE])
-        await download.write(struct.pack(">Q", size))
-        await download.close_write()
-        assert await download.read() == pattern(size)
+    peer_id = await dial(host, go.addr)
+    upload = await host.new_stream(peer_id, [SINK])
+    await upload.write(bytes(size))
+    await upload.close_write()
+    assert await upload.read() == struct.pack(">Q", size)
+    download = await host.new_stream(peer_id, [SOURCE])
+    await download.write(struct.pack(">Q", size))
+    await download.close_write()
+    assert await download.read() == pattern(size)
 
 
-async def test_a_thousand_streams_to_go(go: GoPeer) -> None:
-    """All open at once over one connection, all answered."""
-    async with running_host() as host:
-        peer_id = await dial(host, go.addr)
-        answered: list[int] = []
-        opened: list[INetStream] = []
+async def test_a_thousand_streams_to_go_at_once(host: IHost, go: GoPeer) -> None:
+    """All are open, and have been answered, before the first one ends."""
+    peer_id = await dial(host, go.addr)
+    answered: list[int] = []
+    all_answered = trio.Event()
 
-        async def ask(number: int) -> None:
-            stream = await host.new_stream(peer_id, [ECHO])
-            opened.append(stream)
-            await stream.write(struct.pack(">Q", number))
-            (answer,) = struct.unpack(">Q", await stream.read(8))
-            answered.append(answer)
-            if len(answered) == 1000:  # only now may any of them end
-                for each in opened:
-                    await each.close()
-
-        async with trio.open_nursery() as nursery:
-            for number in range(1000):
-                nursery.start_soon(ask, number)
-        assert sorted(answered) == list(range(1000))
-
-
-async def test_we_ping_go(go: GoPeer) -> None:
-    """Ten times on one stream."""
-    async with running_host() as host:
-        times = await PingService(host).ping_seconds(await dial(host, go.addr), 10)
-        assert len(times) == 10
-        assert 0 < min(times) < 1
-
-
-async def test_a_reset_by_go_is_a_reset_here(go: GoPeer) -> None:
-    """Its source gives up after three of the eight bytes that it needs."""
-    async with running_host() as host:
-        stream = await host.new_stream(await dial(host, go.addr), [SOURCE])
-        await stream.write(b"123")
+    async def ask(number: int) -> None:
+        stream = await host.new_stream(peer_id, [ECHO])
+        await stream.write(struct.pack(">Q", number))
+        (answer,) = struct.unpack(">Q", await stream.read(8))
+        answered.append(answer)
+        if len(answered) == ALL_AT_ONCE:
+            all_answered.set()
+        await all_answered.wait()
         await stream.close_write()
-        with pytest.raises(StreamReset) as caught:
-            await stream.read()
-        assert (caught.value.remote, caught.value.error_code) == (True, 0)
+        assert await stream.read() == b""
+
+    async with trio.open_nursery() as nursery:
+        for number in range(ALL_AT_ONCE):
+            nursery.start_soon(ask, number)
+    assert sorted(answered) == list(range(ALL_AT_ONCE))
 
 
-async def test_the_code_of_a_reset_by_go_arrives(go: GoPeer) -> None:
-    """go-libp2p answers a negotiation whose messages are too long with 0x1001."""
-    async with running_host() as host:
-        peer_id = await dial(host, go.addr)
-        (connection,) = host.get_network().connections[peer_id]
-        stream = await connection.new_stream()
-        await stream.write(b"\xff\x7f/multistream/1.0.0\n")
-        with pytest.raises(StreamReset) as caught:
-            await stream.read()
-        assert (caught.value.remote, caught.value.error_code) == (True, 0x1001)
+async def test_we_ping_go(host: IHost, go: GoPeer) -> None:
+    """Ten times on one stream."""
+    times = await PingService(host).ping_microseconds(await dial(host, go.addr), 10)
+    assert len(times) == 10
+    assert 0 < min(times) < 1e6
+
+
+async def test_a_reset_by_go_is_a_reset_here(host: IHost, go: GoPeer) -> None:
+    """Its source gives up after three of the eight bytes that it needs."""
+    stream = await host.new_stream(await dial(host, go.addr), [SOURCE])
+    await stream.write(b"123")
+    await stream.close_write()
+    with pytest.raises(StreamReset) as caught:
+        await stream.read()
+    assert (caught.value.remote, caught.value.error_code) == (True, 0)
+
+
+@CODES
+async def test_the_code_of_a_reset_by_go_arrives(host: IHost, go: GoPeer, code: int) -> None:
+    """Of a stream that we have opened."""
+    stream = await host.new_stream(await dial(host, go.addr), [RESET])
+    await stream.write(code.to_bytes(4))
+    with pytest.raises(StreamReset) as caught:
+        await stream.read()
+    assert (caught.value.remote, caught.value.error_code) == (True, code)
+
+
+async def test_the_code_of_go_libp2p_itself_arrives(host: IHost, go: GoPeer) -> None:
+    """It answers a negotiation whose messages are too long with 0x1001."""
+    peer_id = await dial(host, go.addr)
+    (connection,) = host.get_network().connections[peer_id]
+    stream = await connection.new_stream()
+    await stream.write(b"\xff\x7f/multistream/1.0.0\n")
+    with pytest.raises(StreamReset) as caught:
+        await stream.read()
+    assert (caught.value.remote, caught.value.error_code) == (True, 0x1001)
+
+
+@CODES
+async def test_the_code_of_our_reset_arrives(host: IHost, go: GoPeer, code: int) -> None:
+    """Of a stream that we have opened; Go prints the code."""
+    stream = await host.new_stream(await dial(host, go.addr), [RESET])
+    await stream.write(bytes(4))
+    assert await stream.read(1) == bytes(1)
+    await stream.reset(code)
+    assert await in_thread(go.line) == f"reset {code}"
 
 
 # -- go-libp2p dials ------------------------------------------------------------------------------
@@ -183,52 +213,84 @@ async def test_the_code_of_a_reset_by_go_arrives(go: GoPeer) -> None:
 
 @pytest.mark.parametrize("parallel", [1, 5])
 @pytest.mark.parametrize("mode", ["echo", "sink", "source"])
-async def test_go_moves_bytes_through_us(mode: Mode, parallel: int) -> None:
+async def test_go_moves_bytes_through_us(client: GoClient, mode: Mode, parallel: int) -> None:
     """The client checks what comes back, byte by byte and number by number."""
     size = 8 * MIB + 3
-    async with serving_host() as host:
-        found = await in_thread(
-            go_client, mode, address_of(host), size=size, parallel=parallel, timeout=30
-        )
-        assert found.bytes == size
+    assert (await client(mode, size=size, parallel=parallel)).bytes == size
 
 
 @pytest.mark.parametrize("write_size", [1, 1_000, 300_000])
-async def test_go_writes_in_small_and_large_pieces(write_size: int) -> None:
+async def test_go_writes_in_small_and_large_pieces(client: GoClient, write_size: int) -> None:
     """Frames of one byte, of the usual size, and longer than a window."""
     size = 10_000 if write_size == 1 else 3 * MIB
-    async with serving_host() as host:
-        found = await in_thread(
-            go_client, "echo", address_of(host), size=size, write_size=write_size, timeout=30
-        )
-        assert found.bytes == size
+    assert (await client("echo", size=size, write_size=write_size)).bytes == size
 
 
-async def test_go_pings_and_opens_a_thousand_streams() -> None:
-    """Fifty at once, each with an echo; then one connection after the other."""
-    async with serving_host() as host:
-        addr = address_of(host)
-        assert (await in_thread(go_client, "ping", addr, count=10, timeout=30)).median > 0
-        opened = await in_thread(go_client, "open", addr, count=1000, parallel=50, timeout=30)
-        assert opened.count == 1000
-        assert (await in_thread(go_client, "connect", addr, count=10, timeout=30)).count == 10
+async def test_a_thousand_streams_from_go_at_once(host: IHost, client: GoClient) -> None:
+    """None is answered before all are open."""
+    all_open = trio.Event()
+    came: list[INetStream] = []
+
+    async def answer(stream: INetStream) -> None:
+        came.append(stream)
+        if len(came) == ALL_AT_ONCE:
+            all_open.set()
+        await all_open.wait()
+        await echo(stream)
+
+    host.set_stream_handler(ECHO, answer)
+    assert (await client("open", count=ALL_AT_ONCE, parallel=ALL_AT_ONCE)).count == ALL_AT_ONCE
 
 
-async def test_the_code_of_our_reset_arrives_at_go() -> None:
-    """A handler that resets with 42 is seen as that."""
-    async with serving_host() as host:
-        host.set_stream_handler(ECHO, fail)
-        with pytest.raises(ChildError, match=r"code: 0x2a"):
-            await in_thread(go_client, "echo", address_of(host), size=MIB, timeout=30)
+async def test_go_pings_and_comes_back(client: GoClient) -> None:
+    """Ten pings; ten connections, one after the other; and as many streams on one as it likes."""
+    assert (await client("ping", count=10)).median > 0
+    assert (await client("connect", count=10)).count == 10
+    assert (await client("open", count=1000, parallel=50)).count == 1000
 
 
-async def test_an_unknown_protocol_is_refused_by_both(go: GoPeer) -> None:
+@CODES
+async def test_the_code_of_our_reset_arrives_at_a_client(
+    host: IHost, client: GoClient, code: int
+) -> None:
+    """A handler of ours gives up."""
+
+    async def fail(stream: INetStream) -> None:
+        await stream.read(1)
+        await stream.reset(code)
+
+    host.set_stream_handler(ECHO, fail)
+    with pytest.raises(ChildError, match=rf"code: 0x{code:x}\b"):
+        await client("echo", size=MIB)
+
+
+@CODES
+async def test_the_code_of_a_reset_by_a_client_arrives(
+    host: IHost, client: GoClient, code: int
+) -> None:
+    """At a handler of ours that reads."""
+    seen: list[tuple[bool, int]] = []
+
+    async def wait_for_reset(stream: INetStream) -> None:
+        assert await stream.read(4) == bytes(4)
+        await stream.write(bytes(1))
+        with pytest.raises(StreamReset) as caught:
+            await stream.read()
+        seen.append((caught.value.remote, caught.value.error_code))
+
+    host.set_stream_handler(RESET, wait_for_reset)
+    await client("reset", code=code)
+    assert seen == [(True, code)]
+
+
+async def test_an_unknown_protocol_is_refused_by_both(
+    host: IHost, go: GoPeer, client: GoClient
+) -> None:
     """The connection is as good as before."""
-    async with running_host() as host:
-        peer_id = await dial(host, go.addr)
-        with pytest.raises(StreamFailure, match=BAD):
-            await host.new_stream(peer_id, [BAD])
-        with pytest.raises(ChildError, match="protocols not supported"):
-            await in_thread(go_client, "echo", address_of(host), timeout=30)
-        stream = await host.new_stream(peer_id, [BAD, ECHO])
-        assert stream.get_protocol() == ECHO
+    peer_id = await dial(host, go.addr)
+    with pytest.raises(StreamFailure, match=BAD):
+        await host.new_stream(peer_id, [BAD])
+    with pytest.raises(ChildError, match="protocols not supported"):
+        await client("reset")
+    stream = await host.new_stream(peer_id, [BAD, ECHO])
+    assert stream.get_protocol() == ECHO

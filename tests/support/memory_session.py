@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -30,7 +30,7 @@ def secured_by(
 ) -> SecureSession:
     """A session as it is after a handshake."""
     return SecureSession(
-        cast("TcpConnection", connection),
+        connection,
         channel or PlainChannel(),
         local_peer=peer_id_of("local"),
         local_private_key=ed25519_pair("local").private_key,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
@@ -14,7 +14,7 @@ from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity
 from libp2p.identity.identify.store import store_identity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from libp2p.abc import IHost, INetStream
     from libp2p.custom_types import StreamHandlerFn
@@ -56,14 +56,17 @@ async def push_identify_to_peer(
     """
     announcement = announcement or Announcement(host)
     async with limit or trio.Semaphore(1):
-        try:
-            stream = await host.new_stream(peer_id, [ID_PUSH])
-            await _push(stream, announcement)
-        except BaseLibp2pError as error:
-            # Many peers do not take pushes, and any may be gone by now.
-            logger.debug("nothing pushed to %s: %s", peer_id, error)
-            return False
-    return True
+        with trio.move_on_after(IDENTIFY_TIMEOUT):
+            try:
+                stream = await host.new_stream(peer_id, [ID_PUSH])
+                await _push(stream, announcement)
+            except BaseLibp2pError as error:
+                # Many peers do not take pushes, and any may be gone by now.
+                logger.debug("nothing pushed to %s: %s", peer_id, error)
+                return False
+            return True
+    logger.debug("%s took no push in time", peer_id)
+    return False
 
 
 async def _push(stream: INetStream, announcement: Announcement) -> None:
@@ -84,3 +87,57 @@ async def push_identify_to_peers(host: IHost, peer_ids: Iterable[ID] | None = No
     async with trio.open_nursery() as nursery:
         for peer_id in set(host.get_connected_peers() if peer_ids is None else peer_ids):
             nursery.start_soon(push_identify_to_peer, host, peer_id, limit, announcement)
+
+
+class IdentifiedConnection(Protocol):
+    """What `IdentifyPusher` has to know of a connection."""
+
+    peer_id: ID
+    event_identified: trio.Event
+
+    @property
+    def is_closed(self) -> bool:
+        """True once it has ended."""
+        ...
+
+
+class IdentifyPusher:
+    """
+    Tells peers by itself when this host's protocols or addresses have changed.
+
+    One push covers all changes that are made before another task has its turn. Only peers that
+    have listed the push protocol are told; one that is being identified is told afterwards, for
+    it may have asked for ours before the change.
+    """
+
+    def __init__(
+        self, host: IHost, connections: Callable[[], Iterable[IdentifiedConnection]]
+    ) -> None:
+        self._host = host
+        self._connections = connections
+        self._changed = trio.Event()
+        self._limit = trio.Semaphore(CONCURRENCY_LIMIT)
+
+    def changed(self) -> None:
+        """Note that there is something to tell."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Push after each change, for ever; a peer is never sent two at the same time."""
+        while True:
+            await self._changed.wait()
+            self._changed = trio.Event()
+            announcement = Announcement(self._host)
+            by_peer = {connection.peer_id: connection for connection in self._connections()}
+            async with trio.open_nursery() as nursery:
+                for connection in by_peer.values():
+                    nursery.start_soon(self._tell, connection, announcement)
+
+    async def _tell(self, connection: IdentifiedConnection, announcement: Announcement) -> None:
+        await connection.event_identified.wait()
+        peer_id = connection.peer_id
+        async with self._limit:
+            if connection.is_closed:
+                return  # it will ask when it comes back
+            if self._host.get_peerstore().supports_protocols(peer_id, [ID_PUSH]):
+                await push_identify_to_peer(self._host, peer_id, announcement=announcement)

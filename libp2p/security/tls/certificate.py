@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from libp2p.crypto.rsa import check_rsa_public_key
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import (
     CryptographyError,
@@ -44,9 +45,8 @@ VALIDITY: Final = timedelta(days=36_525)
 #: How far a peer's clock may be behind ours for it to accept a fresh certificate.
 CLOCK_SKEW: Final = timedelta(hours=1)
 
-#: The specification forbids hashes under 256 bits. It leaves RSA to "sufficient", which is 2048.
+#: The specification forbids hashes under 256 bits.
 MIN_DIGEST_BYTES: Final = 32
-MIN_RSA_BITS: Final = 2048
 
 #: What other libraries put into certificates on their own. A peer is not identified by any of it,
 #: so knowing what it says is enough to accept it as critical.
@@ -175,13 +175,21 @@ def _libp2p_extension(certificate: x509.Certificate) -> bytes:
 
 
 def _checked_public_key(certificate: x509.Certificate) -> bytes:
-    """Return the certificate's key as DER; refuse keys and hashes that are too weak."""
+    """
+    Return the certificate's key as DER; refuse what is too weak.
+
+    And RSA keys that take too long, as for identities: 40 ms for each of two signatures, before
+    we know who asks for it.
+    """
     digest = certificate.signature_hash_algorithm  # None if the algorithm has its own, as Ed25519
     if digest is not None and digest.digest_size < MIN_DIGEST_BYTES:
         raise HandshakeFailure(f"the peer's certificate is signed with {digest.name}")
     key = certificate.public_key()
-    if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
-        raise HandshakeFailure(f"the peer's certificate has an RSA key of {key.key_size} bits")
+    if isinstance(key, RSAPublicKey):
+        try:
+            check_rsa_public_key(key)
+        except CryptographyError as error:
+            raise HandshakeFailure(f"the key in the peer's certificate: {error}") from error
     return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 

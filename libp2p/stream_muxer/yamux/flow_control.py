@@ -54,6 +54,11 @@ class ReceiveBudget:
         self._used = 0
 
     @property
+    def limit(self) -> int:
+        """Bytes that may be reserved."""
+        return self._limit
+
+    @property
     def used(self) -> int:
         """Bytes reserved now."""
         return self._used
@@ -77,13 +82,22 @@ class ReceiveBudget:
 class ReceiveWindow:
     """The receiving side's account of one stream."""
 
-    __slots__ = ("_budget", "_epoch_bytes", "_epoch_start", "_reserved", "credit", "size")
+    __slots__ = (
+        "_budget",
+        "_epoch_bytes",
+        "_epoch_start",
+        "_granted",
+        "_reserved",
+        "credit",
+        "size",
+    )
 
     def __init__(self, now: float, budget: ReceiveBudget) -> None:
         self.size = DEFAULT_WINDOW_SIZE
         #: Bytes that the peer may still send.
         self.credit = DEFAULT_WINDOW_SIZE
         self._budget = budget
+        self._granted = DEFAULT_WINDOW_SIZE
         self._reserved = 0
         self._epoch_start = now
         self._epoch_bytes = 0
@@ -118,7 +132,18 @@ class ReceiveWindow:
         if owed < min(self.size // UPDATE_FRACTION, UPDATE_BYTES):
             return 0
         self.credit += owed
+        self._granted += owed
         return owed
+
+    @property
+    def received(self) -> int:
+        """Bytes that have come, in all."""
+        return self._granted - self.credit
+
+    @property
+    def growths(self) -> int:
+        """How often the window has doubled."""
+        return (self.size // DEFAULT_WINDOW_SIZE).bit_length() - 1
 
     def _grow(self) -> None:
         grown = min(2 * self.size, MAX_WINDOW_SIZE)

@@ -14,6 +14,7 @@ raise `RemoteProtocolError`; the driver then sends GoAway.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -22,7 +23,6 @@ from libp2p.stream_muxer.yamux.flow_control import (
     DEFAULT_WINDOW_SIZE,
     ReceiveBudget,
     ReceiveWindow,
-    add_credit,
 )
 from libp2p.stream_muxer.yamux.frame import (
     CONTINUATION,
@@ -39,6 +39,7 @@ from libp2p.stream_muxer.yamux.frame import (
     FrameParser,
     encode_header,
 )
+from libp2p.stream_muxer.yamux.statistics import SessionStatistics
 from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
 
 if TYPE_CHECKING:
@@ -117,19 +118,6 @@ Event: TypeAlias = (
 
 
 @dataclass(slots=True)
-class SessionStatistics:
-    """Counters of one connection, in frames and bytes of stream data."""
-
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    streams_opened: int = 0
-    streams_accepted: int = 0
-    streams_refused: int = 0
-    pongs_dropped: int = 0
-    pongs_unsolicited: int = 0
-
-
-@dataclass(slots=True)
 class _Outgoing:
     """Frames waiting for the socket; control before data, window updates merged per stream."""
 
@@ -150,9 +138,14 @@ class YamuxSession:
     ) -> None:
         self.is_initiator = is_initiator
         self.streams: dict[int, StreamState] = {}
-        self.statistics = SessionStatistics()
+        #: Stream data in bytes, in all.
+        self.bytes_sent = 0
+        self.bytes_received = 0
         #: Smoothed round-trip time in seconds; 0 until the first pong.
         self.rtt = 0.0
+        # A window too large fills queues on the way, and these delay the pong that would justify
+        # a larger one still. So windows go by the link's own round trip: the shortest seen.
+        self._least_rtt = math.inf
         self.closed_by: BaseException | None = None
         #: For the growth of all receive windows; the host may set its ``parent``.
         self.budget = ReceiveBudget(CONNECTION_RECEIVE_BUDGET)
@@ -167,6 +160,11 @@ class YamuxSession:
         self._ping_id = 0
         self._ping_sent_at: float | None = None
         self._going_away = False
+        self._streams_opened = 0
+        self._streams_accepted = 0
+        self._streams_refused = 0
+        self._pongs_dropped = 0
+        self._pongs_unsolicited = 0
 
     # -- what the application does ------------------------------------------------------------
 
@@ -190,7 +188,7 @@ class YamuxSession:
         stream = StreamState(self._next_id, True, ReceiveWindow(now, self.budget))
         self._next_id += 2
         self._unacknowledged += 1
-        self.statistics.streams_opened += 1
+        self._streams_opened += 1
         self.streams[stream.stream_id] = stream
         self._queue_control(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0)
         return stream
@@ -200,7 +198,7 @@ class YamuxSession:
         if not stream.accepted:
             stream.accepted = True
             self._unaccepted -= 1
-            self.statistics.streams_accepted += 1
+            self._streams_accepted += 1
         if not stream.acknowledged and stream.stream_id in self.streams:
             stream.acknowledged = True
             self._queue_control(TYPE_WINDOW_UPDATE, FLAG_ACK, stream.stream_id, 0)
@@ -218,7 +216,7 @@ class YamuxSession:
             if stream.reading is Half.OPEN:
                 left = len(stream.inbox)
                 window = stream.receive_window
-                delta = window.consumed(before - left, left, now, self.rtt)
+                delta = window.consumed(before - left, left, now, min(self.rtt, self._least_rtt))
                 if delta:
                     self._queue_window_update(stream.stream_id, delta)
             return buffers
@@ -244,7 +242,7 @@ class YamuxSession:
         outgoing.data.append(encode_header(TYPE_DATA, 0, stream.stream_id, size))
         outgoing.data.extend(pieces)
         outgoing.data_bytes += HEADER_SIZE + size
-        self.statistics.bytes_sent += size
+        self.bytes_sent += size
 
     def close_write(self, stream: StreamState) -> None:
         """Send FIN after everything queued; reading goes on."""
@@ -290,6 +288,28 @@ class YamuxSession:
         if not self._going_away:
             self._going_away = True
             self._queue_after_data(TYPE_GO_AWAY, 0, 0, code)
+
+    def statistics(self) -> SessionStatistics:
+        """Return how the connection stands."""
+        outbound = [stream for stream in self.streams.values() if stream.outbound]
+        return SessionStatistics(
+            rtt=self.rtt or None,
+            least_rtt=self._least_rtt if self.rtt else None,
+            inbound_streams=len(self.streams) - len(outbound),
+            outbound_streams=len(outbound),
+            unacknowledged=sum(not stream.acknowledged for stream in outbound),
+            unaccepted=self._unaccepted,
+            streams_opened=self._streams_opened,
+            streams_accepted=self._streams_accepted,
+            streams_refused=self._streams_refused,
+            bytes_sent=self.bytes_sent,
+            bytes_received=self.bytes_received,
+            bytes_queued=self._outgoing.data_bytes,
+            receive_budget_used=self.budget.used,
+            receive_budget=self.budget.limit,
+            pongs_dropped=self._pongs_dropped,
+            pongs_unsolicited=self._pongs_unsolicited,
+        )
 
     def close(self, cause: BaseException) -> list[StreamState]:
         """End everything, because of ``cause``; return the streams whose users must be woken."""
@@ -429,7 +449,7 @@ class YamuxSession:
             or self._inbound >= self._max_inbound_streams
             or self._unaccepted >= ACCEPT_BACKLOG
         ):
-            self.statistics.streams_refused += 1
+            self._streams_refused += 1
             self._send_reset(stream_id, RESOURCE_LIMIT_EXCEEDED)
             return
         stream = StreamState(stream_id, False, ReceiveWindow(now, self.budget))
@@ -441,12 +461,12 @@ class YamuxSession:
     def _on_body(self, stream: StreamState, body: Buffer, events: list[Event]) -> None:
         size = len(body)
         stream.receive_window.charge(size)
+        self.bytes_received += size
         if stream.reading is Half.OPEN:
             inbox = stream.inbox
             if not inbox and size:
                 events.append(StreamReadable(stream))
             inbox.append(body)
-            self.statistics.bytes_received += size
         elif stream.reading is Half.CLOSED and not stream.receive_window.credit:
             # The application has closed it, and the peer has written until its credit was gone:
             # without a word it would wait for ever. Not sooner, for a reset also makes the peer
@@ -462,7 +482,7 @@ class YamuxSession:
     def _on_credit(self, stream: StreamState, delta: int, events: list[Event]) -> None:
         if stream.send_credit == 0:
             events.append(StreamWritable(stream))
-        stream.send_credit = add_credit(stream.send_credit, delta)
+        stream.grant(delta)
 
     def _on_fin(self, stream: StreamState, events: list[Event]) -> None:
         stream.peer_finished = True
@@ -483,15 +503,16 @@ class YamuxSession:
     def _on_ping(self, flags: int, value: int, now: float, events: list[Event]) -> None:
         if flags & FLAG_SYN:
             if len(self._outgoing.pongs) >= MAX_PENDING_PONGS:
-                self.statistics.pongs_dropped += 1
+                self._pongs_dropped += 1
             else:
                 self._outgoing.pongs.append(value)
         elif flags & FLAG_ACK:
             if self._ping_sent_at is None or value != self._ping_id:
-                self.statistics.pongs_unsolicited += 1  # must never feed the RTT
+                self._pongs_unsolicited += 1  # must never feed the RTT
                 return
             sample = max(now - self._ping_sent_at, 0.0)
             self._ping_sent_at = None
+            self._least_rtt = min(self._least_rtt, sample)
             self.rtt = sample if self.rtt == 0 else (self.rtt + sample) / 2
             events.append(PongReceived(sample))
 

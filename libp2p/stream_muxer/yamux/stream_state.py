@@ -6,6 +6,7 @@ The reading half and the writing half end separately::
     reading:  OPEN --FIN received--> EOF          writing:  OPEN --FIN sent--> CLOSED
               OPEN --closed here---> CLOSED                 OPEN --RST-------> RESET
               OPEN --RST-----------> RESET
+              EOF  --closed here---> CLOSED
               EOF  --RST sent------> RESET
 
 A stream is finished, and leaves its session's table, when the peer will send nothing more (EOF or
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from libp2p.exceptions import MuxedStreamClosed, MuxedStreamError, MuxedStreamReset
 from libp2p.io.chunk_queue import ChunkQueue
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, add_credit
+from libp2p.stream_muxer.yamux.statistics import StreamStatistics
 
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.flow_control import ReceiveWindow
@@ -60,6 +62,7 @@ class StreamState:
         "reset_code",
         "reset_remotely",
         "send_credit",
+        "send_granted",
         "stream_id",
         "writing",
     )
@@ -73,6 +76,8 @@ class StreamState:
         self.receive_window = receive_window
         #: Bytes that this side may still send.
         self.send_credit = DEFAULT_WINDOW_SIZE
+        #: All that it was ever allowed to send.
+        self.send_granted = DEFAULT_WINDOW_SIZE
         #: Outbound: the peer's ACK has come. Inbound: ours has been queued.
         self.acknowledged = False
         #: Inbound: the application has taken the stream. Outbound streams begin accepted.
@@ -90,6 +95,32 @@ class StreamState:
     def finished(self) -> bool:
         """True if neither side will send anything more."""
         return self.peer_finished and self.writing is not Half.OPEN
+
+    def grant(self, delta: int) -> None:
+        """
+        Take in credit from the peer.
+
+        :raises RemoteProtocolError: if it adds up to more than 32 bits.
+        """
+        self.send_credit = add_credit(self.send_credit, delta)
+        self.send_granted += delta
+
+    def statistics(self) -> StreamStatistics:
+        """Return how the stream stands."""
+        window = self.receive_window
+        return StreamStatistics(
+            stream_id=self.stream_id,
+            outbound=self.outbound,
+            reading=self.reading,
+            writing=self.writing,
+            receive_window=window.size,
+            receive_credit=window.credit,
+            unread=len(self.inbox),
+            send_credit=self.send_credit,
+            bytes_sent=self.send_granted - self.send_credit,
+            bytes_received=window.received,
+            window_growths=window.growths,
+        )
 
     def error(self, half: Half) -> MuxedStreamError:
         """Return the error that a caller gets who uses ``half`` although it is not OPEN."""

@@ -23,6 +23,9 @@ from libp2p.exceptions import (
     LocalProtocolError,
     MuxedConnError,
     MuxedConnUnavailable,
+    MuxedStreamEOF,
+    MuxedStreamError,
+    MuxedStreamReset,
     RemoteProtocolError,
 )
 from libp2p.io.waiter import Waiter
@@ -32,7 +35,9 @@ from libp2p.stream_muxer.yamux.frame import (
     FLAG_FIN,
     FLAG_RST,
     FLAG_SYN,
+    GO_AWAY_INTERNAL_ERROR,
     GO_AWAY_NORMAL,
+    GO_AWAY_PROTOCOL_ERROR,
     HEADER_SIZE,
     TYPE_DATA,
     TYPE_GO_AWAY,
@@ -40,6 +45,7 @@ from libp2p.stream_muxer.yamux.frame import (
     TYPE_WINDOW_UPDATE,
     YAMUX_HEADER_FORMAT,
 )
+from libp2p.stream_muxer.yamux.frame import MAX_FRAME_PAYLOAD as MAX_MESSAGE_SIZE
 from libp2p.stream_muxer.yamux.session import (
     Event,
     GoAwayReceived,
@@ -50,6 +56,7 @@ from libp2p.stream_muxer.yamux.session import (
     StreamWritable,
     YamuxSession,
 )
+from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 if TYPE_CHECKING:
@@ -60,6 +67,7 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.peer.id import ID
     from libp2p.security.secure_session import SecureSession
+    from libp2p.stream_muxer.yamux.statistics import SessionStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 __all__ = [
@@ -68,8 +76,16 @@ __all__ = [
     "FLAG_FIN",
     "FLAG_RST",
     "FLAG_SYN",
+    "GO_AWAY_INTERNAL_ERROR",
+    "GO_AWAY_NORMAL",
+    "GO_AWAY_PROTOCOL_ERROR",
     "HEADER_SIZE",
+    "MAX_MESSAGE_SIZE",
     "MAX_WINDOW_SIZE",
+    "MuxedConnUnavailable",
+    "MuxedStreamEOF",
+    "MuxedStreamError",
+    "MuxedStreamReset",
     "PROTOCOL_ID",
     "TYPE_DATA",
     "TYPE_GO_AWAY",
@@ -115,14 +131,13 @@ class Yamux(IMuxedConn):
         self._backlog: deque[YamuxStream] = deque()
         self._acceptors = trio.lowlevel.ParkingLot()
         self._openers = trio.lowlevel.ParkingLot()
-        # Writers that wait for room in the queue take turns, in the order of this line.
-        self._writers = trio.lowlevel.ParkingLot()
-        self._turn_given = False
+        self._line: WriteLine[YamuxStream] = WriteLine()
         self._drained = trio.lowlevel.ParkingLot()
         # Held by the flush loop while it waits for the socket in the middle of a batch.
         self._write_lock = trio.Lock()
         self._flush_wanted = Waiter()
         self._socket_full = False
+        self._writing_ended = False
         self._bytes_at_yield = 0
         self._received_at = 0.0
         self._ponged = Waiter()
@@ -170,10 +185,20 @@ class Yamux(IMuxedConn):
         self.flush_now()
         with trio.move_on_after(CLOSE_GRACE, shield=True):
             await self._drain()
-            self.secured_conn.shutdown_write()
+            self._end_writing()
             await self.event_closed.wait()
         self._scope.cancel()
         self._finish(self._cause)
+
+    def _end_writing(self) -> None:
+        """
+        Tell the peer that nothing more comes; what is queued from now on stays here.
+
+        Sending it would fail, and the connection end before its grace: closing a socket with
+        unread input makes TCP drop what the peer has not got yet.
+        """
+        self._writing_ended = True
+        self.secured_conn.shutdown_write()
 
     def _end(self, cause: BaseException) -> None:
         """End the connection at once."""
@@ -190,7 +215,7 @@ class Yamux(IMuxedConn):
         self.secured_conn.abort()
         self._wake_streams(self.session.close(cause))
         self.event_closed.set()
-        for lot in (self._acceptors, self._openers, self._writers, self._drained):
+        for lot in (self._acceptors, self._openers, self._drained):
             lot.unpark_all()
 
     @property
@@ -213,10 +238,13 @@ class Yamux(IMuxedConn):
         """True while the connection is served."""
         return self.event_started.is_set() and not self.is_closed
 
-    @property
     def rtt(self) -> float:
-        """The smoothed round-trip time in seconds; 0 until it was measured."""
+        """Return the smoothed round-trip time in seconds; 0 until it was measured."""
         return self.session.rtt
+
+    def statistics(self) -> SessionStatistics:
+        """Return how the connection stands: round-trip time, streams, bytes, budget."""
+        return self.session.statistics()
 
     # -- streams ------------------------------------------------------------------------------
 
@@ -302,7 +330,7 @@ class Yamux(IMuxedConn):
         self.flush_now()
         with trio.move_on_after(CLOSE_GRACE), suppress(IOException):
             await self._drain()
-            self.secured_conn.shutdown_write()
+            self._end_writing()
             while await self.secured_conn.receive():
                 pass
         self._end(error)
@@ -334,10 +362,14 @@ class Yamux(IMuxedConn):
 
     def flush_now(self) -> None:
         """Send what is queued, as far as the kernel takes it without waiting."""
-        if self._socket_full or not self.session.has_outgoing or self.event_closed.is_set():
+        if self._socket_full or not self._may_send or self.event_closed.is_set():
             return  # the flush loop is at it
         if not self._send_batch():
             self._flush_wanted.wake()
+
+    @property
+    def _may_send(self) -> bool:
+        return self.session.has_outgoing and not self._writing_ended
 
     def flush_soon(self) -> None:
         """
@@ -353,11 +385,11 @@ class Yamux(IMuxedConn):
         try:
             done = self.secured_conn.send_nowait(self.session.take_outgoing())
         except (IOException, LocalProtocolError) as error:
+            self._writing_ended = True  # or writers would go on into nothing
             self._end(error)
             return True
         self._socket_full = not done
-        if self._writers:
-            self._give_turn()
+        self.give_turns()
         return done
 
     async def _flush_loop(self) -> None:
@@ -368,7 +400,7 @@ class Yamux(IMuxedConn):
                     progress.deadline = trio.current_time() + WRITE_PROGRESS_TIMEOUT
                     await self._flush_rest()
                     progress.deadline = float("inf")
-                elif self.session.has_outgoing:
+                elif self._may_send:
                     self._send_batch()
                 else:
                     self._drained.unpark_all()
@@ -383,6 +415,7 @@ class Yamux(IMuxedConn):
             await self.secured_conn.wait_writable()
             self._socket_full = not self.secured_conn.send_nowait(())
         except IOException as error:
+            self._writing_ended = True
             self._end(error)
             self._socket_full = False
         finally:
@@ -393,31 +426,37 @@ class Yamux(IMuxedConn):
         while self.session.has_outgoing or self._socket_full:
             await self._drained.park()
 
-    def may_queue(self, has_turn: bool) -> bool:
+    def may_queue(self, has_turn: bool, short: bool) -> bool:
         """Tell a writer whether it may queue a frame now; if not, it has to wait for its turn."""
         if self.session.is_congested:
             self.flush_now()
-        return (has_turn or not self._writers) and not self.session.is_congested
+        return not self.session.is_congested and (has_turn or self._line.may_pass(short))
 
-    async def wait_for_turn(self) -> None:
-        """Stand in line behind the other writers. Whoever returns from here owes `end_turn`."""
-        self._give_turn()
-        await self._writers.park()
-        self._bytes_at_yield = self.session.statistics.bytes_sent
+    async def wait_for_turn(self, stream: YamuxStream, short: bool, woken: Waiter) -> bool:
+        """
+        Stand in line behind the other writers until woken; return whether it is for one's turn.
 
-    def end_turn(self) -> None:
-        """Let the next writer in line go on, as soon as there is room."""
-        self._turn_given = False
-        self._give_turn()
+        If not, the stream has ended. Whoever called this owes `leave_line` in either case.
+        """
+        self.give_turns()
+        self._line.join(stream, short)
+        await woken.wait()
+        self._bytes_at_yield = self.session.bytes_sent
+        return self._line.has_turn(stream)
 
-    def _give_turn(self) -> None:
-        if self._writers and not self._turn_given and not self.session.is_congested:
-            self._turn_given = True
-            self._writers.unpark()
+    def leave_line(self, stream: YamuxStream) -> None:
+        """End a writer's turn, or let one leave the line that has failed or was cancelled."""
+        self._line.leave(stream)
+        self.give_turns()
+
+    def give_turns(self) -> None:
+        """Let the next writers in line go on if there is room."""
+        while not self.session.is_congested and (stream := self._line.give_turn()):
+            stream.wake_writer()
 
     async def yield_if_due(self) -> None:
         """Let other tasks run if this connection's writers have not waited for long."""
-        sent = self.session.statistics.bytes_sent
+        sent = self.session.bytes_sent
         if sent - self._bytes_at_yield >= YIELD_BYTES:
             self._bytes_at_yield = sent
             await trio.lowlevel.checkpoint()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -18,21 +18,19 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import Half
+from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from libp2p.custom_types import Buffer
+    from libp2p.stream_muxer.yamux.statistics import StreamStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
 #: No window is larger, so one `receive` takes everything.
 _EVERYTHING: Final = MAX_WINDOW_SIZE
-#: What a writer may queue before the next one in line: two frames, since a write of 64 KiB makes
-#: two, and each turn costs a task switch. A quarter of what may be queued in all.
-TURN_BYTES: Final = 128 * 1024
 
 
 def _frozen(buffer: Buffer) -> Buffer:
@@ -73,6 +71,10 @@ class YamuxStream(IMuxedStream):
         """True if this side opened the stream."""
         return self.state.outbound
 
+    def statistics(self) -> StreamStatistics:
+        """Return how the stream stands: its windows, credit and bytes; also after its end."""
+        return self.state.statistics()
+
     # -- reading ------------------------------------------------------------------------------
 
     async def receive(self) -> list[Buffer]:
@@ -97,8 +99,11 @@ class YamuxStream(IMuxedStream):
                 return buffers
             if state.reading is Half.EOF:
                 return []
-            with self._until(self._read_deadline):
+            if self._read_deadline is None:
                 await self._reader.wait()
+            else:
+                with self._fail_at(self._read_deadline):
+                    await self._reader.wait()
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
@@ -155,44 +160,55 @@ class YamuxStream(IMuxedStream):
         """
         if self._sending:
             raise trio.BusyResourceError("another task is writing to this stream")
-        self._session.sendable(self.state)  # a closed stream is an error even for no bytes
+        room = self._session.sendable(self.state)  # a closed stream is an error even for no bytes
+        size = sum(map(len, buffers))
+        if 0 < size <= room and self.muxed_conn.may_queue(False, size <= SHORT_BYTES):
+            self._session.send(self.state, list(map(_frozen, buffers)), size)
+            self.muxed_conn.flush_now()
+            await self.muxed_conn.yield_if_due()
+            return
         queue = ChunkQueue()
         for buffer in buffers:
             queue.append(_frozen(buffer))
         self._sending = True
         try:
-            with self._until(self._write_deadline):
-                await self._send(queue)
+            if self._write_deadline is None:
+                await self._send_queue(queue)
+            else:
+                with self._fail_at(self._write_deadline):
+                    await self._send_queue(queue)
         finally:
             self._sending = False
 
-    async def _send(self, queue: ChunkQueue) -> None:
+    async def _send_queue(self, queue: ChunkQueue) -> None:
         """Queue frames; where streams compete for the socket, some at a time and then in line."""
         conn, session, state = self.muxed_conn, self._session, self.state
+        short = len(queue) <= SHORT_BYTES
         turn = 0  # bytes that may be queued before the next in line, if there was one
+        lined_up = False
         try:
             while queue:
                 room = session.sendable(state)
-                if room and conn.may_queue(turn > 0):
+                if room and conn.may_queue(turn > 0, short):
                     size = min(room, len(queue))
                     session.send(state, queue.take_buffers(size), size)
                     if turn:
                         turn -= size
                         if turn <= 0:
                             turn = 0
-                            conn.end_turn()
+                            conn.leave_line(self)
                 elif turn:
                     turn = 0
-                    conn.end_turn()
+                    conn.leave_line(self)
                 elif room:
-                    await conn.wait_for_turn()
-                    turn = TURN_BYTES
+                    lined_up = True
+                    turn = TURN_BYTES if await conn.wait_for_turn(self, short, self._writer) else 0
                 else:
                     conn.flush_now()
                     await self._writer.wait()
         finally:
-            if turn:
-                conn.end_turn()
+            if lined_up:
+                conn.leave_line(self)
         conn.flush_now()
         await conn.yield_if_due()
 
@@ -251,9 +267,6 @@ class YamuxStream(IMuxedStream):
     def wake_writer(self) -> None:
         """The state changed for a writer; for `Yamux`."""
         self._writer.wake()
-
-    def _until(self, deadline: float | None) -> AbstractContextManager[object]:
-        return nullcontext() if deadline is None else self._fail_at(deadline)
 
     @contextmanager
     def _fail_at(self, deadline: float) -> Iterator[None]:

@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 #: Connections that the kernel completes before they are accepted.
 LISTEN_BACKLOG: Final = 1024
+#: What the kernel takes beyond what it may send at once. By default that is megabytes, and a short
+#: message waits behind them; with much less the link runs dry while a writer is scheduled.
+MAX_UNSENT_BYTES: Final = 512 * 1024
 #: Out of descriptors or buffers: accepting goes on when a while has passed, in seconds.
 CAPACITY_PAUSE: Final = 0.1
 _CAPACITY_ERRNOS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
@@ -60,10 +63,12 @@ def _endpoint(maddr: Multiaddr) -> tuple[str, str, int]:
     return endpoint
 
 
-def _no_delay(sock: socket.socket) -> None:
-    """Batches are made above; Nagle's algorithm would only hold them back."""
+def _set_up(sock: socket.socket) -> None:
+    """Let the kernel send batches as they are made above, and not hoard them."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
 
 
 class TCPListener(IListener):
@@ -122,7 +127,7 @@ class TCPListener(IListener):
                 except OSError as error:
                     await self._accept_failed(error)
                     continue
-                _no_delay(accepted)
+                _set_up(accepted)
                 connection = TcpConnection(accepted, is_initiator=False)
                 nursery.start_soon(self._handler, connection)
         except trio.ClosedResourceError:
@@ -178,7 +183,7 @@ class TCP(ITransport):
     async def _connect(self, family: int, address: object) -> TcpConnection:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
-            _no_delay(sock)
+            _set_up(sock)
             await trio.socket.from_stdlib_socket(sock).connect(address)
         except BaseException:
             sock.close()

@@ -20,6 +20,7 @@ from libp2p.host.ping import (
     perform_ping_roundtrip,
     ping_once,
 )
+from libp2p.io.utils import read_exactly
 from tests.support.identity_hosts import FakeHost
 
 if TYPE_CHECKING:
@@ -45,13 +46,43 @@ async def two(nursery: trio.Nursery) -> Two:
 
 
 class TestAsking:
-    async def test_round_trips_in_milliseconds_and_in_seconds(self, two: Two) -> None:
-        rtts = await two.service.ping(two.answerer.id, 3)
-        assert len(rtts) == 3
-        assert all(type(rtt) is int and 0 <= rtt < 1000 for rtt in rtts)
-        (seconds,) = await two.service.ping_seconds(two.answerer.id)
-        assert 0 < seconds < 1
-        assert two.asker.peerstore.latency_EWMA(two.answerer.id) > 0
+    async def test_round_trips_in_microseconds_and_in_whole_milliseconds(
+        self, two: Two, autojump_clock: MockClock
+    ) -> None:
+        delays = iter([0.0014567, 0.25] * 3)
+
+        async def answer_late(stream: INetStream) -> None:
+            for _ in range(2):
+                payload = await read_exactly(stream, PING_LENGTH)
+                await trio.sleep(next(delays))
+                await stream.write(payload)
+            await stream.close()
+
+        two.answerer.set_stream_handler(ID, answer_late)
+        peer = two.answerer.id
+        assert await two.service.ping_microseconds(peer, 2) == pytest.approx([1456.7, 250_000])
+        assert await two.service.ping(peer, 2) == [1, 250]
+        assert [rtt async for rtt in two.service.ping_iter(peer, 2)] == [1, 250]
+        assert 0.0014567 < two.asker.peerstore.latency_EWMA(peer) < 0.25
+
+    async def test_a_ping_in_memory_takes_a_part_of_a_millisecond(self, two: Two) -> None:
+        (microseconds,) = await two.service.ping_microseconds(two.answerer.id)
+        assert isinstance(microseconds, float)
+        assert 1 < microseconds < 1e6
+
+    @pytest.mark.parametrize("per_stream", [1, 3])
+    async def test_pinging_goes_on_when_the_peer_has_closed_the_stream(
+        self, two: Two, per_stream: int
+    ) -> None:
+        async def answer_a_few(stream: INetStream) -> None:
+            for _ in range(per_stream):
+                await stream.write(await read_exactly(stream, PING_LENGTH))
+            await stream.close()
+
+        two.answerer.set_stream_handler(ID, answer_a_few)
+        assert len(await two.service.ping(two.answerer.id, 7)) == 7
+        assert len(two.asker.streams) == -(-7 // per_stream)
+        assert not any(stream.was_reset for stream in two.asker.streams)
 
     async def test_one_stream_for_all_pings_and_closed_after(self, two: Two) -> None:
         await two.service.ping(two.answerer.id, 5)
@@ -59,7 +90,9 @@ class TestAsking:
         assert await stream.receive() == []
         assert not stream.was_reset
 
-    async def test_pings_are_yielded_as_they_come(self, two: Two) -> None:
+    async def test_pings_are_yielded_as_they_come(
+        self, two: Two, autojump_clock: MockClock
+    ) -> None:
         assert [rtt async for rtt in two.service.ping_iter(two.answerer.id, 2)] == [0, 0]
         assert not two.asker.streams[0].was_reset
 
@@ -110,7 +143,7 @@ class TestAsking:
         with pytest.raises(StreamTimeout):
             await perform_ping_roundtrip(mine, scope)
 
-    async def test_on_a_stream_of_ones_own(self, two: Two) -> None:
+    async def test_on_a_stream_of_ones_own(self, two: Two, autojump_clock: MockClock) -> None:
         stream = await two.asker.new_stream(two.answerer.id, [ID])
         assert await perform_ping_roundtrip(stream) == 0
         await stream.close()

@@ -40,7 +40,7 @@ OTHER_FAKE = cast("TMuxerClass", OtherMuxer)
 def session(connection: MemoryConnection, early_muxer: TProtocol | None = None) -> SecureSession:
     local, remote = ("alice", "bob") if connection.is_initiator else ("bob", "alice")
     return SecureSession(
-        connection,  # type: ignore[arg-type]  # a fake with all that is used of a TcpConnection
+        connection,
         PlainChannel(),
         local_peer=peer_id_of(local),
         local_private_key=ed25519_pair(local).private_key,

@@ -19,7 +19,8 @@ from libp2p.exceptions import (
 )
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
-from libp2p.stream_muxer.yamux.yamux_stream import TURN_BYTES
+from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
+from libp2p.stream_muxer.yamux.yamux import WRITE_PROGRESS_TIMEOUT
 from tests.support.ends import (
     DATA,
     FIN,
@@ -188,6 +189,19 @@ async def test_read_exactly_waits_for_all_it_was_asked_for() -> None:
         assert (caught.value.expected_bytes, caught.value.received_bytes) == (10, 4)
 
 
+async def test_read_exactly_takes_any_number_of_pieces() -> None:
+    async with stream_pair() as (ours, theirs), trio.open_nursery() as nursery:
+        data = numbered(1000)
+
+        async def write_slowly() -> None:
+            for octet in data:
+                await ours.write(bytes((octet,)))
+                await wait_all_tasks_blocked()
+
+        nursery.start_soon(write_slowly)
+        assert await theirs.read_exactly(len(data)) == data
+
+
 async def test_bytes_put_back_are_read_again_first() -> None:
     async with stream_pair() as (ours, theirs):
         await ours.write(b"header body")
@@ -228,10 +242,10 @@ async def test_a_cancelled_read_loses_nothing(autojump_clock: MockClock) -> None
 async def test_writing_waits_when_the_reader_is_slow_and_goes_on_with_it(
     autojump_clock: MockClock,
 ) -> None:
-    # 0.8 of py-libp2p gave up after five seconds without credit.
+    # The peer reads its connection, if not this stream: no time limit applies.
     async with stream_pair() as (ours, theirs), trio.open_nursery() as nursery:
         nursery.start_soon(write_and_close, ours, numbered(2 * MIB))
-        await trio.sleep(8)
+        await trio.sleep(6 * WRITE_PROGRESS_TIMEOUT)
         assert theirs.state.receive_window.credit == 0
         assert await theirs.read() == numbered(2 * MIB)
 

@@ -16,6 +16,7 @@ from libp2p.exceptions import (
     RawConnError,
     RemoteProtocolError,
 )
+from libp2p.stream_muxer.yamux import yamux as yamux_module
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.session import MAX_UNACKNOWLEDGED
 from libp2p.stream_muxer.yamux.yamux import (
@@ -49,10 +50,21 @@ from tests.support.memory_session import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
     from tests.support.channels import MemoryConnection
 
 KIB = 1024
 MIB = 1024 * KIB
+
+
+def test_names_that_programs_import_from_py_libp2p_are_here() -> None:
+    names = """
+        DEFAULT_WINDOW_SIZE FLAG_ACK FLAG_FIN FLAG_RST FLAG_SYN GO_AWAY_INTERNAL_ERROR
+        GO_AWAY_NORMAL GO_AWAY_PROTOCOL_ERROR HEADER_SIZE MAX_MESSAGE_SIZE MAX_WINDOW_SIZE
+        MuxedConnUnavailable MuxedStreamEOF MuxedStreamError MuxedStreamReset PROTOCOL_ID TYPE_DATA
+        TYPE_GO_AWAY TYPE_PING TYPE_WINDOW_UPDATE YAMUX_HEADER_FORMAT Yamux YamuxStream
+    """
+    assert set(names.split()) <= set(yamux_module.__all__)
 
 
 # -- opening and accepting ------------------------------------------------------------------------
@@ -88,6 +100,21 @@ async def test_accepting_waits_for_the_peer_to_open() -> None:
         await a.open_stream()
         await wait_all_tasks_blocked()
         assert sorted(accepted) == [1, 3]
+
+
+async def test_a_cancelled_accepter_takes_no_stream(autojump_clock: MockClock) -> None:
+    async with joined() as (a, b), trio.open_nursery() as nursery:
+        taken: list[YamuxStream] = []
+
+        async def accept() -> None:
+            taken.append(await b.accept_stream())
+
+        with trio.move_on_after(1):
+            await accept()
+        nursery.start_soon(accept)
+        opened = await a.open_stream()
+        await wait_all_tasks_blocked()
+        assert [stream.stream_id for stream in taken] == [opened.stream_id]
 
 
 async def test_opening_goes_on_when_the_peer_acknowledges() -> None:
@@ -205,7 +232,7 @@ async def test_the_round_trip_time_is_measured_when_the_connection_starts(
         await trio.sleep(0.2)
         await peer.send(frame(PING, ACK, 0, ping.length))
         await wait_all_tasks_blocked()
-        assert connection.rtt == pytest.approx(0.2)
+        assert connection.rtt() == pytest.approx(0.2)
 
 
 async def test_the_round_trip_time_is_measured_again_now_and_then(
@@ -257,12 +284,12 @@ async def test_a_pong_that_was_not_asked_for_does_not_touch_the_round_trip_time(
         (ping,) = await peer.receive()
         await peer.send(frame(PING, ACK, 0, ping.length))
         await wait_all_tasks_blocked()
-        measured = connection.rtt
+        measured = connection.rtt()
         await trio.sleep(20)
         await peer.send(frame(PING, ACK, 0, ping.length))
         await wait_all_tasks_blocked()
-        assert connection.rtt == measured
-        assert connection.session.statistics.pongs_unsolicited == 1
+        assert connection.rtt() == measured
+        assert connection.session.statistics().pongs_unsolicited == 1
 
 
 async def test_a_peer_that_reads_nothing_is_given_up_after_ten_seconds(

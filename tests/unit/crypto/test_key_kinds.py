@@ -9,6 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa as openssl_rsa
 
 from libp2p.crypto import ecc, ed25519, rsa, x25519
 from libp2p.crypto.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from libp2p.crypto.pb import crypto_pb2
+from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import CryptographyError
 
 
@@ -71,7 +73,21 @@ class TestRsa:
         with pytest.raises(CryptographyError, match="1024 bits"):
             rsa.RSAPublicKey.from_bytes(public)
 
-    def test_a_huge_exponent_is_refused(self) -> None:
+    @pytest.mark.parametrize("bits", [8200, 16384, 60_000])
+    def test_cve_2023_39533_long_keys_are_not_read(self, bits: int) -> None:
+        # Each signature to verify would cost milliseconds, before it is known whose it is.
+        odd = 2 ** (bits - 1) + 1
+        public = openssl_rsa.RSAPublicNumbers(e=65537, n=odd).public_key()
+        encoded = public.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+        with pytest.raises(CryptographyError, match=f"{bits} bits"):
+            rsa.RSAPublicKey.from_bytes(encoded)
+        message = crypto_pb2.PublicKey(key_type=crypto_pb2.RSA, data=encoded)
+        with pytest.raises(CryptographyError, match=f"{bits} bits"):
+            deserialize_public_key(message.SerializeToString())
+
+    def test_cve_2023_39533_a_huge_exponent_is_refused(self) -> None:
         modulus = rsa.create_new_key_pair().public_key.impl.public_numbers().n  # type: ignore[attr-defined]
         slow = openssl_rsa.RSAPublicNumbers(e=2**31 + 1, n=modulus).public_key()
         with pytest.raises(CryptographyError, match="exponent"):

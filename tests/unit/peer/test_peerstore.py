@@ -253,7 +253,7 @@ class TestRecords:
         assert not store.consume_peer_record(something, 10)
         assert store.peer_ids() == []
 
-    def test_their_number_is_bounded(self, clock: Clock) -> None:
+    def test_cve_2023_40583_their_number_is_bounded(self, clock: Clock) -> None:
         store = PeerStore(max_records=2, clock=clock)
         pairs = [ed25519.create_new_key_pair(bytes((n + 1,)) * 32) for n in range(3)]
         peers = [ID.from_pubkey(pair.public_key) for pair in pairs]
@@ -261,6 +261,19 @@ class TestRecords:
             envelope = create_signed_peer_record(peer_id, [address(1)], pair.private_key)
             assert store.consume_peer_record(envelope, 10)
         assert [store.get_peer_record(peer_id) is None for peer_id in peers] == [True, False, False]
+        assert len(store._records) == 2
+
+    def test_cve_2023_40583_they_go_with_their_peer(self, clock: Clock) -> None:
+        store = PeerStore(max_peers=2, clock=clock)
+        pairs = [ed25519.create_new_key_pair(bytes((n + 1,)) * 32) for n in range(5)]
+        for pair in pairs:
+            peer_id = ID.from_pubkey(pair.public_key)
+            envelope = create_signed_peer_record(peer_id, [address(1)], pair.private_key)
+            assert store.consume_peer_record(envelope, 10)
+        assert set(store._records) == set(store.peer_ids())
+        clock.now += 10
+        store.cleanup()
+        assert not store._records
 
 
 class TestFullStore:

@@ -9,6 +9,7 @@ from libp2p.crypto import ecc, ed25519, secp256k1
 from libp2p.exceptions import InvalidRecord
 from libp2p.peer.envelope import (
     ENVELOPE_DOMAIN,
+    MAX_ENVELOPE_BYTES,
     PEER_RECORD_CODEC,
     Envelope,
     consume_envelope,
@@ -29,6 +30,7 @@ from libp2p.peer.peer_record import (
     unmarshal_record,
 )
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.utils.varint import encode_varint_prefixed
 
 KEYS = ed25519.create_new_key_pair(bytes(32))
 PEER = ID.from_pubkey(KEYS.public_key)
@@ -108,6 +110,15 @@ def test_a_record_signed_by_another_peer_is_refused() -> None:
 def test_malformed_envelopes_are_refused(data: bytes) -> None:
     with pytest.raises(InvalidRecord):
         unmarshal_envelope(data)
+
+
+def test_cve_2023_40583_a_long_envelope_is_not_read() -> None:
+    sealed = seal_record(RECORD, KEYS.private_key).marshal_envelope()
+    unknown_field = b"\x7a" + encode_varint_prefixed(bytes(MAX_ENVELOPE_BYTES - len(sealed) - 3))
+    assert len(sealed + unknown_field) == MAX_ENVELOPE_BYTES
+    assert consume_peer_record(sealed + unknown_field)[1] == RECORD
+    with pytest.raises(InvalidRecord, match="8193 bytes"):
+        unmarshal_envelope(sealed + unknown_field + b"\x00")
 
 
 @pytest.mark.parametrize("payload", [b"\xff", b"", b"\x0a\x04peer"])

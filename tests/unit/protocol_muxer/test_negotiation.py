@@ -25,6 +25,7 @@ from libp2p.protocol_muxer.negotiation import (
     Step,
     encode_message,
 )
+from libp2p.utils.varint import encode_uvarint
 from tests.support.fragments import cut, piece_sizes
 
 HEADER_BYTES = b"\x13/multistream/1.0.0\n"
@@ -113,6 +114,17 @@ def test_malformed_messages_are_refused_as_soon_as_they_show(wire: bytes, compla
     with pytest.raises(NegotiationError, match=complaint) as raised:
         reader.next_message()
     assert raised.value.code == 0x1001
+
+
+@pytest.mark.parametrize("length", [1025, 2**14, 2**20, 2**30, 2**62])
+def test_ghsa_xqvc_92cf_94j4_a_declared_length_beyond_the_limit_is_refused_within_two_bytes(
+    length: int,
+) -> None:
+    wire = encode_uvarint(length)
+    for side in (Initiator([NOISE]), Responder([NOISE])):
+        side.receive([HEADER_BYTES, wire[:1]])
+        with pytest.raises(NegotiationError, match=r"1025 bytes|longer than 2 bytes"):
+            side.receive([wire[1:2]])
 
 
 def test_a_broken_negotiation_is_caught_by_every_name_it_has() -> None:

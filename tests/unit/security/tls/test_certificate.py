@@ -181,6 +181,26 @@ def test_refused(name: str) -> None:
         verify_certificate(recipe.der(), now=NOW)
 
 
+@pytest.mark.parametrize(
+    ("bits", "exponent", "reason"),
+    [
+        (16384, 65_537, "RSA key of 16384 bits"),
+        (3072, 2**3071 + 1, "exponent is too large"),
+    ],
+    ids=["length", "exponent"],
+)
+def test_cve_2023_39533_a_certificates_rsa_key_that_takes_long_is_refused_before_it_is_used(
+    bits: int, exponent: int, reason: str
+) -> None:
+    class PublicHalf:
+        def public_key(self) -> rsa.RSAPublicKey:
+            return rsa.RSAPublicNumbers(e=exponent, n=2 ** (bits - 1) + 2**64 + 1).public_key()
+
+    der = GOOD.but(key=PublicHalf(), signing_key=p256_key()).der()
+    with pytest.raises(HandshakeFailure, match=reason):
+        verify_certificate(der, now=NOW)
+
+
 def test_an_identity_signature_for_another_key_is_no_signature() -> None:
     stolen = GOOD.right_signed_key()
     with pytest.raises(InvalidSignature):

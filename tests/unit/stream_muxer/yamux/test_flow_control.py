@@ -17,6 +17,7 @@ from libp2p.stream_muxer.yamux.flow_control import (
 )
 
 KIB = 1024
+MIB = 1024 * KIB
 RTT = 0.050
 
 
@@ -123,6 +124,15 @@ def test_six_doublings_reach_the_largest_window_and_no_more() -> None:
         sizes.append(account.size)
     assert sizes[5:] == [MAX_WINDOW_SIZE] * 3
     assert account.credit == MAX_WINDOW_SIZE, "no credit was lost on the way"
+
+
+@pytest.mark.parametrize(("rtt", "most"), [(0.0, 8192), (RTT, 600)])
+def test_a_long_transfer_costs_few_updates(rtt: float, most: int) -> None:
+    # One for each eighth of 256 KiB, and of a grown window one for each 512 KiB; with one for each
+    # read it would be 65,536.
+    account = window()
+    updates = sum(pump(account, 4 * KIB, now=0.0, rtt=rtt) > 0 for _ in range(2**16))
+    assert 256 * MIB // (512 * KIB) <= updates <= most
 
 
 def test_growth_is_refused_when_the_budget_is_used_up() -> None:

@@ -357,6 +357,17 @@ def test_a_reset_carries_its_code_only_on_a_window_update() -> None:
         assert not session.streams
 
 
+def test_the_body_of_a_frame_that_resets_is_drained() -> None:
+    session = listener()
+    stream = inbound(session)
+    wire = data_frame(1, b"\x00\x02\x00\x01" * 100, RST)
+    events = deliver(session, wire[:100])
+    events += deliver(session, wire[100:] + frame(PING, SYN, 0, 5))
+    assert events == [StreamReadable(stream), StreamWritable(stream)]
+    assert not stream.inbox
+    assert sent(session) == [RawFrame(PING, ACK, 0, 5)]
+
+
 def test_a_stream_opened_and_reset_by_one_frame_is_told_and_gone() -> None:
     session = listener()
     (stream,) = opened(deliver(session, frame(WINDOW_UPDATE, SYN | RST, 1, 9)))
@@ -431,7 +442,7 @@ def test_any_split_gives_the_same_events(chop: Chop) -> None:
     events = deliver(in_pieces, _story(), chop=chop)
     assert _told(events) == _told(expected)
     assert outgoing(in_pieces) == outgoing(at_once)
-    assert in_pieces.statistics == at_once.statistics
+    assert in_pieces.statistics() == at_once.statistics()
     for mine, theirs in zip(opened(events), opened(expected), strict=True):
         assert read(in_pieces, mine) == read(at_once, theirs) if mine.inbox else not theirs.inbox
         assert (mine.reading, mine.writing, mine.send_credit, mine.receive_window.credit) == (

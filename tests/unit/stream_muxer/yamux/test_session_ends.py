@@ -258,12 +258,3 @@ def test_a_stream_accepted_after_the_end_is_not_acknowledged() -> None:
     session.accept(stream)
     assert not session.has_outgoing
     assert read(session, stream) == b"hello"
-
-
-def test_statistics_count_stream_data() -> None:
-    a, b = pair()
-    ours, _ = stream_pair(a, b)
-    write(a, ours, bytes(100_000))
-    join(a, b)
-    assert (a.statistics.bytes_sent, b.statistics.bytes_received) == (100_000, 100_000)
-    assert (a.statistics.streams_opened, b.statistics.streams_accepted) == (1, 1)

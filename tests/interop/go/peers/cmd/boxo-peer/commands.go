@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"py-libp2p-interop/peers/internal/jsonlines"
 	"py-libp2p-interop/peers/internal/node"
 
 	"github.com/ipfs/boxo/bitswap"
@@ -23,10 +24,8 @@ type boxoPeer struct {
 	exchange *bitswap.Bitswap
 }
 
-// command is one line of input; each command uses the fields that it names in its comment.
+// command is what a command carries; each one uses the fields that it names in its comment.
 type command struct {
-	ID      int      `json:"id"`
-	Command string   `json:"command"`
 	Addr    string   `json:"addr"`
 	Peer    string   `json:"peer"`
 	CID     string   `json:"cid"`
@@ -37,17 +36,17 @@ type command struct {
 	source
 }
 
-type answer map[string]any
+type answer = jsonlines.Answer
 
 // do carries out one command.
-func (p *boxoPeer) do(ctx context.Context, c command) (answer, error) {
+func (p *boxoPeer) do(ctx context.Context, name string, c command) (answer, error) {
 	seconds := c.Timeout
 	if seconds <= 0 {
 		seconds = 30
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds*float64(time.Second)))
 	defer cancel()
-	switch c.Command {
+	switch name {
 	case "add":
 		return p.add(ctx, c)
 	case "fill":
@@ -59,15 +58,15 @@ func (p *boxoPeer) do(ctx context.Context, c command) (answer, error) {
 	case "get_each":
 		return p.getEach(ctx, c)
 	case "has", "remove":
-		return p.local(ctx, c)
+		return p.local(ctx, name, c)
 	case "connect", "disconnect":
-		return p.link(ctx, c)
+		return p.link(ctx, name, c)
 	case "addrs":
 		return answer{"addrs": p.addrs}, nil
 	case "stat":
 		return p.stat()
 	}
-	return nil, fmt.Errorf("unknown command %q", c.Command)
+	return nil, fmt.Errorf("unknown command %q", name)
 }
 
 // add (data or size+seed, codec, hash, version) stores one block and tells bitswap of it.
@@ -101,12 +100,12 @@ func (p *boxoPeer) fill(ctx context.Context, c command) (answer, error) {
 }
 
 // local (cid): "has" asks the own store only, "remove" takes the block out of it.
-func (p *boxoPeer) local(ctx context.Context, c command) (answer, error) {
+func (p *boxoPeer) local(ctx context.Context, name string, c command) (answer, error) {
 	id, err := cid.Decode(c.CID)
 	if err != nil {
 		return nil, err
 	}
-	if c.Command == "remove" {
+	if name == "remove" {
 		return answer{}, p.store.DeleteBlock(ctx, id)
 	}
 	has, err := p.store.Has(ctx, id)
@@ -114,8 +113,8 @@ func (p *boxoPeer) local(ctx context.Context, c command) (answer, error) {
 }
 
 // link: "connect" (addr) dials a full multiaddr, "disconnect" (peer) closes what there is.
-func (p *boxoPeer) link(ctx context.Context, c command) (answer, error) {
-	if c.Command == "disconnect" {
+func (p *boxoPeer) link(ctx context.Context, name string, c command) (answer, error) {
+	if name == "disconnect" {
 		id, err := peer.Decode(c.Peer)
 		if err != nil {
 			return nil, err

@@ -21,6 +21,7 @@ type job struct {
 	bytes           int64
 	writeSize       int
 	count, parallel int
+	code            uint64
 	timeout         time.Duration
 }
 
@@ -82,6 +83,8 @@ func (j job) measure(
 	case "open":
 		times, err := j.open(ctx, h, to.ID)
 		return int64(len(times)) * int64(len(openMessage)), times, err
+	case "reset":
+		return 0, nil, j.reset(ctx, h, to.ID)
 	case "ping":
 		times, err := pings(ctx, h, to.ID, j.count)
 		return 0, times, err

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"io"
 
+	"py-libp2p-interop/peers/internal/payload"
+
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
@@ -13,8 +15,7 @@ const (
 	echoProtocol   protocol.ID = "/echo/1.0.0"
 	sinkProtocol   protocol.ID = "/sink/1.0.0"
 	sourceProtocol protocol.ID = "/source/1.0.0"
-
-	bufferSize = 65536
+	resetProtocol  protocol.ID = "/reset/1.0.0"
 )
 
 // setHandlers installs the test protocols; ping and identify are go-libp2p's own.
@@ -22,6 +23,7 @@ func setHandlers(h host.Host) {
 	h.SetStreamHandler(echoProtocol, closing(echo))
 	h.SetStreamHandler(sinkProtocol, closing(sink))
 	h.SetStreamHandler(sourceProtocol, closing(source))
+	h.SetStreamHandler(resetProtocol, reset)
 }
 
 // closing turns a handler that may fail into one that closes its stream, or resets it.
@@ -37,13 +39,13 @@ func closing(handle func(network.Stream) error) network.StreamHandler {
 
 // echo sends back what it reads, until the other side closes.
 func echo(s network.Stream) error {
-	_, err := io.CopyBuffer(onlyWriter{s}, s, make([]byte, bufferSize))
+	_, err := payload.Copy(s, s, payload.BufferSize)
 	return err
 }
 
 // sink reads to the end and answers with the number of bytes, 8 bytes big-endian.
 func sink(s network.Stream) error {
-	count, err := drain(s, bufferSize)
+	count, err := payload.Copy(io.Discard, s, payload.BufferSize)
 	if err != nil {
 		return err
 	}
@@ -56,38 +58,8 @@ func source(s network.Stream) error {
 	if err := binary.Read(s, binary.BigEndian, &count); err != nil {
 		return err
 	}
-	if err := fill(s, int64(count), bufferSize); err != nil {
+	if err := payload.Fill(s, int64(count), payload.BufferSize); err != nil {
 		return err
 	}
 	return s.CloseWrite()
 }
-
-// drain reads s to its end and counts.
-func drain(s io.Reader, size int) (int64, error) {
-	return io.CopyBuffer(onlyWriter{io.Discard}, s, make([]byte, size))
-}
-
-// fill writes count bytes of a fixed pattern, size bytes at a time.
-func fill(s io.Writer, count int64, size int) error {
-	buffer := pattern(size)
-	for count > 0 {
-		n := min(count, int64(size))
-		if _, err := s.Write(buffer[:n]); err != nil {
-			return err
-		}
-		count -= n
-	}
-	return nil
-}
-
-// pattern is a buffer whose bytes differ from their neighbours, so that shifts show.
-func pattern(size int) []byte {
-	buffer := make([]byte, size)
-	for i := range buffer {
-		buffer[i] = byte(i*7 + i>>8)
-	}
-	return buffer
-}
-
-// onlyWriter hides ReadFrom, so that io.CopyBuffer really uses the buffer it is given.
-type onlyWriter struct{ io.Writer }

@@ -19,11 +19,12 @@ func main() {
 	var job job
 	config.Flags()
 	flag.StringVar(&job.addr, "dial", "", "full `multiaddr` to dial: run as client")
-	flag.StringVar(&job.mode, "mode", "ping", "echo, sink, source, ping, connect or open")
+	flag.StringVar(&job.mode, "mode", "ping", "echo, sink, source, ping, connect, open or reset")
 	flag.Int64Var(&job.bytes, "bytes", 1<<20, "how much echo, sink and source move in all")
 	flag.IntVar(&job.writeSize, "write-size", 65536, "size of one write, and of one read")
 	flag.IntVar(&job.count, "count", 10, "how many pings, connects or opens")
 	flag.IntVar(&job.parallel, "parallel", 1, "streams at once, for all but ping and connect")
+	flag.Uint64Var(&job.code, "code", 0, "error `code` of mode reset")
 	flag.DurationVar(&job.timeout, "timeout", 0, "give up after this long; 0 is never")
 	untilEOF := flag.Bool("until-eof", false, "as server, stop when standard input ends too")
 	flag.Parse()

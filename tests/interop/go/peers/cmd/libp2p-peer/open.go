@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"py-libp2p-interop/peers/internal/payload"
+
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
@@ -22,7 +24,7 @@ func (j job) open(ctx context.Context, h host.Host, to peer.ID) ([]time.Duration
 		next <- i
 	}
 	close(next)
-	return times, atOnce(j.parallel, func(int) error {
+	return times, payload.AtOnce(j.parallel, func(int) error {
 		for i := range next {
 			start := time.Now()
 			if err := withStream(ctx, h, to, echoProtocol, exchange); err != nil {

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
-	"sync"
+
+	"py-libp2p-interop/peers/internal/payload"
 
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
@@ -22,7 +21,7 @@ func (j job) transfer(ctx context.Context, h host.Host, to peer.ID) error {
 		shares[i] = j.bytes / int64(j.parallel)
 	}
 	shares[0] += j.bytes % int64(j.parallel)
-	return atOnce(j.parallel, func(i int) error {
+	return payload.AtOnce(j.parallel, func(i int) error {
 		switch j.mode {
 		case "sink":
 			return withStream(ctx, h, to, sinkProtocol, j.upload(shares[i]))
@@ -36,7 +35,7 @@ func (j job) transfer(ctx context.Context, h host.Host, to peer.ID) error {
 // upload sends count bytes and waits for the sink to confirm the number.
 func (j job) upload(count int64) func(network.Stream) error {
 	return func(s network.Stream) error {
-		if err := fill(s, count, j.writeSize); err != nil {
+		if err := payload.Fill(s, count, j.writeSize); err != nil {
 			return err
 		}
 		if err := s.CloseWrite(); err != nil {
@@ -62,7 +61,7 @@ func (j job) download(count int64) func(network.Stream) error {
 		if err := s.CloseWrite(); err != nil {
 			return err
 		}
-		got, err := drain(s, j.writeSize)
+		got, err := payload.Copy(io.Discard, s, j.writeSize)
 		if err == nil && got != count {
 			err = fmt.Errorf("asked for %d bytes, got %d", count, got)
 		}
@@ -70,33 +69,9 @@ func (j job) download(count int64) func(network.Stream) error {
 	}
 }
 
-// echo sends count bytes while it checks that the same ones come back, and nothing after.
+// echo sends count bytes and checks what comes back.
 func (j job) echo(count int64) func(network.Stream) error {
-	return func(s network.Stream) error {
-		sent := make(chan error, 1)
-		go func() {
-			if err := fill(s, count, j.writeSize); err != nil {
-				sent <- err
-				return
-			}
-			sent <- s.CloseWrite()
-		}()
-		want, got := pattern(j.writeSize), make([]byte, j.writeSize)
-		for left := count; left > 0; {
-			n := min(left, int64(j.writeSize))
-			if _, err := io.ReadFull(s, got[:n]); err != nil {
-				return fmt.Errorf("%d bytes before the end: %w", left, err)
-			}
-			if !bytes.Equal(got[:n], want[:n]) {
-				return fmt.Errorf("%d bytes before the end: other bytes came back", left)
-			}
-			left -= n
-		}
-		if n, err := s.Read(got[:1]); n != 0 || err != io.EOF {
-			return fmt.Errorf("no end after the echo: %d bytes, %v", n, err)
-		}
-		return <-sent
-	}
+	return func(s network.Stream) error { return payload.Echoed(s, count, j.writeSize) }
 }
 
 // withStream opens a stream, uses it and closes it, or resets it after an error.
@@ -115,15 +90,4 @@ func withStream(
 		return err
 	}
 	return s.Close()
-}
-
-// atOnce runs work n times side by side and returns what errors there were.
-func atOnce(n int, work func(int) error) error {
-	faults := make([]error, n)
-	var all sync.WaitGroup
-	for i := range n {
-		all.Go(func() { faults[i] = work(i) })
-	}
-	all.Wait()
-	return errors.Join(faults...)
 }
