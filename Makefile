@@ -47,16 +47,17 @@ coverage: $(DEV_STAMP) ## 100 % branch coverage of the protocol cores
 	@$(BIN)/python -m coverage report --fail-under=100 \
 	    --include="$$($(BIN)/python -m tests.architecture.source_tree cores)"
 
-test: $(DEV_STAMP) ## all tests that need no Go peer
+test: $(DEV_STAMP) ## all tests that need no peer to be built
 	@$(PYTEST) $(PARALLEL) -m "not interop or wheel"
 
-interop: $(DEV_STAMP) interop-peers ## tests against Kubo, boxo and go-libp2p; fails where one is missing
+interop: $(DEV_STAMP) interop-peers ## tests against Go, Rust, JavaScript and older Python peers
 	@INTEROP_REQUIRED=1 $(PYTEST) -m interop tests/interop
 
-interop-peers: ## build the Go peers into the user's cache folder (needs Go)
+interop-peers: ## build these peers into the user's cache folder (needs go, cargo, npm)
 	@$(PYTHON) tests/interop/build_peers.py
 
-bench: $(DEV_STAMP) interop-peers ## ratios beside py-libp2p 0.8.1, go-libp2p and Kubo (ROWS="stream add")
+bench: $(DEV_STAMP) ## ratios beside py-libp2p 0.8.1, go-libp2p and Kubo (ROWS="stream add")
+	@$(PYTHON) tests/interop/build_peers.py kubo libp2p-peer boxo-peer
 	@$(BIN)/python -m bench.run $(ROWS)
 
 soak: $(DEV_STAMP) ## one busy connection for minutes: no stall, flat memory, short streams <= 50 ms

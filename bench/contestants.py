@@ -7,15 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.interop.build_peers import cache_root, find_peer
+from tests.interop.build_peers import PEERS, BuildError, build_peer, find_peer
 
 ROOT = Path(__file__).resolve().parents[1]
-UPSTREAM_VERSION = "0.8.1"
+UPSTREAM_VERSION = PEERS["py-libp2p"].version()
 
 OURS = "ours"
 UPSTREAM = f"py-libp2p {UPSTREAM_VERSION}"
@@ -69,31 +68,12 @@ def ipfs_lite(*args: str | Path) -> list[str]:
 
 def upstream_python() -> Path:
     """The interpreter of an environment with py-libp2p, made at first use and kept."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    folder = cache_root() / f"py-libp2p-{UPSTREAM_VERSION}-py{version}"
-    python = folder / "bin" / "python"
-    finished = folder / "finished"
-    if not finished.exists():
-        print(f"installing {UPSTREAM} into {folder} ...", file=sys.stderr)
-        venv.create(folder, clear=True, with_pip=True)
-        done = subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", f"libp2p=={UPSTREAM_VERSION}"],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise NotHere(f"{UPSTREAM} cannot be installed: {_reason(done.stderr)}")
-        finished.touch()
-    return python
-
-
-def _reason(errors: str) -> str:
-    """Why pip failed, in one line."""
-    if "gmp.h" in errors or "fastecdsa" in errors:
-        return "its fastecdsa needs a C compiler and the GMP headers (Debian: gcc libgmp-dev)"
-    lines = errors.strip().splitlines()
-    return lines[-1] if lines else "pip failed"
+    if find_peer("py-libp2p") is None:
+        print(f"installing {UPSTREAM} ...", file=sys.stderr)
+    try:
+        return build_peer("py-libp2p")
+    except BuildError as error:
+        raise NotHere(str(error)) from None
 
 
 def run(command: Sequence[str | os.PathLike[str]]) -> Cost:

@@ -119,7 +119,7 @@ async def test_kubo_asks_again_on_the_same_stream_after_a_pause(kubo: Kubo) -> N
             opened.append(stream)
             await serve(stream)
 
-        for protocol, serve in client.protocol_handlers.items():
+        for protocol, serve in client.stream_handlers.items():
             client.host.set_stream_handler(protocol, partial(count, serve))
         await dial(client.host, kubo.addr)
         for pause in (0, 0.5, 6):

@@ -1,0 +1,45 @@
+// The echo protocol of the interop tests, both sides.
+
+export const ECHO = '/echo/1.0.0'
+const WRITE_BYTES = 65536
+
+export async function serveEcho (stream) {
+  try {
+    for await (const part of stream) {
+      if (!stream.send(part)) await stream.onDrain()
+    }
+    await stream.close()
+  } catch (error) {
+    stream.abort(error)
+  }
+}
+
+// Send `size` bytes that differ from their neighbours, read them back; how many came.
+export async function echo (stream, size) {
+  const sent = pattern(size)
+  const sending = send(stream, sent)
+  let count = 0
+  for await (const part of stream) {
+    const bytes = part.subarray()
+    if (Buffer.compare(bytes, sent.subarray(count, count + bytes.length)) !== 0) {
+      throw new Error(`other bytes than those sent, after ${count}`)
+    }
+    count += bytes.length
+  }
+  await sending
+  if (count !== size) throw new Error(`${count} bytes of ${size} came back`)
+  return count
+}
+
+async function send (stream, bytes) {
+  for (let start = 0; start < bytes.length; start += WRITE_BYTES) {
+    if (!stream.send(bytes.subarray(start, start + WRITE_BYTES))) await stream.onDrain()
+  }
+  await stream.close()
+}
+
+function pattern (size) {
+  const bytes = Buffer.alloc(size)
+  for (let i = 0; i < size; i++) bytes[i] = i * 7 + (i >> 8)
+  return bytes
+}
