@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -167,7 +168,7 @@ def yamux_session(data: bytes) -> None:
     known = [session.open_stream(0.0)] if data[0] & 2 else []
     for number, piece in enumerate(pieces(data[2:], 1 + data[1])):
         now = number / 100
-        for event in session.receive([piece], now):
+        for event in chain.from_iterable(session.receive([piece], now)):
             if isinstance(event, StreamOpened):
                 session.accept(event.stream)
                 known.append(event.stream)

@@ -110,6 +110,12 @@ class ChunkQueue:
             missing -= len(pieces[-1])
         return b"".join(pieces)
 
+    def detach(self) -> None:
+        """Copy the views that keep alive at least twice what they show, for bytes that stay."""
+        for index, chunk in enumerate(self._chunks):
+            if isinstance(chunk, memoryview) and 2 * len(chunk) <= memoryview(chunk.obj).nbytes:
+                self._chunks[index] = bytes(chunk)
+
     def clear(self) -> None:
         """Drop everything."""
         self._chunks.clear()

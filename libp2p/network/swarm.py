@@ -72,7 +72,8 @@ class Swarm(INetworkService):
         self._dials: dict[ID, _SharedDial] = {}
         self._stream_handler: StreamHandlerFn = _reset_stream
         self._notifees: list[INotifee] = []
-        self._pending_inbound = 0
+        # Inbound connections that are not upgraded yet, oldest first.
+        self._strangers: dict[trio.CancelScope, None] = {}
         self._nursery: trio.Nursery | None = None
 
     # -- life ---------------------------------------------------------------------------------
@@ -144,19 +145,25 @@ class Swarm(INetworkService):
 
     async def _on_inbound(self, raw_conn: TcpConnection) -> None:
         """Upgrade and serve an accepted connection, in its own task."""
-        if self._pending_inbound >= self.config.max_pending_inbound or self._is_full():
+        if self._is_full():
             raw_conn.abort()
             return
-        self._pending_inbound += 1
+        if len(self._strangers) >= self.config.max_pending_inbound:
+            # An honest handshake is over soon, so the oldest one is the least likely to be one.
+            oldest = next(iter(self._strangers))
+            del self._strangers[oldest]
+            oldest.cancel()
+        scope = trio.CancelScope(deadline=trio.current_time() + self.config.inbound_timeout)
+        muxed_conn = None
+        self._strangers[scope] = None
         try:
-            with trio.fail_after(self.config.inbound_timeout):
+            with scope:
                 muxed_conn = await self._upgrade(raw_conn, None)
-        except (BaseLibp2pError, trio.TooSlowError) as error:
+        except BaseLibp2pError as error:
             logger.debug("inbound %s not upgraded: %s", raw_conn.get_remote_address(), error)
-            return
         finally:
-            self._pending_inbound -= 1
-        connection = self._add(muxed_conn)
+            self._strangers.pop(scope, None)
+        connection = self._add(muxed_conn) if muxed_conn is not None else None
         if connection is not None:
             await self._serve(connection)
 

@@ -84,13 +84,15 @@ async def test_cve_2022_23492_strangers_are_few_at_a_time_and_have_15_seconds(
 ) -> None:
     async with limited_host(max_pending_inbound=4) as host, running_host() as honest:
         started = trio.current_time()
-        silent = [await open_tcp(host) for _ in range(4)]
-        one_too_many = await open_tcp(host)
-        await wait_for_hang_up(one_too_many)
+        oldest, *silent = [await open_tcp(host) for _ in range(5)]
+        await wait_for_hang_up(oldest)  # it makes room for the newest
         assert trio.current_time() - started < 1
+        await honest.connect(info_of(host))
+        next_oldest, *silent = silent
+        await wait_for_hang_up(next_oldest)
+        assert trio.current_time() - started < 2
         for raw in silent:
             await wait_for_hang_up(raw)
         assert trio.current_time() - started == pytest.approx(15, abs=0.1)
-        await honest.connect(info_of(host))
-        for raw in (*silent, one_too_many):
+        for raw in (oldest, next_oldest, *silent):
             await raw.aclose()

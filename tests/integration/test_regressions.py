@@ -377,37 +377,35 @@ async def test_08_a_stranger_that_announces_a_gibibyte_costs_no_memory_and_is_hu
     caplog.set_level(logging.INFO)
     async with running_host() as host:
         await assert_alive(host)  # what is loaded at the first handshake is no attacker's doing
-        raw = await open_tcp(host)
         chunk = bytes(64 * KIB)
         gc.collect()
         resident = resident_bytes()
         tracemalloc.start()
         try:
-            with suppress(trio.BrokenResourceError), trio.fail_after(5):
-                await raw.send_all(prefix + b"\x80\x80\x80\x80\x04")
-                for _ in range(100 * MIB // len(chunk)):
-                    await raw.send_all(chunk)
-                pytest.fail("100 MiB were taken from a stranger")
+            async with await open_tcp(host) as raw:
+                with suppress(trio.BrokenResourceError), trio.fail_after(5):
+                    await raw.send_all(prefix + b"\x80\x80\x80\x80\x04")
+                    for _ in range(100 * MIB // len(chunk)):
+                        await raw.send_all(chunk)
+                    pytest.fail("100 MiB were taken from a stranger")
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
         assert peak < MIB
         assert resident_bytes() - resident < 8 * MIB
-        await raw.aclose()
         await assert_alive(host)
     assert not caplog.records
 
 
 async def test_09_a_plaintext_proposal_to_a_default_host_is_answered_with_na() -> None:
     async with running_host() as host:
-        raw = await open_tcp(host)
-        await raw.send_all(HEADER + b"\x11/plaintext/2.0.0\n")
-        answer = b""
-        with trio.fail_after(2):
-            while b"na\n" not in answer:
-                answer += await raw.receive_some()
+        async with await open_tcp(host) as raw:
+            await raw.send_all(HEADER + b"\x11/plaintext/2.0.0\n")
+            answer = b""
+            with trio.fail_after(2):
+                while b"na\n" not in answer:
+                    answer += await raw.receive_some()
         assert answer == HEADER + b"\x03na\n"
-        await raw.aclose()
 
 
 async def test_10_two_dead_addresses_do_not_hide_a_good_one() -> None:

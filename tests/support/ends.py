@@ -121,7 +121,8 @@ def deliver(
     """Give ``data`` to ``session``, each piece in a call of its own."""
     events: list[Event] = []
     for piece in chop(data):
-        events += session.receive([piece], now)
+        for some in session.receive([piece], now):
+            events += some
     return events
 
 

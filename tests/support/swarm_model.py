@@ -15,18 +15,17 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import FIRST_READ_AHEAD, READ_AHEAD_BYTES
-from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want_tracker import Search, Unavailable, WantTracker
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
-from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from libp2p.bitswap.errors import PeerAnswer
+    from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
 PIECE = 16 * 1024
-MESSAGE = 256 * 1024
 
 
 @dataclass
@@ -144,8 +143,8 @@ class Swarm:
 
     def later(self, seconds: float, action: Callable[..., None], *args: object) -> None:
         """Do something after a while."""
-        event = (self.now + seconds, next(self._numbers), partial(action, *args))
-        heapq.heappush(self._events, event)
+        call: Callable[[], None] = partial(action, *args)
+        heapq.heappush(self._events, (self.now + seconds, next(self._numbers), call))
 
     def arrive(self, peer_id: ID, size: int, cid: CID | None, queued: int) -> None:
         """Bytes come from a peer, the last ones of a block if ``cid`` is given."""

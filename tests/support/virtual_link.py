@@ -15,7 +15,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import cycle
+from itertools import chain, cycle
 from struct import iter_unpack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -121,7 +121,7 @@ class End:
         self.wire = wire
 
     def receive(self, pieces: list[Buffer]) -> None:
-        for event in self.session.receive(pieces, self.clock.now):
+        for event in chain.from_iterable(self.session.receive(pieces, self.clock.now)):
             self.on_event(event)
         self.act()
 

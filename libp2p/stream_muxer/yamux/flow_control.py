@@ -43,15 +43,17 @@ class ReceiveBudget:
     """
     How far windows may grow beyond their first 256 KiB, in bytes, for a connection or the host.
 
-    A parent's limit holds for the sum over its children.
+    A parent's limit holds for the sum over its children. It also holds, once more, for what lies
+    unread in all of their streams: see `hold`.
     """
 
-    __slots__ = ("_limit", "_used", "parent")
+    __slots__ = ("_held", "_limit", "_used", "parent")
 
     def __init__(self, limit: int, parent: ReceiveBudget | None = None) -> None:
         self._limit = limit
         self.parent = parent
         self._used = 0
+        self._held = 0
 
     @property
     def limit(self) -> int:
@@ -71,6 +73,16 @@ class ReceiveBudget:
             return False
         self._used += size
         return True
+
+    def hold(self, before: int, after: int) -> bool:
+        """
+        Account for the unread bytes of one connection, ``after`` where there were ``before``.
+
+        :return: False if these are more than what is left for the others. So one peer whose
+            streams nobody reads can take half of the limit, a second one half of the rest.
+        """
+        self._held += after - before
+        return after <= max(self._limit - self._held, 0)
 
     def release(self, size: int) -> None:
         """Give back what was reserved."""

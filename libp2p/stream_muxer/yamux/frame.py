@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from libp2p.exceptions import RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from libp2p.custom_types import Buffer
 
@@ -71,46 +71,35 @@ class FrameParser:
         """True if no frame is half-read."""
         return not self._body_left and not self._partial
 
-    def receive(self, pieces: Iterable[Buffer]) -> list[Frame]:
+    def receive(self, pieces: Iterable[Buffer]) -> Iterator[Frame]:
         """
-        Parse all of ``pieces``.
+        Parse ``pieces``, each frame when it is asked for; all of them have to be.
 
         :raises RemoteProtocolError: on an unknown version or frame type.
         """
-        frames: list[Frame] = []
         for piece in pieces:
-            offset = self._begin(piece, frames) if self._body_left or self._partial else 0
-            if offset < len(piece):
-                self._parse(piece, offset, frames)
-        return frames
+            offset, end = 0, len(piece)
+            if self._body_left and end:
+                body = memoryview(piece)[: self._body_left]
+                offset = len(body)
+                self._body_left -= offset
+                yield CONTINUATION, 0 if self._body_left else self._fin, self._stream_id, 0, body
+            elif self._partial:
+                offset = HEADER_SIZE - len(self._partial)
+                header = self._partial + bytes(memoryview(piece)[:offset])
+                if len(header) < HEADER_SIZE:
+                    self._partial = header
+                    continue
+                self._partial = b""
+                frame, offset = self._frame(header, 0, piece, offset)
+                yield frame
+            while end - offset >= HEADER_SIZE:
+                frame, offset = self._frame(piece, offset, piece, offset + HEADER_SIZE)
+                yield frame
+            if offset < end:
+                self._partial = bytes(memoryview(piece)[offset:])
 
-    def _begin(self, piece: Buffer, frames: list[Frame]) -> int:
-        """Finish the body or the header that an earlier piece began; return the next offset."""
-        if self._body_left:
-            body = memoryview(piece)[: self._body_left]
-            self._body_left -= len(body)
-            fin = 0 if self._body_left else self._fin
-            frames.append((CONTINUATION, fin, self._stream_id, 0, body))
-            return len(body)
-        missing = HEADER_SIZE - len(self._partial)
-        header = self._partial + bytes(memoryview(piece)[:missing])
-        if len(header) < HEADER_SIZE:
-            self._partial = header
-            return len(piece)
-        self._partial = b""
-        return self._frame(header, 0, piece, missing, frames)
-
-    def _parse(self, piece: Buffer, offset: int, frames: list[Frame]) -> None:
-        """Parse the frames that begin in ``piece`` at ``offset``."""
-        end = len(piece)
-        while end - offset >= HEADER_SIZE:
-            offset = self._frame(piece, offset, piece, offset + HEADER_SIZE, frames)
-        if offset < end:
-            self._partial = bytes(memoryview(piece)[offset:])
-
-    def _frame(
-        self, header: Buffer, at: int, piece: Buffer, body_at: int, frames: list[Frame]
-    ) -> int:
+    def _frame(self, header: Buffer, at: int, piece: Buffer, body_at: int) -> tuple[Frame, int]:
         """Parse one frame: its header in ``header`` at ``at``, its body in ``piece``."""
         version: int
         kind: int
@@ -121,8 +110,7 @@ class FrameParser:
         if version != 0 or kind > TYPE_GO_AWAY:
             raise RemoteProtocolError(f"yamux version {version}, frame type {kind}")
         if kind != TYPE_DATA:
-            frames.append((kind, flags, stream_id, length, b""))
-            return body_at
+            return (kind, flags, stream_id, length, b""), body_at
         body_end = body_at + length
         left = body_end - len(piece)
         if left > 0:
@@ -131,5 +119,4 @@ class FrameParser:
             self._fin = flags & FLAG_FIN
             flags &= ~FLAG_FIN
             body_end = len(piece)
-        frames.append((kind, flags, stream_id, length, memoryview(piece)[body_at:body_end]))
-        return body_end
+        return (kind, flags, stream_id, length, memoryview(piece)[body_at:body_end]), body_end

@@ -15,7 +15,7 @@ raise `RemoteProtocolError`; the driver then sends GoAway.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from libp2p.exceptions import LocalProtocolError, MuxedConnUnavailable, RemoteProtocolError
@@ -30,22 +30,22 @@ from libp2p.stream_muxer.yamux.frame import (
     FLAG_FIN,
     FLAG_RST,
     FLAG_SYN,
-    HEADER_SIZE,
     MAX_FRAME_PAYLOAD,
     TYPE_DATA,
     TYPE_GO_AWAY,
     TYPE_PING,
     TYPE_WINDOW_UPDATE,
     FrameParser,
-    encode_header,
 )
+from libp2p.stream_muxer.yamux.outgoing import Outgoing
 from libp2p.stream_muxer.yamux.statistics import SessionStatistics
 from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from libp2p.custom_types import Buffer
+    from libp2p.stream_muxer.yamux.frame import Frame
 
 #: The specification's advice for both sides: opens that the peer has not acknowledged, and
 #: streams that our application has not taken. Beyond, opening waits and accepting refuses.
@@ -55,14 +55,21 @@ ACCEPT_BACKLOG: Final = 256
 MAX_INBOUND_STREAMS: Final = 1000
 #: Pongs waiting to be sent; more mean that the peer floods pings without reading.
 MAX_PENDING_PONGS: Final = 32
-#: Control frames waiting to be sent; a peer that provokes more without reading them is cut off
-#: (CVE-2024-32984). Honest opens, resets and pongs in flight stay far below.
+#: Control frames waiting to be sent. A peer that provokes more without reading them is cut off
+#: (CVE-2024-32984): one that keeps to 256 unacknowledged opens stays far below. Where they are
+#: this side's own, opening waits.
 MAX_PENDING_CONTROL: Final = 4096
+#: What is handled in one go before other connections have their turn, or one that sends nothing
+#: but headers would hold up all others: about a millisecond's worth. Each event wakes a task.
+MAX_FRAMES_AT_ONCE: Final = 256
+MAX_EVENTS_AT_ONCE: Final = 16
 #: Streams closed here whose peer has not finished; the oldest is reset when there are more.
 MAX_LINGERING: Final = 256
 #: Data queued per connection, in bytes, before writers wait: enough for the socket to stay busy
 #: while a writer is scheduled, little enough that a short stream is not kept waiting.
 MAX_OUTGOING_BYTES: Final = 512 * 1024
+#: How much may arrive on a connection until it is looked at what lies unread in its streams.
+UNREAD_CHECK_BYTES: Final = 1024 * 1024
 #: Growth of all receive windows of one connection together.
 CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
 #: Stream ids are never used again; ids and ping values are u32.
@@ -117,17 +124,6 @@ Event: TypeAlias = (
 )
 
 
-@dataclass(slots=True)
-class _Outgoing:
-    """Frames waiting for the socket; control before data, window updates merged per stream."""
-
-    control: list[Buffer] = field(default_factory=list)
-    pongs: list[int] = field(default_factory=list)
-    window_updates: dict[int, int] = field(default_factory=dict)
-    data: list[Buffer] = field(default_factory=list)
-    data_bytes: int = 0
-
-
 class YamuxSession:
     """One connection's streams and frames."""
 
@@ -156,10 +152,12 @@ class YamuxSession:
         self._inbound = 0
         self._unaccepted = 0
         self._lingering: dict[int, None] = {}
-        self._outgoing = _Outgoing()
+        self._outgoing = Outgoing()
         self._ping_id = 0
         self._ping_sent_at: float | None = None
         self._going_away = False
+        self._unread = 0  # as the host's budget was last told
+        self._unread_check_at = UNREAD_CHECK_BYTES
         self._streams_opened = 0
         self._streams_accepted = 0
         self._streams_refused = 0
@@ -170,8 +168,11 @@ class YamuxSession:
 
     @property
     def can_open(self) -> bool:
-        """True if `open_stream` would not have to wait for an acknowledgement."""
-        return self._unacknowledged < MAX_UNACKNOWLEDGED
+        """True if `open_stream` would not have to wait for an acknowledgement or the socket."""
+        return (
+            self._unacknowledged < MAX_UNACKNOWLEDGED
+            and len(self._outgoing.control) < MAX_PENDING_CONTROL
+        )
 
     def open_stream(self, now: float) -> StreamState:
         """
@@ -182,7 +183,7 @@ class YamuxSession:
         """
         self._check_open()
         if not self.can_open:
-            raise LocalProtocolError(f"{MAX_UNACKNOWLEDGED} opened streams await acknowledgement")
+            raise LocalProtocolError(f"{self._unacknowledged} opens await acknowledgement")
         if self._next_id > MAX_STREAM_ID:
             raise MuxedConnUnavailable("the connection has used up its stream ids")
         stream = StreamState(self._next_id, True, ReceiveWindow(now, self.budget))
@@ -190,7 +191,7 @@ class YamuxSession:
         self._unacknowledged += 1
         self._streams_opened += 1
         self.streams[stream.stream_id] = stream
-        self._queue_control(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0)
+        self._outgoing.add_control(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0)
         return stream
 
     def accept(self, stream: StreamState) -> None:
@@ -201,7 +202,8 @@ class YamuxSession:
             self._streams_accepted += 1
         if not stream.acknowledged and stream.stream_id in self.streams:
             stream.acknowledged = True
-            self._queue_control(TYPE_WINDOW_UPDATE, FLAG_ACK, stream.stream_id, 0)
+            self._outgoing.provoked += 1
+            self._outgoing.add_control(TYPE_WINDOW_UPDATE, FLAG_ACK, stream.stream_id, 0)
 
     def read(self, stream: StreamState, limit: int, now: float) -> list[Buffer]:
         """
@@ -218,11 +220,16 @@ class YamuxSession:
                 window = stream.receive_window
                 delta = window.consumed(before - left, left, now, min(self.rtt, self._least_rtt))
                 if delta:
-                    self._queue_window_update(stream.stream_id, delta)
+                    self._outgoing.add_credit(stream.stream_id, delta)
             return buffers
         if stream.reading in (Half.CLOSED, Half.RESET):
             raise stream.error(stream.reading)
         return []
+
+    def unread(self, stream: StreamState, data: Buffer) -> None:
+        """Put back what `read` has returned; in the window it counts again."""
+        if stream.reading in (Half.OPEN, Half.EOF) or stream.lost_to is not None:
+            stream.inbox.prepend(data)
 
     def sendable(self, stream: StreamState) -> int:
         """
@@ -238,10 +245,7 @@ class YamuxSession:
     def send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> None:
         """Queue one Data frame with ``pieces``, ``size`` bytes in all, at most `sendable`."""
         stream.send_credit -= size
-        outgoing = self._outgoing
-        outgoing.data.append(encode_header(TYPE_DATA, 0, stream.stream_id, size))
-        outgoing.data.extend(pieces)
-        outgoing.data_bytes += HEADER_SIZE + size
+        self._outgoing.add_data(stream.stream_id, pieces, size)
         self.bytes_sent += size
 
     def close_write(self, stream: StreamState) -> None:
@@ -250,7 +254,7 @@ class YamuxSession:
             return
         stream.writing = Half.CLOSED
         flags = self._pending_ack(stream) | FLAG_FIN
-        self._queue_after_data(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
+        self._outgoing.add_after_data(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
         self._after_close(stream)
 
     def close_read(self, stream: StreamState) -> None:
@@ -275,7 +279,7 @@ class YamuxSession:
             return False
         self._ping_id = (self._ping_id + 1) & MAX_STREAM_ID
         self._ping_sent_at = now
-        self._queue_control(TYPE_PING, FLAG_SYN, 0, self._ping_id)
+        self._outgoing.add_control(TYPE_PING, FLAG_SYN, 0, self._ping_id)
         return True
 
     @property
@@ -287,7 +291,7 @@ class YamuxSession:
         """Queue GoAway, once, after all data; inbound streams are refused from now on."""
         if not self._going_away:
             self._going_away = True
-            self._queue_after_data(TYPE_GO_AWAY, 0, 0, code)
+            self._outgoing.add_after_data(TYPE_GO_AWAY, 0, 0, code)
 
     def statistics(self) -> SessionStatistics:
         """Return how the connection stands."""
@@ -321,6 +325,9 @@ class YamuxSession:
             stream.lose(self.closed_by)
         self.streams.clear()
         self._lingering.clear()
+        if self.budget.parent is not None:
+            self.budget.parent.hold(self._unread, 0)
+            self._unread = 0
         return ended
 
     # -- what goes out ------------------------------------------------------------------------
@@ -328,8 +335,7 @@ class YamuxSession:
     @property
     def has_outgoing(self) -> bool:
         """True if `take_outgoing` would return something."""
-        out = self._outgoing
-        return bool(out.control or out.window_updates or out.data or out.pongs)
+        return bool(self._outgoing)
 
     @property
     def is_congested(self) -> bool:
@@ -338,35 +344,17 @@ class YamuxSession:
 
     def take_outgoing(self) -> list[Buffer]:
         """Return every queued frame, in the order to send them: control first, then data."""
-        out, self._outgoing = self._outgoing, _Outgoing()
-        batch: list[Buffer] = [encode_header(TYPE_PING, FLAG_ACK, 0, value) for value in out.pongs]
-        batch += out.control
-        batch += [
-            encode_header(TYPE_WINDOW_UPDATE, 0, stream_id, delta)
-            for stream_id, delta in out.window_updates.items()
-        ]
-        batch += out.data
-        return batch
-
-    def _queue_control(self, kind: int, flags: int, stream_id: int, value: int) -> None:
-        self._outgoing.control.append(encode_header(kind, flags, stream_id, value))
-
-    def _queue_after_data(self, kind: int, flags: int, stream_id: int, value: int) -> None:
-        self._outgoing.data.append(encode_header(kind, flags, stream_id, value))
-        self._outgoing.data_bytes += HEADER_SIZE
-
-    def _queue_window_update(self, stream_id: int, delta: int) -> None:
-        updates = self._outgoing.window_updates
-        updates[stream_id] = updates.get(stream_id, 0) + delta
+        outgoing, self._outgoing = self._outgoing, Outgoing()
+        return outgoing.frames()
 
     def _send_reset(self, stream_id: int, code: int) -> None:
-        self._outgoing.window_updates.pop(stream_id, None)
-        self._queue_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
+        self._outgoing.drop_credit(stream_id)
+        self._outgoing.add_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
 
     def _reset_after_data(self, stream: StreamState) -> None:
         """Send RST behind our FIN: the peer then still reads what was written before it."""
-        self._outgoing.window_updates.pop(stream.stream_id, None)
-        self._queue_after_data(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
+        self._outgoing.drop_credit(stream.stream_id)
+        self._outgoing.add_after_data(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
 
     def _pending_ack(self, stream: StreamState) -> int:
         """Return FLAG_ACK, once, if the peer's open has not been acknowledged yet."""
@@ -377,41 +365,74 @@ class YamuxSession:
 
     # -- what comes in ------------------------------------------------------------------------
 
-    def receive(self, pieces: Iterable[Buffer], now: float) -> list[Event]:
+    def receive(self, pieces: Iterable[Buffer], now: float) -> Iterator[list[Event]]:
         """
-        Handle what came off the wire.
+        Handle what came off the wire, some at a time: all that is returned has to be asked for.
+
+        Between two lists of events others may run, and what is to be sent should be.
 
         :raises RemoteProtocolError: if the peer broke the protocol; nothing after the offending
             frame is handled.
         """
         events: list[Event] = []
-        streams = self.streams
-        for kind, flags, stream_id, length, body in self._parser.receive(pieces):
-            stream = streams.get(stream_id)
-            if kind == CONTINUATION:
-                if stream is not None:
-                    self._on_body(stream, body, events)
-                    if flags:
-                        self._on_fin(stream, events)
-            elif kind <= TYPE_WINDOW_UPDATE:
-                if flags or stream is None:
-                    stream = self._on_flags(kind, flags, stream_id, length, now, events)
-                if stream is None:
-                    continue
-                if kind == TYPE_DATA:
-                    stream.receive_window.expect(length)
-                    self._on_body(stream, body, events)
-                elif length:
-                    self._on_credit(stream, length, events)
-                if flags & FLAG_FIN:
-                    self._on_fin(stream, events)
-            elif kind == TYPE_PING:
-                self._on_ping(flags, length, now, events)
-            else:
-                events.append(GoAwayReceived(length))
-        if len(self._outgoing.control) > MAX_PENDING_CONTROL:
+        frames = 0
+        for frame in self._parser.receive(pieces):
+            self._on_frame(frame, now, events)
+            frames += 1
+            if frames == MAX_FRAMES_AT_ONCE or len(events) >= MAX_EVENTS_AT_ONCE:
+                self._check_limits(events)
+                yield events
+                events, frames = [], 0
+        self._check_limits(events)
+        yield events
+
+    def _check_limits(self, events: list[Event]) -> None:
+        if self._outgoing.provoked > MAX_PENDING_CONTROL:
             raise RemoteProtocolError("the peer provokes control frames and does not read them")
-        return events
+        if self.bytes_received >= self._unread_check_at:
+            self._unread_check_at = self.bytes_received + UNREAD_CHECK_BYTES
+            self._check_unread(events)
+
+    def _check_unread(self, events: list[Event]) -> None:
+        """Reset the fullest streams if more lies unread in all of them than the host allows."""
+        host, unread = self.budget.parent, 0
+        for stream in self.streams.values():
+            stream.inbox.detach()
+            unread += len(stream.inbox)
+        while host is not None:
+            fits = host.hold(self._unread, unread)
+            self._unread = unread
+            if fits:
+                return
+            fullest = max(self.streams.values(), key=lambda stream: len(stream.inbox))
+            unread -= len(fullest.inbox)
+            self.reset(fullest, RESOURCE_LIMIT_EXCEEDED)
+            events += StreamReadable(fullest), StreamWritable(fullest)
+
+    def _on_frame(self, frame: Frame, now: float, events: list[Event]) -> None:
+        kind, flags, stream_id, length, body = frame
+        stream = self.streams.get(stream_id)
+        if kind == CONTINUATION:
+            if stream is not None:
+                self._on_body(stream, body, events)
+                if flags:
+                    self._on_fin(stream, events)
+        elif kind <= TYPE_WINDOW_UPDATE:
+            if flags or stream is None:
+                stream = self._on_flags(kind, flags, stream_id, length, now, events)
+            if stream is None:
+                return
+            if kind == TYPE_DATA:
+                stream.receive_window.expect(length)
+                self._on_body(stream, body, events)
+            elif length:
+                self._on_credit(stream, length, events)
+            if flags & FLAG_FIN:
+                self._on_fin(stream, events)
+        elif kind == TYPE_PING:
+            self._on_ping(flags, length, now, events)
+        else:
+            events.append(GoAwayReceived(length))
 
     def _on_flags(
         self, kind: int, flags: int, stream_id: int, length: int, now: float, events: list[Event]
@@ -450,6 +471,7 @@ class YamuxSession:
             or self._unaccepted >= ACCEPT_BACKLOG
         ):
             self._streams_refused += 1
+            self._outgoing.provoked += 1
             self._send_reset(stream_id, RESOURCE_LIMIT_EXCEEDED)
             return
         stream = StreamState(stream_id, False, ReceiveWindow(now, self.budget))
@@ -472,6 +494,7 @@ class YamuxSession:
             # without a word it would wait for ever. Not sooner, for a reset also makes the peer
             # drop what it has not read yet of ours.
             if stream.writing is Half.OPEN:
+                self._outgoing.provoked += 1
                 self._send_reset(stream.stream_id, 0)
                 stream.reset(0, remote=False)
                 events.append(StreamWritable(stream))
@@ -488,14 +511,14 @@ class YamuxSession:
         stream.peer_finished = True
         if stream.reading is Half.OPEN:
             stream.reading = Half.EOF
-            self._outgoing.window_updates.pop(stream.stream_id, None)
+            self._outgoing.drop_credit(stream.stream_id)
             events.append(StreamReadable(stream))
         if stream.finished:
             self._end(stream, events)
 
     def _on_reset(self, stream: StreamState, code: int, events: list[Event]) -> None:
         stream.reset(code, remote=True)
-        self._outgoing.window_updates.pop(stream.stream_id, None)
+        self._outgoing.drop_credit(stream.stream_id)
         events.append(StreamReadable(stream))
         events.append(StreamWritable(stream))
         self._end(stream, events)

@@ -297,6 +297,9 @@ class Yamux(IMuxedConn):
     def after_local_end(self) -> None:
         """A stream or a half of one was ended here; for `YamuxStream`."""
         self.flush_soon()
+        self._let_open()
+
+    def _let_open(self) -> None:
         if self._openers and self.session.can_open:
             self._openers.unpark_all()
 
@@ -307,9 +310,12 @@ class Yamux(IMuxedConn):
         try:
             while pieces := await self.secured_conn.receive():
                 self._received_at = now = trio.current_time()
-                for event in self.session.receive(pieces, now):
-                    self._on_event(event)
-                self.flush_now()
+                for turn, events in enumerate(self.session.receive(pieces, now)):
+                    if turn:
+                        await trio.lowlevel.checkpoint()
+                    for event in events:
+                        self._on_event(event)
+                    self.flush_now()
             self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
             logger.debug("%s broke the yamux protocol: %s", self.peer_id, error)
@@ -390,6 +396,7 @@ class Yamux(IMuxedConn):
             return True
         self._socket_full = not done
         self.give_turns()
+        self._let_open()
         return done
 
     async def _flush_loop(self) -> None:

@@ -53,7 +53,6 @@ class YamuxStream(IMuxedStream):
         self.muxed_conn: Yamux = muxed_conn
         self.state = state
         self._session = muxed_conn.session
-        self._unread = ChunkQueue()
         self._reader = Waiter()
         self._writer = Waiter()
         self._sending = False
@@ -88,8 +87,6 @@ class YamuxStream(IMuxedStream):
         return await self._receive(_EVERYTHING)
 
     async def _receive(self, limit: int) -> list[Buffer]:
-        if self._unread:
-            return self._unread.take_buffers(limit)
         state, session = self.state, self._session
         while True:
             buffers = session.read(state, limit, trio.current_time())
@@ -107,7 +104,7 @@ class YamuxStream(IMuxedStream):
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
-        self._unread.prepend(data)
+        self._session.unread(self.state, data)
 
     async def read(self, n: int | None = -1) -> bytes:
         """
@@ -238,7 +235,6 @@ class YamuxStream(IMuxedStream):
 
     async def close_read(self) -> None:
         """Read no more: what is unread is dropped; a peer that writes on is reset in the end."""
-        self._unread.clear()
         self._session.close_read(self.state)
         self._after_local_end()
 
@@ -249,7 +245,6 @@ class YamuxStream(IMuxedStream):
 
     async def reset(self, error_code: int = 0) -> None:
         """Abort both directions, with an error code for the peer."""
-        self._unread.clear()
         self._session.reset(self.state, error_code)
         self._after_local_end()
 

@@ -18,7 +18,7 @@ from libp2p.exceptions import (
 )
 from libp2p.stream_muxer.yamux import yamux as yamux_module
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.session import MAX_UNACKNOWLEDGED
+from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, MAX_UNACKNOWLEDGED
 from libp2p.stream_muxer.yamux.yamux import (
     CLOSE_GRACE,
     PING_INTERVAL,
@@ -150,6 +150,29 @@ async def test_a_waiting_opener_can_be_cancelled(autojump_clock: MockClock) -> N
         await peer.send(frame(WINDOW_UPDATE, ACK, 1))
         with trio.fail_after(1):
             await connection.open_stream()
+
+
+async def test_opening_waits_for_the_socket_where_streams_are_reset_again_and_again() -> None:
+    async with against_raw_peer() as (connection, peer), trio.open_nursery() as nursery:
+        nursery.start_soon((await connection.open_stream()).write, bytes(DEFAULT_WINDOW_SIZE))
+        await wait_all_tasks_blocked()  # the pipe is full
+        opened = 0
+
+        async def open_and_reset() -> None:
+            nonlocal opened
+            while opened < MAX_PENDING_CONTROL:
+                await (await connection.open_stream()).reset()
+                opened += 1
+
+        nursery.start_soon(open_and_reset)
+        await wait_all_tasks_blocked()
+        assert opened == MAX_PENDING_CONTROL // 2
+        nursery.start_soon(peer.drain)
+        with trio.fail_after(5):
+            while opened < MAX_PENDING_CONTROL:
+                await wait_all_tasks_blocked()
+        assert not connection.is_closed
+        nursery.cancel_scope.cancel()
 
 
 async def test_streams_nobody_accepts_are_refused_and_pings_answered() -> None:

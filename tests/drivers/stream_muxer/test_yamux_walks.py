@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
@@ -152,6 +152,7 @@ class Walk:
 
 
 @pytest.mark.slow
+@settings(max_examples=settings().max_examples // 2)  # each is a dozen tasks with megabytes
 @given(seed=st.integers(0, 2**64))
 def test_nobody_is_left_waiting_whoever_is_cancelled(seed: int) -> None:
     walk = Walk(seed)

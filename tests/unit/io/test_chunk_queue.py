@@ -157,6 +157,18 @@ def test_a_small_view_does_not_keep_its_record_in_memory() -> None:
     assert len(queue) == COPY_BELOW - 1
 
 
+def test_views_that_stay_can_be_cut_loose_from_what_they_show_a_part_of() -> None:
+    record = bytes(64 * 1024)
+    queue = ChunkQueue()
+    for size in (COPY_BELOW, len(record) // 2, len(record) // 2 + 1):
+        queue.append(memoryview(record)[:size])
+    queue.append(record)
+    size = len(queue)
+    queue.detach()
+    assert len(queue) == size
+    assert [type(chunk) for chunk in queue.take_all()] == [bytes, bytes, memoryview, bytes]
+
+
 def test_tiny_pieces_cost_little_more_than_their_bytes() -> None:
     queue = ChunkQueue()
     for n in range(100_000):

@@ -93,7 +93,7 @@ def test_a_broken_rule_is_noticed_under_any_split(wire: bytes) -> None:
         session = listener()
         inbound(session)
         with pytest.raises(RemoteProtocolError):
-            session.receive([wire[:at], wire[at:]], 0.0)
+            list(session.receive([wire[:at], wire[at:]], 0.0))
 
 
 def test_the_initiator_minds_parity_too() -> None:
