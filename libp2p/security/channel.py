@@ -31,8 +31,7 @@ class CipherChannel(Protocol):
         """
         Encrypt ``buffers``, in order, into the wire bytes to send.
 
-        Consecutive buffers share a record as long as they fit; a buffer that fits into one record
-        is never split over two.
+        Consecutive buffers share records, which are as few as the protocol allows.
         """
         ...
 

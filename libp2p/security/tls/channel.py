@@ -59,6 +59,15 @@ _DATA: Final = bytes((APPLICATION_DATA,))
 #: Every protected record claims to be application data of TLS 1.2 (§5.2).
 _HEADER_START: Final = _DATA + b"\x03\x03"
 
+_FULL_BYTES: Final = MAX_PLAINTEXT_BYTES + 1
+
+
+def _header(content_bytes: int) -> bytes:
+    return _HEADER_START + (content_bytes + TAG_BYTES).to_bytes(2)
+
+
+_FULL_HEADER: Final = _header(_FULL_BYTES)
+
 #: Alerts that a libp2p peer has reason to send (§6), for the error's text.
 _ALERTS: Final = {
     10: "unexpected message",
@@ -110,7 +119,7 @@ def expand_label(secret: bytes, label: bytes, length: int, digest: str) -> bytes
 class _Keys:
     """One direction's keys, and how many records they have been used for."""
 
-    __slots__ = ("_secret", "_suite", "aead", "iv", "sequence")
+    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "sequence")
 
     def __init__(self, secret: bytes, suite: CipherSuite) -> None:
         self._suite = suite
@@ -119,7 +128,8 @@ class _Keys:
     def _use(self, secret: bytes) -> None:
         digest = self._suite.digest
         self._secret = secret
-        self.aead = self._suite.aead(expand_label(secret, b"key", self._suite.key_bytes, digest))
+        aead = self._suite.aead(expand_label(secret, b"key", self._suite.key_bytes, digest))
+        self.encrypt, self.decrypt_into = aead.encrypt, aead.decrypt_into
         self.iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
         self.sequence = 0
 
@@ -156,43 +166,39 @@ class TlsChannel:
         """
         pieces: list[Buffer] = []
         piece, filled = memoryview(b""), 0
+        keys = self._receive
         offset, end = 0, len(data)
-        while not self._finished and end - offset >= HEADER_BYTES:
+        while end - offset >= HEADER_BYTES and not self._finished:
+            start = offset + HEADER_BYTES
             length = data[offset + 3] << 8 | data[offset + 4]
             if not TAG_BYTES < length <= MAX_RECORD_BYTES or data[offset] != APPLICATION_DATA:
                 raise DecryptionFailedException("what the peer sent is no TLS record")
-            stop = offset + HEADER_BYTES + length
+            stop = start + length
             if stop > end:
                 break
-            content_end = filled + length - TAG_BYTES
-            if content_end > len(piece):
+            content_bytes = length - TAG_BYTES
+            last = filled + content_bytes - 1
+            if last >= len(piece):
                 _finish_piece(pieces, piece, filled)
-                content_end -= filled
-                piece, filled = memoryview(bytearray(max(content_end, _room(end - offset)))), 0
-            self._open_record(data[offset:stop], piece[filled:content_end])
+                room = max(content_bytes, min(end - offset, PIECE_BYTES))
+                piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
+            nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
+            content = piece[filled : last + 1]
+            try:
+                keys.decrypt_into(nonce, data[start:stop], data[offset:start], content)
+            except InvalidTag:
+                raise DecryptionFailedException("a TLS record does not authenticate") from None
+            keys.sequence += 1
             offset = stop
-            if piece[content_end - 1] == APPLICATION_DATA and (
-                1 < content_end - filled <= MAX_PLAINTEXT_BYTES + 1
-            ):
+            if piece[last] == APPLICATION_DATA and 1 < content_bytes <= MAX_PLAINTEXT_BYTES + 1:
                 self._without_data = 0
-                filled = content_end - 1  # the next record overwrites the kind
+                filled = last  # the next record overwrites the kind
             else:
-                content = self._unusual(bytes(piece[filled:content_end]))
-                piece[filled : filled + len(content)] = content
-                filled += len(content)
+                rest = self._unusual(bytes(content))
+                piece[filled : filled + len(rest)] = rest
+                filled += len(rest)
         _finish_piece(pieces, piece, filled)
         return pieces, end if self._finished else offset
-
-    def _open_record(self, record: memoryview, content: memoryview) -> None:
-        """Decrypt a record into ``content``, which is as long as what is in it."""
-        keys = self._receive
-        nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
-        header, ciphertext = record[:HEADER_BYTES], record[HEADER_BYTES:]
-        try:
-            keys.aead.decrypt_into(nonce, ciphertext, header, content)
-        except InvalidTag:
-            raise DecryptionFailedException("a TLS record does not authenticate") from None
-        keys.sequence += 1
 
     def _unusual(self, content: bytes) -> bytes:
         """Handle a record that has padding, or no data; return the data, if any."""
@@ -247,10 +253,11 @@ class TlsChannel:
     # -- sending ------------------------------------------------------------------------------
 
     def seal(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Encrypt in as few records as the buffers' edges allow; see `CipherChannel.seal`."""
+        """Encrypt in as few records as possible; see `CipherChannel.seal`."""
         wire: list[Buffer] = []
+        keys = self._send
         for parts in _pack_records(buffers):
-            if self._update_owed or self._send.sequence >= MAX_RECORDS_PER_KEY:
+            if self._update_owed or keys.sequence >= MAX_RECORDS_PER_KEY:
                 self._renew_keys(wire)
             parts.append(_DATA)
             self._seal_record(b"".join(parts), wire)
@@ -258,10 +265,10 @@ class TlsChannel:
 
     def _seal_record(self, content: bytes, wire: list[Buffer]) -> None:
         keys = self._send
-        header = _HEADER_START + (len(content) + TAG_BYTES).to_bytes(2)
+        header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
         nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
         wire.append(header)
-        wire.append(keys.aead.encrypt(nonce, content, header))
+        wire.append(keys.encrypt(nonce, content, header))
         keys.sequence += 1
 
     def _renew_keys(self, wire: list[Buffer]) -> None:
@@ -273,37 +280,30 @@ class TlsChannel:
         self._update_owed = False
 
 
-def _room(ciphertext: int) -> int:
-    """Return how many bytes to have ready for what is in ``ciphertext`` bytes of records."""
-    return min(ciphertext, PIECE_BYTES)
-
-
 def _finish_piece(pieces: list[Buffer], piece: memoryview, filled: int) -> None:
     if filled:
         pieces.append(piece[:filled].toreadonly())
 
 
 def _pack_records(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
-    """Group ``buffers`` greedily into records of at most `MAX_PLAINTEXT_BYTES`."""
+    """Cut ``buffers`` into records of `MAX_PLAINTEXT_BYTES`, the last one shorter."""
     group: list[Buffer] = []
     room = MAX_PLAINTEXT_BYTES
     for buffer in buffers:
         length = len(buffer)
-        if length > room:
-            start = 0
-            if length <= MAX_PLAINTEXT_BYTES:
-                yield group
-                group, room = [], MAX_PLAINTEXT_BYTES
-            else:
-                view = memoryview(buffer)
-                while length - start > room:
-                    group.append(view[start : start + room])
-                    yield group
-                    start += room
-                    group, room = [], MAX_PLAINTEXT_BYTES
-                buffer = view[start:]
-                length -= start
-        group.append(buffer)
-        room -= length
+        if length < room:
+            group.append(buffer)
+            room -= length
+            continue
+        view = memoryview(buffer)
+        start = 0
+        while length - start >= room:
+            group.append(view[start : start + room])
+            yield group
+            start += room
+            group, room = [], MAX_PLAINTEXT_BYTES
+        if start < length:
+            group.append(view[start:])
+            room -= length - start
     if room < MAX_PLAINTEXT_BYTES:
         yield group
