@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from libp2p.bitswap.bandwidth import BandwidthLimits
 from libp2p.bitswap.block_service import BlockService
 from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.bitswap.cid import (
@@ -32,6 +33,7 @@ from libp2p.bitswap.errors import (
     BlockTooLargeError,
     BlockUnavailableError,
     ClientClosedError,
+    DenylistError,
     InvalidBlockError,
     InvalidCIDError,
     MessageTooLargeError,
@@ -39,8 +41,18 @@ from libp2p.bitswap.errors import (
     TimeoutError,
 )
 from libp2p.bitswap.extension import IBitswapExtension
+from libp2p.bitswap.provider_query import ProviderQueryManager
+from libp2p.bitswap.request_filter import (
+    AllOf,
+    AllowList,
+    DenylistFiles,
+    Remembered,
+    RequestFilter,
+)
+from libp2p.bitswap.server import ServerOptions
 from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
+from libp2p.bitswap.tracer import BlockTracer, Tracer
 from libp2p.bitswap.wantlist import (
     BitswapMessage,
     BlockPresence,
@@ -57,7 +69,18 @@ __all__ = [
     "BitswapSession",
     "BitswapStat",
     "BlockService",
+    "BlockTracer",
     "IBitswapExtension",
+    "ProviderQueryManager",
+    "Tracer",
+    # how blocks are served
+    "AllOf",
+    "AllowList",
+    "BandwidthLimits",
+    "DenylistFiles",
+    "Remembered",
+    "RequestFilter",
+    "ServerOptions",
     # stores
     "BlockStore",
     "FilesystemBlockStore",
@@ -96,6 +119,7 @@ __all__ = [
     "BlockTooLargeError",
     "BlockUnavailableError",
     "ClientClosedError",
+    "DenylistError",
     "InvalidBlockError",
     "InvalidCIDError",
     "MessageTooLargeError",

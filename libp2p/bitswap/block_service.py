@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.ipld.cid import CID
+from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,56 +15,86 @@ if TYPE_CHECKING:
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.session import BitswapSession
     from libp2p.ipld.cid import CIDInput
-    from libp2p.peer.id import ID
 
 
 class BlockService:
     """A store first, then the peers."""
 
     def __init__(self, store: BlockStore, bitswap: BitswapClient) -> None:
-        self._store = store
-        self._bitswap = bitswap
+        self.store = store
+        self.bitswap = bitswap
 
     @property
     def block_store(self) -> BlockStore:
-        return self._store
+        return self.store
 
     async def get_block(
         self,
         cid: CIDInput,
-        session: BitswapSession,
+        session: BitswapSession | ID | None = None,
         peer_id: ID | None = None,
         timeout: float = 30.0,
     ) -> bytes | None:
         """
-        Give a block from the store, else from the session's peers.
+        Give a block from the store, else from the peers, and keep it; None if nobody has it.
 
-        :raises BitswapError: if it is in neither.
+        :param session: whose peers are asked, the client's by default. py-libp2p 0.7 has no such
+            parameter but ``peer_id`` in its place, which is taken as well.
+        :raises BitswapError: if it could not be asked for at all.
         """
-        if (data := await self._store.get_block(cid)) is not None:
+        wanted = CID.of(cid).buffer
+        if (data := await self.store.get_block(wanted)) is not None:
             return data
-        return await session.get_block(cid, peer_id=peer_id, timeout=timeout)
+        source, peer_id = self._source(session, peer_id)
+        try:
+            data = await source.get_block(wanted, peer_id, timeout)
+        except (BlockUnavailableError, TimeoutError):
+            return None
+        if data is not None:
+            await self._keep(wanted, data)
+        return data
 
     async def put_block(self, cid: CIDInput, data: bytes) -> None:
-        """Keep a block, and send it to the peers that wait for it."""
-        await self._bitswap.add_block(cid, data)
+        """Keep a block, and send it to the peers that wait for it; raises as `add_block` does."""
+        wanted = CID.of(cid).buffer
+        await self.bitswap.add_block(wanted, data)
+        await self._keep(wanted, data)
 
     async def get_blocks_batch(
         self,
         cids: Sequence[CIDInput],
-        session: BitswapSession,
+        session: BitswapSession | ID | None = None,
         peer_id: ID | None = None,
         timeout: float = 30.0,
         batch_size: int = 32,
     ) -> dict[bytes, bytes]:
-        """Give several blocks by their binary CIDs; raises as `get_block` does."""
-        wanted = [CID.of(cid) for cid in cids]
-        found = {
-            cid.buffer: data
-            for cid, data in zip(wanted, await self._store.get_blocks(wanted), strict=True)
-            if data is not None
-        }
-        missing: list[CIDInput] = [cid for cid in wanted if cid.buffer not in found]
+        """
+        Give several blocks by their binary CIDs.
+
+        :raises BitswapError: if one of them cannot be had; those that came are in the store.
+        """
+        wanted = [CID.of(cid).buffer for cid in cids]
+        blocks = await self.store.get_blocks(wanted)
+        found = {cid: data for cid, data in zip(wanted, blocks, strict=True) if data is not None}
+        missing: list[CIDInput] = [cid for cid in wanted if cid not in found]
         if missing:
-            found |= await session.get_blocks_batch(missing, peer_id, timeout, batch_size)
+            source, peer_id = self._source(session, peer_id)
+            fetched = await source.get_blocks_batch(
+                missing, peer_id=peer_id, timeout=timeout, batch_size=batch_size
+            )
+            for cid, data in fetched.items():
+                await self._keep(cid, data)
+            found |= fetched
         return found
+
+    def _source(
+        self, session: BitswapSession | ID | None, peer_id: ID | None
+    ) -> tuple[BitswapSession | BitswapClient, ID | None]:
+        if isinstance(session, ID):
+            return self.bitswap, session
+        return self.bitswap if session is None else session, peer_id
+
+    async def _keep(self, cid: bytes, data: bytes) -> None:
+        """Store a block here as well: the client's store may be another one."""
+        if not await self.store.has_block(cid):
+            await self.store.put_block(cid, data)

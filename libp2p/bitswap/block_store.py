@@ -1,9 +1,9 @@
 """
 Where blocks are kept, by multihash: CIDs of other versions or codecs find the same block.
 
-`BlockStore` is what a store of your own implements; the four methods and `get_all_cids` are
-enough, the batches fall back on them. Identity CIDs carry their block: every store here answers
-them without holding anything. Blocks come verified; a store does not hash.
+`BlockStore` is what a store of your own implements: four methods are enough, the others fall back
+on them. Bitswap hands CIDs to a store as bytes. Identity CIDs carry their block: every store here
+answers them without holding anything. Blocks come verified; a store does not hash.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ __all__ = ["BlockStore", "FilesystemBlockStore", "MemoryBlockStore"]
 _V1_RAW: Final = b"\x01\x55"
 
 
+def _as_bytes(cid: CIDInput) -> bytes:
+    return cid if type(cid) is bytes else CID.of(cid).buffer
+
+
 class BlockStore(ABC):
     """Keeps blocks. Methods may be called by several tasks at once."""
 
@@ -48,27 +52,31 @@ class BlockStore(ABC):
     async def delete_block(self, cid: CIDInput) -> None:
         """Forget a block; it is no error if it is not here."""
 
-    @abstractmethod
     def get_all_cids(self) -> list[bytes]:
         """
-        List a binary CID of every block.
+        List a binary CID of every block; nothing if the store cannot list them.
 
         A store that keeps multihashes only does not know the codecs: it lists CIDv1 with raw.
         """
+        return []
 
     async def get_size(self, cid: CIDInput) -> int | None:
         """Give a block's length, or None if it is not here."""
         data = await self.get_block(cid)
         return None if data is None else len(data)
 
+    async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
+        """Give the lengths of several blocks in the order of ``cids``, None if not here."""
+        return [await self.get_size(_as_bytes(cid)) for cid in cids]
+
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
         """Keep several blocks; if it fails, those before the one that failed are kept."""
         for cid, data in blocks:
-            await self.put_block(cid, bytes(data))
+            await self.put_block(CID.of(cid).buffer, bytes(data))
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Give several blocks in the order of ``cids``, None for those that are not here."""
-        return [await self.get_block(cid) for cid in cids]
+        return [await self.get_block(_as_bytes(cid)) for cid in cids]
 
     async def close(self) -> None:
         """Release what the store holds open; it cannot be used afterwards."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol, SupportsInt, TypeAlias
 
 from libp2p.exceptions import HashNotSupported
 from libp2p.ipld.cid import CID, CIDInput, InvalidCID
+from libp2p.ipld.codec import codec_code, codec_name
 
 if TYPE_CHECKING:
     from cid import CIDv0, CIDv1
@@ -18,6 +20,11 @@ CID_V0: Final = 0
 CID_V1: Final = 1
 CODEC_RAW: Final = 0x55
 CODEC_DAG_PB: Final = 0x70
+CODEC_DAG_CBOR: Final = 0x71
+CODEC_DAG_JOSE: Final = 0x85
+CODEC_DAG_JSON: Final = 0x0129
+CODEC_IPLD: Final = 0xE2
+HASH_SHA256: Final = 0x12
 
 
 class _CodecObject(SupportsInt, Protocol):
@@ -29,9 +36,28 @@ Codec: TypeAlias = "str | int | _CodecObject"
 
 def _make(data: bytes, version: int, codec: Codec) -> CID:
     # Version 0 says nothing of the codec: it is dag-pb, whatever was asked for.
-    named = "dag-pb" if version == CID_V0 else codec
-    code = named if isinstance(named, str) else int(named)
+    code = CODEC_DAG_PB if version == CID_V0 else code_of(codec)
     return CID.for_block(data, codec=code, version=version)
+
+
+def code_of(codec: Codec) -> int:
+    """
+    Give a codec's code, also of those that only py-multicodec's longer table has.
+
+    :raises ValueError: if it is in no table.
+    """
+    named = codec if isinstance(codec, str) else int(codec)
+    with suppress(InvalidCID):
+        code = codec_code(named)
+        if codec_name(code) != hex(code):
+            return code
+    from multicodec import Code, is_codec
+
+    if isinstance(named, str) and is_codec(named):
+        return int(Code.from_string(named))
+    if isinstance(named, int) and named >= 0 and Code(named).name != "<unknown>":
+        return named
+    raise InvalidCID(f"unknown codec {codec!r}")
 
 
 def compute_cid(data: bytes, version: int = CID_V0, codec: Codec = CODEC_RAW) -> bytes:
@@ -80,8 +106,11 @@ def cid_to_text(value: CIDInput) -> str:
 
 
 def format_cid_for_display(cid: CIDInput, max_len: int | None = None) -> str:
-    """Write a CID, cut to ``max_len`` characters."""
-    text = cid_to_text(cid)
+    """Write a CID, cut to ``max_len`` characters; what is no CID is written as it is."""
+    try:
+        text = cid_to_text(cid)
+    except InvalidCID:
+        text = cid.hex() if isinstance(cid, bytes) else str(cid)
     return text if max_len is None or len(text) <= max_len else f"{text[:max_len]}..."
 
 
@@ -91,11 +120,14 @@ def parse_cid_codec(cid: bytes) -> str:
 
 def get_cid_prefix(cid: CIDInput) -> bytes:
     """
-    Give all but the digest of a version 1 CID, nothing for version 0 (as py-libp2p does).
+    Give all but the digest of a version 1 CID, nothing for version 0 and for what is no CID.
 
-    In messages version 0 has a prefix, too: `CID.prefix`.
+    So does py-libp2p. In messages version 0 has a prefix, too: `CID.prefix`.
     """
-    parsed = CID.of(cid)
+    try:
+        parsed = CID.of(cid)
+    except InvalidCID:
+        return b""
     return parsed.prefix if parsed.version else b""
 
 

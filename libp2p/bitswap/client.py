@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 import trio
 
@@ -20,27 +21,29 @@ from libp2p.bitswap.config import (
 from libp2p.bitswap.errors import BitswapError
 from libp2p.bitswap.exchange import Exchange
 from libp2p.bitswap.extension import serve_extension
+from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
 from libp2p.bitswap.wantlist import WantType, block_key
+from libp2p.custom_types import TProtocol
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Sequence
 
     from libp2p.abc import IHost
+    from libp2p.bitswap.accounts import Receipt
+    from libp2p.bitswap.errors import PeerAnswer
     from libp2p.bitswap.extension import IBitswapExtension
-    from libp2p.bitswap.session import BitswapSession, BlockIterator
+    from libp2p.bitswap.fetch import BlockIterator
+    from libp2p.bitswap.message_queue import BitswapMessageQueue
+    from libp2p.bitswap.peer_manager import BitswapPeerManager
+    from libp2p.bitswap.presence import BlockPresenceManager
+    from libp2p.bitswap.server import ServerOptions
+    from libp2p.bitswap.session import BitswapSession
+    from libp2p.bitswap.sim import SessionInterestManager
     from libp2p.bitswap.stats import BitswapStat
-    from libp2p.custom_types import TProtocol
+    from libp2p.bitswap.tracer import Tracer
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
-    from libp2p.peer.peerinfo import PeerInfo
-
-
-class ContentRouter(Protocol):
-    """Finds peers that have a block; a client with one waits for peers instead of failing."""
-
-    def find_provider_iter(self, cid: bytes, count: int) -> Iterable[PeerInfo]:
-        """Give up to ``count`` peers that have said that they have the block."""
 
 
 class BitswapClient(Exchange):
@@ -52,27 +55,46 @@ class BitswapClient(Exchange):
     when it identifies us whether we speak bitswap.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options by name
         self,
         host: IHost,
         block_store: BlockStore | None = None,
         protocol_version: TProtocol = BITSWAP_PROTOCOL_V120,
-        provider_query_manager: object = None,
+        provider_query_manager: ProviderQueryManager | None = None,
         presence_ttl: float = 60.0,
         content_router: ContentRouter | None = None,
+        *,
+        server_options: ServerOptions | None = None,
+        protocol_prefix: str = "",
+        tracer: Tracer | None = None,
     ) -> None:
         """
         :param protocol_version: the newest version to speak; older ones are offered as well.
-        :param provider_query_manager: kept for programs that read it back; it is not used.
-        :param presence_ttl: accepted for compatibility; what a peer has is remembered per want.
-        :param content_router: not asked yet; fetches wait for peers when there is one.
+        :param provider_query_manager: searches for peers when nobody has a block; by default one
+            that asks ``content_router``, if there is that.
+        :param presence_ttl: how long `presence_manager` keeps what the program enters itself.
+        :param content_router: knows who has a block.
+        :param server_options: whether and how blocks are served: filters, limits, order.
+        :param protocol_prefix: what a network of its own puts in front of each protocol id, as
+            "/celestia"; peers with another one, or none, are not spoken to.
+        :param tracer: is told of every message; may also be set later, as ``client.tracer``.
+        :raises ValueError: if the version does not exist, or the prefix does not begin with "/".
         """
-        newest = BITSWAP_PROTOCOLS.index(protocol_version)
+        protocols = _protocols(protocol_version, protocol_prefix)
         store = MemoryBlockStore() if block_store is None else block_store
-        super().__init__(host, store, BITSWAP_PROTOCOLS[newest:])
-        self.provider_query_manager = provider_query_manager
+        super().__init__(host, store, protocols, server_options)
+        self.tracer = tracer
+        self.protocol_version = protocol_version
+        self.protocol_handlers: dict[str, IBitswapExtension] = {}
+        if provider_query_manager is None and content_router is not None:
+            provider_query_manager = ProviderQueryManager(content_router)
+        if provider_query_manager is not None:
+            provider_query_manager.attach(self)
+        self.providers = self.provider_query_manager = provider_query_manager
+        self._presence_ttl = presence_ttl
+        self._message_queues: WeakValueDictionary[ID, BitswapMessageQueue] = WeakValueDictionary()
         self.content_router = content_router
-        self._default_session = self.new_session(wait=content_router is not None)
+        self._default_session = self.new_session()
         self._patient_session = self.new_session(wait=True)
         self._wanted_session = self.new_session(wait=True)
         self._haves = self.open_session(presence_only=True)
@@ -133,9 +155,21 @@ class BitswapClient(Exchange):
         timeout: float = DEFAULT_GET_TIMEOUT,
         *,
         window: int | None = None,
+        ordered: bool = False,
     ) -> BlockIterator:
         """Give blocks as they come, (CID, data) each; see `BitswapSession.get_blocks`."""
-        return self.new_session().get_blocks(cids, peer_id, timeout, window=window)
+        session = self.new_session()
+        return session.get_blocks(cids, peer_id, timeout, window=window, ordered=ordered)
+
+    async def get_blocks_batch(
+        self,
+        cids: Sequence[CIDInput],
+        peer_id: ID | None = None,
+        timeout: float = DEFAULT_GET_TIMEOUT,
+        batch_size: int = 32,
+    ) -> dict[bytes, bytes]:
+        """Give several blocks by their binary CIDs; see `BitswapSession.get_blocks_batch`."""
+        return await self.new_session().get_blocks_batch(cids, peer_id, timeout, batch_size)
 
     async def want_block(
         self,
@@ -200,16 +234,98 @@ class BitswapClient(Exchange):
         """Count what has been sent and received so far."""
         return replace(self.stats, wantlist=self.tracker.wantlist(), peers=self.tracker.peer_ids)
 
+    def get_wantlist(self) -> list[CID]:
+        """List what this client wants: the blocks and the answers whether somebody has them."""
+        return self.tracker.wantlist()
+
+    def get_want_blocks(self) -> list[CID]:
+        """List the blocks that this client wants."""
+        return self.tracker.wantlist(WantType.Block)
+
+    def get_want_haves(self) -> list[CID]:
+        """List the blocks of which this client only wants to know whether somebody has them."""
+        return self.tracker.wantlist(WantType.Have)
+
+    def answers_for(self, cid: CIDInput) -> dict[ID, PeerAnswer]:
+        """Tell what peers have said so far of a block that is wanted; nothing of any other."""
+        key = block_key(CID.of(cid))
+        found: dict[ID, PeerAnswer] = {}
+        for number in list(self._sessions):
+            found |= self.tracker.report(number, key)
+        return found
+
+    def sessions_waiting_for(self, cid: CIDInput) -> set[BitswapSession]:
+        """Give the sessions in which somebody waits for a block."""
+        key = block_key(CID.of(cid))
+        return {session for session in self._sessions.values() if session.waits_for(key)}
+
     def wantlist_for_peer(self, peer_id: ID) -> list[CID]:
         """List what a peer wants from us."""
         return [entry.cid for entry in self.ledger.wantlist(peer_id)]
 
+    def ledger_for_peer(self, peer_id: ID) -> Receipt:
+        """Give the account of a peer: bytes and blocks sent and received, also while it is away."""
+        return self.server.accounts.receipt(peer_id)
+
+    async def refilter(self) -> None:
+        """Ask the request filter again for the wants that peers wait for: it has changed."""
+        await self.server.refilter()
+
     # -- extensions -----------------------------------------------------------------------------
 
     def register_extension(self, protocol: TProtocol, extension: IBitswapExtension) -> None:
-        """Let an extension see the messages that come with a protocol of its own."""
+        """
+        Let an extension see the messages that come with a protocol of its own.
+
+        The protocol is offered to peers before the others.
+        """
         extension.set_client(self)
+        self.protocol_handlers[protocol] = extension
+        if protocol not in self.supported_protocols:
+            self.supported_protocols.insert(0, protocol)
         handler = partial(self.serve_stream, partial(serve_extension, extension))
-        self.protocol_handlers[protocol] = handler
+        self.stream_handlers[protocol] = handler
         if self.is_running:
             self.host.set_stream_handler(protocol, handler)
+
+    # -- py-libp2p's names of what is elsewhere here ---------------------------------------------
+
+    @cached_property
+    def presence_manager(self) -> BlockPresenceManager:
+        """Who has which block: what `answers_for` tells."""
+        from libp2p.bitswap.presence import BlockPresenceManager
+
+        return BlockPresenceManager(self._presence_ttl, self)
+
+    @cached_property
+    def peer_manager(self) -> BitswapPeerManager:
+        """What peers have delivered: what `ledger_for_peer` tells."""
+        from libp2p.bitswap.peer_manager import BitswapPeerManager
+
+        return BitswapPeerManager(self)
+
+    @cached_property
+    def sim(self) -> SessionInterestManager:
+        """Which sessions wait for a block: what `sessions_waiting_for` tells."""
+        from libp2p.bitswap.sim import SessionInterestManager
+
+        return SessionInterestManager(self)
+
+    def get_or_create_message_queue(self, peer_id: ID) -> BitswapMessageQueue:
+        """Give the means to send messages of one's own to a peer."""
+        from libp2p.bitswap.message_queue import BitswapMessageQueue
+
+        queue = self._message_queues.get(peer_id)
+        if queue is None:
+            queue = self._message_queues[peer_id] = BitswapMessageQueue(self, peer_id)
+        return queue
+
+
+def _protocols(newest: TProtocol, prefix: str) -> list[TProtocol]:
+    """List the protocol ids to be spoken."""
+    if newest not in BITSWAP_PROTOCOLS:
+        raise ValueError(f"protocol_version {newest!r} is none of {BITSWAP_PROTOCOLS}")
+    if prefix and not prefix.startswith("/"):
+        raise ValueError(f"protocol_prefix {prefix!r} does not begin with '/'")
+    spoken = BITSWAP_PROTOCOLS[BITSWAP_PROTOCOLS.index(newest) :]
+    return [TProtocol(prefix + protocol) for protocol in spoken]

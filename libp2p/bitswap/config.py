@@ -65,10 +65,87 @@ MAX_WANTS_PER_PEER: Final = 1024
 #: How many other peers of a session are asked whether they have a block, beside the one that is
 #: asked for it: enough to go on at once when that one fails, few enough to be cheap.
 WANT_HAVE_PEERS: Final = 4
+#: After a DONT_HAVE within a session so many wants are made known to several of its peers: not all
+#: of them have all blocks. Otherwise each answer would only cost both sides their time.
+SCATTERED_WANTS: Final = 32
 
-#: A peer that has been asked for blocks and has sent nothing for so long loses them to another
-#: one, if there is another (boxo's first timeout; it adapts, which comes later here).
-STALL_SECONDS: Final = 5.0
+#: A peer that has said DONT_HAVE so often in a row is asked no more in the session once it does so
+#: again (boxo's number); HAVE or a block brings it back.
+MAX_DONT_HAVES: Final = 16
+
+#: Wants that a session asks everybody about at once (boxo's number); the others wait.
+MAX_BROADCAST_WANTS: Final = 64
+#: Of the peers that have been of use or are near, so many are asked about a want at first.
+MAX_BROADCAST_PEERS: Final = 64
+#: And so many of the others; four times as many with each wave that has said no.
+BROADCAST_STRANGERS: Final = 4
+
+# How long a peer may be silent that owes blocks until they are looked for elsewhere: boxo's times.
+#: Before anything is known of a peer.
+DONT_HAVE_TIMEOUT: Final = 5.0
+#: When the round-trip time is known; so many of those are added.
+DONT_HAVE_TIMEOUT_BASE: Final = 2.0
+DONT_HAVE_ROUND_TRIPS: Final = 3
+#: When blocks have come; so many of its usual latencies.
+DONT_HAVE_LATENCIES: Final = 2
+#: Within these bounds: our own pauses are as long as the lower one, users as patient as the upper.
+MIN_DONT_HAVE_TIMEOUT: Final = 0.05
+MAX_DONT_HAVE_TIMEOUT: Final = 7.0
+#: Longer times are an accident and say nothing of a peer's usual ones.
+MAX_LATENCY_SECONDS: Final = 30.0
+
+#: A silence so long is nothing unusual, even of a quick peer. After a longer one another peer takes
+#: over what it would have delivered long since.
+TAKEOVER_SECONDS: Final = 0.05
+#: Peers that are gone and are named in the error of a block that does not come.
+MAX_LOST_PEERS: Final = 32
+#: Peers that are asked for one block at the same time, because the first is late.
+MAX_COPIES: Final = 2
+#: Blocks that have come twice because of that: at most these, and one of so many that have come.
+#: Beyond, only the time-outs above make a block be asked of another peer.
+FREE_DUPLICATES: Final = 4
+DUPLICATE_SHARE: Final = 64
+#: Blocks that are still awaited from a peer although another one was quicker, to tell them from
+#: blocks that were never asked for. One costs about 300 bytes.
+MAX_OWED: Final = 1024
+
+#: A peer that promises blocks and sends nothing is asked last for this time, twice as long each
+#: time, up to the second number.
+LIAR_SECONDS: Final = 1.0
+MAX_LIAR_SECONDS: Final = 600.0
+
+#: What a peer is taken to deliver, in bytes per second, before it has shown it: little, so that
+#: a new one gets more than a block or two only where the others are no better.
+PRIOR_RATE: Final = 1024 * 1024
+#: And how long a block is, before there is any.
+PRIOR_BLOCK_SIZE: Final = 256 * 1024
+
+#: A timer that goes off later than this means that we were busy ourselves and may not have read
+#: what has come.
+LATE_SECONDS: Final = 0.02
+
+#: What has not been answered for the first time is said again, and again after the second: boxo's
+#: times. A message may be lost in a peer that forgets.
+REBROADCAST_AFTER: Final = 30.0
+REBROADCAST_INTERVAL: Final = 15.0
+
+#: A session that gets no block for so long asks around and searches for providers: boxo's times.
+IDLE_SECONDS: Final = 1.0
+#: Once blocks have come, this and so many of the peers' usual latencies.
+IDLE_BASE_SECONDS: Final = 0.5
+IDLE_LATENCIES: Final = 3
+#: While it stays idle it searches for a block every so often.
+SEARCH_INTERVAL_SECONDS: Final = 60.0
+
+#: Searches for providers at once, of a session and of all of them (boxo's numbers, as the next).
+MAX_SEARCHES: Final = 8
+#: A search ends after this time or when so many providers are known; connecting is part of it.
+SEARCH_SECONDS: Final = 10.0
+MAX_PROVIDERS: Final = 10
+#: What was found is remembered for this time: a provider that is lost is connected to again without
+#: asking the router. py-libp2p's numbers.
+PROVIDERS_TTL_SECONDS: Final = 300.0
+MAX_REMEMBERED_SEARCHES: Final = 1000
 
 #: A peer that did not answer or did not speak bitswap is tried again for a new want after this
 #: time: it may have started the service since.
@@ -100,6 +177,12 @@ MAX_READ_AHEAD: Final = 512
 #: Wants kept per peer. boxo's client sends thousands in one message and waits for all of them;
 #: beyond this the answer is DONT_HAVE. One costs about 400 bytes.
 MAX_LEDGER_ENTRIES: Final = 16_384
+#: Wants kept of all peers together, about 100 MiB. Beyond, a peer keeps what boxo would keep.
+MAX_LEDGER_TOTAL: Final = 262_144
+MIN_LEDGER_ENTRIES: Final = 1024
+#: DONT_HAVEs queued for one peer when its next want is not kept: with the ones above as many as a
+#: message may have wants. It gets no more until it reads some.
+MAX_UNREMEMBERED_ANSWERS: Final = MAX_MESSAGE_PARTS
 
 #: A want-have is answered by the block itself up to this size (boxo's number): a round trip saved
 #: for less than the HAVE would cost. Above, every provider of a session would send a copy.
@@ -108,6 +191,14 @@ HAVE_REPLACE_SIZE: Final = 1024
 #: Block bytes collected for one message. boxo's 16 KiB cost Python eight times the work for small
 #: blocks; more than this delays the HAVEs behind it on a slow link.
 REPLY_TARGET_BYTES: Final = 256 * 1024
+#: What is collected for a peer that is slow or not known yet: a Go client asks elsewhere when it
+#: hears nothing for 50 ms, and each message is a sign of life.
+MIN_REPLY_TARGET_BYTES: Final = 32 * 1024
+#: How long writing a reply should take at most.
+REPLY_SECONDS: Final = 0.01
+#: When blocks have waited for so long, or the one before them will take so long, their receiver
+#: is told HAVE.
+EARLY_HAVE_SECONDS: Final = 0.02
 #: Blocks in one message, so that tiny ones do not make it unpleasant to parse.
 MAX_REPLY_BLOCKS: Final = 1024
 #: HAVEs and DONT_HAVEs in one message, about 160 KiB of them.
@@ -115,13 +206,38 @@ MAX_REPLY_PRESENCES: Final = 4096
 
 #: Bytes read from the store for one peer and not yet written (boxo's number).
 MAX_OUTSTANDING_BYTES: Final = 1024 * 1024
+#: The same for all peers: beyond, no reply is read ahead while another one is being written.
+MAX_READ_AHEAD_BYTES: Final = 64 * 1024 * 1024
+
+#: Wants entered at once; what follows lets other tasks run first. A thousand take about 5 ms.
+LEDGER_BATCH: Final = 1024
 
 #: Wants looked up in the store before an answer is sent, so that the first answers leave early.
 LOOK_UP_BATCH: Final = 128
 
-#: Replies being read from the store at once, for all peers together; they queue in order, so no
-#: peer reads twice before the others had their turn.
+#: The next reply is read while one is being written if reading takes longer than this: less is
+#: saved than the task for it costs.
+READ_AHEAD_SECONDS: Final = 0.0002
+
+#: Peers that the store is asked for at once; `turns` says whose turn it is.
 STORE_READERS: Final = 8
+#: A peer that has waited for its turn for so long goes first (boxo's number).
+STARVED_SECONDS: Final = 10.0
+#: More work than this does not bring a peer's turn nearer (boxo's number).
+MAX_WEIGHED_WORK: Final = 16
+
+#: Peers whose bytes are counted, connected or not; the one not heard of for longest is forgotten.
+MAX_ACCOUNTS: Final = 4096
+
+#: Rules of all denylists of one filter, and the size of each file. The largest public list has
+#: half a million rules in 30 MiB; a rule takes about 150 bytes of memory.
+MAX_DENYLIST_RULES: Final = 4_000_000
+MAX_DENYLIST_BYTES: Final = 256 * 1024 * 1024
+#: The specification's limit for one line.
+MAX_DENYLIST_LINE: Final = 2 * 1024 * 1024
+
+#: Decisions that a filter remembers where it is told to, of about 200 bytes each.
+MAX_FILTER_DECISIONS: Final = 65_536
 
 # -- streams --------------------------------------------------------------------------------------
 
@@ -141,6 +257,15 @@ SEND_BACKOFF_SECONDS: Final = 0.1
 
 #: Closing politely must not hold anybody up.
 CLOSE_SECONDS: Final = 2.0
+
+
+# -- py-libp2p's names ----------------------------------------------------------------------------
+
+#: py-libp2p's names; nothing was limited by them. What limits is `MAX_WANTS_PER_PEER`.
+MAX_CONCURRENT_REQUESTS: Final = MAX_WANTS_PER_PEER
+DEFAULT_WANTLIST_SIZE: Final = MAX_WANTS_PER_PEER
+#: The version of CIDs that `libp2p.bitswap.cid.compute_cid` makes.
+DEFAULT_CID_VERSION: Final = 0
 
 
 def send_deadline(size: int) -> float:

@@ -47,6 +47,10 @@ class InvalidCIDError(BitswapError, InvalidCID):
     """A value is not a CID."""
 
 
+class DenylistError(BitswapError, ValueError):
+    """A denylist is of a version that is not known, or too large."""
+
+
 class ClientClosedError(BitswapError):
     """The client was stopped, or has not been started."""
 
@@ -59,10 +63,13 @@ class _FetchError(BitswapError):
         message: str,
         cid: CID | None = None,
         peers: Mapping[ID, PeerAnswer] | None = None,
+        providers: int | None = None,
     ) -> None:
         super().__init__(message)
         self.cid = cid
         self.peers: dict[ID, PeerAnswer] = dict(peers or {})
+        self.providers = providers
+        """How many providers a search has found; None if nothing was searched for."""
 
 
 class TimeoutError(_FetchError, builtins.TimeoutError):
@@ -84,12 +91,17 @@ def describe_peers(peers: Mapping[ID, PeerAnswer]) -> str:
     return ", ".join(f"{peer} {answer.value}" for peer, answer in peers.items())
 
 
-def unavailable(cid: CID, peers: Mapping[ID, PeerAnswer]) -> BlockUnavailableError:
+def unavailable(
+    cid: CID, peers: Mapping[ID, PeerAnswer], providers: int | None = None
+) -> BlockUnavailableError:
     """Make the error for a block that nobody is left to be asked for."""
     kind = BlockUnavailableError
     if peers and all(answer is PeerAnswer.DONT_HAVE for answer in peers.values()):
         kind = BlockNotFoundError
-    return kind(f"no peer has block {cid}: {describe_peers(peers)}", cid, peers)
+    text = f"no peer has block {cid}: {describe_peers(peers)}"
+    if providers is not None:
+        text += f"; providers found: {providers or 'none'}"
+    return kind(text, cid, peers, providers)
 
 
 def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> TimeoutError:

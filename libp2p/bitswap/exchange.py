@@ -9,6 +9,7 @@ something to do. Nothing is awaited between a change and what follows from it.
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -16,7 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from libp2p.abc import INotifee
-from libp2p.bitswap.config import MAX_BLOCK_SIZE, STORE_READERS
+from libp2p.bitswap.config import MAX_BLOCK_SIZE
 from libp2p.bitswap.errors import (
     BitswapError,
     BlockTooLargeError,
@@ -25,13 +26,16 @@ from libp2p.bitswap.errors import (
     PeerAnswer,
     unavailable,
 )
-from libp2p.bitswap.ledger import Ledger
 from libp2p.bitswap.peer_link import PeerLink
+from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
+from libp2p.bitswap.server import Server, ServerOptions
 from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
-from libp2p.bitswap.want_tracker import Found, WantTracker
+from libp2p.bitswap.tracer import trace_blocks
+from libp2p.bitswap.want_tracker import Found, Search, WantTracker
 from libp2p.exceptions import HashNotSupported
 from libp2p.ipld.cid import CID
+from libp2p.peer.addresses import AddressScope, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -40,8 +44,9 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IHost, INetConn, INetStream, INetwork
     from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.fetch import Fetch
     from libp2p.bitswap.messages import Message
-    from libp2p.bitswap.session import Fetch
+    from libp2p.bitswap.tracer import Tracer
     from libp2p.bitswap.want_tracker import Want
     from libp2p.custom_types import StreamHandlerFn, TProtocol
     from libp2p.ipld.cid import CIDInput
@@ -54,16 +59,23 @@ class Exchange(INotifee):
     """The inner part of `BitswapClient`, which adds what users call."""
 
     def __init__(
-        self, host: IHost, block_store: BlockStore, protocols: Sequence[TProtocol]
+        self,
+        host: IHost,
+        block_store: BlockStore,
+        protocols: Sequence[TProtocol],
+        server_options: ServerOptions | None = None,
     ) -> None:
         self.host = host
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
         self.tracker = WantTracker()
-        self.ledger = Ledger()
+        self.server = Server(self, server_options)
+        self.ledger = self.server.ledger
         self.stats = BitswapStat()
-        self.store_readers = trio.CapacityLimiter(STORE_READERS)
-        self.protocol_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
+        self.providers: ProviderQueryManager | None = None
+        """Searches for peers when those that are connected do not have a block."""
+        self.tracer: Tracer | None = None
+        self.stream_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
             protocols, self._on_stream
         )
         self._links: dict[ID, PeerLink] = {}
@@ -73,7 +85,7 @@ class Exchange(INotifee):
         self._stopped: trio.Event | None = None  # there between `start` and `stop`
         self._finished = trio.Event()
         self._finished.set()
-        self._timer = trio.lowlevel.ParkingLot()
+        self._alarm = trio.CancelScope()  # its deadline is when the tracker is called next
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
@@ -109,18 +121,19 @@ class Exchange(INotifee):
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 self._attach()
-                nursery.start_soon(self._watch_stalls)
+                nursery.start_soon(self._watch_time)
                 started.set()
                 await stopped.wait()
                 nursery.cancel_scope.cancel()
         finally:
+            self._drop_outcomes()  # of tasks that have ended with the nursery
             started.set()
             finished.set()
             if self._stopped is stopped:
                 self._end()
 
     def _attach(self) -> None:
-        for protocol, handler in self.protocol_handlers.items():
+        for protocol, handler in self.stream_handlers.items():
             self.host.set_stream_handler(protocol, handler)
         self.host.get_network().register_notifee(self)
         self._find_peers()
@@ -128,7 +141,7 @@ class Exchange(INotifee):
     def _end(self) -> None:
         """Leave the host and tell everybody who waits; the nursery is being cancelled."""
         self._stopped = None
-        for protocol in self.protocol_handlers:
+        for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         self.host.get_network().remove_notifee(self)
         for peer_id in list(self._links):
@@ -141,7 +154,14 @@ class Exchange(INotifee):
         error = ClientClosedError("bitswap was stopped")
         for session in list(self._sessions.values()):
             session.fail_all(error)
-        self.tracker.take_outcomes()
+        self._drop_outcomes()
+
+    def _drop_outcomes(self) -> None:
+        """Nobody waits any more, and no search is made."""
+        while outcomes := self.tracker.take_outcomes():
+            for outcome in outcomes:
+                if isinstance(outcome, Search):
+                    self.tracker.searched(outcome.key, 0, {})
 
     @property
     def is_running(self) -> bool:
@@ -164,7 +184,12 @@ class Exchange(INotifee):
     ) -> BitswapSession:
         """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
         peers = None if peers is None else list(peers)
-        number = self.tracker.open_session(peers, wait=wait, presence_only=presence_only)
+        number = self.tracker.open_session(
+            peers,
+            wait=wait,
+            presence_only=presence_only,
+            searches=self.providers is not None,
+        )
         session = self._sessions[number] = BitswapSession(self, number, peers or ())
         return session
 
@@ -228,7 +253,7 @@ class Exchange(INotifee):
 
     def announce(self, cid: CID, data: bytes) -> None:
         """Hand a stored block to our own waiters and to the peers that want it."""
-        want = self.tracker.claim(None, cid, trio.current_time())
+        want = self.tracker.claim(None, cid, len(data), trio.current_time())
         if want is not None:
             self._deliver(want, data)
         self._wake_subscribers(cid, len(data))
@@ -276,33 +301,55 @@ class Exchange(INotifee):
             if (link := self._links.get(peer_id)) is not None:
                 link.wake_wants()
         for outcome in self.tracker.take_outcomes():
+            if isinstance(outcome, Search):
+                self.start_task(self._search, outcome)
+                continue
             session = self._sessions.get(outcome.session_id)
             if session is None:
                 continue
             if isinstance(outcome, Found):
-                session.deliver(outcome.key, b"")
+                session.resolve(outcome.key, b"")
             else:
-                session.fail(outcome.key, unavailable(outcome.cid, outcome.peers))
-        if self._timer and self.tracker.next_deadline() is not None:
-            self._timer.unpark()
+                error = unavailable(outcome.cid, outcome.peers, outcome.providers)
+                session.fail(outcome.key, error)
+        deadline = self.tracker.next_deadline()
+        if deadline is not None and deadline < self._alarm.deadline:
+            self._alarm.deadline = deadline
 
-    async def _watch_stalls(self) -> None:
+    async def _watch_time(self) -> None:
         """Call the tracker when it says so."""
         while True:
             deadline = self.tracker.next_deadline()
-            if deadline is None:
-                await self._timer.park()
-                continue
-            await trio.sleep_until(deadline)
+            with trio.CancelScope() as self._alarm:
+                self._alarm.deadline = math.inf if deadline is None else deadline
+                await trio.sleep_forever()
             self.tracker.tick(trio.current_time())
             self.apply()
+
+    async def _search(self, search: Search) -> None:
+        """Search for providers of a block and tell the tracker of those that can be asked."""
+
+        def connected(peer_id: ID) -> None:
+            self.ensure_link(peer_id)
+            self.tracker.provider_connected(search.key, peer_id)
+            self.apply()
+
+        assert self.providers is not None
+        result = ProviderSearch()
+        try:
+            result = await self.providers.search(search.cid, connected)
+        finally:
+            self.tracker.searched(search.key, len(result.found), result.failed)
+        self.apply()
 
     # -- what peers send ------------------------------------------------------------------------
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer; its blocks are stored when this returns."""
-        self.tracker.heard(peer_id)
-        link = self._links.get(peer_id)
+        if self.tracer is not None:
+            for message in messages:
+                self.tracer.message_received(peer_id, message)
+        self.tracker.heard(peer_id, messages[-1].pending_bytes)
         kept: list[tuple[Want, bytes]] = []
         now = trio.current_time()
         for message in messages:
@@ -311,16 +358,11 @@ class Exchange(INotifee):
                 kept += self._claim(peer_id, message.blocks, now)
             if message.presences:
                 self.tracker.receive_presences(peer_id, message.presences, now)
-            if link is not None and (message.entries or message.full):
-                self.ledger.receive(peer_id, message.entries.values(), message.full)
         self.apply()
-        if link is not None:
-            link.heard()
-            if self.ledger.has_work(peer_id):
-                link.wake_replies()
         if kept:
             await self._keep(kept)
-        else:
+        await self.server.receive(peer_id, messages)
+        if not kept:
             await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
 
     def _claim(
@@ -331,14 +373,22 @@ class Exchange(INotifee):
         for cid, data in blocks.items():
             stats.blocks_received += 1
             stats.data_received += len(data)
-            want = self.tracker.claim(peer_id, cid, now)
+            want = self.tracker.claim(peer_id, cid, len(data), now)
             if want is not None:
                 claimed.append((want, data))
-            elif self.tracker.came_lately(cid):
+            elif (sessions := self.tracker.duplicate(peer_id, cid)) is not None:
                 stats.dup_blks_received += 1
                 stats.dup_data_received += len(data)
+                for number in sessions:
+                    if (session := self._sessions.get(number)) is not None:
+                        session.count_duplicate(data)
             else:
                 stats.unwanted_blocks_received += 1
+        if claimed:
+            size = sum(len(data) for _, data in claimed)
+            self.server.accounts.received(peer_id, len(claimed), size, now)
+            if self.tracer is not None:
+                trace_blocks(self.tracer, peer_id, claimed, now)
         return claimed
 
     async def _keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
@@ -367,9 +417,7 @@ class Exchange(INotifee):
                 session.deliver(want.key, data)
 
     def _wake_subscribers(self, cid: CID, size: int) -> None:
-        if self.ledger.is_wanted(cid):
-            for peer_id in self.ledger.new_block(cid, size):
-                self._links[peer_id].wake_replies()
+        self.server.new_block(cid, size)
 
     # -- peers ----------------------------------------------------------------------------------
 
@@ -383,14 +431,23 @@ class Exchange(INotifee):
         link = self._links.get(peer_id)
         if link is None:
             link = self._links[peer_id] = PeerLink(self, peer_id)
-            self.tracker.add_peer(peer_id)
+            self.server.add_peer(peer_id)
+            self.tracker.add_peer(peer_id, local=self._is_local(peer_id))
         return link
+
+    def _is_local(self, peer_id: ID) -> bool:
+        """Tell whether a peer is on this machine or in this network, as far as is known."""
+        return all(
+            scope_of(address) < AddressScope.PUBLIC
+            for connection in self.host.get_network().get_connections(peer_id)
+            for address in connection.get_transport_addresses()
+        )
 
     def _drop_link(self, peer_id: ID) -> None:
         link = self._links.pop(peer_id, None)
         if link is not None:
             link.close()
-        self.ledger.forget(peer_id)
+        self.server.forget(peer_id)
 
     def peer_unreachable(self, peer_id: ID) -> None:
         """Forget a peer that turned out not to be connected."""

@@ -13,8 +13,6 @@ nothing.
 
 from __future__ import annotations
 
-from enum import Enum
-from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -22,23 +20,34 @@ from libp2p.bitswap.config import (
     HAVE_REPLACE_SIZE,
     MAX_BLOCK_SIZE,
     MAX_LEDGER_ENTRIES,
+    MAX_LEDGER_TOTAL,
     MAX_OUTSTANDING_BYTES,
-    MAX_REPLY_BLOCKS,
     MAX_REPLY_PRESENCES,
+    MAX_UNREMEMBERED_ANSWERS,
+    MIN_LEDGER_ENTRIES,
     REPLY_TARGET_BYTES,
 )
 from libp2p.bitswap.messages import Message
+from libp2p.bitswap.peer_wants import (
+    Answer,
+    PeerWant,
+    PeerWants,
+    Reply,
+    State,
+    Task,
+    TaskComparator,
+    by_comparator,
+    by_priority,
+)
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-#: Cancelled wants stay in the heap of answers until they come up; it is rebuilt when they are more
-#: than the live ones and than this.
-_HEAP_SLACK: Final = 64
+__all__ = ["Ledger", "PeerWant", "Reply", "Task", "TaskComparator"]
 
 #: `MAX_BLOCK_SIZE` is for the four bytes of prefix of a common CID; a longer one, of at most four
 #: varints, takes room from the block.
@@ -51,94 +60,16 @@ def _fits(cid: CID, size: int) -> bool:
     return size + len(cid.prefix) <= MAX_BLOCK_SIZE + _COMMON_PREFIX_BYTES
 
 
-class _State(Enum):
-    NEW = "to be looked up"
-    SOUGHT = "being looked up"
-    IDLE = "not here; waits for the block"
-    QUEUED = "an answer waits to be sent"
-    SENDING = "an answer is being sent"
-    GONE = "cancelled, satisfied or replaced"
-
-
-class _Answer(Enum):
-    BLOCK = "the block"
-    HAVE = "HAVE"
-    DONT_HAVE = "DONT_HAVE"
-
-
-class PeerWant:
-    """One want of one peer; to the driver no more than its CID."""
-
-    __slots__ = (
-        "answer", "asked_again", "cid", "key", "order", "peer", "priority", "send_dont_have",
-        "size", "state", "want_type",
-    )  # fmt: skip
-
-    def __init__(self, peer: _Peer, entry: Entry) -> None:
-        self.peer = peer
-        self.cid = entry.cid
-        self.key = block_key(entry.cid)
-        self.priority = entry.priority
-        self.want_type = entry.want_type
-        self.send_dont_have = entry.send_dont_have
-        self.state = _State.NEW
-        self.answer = _Answer.DONT_HAVE
-        self.order = 0  # of its answer in the heap; an item with another one is out of date
-        self.size = 0  # of the block, once it is known to be here
-        self.asked_again = False  # for more than the answer that is being sent
-
-
-class _Peer:
-    __slots__ = ("heap", "new", "peer_id", "queued_bytes", "queued_count", "sending_bytes", "wants")
-
-    def __init__(self, peer_id: ID) -> None:
-        self.peer_id = peer_id
-        self.wants: dict[CID, PeerWant] = {}
-        self.new: dict[PeerWant, None] = {}
-        self.heap: list[tuple[int, int, PeerWant]] = []  # highest priority first, then oldest
-        self.queued_count = 0
-        self.queued_bytes = 0
-        self.sending_bytes = 0
-
-
-class Reply:
-    """What goes into one message: wants to be answered by blocks, and presences."""
-
-    __slots__ = ("_peer", "pending_bytes", "presences", "wants")
-
-    def __init__(self, peer: _Peer) -> None:
-        self._peer = peer
-        self.wants: list[PeerWant] = []
-        self.presences: list[PeerWant] = []
-        self.pending_bytes = 0
-
-    @property
-    def peer_id(self) -> ID:
-        return self._peer.peer_id
-
-    def fill(self, blocks: Sequence[bytes | None]) -> Message:
-        """
-        Make the message out of the blocks of ``wants``, in their order.
-
-        For a block that has vanished meanwhile the peer is told so if it asked to be; then its
-        want goes on waiting. The message may turn out empty.
-        """
-        message = Message(pending_bytes=self.pending_bytes)
-        for want, data in zip(self.wants, blocks, strict=True):
-            if data is None:
-                want.answer = _Answer.DONT_HAVE
-            else:
-                message.add_block(want.cid, data)
-        for want in (*self.presences, *self.wants):
-            if want.answer is _Answer.HAVE:
-                message.add_presence(want.cid, BlockPresenceType.Have)
-            elif want.answer is _Answer.DONT_HAVE and want.send_dont_have:
-                message.add_presence(want.cid, BlockPresenceType.DontHave)
-        return message
-
-
 class Ledger:
-    """Everything that peers want from us."""
+    """
+    Everything that peers want from us.
+
+    :param max_entries: wants remembered per peer. A new one takes the place of the oldest whose
+        block is not here; if there is none, it is denied and forgotten.
+    :param have_replace_size: a want-have is answered by a block of up to so many bytes.
+    :param max_outstanding: bytes of blocks taken for a peer and not yet sent; 0 for no limit.
+    :param comparator: orders the blocks of a peer, instead of priority and age.
+    """
 
     def __init__(
         self,
@@ -146,48 +77,84 @@ class Ledger:
         max_entries: int = MAX_LEDGER_ENTRIES,
         have_replace_size: int = HAVE_REPLACE_SIZE,
         max_outstanding: int = MAX_OUTSTANDING_BYTES,
+        comparator: TaskComparator | None = None,
     ) -> None:
         self._max_entries = max_entries
+        self._min_entries = min(max_entries, MIN_LEDGER_ENTRIES)
         self._have_replace_size = have_replace_size
         self._max_outstanding = max_outstanding
-        self._peers: dict[ID, _Peer] = {}
+        self._rank = by_priority if comparator is None else by_comparator(comparator)
+        self._peers: dict[ID, PeerWants] = {}
         self._by_key: dict[bytes, dict[PeerWant, None]] = {}
-        self._order = 0  # counts answers, so that those of one priority keep their order
+        self.count = 0
+        """Wants of all peers."""
+        self.sending_bytes = 0
+        """Bytes of all blocks that were taken and not yet sent."""
 
     # -- what peers say -------------------------------------------------------------------------
 
-    def receive(self, peer_id: ID, entries: Iterable[Entry], full: bool = False) -> None:
-        """Take in a wantlist: all of the peer's wants if ``full``, else changes to them."""
+    def receive(
+        self,
+        peer_id: ID,
+        entries: Iterable[Entry],
+        full: bool = False,
+        denied: Collection[CID] = frozenset(),
+    ) -> None:
+        """
+        Take in a wantlist: all of the peer's wants if ``full``, else changes to them.
+
+        :param denied: what this peer must not get: it is answered as if it were not here.
+        """
         peer = self._peers.get(peer_id)
         if peer is None:
-            peer = self._peers[peer_id] = _Peer(peer_id)
+            peer = self._peers[peer_id] = PeerWants(peer_id, self._rank)
         entries = list(entries)
         if full:
-            wanted = {entry.cid for entry in entries if not entry.cancel}
-            for want in [want for cid, want in peer.wants.items() if cid not in wanted]:
-                self._remove(want)
+            self.retain(peer_id, {entry.cid for entry in entries if not entry.cancel})
         # Cancels first: they make room.
         for entry in entries:
             if entry.cancel and entry.cid in peer.wants:
                 self._remove(peer.wants[entry.cid])
+        any_denied = bool(denied)
         for entry in entries:
             if not entry.cancel:
-                self._add(peer, entry)
+                self._add(peer, entry, any_denied and entry.cid in denied)
 
-    def _add(self, peer: _Peer, entry: Entry) -> None:
+    def retain(self, peer_id: ID, cids: Collection[CID]) -> None:
+        """Drop the wants of a peer that are not among ``cids``."""
+        peer = self._peers.get(peer_id)
+        wants = {} if peer is None else peer.wants
+        for want in [want for cid, want in wants.items() if cid not in cids]:
+            self._remove(want)
+
+    def _add(self, peer: PeerWants, entry: Entry, denied: bool) -> None:
         want = peer.wants.get(entry.cid)
         if want is not None:
+            if want.denied is not denied:
+                self._set_denied(want, denied)
             self._ask_again(want, entry)
         elif entry.cid.is_identity:
             return  # whoever asks has the block already; boxo says nothing either
-        elif len(peer.wants) < self._max_entries:
-            want = peer.wants[entry.cid] = PeerWant(peer, entry)
-            self._by_key.setdefault(want.key, {})[want] = None
+        elif self._has_room(peer):
+            want = peer.wants[entry.cid] = PeerWant(peer, entry, denied)
+            self.count += 1
+            if not denied:
+                self._by_key.setdefault(want.key, {})[want] = None
             peer.new[want] = None
-        elif entry.send_dont_have and peer.queued_count < 2 * self._max_entries:
-            # No room to remember it: it is answered and forgotten. Who floods us with more than
-            # twice the limit before reading an answer gets none.
-            self._queue(PeerWant(peer, entry), _Answer.DONT_HAVE)
+        elif entry.send_dont_have and len(peer.presences) < MAX_UNREMEMBERED_ANSWERS:
+            # No room to remember it: it is answered and forgotten. Who floods us with more before
+            # reading an answer gets none.
+            peer.queue(PeerWant(peer, entry), Answer.DONT_HAVE)
+
+    def _has_room(self, peer: PeerWants) -> bool:
+        """Tell whether one more want is kept, for which one that waits in vain may have to go."""
+        limit = self._max_entries if self.count < MAX_LEDGER_TOTAL else self._min_entries
+        if len(peer.wants) < limit:
+            return True
+        if not peer.idle:
+            return False
+        self._remove(next(iter(peer.idle)))  # Helia never cancels: the old ones are the dead ones
+        return True
 
     def _ask_again(self, want: PeerWant, entry: Entry) -> None:
         """Merge a repeated want: never from a block down to a HAVE, and answer it anew."""
@@ -197,13 +164,32 @@ class Ledger:
         moved = want.priority != entry.priority
         want.priority = entry.priority
         want.send_dont_have = want.send_dont_have or entry.send_dont_have
-        if want.state is _State.IDLE:
+        if want.state is State.IDLE:
             self._look_up_again(want)
-        elif want.state is _State.SENDING:
+        elif want.state is State.SENDING:
             want.asked_again = want.asked_again or more
-        elif want.state is _State.QUEUED and (more or moved):
-            self._withdraw(want)
-            self._resolve(want, None if want.answer is _Answer.DONT_HAVE else want.size)
+        elif want.state is State.QUEUED and (more or moved):
+            want.peer.withdraw(want)
+            self._resolve(want, None if want.answer is Answer.DONT_HAVE else want.size)
+
+    def deny(self, peer_id: ID, cids: Iterable[CID]) -> None:
+        """Take away what a peer was allowed to get; what is being sent is sent."""
+        peer = self._peers.get(peer_id)
+        for cid in cids:
+            want = None if peer is None else peer.wants.get(cid)
+            if want is not None and not want.denied:
+                self._set_denied(want, True)
+
+    def _set_denied(self, want: PeerWant, denied: bool) -> None:
+        want.denied = denied
+        if denied:
+            self._unsubscribe(want)
+        else:
+            self._by_key.setdefault(want.key, {})[want] = None
+        if want.state is State.SENDING:
+            want.asked_again = True
+        else:
+            self._look_up_again(want)
 
     def forget(self, peer_id: ID) -> None:
         """Drop all that is known of a peer that is gone."""
@@ -218,39 +204,40 @@ class Ledger:
     def look_ups(self, peer_id: ID, limit: int) -> list[PeerWant]:
         """Take up to ``limit`` wants whose blocks have not been looked for; `resolve` them."""
         peer = self._peers.get(peer_id)
-        if peer is None:
+        if peer is None or not peer.new:
             return []
         taken = list(islice(peer.new, limit))
         for want in taken:
             del peer.new[want]
-            want.state = _State.SOUGHT
+            want.state = State.SOUGHT
         return taken
 
     def resolve(self, want: PeerWant, size: int | None) -> None:
         """Say how long the block is, None if it is not here."""
-        if want.state is _State.SOUGHT:  # else cancelled, or the block came meanwhile
+        if want.state is State.SOUGHT:  # else cancelled, or the block came meanwhile
             self._resolve(want, size)
 
     def _resolve(self, want: PeerWant, size: int | None) -> None:
-        if size is None or (size > _ALWAYS_FITS and not _fits(want.cid, size)):
-            want.state = _State.IDLE
+        if size is None or want.denied or (size > _ALWAYS_FITS and not _fits(want.cid, size)):
             if want.send_dont_have:
-                self._queue(want, _Answer.DONT_HAVE)
+                want.peer.queue(want, Answer.DONT_HAVE)
+            else:
+                want.peer.rest(want)
             return
         want.size = size
         small = size <= self._have_replace_size
         with_block = small or want.want_type is WantType.Block
-        self._queue(want, _Answer.BLOCK if with_block else _Answer.HAVE)
+        want.peer.queue(want, Answer.BLOCK if with_block else Answer.HAVE)
 
     def new_block(self, cid: CID, size: int) -> list[ID]:
         """Queue a block that has just been stored for those who want it; return who they are."""
         woken: dict[ID, None] = {}
         for want in self._by_key.get(block_key(cid), ()):
-            if want.state is _State.SENDING:
+            if want.state is State.SENDING:
                 # It is told that the block is not here, or that it is: in both cases look again.
                 want.asked_again = True
-            elif want.state is not _State.QUEUED or want.answer is _Answer.DONT_HAVE:
-                self._withdraw(want)
+            elif want.state is not State.QUEUED or want.answer is Answer.DONT_HAVE:
+                want.peer.withdraw(want)
                 self._resolve(want, size)
                 woken[want.peer.peer_id] = None
         return list(woken)
@@ -260,52 +247,78 @@ class Ledger:
     def has_work(self, peer_id: ID) -> bool:
         """Tell whether there is anything to look up or to send for a peer."""
         peer = self._peers.get(peer_id)
-        return peer is not None and bool(peer.new or peer.queued_count)
+        return peer is not None and bool(peer.new or peer.blocks or peer.presences)
 
-    def next_reply(self, peer_id: ID, target: int = REPLY_TARGET_BYTES) -> Reply | None:
+    def has_look_ups(self, peer_id: ID) -> bool:
+        """Tell whether `look_ups` has anything for a peer."""
+        peer = self._peers.get(peer_id)
+        return peer is not None and bool(peer.new)
+
+    def has_blocks(self, peer_id: ID) -> bool:
+        """Tell whether a reply with blocks can be taken for a peer now."""
+        peer = self._peers.get(peer_id)
+        return peer is not None and peer.blocks > 0 and self._may_send(peer)
+
+    def pending(self, peer_id: ID) -> int:
+        """Count what is to be looked up or sent for a peer."""
+        peer = self._peers.get(peer_id)
+        return 0 if peer is None else len(peer.new) + peer.queued
+
+    def first_task(self, peer_id: ID) -> Task | None:
+        """Give the block that a peer is sent next, if any is queued."""
+        peer = self._peers.get(peer_id)
+        want = None if peer is None else peer.first_block()
+        return None if want is None else want.task
+
+    def next_reply(
+        self, peer_id: ID, target: int = REPLY_TARGET_BYTES, *, with_blocks: bool = True
+    ) -> Reply | None:
         """
-        Take the next answers for a peer, highest priority first.
+        Take the next answers for a peer: what can be said in a few bytes, and the first blocks.
 
         Blocks are collected until they reach ``target`` bytes; one that is larger goes alone. None
         if nothing is queued, or as much as allowed is on its way: `sent` or `failed` come first.
         """
         peer = self._peers.get(peer_id)
-        if peer is None or not peer.queued_count or peer.sending_bytes >= self._max_outstanding:
+        if peer is None:
             return None
-        reply = Reply(peer)
-        size = 0
-        while peer.queued_count:
-            _, order, want = peer.heap[0]
-            if order != want.order:
-                heappop(peer.heap)
-                continue
-            if want.answer is _Answer.BLOCK:
-                full = len(reply.wants) >= MAX_REPLY_BLOCKS
-                if full or (reply.wants and size + want.size > target):
-                    break
-                reply.wants.append(want)
-                size += want.size
-            elif len(reply.presences) >= MAX_REPLY_PRESENCES:
-                break
-            else:
-                reply.presences.append(want)
-            heappop(peer.heap)
-            self._leave_queue(want)
-            want.state = _State.SENDING
-        peer.sending_bytes += size
-        reply.pending_bytes = peer.queued_bytes
+        with_blocks = with_blocks and peer.blocks > 0 and self._may_send(peer)
+        if not with_blocks and not peer.presences:
+            return None
+        reply = peer.take(target, with_blocks)
+        self.sending_bytes += reply.size
         return reply
+
+    def early_haves(self, peer_id: ID, reply: Reply | None = None) -> Message | None:
+        """
+        Say HAVE for the blocks that wait and those of ``reply``, once each.
+
+        Who hears nothing asks elsewhere. But only who asked to be told DONT_HAVE waits for an
+        answer, so only he is told.
+        """
+        peer = self._peers.get(peer_id)
+        if peer is None or not peer.untold:
+            return None
+        message = Message()
+        for want in (*(reply.wants if reply else ()), *peer.waiting_blocks()):
+            if want.send_dont_have and not want.told:
+                if len(message.presences) == MAX_REPLY_PRESENCES:
+                    return message
+                want.told = True
+                message.add_presence(want.cid, BlockPresenceType.Have)
+        peer.untold = False
+        return message or None
 
     def sent(self, reply: Reply) -> None:
         """Settle a reply that has been written: blocks and HAVEs end their wants."""
         for want in self._settle(reply):
-            over = want.answer is _Answer.BLOCK or (
-                want.answer is _Answer.HAVE and want.want_type is WantType.Have
+            over = want.answer is Answer.BLOCK or (
+                want.answer is Answer.HAVE and want.want_type is WantType.Have
             )
             if over:
                 self._remove(want)
             else:
-                want.state = _State.IDLE
+                want.peer.rest(want)
                 if want.asked_again:
                     self._look_up_again(want)
 
@@ -316,72 +329,47 @@ class Ledger:
 
     def _settle(self, reply: Reply) -> list[PeerWant]:
         """Return the wants of a reply that are still wanted."""
-        peer = reply._peer
-        peer.sending_bytes -= sum(want.size for want in reply.wants)
-        wants = [*reply.wants, *reply.presences]
-        return [want for want in wants if want.peer.wants.get(want.cid) is want]
+        self.sending_bytes -= reply.size
+        reply.peer.sending_bytes -= reply.size
+        wants = reply.peer.wants
+        return [w for w in (*reply.wants, *reply.presences) if wants.get(w.cid) is w]
 
     # -- looking --------------------------------------------------------------------------------
 
+    @property
+    def peer_ids(self) -> list[ID]:
+        """Who has asked for anything since it is connected."""
+        return list(self._peers)
+
     def wantlist(self, peer_id: ID) -> list[Entry]:
-        """List what a peer wants."""
+        """List what a peer wants and may get."""
         peer = self._peers.get(peer_id)
-        return [
-            Entry(want.cid, want.priority, False, want.want_type, want.send_dont_have)
-            for want in (peer.wants.values() if peer else ())
-        ]
+        return [] if peer is None else [w.entry for w in peer.wants.values() if not w.denied]
 
     def is_wanted(self, cid: CID) -> bool:
         """Tell whether any peer wants a block."""
         return block_key(cid) in self._by_key
 
-    @property
-    def count(self) -> int:
-        """Wants of all peers."""
-        return sum(len(peer.wants) for peer in self._peers.values())
+    # -- changes of one want --------------------------------------------------------------------
 
-    # -- the queue of answers -------------------------------------------------------------------
-
-    def _queue(self, want: PeerWant, answer: _Answer) -> None:
-        want.state = _State.QUEUED
-        want.answer = answer
-        want.asked_again = False
-        peer = want.peer
-        self._order += 1
-        want.order = self._order
-        heappush(peer.heap, (-want.priority, self._order, want))
-        peer.queued_count += 1
-        if answer is _Answer.BLOCK:
-            peer.queued_bytes += want.size
-
-    def _leave_queue(self, want: PeerWant) -> None:
-        peer = want.peer
-        want.order = 0
-        peer.queued_count -= 1
-        if want.answer is _Answer.BLOCK:
-            peer.queued_bytes -= want.size
+    def _may_send(self, peer: PeerWants) -> bool:
+        return not self._max_outstanding or peer.sending_bytes < self._max_outstanding
 
     def _look_up_again(self, want: PeerWant) -> None:
-        self._withdraw(want)
-        want.state = _State.NEW
+        want.peer.withdraw(want)
+        want.state = State.NEW
         want.asked_again = False
         want.peer.new[want] = None
 
-    def _withdraw(self, want: PeerWant) -> None:
-        """Take a want out of whatever it waits in."""
-        peer = want.peer
-        if want.state is _State.QUEUED:
-            self._leave_queue(want)
-            if len(peer.heap) > 2 * peer.queued_count + _HEAP_SLACK:
-                peer.heap = [item for item in peer.heap if item[1] == item[2].order]
-                heapify(peer.heap)
-        elif want.state is _State.NEW:
-            peer.new.pop(want, None)
-
     def _remove(self, want: PeerWant) -> None:
-        self._withdraw(want)
-        want.state = _State.GONE
-        want.peer.wants.pop(want.cid, None)
+        want.peer.withdraw(want)
+        want.state = State.GONE
+        del want.peer.wants[want.cid]
+        self.count -= 1
+        if not want.denied:
+            self._unsubscribe(want)
+
+    def _unsubscribe(self, want: PeerWant) -> None:
         subscribers = self._by_key[want.key]
         del subscribers[want]
         if not subscribers:

@@ -61,10 +61,10 @@ def create_block_presence_message(presences: Sequence[tuple[CIDInput, bool]]) ->
 
 
 def create_message(
-    wantlist_entries: Sequence[Message.Wantlist.Entry] = (),
-    blocks_v100: Sequence[bytes] = (),
-    blocks_v110: Sequence[tuple[bytes, bytes]] = (),
-    block_presences: Sequence[tuple[CIDInput, bool]] = (),
+    wantlist_entries: Sequence[Message.Wantlist.Entry] | None = None,
+    blocks_v100: Sequence[bytes] | None = None,
+    blocks_v110: Sequence[tuple[bytes, bytes]] | None = None,
+    block_presences: Sequence[tuple[CIDInput, bool]] | None = None,
     pending_bytes: int = 0,
     full_wantlist: bool = False,
 ) -> Message:

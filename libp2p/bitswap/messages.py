@@ -16,7 +16,12 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from libp2p.bitswap.config import MAX_MESSAGE_SIZE, V0_PROTOCOLS
+from libp2p.bitswap.config import (
+    BITSWAP_PROTOCOL_NO_VERSION,
+    MAX_MESSAGE_SIZE,
+    V0_PROTOCOLS,
+    WITHOUT_HAVE,
+)
 from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.message_factory import (
     create_block_message_v100,
@@ -44,6 +49,7 @@ __all__ = [
     "create_message",
     "create_wantlist_entry",
     "create_wantlist_message",
+    "speaks_have",
 ]
 
 #: Buffers shorter than this are joined: a copy costs less than one more buffer below.
@@ -65,7 +71,18 @@ class Dialect(Enum):
 
     @classmethod
     def of(cls, protocol: str | None) -> Dialect:
-        return cls.V0 if protocol in V0_PROTOCOLS else cls.V1
+        return cls.V0 if _bare(protocol) in V0_PROTOCOLS else cls.V1
+
+
+def speaks_have(protocol: str | None) -> bool:
+    """Tell whether those who speak a protocol know WANT_HAVE, HAVE and DONT_HAVE."""
+    return _bare(protocol) not in WITHOUT_HAVE
+
+
+def _bare(protocol: str | None) -> str:
+    """Give a protocol id without what networks of their own put in front of it."""
+    _, name, version = (protocol or "").rpartition(BITSWAP_PROTOCOL_NO_VERSION)
+    return name + version
 
 
 class Message:

@@ -1,10 +1,8 @@
 """
-One peer: a stream that our wants go on, a stream that our replies go on, and what comes in.
+One peer: a stream that our wants go on, and what comes in.
 
     wants    ──> one stream for as long as it lasts; whatever comes back on it is read as well,
                  since py-libp2p answers there
-    replies  ──> a stream of our own, as nobody else reads the one that his wants came on; kept
-                 open while there is work and a little longer
     inbound  <── any number of streams, each read until the peer ends it
 
 A stream that fails costs that stream: its message goes out again on a new one.
@@ -18,53 +16,38 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
-    CLOSE_SECONDS,
-    LOOK_UP_BATCH,
     MAX_INBOUND_STREAMS_PER_PEER,
     MAX_PARTIAL_BYTES_PER_PEER,
-    REPLY_STREAM_IDLE_SECONDS,
     SEND_ATTEMPTS,
-    SEND_BACKOFF_SECONDS,
     WANT_SEND_SECONDS,
-    WITHOUT_HAVE,
-    send_deadline,
 )
 from libp2p.bitswap.errors import MessageTooLargeError, PeerAnswer
 from libp2p.bitswap.message_reader import MessageReader
-from libp2p.bitswap.messages import Dialect, Message
+from libp2p.bitswap.messages import Message, speaks_have
+from libp2p.bitswap.server import ServerOwner
+from libp2p.bitswap.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.exceptions import (
     BaseLibp2pError,
     MissingMessageException,
     MsgioException,
     ParseError,
-    ProtocolNotSupportedError,
     StreamError,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from libp2p.abc import IHost, INetStream
-    from libp2p.bitswap.block_store import BlockStore
-    from libp2p.bitswap.ledger import Ledger, PeerWant, Reply
-    from libp2p.bitswap.stats import BitswapStat
+    from libp2p.abc import INetStream
     from libp2p.bitswap.want_tracker import WantTracker
-    from libp2p.custom_types import TProtocol
     from libp2p.peer.id import ID
 
 logger = logging.getLogger(__name__)
 
 
-class LinkOwner(Protocol):
+class LinkOwner(ServerOwner, Protocol):
     """What a link uses of its client."""
 
-    host: IHost
-    block_store: BlockStore
     tracker: WantTracker
-    ledger: Ledger
-    stats: BitswapStat
-    supported_protocols: list[TProtocol]
-    store_readers: trio.CapacityLimiter
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer."""
@@ -75,9 +58,6 @@ class LinkOwner(Protocol):
     def peer_unreachable(self, peer_id: ID) -> None:
         """A peer turned out not to be connected."""
 
-    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task in the client's nursery."""
-
 
 class PeerLink:
     """Everything that is sent to one peer and received from it."""
@@ -86,16 +66,12 @@ class PeerLink:
         self.peer_id = peer_id
         self._owner = owner
         self._wants = trio.lowlevel.ParkingLot()
-        self._replies = trio.lowlevel.ParkingLot()
         self._running: set[str] = set()
         self._scopes: set[trio.CancelScope] = set()
         self._closed = False
         # wants
         self._want_stream: INetStream | None = None
         self._writing_wants = False
-        # replies
-        self._reply_stream: INetStream | None = None
-        self._reply_failures = 0
         # inbound
         self._inbound_count = 0
         self._partial_bytes = 0
@@ -111,16 +87,6 @@ class PeerLink:
     def wake_wants(self) -> None:
         """There may be something to ask."""
         self._wake("wants", self._wants, self._write_wants)
-
-    def wake_replies(self) -> None:
-        """There may be something to answer."""
-        self._wake("replies", self._replies, self._write_replies)
-
-    def heard(self) -> None:
-        """The peer has said something: replies that could not be sent may be tried again."""
-        if self._reply_failures:
-            self._reply_failures = 0
-            self.wake_replies()
 
     def _wake(
         self, name: str, lot: trio.lowlevel.ParkingLot, task: Callable[[], Awaitable[None]]
@@ -154,7 +120,7 @@ class PeerLink:
                     await self._wants.park()
         finally:
             stream, self._want_stream = self._want_stream, None
-            await _end(stream)
+            await end_stream(stream)
 
     async def _send_wants(self) -> None:
         """Send all wants there are in one message, on another stream if one fails."""
@@ -166,13 +132,13 @@ class PeerLink:
                 return
             except (BaseLibp2pError, trio.TooSlowError) as error:
                 logger.debug("wants to %s failed: %s", self.peer_id, error)
-                if _is_refusal(error):
+                if is_refusal(error):
                     self._wants_refused()
                     return
             if self.peer_id not in self._owner.host.get_connected_peers():
                 self._owner.peer_unreachable(self.peer_id)
                 return
-            await _back_off()
+            await back_off()
         tracker.peer_failed(self.peer_id, PeerAnswer.UNRESPONSIVE, trio.current_time())
         self._owner.apply()
 
@@ -181,31 +147,35 @@ class PeerLink:
         if stream is None:
             stream = await self._open_want_stream()
         # Only now, so that the message has all that has come up until this moment.
-        entries = self._owner.tracker.take_message(self.peer_id, trio.current_time())
+        entries = self._owner.tracker.take_message(self.peer_id)
         if not entries:
             return
         self._owner.apply()
         sent = False
         self._writing_wants = True
         try:
-            for frame in Message(entries).frames():
+            message = Message(entries)
+            for frame in message.frames():
                 await stream.send(frame)
             sent = True
+            now = trio.current_time()
+            self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
+            if self._owner.tracer is not None:
+                self._owner.tracer.message_sent(self.peer_id, message)
         finally:
             self._writing_wants = False
             if not sent:
                 self._owner.tracker.message_lost(self.peer_id, entries)
-                self._owner.tracker.send_all_again(self.peer_id)
                 if self._want_stream is stream:
                     self._want_stream = None
-                await _reset(stream)
+                await reset_stream(stream)
         if self._want_stream is not stream:
-            await _end(stream)  # the peer has ended its half meanwhile
+            await end_stream(stream)  # the peer has ended its half meanwhile
 
     async def _open_want_stream(self) -> INetStream:
         owner = self._owner
         stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
-        owner.tracker.set_supports_have(self.peer_id, stream.get_protocol() not in WITHOUT_HAVE)
+        owner.tracker.set_supports_have(self.peer_id, speaks_have(stream.get_protocol()))
         self._want_stream = stream
         owner.start_task(self._run, self._read_want_stream, stream)
         return stream
@@ -224,119 +194,37 @@ class PeerLink:
         # message gets a stream of its own, and the peer's end of this one is no error.
         self._want_stream = None
         if failure is not None:
-            await _reset(stream)
-            if _is_refusal(failure):  # a protocol agreed on lazily is refused only now
+            await reset_stream(stream)
+            if is_refusal(failure):  # a protocol agreed on lazily is refused only now
                 self._wants_refused()
             else:
                 self._owner.tracker.stream_reset(self.peer_id, trio.current_time())
                 self._owner.apply()
         elif not self._writing_wants:
-            await _end(stream)
+            await end_stream(stream)
 
     def _wants_refused(self) -> None:
         now = trio.current_time()
         self._owner.tracker.peer_failed(self.peer_id, PeerAnswer.NOT_SUPPORTED, now)
         self._owner.apply()
 
-    # -- replies --------------------------------------------------------------------------------
-
-    async def _write_replies(self) -> None:
-        ledger = self._owner.ledger
-        try:
-            while True:
-                if self._reply_failures >= SEND_ATTEMPTS or not ledger.has_work(self.peer_id):
-                    await self._wait_for_replies()
-                    continue
-                for want in ledger.look_ups(self.peer_id, LOOK_UP_BATCH):
-                    ledger.resolve(want, await self._size_of(want))
-                reply = ledger.next_reply(self.peer_id)
-                if reply is not None:
-                    await self._send_reply(reply)
-        finally:
-            stream, self._reply_stream = self._reply_stream, None
-            await _end(stream)
-
-    async def _wait_for_replies(self) -> None:
-        if self._reply_stream is None:
-            await self._replies.park()
-            return
-        with trio.move_on_after(REPLY_STREAM_IDLE_SECONDS):
-            await self._replies.park()
-            return
-        stream, self._reply_stream = self._reply_stream, None
-        await _end(stream)
-
-    async def _size_of(self, want: PeerWant) -> int | None:
-        try:
-            return await self._owner.block_store.get_size(want.cid.buffer)
-        except Exception:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot look up %s", want.cid)
-            return None
-
-    async def _read_blocks(self, wants: Sequence[PeerWant]) -> list[bytes | None]:
-        if not wants:
-            return []
-        try:
-            async with self._owner.store_readers:
-                return await self._owner.block_store.get_blocks([w.cid.buffer for w in wants])
-        except Exception:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot read %d blocks", len(wants))
-            return [None] * len(wants)
-
-    async def _send_reply(self, reply: Reply) -> None:
-        """Send a reply; it is settled only when all of it has been written."""
-        ledger = self._owner.ledger
-        sent = False
-        try:
-            message = reply.fill(await self._read_blocks(reply.wants))
-            size = sum(map(len, message.blocks.values()))
-            if message:
-                with trio.fail_after(send_deadline(size)):
-                    await self._write_reply(message)
-            sent = True
-        except (BaseLibp2pError, trio.TooSlowError) as error:
-            logger.debug("reply to %s failed: %s", self.peer_id, error)
-            self._reply_failures += SEND_ATTEMPTS if _is_refusal(error) else 1
-        finally:
-            if sent:
-                ledger.sent(reply)
-            else:
-                ledger.failed(reply)
-                stream, self._reply_stream = self._reply_stream, None
-                await _reset(stream)
-        if sent:
-            self._reply_failures = 0
-            self._owner.stats.blocks_sent += len(message.blocks)
-            self._owner.stats.data_sent += size
-        elif self._reply_failures < SEND_ATTEMPTS:
-            await _back_off()
-
-    async def _write_reply(self, message: Message) -> None:
-        if self._reply_stream is None:
-            self._reply_stream = await self._owner.host.new_stream(
-                self.peer_id, self._owner.supported_protocols
-            )
-        stream = self._reply_stream
-        for frame in message.frames(Dialect.of(stream.get_protocol())):
-            await stream.send(frame)
-
     # -- inbound --------------------------------------------------------------------------------
 
     async def serve(self, stream: INetStream) -> None:
         """Read a stream that the peer has opened until it ends; what is wrong with it ends it."""
         if self._inbound_count >= MAX_INBOUND_STREAMS_PER_PEER:
-            await _reset(stream)
+            await reset_stream(stream)
             return
         self._inbound_count += 1
         try:
             await self.read(stream)
         except (ParseError, MsgioException) as error:
             logger.debug("bad message from %s: %s", self.peer_id, error)
-            await _reset(stream)
+            await reset_stream(stream)
         except StreamError as error:
             logger.debug("stream of %s: %s", self.peer_id, error)
         else:
-            await _end(stream)
+            await end_stream(stream)
         finally:
             self._inbound_count -= 1
 
@@ -352,6 +240,8 @@ class PeerLink:
         held = 0  # bytes of an unfinished message, as entered into the account of all streams
         try:
             while buffers := await stream.receive():
+                size = sum(map(len, buffers))
+                self._owner.tracker.bytes_arrived(self.peer_id, size, trio.current_time())
                 messages = reader.receive(buffers)
                 self._partial_bytes += reader.buffered - held
                 held = reader.buffered
@@ -365,36 +255,7 @@ class PeerLink:
             raise MissingMessageException("the stream ended inside a message")
 
 
-def _is_refusal(error: Exception) -> bool:
-    """Tell whether the peer does not speak any of our protocols."""
-    return isinstance(error.__cause__, ProtocolNotSupportedError)
-
-
-async def _back_off() -> None:
-    """Give a peer that just failed a moment; there is no event that would say when."""
-    await trio.sleep_until(trio.current_time() + SEND_BACKOFF_SECONDS)
-
-
-async def _end(stream: INetStream | None) -> None:
-    """Close a stream politely, within a deadline; without politeness if it is too slow."""
-    if stream is None:
-        return
-    try:
-        with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
-            await stream.close()
-        if not scope.cancelled_caught:
-            return
-    except BaseLibp2pError as error:
-        logger.debug("closing %r: %s", stream, error)
-    await _reset(stream)
-
-
-async def _reset(stream: INetStream | None) -> None:
-    """Abort a stream: half a message may be on it."""
-    if stream is None:
-        return
-    try:
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
-            await stream.reset()
-    except BaseLibp2pError as error:
-        logger.debug("resetting %r: %s", stream, error)
+def _round_trip(stream: INetStream) -> float:
+    """Give the round-trip time of the connection below a stream in seconds, 0 if it has none."""
+    measured = getattr(stream.muxed_conn, "rtt", None)
+    return measured() if callable(measured) else 0.0

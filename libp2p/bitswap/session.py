@@ -7,25 +7,19 @@ waiters in one plain call; when nobody is left to ask they get the error the sam
 
 from __future__ import annotations
 
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Protocol, Self
 
 import trio
 
-from libp2p.bitswap.config import (
-    DEFAULT_TIMEOUT,
-    FIRST_READ_AHEAD,
-    MAX_READ_AHEAD,
-    MIN_READ_AHEAD,
-    READ_AHEAD_BYTES,
-)
+from libp2p.bitswap.config import DEFAULT_TIMEOUT
 from libp2p.bitswap.errors import BitswapError, timed_out
+from libp2p.bitswap.fetch import BlockIterator, Fetch, OrderedFetch
+from libp2p.bitswap.stats import SessionStat
 from libp2p.bitswap.wantlist import block_key
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from types import TracebackType
 
     from libp2p.bitswap.exchange import Exchange
@@ -80,6 +74,8 @@ class BitswapSession:
         self.id = session_id
         self.peers = tuple(peers)
         """The only peers that are asked; empty if all are."""
+        self.stats = SessionStat()
+        """What this session has received; `BitswapClient.stat` counts for all."""
         self._waiters: dict[bytes, list[Waiter]] = {}
         self.closed = False
 
@@ -144,6 +140,7 @@ class BitswapSession:
         timeout: float = DEFAULT_TIMEOUT,
         *,
         window: int | None = None,
+        ordered: bool = False,
     ) -> BlockIterator:
         """
         Give blocks as they come, as an async iterator of (CID, data).
@@ -153,12 +150,14 @@ class BitswapSession:
         :param timeout: the longest time without any block; the fetch as a whole has no limit.
         :param window: how many blocks are asked for ahead of their use; by default as many as
             make `READ_AHEAD_BYTES`.
+        :param ordered: give the blocks in the order of ``cids``.
 
         The iterator raises what `get_block` does and is over then. Left early, its ``close()`` (or
         ``async with``, or its end of life) takes back what was asked.
         """
         session = self if peer_id is None else self.client.session_with(peer_id)
-        return BlockIterator(Fetch(session, cids, timeout, window))
+        kind = OrderedFetch if ordered else Fetch
+        return BlockIterator(kind(session, cids, timeout, window))
 
     async def get_blocks_batch(
         self,
@@ -182,6 +181,15 @@ class BitswapSession:
 
     # -- waiters --------------------------------------------------------------------------------
 
+    @property
+    def active_peers(self) -> set[ID]:
+        """The peers that have said that they have blocks of this session, or have sent some."""
+        return self.client.tracker.peers_of(self.id)
+
+    def waits_for(self, key: bytes) -> bool:
+        """Tell whether somebody waits for a block."""
+        return key in self._waiters
+
     def register(self, waiter: Waiter, key: bytes) -> None:
         """Let somebody wait for a block; the client is asked for it by `BitswapClient.want`."""
         self._waiters.setdefault(key, []).append(waiter)
@@ -198,8 +206,19 @@ class BitswapSession:
                 self.client.tracker.unwant(self.id, key)
         self.client.apply()
 
+    def count_duplicate(self, data: bytes) -> None:
+        """Note a block that came for the second time."""
+        self.stats.dup_blks_received += 1
+        self.stats.dup_data_received += len(data)
+
     def deliver(self, key: bytes, data: bytes) -> None:
         """Hand a block to all who wait for it."""
+        self.stats.blocks_received += 1
+        self.stats.data_received += len(data)
+        self.resolve(key, data)
+
+    def resolve(self, key: bytes, data: bytes) -> None:
+        """Tell all who wait for a block that they need not any more."""
         for waiter in self._waiters.pop(key, ()):
             waiter.deliver(key, data)
 
@@ -212,155 +231,3 @@ class BitswapSession:
         """Tell everybody that nothing more will come."""
         for key in list(self._waiters):
             self.fail(key, error)
-
-
-class Fetch:
-    """The state of one `get_blocks`: what is to come, what is asked for, what is here."""
-
-    def __init__(
-        self,
-        session: BitswapSession,
-        cids: Iterable[CIDInput],
-        timeout: float,
-        window: int | None,
-    ) -> None:
-        self.session = session
-        self._source: Iterator[CID] = map(CID.of, cids)
-        self._fixed_window = window
-        self._timeout = timeout
-        self._todo: list[CID] = []
-        """Taken from the source, not yet looked for."""
-        self._waiting: dict[bytes, list[CID]] = {}
-        self._ready: deque[tuple[CID, bytes]] = deque()
-        self._error: BitswapError | None = None
-        self._arrived = trio.lowlevel.ParkingLot()
-        self._exhausted = False
-        self._blocks = 0
-        self._bytes = 0
-
-    @property
-    def _window(self) -> int:
-        """How many blocks may be asked for or wait to be taken."""
-        if self._fixed_window is not None:
-            return max(self._fixed_window, 1)
-        if not self._bytes:
-            return FIRST_READ_AHEAD
-        fitting = READ_AHEAD_BYTES * self._blocks // self._bytes
-        return min(max(fitting, MIN_READ_AHEAD), MAX_READ_AHEAD)
-
-    async def next(self) -> tuple[CID, bytes] | None:
-        """Wait for the next block; None after the last one."""
-        # Half a window at a time: a message and a look into the store for many blocks at once.
-        if not self._exhausted and len(self._waiting) + len(self._ready) <= self._window // 2:
-            await self._ask_ahead()
-        while not self._ready:
-            if self._error is not None:
-                raise self._error
-            if not self._waiting:
-                return None
-            with trio.move_on_after(self._timeout) as scope:
-                await self._arrived.park()
-            if scope.cancelled_caught and not self._ready and self._error is None:
-                key, cids = next(iter(self._waiting.items()))
-                report = self.session.client.tracker.report(self.session.id, key)
-                raise timed_out(cids[0], self._timeout, report)
-        return self._ready.popleft()
-
-    async def _ask_ahead(self) -> None:
-        """Look for the next blocks here, and ask the peers for those that are not."""
-        client = self.session.client
-        room = self._window - len(self._waiting) - len(self._ready)
-        if not self._todo:
-            self._todo = list(islice(self._source, room))
-            self._exhausted = len(self._todo) < room
-        # If this is cancelled the same blocks are looked for again.
-        found = await client.find_all_here(self._todo)
-        todo, self._todo = self._todo, []
-        missing: list[CID] = []
-        for cid, data in zip(todo, found, strict=True):
-            if data is not None:
-                self._ready.append((cid, data))
-                self._count(data)
-                continue
-            key = block_key(cid)
-            if key in self._waiting:
-                self._waiting[key].append(cid)  # a file may have a block several times
-            else:
-                self._waiting[key] = [cid]
-                missing.append(cid)
-        for cid in missing:
-            self.session.register(self, block_key(cid))
-        client.want(self.session, missing)
-
-    def _count(self, data: bytes) -> None:
-        self._blocks += 1
-        self._bytes += len(data)
-
-    def deliver(self, key: bytes, data: bytes) -> None:
-        cids = self._waiting.pop(key, None)
-        if cids is not None:
-            self._count(data)
-            self._ready.extend((cid, data) for cid in cids)
-            self._arrived.unpark()
-
-    def fail(self, key: bytes, error: BitswapError) -> None:
-        self._waiting.pop(key, None)
-        self._error = error
-        self._arrived.unpark()
-
-    def close(self) -> None:
-        """Take back what was asked for."""
-        self._exhausted = True
-        self._ready.clear()
-        keys = list(self._waiting)
-        self._waiting.clear()
-        self.session.leave(self, keys)
-
-
-class BlockIterator:
-    """What `get_blocks` returns: an async iterator of (CID, data)."""
-
-    def __init__(self, fetch: Fetch) -> None:
-        self._fetch: Fetch | None = fetch
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> tuple[CID, bytes]:
-        if self._fetch is None:
-            raise StopAsyncIteration
-        try:
-            block = await self._fetch.next()
-        except (BitswapError, ValueError):
-            self.close()
-            raise
-        if block is None:
-            self.close()
-            raise StopAsyncIteration
-        return block
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        # Not `close`: this may run in the middle of anything.
-        if self._fetch is not None:
-            self._fetch.session.client.abandon_fetch(self._fetch)
-
-    def close(self) -> None:
-        """Ask for nothing more."""
-        if self._fetch is not None:
-            self._fetch.close()
-            self._fetch = None
-
-    async def aclose(self) -> None:
-        """Ask for nothing more; the name that async iterators have for it."""
-        self.close()

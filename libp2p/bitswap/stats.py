@@ -26,3 +26,15 @@ class BitswapStat:
     data_sent: int = 0
     wantlist: list[CID] = field(default_factory=list)
     peers: list[ID] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class SessionStat:
+    """Counts of one session."""
+
+    blocks_received: int = 0
+    """Blocks that it wanted, each once."""
+    data_received: int = 0
+    dup_blks_received: int = 0
+    """Those of them that came again."""
+    dup_data_received: int = 0

@@ -1,33 +1,35 @@
 """
-The client's core (sans-I/O): which blocks are wanted, who is asked for them, and who is next.
+The client's core (sans-I/O): which blocks are wanted, what peers say, what sessions are told.
 
-A want goes as WANT_BLOCK to one peer, its holder, and as WANT_HAVE to some others, so that another
-one is known when the holder fails. Who delivered before in the session comes first; without such a
-peer everybody is asked with WANT_HAVE and the first to say HAVE becomes the holder. DONT_HAVE, a
-lost connection or a long silence of the holder makes the next best peer the holder; when nobody is
-left the sessions get `Unavailable` at once.
+A want goes as WANT_BLOCK to one peer, its holder, which is the one that can be expected to send it
+first. Without a peer that is known to have blocks of the session, peers are asked with WANT_HAVE
+and the first to say HAVE becomes the holder (`dispatch`). DONT_HAVE, a lost connection or silence
+makes another peer the holder (`takeover`). When nobody is left, the sessions get `Unavailable` at
+once.
 
 Every method is plain and quick. What it leads to is fetched by the driver: `take_ready` (peers with
-something to be sent, by `take_message`) and `take_outcomes` (what sessions have to be told).
+something to be sent, by `take_message`) and `take_outcomes` (what is to be done or told).
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.answers import Answers
+from libp2p.bitswap.asked_peer import Peer
+from libp2p.bitswap.asking import Asking
 from libp2p.bitswap.config import (
     FIRST_PRIORITY,
     MAX_RESETS,
     MAX_WANTS_PER_PEER,
-    RECENT_BLOCKS,
     RETRY_PEER_SECONDS,
-    STALL_SECONDS,
-    WANT_HAVE_PEERS,
 )
+from libp2p.bitswap.dispatch import Dispatcher
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.peer_choice import best_of, best_stranger, load, says_have
-from libp2p.bitswap.want_state import Found, Peer, Session, Unavailable, Want
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
+from libp2p.bitswap.takeover import Takeovers
+from libp2p.bitswap.upkeep import Upkeep
+from libp2p.bitswap.want_state import Found, Outcome, Search, Session, Unavailable, Want
+from libp2p.bitswap.wantlist import Entry, WantType, block_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -35,7 +37,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-__all__ = ["Found", "Unavailable", "Want", "WantTracker"]
+__all__ = ["Found", "Search", "Unavailable", "Want", "WantTracker"]
 
 
 class WantTracker:
@@ -43,14 +45,23 @@ class WantTracker:
 
     def __init__(self, *, max_wants_per_peer: int = MAX_WANTS_PER_PEER) -> None:
         self._max_wants_per_peer = max_wants_per_peer
-        self._wants: dict[bytes, Want] = {}
-        self._peers: dict[ID, Peer] = {}
+        self._asking = Asking()
+        self._wants = self._asking.wants
+        self._peers = self._asking.peers
+        self._dispatcher = Dispatcher(self._asking)
+        self._takeovers = Takeovers(self._asking)
+        self._upkeep = Upkeep(self._asking, self._dispatcher, self._takeovers)
+        self._answers = Answers(self._asking, self._dispatcher, self._takeovers)
+        # What peers send, and the passing of time, need nothing that is kept here.
+        self.receive_presences = self._answers.receive_presences
+        self.claim = self._answers.claim
+        self.settle = self._answers.settle
+        self.duplicate = self._answers.duplicate
+        self.came_lately = self._answers.came_lately
+        self.next_deadline = self._upkeep.next_deadline
+        self.tick = self._upkeep.tick
         self._sessions: dict[int, Session] = {}
         self._down: dict[Peer, None] = {}
-        self._waiting: dict[Peer, float] = {}  # since when blocks are due without a word
-        self._ready: dict[Peer, None] = {}
-        self._outcomes: list[Found | Unavailable] = []
-        self._recent: dict[bytes, None] = {}
         self._next_session = 1
         self._next_priority = FIRST_PRIORITY
 
@@ -62,9 +73,19 @@ class WantTracker:
         *,
         wait: bool = False,
         presence_only: bool = False,
+        searches: bool = False,
     ) -> int:
-        """Begin a session, confined to ``peers`` if they are given; return its number."""
-        session = Session(self._next_session, peers, wait, presence_only)
+        """
+        Begin a session and return its number.
+
+        :param peers: ask these peers only, nobody else.
+        :param wait: keep wants that nobody has.
+        :param presence_only: ask who has the blocks, not for them.
+        :param searches: providers can be searched for; `Search` says when.
+        """
+        session = Session(
+            self._next_session, peers, wait=wait, presence_only=presence_only, searches=searches
+        )
         self._next_session += 1
         self._sessions[session.session_id] = session
         return session.session_id
@@ -73,8 +94,10 @@ class WantTracker:
         """End a session and its wants."""
         session = self._sessions.pop(session_id, None)
         if session is not None:
+            self._upkeep.drop(session)
+            session.backlog.clear()
             for want in list(session.wants.values()):
-                self._detach(session, want)
+                self._dispatcher.detach(session, want)
 
     def want(self, session_id: int, cid: CID, now: float, priority: int | None = None) -> None:
         """Want a block for a session; asking again for what it wants already changes nothing."""
@@ -87,51 +110,69 @@ class WantTracker:
             if priority is None:
                 priority = self._next_priority
                 self._next_priority = max(priority - 1, 1)
-            want = self._wants[key] = Want(key, cid, priority)
+            want = self._wants[key] = Want(key, cid, priority, now)
+        if not session.wants:
+            session.since = now
         session.wants[key] = want
         want.sessions[session] = None
+        self._upkeep.begin_session(session, now)
         if self._down:
             self._retry_peers(now)
-        if session.presence_only and self._is_found(session, want):
+        if session.presence_only and self._answers.is_found(session, want):
             return
-        self._dispatch(want)
+        self._dispatcher.dispatch(want)
         if want.holder is not None and not session.allows(want.holder):
-            for peer in self._candidates(session):
-                self._ask(want, peer, WantType.Have)
-            self._drop_exhausted(want)
+            for peer in self._asking.candidates(session):
+                self._asking.ask(want, peer, WantType.Have)
+            self._dispatcher.settle_noes(want)
 
     def unwant(self, session_id: int, key: bytes) -> None:
         """A session no longer wants a block; the last one's leaving cancels it at the peers."""
         session = self._sessions.get(session_id)
         if session is not None and (want := session.wants.get(key)) is not None:
-            self._detach(session, want)
+            self._dispatcher.detach(session, want)
 
     def knows_peers(self, session_id: int) -> bool:
         """Tell whether a session has found peers that have blocks of it."""
         session = self._sessions.get(session_id)
         return session is not None and bool(session.peers)
 
+    def peers_of(self, session_id: int) -> set[ID]:
+        """Give the peers that have blocks of a session, by what they have said or sent."""
+        session = self._sessions.get(session_id)
+        return {peer.peer_id for peer in session.peers} if session else set()
+
     def report(self, session_id: int, key: bytes) -> dict[ID, PeerAnswer]:
-        """Say what each peer that a session could ask for a block has answered so far."""
+        """Say what each peer that a session has asked for a block has answered so far."""
         session = self._sessions.get(session_id)
         want = session.wants.get(key) if session else None
-        return self._report(session, want) if session and want else {}
+        return self._dispatcher.report(session, want) if session and want else {}
 
     def is_wanted(self, cid: CID) -> bool:
         """Tell whether a block is wanted."""
         return block_key(cid) in self._wants
 
-    def wantlist(self) -> list[CID]:
-        """List the CIDs that are wanted."""
-        return [want.cid for want in self._wants.values()]
+    def wantlist(self, kind: WantType | None = None) -> list[CID]:
+        """List the CIDs that are wanted: all, the blocks, or those of which presence is asked."""
+        haves = kind is WantType.Have
+        return [
+            want.cid
+            # Copies, as a thread that collects metrics may ask.
+            for want in list(self._wants.values())
+            if kind is None or all(s.presence_only for s in list(want.sessions)) is haves
+        ]
 
     # -- peers ----------------------------------------------------------------------------------
 
-    def add_peer(self, peer_id: ID) -> None:
-        """A peer has connected: it is asked for all that nobody is known to have."""
+    def add_peer(self, peer_id: ID, *, local: bool = False) -> None:
+        """
+        A peer has connected: it is asked for all that nobody is known to have.
+
+        :param local: it is on this machine or in this network, so that asking it costs little.
+        """
         if peer_id not in self._peers:
-            peer = self._peers[peer_id] = Peer(peer_id)
-            self._offer_wants(peer)
+            peer = self._peers[peer_id] = Peer(peer_id, self._max_wants_per_peer, local=local)
+            self._dispatcher.offer(peer)
 
     def remove_peer(self, peer_id: ID, reason: PeerAnswer = PeerAnswer.DISCONNECTED) -> None:
         """A peer is gone for ``reason``: others are asked for what it was to send."""
@@ -140,9 +181,9 @@ class WantTracker:
             return
         for session in self._sessions.values():
             session.lose(peer, reason)
-        self._ready.pop(peer, None)
+        self._asking.ready.pop(peer, None)
         self._down.pop(peer, None)
-        self._waiting.pop(peer, None)
+        self._upkeep.drop(peer)
         self._abandon(peer, reason)
 
     def peer_failed(self, peer_id: ID, reason: PeerAnswer, now: float) -> None:
@@ -157,147 +198,92 @@ class WantTracker:
     def set_supports_have(self, peer_id: ID, supported: bool) -> None:
         """Say whether the protocol spoken with a peer has WANT_HAVE."""
         peer = self._peers.get(peer_id)
-        if peer is not None:
-            peer.supports_have = supported
+        if peer is None or peer.supports_have is supported:
+            return
+        peer.supports_have = supported
+        if not supported:
+            for key in {**peer.pending, **peer.unanswered}:
+                want = self._wants[key]
+                if want.asked[peer] is WantType.Have:
+                    self._asking.forget_asked(want, peer)
+                    self._asking.ask(want, peer, WantType.Have)
 
-    def heard(self, peer_id: ID) -> None:
-        """A peer has said something: it lives, and can be asked again."""
+    def heard(self, peer_id: ID, pending_bytes: int = 0) -> None:
+        """
+        A peer has said something: it lives, and can be asked again.
+
+        :param pending_bytes: what it says to have queued for us still.
+        """
         peer = self._peers.get(peer_id)
         if peer is not None:
             peer.resets = 0
+            peer.told = peer.pace.received + pending_bytes
             if peer.down is not None:
                 self._revive(peer)
+
+    def bytes_arrived(self, peer_id: ID, size: int, now: float) -> None:
+        """Bytes of messages have come from a peer, of whole messages or of parts of them."""
+        peer = self._peers.get(peer_id)
+        if peer is not None:
+            peer.arrived(size, now)
 
     @property
     def peer_ids(self) -> list[ID]:
         return list(self._peers)
 
-    # -- what peers send ------------------------------------------------------------------------
-
-    def receive_presences(
-        self, peer_id: ID, presences: Mapping[CID, BlockPresenceType], now: float
-    ) -> None:
-        """Take in what a peer says about having blocks; what it was not asked is ignored."""
-        peer = self._peers.get(peer_id)
-        if peer is None:
-            return
-        for cid, kind in presences.items():
-            key = block_key(cid)
-            want = self._wants.get(key)
-            if want is None or want.claimed or key not in peer.known:
-                continue
-            if kind is BlockPresenceType.Have:
-                self._receive_have(want, peer)
-            else:
-                self._receive_dont_have(want, peer)
-        self._note_progress(peer, now)
-
-    def claim(self, peer_id: ID | None, cid: CID, now: float) -> Want | None:
-        """
-        Take in a block; None if it is not wanted (any more).
-
-        A claimed want cannot be claimed again. It is ended by `settle` when the block is stored.
-        ``peer_id`` is None for a block that was found here.
-        """
-        want = self._wants.get(block_key(cid))
-        if want is None or want.claimed:
-            return None
-        want.claimed = True
-        sender = self._peers.get(peer_id) if peer_id is not None else None
-        if sender is not None:
-            sender.delivered += 1
-            sender.known.pop(want.key, None)  # sending it ended the want over there
-            for session in want.sessions:
-                if session.allows(sender):
-                    session.find(sender)
-        self._withdraw(want)
-        if sender is not None:
-            self._note_progress(sender, now)
-        return want
-
-    def settle(self, want: Want) -> list[int]:
-        """End a claimed want; return the sessions that wait for the block."""
-        del self._wants[want.key]
-        self._recent[want.key] = None
-        if len(self._recent) > RECENT_BLOCKS:
-            del self._recent[next(iter(self._recent))]
-        for session in want.sessions:
-            del session.wants[want.key]
-        return [session.session_id for session in want.sessions]
-
-    def came_lately(self, cid: CID) -> bool:
-        """Tell whether a block that is not wanted was, until it came: it is a duplicate."""
-        key = block_key(cid)
-        return key in self._recent or key in self._wants
-
     # -- messages to peers ----------------------------------------------------------------------
 
     def take_ready(self) -> list[ID]:
         """Return the peers that have got something to be sent since the last call."""
-        ready = [peer.peer_id for peer in self._ready]
-        self._ready.clear()
+        ready = [peer.peer_id for peer in self._asking.ready]
+        self._asking.ready.clear()
         return ready
 
-    def take_outcomes(self) -> list[Found | Unavailable]:
-        """Return what sessions have to be told since the last call."""
-        outcomes = self._outcomes
-        self._outcomes = []
+    def take_outcomes(self) -> list[Outcome]:
+        """Return what is to be done, or told to sessions, since the last call."""
+        outcomes = self._dispatcher.outcomes
+        if outcomes:
+            self._dispatcher.outcomes = []
         return outcomes
 
     def has_outgoing(self, peer_id: ID) -> bool:
         """Tell whether `take_message` has something for a peer."""
         peer = self._peers.get(peer_id)
-        if peer is None:
-            return False
-        has_room = len(peer.unanswered) < self._max_wants_per_peer
-        return bool(peer.cancels or (peer.pending and has_room))
+        return peer is not None and peer.has_outgoing
 
-    def take_message(self, peer_id: ID, now: float) -> list[Entry]:
+    def take_message(self, peer_id: ID) -> list[Entry]:
+        """Take all that is to be said to a peer; `message_written` or `message_lost` follows."""
+        peer = self._peers.get(peer_id)
+        return [] if peer is None else peer.take()
+
+    def message_written(self, peer_id: ID, now: float, round_trip: float = 0.0) -> None:
         """
-        Take all that is to be said to a peer: cancels, then wants as far as its limit allows.
+        What was taken has been written: from now on answers are waited for.
 
-        A want for what is cancelled in the same message waits for the next one: Go would take the
-        cancel alone.
+        :param round_trip: of the connection in seconds, 0 if it is not known.
         """
         peer = self._peers.get(peer_id)
         if peer is None:
-            return []
-        cancels, peer.cancels = peer.cancels, {}
-        entries = [Entry(cid, 0, cancel=True) for cid in cancels.values()]
-        room = self._max_wants_per_peer - len(peer.unanswered)
-        taken: list[bytes] = []
-        for key, want in peer.pending.items():
-            if room <= 0:
-                break
-            if key in cancels:
-                continue
-            taken.append(key)
-            kind = self._kind_for(want, peer)
-            if kind is None:
-                continue
-            room -= key not in peer.unanswered
-            entries.append(Entry(want.cid, want.priority, False, kind, send_dont_have=True))
-            peer.known[key] = want.cid
-            peer.unanswered[key] = want
-        for key in taken:
-            del peer.pending[key]
-        if peer.held:
-            self._waiting.setdefault(peer, now)
-        return entries
+            return
+        if round_trip:
+            peer.pace.round_trip = round_trip
+        peer.written(now, self._asking.block_size)
+        self._upkeep.begin_peer(peer, now)
 
     def message_lost(self, peer_id: ID, entries: Iterable[Entry]) -> None:
-        """A message could not be written: queue its entries again, as far as they still matter."""
+        """
+        A message could not be written: queue it again, as far as it still matters.
+
+        So is all else that the peer has not answered, since its stream ends here.
+        """
         peer = self._peers.get(peer_id)
         if peer is None:
             return
         for entry in entries:
             key = block_key(entry.cid)
-            if entry.cancel:
-                if key not in peer.known:
-                    peer.cancels[key] = entry.cid
-            elif (want := peer.unanswered.pop(key, None)) is not None:
-                peer.pending[key] = want
-        self._note_outgoing(peer)
+            if entry.cancel and key not in peer.known:
+                peer.cancels[key] = entry.cid
+        self.send_all_again(peer_id)
 
     def stream_reset(self, peer_id: ID, now: float) -> None:
         """
@@ -318,110 +304,33 @@ class WantTracker:
         """Queue all that a peer has not answered: it may have forgotten it."""
         peer = self._peers.get(peer_id)
         if peer is not None:
-            peer.pending = {**peer.unanswered, **peer.pending}
-            peer.unanswered.clear()
-            self._note_outgoing(peer)
+            peer.say_again(self._wants)
+            self._asking.note_outgoing(peer)
 
-    # -- time -----------------------------------------------------------------------------------
+    # -- searches -------------------------------------------------------------------------------
 
-    def next_deadline(self) -> float | None:
-        """Return when `tick` should be called next."""
-        return min(self._waiting.values()) + STALL_SECONDS if self._waiting else None
+    def provider_connected(self, key: bytes, peer_id: ID) -> None:
+        """A search has found a peer that has the block, and it is connected."""
+        peer = self._peers.get(peer_id)
+        if peer is not None:
+            self._dispatcher.provider_connected(key, peer)
 
-    def tick(self, now: float) -> None:
-        """Let others take over from holders that have been silent for too long."""
-        for peer, since in list(self._waiting.items()):
-            if now < since + STALL_SECONDS:
-                continue
-            self._waiting[peer] = now
-            for want in list(peer.held.values()):
-                want.answers[peer] = PeerAnswer.SILENT
-                if any(other is not peer for other in self._open_peers(want)):
-                    self._release(want)
-                    self._dispatch(want)
+    def searched(self, key: bytes, found: int, failed: Mapping[ID, PeerAnswer]) -> None:
+        """
+        A search has ended.
 
-    # -- choosing -------------------------------------------------------------------------------
+        :param found: how many providers there are.
+        :param failed: those that could not be connected to.
+        """
+        self._dispatcher.searched(key, found, failed)
 
-    def _candidates(self, session: Session) -> list[Peer]:
-        if session.fixed is None:
-            return list(self._peers.values())
-        return [self._peers[peer_id] for peer_id in session.fixed if peer_id in self._peers]
+    # -- ends -----------------------------------------------------------------------------------
 
-    def _open_peers(self, want: Want) -> list[Peer]:
-        """Everybody who may still deliver a want, for any of its sessions."""
-        found: dict[Peer, None] = {}
-        for session in want.sessions:
-            for peer in self._candidates(session):
-                if want.is_open(peer):
-                    found[peer] = None
-        return list(found)
-
-    def _dispatch(self, want: Want) -> None:
-        """Make somebody the holder of a want that has none, or ask who could be."""
-        if want.claimed or want.holder is not None:
-            return
-        if not want.is_for_presence_only:
-            # Fast path: the session knows its peers, and the others need not be looked at.
-            mates = {p: None for s in want.sessions for p in s.peers if want.is_open(p)}
-            best = best_of([peer for peer in mates if peer not in want.answers])
-            best = best_of([p for p in mates if says_have(want, p)]) or best
-            if best is not None:
-                self._hold(want, best)
-                others = sorted((p for p in mates if p is not best), key=load)
-                for peer in others[:WANT_HAVE_PEERS]:
-                    self._ask(want, peer, WantType.Have)
-                return
-        everybody = self._open_peers(want)
-        if not want.is_for_presence_only and (best := best_stranger(want, everybody)):
-            self._hold(want, best)
-        for peer in everybody:
-            if peer is not want.holder:
-                self._ask(want, peer, WantType.Have)
-        self._drop_exhausted(want)
-
-    def _hold(self, want: Want, peer: Peer) -> None:
-        want.holder = peer
-        peer.held[want.key] = want
-        self._ask(want, peer, WantType.Block)
-
-    def _release(self, want: Want) -> None:
-        """Take a want away from its holder; a block that still comes from it is welcome."""
-        holder, want.holder = want.holder, None
-        if holder is not None:
-            holder.held.pop(want.key, None)
-            if not holder.held:
-                self._waiting.pop(holder, None)
-
-    def _ask(self, want: Want, peer: Peer, kind: WantType) -> None:
-        earlier = want.asked.get(peer)
-        if earlier is WantType.Block or earlier is kind or not want.is_open(peer):
-            return
-        want.asked[peer] = kind
-        peer.pending[want.key] = want
-        self._ready[peer] = None
-
-    def _kind_for(self, want: Want, peer: Peer) -> WantType | None:
-        """Say how a pending want is sent; None if it need not be, since it has a holder."""
-        kind = want.asked[peer]
-        if kind is WantType.Block or peer.supports_have:
-            return kind
-        if want.holder is not None:
-            del want.asked[peer]
-            return None
-        want.asked[peer] = WantType.Block
-        want.holder = peer
-        peer.held[want.key] = want
-        return WantType.Block
-
-    def _offer_wants(self, peer: Peer) -> None:
-        """Ask a peer that has become available for what no proven peer is about to send."""
-        for want in list(self._wants.values()):
-            if not any(session.allows(peer) for session in want.sessions):
-                continue
-            if want.holder is None:
-                self._dispatch(want)
-            elif not want.holder.delivered:
-                self._ask(want, peer, WantType.Have)
+    def _abandon(self, peer: Peer, reason: PeerAnswer) -> None:
+        """Forget all dealings with a peer and ask others instead."""
+        for want in self._asking.abandon(peer, reason):
+            self._dispatcher.dispatch(want)
+            self._dispatcher.settle_noes(want)
 
     def _retry_peers(self, now: float) -> None:
         for peer in list(self._down):
@@ -431,119 +340,4 @@ class WantTracker:
     def _revive(self, peer: Peer) -> None:
         del self._down[peer]
         peer.down = None
-        self._offer_wants(peer)
-
-    # -- answers --------------------------------------------------------------------------------
-
-    def _receive_have(self, want: Want, peer: Peer) -> None:
-        if want.answers.get(peer) is PeerAnswer.DONT_HAVE:
-            want.asked[peer] = WantType.Have  # it has got it since: it may be asked once more
-        want.answers[peer] = PeerAnswer.HAVE
-        if want.asked.get(peer) is WantType.Have:
-            self._answered(want, peer)
-        for session in list(want.sessions):
-            if not session.allows(peer):
-                continue
-            session.find(peer)
-            if session.presence_only:
-                self._outcomes.append(Found(session.session_id, want.key, peer.peer_id))
-                self._detach(session, want)
-        holder = want.holder
-        if holder is not None and not holder.delivered and not says_have(want, holder):
-            self._release(want)  # nothing is known of that one, this one has it
-        if want.sessions:
-            self._dispatch(want)
-
-    def _is_found(self, session: Session, want: Want) -> bool:
-        """Tell a session that asks for presence what has been said already."""
-        for peer in want.answers:
-            if says_have(want, peer) and session.allows(peer):
-                self._outcomes.append(Found(session.session_id, want.key, peer.peer_id))
-                self._detach(session, want)
-                return True
-        return False
-
-    def _receive_dont_have(self, want: Want, peer: Peer) -> None:
-        if says_have(want, peer) and want.holder is not peer:
-            return  # replies on two streams have overtaken each other: HAVE is the later one
-        want.answers[peer] = PeerAnswer.DONT_HAVE
-        self._answered(want, peer)
-        if want.holder is peer:
-            self._release(want)
-        self._dispatch(want)
-        self._drop_exhausted(want)
-
-    def _answered(self, want: Want, peer: Peer) -> None:
-        """A want on the wire has been answered: there is room for another one."""
-        peer.unanswered.pop(want.key, None)
-        if peer.pending:
-            self._ready[peer] = None
-
-    def _note_progress(self, peer: Peer, now: float) -> None:
-        if peer in self._waiting:
-            self._waiting[peer] = now
-
-    # -- ends -----------------------------------------------------------------------------------
-
-    def _drop_exhausted(self, want: Want) -> None:
-        """Tell the sessions that have nobody left to ask for a want."""
-        for session in list(want.sessions):
-            if session.wait or want.claimed:
-                continue
-            if not any(want.is_open(peer) for peer in self._candidates(session)):
-                peers = self._report(session, want)
-                self._outcomes.append(Unavailable(session.session_id, want.key, want.cid, peers))
-                self._detach(session, want)
-
-    def _report(self, session: Session, want: Want) -> dict[ID, PeerAnswer]:
-        peers = {
-            peer_id: answer
-            for peer_id, answer in want.lost.items()
-            if session.fixed is None or peer_id in session.fixed
-        }
-        for peer_id in session.fixed or ():
-            peers.setdefault(peer_id, PeerAnswer.DISCONNECTED)
-        for peer in self._candidates(session):
-            peers[peer.peer_id] = peer.down or want.answers.get(peer, PeerAnswer.SILENT)
-        # A block wanted after the loss of the only peer was never asked for: say who is missing.
-        return peers or dict(session.lost)
-
-    def _detach(self, session: Session, want: Want) -> None:
-        session.wants.pop(want.key, None)
-        want.sessions.pop(session, None)
-        if not want.sessions and not want.claimed:
-            self._withdraw(want)
-            self._wants.pop(want.key, None)
-
-    def _withdraw(self, want: Want) -> None:
-        """Take a want back from everybody that was asked, by a cancel where it has been sent."""
-        self._release(want)
-        key = want.key
-        for peer in want.asked:
-            peer.pending.pop(key, None)
-            if (cid := peer.known.pop(key, None)) is not None:
-                peer.cancels[key] = cid
-            self._answered(want, peer)
-            self._note_outgoing(peer)
-        want.asked.clear()
-
-    def _abandon(self, peer: Peer, reason: PeerAnswer) -> None:
-        """Forget all dealings with a peer and ask others instead."""
-        keys = {**peer.pending, **peer.known}
-        for waiting in (peer.pending, peer.unanswered, peer.known, peer.cancels):
-            waiting.clear()
-        for key in keys:
-            want = self._wants.get(key)
-            if want is None or peer not in want.asked:
-                continue
-            del want.asked[peer]
-            want.answers.pop(peer, None)
-            want.lost[peer.peer_id] = reason
-            if want.holder is peer:
-                self._release(want)
-            self._dispatch(want)
-            self._drop_exhausted(want)
-
-    def _note_outgoing(self, peer: Peer) -> None:
-        if peer.has_outgoing:
-            self._ready[peer] = None
+        self._dispatcher.offer(peer)

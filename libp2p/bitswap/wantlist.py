@@ -110,6 +110,9 @@ class Wantlist:
         wanted = CID.of(cid).buffer
         return any(entry.cid == wanted and not entry.cancel for entry in self.entries)
 
+    def __len__(self) -> int:
+        return len(self.entries)
+
 
 @dataclass
 class BlockPresence:
@@ -129,7 +132,7 @@ class BlockPresence:
 
 @dataclass
 class BitswapMessage:
-    """A message as py-libp2p's programs build it; ``blocks`` are (prefix, data)."""
+    """A message as py-libp2p's programs build it; ``blocks`` are (binary CID, data)."""
 
     wantlist: Wantlist | None = None
     blocks: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -138,7 +141,7 @@ class BitswapMessage:
 
     @property
     def is_want(self) -> bool:
-        return self.wantlist is not None and bool(self.wantlist.entries)
+        return bool(self.wantlist)
 
     @property
     def has_blocks(self) -> bool:
@@ -161,7 +164,7 @@ class BitswapMessage:
         self._wants().cancel(cid)
 
     def add_block(self, cid: CIDInput, data: bytes) -> None:
-        self.blocks.append((CID.of(cid).prefix, data))
+        self.blocks.append((CID.of(cid).buffer, data))
 
     def add_have(self, cid: CIDInput) -> None:
         self.block_presences.append(BlockPresence.have(cid))
@@ -189,15 +192,20 @@ class BitswapMessage:
                 wantType=int(entry.want_type),
                 sendDontHave=entry.send_dont_have,
             )
-        for prefix, data in self.blocks:
-            proto.payload.add(prefix=prefix, data=data)
+        for cid, data in self.blocks:
+            proto.payload.add(prefix=CID.of(cid).prefix, data=data)
         for presence in self.block_presences:
             proto.blockPresences.add(cid=presence.cid, type=int(presence.type))
         return proto
 
     @classmethod
     def from_proto(cls, proto: ProtoMessage) -> BitswapMessage:
-        """Take a protobuf message; blocks of 1.0.0 get an empty prefix."""
+        """
+        Take a protobuf message; blocks of 1.0.0 get CIDs of version 0.
+
+        :raises InvalidCID: if the prefix of a block is malformed.
+        :raises HashNotSupported: if it names a hash that cannot be computed.
+        """
         message = cls(pending_bytes=proto.pendingBytes)
         if proto.HasField("wantlist"):
             message.wantlist = Wantlist(
@@ -213,8 +221,11 @@ class BitswapMessage:
                 ],
                 proto.wantlist.full,
             )
-        message.blocks = [(b"", data) for data in proto.blocks]
-        message.blocks += [(block.prefix, block.data) for block in proto.payload]
+        prefixed = [(b"", data) for data in proto.blocks]
+        prefixed += [(block.prefix, block.data) for block in proto.payload]
+        message.blocks = [
+            (CID.from_prefix_and_data(prefix, data).buffer, data) for prefix, data in prefixed
+        ]
         message.block_presences = [
             BlockPresence(presence.cid, BlockPresenceType(presence.type))
             for presence in proto.blockPresences

@@ -9,6 +9,8 @@ can be passed on, only not verified.
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, final
 
@@ -82,12 +84,15 @@ class CID:
         """
         Take a CID in any form; bytes are the binary form, never text.
 
+        Text may also be what py-libp2p takes: a path or URL with ``/ipfs/``, or the binary form in
+        hex.
+
         :raises InvalidCID: if it is none.
         """
         if isinstance(value, CID):
             return value
         if isinstance(value, str):
-            return CID.parse(value)
+            return _of_text(value)
         if isinstance(value, bytes | bytearray | memoryview):
             return CID.decode(value)
         buffer = getattr(value, "buffer", None)
@@ -295,6 +300,22 @@ CIDInput: TypeAlias = CID | bytes | bytearray | memoryview | str | PyCID
 _new = object.__new__
 _set_buffer = CID.__dict__["buffer"].__set__
 _set_hash = CID.__dict__["_hash"].__set__
+
+
+_IPFS_PATH: Final = re.compile(r"/ipfs/([^/?#]+)")
+
+
+def _of_text(text: str) -> CID:
+    try:
+        return CID.parse(text)
+    except InvalidCID:
+        if path := _IPFS_PATH.search(text):
+            return CID.parse(path[1])
+        # No text of a CID is hex by itself: those in base 16 begin with an f.
+        with suppress(ValueError):
+            if len(text) <= MAX_TEXT_CHARACTERS:
+                return CID.decode(bytes.fromhex(text.removeprefix("0x")))
+        raise
 
 
 def _make(buffer: bytes) -> CID:

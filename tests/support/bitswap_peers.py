@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -19,6 +19,7 @@ from tests.support.fake_host import FakeHost, FakeStream
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
+    from libp2p.abc import IHost
     from libp2p.bitswap.block_store import BlockStore
     from libp2p.custom_types import TProtocol
     from libp2p.ipld.cid import CID
@@ -31,12 +32,14 @@ async def running_client(
     name: str,
     content: Iterable[tuple[CID, bytes]] = (),
     store: BlockStore | None = None,
+    **options: Any,
 ) -> AsyncIterator[BitswapClient]:
-    """A client on a fake host of its own."""
+    """A client on a fake host of its own; ``options`` are the client's."""
     store = store or MemoryBlockStore()
     for cid, data in content:
         await store.put_block(cid, data)
-    client = BitswapClient(FakeHost(nursery, name), store)  # type: ignore[arg-type]  # a fake
+    host = cast("IHost", FakeHost(nursery, name))
+    client = BitswapClient(host, store, **options)
     async with client.run():
         yield client
 

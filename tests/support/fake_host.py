@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.exceptions import (
+    ConnectionFailure,
     HostException,
     ProtocolNotSupportedError,
     StreamClosed,
@@ -24,8 +25,11 @@ from libp2p.peer.id import ID
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from multiaddr import Multiaddr
+
     from libp2p.abc import INotifee
     from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.peer.peerinfo import PeerInfo
 
 WINDOW = 256 * 1024
 FRAME = 65_507
@@ -148,6 +152,9 @@ class FakeConnection:
         self.muxed_conn = self
         self.streams: list[FakeStream] = []
 
+    def get_transport_addresses(self) -> list[Multiaddr]:
+        return self.remote.addresses
+
 
 class FakeNetwork:
     """The connections of a host and who is told of them."""
@@ -177,6 +184,10 @@ class FakeHost:
         self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
         self.opened: list[FakeStream] = []
         """Every stream that this host has opened."""
+        self.addresses: list[Multiaddr] = []
+        """Where it is; near, if there are none."""
+        self.known: dict[ID, FakeHost] = {}
+        """Hosts that `connect` finds."""
         self.fail_streams = 0
         """How many of the next streams cannot be opened."""
 
@@ -201,6 +212,13 @@ class FakeHost:
         if self._nursery is None:
             raise HostException("the host is not running")
         self._nursery.start_soon(task, *args)
+
+    async def connect(self, peer_info: PeerInfo) -> None:
+        await trio.lowlevel.checkpoint()
+        remote = self.known.get(peer_info.peer_id)
+        if remote is None:
+            raise ConnectionFailure(f"no way to {peer_info.peer_id}")
+        await connect(self, remote)
 
     async def new_stream(self, peer: ID, protocols: Sequence[TProtocol]) -> FakeStream:
         await trio.lowlevel.checkpoint()

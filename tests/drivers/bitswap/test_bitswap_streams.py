@@ -388,7 +388,7 @@ async def test_a_cancelled_fetch_leaves_no_torn_message(nursery: trio.Nursery) -
 
 async def test_new_connections_get_all_live_wants(nursery: trio.Nursery) -> None:
     async with running_client(nursery, "bob") as bob:
-        cids = list(blocks(100))
+        cids = list(blocks(config.MAX_BROADCAST_WANTS))
         for cid in cids:
             await bob.want_block(cid)
         first, second = ScriptedPeer(nursery, "one"), ScriptedPeer(nursery, "two")

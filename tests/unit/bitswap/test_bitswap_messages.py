@@ -14,6 +14,7 @@ from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V100,
     BITSWAP_PROTOCOL_V110,
     BITSWAP_PROTOCOL_V120,
+    BITSWAP_PROTOCOLS,
     MAX_BLOCK_SIZE,
     MAX_MESSAGE_PARTS,
     MAX_MESSAGE_PIECES,
@@ -21,7 +22,7 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.message_reader import MessageReader, decode
-from libp2p.bitswap.messages import Dialect, Message
+from libp2p.bitswap.messages import Dialect, Message, speaks_have
 from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 from libp2p.exceptions import ParseError
@@ -159,6 +160,22 @@ def test_the_protocol_decides_on_the_dialect() -> None:
     assert Dialect.of(BITSWAP_PROTOCOL_V100) is Dialect.V0
     assert Dialect.of(BITSWAP_PROTOCOL_NO_VERSION) is Dialect.V0
     assert Dialect.of(None) is Dialect.V1
+
+
+@pytest.mark.parametrize("prefix", ["", "/celestia", "/ipfs/bitswap/1.0.0"])
+def test_a_networks_prefix_does_not_hide_the_version(prefix: str) -> None:
+    v0, have = [], []
+    for protocol in BITSWAP_PROTOCOLS:
+        v0.append(Dialect.of(prefix + protocol) is Dialect.V0)
+        have.append(speaks_have(prefix + protocol))
+    assert v0 == [False, False, True, True]
+    assert have == [True, False, False, False]
+
+
+@pytest.mark.parametrize("protocol", [None, "", "/other/1.0.0"])
+def test_other_protocols_count_as_the_newest(protocol: str | None) -> None:
+    assert Dialect.of(protocol) is Dialect.V1
+    assert speaks_have(protocol)
 
 
 def test_old_peers_get_bare_blocks_and_no_presences() -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from libp2p.bitswap.config import (
+    DONT_HAVE_TIMEOUT,
+    MAX_LOST_PEERS,
     MAX_RESETS,
     RECENT_BLOCKS,
     RETRY_PEER_SECONDS,
-    STALL_SECONDS,
     WANT_HAVE_PEERS,
 )
 from libp2p.bitswap.errors import (
@@ -21,72 +20,29 @@ from libp2p.bitswap.errors import (
     timed_out,
     unavailable,
 )
-from libp2p.bitswap.want_tracker import Found, Unavailable, WantTracker
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
+from libp2p.bitswap.want_tracker import Found
+from libp2p.bitswap.wantlist import block_key
 from libp2p.ipld.cid import CID
-from libp2p.peer.id import ID
 from tests.support.blocks import blocks
+from tests.support.want_client import (
+    ANN,
+    BOB,
+    CANCEL,
+    CEE,
+    WANT_BLOCK,
+    WANT_HAVE,
+    Client,
+    peer_ids,
+    told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-HAVE, DONT_HAVE = BlockPresenceType.Have, BlockPresenceType.DontHave
-WANT_BLOCK, WANT_HAVE, CANCEL = "block", "have", "cancel"
+    from libp2p.bitswap.want_tracker import Unavailable
+    from libp2p.peer.id import ID
 
 A, B, C, D = list(blocks(4))
-ANN, BOB, CEE = (ID(b"\x00\x03" + name) for name in (b"ann", b"bob", b"cee"))
-
-
-class Client:
-    """A tracker, a clock and shorthand."""
-
-    def __init__(self, *peers: ID, **options: int) -> None:
-        self.tracker = WantTracker(**options)
-        self.now = 100.0
-        self.session = self.tracker.open_session()
-        for peer in peers:
-            self.tracker.add_peer(peer)
-
-    def want(self, *cids: CID, session: int | None = None) -> None:
-        for cid in cids:
-            self.tracker.want(session or self.session, cid, self.now)
-
-    def sent(self, peer: ID) -> list[tuple[str, CID]]:
-        """What goes out to a peer now."""
-        return [told(entry) for entry in self.tracker.take_message(peer, self.now)]
-
-    def haves(self, peer: ID, *cids: CID) -> None:
-        self.tracker.receive_presences(peer, dict.fromkeys(cids, HAVE), self.now)
-
-    def dont_haves(self, peer: ID, *cids: CID) -> None:
-        self.tracker.receive_presences(peer, dict.fromkeys(cids, DONT_HAVE), self.now)
-
-    def block(self, peer: ID | None, cid: CID) -> list[int]:
-        """A block comes and is stored: the sessions that get it."""
-        want = self.tracker.claim(peer, cid, self.now)
-        return [] if want is None else self.tracker.settle(want)
-
-    def failures(self) -> list[Unavailable]:
-        outcomes = self.tracker.take_outcomes()
-        return [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
-
-    def fetched_from(self, peer: ID, *cids: CID) -> None:
-        """Make a peer proven."""
-        for cid in cids:
-            self.want(cid)
-            self.sent(peer)
-            assert self.block(peer, cid) == [self.session]
-
-    @property
-    def ready(self) -> set[ID]:
-        return set(self.tracker.take_ready())
-
-
-def told(entry: Entry) -> tuple[str, CID]:
-    if entry.cancel:
-        return CANCEL, entry.cid
-    assert entry.send_dont_have
-    return (WANT_HAVE if entry.want_type is WantType.Have else WANT_BLOCK), entry.cid
 
 
 def answers(failures: Iterable[Unavailable]) -> list[dict[ID, PeerAnswer]]:
@@ -120,7 +76,7 @@ def test_of_several_strangers_the_first_to_say_have_is_asked_for_the_block() -> 
     assert client.sent(ANN) == [(CANCEL, A)]
 
 
-def test_a_session_asks_who_delivered_and_tells_the_others_of_it() -> None:
+def test_a_session_asks_its_best_peer_and_tells_others_only_where_that_is_of_use() -> None:
     client = Client(ANN, BOB, CEE)
     client.want(A)
     for peer in (ANN, BOB, CEE):
@@ -131,15 +87,21 @@ def test_a_session_asks_who_delivered_and_tells_the_others_of_it() -> None:
     client.block(ANN, A)
     assert client.sent(BOB) == [(CANCEL, A)]
     client.want(B, C)
-    # Both are known to the session: each holds one want and is asked about the other.
+    # Both are known to the session. One has delivered: the other need not be told of its want.
     assert client.sent(ANN) == [(WANT_BLOCK, B), (WANT_HAVE, C)]
-    assert client.sent(BOB) == [(WANT_HAVE, B), (WANT_BLOCK, C)]
+    assert client.sent(BOB) == [(WANT_BLOCK, C)]
     assert client.sent(CEE) == [(CANCEL, A)]
+    client.dont_haves(ANN, B)  # so that somebody may not have all of it
+    client.want(D)
+    client.sent(BOB)
+    client.block(BOB, C)
+    assert (WANT_BLOCK, D) in client.sent(ANN)
+    assert client.tracker.report(client.session, block_key(D)).keys() == {ANN, BOB}
 
 
 def test_only_some_peers_of_a_large_session_are_told() -> None:
-    peers = [ID(b"\x00\x01" + bytes((number,))) for number in range(20)]
-    client = Client(*peers)
+    peers = peer_ids(20)
+    client = Client(*peers, local=True)
     client.want(A)
     for peer in peers:
         client.sent(peer)
@@ -500,9 +462,9 @@ def test_a_want_joined_while_its_block_is_being_stored_is_satisfied_with_it() ->
     client = Client(ANN)
     client.want(A)
     client.sent(ANN)
-    want = client.tracker.claim(ANN, A, client.now)
+    want = client.tracker.claim(ANN, A, 2000, client.now)
     assert want is not None
-    assert client.tracker.claim(ANN, A, client.now) is None
+    assert client.tracker.claim(ANN, A, 2000, client.now) is None
     assert client.tracker.came_lately(A)  # it comes a second time
     other = client.tracker.open_session()
     client.want(A, session=other)
@@ -511,7 +473,7 @@ def test_a_want_joined_while_its_block_is_being_stored_is_satisfied_with_it() ->
     client.tracker.remove_peer(ANN)
     client.tracker.unwant(client.session, block_key(A))
     assert client.failures() == []
-    assert client.tracker.settle(want) == [other]
+    assert client.tracker.settle(want) == (other,)
 
 
 def test_a_block_nobody_wants_is_not_claimed() -> None:
@@ -542,11 +504,32 @@ def test_of_blocks_that_came_only_the_latest_are_remembered() -> None:
     assert client.tracker.came_lately(cids[1])
 
 
+def test_what_comes_after_a_session_was_closed_is_nothing() -> None:
+    client = Client(ANN, BOB)
+    client.want(A, B)
+    client.sent(ANN), client.sent(BOB)
+    client.tracker.close_session(client.session)
+    client.haves(ANN, A)
+    client.dont_haves(BOB, A)
+    assert client.block(ANN, B) == []
+    assert client.tracker.take_outcomes() == []
+    assert not client.tracker.knows_peers(client.session)
+    assert client.sent(ANN) == [(CANCEL, A), (CANCEL, B)]
+
+
+def test_what_is_taken_back_before_it_was_said_is_never_said() -> None:
+    client = Client(ANN)
+    client.want(A)
+    client.tracker.unwant(client.session, block_key(A))
+    assert not client.tracker.has_outgoing(ANN)
+    assert client.sent(ANN) == []
+
+
 # -- limits ---------------------------------------------------------------------------------------
 
 
 def test_no_more_wants_are_on_the_wire_than_a_server_keeps() -> None:
-    client = Client(ANN, max_wants_per_peer=2)
+    client = Client(ANN, max_wants=2)
     client.want(A, B, C)
     assert len(client.sent(ANN)) == 2
     assert not client.tracker.has_outgoing(ANN)
@@ -558,7 +541,7 @@ def test_no_more_wants_are_on_the_wire_than_a_server_keeps() -> None:
 
 
 def test_a_dont_have_makes_room_for_another_want() -> None:
-    client = Client(ANN, max_wants_per_peer=1)
+    client = Client(ANN, max_wants=1)
     patient = client.tracker.open_session(wait=True)
     client.want(A, B, session=patient)
     client.sent(ANN)
@@ -606,7 +589,7 @@ def test_priorities_count_down_unless_they_are_given() -> None:
     client = Client(ANN)
     client.want(A, B)
     client.tracker.want(client.session, C, client.now, priority=7)
-    priorities = [entry.priority for entry in client.tracker.take_message(ANN, client.now)]
+    priorities = [entry.priority for entry in client.tracker.take_message(ANN)]
     assert priorities == [2**31 - 1, 2**31 - 2, 7]
 
 
@@ -621,9 +604,11 @@ def test_old_peers_are_asked_for_the_block_one_after_the_other() -> None:
     client.want(A)
     assert client.sent(ANN) == [(WANT_BLOCK, A)]
     assert client.sent(BOB) == []
-    client.now += STALL_SECONDS
-    client.tracker.tick(client.now)
+    client.wait(DONT_HAVE_TIMEOUT - 0.1)
+    assert client.sent(BOB) == []
+    client.wait(2)
     assert client.sent(BOB) == [(WANT_BLOCK, A)]
+    assert client.sent(ANN) == []
 
 
 # -- failures on the way --------------------------------------------------------------------------
@@ -635,11 +620,11 @@ def test_a_lost_message_goes_out_again_as_far_as_it_matters() -> None:
     client.sent(ANN)
     client.tracker.unwant(client.session, block_key(A))
     client.want(C, D)
-    lost = client.tracker.take_message(ANN, client.now)
+    lost = client.tracker.take_message(ANN)
     assert [told(entry) for entry in lost] == [(CANCEL, A), (WANT_BLOCK, C), (WANT_BLOCK, D)]
     client.tracker.unwant(client.session, block_key(D))
     client.tracker.message_lost(ANN, lost)
-    assert client.sent(ANN) == [(CANCEL, D), (CANCEL, A), (WANT_BLOCK, C)]
+    assert client.sent(ANN) == [(CANCEL, D), (CANCEL, A), (WANT_BLOCK, B), (WANT_BLOCK, C)]
 
 
 def test_a_lost_cancel_does_not_follow_a_new_want() -> None:
@@ -647,11 +632,13 @@ def test_a_lost_cancel_does_not_follow_a_new_want() -> None:
     client.want(A)
     client.sent(ANN)
     client.tracker.unwant(client.session, block_key(A))
-    lost = client.tracker.take_message(ANN, client.now)
+    lost = client.tracker.take_message(ANN)
     client.want(A)
-    client.sent(ANN)
     client.tracker.message_lost(ANN, lost)
-    assert client.sent(ANN) == []
+    assert client.sent(ANN) == [(CANCEL, A)]
+    assert client.sent(ANN) == [(WANT_BLOCK, A)]
+    client.tracker.message_lost(ANN, lost)  # a cancel that has been overtaken by the want
+    assert client.sent(ANN) == [(WANT_BLOCK, A)]
     client.tracker.message_lost(BOB, lost)
 
 
@@ -697,87 +684,62 @@ def test_a_word_in_between_forgives_resets() -> None:
     assert client.failures() == []
 
 
-# -- silence --------------------------------------------------------------------------------------
+def test_a_block_that_comes_before_its_want_was_written_tells_no_latency() -> None:
+    client = Client(ANN)
+    client.want(A)
+    client.tracker.take_message(ANN)
+    assert client.block(ANN, A) == [client.session]
+    client.tracker.message_written(ANN, client.now)
+    client.tracker.message_written(BOB, client.now)
+    assert client.tracker._peers[ANN].pace.timeout == DONT_HAVE_TIMEOUT
 
 
-def test_a_silent_holder_loses_its_wants_to_another_peer() -> None:
+def test_a_block_that_comes_twice_at_once_is_a_duplicate_of_the_sessions_that_wait() -> None:
+    client = Client(ANN)
+    client.want(A)
+    client.sent(ANN)
+    assert client.tracker.claim(ANN, A, 10, client.now) is not None
+    assert client.tracker.claim(ANN, A, 10, client.now) is None
+    assert client.tracker.duplicate(ANN, A) == (client.session,)
+    assert client.tracker.duplicate(ANN, B) is None
+    assert client.tracker.duplicate(BOB, B) is None
+
+
+def test_a_peer_of_the_session_that_cannot_be_asked_is_passed_over() -> None:
     client = Client(ANN)
     client.fetched_from(ANN, A)
     client.tracker.add_peer(BOB)
-    assert client.tracker.next_deadline() is None
+    client.tracker.peer_failed(ANN, PeerAnswer.UNRESPONSIVE, client.now)
     client.want(B)
-    client.sent(ANN)
-    assert client.tracker.next_deadline() == client.now + STALL_SECONDS
-    client.now += STALL_SECONDS - 1
-    client.tracker.tick(client.now)
-    assert client.sent(BOB) == []
-    client.now += 1
-    client.tracker.tick(client.now)
     assert client.sent(BOB) == [(WANT_BLOCK, B)]
-    assert client.block(ANN, B) == [client.session]  # late, and welcome
-    assert client.sent(BOB) == [(CANCEL, B)]
-    assert client.tracker.next_deadline() is None
-
-
-def test_a_silent_holder_keeps_its_wants_if_there_is_no_other() -> None:
-    client = Client(ANN)
-    client.want(A)
-    client.sent(ANN)
-    for _ in range(3):
-        client.now += STALL_SECONDS
-        client.tracker.tick(client.now)
     assert client.sent(ANN) == []
-    assert client.failures() == []
-    assert client.tracker.report(client.session, block_key(A)) == {ANN: PeerAnswer.SILENT}
 
 
-def test_when_all_are_silent_nobody_is_asked_twice() -> None:
-    client = Client(ANN, BOB)
-    client.want(A)
-    client.sent(ANN), client.sent(BOB)
-    client.haves(ANN, A)
-    client.haves(BOB, A)
-    for _ in range(5):
-        client.sent(ANN), client.sent(BOB)
-        client.now += STALL_SECONDS
-        client.tracker.tick(client.now)
-    assert client.sent(ANN) == client.sent(BOB) == []
-    assert client.block(BOB, A) == [client.session]
-
-
-def test_after_silence_of_the_session_strangers_are_asked() -> None:
-    client = Client(ANN)
-    client.fetched_from(ANN, A)
-    client.want(B)
-    client.sent(ANN)
-    client.tracker.add_peer(BOB)
-    client.tracker.add_peer(CEE)
-    client.now += STALL_SECONDS
-    client.tracker.tick(client.now)
-    assert client.sent(BOB) == client.sent(CEE) == [(WANT_HAVE, B)]
-    client.dont_haves(BOB, B)
-    client.sent(CEE)
-    client.dont_haves(CEE, B)
-    assert client.failures() == []  # the silent one may still send it
-    client.dont_haves(ANN, B)
-    assert len(client.failures()) == 1
-
-
-@pytest.mark.parametrize("progress", ["block", "presence"])
-def test_whatever_was_asked_and_comes_is_progress(progress: str) -> None:
+def test_a_peer_that_is_asked_for_the_block_already_may_turn_out_to_be_old() -> None:
     client = Client(ANN, BOB)
     client.want(A, B)
     client.sent(ANN), client.sent(BOB)
-    client.haves(ANN, A, B)
-    client.sent(ANN)
-    client.now += 3
-    if progress == "block":
-        client.block(ANN, A)
-    else:
-        client.dont_haves(ANN, A)
-    assert client.tracker.next_deadline() == client.now + STALL_SECONDS
-    client.tracker.remove_peer(ANN)
-    assert client.tracker.next_deadline() is None
+    client.haves(BOB, B)
+    client.haves(ANN, A)
+    client.tracker.set_supports_have(ANN, False)
+    client.tracker.set_supports_have(ANN, True)
+    client.tracker.set_supports_have(ANN, True)
+    assert client.sent(ANN) == [(WANT_BLOCK, A)]
+
+
+def test_of_peers_that_are_gone_some_are_named() -> None:
+    peers = peer_ids(MAX_LOST_PEERS + 10)
+    client = Client(*peers, local=True)
+    patient = client.tracker.open_session(wait=True)
+    client.want(A, session=patient)
+    for peer in peers:
+        client.sent(peer)
+        client.haves(peer, A)
+        client.tracker.remove_peer(peer)
+    assert list(client.tracker.report(patient, block_key(A))) == peers[10:]
+
+
+# -- and besides ----------------------------------------------------------------------------------
 
 
 def test_nothing_is_left_of_wants_that_are_over() -> None:
@@ -792,11 +754,14 @@ def test_nothing_is_left_of_wants_that_are_over() -> None:
             client.tracker.unwant(client.session, block_key(cid))
         client.sent(ANN), client.sent(BOB)
     for peer in client.tracker._peers.values():
-        left = (peer.pending, peer.known, peer.unanswered, peer.held, peer.cancels)
+        left = (peer.pending, peer.known, peer.unanswered, peer.held, peer.cancels, peer.owed)
         assert not any(left)
+        assert peer.oldest is None
     assert client.tracker.wantlist() == []
     assert client.tracker.peer_ids == [ANN, BOB]
-    assert not client.tracker._waiting
+    assert not client.tracker._asking.busy
+    client.wait(1000)
+    assert client.tracker.next_deadline() is None
 
 
 def test_peers_that_are_not_there_are_no_error() -> None:

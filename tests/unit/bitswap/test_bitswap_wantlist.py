@@ -43,10 +43,13 @@ def test_version_and_codec_do_not_change_the_key() -> None:
 
 def test_a_wantlist_knows_what_it_contains() -> None:
     wantlist = Wantlist()
+    assert not wantlist
     wantlist.add(str(V1), 5, WantType.Have, True)
     wantlist.cancel(V0)
     assert wantlist.contains(V1.buffer)
     assert not wantlist.contains(V0)
+    assert wantlist
+    assert len(wantlist) == 2
     assert wantlist.entries == [
         WantlistEntry(V1.buffer, 5, False, WantType.Have, True),
         WantlistEntry(V0.buffer, cancel=True),
@@ -64,7 +67,8 @@ def test_a_message_goes_through_protobuf_unchanged() -> None:
     assert message.is_want
     assert message.has_blocks
     assert message.has_presences
-    assert message.blocks == [(V1.prefix, b"abc")]
+    assert message.blocks == [(V1.buffer, b"abc")]
+    assert [block.prefix for block in message.to_proto().payload] == [V1.prefix]
     assert message.block_presences == [BlockPresence.have(V1), BlockPresence.dont_have(V0)]
     assert BitswapMessage.from_proto(message.to_proto()) == message
 
@@ -77,7 +81,7 @@ def test_an_empty_message_still_has_a_wantlist_on_the_wire() -> None:
 def test_old_blocks_and_unknown_kinds_are_read_from_protobuf() -> None:
     raw = b"\x12\x03abc" + b"\x22\x04\x0a\x00\x10\x05"
     message = BitswapMessage.from_proto(ProtoMessage.FromString(raw))
-    assert message.blocks == [(b"", b"abc")]
+    assert message.blocks == [(V0.buffer, b"abc")]
     assert message.block_presences == []
 
 

@@ -219,10 +219,20 @@ def test_a_cid_is_taken_in_any_form(expected: CID) -> None:
         bytearray(expected.buffer),
         memoryview(b"x" + expected.buffer)[1:],
         str(expected),
+        f"/ipfs/{expected}",
+        f"https://example.org/ipfs/{expected}/a/path?a=query",
+        expected.buffer.hex(),
+        "0x" + expected.buffer.hex(),
         expected.to_py_cid(),
     ]
     for form in forms:
         assert CID.of(form) == CID(form) == expected
+
+
+@pytest.mark.parametrize("text", ["", "Qm", "0155", "0x", "/ipfs/", "/ipfs/Qm", "01" * 1000])
+def test_other_text_is_no_cid(text: str) -> None:
+    with pytest.raises(InvalidCID):
+        CID.of(text)
 
 
 @pytest.mark.parametrize("value", [None, 1, 1.5, ["Qm"], object()])

@@ -1,0 +1,126 @@
+"""
+What has been exchanged with each peer, and how useful it has been (sans-I/O).
+
+The score is boxo's: every 10 s one average that forgets quickly and, every tenth time, one that
+forgets slowly note whether anything was exchanged since; their sum is raised or lowered by up to a
+quarter by who owes whom. Nothing runs: the periods that have passed are made up for when a peer is
+looked at.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from libp2p.bitswap.config import MAX_ACCOUNTS
+
+if TYPE_CHECKING:
+    from libp2p.peer.id import ID
+
+_PERIOD_SECONDS: Final = 10.0
+_PERIODS_OF_LONG: Final = 10
+_SCORE: Final = 10.0
+_SHORT_ALPHA: Final = 0.5
+_LONG_ALPHA: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The account of a peer, as ``ipfs bitswap ledger`` shows it."""
+
+    peer: ID
+    value: float
+    """Bytes sent per byte received: above 1, the peer owes us."""
+    sent: int
+    """Bytes of blocks sent."""
+    recv: int
+    """Bytes of blocks received that were wanted."""
+    exchanged: int
+    """Blocks, both ways."""
+
+
+class _Average:
+    """Of whether anything happened in each period; all periods are equally long."""
+
+    __slots__ = ("_alpha", "_busy", "_seconds", "_tick", "_value")
+
+    def __init__(self, alpha: float, seconds: float) -> None:
+        self._alpha = alpha
+        self._seconds = seconds
+        self._tick: float | None = None  # the period that is going on
+        self._busy = False
+        self._value = 0.0
+
+    def note(self, now: float) -> None:
+        if self._tick != now // self._seconds:
+            self.at(now)
+        self._busy = True
+
+    def at(self, now: float) -> float:
+        tick = now // self._seconds
+        if self._tick is None:
+            self._tick = tick
+        passed = tick - self._tick
+        if passed > 0:
+            kept = 1 - self._alpha
+            self._value = kept * self._value + (self._alpha * _SCORE if self._busy else 0)
+            self._value *= kept ** (passed - 1)
+            self._busy = False
+            self._tick = tick
+        return self._value
+
+
+class _Account:
+    __slots__ = ("exchanged", "long", "recv", "sent", "short")
+
+    def __init__(self) -> None:
+        self.sent = self.recv = self.exchanged = 0
+        self.short = _Average(_SHORT_ALPHA, _PERIOD_SECONDS)
+        self.long = _Average(_LONG_ALPHA, _PERIOD_SECONDS * _PERIODS_OF_LONG)
+
+
+class Accounts:
+    """The accounts of all peers that anything was exchanged with, the newest `MAX_ACCOUNTS`."""
+
+    def __init__(self, limit: int = MAX_ACCOUNTS) -> None:
+        self._limit = limit
+        self._accounts: OrderedDict[ID, _Account] = OrderedDict()
+
+    def sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
+        """Enter blocks that have been sent."""
+        self._note(peer_id, blocks, now).sent += size
+
+    def received(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
+        """Enter blocks that have come and were wanted."""
+        self._note(peer_id, blocks, now).recv += size
+
+    def receipt(self, peer_id: ID) -> Receipt:
+        """Give the account of a peer; all 0 if nothing was exchanged."""
+        account = self._accounts.get(peer_id)
+        if account is None:
+            return Receipt(peer_id, 0.0, 0, 0, 0)
+        value = account.sent / (account.recv + 1)
+        return Receipt(peer_id, value, account.sent, account.recv, account.exchanged)
+
+    def score(self, peer_id: ID, now: float) -> int:
+        """Tell how useful a peer has been, 0 to 25."""
+        account = self._accounts.get(peer_id)
+        if account is None:
+            return 0
+        both = account.sent + account.recv
+        owed = account.recv / both if both else 0.0
+        return int((account.short.at(now) + account.long.at(now)) * (0.75 + 0.5 * owed))
+
+    def _note(self, peer_id: ID, blocks: int, now: float) -> _Account:
+        account = self._accounts.get(peer_id)
+        if account is None:
+            account = self._accounts[peer_id] = _Account()
+            if len(self._accounts) > self._limit:
+                self._accounts.popitem(last=False)
+        else:
+            self._accounts.move_to_end(peer_id)
+        account.exchanged += blocks
+        account.short.note(now)
+        account.long.note(now)
+        return account

@@ -1,0 +1,117 @@
+"""
+How many bytes per second may be sent (sans-I/O): token buckets, one per peer and one for all.
+
+A bucket may be overdrawn by what is sent at once, so that a block larger than the bucket passes;
+then nothing is sent until it is filled again. On average no more than the rate passes.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from libp2p.bitswap.config import MAX_ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libp2p.peer.id import ID
+
+
+class TokenBucket:
+    """
+    Lets ``rate`` bytes per second pass.
+
+    :param burst: bytes that pass at once after a pause; those of one second by default.
+    """
+
+    __slots__ = ("_at", "_burst", "_rate", "_tokens")
+
+    def __init__(self, rate: float, burst: float | None = None) -> None:
+        if rate <= 0 or (burst is not None and burst <= 0):
+            raise ValueError("rate and burst are more than 0 bytes")
+        self._rate = rate
+        self._burst = rate if burst is None else burst
+        self._tokens = self._burst
+        self._at = 0.0
+
+    def ready_at(self, now: float) -> float:
+        """Return when something may be sent: ``now`` or later."""
+        self._fill(now)
+        return now if self._tokens > 0 else now + (1 - self._tokens) / self._rate
+
+    def spend(self, size: int, now: float) -> None:
+        """Take out what is being sent."""
+        self._fill(now)
+        self._tokens -= size
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(self._burst, self._tokens + max(now - self._at, 0) * self._rate)
+        self._at = now
+
+
+@dataclass(frozen=True)
+class BandwidthLimits:
+    """
+    Limits in bytes per second of block data sent; None is no limit.
+
+    :param total: for all peers together.
+    :param per_peer: for each peer that ``peers`` does not name.
+    :param peers: for peers of their own; None for one that has no limit.
+    :param burst_seconds: what may be sent at once after a pause, as time at the limit.
+    """
+
+    total: float | None = None
+    per_peer: float | None = None
+    peers: Mapping[ID, float | None] = field(default_factory=dict)
+    burst_seconds: float = 1.0
+
+    def __post_init__(self) -> None:
+        rates = (self.total, self.per_peer, *self.peers.values())
+        if self.burst_seconds <= 0 or any(rate is not None and rate <= 0 for rate in rates):
+            raise ValueError("limits and burst_seconds are more than 0")
+
+
+class Uplink:
+    """What has been sent, held against the limits."""
+
+    def __init__(self, limits: BandwidthLimits | None = None) -> None:
+        self._limits = limits or BandwidthLimits()
+        self._total = self._bucket(self._limits.total)
+        self.limits_total = self._total is not None
+        """True if there is a limit for all peers together."""
+        self.limits_any = self.limits_total or bool(self._limits.per_peer or self._limits.peers)
+        """True if there is any."""
+        self._peers: OrderedDict[ID, TokenBucket] = OrderedDict()
+
+    def peer_ready_at(self, peer_id: ID, now: float) -> float:
+        """Return when the limit of a peer lets the next block pass: ``now`` or later."""
+        bucket = self._of(peer_id)
+        return now if bucket is None else bucket.ready_at(now)
+
+    def total_ready_at(self, now: float) -> float:
+        """Return when the limit for all lets the next block pass: ``now`` or later."""
+        return now if self._total is None else self._total.ready_at(now)
+
+    def spend(self, peer_id: ID, size: int, now: float) -> None:
+        """Count what is sent to a peer."""
+        for bucket in (self._total, self._of(peer_id)):
+            if bucket is not None:
+                bucket.spend(size, now)
+
+    def _of(self, peer_id: ID) -> TokenBucket | None:
+        # A peer keeps its bucket when it leaves: it would come back with a full one.
+        bucket = self._peers.get(peer_id)
+        if bucket is not None:
+            self._peers.move_to_end(peer_id)
+            return bucket
+        made = self._bucket(self._limits.peers.get(peer_id, self._limits.per_peer))
+        if made is not None:
+            self._peers[peer_id] = made
+            if len(self._peers) > MAX_ACCOUNTS:
+                self._peers.popitem(last=False)
+        return made
+
+    def _bucket(self, rate: float | None) -> TokenBucket | None:
+        return None if rate is None else TokenBucket(rate, rate * self._limits.burst_seconds)

@@ -1,0 +1,174 @@
+"""
+Lists of content that is not served (sans-I/O), in the compact denylist format of IPIP-383.
+
+https://specs.ipfs.tech/compact-denylist-format/. A server of blocks sees no paths and no names, so
+only rules for a CID say anything here:
+
+    /ipfs/CID, /ipfs/CID/*   the block, under any version and codec of its CID
+    //DOUBLE-HASH            the block whose multihash in base58 hashes to this multihash; or, 64
+                             hex digits, the CID whose base32 form and a slash have this SHA-256
+    !RULE                    an exception; of several rules that fit, the last one counts
+
+Rules for paths below a CID and for ``/ipns`` are passed over, as are hints. Of the header only the
+version is looked at. A rule for a well-known empty block or folder is ignored: programs need them.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+from libp2p.bitswap.config import MAX_DENYLIST_LINE, MAX_DENYLIST_RULES
+from libp2p.bitswap.errors import DenylistError
+from libp2p.bitswap.wantlist import block_key
+from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, ParseError
+from libp2p.ipld import multibase, multihash
+from libp2p.ipld.cid import CID
+from libp2p.ipld.multihash import IDENTITY, SHA2_256
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_MAX_HEADER: Final = 1024 * 1024
+_HEX_DIGITS: Final = 64
+#: Decisions about double-hashed rules that are remembered: each costs several hashes.
+_MAX_DECISIONS: Final = 65_536
+
+#: The empty block; the empty folder and file in dag-pb; the empty map in dag-cbor and dag-json.
+_NEEDED: Final = frozenset(
+    multihash.wrap(SHA2_256, sha256(data).digest())
+    for data in (b"", b"\n\x02\x08\x01", b"\n\x04\x08\x02\x18\x00", b"\xa0", b"{}")
+)
+
+
+class Denylist:
+    """
+    The rules of one list or of several, the later ones counting.
+
+    :param text: the contents of a ``.deny`` file.
+    :raises DenylistError: if it is of a version that is not known, or too large.
+    """
+
+    def __init__(self, text: str = "") -> None:
+        self.invalid_lines: list[int] = []
+        """Lines, from 1, that are no rule of the format; what they were to deny is served."""
+        self._lines = 0  # of all lists, to number their rules
+        # Each with the number of its rule, negative if that is an exception.
+        self._plain: dict[bytes, int] = {}
+        self._double: dict[tuple[int, int], dict[bytes, int]] = {}  # by function and length
+        self._legacy: dict[bytes, int] = {}
+        self._hashers: dict[tuple[int, int], Callable[[bytes], bytes]] = {}
+        self._decide = lru_cache(_MAX_DECISIONS)(self._rule_for)
+        self.add(text)
+
+    def __len__(self) -> int:
+        """Count the rules that concern blocks."""
+        return len(self._plain) + len(self._legacy) + sum(map(len, self._double.values()))
+
+    def denies(self, cid: CID) -> bool:
+        """Tell whether a block is not to be served."""
+        if self._double or self._legacy:
+            return self._decide(cid) > 0
+        return self._plain.get(block_key(cid), 0) > 0
+
+    def add(self, text: str) -> None:
+        """Add another list, which overrides the ones before."""
+        lines = text.split("\n")
+        start = _header_lines(lines)
+        for number, line in enumerate(lines[start:], start + 1):
+            if len(line) > MAX_DENYLIST_LINE:
+                raise DenylistError(f"line {number} has {len(line)} characters")
+            rule = line.strip()
+            if rule and not rule.startswith("#") and not self._add_rule(rule.split()[0]):
+                self.invalid_lines.append(number)
+        self._decide.cache_clear()
+
+    def _add_rule(self, rule: str) -> bool:
+        """Take one rule in; False if it is none."""
+        self._lines += 1
+        if self._lines > MAX_DENYLIST_RULES:
+            raise DenylistError(f"more than {MAX_DENYLIST_RULES} rules")
+        number = self._lines
+        if rule.startswith("!"):
+            number, rule = -number, rule[1:]
+        if rule.startswith("//"):
+            return self._add_double_hash(rule[2:], number)
+        if rule.startswith("/ipfs/"):
+            name, _, path = rule[6:].partition("/")
+            key = _multihash_of(name)
+            if key is not None and path in ("", "*") and key not in _NEEDED:
+                self._plain[key] = number
+            return key is not None
+        return rule.startswith("/ipns/")
+
+    def _add_double_hash(self, text: str, number: int) -> bool:
+        known = False
+        if len(text) == _HEX_DIGITS:
+            try:
+                self._legacy[bytes.fromhex(text)] = number
+                known = True
+            except ValueError:
+                pass
+        # One text may be both; then both are denied, as the specification asks.
+        try:
+            doubled = multibase.decode_base58btc(text)
+            code, digest = multihash.unwrap(doubled)
+            if code == IDENTITY:
+                return known
+            function = code, len(digest)
+            self._hashers.setdefault(function, multihash.hasher(*function))
+        except (InvalidMultibase, ParseError, HashNotSupported):
+            return known
+        self._double.setdefault(function, {})[digest] = number
+        return True
+
+    def _rule_for(self, cid: CID) -> int:
+        """Find the last rule that fits: its number, negative for an exception, 0 for none."""
+        key = block_key(cid)
+        if key in _NEEDED:
+            return 0
+        found = [self._plain.get(key, 0)]
+        if self._legacy:
+            v1 = CID.from_digest(cid.digest, cid.codec_code, hash=cid.hash_code)
+            found.append(self._legacy.get(sha256(f"{v1}/".encode()).digest(), 0))
+        if self._double:
+            name = multibase.encode_base58btc(key).encode()
+            for function, rules in self._double.items():
+                found.append(rules.get(self._hashers[function](name), 0))
+        return max(found, key=abs)
+
+
+def _header_lines(lines: Iterable[str]) -> int:
+    """
+    Count the lines of the header, with the one that ends it; 0 if there is none.
+
+    :raises DenylistError: if it says another version than 1.
+    """
+    size = 0
+    version = "1"
+    for number, line in enumerate(lines, 1):
+        if line.rstrip() == "---":
+            if version != "1":
+                raise DenylistError(f"denylist of version {version}, only 1 is known")
+            return number
+        if line.startswith("version:"):
+            version = line.partition(":")[2].partition("#")[0].strip().strip("\"'")
+        size += len(line) + 1
+        if size > _MAX_HEADER:
+            break
+    return 0
+
+
+def _multihash_of(text: str) -> bytes | None:
+    """Read the multihash out of a CID, or one that stands alone in base58."""
+    try:
+        return block_key(CID.parse(text))
+    except InvalidCID:
+        pass
+    try:
+        raw = multibase.decode_base58btc(text)
+        multihash.unwrap(raw)
+    except (InvalidMultibase, ParseError):
+        return None
+    return raw

@@ -1,0 +1,226 @@
+"""
+Many blocks, in a stream: what `BitswapSession.get_blocks` gives.
+
+It asks for blocks ahead of their use, as far as a window reaches; whoever takes no blocks stops the
+asking.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING, Self
+
+import trio
+
+from libp2p.bitswap.config import (
+    FIRST_READ_AHEAD,
+    MAX_READ_AHEAD,
+    MIN_READ_AHEAD,
+    READ_AHEAD_BYTES,
+)
+from libp2p.bitswap.errors import BitswapError, timed_out
+from libp2p.bitswap.wantlist import block_key
+from libp2p.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+    from libp2p.bitswap.session import BitswapSession
+    from libp2p.ipld.cid import CIDInput
+
+
+class Fetch:
+    """The state of one `get_blocks`: what is to come, what is asked for, what is here."""
+
+    def __init__(
+        self,
+        session: BitswapSession,
+        cids: Iterable[CIDInput],
+        timeout: float,
+        window: int | None,
+    ) -> None:
+        self.session = session
+        self._source: Iterator[CID] = map(CID.of, cids)
+        self._fixed_window = window
+        self._timeout = timeout
+        self._todo: list[CID] = []
+        """Taken from the source, not yet looked for."""
+        self._waiting: dict[bytes, list[CID]] = {}
+        self._ready: deque[tuple[CID, bytes]] = deque()
+        self._error: BitswapError | None = None
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._exhausted = False
+        self._blocks = 0
+        self._bytes = 0
+
+    @property
+    def _window(self) -> int:
+        """How many blocks may be asked for or wait to be taken."""
+        if self._fixed_window is not None:
+            return max(self._fixed_window, 1)
+        if not self._bytes:
+            return FIRST_READ_AHEAD
+        fitting = READ_AHEAD_BYTES * self._blocks // self._bytes
+        return min(max(fitting, MIN_READ_AHEAD), MAX_READ_AHEAD)
+
+    async def next(self) -> tuple[CID, bytes] | None:
+        """Wait for the next block; None after the last one."""
+        # Half a window at a time: a message and a look into the store for many blocks at once.
+        if not self._exhausted and self._held <= self._window // 2:
+            await self._ask_ahead()
+        while not self._ready:
+            if self._error is not None:
+                raise self._error
+            if not self._waiting:
+                return None
+            with trio.move_on_after(self._timeout) as scope:
+                await self._arrived.park()
+            if scope.cancelled_caught and not self._ready and self._error is None:
+                key, cids = next(iter(self._waiting.items()))
+                report = self.session.client.tracker.report(self.session.id, key)
+                raise timed_out(cids[0], self._timeout, report)
+        return self._ready.popleft()
+
+    async def _ask_ahead(self) -> None:
+        """Look for the next blocks here, and ask the peers for those that are not."""
+        client = self.session.client
+        room = self._window - self._held
+        if not self._todo:
+            self._todo = list(islice(self._source, room))
+            self._exhausted = len(self._todo) < room
+        # If this is cancelled the same blocks are looked for again.
+        found = await client.find_all_here(self._todo)
+        todo, self._todo = self._todo, []
+        missing: list[CID] = []
+        for cid, data in zip(todo, found, strict=True):
+            key = block_key(cid)
+            self._expect(key, cid)
+            if data is not None:
+                self._take(key, [cid], data)
+            elif key in self._waiting:
+                self._waiting[key].append(cid)  # a file may have a block several times
+            else:
+                self._waiting[key] = [cid]
+                missing.append(cid)
+        for cid in missing:
+            self.session.register(self, block_key(cid))
+        client.want(self.session, missing)
+
+    @property
+    def _held(self) -> int:
+        """How many blocks are asked for or wait to be taken."""
+        return len(self._waiting) + len(self._ready)
+
+    def _expect(self, key: bytes, cid: CID) -> None:
+        """Note what is to be given next."""
+
+    def _take(self, key: bytes, cids: list[CID], data: bytes) -> None:
+        """Take a block that is here."""
+        self._blocks += 1
+        self._bytes += len(data)
+        self._ready.extend([(cid, data) for cid in cids])
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        cids = self._waiting.pop(key, None)
+        if cids is not None:
+            self._take(key, cids, data)
+            self._arrived.unpark()
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        self._waiting.pop(key, None)
+        self._error = error
+        self._arrived.unpark()
+
+    def close(self) -> None:
+        """Take back what was asked for."""
+        self._exhausted = True
+        self._ready.clear()
+        keys = list(self._waiting)
+        self._waiting.clear()
+        self.session.leave(self, keys)
+
+
+class OrderedFetch(Fetch):
+    """Keeps what comes early until its turn; it counts as held, so that the window bounds it."""
+
+    def __init__(
+        self,
+        session: BitswapSession,
+        cids: Iterable[CIDInput],
+        timeout: float,
+        window: int | None,
+    ) -> None:
+        super().__init__(session, cids, timeout, window)
+        self._order: deque[tuple[bytes, CID]] = deque()
+        self._uses: dict[bytes, int] = {}
+        self._early: dict[bytes, bytes] = {}
+
+    @property
+    def _held(self) -> int:
+        return len(self._order) + len(self._ready)
+
+    def _expect(self, key: bytes, cid: CID) -> None:
+        self._order.append((key, cid))
+        self._uses[key] = self._uses.get(key, 0) + 1
+
+    def _take(self, key: bytes, cids: list[CID], data: bytes) -> None:
+        self._blocks += 1
+        self._bytes += len(data)
+        self._early[key] = data
+        while self._order and (early := self._early.get(self._order[0][0])) is not None:
+            first, cid = self._order.popleft()
+            self._ready.append((cid, early))
+            self._uses[first] -= 1
+            if not self._uses[first]:
+                del self._uses[first], self._early[first]
+
+
+class BlockIterator:
+    """What `get_blocks` returns: an async iterator of (CID, data)."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch: Fetch | None = fetch
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[CID, bytes]:
+        if self._fetch is None:
+            raise StopAsyncIteration
+        try:
+            block = await self._fetch.next()
+        except (BitswapError, ValueError):
+            self.close()
+            raise
+        if block is None:
+            self.close()
+            raise StopAsyncIteration
+        return block
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Not `close`: this may run in the middle of anything.
+        if self._fetch is not None:
+            self._fetch.session.client.abandon_fetch(self._fetch)
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        if self._fetch is not None:
+            self._fetch.close()
+            self._fetch = None
+
+    async def aclose(self) -> None:
+        """Ask for nothing more; the name that async iterators have for it."""
+        self.close()

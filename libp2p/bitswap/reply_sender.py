@@ -1,0 +1,266 @@
+"""
+The task that answers one peer: it looks blocks up, reads them and writes replies.
+
+Replies go on a stream of our own, as nobody reads the one that his wants came on; it is kept open
+while there is work and a little longer. The store is asked only in a turn (`turns`), which ends
+before anything is written: who does not read holds up nobody else. While one reply is being
+written the next one is read, unless the store is too quick for that to pay.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import TYPE_CHECKING, TypeAlias
+
+import trio
+
+from libp2p.bitswap.config import (
+    EARLY_HAVE_SECONDS,
+    LOOK_UP_BATCH,
+    MAX_READ_AHEAD_BYTES,
+    READ_AHEAD_SECONDS,
+    REPLY_STREAM_IDLE_SECONDS,
+    SEND_ATTEMPTS,
+    send_deadline,
+)
+from libp2p.bitswap.messages import Dialect, speaks_have
+from libp2p.bitswap.reply_pace import Pace
+from libp2p.bitswap.stream_ends import back_off, end_stream, is_refusal, reset_stream
+from libp2p.exceptions import BaseLibp2pError
+
+if TYPE_CHECKING:
+    from libp2p.abc import INetStream
+    from libp2p.bitswap.ledger import Reply
+    from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.server import Server
+    from libp2p.peer.id import ID
+
+logger = logging.getLogger(__name__)
+
+_Read: TypeAlias = "tuple[Reply, list[bytes | None]]"
+
+
+class ReplySender:
+    """What is sent to one peer in answer to its wants."""
+
+    def __init__(self, server: Server, peer_id: ID) -> None:
+        self.peer_id = peer_id
+        self._server = server
+        self._ledger = server.ledger
+        self._lot = trio.lowlevel.ParkingLot()
+        self._scope: trio.CancelScope | None = None
+        self._closed = False
+        self._stream: INetStream | None = None
+        self._failures = 0
+        self._pace = Pace()
+        self._ahead: _Read | None = None
+        self._read_seconds = 0.0  # that the last reading took
+        self._held_up_at: float | None = None  # since when blocks wait for a turn
+
+    def close(self) -> None:
+        """End the task; a reply that is being written is cut off by a reset."""
+        self._closed = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def wake(self) -> None:
+        """There may be something to answer."""
+        # The task starts with the first want: a peer that never asks costs none.
+        if self._scope is not None:
+            self._lot.unpark()
+        elif not self._closed:
+            self._scope = trio.CancelScope()
+            self._server.owner.start_task(self._run, self._scope)
+
+    def heard(self) -> None:
+        """The peer has said something: replies that could not be sent may be tried again."""
+        if self._failures:
+            self._failures = 0
+            self.wake()
+
+    async def _run(self, scope: trio.CancelScope) -> None:
+        with scope:
+            try:
+                while True:
+                    await self._step()
+            finally:
+                self._drop_ahead()
+                stream, self._stream = self._stream, None
+                await end_stream(stream)
+
+    async def _step(self) -> None:
+        if self._failures >= SEND_ATTEMPTS:
+            self._drop_ahead()
+            await self._rest()
+        elif self._ahead is not None:
+            read, self._ahead = self._ahead, None
+            await self._send(*read)
+        elif not self._ledger.has_work(self.peer_id):
+            await self._rest()
+        else:
+            await self._answer()
+
+    def _drop_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ledger.failed(self._ahead[0])
+            self._ahead = None
+
+    async def _rest(self) -> None:
+        """Wait until there is something to answer."""
+        self._server.withdraw(self.peer_id)
+        self._held_up_at = None
+        if self._stream is None:
+            await self._lot.park()
+            return
+        with trio.move_on_after(REPLY_STREAM_IDLE_SECONDS):
+            await self._lot.park()
+            return
+        stream, self._stream = self._stream, None
+        await end_stream(stream)
+
+    # -- in a turn ------------------------------------------------------------------------------
+
+    async def _answer(self) -> None:
+        """Take a turn and send what comes of it; without one, what can be said all the same."""
+        now = trio.current_time()
+        ready_at = self._server.ready_at(self.peer_id, now)
+        looks = self._ledger.has_look_ups(self.peer_id)
+        may_begin = looks or (ready_at <= now and self._ledger.has_blocks(self.peer_id))
+        if may_begin and self._server.begin(self.peer_id, now, for_blocks=not looks):
+            read = await self._take_turn(looks, ready_at <= now)
+        elif (reply := self._ledger.next_reply(self.peer_id, with_blocks=False)) is not None:
+            self._server.withdraw(self.peer_id)  # a turn must not begin while this is written
+            read = reply, []
+        else:
+            await self._wait_for_turn(math.inf if may_begin else ready_at)
+            return
+        if read is not None:
+            await self._send(*read)
+        else:
+            await trio.lowlevel.checkpoint()
+
+    async def _take_turn(self, looks: bool, with_blocks: bool) -> _Read | None:
+        """Look up what is new, and read the next reply."""
+        read = None
+        try:
+            if looks:
+                wants = self._ledger.look_ups(self.peer_id, LOOK_UP_BATCH)
+                sizes = await self._server.sizes_of(wants)
+                for want, size in zip(wants, sizes, strict=True):
+                    self._ledger.resolve(want, size)
+            read = await self._read(with_blocks and self._server.may_send(self.peer_id))
+        finally:
+            self._server.end(self.peer_id, read[0].size if read else 0)
+        return read
+
+    async def _read(self, with_blocks: bool) -> _Read | None:
+        reply = self._ledger.next_reply(self.peer_id, self._pace.target, with_blocks=with_blocks)
+        if reply is None:
+            return None
+        if not reply.wants:
+            return reply, []
+        start = trio.current_time()
+        self._held_up_at = None
+        if self._server.uplink.limits_any:
+            self._server.uplink.spend(self.peer_id, reply.size, start)
+        blocks = None
+        try:
+            blocks = await self._server.blocks_of(reply.wants)
+        finally:
+            if blocks is None:
+                self._ledger.failed(reply)
+        self._read_seconds = trio.current_time() - start
+        return reply, blocks
+
+    async def _wait_for_turn(self, ready_at: float) -> None:
+        """Wait, and say HAVE meanwhile if it takes long: a Go client takes silence for no."""
+        now = trio.current_time()
+        if self._held_up_at is None:
+            self._held_up_at = now
+        have_at = self._held_up_at + EARLY_HAVE_SECONDS
+        if now >= have_at:
+            if (haves := self._ledger.early_haves(self.peer_id)) is not None:
+                self._server.withdraw(self.peer_id)
+                await self._deliver(haves)
+                return
+            have_at = math.inf
+        with trio.move_on_at(min(ready_at, have_at)):
+            await self._lot.park()
+
+    # -- out of it ------------------------------------------------------------------------------
+
+    async def _send(self, reply: Reply, blocks: list[bytes | None]) -> None:
+        """Send a reply, and read the next one meanwhile."""
+        server = self._server
+        if (
+            self._read_seconds > READ_AHEAD_SECONDS
+            and self._ledger.has_blocks(self.peer_id)
+            and self._ledger.sending_bytes < MAX_READ_AHEAD_BYTES
+            and server.begin_at_once(self.peer_id)
+        ):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._read_ahead)
+                await self._settle(reply, blocks)
+        else:
+            await self._settle(reply, blocks)
+
+    async def _read_ahead(self) -> None:
+        read = None
+        try:
+            read = self._ahead = await self._read(True)
+        finally:
+            self._server.end(self.peer_id, read[0].size if read else 0)
+
+    async def _settle(self, reply: Reply, blocks: list[bytes | None]) -> None:
+        """Send a reply; it is settled only when all of it has been written."""
+        sent = False
+        start = trio.current_time()
+        try:
+            slow = self._pace.seconds_for(reply.size) > EARLY_HAVE_SECONDS
+            haves = self._ledger.early_haves(self.peer_id, reply) if slow else None
+            if haves is not None and not await self._deliver(haves):
+                return
+            message = reply.fill(blocks)
+            size = sum(map(len, message.blocks.values()))
+            sent = not message or await self._deliver(message, size)
+        finally:
+            if sent:
+                self._ledger.sent(reply)
+            else:
+                self._ledger.failed(reply)
+        if sent and message.blocks:
+            now = trio.current_time()
+            self._pace.wrote(size, now - start)
+            self._server.count_sent(self.peer_id, len(message.blocks), size, now)
+
+    async def _deliver(self, message: Message, size: int = 0) -> bool:
+        """Write a message; if that fails, the stream is reset and it has to be sent again."""
+        sent = False
+        try:
+            with trio.fail_after(send_deadline(size)):
+                await self._write(message)
+            sent = True
+            self._failures = 0
+        except (BaseLibp2pError, trio.TooSlowError) as error:
+            logger.debug("reply to %s failed: %s", self.peer_id, error)
+            self._failures += SEND_ATTEMPTS if is_refusal(error) else 1
+        finally:
+            if not sent:
+                stream, self._stream = self._stream, None
+                await reset_stream(stream)
+        if not sent and self._failures < SEND_ATTEMPTS:
+            await back_off()
+        return sent
+
+    async def _write(self, message: Message) -> None:
+        if self._stream is None:
+            owner = self._server.owner
+            self._stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
+        stream = self._stream
+        if not message.blocks and not speaks_have(stream.get_protocol()):
+            return  # presences are all there is, and the peer does not know them
+        for frame in message.frames(Dialect.of(stream.get_protocol())):
+            await stream.send(frame)
+        if (tracer := self._server.owner.tracer) is not None:
+            tracer.message_sent(self.peer_id, message)

@@ -1,0 +1,299 @@
+"""
+The serving half of bitswap: takes wantlists in, and has a `ReplySender` answer each peer.
+
+What is decided is decided in cores: `ledger` (what is answered, in which order), `turns` (who is
+next at the block store), `bandwidth` (when blocks may be sent), `accounts` (who owes whom).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from dataclasses import dataclass
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+import trio
+
+from libp2p.bitswap.accounts import Accounts
+from libp2p.bitswap.bandwidth import BandwidthLimits, Uplink
+from libp2p.bitswap.config import HAVE_REPLACE_SIZE, LEDGER_BATCH, MAX_LEDGER_ENTRIES
+from libp2p.bitswap.ledger import Ledger
+from libp2p.bitswap.reply_sender import ReplySender
+from libp2p.bitswap.turns import Turns
+from libp2p.exceptions import BlockStoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+    from libp2p.abc import IHost
+    from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.ledger import PeerWant, TaskComparator
+    from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.request_filter import RequestFilter
+    from libp2p.bitswap.stats import BitswapStat
+    from libp2p.bitswap.tracer import Tracer
+    from libp2p.bitswap.wantlist import Entry
+    from libp2p.custom_types import TProtocol
+    from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """
+    How blocks are served; `BitswapClient` has the same as parameters.
+
+    :param enabled: if not, every want is answered as if nothing were here, and none is kept. (boxo
+        says nothing at all then, and who asked waits for its timeout.)
+    :param request_filter: asked for each want of a peer whether it may get the block.
+    :param bandwidth: limits for the blocks sent, to each peer and to all.
+    :param task_comparator: tells which of two blocks is sent first, instead of priority and age
+        and, between peers, the rules of `turns`.
+    :param want_have_replace_size: a want-have is answered by a block of up to so many bytes.
+    """
+
+    enabled: bool = True
+    request_filter: RequestFilter | None = None
+    bandwidth: BandwidthLimits | None = None
+    task_comparator: TaskComparator | None = None
+    want_have_replace_size: int = HAVE_REPLACE_SIZE
+
+
+class ServerOwner(Protocol):
+    """What a server uses of its client."""
+
+    host: IHost
+    block_store: BlockStore
+    stats: BitswapStat
+    tracer: Tracer | None
+    supported_protocols: list[TProtocol]
+
+    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        """Run a task in the client's nursery."""
+
+
+class Server:
+    """Answers the wants of all peers."""
+
+    def __init__(self, owner: ServerOwner, options: ServerOptions | None = None) -> None:
+        options = options or ServerOptions()
+        self.owner = owner
+        self.ledger = Ledger(
+            max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
+            have_replace_size=options.want_have_replace_size,
+            comparator=options.task_comparator,
+        )
+        self.accounts = Accounts()
+        self.uplink = Uplink(options.bandwidth)
+        self._comparator = options.task_comparator
+        order = None if self._comparator is None else self._is_before
+        self._turns = Turns(
+            self,
+            salt=secrets.token_bytes(16),
+            order=order,
+            one_sender=self.uplink.limits_total,
+        )
+        self._filter = options.request_filter
+        self._filter_failed = False
+        self._senders: dict[ID, ReplySender] = {}
+        self._timer_runs = False
+
+    # -- peers ----------------------------------------------------------------------------------
+
+    def add_peer(self, peer_id: ID) -> None:
+        """Begin to serve a peer."""
+        self._senders[peer_id] = ReplySender(self, peer_id)
+
+    def forget(self, peer_id: ID) -> None:
+        """Drop a peer that is gone; its account stays."""
+        sender = self._senders.pop(peer_id, None)
+        if sender is not None:
+            sender.close()
+        self.ledger.forget(peer_id)
+        self._turns.forget(peer_id)
+        self._give_turns()
+
+    # -- what comes in --------------------------------------------------------------------------
+
+    async def receive(self, peer_id: ID, messages: Iterable[Message]) -> None:
+        """Take in the wantlists of a peer's messages."""
+        sender = self._senders.get(peer_id)
+        for message in messages:
+            if sender is None:
+                return
+            sender.heard()
+            if message.entries or message.full:
+                await self._take_in(peer_id, message)
+                sender = self._senders.get(peer_id)  # it may be gone, or come back
+                if sender is not None and self.ledger.has_work(peer_id):
+                    sender.wake()
+
+    async def _take_in(self, peer_id: ID, message: Message) -> None:
+        entries = list(message.entries.values())
+        full = message.full
+        if len(entries) > LEDGER_BATCH:
+            # A long list goes in by steps, so that it does not hold up everybody else.
+            if full:
+                self.ledger.retain(peer_id, {e.cid for e in entries if not e.cancel})
+                full = False
+            self.ledger.receive(peer_id, [entry for entry in entries if entry.cancel])
+            entries = [entry for entry in entries if not entry.cancel]
+        for start in range(0, len(entries) or 1, LEDGER_BATCH):
+            if start:
+                await trio.lowlevel.checkpoint()
+            batch = entries[start : start + LEDGER_BATCH]
+            denied = () if self._filter is None else await self._denied(peer_id, batch)
+            if peer_id not in self._senders:
+                return  # it has left meanwhile
+            self.ledger.receive(peer_id, batch, full, denied)
+
+    async def _denied(self, peer_id: ID, entries: Iterable[Entry]) -> set[CID]:
+        """Ask the filter for each want."""
+        return {
+            entry.cid
+            for entry in entries
+            if not entry.cancel and not await self._is_allowed(peer_id, entry)
+        }
+
+    async def _is_allowed(self, peer_id: ID, entry: Entry) -> bool:
+        assert self._filter is not None
+        try:
+            allowed = self._filter(peer_id, entry.cid, entry.want_type)
+            return bool(await allowed if isawaitable(allowed) else allowed)
+        except Exception:  # task's edge: a filter of the user's may raise anything
+            if not self._filter_failed:
+                self._filter_failed = True
+                logger.exception("the request filter fails; what it cannot decide is denied")
+            return False
+
+    async def refilter(self) -> None:
+        """Ask the filter again for the wants that wait: a list that it has may have changed."""
+        if self._filter is None:
+            return
+        for peer_id in self.ledger.peer_ids:
+            self.ledger.deny(peer_id, await self._denied(peer_id, self.ledger.wantlist(peer_id)))
+            if (sender := self._senders.get(peer_id)) is not None:
+                sender.wake()
+
+    def new_block(self, cid: CID, size: int) -> None:
+        """Send a block that has just been stored to those who want it."""
+        if self.ledger.is_wanted(cid):
+            for peer_id in self.ledger.new_block(cid, size):
+                self._senders[peer_id].wake()
+
+    def count_sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
+        """Enter blocks that have been written."""
+        stats = self.owner.stats
+        stats.blocks_sent += blocks
+        stats.data_sent += size
+        self.accounts.sent(peer_id, blocks, size, now)
+
+    # -- turns at the store ---------------------------------------------------------------------
+
+    def pending(self, peer_id: ID) -> int:
+        return self.ledger.pending(peer_id)
+
+    def score(self, peer_id: ID, now: float) -> int:
+        return self.accounts.score(peer_id, now)
+
+    def _is_before(self, one: ID, other: ID) -> bool:
+        assert self._comparator is not None
+        first, second = self.ledger.first_task(one), self.ledger.first_task(other)
+        if first is None or second is None:
+            return second is not None  # who has to be looked up first
+        return self._comparator(first, second)
+
+    def begin(self, peer_id: ID, now: float, *, for_blocks: bool) -> bool:
+        """Begin a turn, or wait for it: the sender is woken when it is there."""
+        can_send = self._can_send(now)
+        if self._turns.ask(peer_id, now, for_blocks=for_blocks, can_send=can_send):
+            return True
+        self._give_turns()
+        return self._turns.ask(peer_id, now, for_blocks=for_blocks, can_send=can_send)
+
+    def begin_at_once(self, peer_id: ID) -> bool:
+        """Begin a turn that is of use at once and that nobody waits for, or none."""
+        now = trio.current_time()
+        if self.ready_at(peer_id, now) > now or not self._can_send(now):
+            return False
+        return self._turns.ask_at_once(peer_id)
+
+    def end(self, peer_id: ID, size: int = 0) -> None:
+        """End a turn in which blocks of ``size`` bytes were read."""
+        self._turns.end(peer_id, size)
+        self._give_turns()
+
+    def withdraw(self, peer_id: ID) -> None:
+        """Stop waiting for a turn."""
+        if self._turns.withdraw(peer_id):
+            self._give_turns()
+
+    def ready_at(self, peer_id: ID, now: float) -> float:
+        """Return when the peer's own limit lets blocks pass: ``now`` or later."""
+        return self.uplink.peer_ready_at(peer_id, now) if self.uplink.limits_any else now
+
+    def may_send(self, peer_id: ID) -> bool:
+        """
+        Tell whether blocks may be sent in a turn, as far as the limit for all is concerned.
+
+        Who came to look blocks up does not overtake those who wait to send.
+        """
+        if not self.uplink.limits_total or self._turns.sender == peer_id:
+            return True
+        is_next = self._turns.sender is None and not self._turns.blocks_wait
+        return is_next and self._can_send(trio.current_time())
+
+    def _can_send(self, now: float) -> bool:
+        return not self.uplink.limits_total or self.uplink.total_ready_at(now) <= now
+
+    def _give_turns(self) -> None:
+        if not self._turns.is_contested:
+            return
+        now = trio.current_time()
+        can_send = self._can_send(now)
+        for peer_id in self._turns.give(now, can_send=can_send):
+            self._senders[peer_id].wake()
+        if not can_send and not self._timer_runs and self._turns.blocks_wait:
+            self._timer_runs = True
+            self.owner.start_task(self._give_at, self.uplink.total_ready_at(now))
+
+    async def _give_at(self, when: float) -> None:
+        try:
+            await trio.sleep_until(when)
+        finally:
+            self._timer_runs = False
+        self._give_turns()
+
+    # -- the store ------------------------------------------------------------------------------
+
+    async def sizes_of(self, wants: Sequence[PeerWant]) -> list[int | None]:
+        """Look blocks up; what the store fails at is not here."""
+        cids = [want.cid.buffer for want in wants]
+        try:
+            return _one_for_each(wants, await self.owner.block_store.get_sizes(cids))
+        except Exception:  # task's edge: a store of the user's may raise anything
+            if len(wants) == 1:
+                logger.exception("the block store cannot look up %s", wants[0].cid)
+                return [None]
+        # The others may be readable.
+        return [size for want in wants for size in await self.sizes_of([want])]
+
+    async def blocks_of(self, wants: Sequence[PeerWant]) -> list[bytes | None]:
+        """Read blocks; what the store fails at is not here."""
+        cids = [want.cid.buffer for want in wants]
+        try:
+            return _one_for_each(wants, await self.owner.block_store.get_blocks(cids))
+        except Exception:  # task's edge: a store of the user's may raise anything
+            logger.exception("the block store cannot read %d blocks", len(wants))
+            return [None] * len(wants)
+
+
+def _one_for_each(wants: Sequence[PeerWant], found: list[_T]) -> list[_T]:
+    if len(found) != len(wants):
+        raise BlockStoreError(f"the block store gave {len(found)} answers for {len(wants)} CIDs")
+    return found

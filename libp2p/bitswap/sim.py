@@ -1,0 +1,50 @@
+"""py-libp2p's `SessionInterestManager`: which sessions wait for a block."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from libp2p.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from libp2p.bitswap.session import BitswapSession
+    from libp2p.ipld.cid import CIDInput
+
+
+class Sessions(Protocol):
+    """What is used of a `BitswapClient`."""
+
+    def sessions_waiting_for(self, cid: CIDInput) -> set[BitswapSession]:
+        """Give the sessions in which somebody waits for a block."""
+
+
+class SessionInterestManager:
+    """
+    Shows who waits for a block: `BitswapClient.sessions_waiting_for`, and what a program enters.
+
+    Blocks find their sessions through the want tracker; nothing has to be entered for that.
+    """
+
+    def __init__(self, client: Sessions | None = None) -> None:
+        self._client = client
+        self._entered: dict[CID, set[BitswapSession]] = {}
+
+    def record_session_interest(self, session: BitswapSession, cid: CIDInput) -> None:
+        self._entered.setdefault(CID.of(cid), set()).add(session)
+
+    def remove_session_interest(self, session: BitswapSession, cid: CIDInput) -> None:
+        sessions = self._entered.get(CID.of(cid), set())
+        sessions.discard(session)
+        if not sessions:
+            self._entered.pop(CID.of(cid), None)
+
+    def split_wanted_blocks(self, cid: CIDInput) -> set[BitswapSession]:
+        """Give the sessions that wait for a block, and forget those that were entered."""
+        sessions = self.get_interested_sessions(cid)
+        self._entered.pop(CID.of(cid), None)
+        return sessions
+
+    def get_interested_sessions(self, cid: CIDInput) -> set[BitswapSession]:
+        """Give the sessions that wait for a block."""
+        waiting = self._client.sessions_waiting_for(cid) if self._client else set()
+        return waiting | self._entered.get(CID.of(cid), set())

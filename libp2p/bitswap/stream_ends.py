@@ -1,0 +1,51 @@
+"""How bitswap streams end: politely, by a reset, or because the peer does not speak bitswap."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.bitswap.config import CLOSE_SECONDS, SEND_BACKOFF_SECONDS
+from libp2p.exceptions import BaseLibp2pError, ProtocolNotSupportedError
+
+if TYPE_CHECKING:
+    from libp2p.abc import INetStream
+
+logger = logging.getLogger(__name__)
+
+
+def is_refusal(error: Exception) -> bool:
+    """Tell whether the peer does not speak any of our protocols."""
+    return isinstance(error.__cause__, ProtocolNotSupportedError)
+
+
+async def back_off() -> None:
+    """Give a peer that just failed a moment; there is no event that would say when."""
+    await trio.sleep_until(trio.current_time() + SEND_BACKOFF_SECONDS)
+
+
+async def end_stream(stream: INetStream | None) -> None:
+    """Close a stream politely, within a deadline; without politeness if it is too slow."""
+    if stream is None:
+        return
+    try:
+        with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
+            await stream.close()
+        if not scope.cancelled_caught:
+            return
+    except BaseLibp2pError as error:
+        logger.debug("closing %r: %s", stream, error)
+    await reset_stream(stream)
+
+
+async def reset_stream(stream: INetStream | None) -> None:
+    """Abort a stream: half a message may be on it."""
+    if stream is None:
+        return
+    try:
+        with trio.move_on_after(CLOSE_SECONDS, shield=True):
+            await stream.reset()
+    except BaseLibp2pError as error:
+        logger.debug("resetting %r: %s", stream, error)

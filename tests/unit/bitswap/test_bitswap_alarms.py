@@ -1,0 +1,57 @@
+"""One alarm for each who needs one, in the order of their times."""
+
+from __future__ import annotations
+
+from libp2p.bitswap.alarms import Alarms
+
+
+class Sleeper:
+    def __init__(self) -> None:
+        self.alarm: float | None = None
+
+
+def test_alarms_go_off_in_their_order_and_not_before_their_time() -> None:
+    alarms: Alarms[Sleeper] = Alarms()
+    first, second = Sleeper(), Sleeper()
+    assert alarms.take(0) is None
+    alarms.set(second, 2.0)
+    alarms.set(first, 1.0)
+    assert alarms.next == 1.0
+    assert alarms.take(0.9) is None
+    assert alarms.take(5) == (1.0, first)
+    assert first.alarm is None
+    assert alarms.take(5) == (2.0, second)
+    assert alarms.next is None
+
+
+def test_an_alarm_moves_forward_only() -> None:
+    alarms: Alarms[Sleeper] = Alarms()
+    sleeper = Sleeper()
+    alarms.set(sleeper, 2.0)
+    alarms.set(sleeper, 3.0)
+    assert alarms.next == 2.0
+    alarms.set(sleeper, 1.0)
+    assert alarms.take(10) == (1.0, sleeper)
+    assert alarms.take(10) is None
+
+
+def test_who_is_let_sleep_is_not_woken() -> None:
+    alarms: Alarms[Sleeper] = Alarms()
+    sleeper = Sleeper()
+    alarms.drop(sleeper)
+    alarms.set(sleeper, 1.0)
+    alarms.drop(sleeper)
+    assert alarms.next is None
+    assert alarms.take(10) is None
+
+
+def test_dropped_alarms_take_no_room_for_long() -> None:
+    alarms: Alarms[Sleeper] = Alarms()
+    awake = Sleeper()
+    alarms.set(awake, 1000.0)
+    for number in range(10_000):
+        sleeper = Sleeper()
+        alarms.set(sleeper, 2000.0 + number)
+        alarms.drop(sleeper)
+    assert len(alarms._heap) < 100
+    assert alarms.take(5000) == (1000.0, awake)
