@@ -202,13 +202,10 @@ class Peer:
 
     # -- what is due ----------------------------------------------------------------------------
 
-    def hold(self, want: Want, *, asked: bool) -> None:
-        """This peer is to send a block, and has been ``asked`` for it or not."""
+    def hold(self, want: Want) -> None:
+        """This peer is to send a block."""
         want.holder = self
-        batch = self.unanswered.get(want.key) if asked else None
-        self.held[want] = batch
-        if batch is not None:
-            batch.due += 1
+        self.held[want] = None
 
     def release(self, want: Want) -> None:
         """Another peer is, or nobody; a block that still comes from it is welcome."""

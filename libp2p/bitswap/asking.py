@@ -71,9 +71,11 @@ class Asking:
         self.release(want)
         if not peer.held:
             self.busy[peer] = None
-        asked = want.asked.get(peer) is WantType.Block and want.key not in peer.pending
-        peer.hold(want, asked=asked)
-        if not asked:
+        peer.hold(want)
+        if want.asked.get(peer) is WantType.Block:
+            # Only because nobody else is left: whoever comes may take over.
+            want.answers[peer] = PeerAnswer.SILENT
+        else:
             self.ask(want, peer, WantType.Block)
 
     def release(self, want: Want) -> None:

@@ -250,8 +250,7 @@ class Dispatcher:
             self.end_broadcast(want)
         elif want.asker is session:
             self.end_broadcast(want)
-            if want.noes < len(want.asked):
-                self._begin_broadcast(want)
+            self._begin_broadcast(want)
 
     # -- searches -------------------------------------------------------------------------------
 

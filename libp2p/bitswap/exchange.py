@@ -312,6 +312,10 @@ class Exchange(INotifee):
             else:
                 error = unavailable(outcome.cid, outcome.peers, outcome.providers)
                 session.fail(outcome.key, error)
+        self.keep_time()
+
+    def keep_time(self) -> None:
+        """Call the tracker earlier if it says so now."""
         deadline = self.tracker.next_deadline()
         if deadline is not None and deadline < self._alarm.deadline:
             self._alarm.deadline = deadline

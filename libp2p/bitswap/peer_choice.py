@@ -44,16 +44,13 @@ def some_of(want: Want, peers: Iterable[Peer], block_size: int, count: int) -> l
 
 
 def best_mate(want: Want, block_size: int) -> Peer | None:
-    """Choose among the peers of the sessions that have not failed to send the block."""
-    answers = want.answers
+    """Choose among the peers of the sessions that have not been asked for the block before."""
+    tried = want.asked or want.answers
     mates = []
     for session in want.sessions:
         for peer in session.peers:
-            if peer.down is not None:
-                continue
-            if answers and answers.get(peer) in (PeerAnswer.DONT_HAVE, PeerAnswer.SILENT):
-                continue
-            mates.append(peer)
+            if peer.down is None and not (tried and want.is_tried(peer)):
+                mates.append(peer)
     if len(mates) == 1:
         return mates[0]
     return best_of(want, mates, block_size)
@@ -66,10 +63,10 @@ def best_stranger(want: Want, peers: Iterable[Peer], block_size: int) -> Peer | 
     That is who says HAVE, the only one there is, or who has delivered anything before.
     """
     open_peers = [peer for peer in peers if want.is_open(peer)]
-    having = [peer for peer in open_peers if want.has_said(peer, PeerAnswer.HAVE)]
+    fresh = [peer for peer in open_peers if not want.is_tried(peer)]
+    having = [peer for peer in fresh if want.has_said(peer, PeerAnswer.HAVE)]
     if having:
         return best_of(want, having, block_size)
-    fresh = [peer for peer in open_peers if not want.has_said(peer, PeerAnswer.SILENT)]
     if len(fresh) == 1:
         return fresh[0]
     if not fresh:

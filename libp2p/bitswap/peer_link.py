@@ -55,6 +55,9 @@ class LinkOwner(ServerOwner, Protocol):
     def apply(self) -> None:
         """Wake whoever has something to do after a change of the tracker."""
 
+    def keep_time(self) -> None:
+        """Call the tracker at the time that it says now."""
+
     def peer_unreachable(self, peer_id: ID) -> None:
         """A peer turned out not to be connected."""
 
@@ -160,6 +163,7 @@ class PeerLink:
             sent = True
             now = trio.current_time()
             self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
+            self._owner.keep_time()
             if self._owner.tracer is not None:
                 self._owner.tracer.message_sent(self.peer_id, message)
         finally:

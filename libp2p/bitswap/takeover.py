@@ -165,7 +165,10 @@ class Takeovers:
 
     def _helper(self, want: Want, slow: Peer, helper: Peer | None) -> Peer | None:
         """Choose who could take over a block: a peer of its sessions, or one that says HAVE."""
-        copies = sum(kind is WantType.Block and not peer.doubt for peer, kind in want.asked.items())
+        copies = sum(
+            kind is WantType.Block and not peer.doubt and not want.has_said(peer, PeerAnswer.SILENT)
+            for peer, kind in want.asked.items()
+        )
         if want.claimed or copies >= MAX_COPIES:
             return None
         if helper is not None:

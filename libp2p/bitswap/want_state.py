@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import MAX_LOST_PEERS
 from libp2p.bitswap.errors import PeerAnswer
+from libp2p.bitswap.wantlist import WantType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from libp2p.bitswap.asked_peer import Peer
-    from libp2p.bitswap.wantlist import WantType
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
@@ -68,6 +68,13 @@ class Want:
     def is_open(self, peer: Peer) -> bool:
         """Tell whether a peer may still deliver the block."""
         return peer.down is None and self.answers.get(peer) is not PeerAnswer.DONT_HAVE
+
+    def is_tried(self, peer: Peer) -> bool:
+        """Tell whether a peer was asked for the block already, or does not have it."""
+        answer = self.answers.get(peer)
+        if answer is PeerAnswer.DONT_HAVE or answer is PeerAnswer.SILENT:
+            return True
+        return self.asked.get(peer) is WantType.Block
 
     def has_said(self, peer: Peer, answer: PeerAnswer) -> bool:
         return self.answers.get(peer) is answer

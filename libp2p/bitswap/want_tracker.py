@@ -121,7 +121,7 @@ class WantTracker:
         if session.presence_only and self._answers.is_found(session, want):
             return
         self._dispatcher.dispatch(want)
-        if want.holder is not None and not session.allows(want.holder):
+        if session.fixed is not None and (want.holder is None or not session.allows(want.holder)):
             for peer in self._asking.candidates(session):
                 self._asking.ask(want, peer, WantType.Have)
             self._dispatcher.settle_noes(want)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
 PIECE = 16 * 1024
+MAX_STEPS = 100_000
 
 
 @dataclass
@@ -139,6 +140,7 @@ class Swarm:
         self.delivered: dict[ID, int] = dict.fromkeys(self.servers, 0)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = count()
+        self._steps = 0
         self._waiting: dict[bytes, CID] = {}
 
     def later(self, seconds: float, action: Callable[..., None], *args: object) -> None:
@@ -189,6 +191,8 @@ class Swarm:
         return self.now - start
 
     def _step(self) -> None:
+        self._steps += 1
+        assert self._steps < MAX_STEPS, "it does not come to an end"
         deadline = self.tracker.next_deadline()
         if self._events and (deadline is None or self._events[0][0] <= deadline):
             self.now, _, action = heapq.heappop(self._events)

@@ -10,10 +10,10 @@ import pytest
 import trio
 
 from libp2p.bitswap.block_store import MemoryBlockStore
-from libp2p.bitswap.config import READ_AHEAD_BYTES, REBROADCAST_AFTER
+from libp2p.bitswap.config import READ_AHEAD_BYTES, REBROADCAST_AFTER, TAKEOVER_SECONDS
 from libp2p.bitswap.errors import BitswapError, BlockNotFoundError, ClientClosedError
 from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import Entry, WantType
+from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import block, blocks
 from tests.support.fake_host import FakeStream, connect, disconnect
@@ -331,6 +331,26 @@ async def test_a_provider_that_says_have_and_loses_the_block_passes_it_to_the_ne
             await connect(peer.host, host_of(bob))
         with trio.fail_after(5):
             assert await bob.get_block(X) == X_DATA
+
+
+async def test_who_is_silent_after_all_has_been_said_loses_its_blocks_in_a_moment(
+    nursery: trio.Nursery, clock: object
+) -> None:
+    liar, good = Waiting(nursery, "liar", {}), Waiting(nursery, "good", {X: X_DATA})
+    async with running_client(nursery, "bob") as bob:
+        for peer in (liar, good):
+            await connect(peer.host, host_of(bob))
+        async with trio.open_nursery() as fetching:
+            fetching.start_soon(bob.get_block, X)
+            for peer in (liar, good):
+                await peer.wait_for(1)
+                have = Message(presences=[(X, BlockPresenceType.Have)])
+                await peer.send(host_of(bob).get_id(), have)
+                await trio.testing.wait_all_tasks_blocked()
+            begin = trio.current_time()
+            await good.wait_for(2)
+            assert trio.current_time() - begin == pytest.approx(TAKEOVER_SECONDS, rel=0.1)
+            await good.answer(bob, X)
 
 
 # -- what goes out --------------------------------------------------------------------------------

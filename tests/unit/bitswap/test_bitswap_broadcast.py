@@ -234,6 +234,19 @@ def test_a_fixed_session_of_several_peers_asks_them_all_at_once() -> None:
     assert asked(client, peers[10:]) == []
 
 
+def test_a_fixed_session_does_not_wait_for_the_wave_that_its_peer_is_in() -> None:
+    peers = peer_ids(40)
+    client = Client(*peers)
+    client.want(A)
+    wave = asked(client, peers)
+    late = [peer for peer in peers if peer not in wave][-1]
+    fixed = client.tracker.open_session([late])
+    client.want(A, session=fixed)
+    assert client.sent(late) == [(WANT_HAVE, A)]
+    client.dont_haves(late, A)
+    assert [failure.session_id for failure in client.failures()] == [fixed]
+
+
 def test_a_want_that_nobody_has_goes_over_to_the_session_that_waits() -> None:
     client = Client(ANN, BOB, searches=True)
     patient = client.tracker.open_session(wait=True)
@@ -458,3 +471,22 @@ def test_a_patient_session_finds_who_comes_after_the_search() -> None:
     assert client.failures() == []
     client.tracker.add_peer(ANN)
     assert client.sent(ANN) == [(WANT_BLOCK, A)]
+
+
+def test_a_block_that_comes_while_it_waits_to_be_asked_about_is_asked_of_nobody() -> None:
+    client = Client(*peer_ids(50))
+    waiting = MANY[MAX_BROADCAST_WANTS]
+    client.want(*MANY)
+    assert client.block(None, waiting) == [client.session]
+    for cid in MANY[:MAX_BROADCAST_WANTS]:
+        client.block(None, cid)
+    assert all(cid != waiting for peer in peer_ids(50) for _, cid in client.sent(peer))
+
+
+def test_a_search_that_ends_while_the_block_is_being_stored_says_nothing() -> None:
+    client = Client(searches=True)
+    client.want(A)
+    assert client.searches() == [A]
+    assert client.tracker.claim(None, A, 1, client.now) is not None
+    client.tracker.searched(block_key(A), 0, {})
+    assert client.failures() == []

@@ -12,6 +12,7 @@ from libp2p.bitswap.config import (
     FREE_DUPLICATES,
     LATE_SECONDS,
     LIAR_SECONDS,
+    MAX_DONT_HAVE_TIMEOUT,
     MAX_DONT_HAVES,
     MAX_OWED,
     MIN_DONT_HAVE_TIMEOUT,
@@ -202,6 +203,22 @@ def test_a_peer_that_is_gone_is_not_late() -> None:
     client.tracker.remove_peer(ANN)
     client.tracker.close_session(patient)
     assert client.tracker.next_deadline() is None
+
+
+def test_a_silent_peer_is_what_is_left_until_somebody_comes() -> None:
+    client = Client(ANN, BOB)
+    mates(client, ANN, BOB)
+    client.want(A)
+    client.sent(ANN)
+    client.wait(0.1)
+    assert client.sent(BOB) == [(WANT_BLOCK, A)]
+    client.dont_haves(BOB, A)
+    assert client.failures() == []
+    assert client.sent(ANN) == []  # it has been asked
+    client.tracker.add_peer(CEE)
+    assert client.sent(CEE) == [(WANT_HAVE, A)]
+    client.haves(CEE, A)
+    assert client.sent(CEE) == [(WANT_BLOCK, A)]
 
 
 # -- a peer at work -------------------------------------------------------------------------------
@@ -713,3 +730,18 @@ def test_a_want_that_is_more_than_before_is_not_taken_for_a_repetition() -> None
     assert client.sent(ANN) == [(WANT_BLOCK, A)]
     client.wait(2)
     assert client.sent(ANN) == []
+
+
+def test_who_was_asked_before_is_not_asked_again_when_nobody_else_is_left() -> None:
+    client = Client(ANN, BOB)
+    client.want(A)
+    for peer in (ANN, BOB):
+        client.sent(peer)
+        client.haves(peer, A)
+    assert client.asked(ANN) == [A]
+    client.wait(MAX_DONT_HAVE_TIMEOUT + 1)
+    assert client.asked(BOB) == [A]
+    client.dont_haves(BOB, A)
+    assert client.asked(ANN) == []
+    assert client.failures() == []
+    assert client.block(ANN, A) == [client.session]
