@@ -28,6 +28,8 @@ TOO_LARGE = "spec-identity-129-bytes-MUST-REJECT"
 #: What a test of a quarter of a second can hash; ChaCha8 is computed in Python.
 FAST_BYTES = 64 * 1024 * 1024
 FAST_CHACHA8_BYTES = 1024 * 1024
+LONG = [pytest.mark.slow, pytest.mark.timeout(300)]
+"""A hundred megabytes are made and hashed in Python, under coverage as well."""
 
 
 def is_ours(vector: dict[str, Any]) -> bool:
@@ -73,7 +75,7 @@ def expected_cid(vector: dict[str, Any]) -> CID:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if is_slow(vector["input"]) else ())
+        pytest.param(name, marks=LONG if is_slow(vector["input"]) else ())
         for name, vector in VECTORS.items()
         if is_ours(vector)
     ],
