@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from multiaddr import Multiaddr
 
 from libp2p.bitswap.block_store import MemoryBlockStore
-from libp2p.bitswap.config import READ_AHEAD_BYTES, REBROADCAST_AFTER, TAKEOVER_SECONDS
+from libp2p.bitswap.config import (
+    BROADCAST_STRANGERS,
+    READ_AHEAD_BYTES,
+    REBROADCAST_AFTER,
+    TAKEOVER_SECONDS,
+)
 from libp2p.bitswap.errors import BitswapError, BlockNotFoundError, ClientClosedError
 from libp2p.bitswap.messages import Message
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
@@ -375,6 +381,23 @@ async def test_cancels_go_with_the_next_wants_and_only_to_those_that_were_asked(
             [[cancel], [want]],
         )
         assert not any(entry.cancel for entry in other.entries)
+
+
+async def test_of_peers_far_away_only_some_are_asked_whether_they_have_a_block(
+    nursery: trio.Nursery,
+) -> None:
+    async with running_client(nursery, "bob") as bob:
+        far = [ScriptedPeer(nursery, f"far {number}") for number in range(20)]
+        near = ScriptedPeer(nursery, "near")
+        near.host.addresses = [Multiaddr("/ip4/192.168.1.7/tcp/4001")]
+        for peer in (*far, near):
+            if peer is not near:
+                peer.host.addresses = [Multiaddr("/ip4/8.8.8.8/tcp/4001")]
+            await connect(peer.host, host_of(bob))
+        await bob.want_block(X)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sum(len(peer.wanted()) for peer in far) == BROADCAST_STRANGERS
+        assert near.wanted() == [X]
 
 
 async def test_no_message_has_a_want_and_a_cancel_of_one_block_in_a_storm_of_both(
