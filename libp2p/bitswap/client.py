@@ -283,7 +283,7 @@ class BitswapClient(Exchange):
         self.protocol_handlers[protocol] = extension
         if protocol not in self.supported_protocols:
             self.supported_protocols.insert(0, protocol)
-        handler = partial(self.serve_stream, partial(serve_extension, extension))
+        handler = partial(self.inbound.serve, partial(serve_extension, extension))
         self.stream_handlers[protocol] = handler
         if self.is_running:
             self.host.set_stream_handler(protocol, handler)

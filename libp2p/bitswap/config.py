@@ -50,8 +50,18 @@ MAX_MESSAGE_PIECES: Final = 4096
 MAX_PARTIAL_BYTES_PER_PEER: Final = 64 * 1024 * 1024
 
 #: Inbound streams of one peer. Kubo opens one for each reply (64 at once have been seen), Helia
-#: allows 1,024; an idle one costs a task.
+#: allows 1,024; an idle one costs 2 KiB.
 MAX_INBOUND_STREAMS_PER_PEER: Final = 1024
+
+#: Messages of one peer that wait to be decoded, or for a request filter to judge their wants. One
+#: message more may come; beyond that its streams are not read.
+MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
+#: So much of it is decoded, which means hashed, before others run: some milliseconds.
+INTAKE_TURN_BYTES: Final = 512 * 1024
+#: Blocks of all peers that wait for the store. While there are more, no messages are decoded.
+MAX_UNSTORED_BYTES: Final = 16 * 1024 * 1024
+#: So much is stored in one call; what is stored is handed on, so it should not be too much.
+STORE_BATCH_BYTES: Final = 1024 * 1024
 
 # -- asking ---------------------------------------------------------------------------------------
 
@@ -254,9 +264,6 @@ MIN_BYTES_PER_SECOND: Final = 12_500
 
 SEND_ATTEMPTS: Final = 3
 SEND_BACKOFF_SECONDS: Final = 0.1
-
-#: Closing politely must not hold anybody up.
-CLOSE_SECONDS: Final = 2.0
 
 
 # -- py-libp2p's names ----------------------------------------------------------------------------

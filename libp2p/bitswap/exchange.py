@@ -26,6 +26,8 @@ from libp2p.bitswap.errors import (
     PeerAnswer,
     unavailable,
 )
+from libp2p.bitswap.inbound import InboundStreams
+from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.peer_link import PeerLink
 from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
 from libp2p.bitswap.server import Server, ServerOptions
@@ -38,7 +40,7 @@ from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from multiaddr import Multiaddr
 
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.fetch import Fetch
     from libp2p.bitswap.messages import Message
     from libp2p.bitswap.tracer import Tracer
+    from libp2p.bitswap.want_state import Unavailable
     from libp2p.bitswap.want_tracker import Want
     from libp2p.custom_types import StreamHandlerFn, TProtocol
     from libp2p.ipld.cid import CIDInput
@@ -75,11 +78,12 @@ class Exchange(INotifee):
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
         self.tracer: Tracer | None = None
+        self.inbound = InboundStreams(self)
         self.stream_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
-            protocols, self._on_stream
+            protocols, self.inbound
         )
         self._links: dict[ID, PeerLink] = {}
-        self._inbound: set[trio.CancelScope] = set()
+        self.keeper = Keeper(self)
         self._user_nursery: trio.Nursery | None = None
         self._nursery: trio.Nursery | None = None
         self._stopped: trio.Event | None = None  # there between `start` and `stop`
@@ -122,6 +126,7 @@ class Exchange(INotifee):
                 self._nursery = nursery
                 self._attach()
                 nursery.start_soon(self._watch_time)
+                nursery.start_soon(self.keeper.run)
                 started.set()
                 await stopped.wait()
                 nursery.cancel_scope.cancel()
@@ -144,13 +149,13 @@ class Exchange(INotifee):
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         self.host.get_network().remove_notifee(self)
-        for peer_id in list(self._links):
+        for peer_id, link in list(self._links.items()):
+            link.intake.stop()
             self._drop_link(peer_id)
         for peer_id in self.tracker.peer_ids:
             self.tracker.remove_peer(peer_id)
         self._nursery = None
-        for scope in self._inbound:
-            scope.cancel()
+        self.inbound.cancel()
         error = ClientClosedError("bitswap was stopped")
         for session in list(self._sessions.values()):
             session.fail_all(error)
@@ -304,15 +309,18 @@ class Exchange(INotifee):
             if isinstance(outcome, Search):
                 self.start_task(self._search, outcome)
                 continue
-            session = self._sessions.get(outcome.session_id)
-            if session is None:
-                continue
             if isinstance(outcome, Found):
-                session.resolve(outcome.key, b"")
+                if (session := self._sessions.get(outcome.session_id)) is not None:
+                    session.resolve(outcome.key, b"")
             else:
-                error = unavailable(outcome.cid, outcome.peers, outcome.providers)
-                session.fail(outcome.key, error)
+                self.keeper.fail(outcome)
         self.keep_time()
+
+    def fail(self, outcome: Unavailable) -> None:
+        """Tell who waits for a block that it does not come."""
+        if (session := self._sessions.get(outcome.session_id)) is not None:
+            error = unavailable(outcome.cid, outcome.peers, outcome.providers)
+            session.fail(outcome.key, error)
 
     def keep_time(self) -> None:
         """Call the tracker earlier if it says so now."""
@@ -350,6 +358,27 @@ class Exchange(INotifee):
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer; its blocks are stored when this returns."""
+        kept = self._take(peer_id, messages)
+        self.apply()
+        if kept:
+            await self.keep(kept)
+        await self.answer(peer_id, messages)
+        if not kept:
+            await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
+
+    def take(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Act on the blocks and presences of messages; the blocks are stored by a task."""
+        if self._nursery is None:
+            return
+        self.keeper.add(self._take(peer_id, messages))
+        self.apply()
+
+    async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Take in the wantlists of messages."""
+        await self.server.receive(peer_id, messages)
+
+    def _take(self, peer_id: ID, messages: Sequence[Message]) -> list[tuple[Want, bytes]]:
+        """Act on blocks and presences; return the blocks that were wanted."""
         if self.tracer is not None:
             for message in messages:
                 self.tracer.message_received(peer_id, message)
@@ -362,12 +391,8 @@ class Exchange(INotifee):
                 kept += self._claim(peer_id, message.blocks, now)
             if message.presences:
                 self.tracker.receive_presences(peer_id, message.presences, now)
-        self.apply()
-        if kept:
-            await self._keep(kept)
-        await self.server.receive(peer_id, messages)
-        if not kept:
-            await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
+        self.server.heard(peer_id)
+        return kept
 
     def _claim(
         self, peer_id: ID, blocks: Mapping[CID, bytes], now: float
@@ -395,7 +420,7 @@ class Exchange(INotifee):
                 trace_blocks(self.tracer, peer_id, claimed, now)
         return claimed
 
-    async def _keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         """Store blocks, then hand them on: who gets a block can rely on finding it again."""
         try:
             # The blocks have come, and nobody asks for them again: a lost connection must not
@@ -439,6 +464,10 @@ class Exchange(INotifee):
             self.tracker.add_peer(peer_id, local=self._is_local(peer_id))
         return link
 
+    def has_link(self, peer_id: ID) -> bool:
+        """Tell whether a peer is known to be connected, or was asked for."""
+        return peer_id in self._links
+
     def _is_local(self, peer_id: ID) -> bool:
         """Tell whether a peer is on this machine or in this network, as far as is known."""
         return all(
@@ -466,28 +495,6 @@ class Exchange(INotifee):
         self.tracker.remove_peer(peer_id, reason)
         self._drop_link(peer_id)
         self.apply()
-
-    # -- streams --------------------------------------------------------------------------------
-
-    async def _on_stream(self, stream: INetStream) -> None:
-        peer_id = stream.muxed_conn.peer_id
-        if peer_id not in self._links and peer_id not in self.host.get_connected_peers():
-            await stream.reset()  # what is left of a connection that has gone
-            return
-        await self.serve_stream(self.ensure_link(peer_id).serve, stream)
-
-    async def serve_stream(
-        self, serve: Callable[[INetStream], Coroutine[None, None, None]], stream: INetStream
-    ) -> None:
-        """Serve a stream in the host's task until it or the client ends."""
-        with trio.CancelScope() as scope:
-            self._inbound.add(scope)
-            try:
-                await serve(stream)
-            finally:
-                self._inbound.discard(scope)
-        if scope.cancelled_caught:
-            await stream.reset()
 
     # -- notices of the network -----------------------------------------------------------------
 

@@ -3,7 +3,7 @@ One peer: a stream that our wants go on, and what comes in.
 
     wants    ──> one stream for as long as it lasts; whatever comes back on it is read as well,
                  since py-libp2p answers there
-    inbound  <── any number of streams, each read until the peer ends it
+    inbound  <── any number of streams: see `Intake`
 
 A stream that fails costs that stream: its message goes out again on a new one.
 """
@@ -15,42 +15,30 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from libp2p.bitswap.config import (
-    MAX_INBOUND_STREAMS_PER_PEER,
-    MAX_PARTIAL_BYTES_PER_PEER,
-    SEND_ATTEMPTS,
-    WANT_SEND_SECONDS,
-)
-from libp2p.bitswap.errors import MessageTooLargeError, PeerAnswer
-from libp2p.bitswap.message_reader import MessageReader
+from libp2p.bitswap.config import SEND_ATTEMPTS, WANT_SEND_SECONDS
+from libp2p.bitswap.errors import PeerAnswer
+from libp2p.bitswap.intake import Intake, IntakeOwner
 from libp2p.bitswap.messages import Message, speaks_have
 from libp2p.bitswap.server import ServerOwner
 from libp2p.bitswap.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.exceptions import (
     BaseLibp2pError,
-    MissingMessageException,
     MsgioException,
     ParseError,
     StreamError,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable
 
     from libp2p.abc import INetStream
-    from libp2p.bitswap.want_tracker import WantTracker
     from libp2p.peer.id import ID
 
 logger = logging.getLogger(__name__)
 
 
-class LinkOwner(ServerOwner, Protocol):
+class LinkOwner(ServerOwner, IntakeOwner, Protocol):
     """What a link uses of its client."""
-
-    tracker: WantTracker
-
-    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Act on the messages of a peer."""
 
     def apply(self) -> None:
         """Wake whoever has something to do after a change of the tracker."""
@@ -75,9 +63,7 @@ class PeerLink:
         # wants
         self._want_stream: INetStream | None = None
         self._writing_wants = False
-        # inbound
-        self._inbound_count = 0
-        self._partial_bytes = 0
+        self.intake = Intake(owner, peer_id)
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -86,6 +72,7 @@ class PeerLink:
         self._closed = True
         for scope in self._scopes:
             scope.cancel()
+        self.intake.close()
 
     def wake_wants(self) -> None:
         """There may be something to ask."""
@@ -188,7 +175,7 @@ class PeerLink:
         """Read what py-libp2p answers on our stream, and notice when the peer ends it."""
         failure: BaseLibp2pError | None = None
         try:
-            await self.read(stream)
+            await self.intake.read(stream)
         except (StreamError, ParseError, MsgioException) as error:
             logger.debug("want stream of %s: %s", self.peer_id, error)
             failure = error
@@ -211,52 +198,6 @@ class PeerLink:
         now = trio.current_time()
         self._owner.tracker.peer_failed(self.peer_id, PeerAnswer.NOT_SUPPORTED, now)
         self._owner.apply()
-
-    # -- inbound --------------------------------------------------------------------------------
-
-    async def serve(self, stream: INetStream) -> None:
-        """Read a stream that the peer has opened until it ends; what is wrong with it ends it."""
-        if self._inbound_count >= MAX_INBOUND_STREAMS_PER_PEER:
-            await reset_stream(stream)
-            return
-        self._inbound_count += 1
-        try:
-            await self.read(stream)
-        except (ParseError, MsgioException) as error:
-            logger.debug("bad message from %s: %s", self.peer_id, error)
-            await reset_stream(stream)
-        except StreamError as error:
-            logger.debug("stream of %s: %s", self.peer_id, error)
-        else:
-            await end_stream(stream)
-        finally:
-            self._inbound_count -= 1
-
-    async def read(self, stream: INetStream) -> None:
-        """
-        Read messages until the stream ends.
-
-        :raises StreamError: if it is reset.
-        :raises ParseError: if a message is malformed; also `MessageTooLargeError`.
-        :raises MissingMessageException: if it ends inside a message.
-        """
-        reader = MessageReader()
-        held = 0  # bytes of an unfinished message, as entered into the account of all streams
-        try:
-            while buffers := await stream.receive():
-                size = sum(map(len, buffers))
-                self._owner.tracker.bytes_arrived(self.peer_id, size, trio.current_time())
-                messages = reader.receive(buffers)
-                self._partial_bytes += reader.buffered - held
-                held = reader.buffered
-                if self._partial_bytes > MAX_PARTIAL_BYTES_PER_PEER:
-                    raise MessageTooLargeError(f"{self._partial_bytes} bytes are unfinished")
-                if messages:
-                    await self._owner.receive(self.peer_id, messages)
-        finally:
-            self._partial_bytes -= held
-        if not reader.at_boundary:
-            raise MissingMessageException("the stream ended inside a message")
 
 
 def _round_trip(stream: INetStream) -> float:

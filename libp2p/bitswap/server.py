@@ -120,13 +120,18 @@ class Server:
 
     # -- what comes in --------------------------------------------------------------------------
 
+    def heard(self, peer_id: ID) -> None:
+        """Note that a peer has said something."""
+        sender = self._senders.get(peer_id)
+        if sender is not None:
+            sender.heard()
+
     async def receive(self, peer_id: ID, messages: Iterable[Message]) -> None:
         """Take in the wantlists of a peer's messages."""
         sender = self._senders.get(peer_id)
         for message in messages:
             if sender is None:
                 return
-            sender.heard()
             if message.entries or message.full:
                 await self._take_in(peer_id, message)
                 sender = self._senders.get(peer_id)  # it may be gone, or come back

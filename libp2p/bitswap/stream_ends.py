@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.config import CLOSE_SECONDS, SEND_BACKOFF_SECONDS
+from libp2p.bitswap.config import SEND_BACKOFF_SECONDS
 from libp2p.exceptions import BaseLibp2pError, ProtocolNotSupportedError
 
 if TYPE_CHECKING:
@@ -27,17 +27,14 @@ async def back_off() -> None:
 
 
 async def end_stream(stream: INetStream | None) -> None:
-    """Close a stream politely, within a deadline; without politeness if it is too slow."""
+    """Close a stream politely, or without politeness if that fails; neither ever waits."""
     if stream is None:
         return
     try:
-        with trio.move_on_after(CLOSE_SECONDS, shield=True) as scope:
-            await stream.close()
-        if not scope.cancelled_caught:
-            return
+        await stream.close()
     except BaseLibp2pError as error:
         logger.debug("closing %r: %s", stream, error)
-    await reset_stream(stream)
+        await reset_stream(stream)
 
 
 async def reset_stream(stream: INetStream | None) -> None:
@@ -45,7 +42,6 @@ async def reset_stream(stream: INetStream | None) -> None:
     if stream is None:
         return
     try:
-        with trio.move_on_after(CLOSE_SECONDS, shield=True):
-            await stream.reset()
+        await stream.reset()
     except BaseLibp2pError as error:
         logger.debug("resetting %r: %s", stream, error)

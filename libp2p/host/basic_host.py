@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import trio
 from multiaddr import Multiaddr
@@ -15,10 +15,10 @@ from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
     HostException,
-    MultiselectError,
     StreamFailure,
     SwarmException,
 )
+from libp2p.host.inbound import InboundStreams
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
 from libp2p.identity.identify.identify import ID as IDENTIFY_ID
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import Buffer, StreamHandlerFn
+    from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.peer.id import ID
@@ -59,7 +59,8 @@ class BasicHost(IHost):
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
         self._pusher = IdentifyPusher(self, network.get_connections)
-        network.set_stream_handler(self._on_stream)
+        self._inbound = InboundStreams(self.multiselect.handlers, network.config.negotiate_timeout)
+        network.set_stream_acceptor(self._inbound.add)
         network.register_notifee(_Identifier(self, self._pusher))
         self.set_stream_handler(IDENTIFY_ID, identify_handler_for(self))
         self.set_stream_handler(ID_PUSH, identify_push_handler_for(self))
@@ -77,6 +78,7 @@ class BasicHost(IHost):
         """
         async with self._network.running():
             self.start_service(self._pusher.run)
+            self.start_service(self._inbound.run)
             await self._network.listen(*listen_addrs)
             yield
 
@@ -224,34 +226,6 @@ class BasicHost(IHost):
         finally:
             if not agreed:
                 await stream.reset()
-
-    async def _on_stream(self, stream: INetStream) -> None:
-        """Agree on a protocol with a peer that opened a stream, and run its handler."""
-        with trio.move_on_after(self._network.config.negotiate_timeout) as scope:
-            protocol, handler = await self.multiselect.negotiate(
-                _Unhurried(cast("NetStream", stream))
-            )
-        if scope.cancelled_caught or handler is None:
-            raise MultiselectError("the peer agreed on no protocol in time")
-        stream.set_protocol(protocol)
-        await handler(stream)
-
-
-class _Unhurried:
-    """
-    A new stream as a negotiation's channel, whose answer rides along with the first data.
-
-    A peer that opens a stream for each message, as Kubo does, is not owed a packet for its name.
-    """
-
-    def __init__(self, stream: NetStream) -> None:
-        self.receive = stream.receive
-        self.unread = stream.unread
-        self._queue = stream.muxed_stream.queue
-
-    async def send(self, buffers: Sequence[Buffer]) -> None:
-        """Queue the answer."""
-        self._queue(b"".join(buffers))
 
 
 class _Identifier(INotifee):

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import INetStream, INotifee, IPeerStore
+    from libp2p.abc import INotifee, IPeerStore
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.peer.id import ID
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-async def _reset_stream(stream: INetStream) -> None:
-    await stream.reset()
+def _refuse(stream: NetStream) -> None:
+    stream.abort()
 
 
 class Swarm(INetworkService):
@@ -70,7 +70,7 @@ class Swarm(INetworkService):
             self._dial_and_add, self.config.dial_timeout, self.config.dial_peer_timeout
         )
         self._dials: dict[ID, _SharedDial] = {}
-        self._stream_handler: StreamHandlerFn = _reset_stream
+        self._accept_stream: Callable[[NetStream], None] = _refuse
         self._notifees: list[INotifee] = []
         # Inbound connections that are not upgraded yet, oldest first.
         self._strangers: dict[trio.CancelScope, None] = {}
@@ -258,7 +258,7 @@ class Swarm(INetworkService):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._notify_connected, connection)
             try:
-                await connection.run(self._stream_handler)
+                await connection.run(self._accept_stream)
             finally:
                 self._remove(connection)
         for notifee in tuple(self._notifees):
@@ -307,8 +307,17 @@ class Swarm(INetworkService):
     # -- streams ------------------------------------------------------------------------------
 
     def set_stream_handler(self, stream_handler: StreamHandlerFn) -> None:
-        """Give every inbound stream to ``stream_handler``."""
-        self._stream_handler = stream_handler
+        """Give every inbound stream to ``stream_handler``, in a task of its connection."""
+
+        def accept(stream: NetStream) -> None:
+            assert stream.swarm_conn is not None
+            stream.swarm_conn.start_handler(stream_handler, stream)
+
+        self._accept_stream = accept
+
+    def set_stream_acceptor(self, accept: Callable[[NetStream], None]) -> None:
+        """Give every inbound stream to ``accept``, in its connection's read loop."""
+        self._accept_stream = accept
 
     async def new_stream(self, peer_id: ID) -> NetStream:
         """

@@ -13,6 +13,8 @@ from libp2p.network.stream.net_stream import NetStream
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from multiaddr import Multiaddr
 
     from libp2p.connection_types import ConnectionType
@@ -35,28 +37,25 @@ class SwarmConn(INetConn):
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
-        self._handler: StreamHandlerFn | None = None
         self._nursery: trio.Nursery | None = None
 
-    async def run(self, handler: StreamHandlerFn) -> None:
-        """Serve the connection and give each inbound stream to ``handler``, until it ends."""
-        self._handler = handler
+    async def run(self, accept: Callable[[NetStream], None]) -> None:
+        """Serve the connection and give each inbound stream to ``accept``, until it ends."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self.muxed_conn.on_stream(self._start_handler)
+            self.muxed_conn.on_stream(lambda stream: accept(NetStream(stream, self)))
             await self.muxed_conn.run()
             nursery.cancel_scope.deadline = trio.current_time() + HANDLER_GRACE
 
-    def _start_handler(self, stream: YamuxStream) -> None:
+    def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
+        """Run a stream's handler as a task of this connection."""
         if self._nursery is not None:
-            self._nursery.start_soon(self._handle, NetStream(stream, self))
+            self._nursery.start_soon(self._handle, handler, stream)
 
-    async def _handle(self, stream: NetStream) -> None:
+    async def _handle(self, handler: StreamHandlerFn, stream: NetStream) -> None:
         """Run the handler; whatever goes wrong in it ends this stream and nothing else."""
-        if self._handler is None:
-            return
         try:
-            await self._handler(stream)
+            await handler(stream)
         except BaseLibp2pError as error:
             # A peer that hangs up or resets is normal life, not an event for the user.
             logger.debug("%r ended: %s", stream, error)

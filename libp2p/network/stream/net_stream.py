@@ -10,7 +10,7 @@ from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from libp2p.custom_types import Buffer, TProtocol
     from libp2p.network.connection.swarm_connection import SwarmConn
@@ -82,6 +82,14 @@ class NetStream(INetStream):
             await self._read_answer(self._proposed)
         return await self.muxed_stream.receive()
 
+    def receive_nowait(self) -> list[Buffer] | None:
+        """Return what is at hand of a stream that the peer opened; see `YamuxStream`."""
+        return self.muxed_stream.receive_nowait()
+
+    def on_readable(self, callback: Callable[[], None] | None) -> None:
+        """Be called back, in the connection's read loop; see `YamuxStream.on_readable`."""
+        self.muxed_stream.on_readable(callback)
+
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
         self.muxed_stream.unread(data)
@@ -128,7 +136,11 @@ class NetStream(INetStream):
 
     async def reset(self, error_code: int = 0) -> None:
         """Abort both directions, with an error code for the peer."""
-        await self.muxed_stream.reset(error_code)
+        self.muxed_stream.abort(error_code)
+
+    def abort(self, error_code: int = 0) -> None:
+        """Do what `reset` does, which never waits."""
+        self.muxed_stream.abort(error_code)
 
     def set_deadline(self, ttl: float) -> bool:
         """Let reads and writes fail that are not done within ``ttl`` seconds; 0 means never."""

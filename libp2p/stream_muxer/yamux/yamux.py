@@ -280,7 +280,9 @@ class Yamux(IMuxedConn):
         """Hand each inbound stream to ``handler``, which must not wait, instead of queueing it."""
         self._on_stream = handler
         while self._backlog:
-            self._deliver(self._backlog.popleft())
+            stream = self._backlog.popleft()
+            self._deliver(stream)
+            stream.wake_reader()  # for what has come meanwhile
 
     def _deliver(self, stream: YamuxStream) -> None:
         if self._on_stream is None:

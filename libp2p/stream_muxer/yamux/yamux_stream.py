@@ -21,7 +21,7 @@ from libp2p.stream_muxer.yamux.stream_state import Half
 from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
     from libp2p.custom_types import Buffer
@@ -56,6 +56,7 @@ class YamuxStream(IMuxedStream):
         self._reader = Waiter()
         self._writer = Waiter()
         self._sending = False
+        self._on_readable: Callable[[], None] | None = None
         self._read_deadline: float | None = None
         self._write_deadline: float | None = None
         state.handle = self
@@ -87,20 +88,37 @@ class YamuxStream(IMuxedStream):
         return await self._receive(_EVERYTHING)
 
     async def _receive(self, limit: int) -> list[Buffer]:
-        state, session = self.state, self._session
-        while True:
-            buffers = session.read(state, limit, trio.current_time())
-            if buffers:
-                if session.has_outgoing:
-                    self.muxed_conn.flush_soon()
-                return buffers
-            if state.reading is Half.EOF:
-                return []
+        while (buffers := self.receive_nowait(limit)) is None:
             if self._read_deadline is None:
                 await self._reader.wait()
             else:
                 with self._fail_at(self._read_deadline):
                     await self._reader.wait()
+        return buffers
+
+    def receive_nowait(self, limit: int = _EVERYTHING) -> list[Buffer] | None:
+        """
+        Return up to ``limit`` bytes that are at hand; None if there are none yet.
+
+        Empty at the clean end. It raises what `receive` does.
+        """
+        session = self._session
+        buffers = session.read(self.state, limit, trio.current_time())
+        if buffers:
+            if session.has_outgoing:
+                self.muxed_conn.flush_soon()
+            return buffers
+        return buffers if self.state.reading is Half.EOF else None
+
+    def on_readable(self, callback: Callable[[], None] | None) -> None:
+        """
+        Call ``callback`` whenever `receive_nowait` may have something new; no task is woken then.
+
+        It runs in the connection's read loop: it must neither raise nor take long. There is a call
+        for what comes from now on, for the end and for a reset; what is there is its owner's to
+        read. None ends this.
+        """
+        self._on_readable = callback
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
@@ -245,6 +263,10 @@ class YamuxStream(IMuxedStream):
 
     async def reset(self, error_code: int = 0) -> None:
         """Abort both directions, with an error code for the peer."""
+        self.abort(error_code)
+
+    def abort(self, error_code: int = 0) -> None:
+        """Do what `reset` does, which never waits."""
         self._session.reset(self.state, error_code)
         self._after_local_end()
 
@@ -257,7 +279,10 @@ class YamuxStream(IMuxedStream):
 
     def wake_reader(self) -> None:
         """The state changed for a reader; for `Yamux`."""
-        self._reader.wake()
+        if self._on_readable is None:
+            self._reader.wake()
+        else:
+            self._on_readable()
 
     def wake_writer(self) -> None:
         """The state changed for a writer; for `Yamux`."""

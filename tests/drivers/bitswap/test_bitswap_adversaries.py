@@ -391,7 +391,7 @@ async def test_streams_that_end_anywhere_leave_nothing(
         await trio.testing.wait_all_tasks_blocked()
         assert on.wanted() == 0
         link = on.server._links[on.attacker.host.get_id()]
-        assert link._inbound_count == link._partial_bytes == 0
+        assert link.intake.streams == link.intake.partial_bytes == 0
 
 
 async def test_who_resets_every_reply_is_left_alone_until_it_speaks(

@@ -460,8 +460,8 @@ async def test_a_bad_message_on_our_want_stream_is_answered_by_a_new_stream(
 async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.peer_link.MAX_INBOUND_STREAMS_PER_PEER", 5)
-    monkeypatch.setattr("libp2p.bitswap.peer_link.MAX_PARTIAL_BYTES_PER_PEER", 100_000)
+    monkeypatch.setattr("libp2p.bitswap.intake.MAX_INBOUND_STREAMS_PER_PEER", 5)
+    monkeypatch.setattr("libp2p.bitswap.intake.MAX_PARTIAL_BYTES_PER_PEER", 100_000)
     go = ScriptedPeer(nursery, "go")
     async with running_client(nursery, "ann") as ann:
         await connect(go.host, host_of(ann))
@@ -515,7 +515,7 @@ async def test_nothing_grows_with_peers_and_gets(nursery: trio.Nursery) -> None:
         assert bob.ledger.count == 0
         assert len(bob._sessions) == 5
         assert bob._nursery is not None
-        assert len(bob._nursery.child_tasks) == 1
+        assert len(bob._nursery.child_tasks) == 2  # the clock and the keeper
 
 
 # -- extensions -----------------------------------------------------------------------------------

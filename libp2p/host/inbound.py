@@ -1,0 +1,147 @@
+"""
+Streams that peers open: agreeing on a protocol, and handing them to who serves it.
+
+A peer may open a stream for each message, as Kubo does. So the negotiation needs no task and no
+cancel scope: it runs in the connection's read loop, which has the bytes. Only then a handler's
+task is started, or, for a `StreamAcceptor`, none at all.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.exceptions import BaseLibp2pError, MultiselectError
+from libp2p.io.utils import put_back
+from libp2p.io.waiter import Waiter
+from libp2p.protocol_muxer.negotiation import Responder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from libp2p.abc import INetStream
+    from libp2p.custom_types import Buffer, StreamHandlerFn, TProtocol
+    from libp2p.network.stream.net_stream import NetStream
+
+logger = logging.getLogger(__name__)
+
+
+class StreamAcceptor(ABC):
+    """A stream handler that can do without a task for each stream."""
+
+    @abstractmethod
+    def accept(self, stream: NetStream, buffers: list[Buffer]) -> None:
+        """
+        Take over a stream, for good; ``buffers`` have been read of it.
+
+        This runs in the connection's read loop, as do the callbacks that `NetStream.on_readable`
+        is given: neither may raise or take long.
+        """
+
+    @abstractmethod
+    async def __call__(self, stream: INetStream) -> None:
+        """Serve a stream in the caller's task, for hosts that have only that."""
+
+
+class InboundStreams:
+    """The streams of a host on which nothing is agreed yet."""
+
+    def __init__(
+        self, handlers: Mapping[TProtocol, StreamHandlerFn | None], timeout: float
+    ) -> None:
+        """
+        :param handlers: who serves which protocol, at any time.
+        :param timeout: seconds that a peer has for the negotiation.
+        """
+        self.handlers = handlers
+        self._timeout = timeout
+        # With the time at which each is given up. It is the same span for all, so the first one
+        # is the first to go.
+        self._pending: dict[_Negotiation, float] = {}
+        self._added = Waiter()
+
+    def add(self, stream: NetStream) -> None:
+        """Agree on a protocol with the peer that opened a stream, and give it to its handler."""
+        negotiation = _Negotiation(self, stream)
+        if not self._pending:
+            self._added.wake()
+        self._pending[negotiation] = trio.current_time() + self._timeout
+        stream.on_readable(negotiation.on_readable)
+
+    def remove(self, negotiation: _Negotiation) -> None:
+        """A negotiation has ended."""
+        self._pending.pop(negotiation, None)
+
+    async def run(self) -> None:
+        """Give up on peers that are too slow."""
+        while True:
+            if not self._pending:
+                await self._added.wait()
+            # Sleeping although all have agreed meanwhile is meant: else each stream would wake it.
+            latest = trio.current_time() + self._timeout
+            await trio.sleep_until(next(iter(self._pending.values()), latest))
+            now = trio.current_time()
+            for negotiation, deadline in list(self._pending.items()):
+                if deadline > now:
+                    break
+                negotiation.fail(MultiselectError("the peer agreed on no protocol in time"))
+
+
+class _Negotiation:
+    """The answering side of multistream-select on one stream."""
+
+    __slots__ = ("_owner", "_responder", "_stream", "_unsent")
+
+    def __init__(self, owner: InboundStreams, stream: NetStream) -> None:
+        self._owner = owner
+        self._stream = stream
+        self._responder = Responder(owner.handlers)
+        # Initiators speak first, so the header can share a frame with the first answer.
+        self._unsent = self._responder.start()
+
+    def on_readable(self) -> None:
+        """Go on with what has come."""
+        stream = self._stream
+        try:
+            buffers = stream.receive_nowait()
+            if buffers is None:
+                return
+            if not buffers:
+                raise MultiselectError("the peer hung up before it agreed on a protocol")
+            to_send, protocol = self._responder.receive(buffers)
+            if unsent := self._unsent + to_send:
+                # The answer rides along with the first data: a peer that opens a stream for each
+                # message is not owed a packet for its name.
+                stream.muxed_stream.queue(unsent)
+                self._unsent = b""
+        except BaseLibp2pError as error:
+            self.fail(error)
+            return
+        if protocol is not None:
+            self._end()
+            stream.set_protocol(protocol)
+            self._hand_over(stream, self._owner.handlers[protocol])
+
+    def _hand_over(self, stream: NetStream, handler: StreamHandlerFn | None) -> None:
+        leftover = self._responder.take_leftover()
+        if isinstance(handler, StreamAcceptor):
+            handler.accept(stream, leftover)
+        elif handler is not None:
+            put_back(stream, leftover)
+            assert stream.swarm_conn is not None
+            stream.swarm_conn.start_handler(handler, stream)
+        else:
+            stream.abort()
+
+    def fail(self, error: BaseLibp2pError) -> None:
+        """Give the stream up; a peer that hangs up is normal life."""
+        logger.debug("%r: %s", self._stream, error)
+        self._end()
+        self._stream.abort()
+
+    def _end(self) -> None:
+        self._stream.on_readable(None)
+        self._owner.remove(self)

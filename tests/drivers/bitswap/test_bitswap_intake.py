@@ -1,0 +1,257 @@
+"""What a peer's streams push: its order, its bounds, its ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from libp2p.bitswap.config import MAX_INTAKE_BYTES, MAX_UNSTORED_BYTES, STORE_BATCH_BYTES
+from libp2p.bitswap.intake import Intake, IntakeOwner
+from libp2p.bitswap.keeper import Keeper
+from libp2p.bitswap.messages import Message
+from libp2p.bitswap.want_state import Unavailable, Want
+from libp2p.bitswap.wantlist import Entry
+from libp2p.exceptions import MuxedStreamReset
+from libp2p.ipld.cid import CID
+from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.id import ID
+from libp2p.utils.varint import encode_uvarint
+from tests.support.memory_session import joined, stream_between
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+
+PEER = ID(b"\x00\x04peer")
+
+
+class Tracker:
+    def __init__(self) -> None:
+        self.bytes = 0
+
+    def bytes_arrived(self, peer_id: ID, size: int, now: float) -> None:
+        self.bytes += size
+
+
+class Owner:
+    """Notes what it is given; ``answering`` and ``storing`` hold it up."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self.nursery = nursery
+        self.is_running = True
+        self.tracker = Tracker()
+        self.keeper = Keeper(self)
+        self.taken: list[bytes] = []
+        self.answered: list[CID] = []
+        self.kept: list[int] = []
+        self.failed: list[str] = []
+        self.answering, self.storing = trio.Event(), trio.Event()
+        self.answering.set()
+        self.storing.set()
+        nursery.start_soon(self.keeper.run)
+
+    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        self.nursery.start_soon(task, *args)
+
+    def take(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        for message in messages:
+            blocks = [(cast("Want", cid), data) for cid, data in message.blocks.items()]
+            self.taken += message.blocks.values()
+            self.keeper.add(blocks)
+
+    async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        await self.answering.wait()
+        self.answered += [cid for message in messages for cid in message.entries]
+
+    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        raise AssertionError("nothing comes on a stream of ours here")
+
+    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+        await self.storing.wait()
+        self.kept.append(len(blocks))
+
+    def fail(self, outcome: Unavailable) -> None:
+        self.failed.append(f"after {sum(self.kept)}")
+
+
+class Two:
+    """A peer that writes, and our intake of it."""
+
+    def __init__(self, nursery: trio.Nursery, a: Yamux, b: Yamux) -> None:
+        self.a, self.b = a, b
+        self.owner = Owner(nursery)
+        self.intake = Intake(cast("IntakeOwner", self.owner), PEER)
+
+    async def open(self, data: bytes = b"") -> YamuxStream:
+        """Open a stream whose first bytes come with the negotiation."""
+        theirs, ours = await stream_between(self.a, self.b)
+        self.intake.accept(NetStream(ours), [data] if data else [])
+        return theirs
+
+
+@pytest.fixture
+async def two(nursery: trio.Nursery) -> AsyncIterator[Two]:
+    async with joined(4 * 1024 * 1024) as (a, b):
+        yield Two(nursery, a, b)
+
+
+def with_block(data: bytes) -> bytes:
+    return _wire(Message(blocks=[(CID.for_block(data), data)]))
+
+
+def wanting(name: bytes) -> bytes:
+    return _wire(Message([Entry(CID.for_block(name))]))
+
+
+def _wire(message: Message) -> bytes:
+    return b"".join(b"".join(frame) for frame in message.frames())
+
+
+async def is_reset(stream: YamuxStream) -> bool:
+    try:
+        await stream.read()
+    except MuxedStreamReset:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("first", [0, 1, 20, 10_000])
+async def test_messages_are_taken_in_order_and_the_stream_is_closed_behind_them(
+    two: Two, first: int
+) -> None:
+    data = b"".join(with_block(bytes((n,)) * 1000) for n in range(50))
+    stream = await two.open(data[:first])
+    await stream.write(data[first:])
+    await stream.close_write()
+    assert not await is_reset(stream)
+    assert two.owner.taken == [bytes((n,)) * 1000 for n in range(50)]
+    assert two.owner.tracker.bytes == len(data)
+    assert two.intake.streams == two.intake.partial_bytes == 0
+
+
+async def test_a_bad_message_spoils_what_follows_and_not_what_came_before(two: Two) -> None:
+    bad = b"\x02\x1a\xff"
+    stream = await two.open(with_block(b"one") + bad + with_block(b"two"))
+    other = await two.open(with_block(b"three"))
+    assert await is_reset(stream)
+    await other.close_write()
+    assert not await is_reset(other)
+    assert two.owner.taken == [b"one", b"three"]
+
+
+@pytest.mark.parametrize("end", [with_block(b"two")[:-1], encode_uvarint(2**30)])
+async def test_what_ends_inside_a_message_or_is_none_is_reset(two: Two, end: bytes) -> None:
+    stream = await two.open(with_block(b"one"))
+    await stream.write(end)
+    await stream.close_write()
+    assert await is_reset(stream)
+    assert two.owner.taken == [b"one"]
+    assert two.intake.streams == two.intake.partial_bytes == 0
+
+
+async def test_a_filter_that_takes_its_time_does_not_hold_up_blocks(two: Two) -> None:
+    two.owner.answering = trio.Event()
+    stream = await two.open(wanting(b"x") + wanting(b"y"))
+    await two.open(with_block(b"one"))
+    await stream.write(with_block(b"two"))
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == [b"one", b"two"]
+    assert two.owner.answered == []
+    two.owner.answering.set()
+    await wait_all_tasks_blocked()
+    assert two.owner.answered == [CID.for_block(b"x"), CID.for_block(b"y")]
+
+
+async def test_a_peer_whose_wants_wait_is_not_read_beyond_the_limit_and_then_is(two: Two) -> None:
+    two.owner.answering = trio.Event()
+    list_of_wants = _wire(Message([Entry(CID.for_block(b"%d" % n)) for n in range(10_000)]))
+    stream = await two.open()
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        for _ in range(40):
+            await stream.write(list_of_wants)
+            written += len(list_of_wants)
+        await stream.close_write()
+
+    two.owner.nursery.start_soon(write)
+    await wait_all_tasks_blocked()
+    window = stream.statistics().send_credit
+    assert two.owner.tracker.bytes >= MAX_INTAKE_BYTES
+    assert two.owner.tracker.bytes <= MAX_INTAKE_BYTES + len(list_of_wants) + 512 * 1024
+    assert written < 40 * len(list_of_wants)
+    assert window == 0
+    two.owner.answering.set()
+    assert not await is_reset(stream)
+    assert len(two.owner.answered) == 400_000
+
+
+async def test_nothing_is_decoded_while_the_store_is_behind(two: Two) -> None:
+    two.owner.storing = trio.Event()
+    block = bytes(1024 * 1024)
+    stream = await two.open()
+
+    async def write() -> None:
+        for n in range(40):
+            await stream.write(with_block(bytes((n,)) + block))
+
+    two.owner.nursery.start_soon(write)
+    await wait_all_tasks_blocked()
+    assert MAX_UNSTORED_BYTES <= sum(map(len, two.owner.taken)) < MAX_UNSTORED_BYTES + 2**21
+    two.owner.storing.set()
+    await wait_all_tasks_blocked()
+    assert len(two.owner.taken) == sum(two.owner.kept) == 40
+    assert max(two.owner.kept) <= 1 + STORE_BATCH_BYTES // len(block)
+
+
+async def test_a_failure_is_told_after_the_blocks_that_came_before_it(
+    nursery: trio.Nursery,
+) -> None:
+    owner = Owner(nursery)
+    failure = object.__new__(Unavailable)
+    owner.keeper.fail(failure)
+    owner.storing = trio.Event()
+    owner.keeper.add([(cast("Want", None), b"one")])
+    owner.keeper.fail(failure)
+    owner.keeper.fail(failure)
+    owner.keeper.add([(cast("Want", None), b"two")])
+    await wait_all_tasks_blocked()
+    assert owner.failed == ["after 0"]
+    owner.storing.set()
+    await wait_all_tasks_blocked()
+    assert owner.failed == ["after 0", "after 1", "after 1"]
+    assert owner.kept == [1, 1]
+
+
+async def test_a_client_that_stops_resets_the_streams(two: Two) -> None:
+    streams = [await two.open(with_block(b"one")), await two.open()]
+    await wait_all_tasks_blocked()
+    two.intake.stop()
+    assert [await is_reset(stream) for stream in streams] == [True, True]
+    assert two.intake.streams == 0
+
+
+async def test_a_stream_that_goes_on_after_the_client_has_stopped_is_reset(two: Two) -> None:
+    stream = await two.open()
+    two.owner.is_running = False
+    await stream.write(with_block(b"one"))
+    assert await is_reset(stream)
+    assert two.owner.taken == []
+
+
+async def test_what_came_before_the_peer_was_lost_is_still_taken(two: Two) -> None:
+    await two.open(with_block(b"one"))
+    stream = await two.open(with_block(b"two"))
+    two.intake.close()
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == [b"one", b"two"]
+    await stream.write(with_block(b"three"))  # the connection was not lost after all
+    await wait_all_tasks_blocked()
+    assert two.owner.taken[2:] == [b"three"]
+    assert len(two.owner.nursery.child_tasks) == 1  # the keeper
