@@ -5,17 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import sys
 import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.contestants import KUBO, OURS, NotHere, ipfs_lite, run
+from bench.contestants import KUBO, OURS, ROOT, NotHere, ipfs_lite, run
 from bench.row import Budget, Row, Sample
 from tests.interop.build_peers import find_peer
+from tests.interop.child import JsonChild
 from tests.interop.kubo import Kubo
 
+KUBO_PIN = "kubo, pin add"
+"""Into its repository only, without writing the file."""
+COMMAND = "ours, whole command"
+"""`ipfs-lite get` from its start to its end: imports, keys, connecting."""
+
+SMALL_MIB = 96
+"""100 MB."""
 _PIECE = 1 << 20
 
 
@@ -72,9 +81,10 @@ class _KuboRow(Row):
 
 @dataclass
 class Fetch(_KuboRow):
-    """A file from a Kubo daemon to disk, by our `get` and by Kubo's."""
+    """A file from a Kubo daemon into the repository and to disk, by peers that are connected."""
 
     name: str = "fetch"
+    contestants: tuple[str, ...] = (OURS, COMMAND, KUBO, KUBO_PIN)
     budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 2.5),)
     peak_budget_mib: float | None = 110
     _provider: Kubo = field(init=False)
@@ -92,23 +102,37 @@ class Fetch(_KuboRow):
         before = self._provider.cpu_seconds()
         scratch = self._scratch()
         output = scratch / "out"
-        fetch = self._ours if contestant == OURS else self._kubo
-        seconds, cpu, peak = fetch(scratch, output)
-        if sha256_of(output) != self._sha256:
+        if contestant in (KUBO, KUBO_PIN):
+            seconds, cpu, peak = self._kubo(scratch, output if contestant == KUBO else None)
+        else:
+            fetch = self._ours if contestant == OURS else self._command
+            seconds, cpu, peak = fetch(scratch, output)
+        if contestant != KUBO_PIN and sha256_of(output) != self._sha256:
             raise RuntimeError(f"{contestant} fetched other bytes")
         cost = self._provider.cpu_seconds() - before
         return Sample(self._rate(seconds), (cpu, cost), peak)
 
     def _ours(self, scratch: Path, output: Path) -> tuple[float, float, int]:
+        script = ROOT / "bench" / "lite_peer.py"
+        environment = {"PYTHONPATH": str(ROOT)}
+        with JsonChild([sys.executable, script, scratch / "repo"], env=environment) as fetcher:
+            fetcher.request("connect", addr=self._provider.addr, timeout=60)
+            found = fetcher.request("get", cid=self._cid, output=str(output), timeout=600)
+            return found["seconds"], found["cpu_seconds"], fetcher.rss_bytes()
+
+    def _command(self, scratch: Path, output: Path) -> tuple[float, float, int]:
         get = ["get", "--peer", self._provider.addr, "-o", str(output), self._cid]
         cost = run(ipfs_lite("--repo", scratch / "repo", *get))
         return cost.seconds, cost.cpu_seconds, cost.peak_bytes
 
-    def _kubo(self, scratch: Path, output: Path) -> tuple[float, float, int]:
+    def _kubo(self, scratch: Path, output: Path | None) -> tuple[float, float, int]:
         with Kubo(repo=scratch / "repo") as fetcher:
             fetcher.swarm_connect(self._provider.addr)
             before, start = fetcher.cpu_seconds(), time.perf_counter()
-            fetcher.get(self._cid, output)
+            if output is None:
+                fetcher.run("pin", "add", self._cid, timeout=None)
+            else:
+                fetcher.get(self._cid, output)
             seconds = time.perf_counter() - start
             return seconds, fetcher.cpu_seconds() - before, fetcher.rss_bytes()
 
@@ -142,4 +166,5 @@ class Add(_KuboRow):
 
 def rows(mib: int) -> list[Row]:
     """The rows of this module; files have `mib` MiB."""
-    return [Fetch(mib), Add(mib), Add(mib, name="hash", only_hash=True)]
+    small = Fetch(SMALL_MIB, name="fetch100")
+    return [Fetch(mib), small, Add(mib), Add(mib, name="hash", only_hash=True)]
