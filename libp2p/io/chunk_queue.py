@@ -25,15 +25,16 @@ JOIN_BELOW: Final = 512
 class ChunkQueue:
     """Bytes in, in pieces of any size; bytes out, in pieces of any other size."""
 
-    __slots__ = ("_chunks", "_size")
+    __slots__ = ("_chunks", "size")
 
     def __init__(self) -> None:
         self._chunks: deque[Buffer] = deque()
-        self._size = 0
+        #: Bytes queued; for others to read.
+        self.size = 0
 
     def __len__(self) -> int:
         """Bytes queued."""
-        return self._size
+        return self.size
 
     def append(self, buffer: Buffer) -> None:
         """Queue ``buffer``, which must not be changed afterwards."""
@@ -42,31 +43,31 @@ class ChunkQueue:
         if size < COPY_BELOW:
             if size == 0:
                 return
-            self._size += size
+            self.size += size
             if chunks and len(chunks[-1]) < JOIN_BELOW:
                 chunks[-1] = b"".join((chunks[-1], buffer))
             else:
                 chunks.append(bytes(buffer))
             return
         chunks.append(buffer)
-        self._size += size
+        self.size += size
 
     def prepend(self, buffer: Buffer) -> None:
         """Put ``buffer`` in front of all that is queued."""
         if len(buffer):
             self._chunks.appendleft(buffer)
-            self._size += len(buffer)
+            self.size += len(buffer)
 
     def take_all(self) -> list[Buffer]:
         """Remove and return everything, unjoined."""
         chunks = list(self._chunks)
         self._chunks.clear()
-        self._size = 0
+        self.size = 0
         return chunks
 
     def take_buffers(self, limit: int) -> list[Buffer]:
         """Remove and return up to ``limit`` bytes, unjoined."""
-        if limit >= self._size:
+        if limit >= self.size:
             return self.take_all()
         chunks = self._chunks
         taken: list[Buffer] = []
@@ -81,7 +82,7 @@ class ChunkQueue:
                 break
             taken.append(chunks.popleft())
             missing -= size
-        self._size -= limit
+        self.size -= limit
         return taken
 
     def take(self, count: int) -> bytes:
@@ -90,8 +91,8 @@ class ChunkQueue:
 
         :raises ValueError: if fewer are queued.
         """
-        if count > self._size:
-            raise ValueError(f"asked for {count} bytes of {self._size}")
+        if count > self.size:
+            raise ValueError(f"asked for {count} bytes of {self.size}")
         buffers = self.take_buffers(count)
         if len(buffers) == 1:
             return bytes(buffers[0])  # no copy where the piece is bytes already
@@ -119,4 +120,4 @@ class ChunkQueue:
     def clear(self) -> None:
         """Drop everything."""
         self._chunks.clear()
-        self._size = 0
+        self.size = 0

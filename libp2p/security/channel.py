@@ -7,7 +7,7 @@ socket; `libp2p.security.secure_session.SecureSession` moves the bytes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,12 +15,22 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
 
 
+#: Records that are decrypted before others have their turn: enough for a full read of large ones,
+#: and a millisecond with tiny ones.
+MAX_RECORDS_AT_ONCE: Final = 128
+
+
 class CipherChannel(Protocol):
     """One direction pair of an established secure channel."""
 
+    @property
+    def has_more(self) -> bool:
+        """True if the last `open` stopped at `MAX_RECORDS_AT_ONCE`."""
+        ...
+
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """
-        Decrypt every complete record at the front of ``data``.
+        Decrypt the complete records at the front of ``data``, up to `MAX_RECORDS_AT_ONCE`.
 
         :return: the plaintext pieces in order, and how many bytes of ``data`` they used up.
         :raises DecryptionFailedException: if a record was forged or damaged; the channel is dead.
@@ -38,6 +48,8 @@ class CipherChannel(Protocol):
 
 class PlainChannel:
     """No encryption: for `/plaintext/2.0.0` and for tests."""
+
+    has_more: Final = False
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """Hand the bytes on."""

@@ -19,6 +19,7 @@ from libp2p.security.insecure.transport import InsecureTransport
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.tls.transport import TLSTransport
 from tests.support.channels import MemoryConnection, connection_pair
+from tests.support.handshakes import shake_hands
 from tests.support.identities import ed25519_pair, peer_id_of
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IRawConnection
     from libp2p.crypto.keys import KeyPair
-    from libp2p.peer.id import ID
     from libp2p.security.secure_session import SecureSession
 
 SecureTransport: TypeAlias = NoiseTransport | TLSTransport | InsecureTransport
@@ -55,30 +55,11 @@ class Ends(NamedTuple):
     bob: SecureSession
 
 
-async def shake_hands(
-    make_transport: MakeTransport,
-    dialler: MemoryConnection,
-    listener: MemoryConnection,
-    expected: ID | None = None,
+async def joined(
+    make_transport: MakeTransport, dialler: MemoryConnection, listener: MemoryConnection
 ) -> Ends:
-    sessions = {}
-
-    async def dial() -> None:
-        transport = make_transport(ed25519_pair("alice"))
-        sessions["alice"] = await transport.secure_outbound(dialler, expected or peer_id_of("bob"))
-
-    async def listen() -> None:
-        transport = make_transport(ed25519_pair("bob"))
-        sessions["bob"] = await transport.secure_inbound(listener)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(dial)
-        nursery.start_soon(listen)
-    return Ends(**sessions)
-
-
-async def joined(make_transport: MakeTransport) -> Ends:
-    return await shake_hands(make_transport, *connection_pair())
+    alice, bob = make_transport(ed25519_pair("alice")), make_transport(ed25519_pair("bob"))
+    return Ends(*await shake_hands(alice, bob, (dialler, listener), peer_id_of("bob")))
 
 
 async def read_exactly(session: SecureSession, size: int) -> bytes:
@@ -94,7 +75,7 @@ async def read_exactly(session: SecureSession, size: int) -> bytes:
 
 
 async def test_both_ends_know_each_other(make_transport: MakeTransport) -> None:
-    alice, bob = await joined(make_transport)
+    alice, bob = await joined(make_transport, *connection_pair())
     assert (alice.is_initiator, bob.is_initiator) == (True, False)
     assert alice.get_local_peer() == bob.get_remote_peer() == peer_id_of("alice")
     assert bob.get_local_peer() == alice.get_remote_peer() == peer_id_of("bob")
@@ -111,7 +92,7 @@ async def test_the_handshake_survives_any_split(
 ) -> None:
     dialler, listener = connection_pair()
     dialler.piece_bytes = listener.piece_bytes = piece_bytes
-    alice, bob = await shake_hands(make_transport, dialler, listener)
+    alice, bob = await joined(make_transport, dialler, listener)
     await alice.write(b"hello")
     assert await read_exactly(bob, 5) == b"hello"
 
@@ -121,7 +102,7 @@ async def test_the_handshake_survives_a_peer_that_reads_slowly(
 ) -> None:
     dialler, listener = connection_pair()
     dialler.capacity = listener.capacity = 100
-    alice, _ = await shake_hands(make_transport, dialler, listener)
+    alice, _ = await joined(make_transport, dialler, listener)
     assert alice.get_remote_peer() == peer_id_of("bob")
 
 
@@ -149,7 +130,7 @@ async def test_a_hang_up_at_any_byte_is_a_handshake_failure(
     make_transport: MakeTransport, who: str, reset: bool
 ) -> None:
     complete = connection_pair()
-    await shake_hands(make_transport, *complete)
+    await joined(make_transport, *complete)
     by_dialler = who == "dialler"
     total = len(complete[0 if by_dialler else 1].sent)
     failures: list[HandshakeFailure] = []
@@ -245,7 +226,7 @@ async def test_a_connection_without_batches_is_refused_clearly(
 
 
 async def test_bulk_passes_both_ways_at_once(make_transport: MakeTransport) -> None:
-    alice, bob = await joined(make_transport)
+    alice, bob = await joined(make_transport, *connection_pair())
     received = {}
 
     async def read(name: str, session: SecureSession) -> None:
@@ -261,7 +242,7 @@ async def test_bulk_passes_both_ways_at_once(make_transport: MakeTransport) -> N
 @pytest.mark.parametrize("name", CONFIDENTIAL)
 async def test_nothing_readable_is_on_the_wire(name: str) -> None:
     dialler, listener = connection_pair()
-    alice, bob = await shake_hands(CHANNELS[name], dialler, listener)
+    alice, bob = await joined(CHANNELS[name], dialler, listener)
     await alice.write(b"attack at dawn")
     assert await read_exactly(bob, 14) == b"attack at dawn"
     assert b"attack" not in dialler.sent
@@ -272,7 +253,7 @@ async def test_nothing_readable_is_on_the_wire(name: str) -> None:
 @pytest.mark.parametrize("name", CONFIDENTIAL)
 async def test_a_changed_byte_ends_the_session(name: str) -> None:
     dialler, listener = connection_pair()
-    alice, bob = await shake_hands(CHANNELS[name], dialler, listener)
+    alice, bob = await joined(CHANNELS[name], dialler, listener)
     await alice.write(b"attack at dawn")
     [wire] = await listener.receive()
     listener.unread(bytes(wire[:-1]) + bytes([wire[-1] ^ 1]))
@@ -283,7 +264,7 @@ async def test_a_changed_byte_ends_the_session(name: str) -> None:
 async def test_the_end_of_the_connection_is_the_end_of_the_session(
     make_transport: MakeTransport,
 ) -> None:
-    alice, bob = await joined(make_transport)
+    alice, bob = await joined(make_transport, *connection_pair())
     await alice.write(b"bye")
     await alice.close()
     assert await bob.read() == b"bye"
@@ -291,7 +272,7 @@ async def test_the_end_of_the_connection_is_the_end_of_the_session(
 
 
 async def test_what_is_unread_comes_first(make_transport: MakeTransport) -> None:
-    alice, bob = await joined(make_transport)
+    alice, bob = await joined(make_transport, *connection_pair())
     await alice.write(b"world")
     bob.unread(b"hello ")
     assert await read_exactly(bob, 11) == b"hello world"
@@ -300,7 +281,7 @@ async def test_what_is_unread_comes_first(make_transport: MakeTransport) -> None
 async def test_a_cancelled_reader_loses_nothing(
     make_transport: MakeTransport, autojump_clock: trio.testing.MockClock
 ) -> None:
-    alice, bob = await joined(make_transport)
+    alice, bob = await joined(make_transport, *connection_pair())
     with trio.move_on_after(1):
         await bob.receive()
     await alice.write(b"later")
@@ -311,7 +292,7 @@ async def test_a_cancelled_writer_leaves_no_half_record(
     make_transport: MakeTransport, autojump_clock: trio.testing.MockClock
 ) -> None:
     dialler, listener = connection_pair()
-    alice, bob = await shake_hands(make_transport, dialler, listener)
+    alice, bob = await joined(make_transport, dialler, listener)
     dialler.capacity = 10
     with trio.move_on_after(1) as scope:
         await alice.write(b"cancelled" * 100)

@@ -90,6 +90,9 @@ chops: st.SearchStrategy[Chop] = st.one_of(
 )
 
 
+_RAMP = bytes(7 * i & 0xFF for i in range(256))
+
+
 def octets(max_size: int, min_size: int = 0) -> st.SearchStrategy[bytes]:
     """
     Bytes of many lengths, no two neighbours alike.
@@ -97,7 +100,7 @@ def octets(max_size: int, min_size: int = 0) -> st.SearchStrategy[bytes]:
     Not `st.binary`: hypothesis then compares bytes with numbers, an error under ``python -bb``.
     """
     return st.builds(
-        lambda first, size: bytes((first + 7 * i) & 0xFF for i in range(size)),
+        lambda first, size: (_RAMP * (size // 256 + 2))[first : first + size],
         st.integers(0, 255),
         st.integers(min_size, max_size),
     )

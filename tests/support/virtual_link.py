@@ -26,7 +26,11 @@ from libp2p.stream_muxer.yamux.flow_control import (
     ReceiveBudget,
     ReceiveWindow,
 )
-from libp2p.stream_muxer.yamux.frame import TYPE_WINDOW_UPDATE, YAMUX_HEADER_FORMAT
+from libp2p.stream_muxer.yamux.frame import (
+    MAX_FRAME_PAYLOAD,
+    TYPE_WINDOW_UPDATE,
+    YAMUX_HEADER_FORMAT,
+)
 from libp2p.stream_muxer.yamux.session import (
     CONNECTION_RECEIVE_BUDGET,
     Event,
@@ -45,7 +49,7 @@ SEGMENT_BYTES: Final = 64 * 1024
 """How much arrives at once unless a test asks for other pieces: about what one read brings."""
 SOCKET_BYTES: Final = 1024 * 1024
 """What the sender's socket holds before a writer has to wait."""
-_ZEROS: Final = memoryview(bytes(SEGMENT_BYTES))
+_ZEROS: Final = memoryview(bytes(MAX_FRAME_PAYLOAD))
 
 
 class Clock:
@@ -146,7 +150,7 @@ class GreedySender(End):
         self._waits_for_socket = False
 
     def act(self) -> None:
-        while size := self.session.sendable(self.stream):
+        while size := min(self.session.sendable(self.stream), len(_ZEROS)):
             if self.wire.backlog >= SOCKET_BYTES:
                 self._resume_later()
                 break

@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from libp2p.exceptions import DecryptionFailedException, LocalProtocolError
+from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,21 +58,25 @@ def _pack_records(buffers: Sequence[Buffer]) -> Iterator[Buffer]:
 class NoiseCipher:
     """Both directions of a Noise channel after its handshake."""
 
-    __slots__ = ("_receive", "_receive_nonce", "_send", "_send_nonce")
+    __slots__ = ("_receive", "_receive_nonce", "_send", "_send_nonce", "has_more")
 
     def __init__(self, send_key: bytes, receive_key: bytes) -> None:
         self._send = ChaCha20Poly1305(send_key)
         self._receive = ChaCha20Poly1305(receive_key)
         self._send_nonce = 0
         self._receive_nonce = 0
+        self.has_more = False
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
-        """Decrypt every complete record; see `CipherChannel.open`."""
+        """Decrypt complete records; see `CipherChannel.open`."""
         plaintexts: list[Buffer] = []
         decrypt, pack_nonce = self._receive.decrypt, _NONCE.pack
         nonce = self._receive_nonce
         offset, end = 0, len(data)
-        while end - offset >= 2:
+        self.has_more = False
+        for _ in range(MAX_RECORDS_AT_ONCE):
+            if end - offset < 2:
+                break
             start = offset + 2
             stop = start + (data[offset] << 8 | data[offset + 1])
             if stop > end:
@@ -82,6 +87,8 @@ class NoiseCipher:
                 raise DecryptionFailedException("a Noise record does not authenticate") from None
             nonce += 1
             offset = stop
+        else:
+            self.has_more = True
         self._receive_nonce = nonce
         return plaintexts, offset
 

@@ -14,12 +14,14 @@ may go on to new keys (§4.6.3), which this side does before AES-GCM's limit.
 from __future__ import annotations
 
 import hmac
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from libp2p.exceptions import ConnectionClosedError, DecryptionFailedException
+from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -60,6 +62,8 @@ _DATA: Final = bytes((APPLICATION_DATA,))
 _HEADER_START: Final = _DATA + b"\x03\x03"
 
 _FULL_BYTES: Final = MAX_PLAINTEXT_BYTES + 1
+#: Kind, version, length. The version is only authenticated (§5.2: "ignored for all purposes").
+_unpack_header: Final = Struct(">BHH").unpack_from
 
 
 def _header(content_bytes: int) -> bytes:
@@ -133,6 +137,13 @@ class _Keys:
         self.iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
         self.sequence = 0
 
+    def seal(self, content: bytes) -> tuple[bytes, bytes]:
+        """Return the record of ``content``, its kind included: header and ciphertext."""
+        header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
+        nonce = (self.iv ^ self.sequence).to_bytes(NONCE_BYTES)
+        self.sequence += 1
+        return header, self.encrypt(nonce, content, header)
+
     def renew(self) -> None:
         """Go on to the next keys (§7.2)."""
         self._use(expand_label(self._secret, b"traffic upd", len(self._secret), self._suite.digest))
@@ -141,7 +152,15 @@ class _Keys:
 class TlsChannel:
     """Both directions of a TLS connection after its handshake."""
 
-    __slots__ = ("_finished", "_message", "_receive", "_send", "_update_owed", "_without_data")
+    __slots__ = (
+        "_finished",
+        "_message",
+        "_receive",
+        "_send",
+        "_update_owed",
+        "_without_data",
+        "has_more",
+    )
 
     def __init__(self, suite: CipherSuite, send_secret: bytes, receive_secret: bytes) -> None:
         """
@@ -150,6 +169,7 @@ class TlsChannel:
         """
         self._send = _Keys(send_secret, suite)
         self._receive = _Keys(receive_secret, suite)
+        self.has_more = False
         self._finished = False  # the peer has said that nothing more will come
         self._update_owed = False  # it has asked this side to renew its keys
         self._without_data = 0
@@ -159,26 +179,29 @@ class TlsChannel:
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """
-        Decrypt every complete record; see `CipherChannel.open`.
+        Decrypt complete records; see `CipherChannel.open`.
 
         :raises ConnectionClosedError: if the peer has ended the connection with an alert. So it
             does when it refuses this side's certificate: a client knows only here.
         """
         pieces: list[Buffer] = []
-        piece, filled = memoryview(b""), 0
+        piece, filled, room = memoryview(b""), 0, 0
         keys = self._receive
         offset, end = 0, len(data)
-        while end - offset >= HEADER_BYTES and not self._finished:
+        self.has_more = False
+        for _ in range(MAX_RECORDS_AT_ONCE):
+            if end - offset < HEADER_BYTES or self._finished:
+                break
             start = offset + HEADER_BYTES
-            length = data[offset + 3] << 8 | data[offset + 4]
-            if not TAG_BYTES < length <= MAX_RECORD_BYTES or data[offset] != APPLICATION_DATA:
+            kind, _, length = _unpack_header(data, offset)
+            if not TAG_BYTES < length <= MAX_RECORD_BYTES or kind != APPLICATION_DATA:
                 raise DecryptionFailedException("what the peer sent is no TLS record")
             stop = start + length
             if stop > end:
                 break
             content_bytes = length - TAG_BYTES
             last = filled + content_bytes - 1
-            if last >= len(piece):
+            if last >= room:
                 _finish_piece(pieces, piece, filled)
                 room = max(content_bytes, min(end - offset, PIECE_BYTES))
                 piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
@@ -190,13 +213,15 @@ class TlsChannel:
                 raise DecryptionFailedException("a TLS record does not authenticate") from None
             keys.sequence += 1
             offset = stop
-            if piece[last] == APPLICATION_DATA and 1 < content_bytes <= MAX_PLAINTEXT_BYTES + 1:
+            if piece[last] == APPLICATION_DATA and 1 < content_bytes <= _FULL_BYTES:
                 self._without_data = 0
                 filled = last  # the next record overwrites the kind
             else:
                 rest = self._unusual(bytes(content))
                 piece[filled : filled + len(rest)] = rest
                 filled += len(rest)
+        else:
+            self.has_more = True
         _finish_piece(pieces, piece, filled)
         return pieces, end if self._finished else offset
 
@@ -256,28 +281,20 @@ class TlsChannel:
         """Encrypt in as few records as possible; see `CipherChannel.seal`."""
         wire: list[Buffer] = []
         keys = self._send
-        for parts in _pack_records(buffers):
+        for content in _pack_records(buffers):
             if self._update_owed or keys.sequence >= MAX_RECORDS_PER_KEY:
-                self._renew_keys(wire)
-            parts.append(_DATA)
-            self._seal_record(b"".join(parts), wire)
+                wire += self._renew_keys()
+            wire += keys.seal(content)
         return wire
 
-    def _seal_record(self, content: bytes, wire: list[Buffer]) -> None:
-        keys = self._send
-        header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
-        nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
-        wire.append(header)
-        wire.append(keys.encrypt(nonce, content, header))
-        keys.sequence += 1
-
-    def _renew_keys(self, wire: list[Buffer]) -> None:
+    def _renew_keys(self) -> tuple[bytes, bytes]:
         # Who was asked must not ask back, or it would never end.
         request = _UPDATE_NOT_REQUESTED if self._update_owed else _UPDATE_REQUESTED
         message = bytes((_KEY_UPDATE, 0, 0, 1)) + request
-        self._seal_record(message + bytes((HANDSHAKE,)), wire)
+        record = self._send.seal(message + bytes((HANDSHAKE,)))
         self._send.renew()
         self._update_owed = False
+        return record
 
 
 def _finish_piece(pieces: list[Buffer], piece: memoryview, filled: int) -> None:
@@ -285,8 +302,8 @@ def _finish_piece(pieces: list[Buffer], piece: memoryview, filled: int) -> None:
         pieces.append(piece[:filled].toreadonly())
 
 
-def _pack_records(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
-    """Cut ``buffers`` into records of `MAX_PLAINTEXT_BYTES`, the last one shorter."""
+def _pack_records(buffers: Sequence[Buffer]) -> Iterator[bytes]:
+    """Cut ``buffers`` into contents of `MAX_PLAINTEXT_BYTES`, the last one shorter, with kinds."""
     group: list[Buffer] = []
     room = MAX_PLAINTEXT_BYTES
     for buffer in buffers:
@@ -298,12 +315,13 @@ def _pack_records(buffers: Sequence[Buffer]) -> Iterator[list[Buffer]]:
         view = memoryview(buffer)
         start = 0
         while length - start >= room:
-            group.append(view[start : start + room])
-            yield group
+            group += view[start : start + room], _DATA
+            yield b"".join(group)
             start += room
             group, room = [], MAX_PLAINTEXT_BYTES
         if start < length:
             group.append(view[start:])
             room -= length - start
     if room < MAX_PLAINTEXT_BYTES:
-        yield group
+        group.append(_DATA)
+        yield b"".join(group)

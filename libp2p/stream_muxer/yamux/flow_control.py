@@ -114,17 +114,15 @@ class ReceiveWindow:
         self._epoch_start = now
         self._epoch_bytes = 0
 
-    def expect(self, size: int) -> None:
+    def charge(self, size: int, announced: int) -> None:
         """
-        Account for the header of a Data frame whose body will be ``size`` bytes.
+        Account for ``size`` bytes of a body that have come; the rest is not owed before.
 
+        :param announced: what a Data frame's header says of its body; 0 for more of the same.
         :raises RemoteProtocolError: if the peer has no credit for it.
         """
-        if size > self.credit:
-            raise RemoteProtocolError(f"{size} bytes sent with {self.credit} bytes of credit")
-
-    def charge(self, size: int) -> None:
-        """Account for ``size`` bytes of a body that have come; the rest is not owed before."""
+        if announced > self.credit:
+            raise RemoteProtocolError(f"{announced} bytes sent with {self.credit} bytes of credit")
         self.credit -= size
 
     def consumed(self, size: int, buffered: int, now: float, rtt: float) -> int:

@@ -12,6 +12,7 @@ set), an opaque value for Ping and a code for GoAway. Which frames are allowed w
 
 from __future__ import annotations
 
+from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -50,9 +51,8 @@ Frame: TypeAlias = "tuple[int, int, int, int, Buffer]"
 _HEADER: Final = Struct(YAMUX_HEADER_FORMAT)
 
 
-def encode_header(kind: int, flags: int, stream_id: int, length: int) -> bytes:
-    """Return the 12 bytes of a header."""
-    return _HEADER.pack(0, kind, flags, stream_id, length)
+#: The 12 bytes of a header, of (type, flags, stream id, length).
+encode_header: Final = partial(_HEADER.pack, 0)
 
 
 class FrameParser:
@@ -77,46 +77,31 @@ class FrameParser:
 
         :raises RemoteProtocolError: on an unknown version or frame type.
         """
+        unpack_header = _HEADER.unpack_from
         for piece in pieces:
-            offset, end = 0, len(piece)
+            if self._partial:
+                piece = b"".join((self._partial, piece))
+                self._partial = b""
+            view, offset, end = memoryview(piece), 0, len(piece)
             if self._body_left and end:
-                body = memoryview(piece)[: self._body_left]
+                body = view[: self._body_left]
                 offset = len(body)
                 self._body_left -= offset
                 yield CONTINUATION, 0 if self._body_left else self._fin, self._stream_id, 0, body
-            elif self._partial:
-                offset = HEADER_SIZE - len(self._partial)
-                header = self._partial + bytes(memoryview(piece)[:offset])
-                if len(header) < HEADER_SIZE:
-                    self._partial = header
-                    continue
-                self._partial = b""
-                frame, offset = self._frame(header, 0, piece, offset)
-                yield frame
             while end - offset >= HEADER_SIZE:
-                frame, offset = self._frame(piece, offset, piece, offset + HEADER_SIZE)
-                yield frame
+                version, kind, flags, stream_id, length = unpack_header(piece, offset)
+                if version != 0 or kind > TYPE_GO_AWAY:
+                    raise RemoteProtocolError(f"yamux version {version}, frame type {kind}")
+                offset += HEADER_SIZE
+                if kind != TYPE_DATA:
+                    yield kind, flags, stream_id, length, b""
+                    continue
+                start, offset = offset, offset + length
+                if offset > end:
+                    self._body_left = offset - end
+                    self._stream_id = stream_id
+                    self._fin = flags & FLAG_FIN
+                    flags &= ~FLAG_FIN
+                yield kind, flags, stream_id, length, view[start:offset]
             if offset < end:
-                self._partial = bytes(memoryview(piece)[offset:])
-
-    def _frame(self, header: Buffer, at: int, piece: Buffer, body_at: int) -> tuple[Frame, int]:
-        """Parse one frame: its header in ``header`` at ``at``, its body in ``piece``."""
-        version: int
-        kind: int
-        flags: int
-        stream_id: int
-        length: int
-        version, kind, flags, stream_id, length = _HEADER.unpack_from(header, at)
-        if version != 0 or kind > TYPE_GO_AWAY:
-            raise RemoteProtocolError(f"yamux version {version}, frame type {kind}")
-        if kind != TYPE_DATA:
-            return (kind, flags, stream_id, length, b""), body_at
-        body_end = body_at + length
-        left = body_end - len(piece)
-        if left > 0:
-            self._body_left = left
-            self._stream_id = stream_id
-            self._fin = flags & FLAG_FIN
-            flags &= ~FLAG_FIN
-            body_end = len(piece)
-        return (kind, flags, stream_id, length, memoryview(piece)[body_at:body_end]), body_end
+                self._partial = bytes(view[offset:])

@@ -2,7 +2,8 @@
 Frames that wait for the socket (sans-I/O).
 
 Control goes before data, except for what ends the data that it belongs to; window updates of a
-stream are merged. How much may wait is `session`'s business.
+stream are merged, and what is written to a stream in several parts shares frames. How much may
+wait is `session`'s business.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from libp2p.stream_muxer.yamux.frame import (
     FLAG_ACK,
     HEADER_SIZE,
+    MAX_FRAME_PAYLOAD,
     TYPE_DATA,
     TYPE_PING,
     TYPE_WINDOW_UPDATE,
@@ -27,7 +29,17 @@ if TYPE_CHECKING:
 class Outgoing:
     """What a session has to say, until it is taken all at once."""
 
-    __slots__ = ("control", "data", "data_bytes", "pongs", "provoked", "window_updates")
+    __slots__ = (
+        "_last_at",
+        "_last_size",
+        "_last_stream",
+        "control",
+        "data",
+        "data_bytes",
+        "pongs",
+        "provoked",
+        "window_updates",
+    )
 
     def __init__(self) -> None:
         self.control: list[Buffer] = []
@@ -37,25 +49,41 @@ class Outgoing:
         self.window_updates: dict[int, int] = {}
         self.data: list[Buffer] = []
         self.data_bytes = 0
-
-    def __bool__(self) -> bool:
-        """Whether anything waits."""
-        return bool(self.control or self.window_updates or self.data or self.pongs)
+        # The last Data frame, if nothing was queued behind it: where its header is, and its size.
+        self._last_stream = self._last_at = self._last_size = 0
 
     def add_control(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         """Queue a frame that overtakes data."""
         self.control.append(encode_header(kind, flags, stream_id, value))
 
-    def add_data(self, stream_id: int, pieces: Sequence[Buffer], size: int) -> None:
-        """Queue one Data frame with ``pieces``, ``size`` bytes in all."""
-        self.data.append(encode_header(TYPE_DATA, 0, stream_id, size))
-        self.data.extend(pieces)
-        self.data_bytes += HEADER_SIZE + size
+    def add_data(self, stream_id: int, pieces: Sequence[Buffer]) -> None:
+        """Queue ``pieces`` in as few Data frames as possible."""
+        for piece in pieces:
+            start, end = 0, len(piece)
+            while start < end:
+                stop = start + self._make_room(stream_id, end - start)
+                whole = stop - start == end
+                self.data.append(piece if whole else memoryview(piece)[start:stop])
+                start = stop
+
+    def _make_room(self, stream_id: int, size: int) -> int:
+        """Lengthen the last frame, if it is this stream's, or begin one; return by how much."""
+        if self._last_stream != stream_id or self._last_size == MAX_FRAME_PAYLOAD:
+            self._last_stream, self._last_size = stream_id, 0
+            self._last_at = len(self.data)
+            self.data.append(b"")
+            self.data_bytes += HEADER_SIZE
+        room = min(size, MAX_FRAME_PAYLOAD - self._last_size)
+        self._last_size += room
+        self.data[self._last_at] = encode_header(TYPE_DATA, 0, stream_id, self._last_size)
+        self.data_bytes += room
+        return room
 
     def add_after_data(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         """Queue a frame that must not overtake data."""
         self.data.append(encode_header(kind, flags, stream_id, value))
         self.data_bytes += HEADER_SIZE
+        self._last_stream = 0
 
     def add_credit(self, stream_id: int, delta: int) -> None:
         """Return credit to the peer."""
@@ -67,6 +95,8 @@ class Outgoing:
 
     def frames(self) -> list[Buffer]:
         """Return all of it in the order to send."""
+        if not (self.pongs or self.control or self.window_updates):
+            return self.data
         batch: list[Buffer] = [encode_header(TYPE_PING, FLAG_ACK, 0, value) for value in self.pongs]
         batch += self.control
         batch += [

@@ -30,7 +30,6 @@ from libp2p.stream_muxer.yamux.frame import (
     FLAG_FIN,
     FLAG_RST,
     FLAG_SYN,
-    MAX_FRAME_PAYLOAD,
     TYPE_DATA,
     TYPE_GO_AWAY,
     TYPE_PING,
@@ -40,6 +39,7 @@ from libp2p.stream_muxer.yamux.frame import (
 from libp2p.stream_muxer.yamux.outgoing import Outgoing
 from libp2p.stream_muxer.yamux.statistics import SessionStatistics
 from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
+from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -68,12 +68,17 @@ MAX_LINGERING: Final = 256
 #: Data queued per connection, in bytes, before writers wait: enough for the socket to stay busy
 #: while a writer is scheduled, little enough that a short stream is not kept waiting.
 MAX_OUTGOING_BYTES: Final = 512 * 1024
+#: Data that is sealed and sent in one go, where there is so much: a system call for each 64 KiB
+#: costs bulk a tenth, and full TLS records are made only of what goes out together.
+BATCH_BYTES: Final = 256 * 1024
 #: How much may arrive on a connection until it is looked at what lies unread in its streams.
 UNREAD_CHECK_BYTES: Final = 1024 * 1024
 #: Growth of all receive windows of one connection together.
 CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
 #: Stream ids are never used again; ids and ping values are u32.
 MAX_STREAM_ID: Final = 2**32 - 1
+
+_BODIES: Final = (TYPE_DATA, CONTINUATION)
 
 #: Stream error code of go-libp2p: refused for lack of resources.
 RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
@@ -212,13 +217,14 @@ class YamuxSession:
         :raises MuxedStreamReset: if the stream was reset (unread data is lost then).
         :raises MuxedStreamClosed: if reading was closed here.
         """
-        if stream.inbox:
-            before = len(stream.inbox)
-            buffers = stream.inbox.take_buffers(limit)
+        inbox = stream.inbox
+        before = inbox.size
+        if before:
+            buffers = inbox.take_buffers(limit)
             if stream.reading is Half.OPEN:
-                left = len(stream.inbox)
-                window = stream.receive_window
-                delta = window.consumed(before - left, left, now, min(self.rtt, self._least_rtt))
+                left = inbox.size
+                rtt = min(self.rtt, self._least_rtt)
+                delta = stream.receive_window.consumed(before - left, left, now, rtt)
                 if delta:
                     self._outgoing.add_credit(stream.stream_id, delta)
             return buffers
@@ -233,19 +239,19 @@ class YamuxSession:
 
     def sendable(self, stream: StreamState) -> int:
         """
-        Return how many bytes the next Data frame may carry: 0 means wait for credit.
+        Return how many bytes may be sent in one go: 0 means wait for credit.
 
         :raises MuxedStreamReset: if the stream was reset.
         :raises MuxedStreamClosed: if writing was closed here.
         """
         if stream.writing is not Half.OPEN:
             raise stream.error(stream.writing)
-        return min(stream.send_credit, MAX_FRAME_PAYLOAD)
+        return min(stream.send_credit, TURN_BYTES)
 
     def send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> None:
-        """Queue one Data frame with ``pieces``, ``size`` bytes in all, at most `sendable`."""
+        """Queue ``pieces``, ``size`` bytes in all, at most `sendable`."""
         stream.send_credit -= size
-        self._outgoing.add_data(stream.stream_id, pieces, size)
+        self._outgoing.add_data(stream.stream_id, pieces)
         self.bytes_sent += size
 
     def close_write(self, stream: StreamState) -> None:
@@ -335,12 +341,18 @@ class YamuxSession:
     @property
     def has_outgoing(self) -> bool:
         """True if `take_outgoing` would return something."""
-        return bool(self._outgoing)
+        waiting = self._outgoing
+        return bool(waiting.data or waiting.control or waiting.window_updates or waiting.pongs)
 
     @property
     def is_congested(self) -> bool:
         """True if so much data is queued that writers should wait for the socket."""
         return self._outgoing.data_bytes >= MAX_OUTGOING_BYTES
+
+    @property
+    def has_batch(self) -> bool:
+        """True if so much data is queued that it should not wait for more."""
+        return self._outgoing.data_bytes >= BATCH_BYTES
 
     def take_outgoing(self) -> list[Buffer]:
         """Return every queued frame, in the order to send them: control first, then data."""
@@ -376,8 +388,13 @@ class YamuxSession:
         """
         events: list[Event] = []
         frames = 0
+        streams = self.streams
         for frame in self._parser.receive(pieces):
-            self._on_frame(frame, now, events)
+            kind, flags, stream_id, length, body = frame
+            if flags or kind not in _BODIES or (stream := streams.get(stream_id)) is None:
+                self._on_frame(frame, now, events)
+            else:  # nearly all that comes
+                self._on_body(stream, body, length, events)
             frames += 1
             if frames == MAX_FRAMES_AT_ONCE or len(events) >= MAX_EVENTS_AT_ONCE:
                 self._check_limits(events)
@@ -414,17 +431,15 @@ class YamuxSession:
         stream = self.streams.get(stream_id)
         if kind == CONTINUATION:
             if stream is not None:
-                self._on_body(stream, body, events)
-                if flags:
-                    self._on_fin(stream, events)
+                self._on_body(stream, body, 0, events)
+                self._on_fin(stream, events)
         elif kind <= TYPE_WINDOW_UPDATE:
             if flags or stream is None:
                 stream = self._on_flags(kind, flags, stream_id, length, now, events)
             if stream is None:
                 return
             if kind == TYPE_DATA:
-                stream.receive_window.expect(length)
-                self._on_body(stream, body, events)
+                self._on_body(stream, body, length, events)
             elif length:
                 self._on_credit(stream, length, events)
             if flags & FLAG_FIN:
@@ -480,13 +495,15 @@ class YamuxSession:
         self._unaccepted += 1
         events.append(StreamOpened(stream))
 
-    def _on_body(self, stream: StreamState, body: Buffer, events: list[Event]) -> None:
+    def _on_body(
+        self, stream: StreamState, body: Buffer, announced: int, events: list[Event]
+    ) -> None:
         size = len(body)
-        stream.receive_window.charge(size)
+        stream.receive_window.charge(size, announced)
         self.bytes_received += size
         if stream.reading is Half.OPEN:
             inbox = stream.inbox
-            if not inbox and size:
+            if size and not inbox.size:
                 events.append(StreamReadable(stream))
             inbox.append(body)
         elif stream.reading is Half.CLOSED and not stream.receive_window.credit:

@@ -177,9 +177,13 @@ class YamuxStream(IMuxedStream):
             raise trio.BusyResourceError("another task is writing to this stream")
         room = self._session.sendable(self.state)  # a closed stream is an error even for no bytes
         size = sum(map(len, buffers))
-        if 0 < size <= room and self.muxed_conn.may_queue(False, size <= SHORT_BYTES):
+        short = size <= SHORT_BYTES
+        if 0 < size <= room and self.muxed_conn.may_queue(False, short):
             self._session.send(self.state, list(map(_frozen, buffers)), size)
-            self.muxed_conn.flush_now()
+            if short or self._session.has_batch:
+                self.muxed_conn.flush_now()
+            else:
+                self.muxed_conn.flush_soon()  # together with what is written next
             await self.muxed_conn.yield_if_due()
             return
         queue = ChunkQueue()

@@ -36,6 +36,8 @@ _CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
 
 def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
     """Return what is left of ``buffers`` after their first ``sent`` bytes."""
+    if sent == sum(map(len, buffers)):  # nearly always
+        return []
     for index, buffer in enumerate(buffers):
         size = len(buffer)
         if sent < size:

@@ -1,38 +1,18 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-import trio
 
 from libp2p.crypto.x25519 import create_new_key_pair as new_x25519_pair
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import HandshakeFailure, InvalidSignature, LocalProtocolError
 from libp2p.security.noise import exceptions as noise_exceptions
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport
-from tests.support.channels import MemoryConnection, connection_pair
+from tests.support.channels import connection_pair
+from tests.support.handshakes import shake_hands
 from tests.support.identities import ed25519_pair, peer_id_of
-
-if TYPE_CHECKING:
-    from libp2p.security.secure_session import SecureSession
 
 YAMUX = TProtocol("/yamux/1.0.0")
 MPLEX = TProtocol("/mplex/6.7.0")
-
-
-async def shake_hands(
-    alice: Transport, bob: Transport
-) -> tuple[SecureSession, SecureSession, MemoryConnection]:
-    dialler, listener = connection_pair()
-    sessions: dict[str, SecureSession] = {}
-
-    async def listen() -> None:
-        sessions["bob"] = await bob.secure_inbound(listener)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen)
-        sessions["alice"] = await alice.secure_outbound(dialler, None)
-    return sessions["alice"], sessions["bob"], dialler
 
 
 def test_the_protocol_id() -> None:
@@ -42,7 +22,7 @@ def test_the_protocol_id() -> None:
 async def test_without_early_muxers_the_muxer_is_left_open() -> None:
     alice = Transport(ed25519_pair("alice"))
     bob = Transport(ed25519_pair("bob"), early_muxers=[YAMUX])
-    at_alice, at_bob, _ = await shake_hands(alice, bob)
+    at_alice, at_bob = await shake_hands(alice, bob)
     assert at_alice.early_muxer is None
     assert at_bob.early_muxer is None
 
@@ -50,19 +30,20 @@ async def test_without_early_muxers_the_muxer_is_left_open() -> None:
 async def test_the_muxer_is_agreed_on_within_the_handshake_if_both_offer_some() -> None:
     alice = Transport(ed25519_pair("alice"), early_muxers=[YAMUX, MPLEX])
     bob = Transport(ed25519_pair("bob"), early_muxers=[MPLEX, YAMUX])
-    at_alice, at_bob, _ = await shake_hands(alice, bob)
+    at_alice, at_bob = await shake_hands(alice, bob)
     assert at_alice.early_muxer == at_bob.early_muxer == YAMUX
 
 
 async def test_the_handshake_costs_one_and_a_half_round_trips() -> None:
     alice, bob = Transport(ed25519_pair("alice")), Transport(ed25519_pair("bob"))
-    *_, dialler = await shake_hands(alice, bob)
-    assert len(dialler.peer.sent) == 2 + 96 + 104
+    dialler, listener = connection_pair()
+    await shake_hands(alice, bob, (dialler, listener))
+    assert len(listener.sent) == 2 + 96 + 104
     assert len(dialler.sent) == 2 + 32 + 2 + 64 + 104
 
 
 async def test_no_peer_need_be_named() -> None:
-    at_alice, _, _ = await shake_hands(
+    at_alice, _ = await shake_hands(
         Transport(ed25519_pair("alice")), Transport(ed25519_pair("bob"))
     )
     assert at_alice.get_remote_peer() == peer_id_of("bob")
@@ -70,9 +51,10 @@ async def test_no_peer_need_be_named() -> None:
 
 async def test_connections_have_keys_of_their_own() -> None:
     alice, bob = Transport(ed25519_pair("alice")), Transport(ed25519_pair("bob"))
-    *_, first = await shake_hands(alice, bob)
-    *_, second = await shake_hands(alice, bob)
-    assert first.sent[2:34] != second.sent[2:34]
+    first, second = connection_pair(), connection_pair()
+    await shake_hands(alice, bob, first)
+    await shake_hands(alice, bob, second)
+    assert first[0].sent[2:34] != second[0].sent[2:34]
 
 
 def test_an_x25519_key_becomes_the_static_key() -> None:

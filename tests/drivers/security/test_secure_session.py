@@ -12,15 +12,21 @@ from libp2p.exceptions import (
     DecryptionFailedException,
     IncompleteReadError,
 )
+from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.security.noise.cipher import NoiseCipher
-from libp2p.security.secure_session import LARGE_BUFFER_BYTES, SMALL_BUFFER_BYTES, SecureSession
+from libp2p.security.secure_session import (
+    LARGE_BUFFER_BYTES,
+    READS_BEFORE_SHRINKING,
+    SMALL_BUFFER_BYTES,
+    SecureSession,
+)
 from tests.support.channels import MemoryConnection, connection_pair
 from tests.support.identities import ed25519_pair, peer_id_of
-from tests.support.memory_session import bounded_pair, secured_by
+from tests.support.memory_session import bounded_pair, numbered, secured_by
 
 KEY_A, KEY_B = bytes(32), bytes([1]) * 32
 RECORD = 65_519
-BULK = b"".join(n.to_bytes(4, "big") for n in range(250_000))
+BULK = numbered(1_000_000)
 
 
 def session_pair(
@@ -70,12 +76,63 @@ async def test_everything_that_one_read_brought_is_handed_up_at_once() -> None:
     assert await theirs.receive() == [b"one", b"twothree"]
 
 
-async def test_a_busy_connection_gets_a_larger_buffer() -> None:
+async def test_a_busy_connection_gets_a_larger_buffer_until_it_is_idle_again() -> None:
     ours, theirs = session_pair(connection_pair())
+
+    async def most_at_once() -> int:
+        await ours.write(bytes(40 * RECORD))
+        most = received = 0
+        while received < 40 * RECORD:
+            size = len(b"".join(await theirs.receive()))
+            most, received = max(most, size), received + size
+        return most
+
+    assert SMALL_BUFFER_BYTES < 2 * RECORD
+    assert await most_at_once() == LARGE_BUFFER_BYTES // (RECORD + 18) * RECORD
+    for _ in range(READS_BEFORE_SHRINKING):
+        assert len(theirs._buffer) == LARGE_BUFFER_BYTES
+        await ours.write(b"x")
+        assert await theirs.receive() == [b"x"]
     await ours.write(bytes(10 * RECORD))
     assert len(b"".join(await theirs.receive())) == RECORD
-    assert SMALL_BUFFER_BYTES < 2 * RECORD
-    assert len(b"".join(await theirs.receive())) == LARGE_BUFFER_BYTES // (RECORD + 18) * RECORD
+
+
+async def test_tiny_records_are_handed_up_some_at_a_time_and_others_run_between() -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    count = 5 * MAX_RECORDS_AT_ONCE
+    await ends[0].send(sealed(*[b"x"] * count, b""))
+    ends[0].shutdown_write()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        sizes = []
+        while pieces := await theirs.receive():
+            sizes.append(len(b"".join(pieces)))
+        nursery.cancel_scope.cancel()
+    assert sum(sizes) == count
+    assert max(sizes) == MAX_RECORDS_AT_ONCE
+    assert turns >= len(sizes) - 1
+
+
+async def test_a_reader_that_is_cancelled_between_tiny_records_loses_none() -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    await ends[0].send(sealed(*[b"x"] * 2 * MAX_RECORDS_AT_ONCE))
+    received = len(b"".join(await theirs.receive()))
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await theirs.receive()
+    assert scope.cancelled_caught
+    received += len(b"".join(await theirs.receive()))
+    assert received == 2 * MAX_RECORDS_AT_ONCE
 
 
 async def test_read_returns_up_to_its_limit_and_keeps_the_rest() -> None:

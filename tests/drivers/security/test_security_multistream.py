@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import trio
 
@@ -13,11 +11,9 @@ from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTr
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.security_multistream import SecurityMultistream
-from tests.support.channels import MemoryConnection, connection_pair
+from tests.support.channels import connection_pair
+from tests.support.handshakes import shake_hands
 from tests.support.identities import ed25519_pair, peer_id_of
-
-if TYPE_CHECKING:
-    from libp2p.abc import ISecureConn
 
 TLS_ID = TProtocol("/tls/1.0.0")
 
@@ -26,26 +22,13 @@ def noise_only(name: str) -> SecurityMultistream:
     return SecurityMultistream({NOISE_ID: NoiseTransport(ed25519_pair(name))})
 
 
-async def secure_both(
-    alice: SecurityMultistream, bob: SecurityMultistream
-) -> tuple[ISecureConn, ISecureConn, MemoryConnection]:
-    dialler, listener = connection_pair()
-    sessions: dict[str, ISecureConn] = {}
-
-    async def listen() -> None:
-        sessions["bob"] = await bob.secure_inbound(listener)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen)
-        sessions["alice"] = await alice.secure_outbound(dialler, peer_id_of("bob"))
-    return sessions["alice"], sessions["bob"], dialler
-
-
 async def test_both_ends_are_secured_by_what_they_have_in_common() -> None:
-    at_alice, at_bob, dialler = await secure_both(noise_only("alice"), noise_only("bob"))
+    ends = connection_pair()
+    alice, bob = noise_only("alice"), noise_only("bob")
+    at_alice, at_bob = await shake_hands(alice, bob, ends, peer_id_of("bob"))
     assert at_alice.get_remote_peer() == peer_id_of("bob")
     assert at_bob.get_remote_peer() == peer_id_of("alice")
-    assert dialler.sent.startswith(encode_message(HEADER) + encode_message(NOISE_ID))
+    assert ends[0].sent.startswith(encode_message(HEADER) + encode_message(NOISE_ID))
     await at_alice.write(b"hello")
     assert await at_bob.read(5) == b"hello"
 
@@ -53,10 +36,11 @@ async def test_both_ends_are_secured_by_what_they_have_in_common() -> None:
 async def test_a_dialler_that_wants_tls_first_is_led_on_to_noise() -> None:
     alice = noise_only("alice")
     alice.transports = {TLS_ID: alice.transports[NOISE_ID], **alice.transports}
-    at_alice, _, dialler = await secure_both(alice, noise_only("bob"))
+    ends = connection_pair()
+    at_alice, _ = await shake_hands(alice, noise_only("bob"), ends, peer_id_of("bob"))
     assert at_alice.get_remote_peer() == peer_id_of("bob")
     proposals = encode_message(TLS_ID) + encode_message(NOISE_ID)
-    assert dialler.sent.startswith(encode_message(HEADER) + proposals)
+    assert ends[0].sent.startswith(encode_message(HEADER) + proposals)
 
 
 async def test_a_transport_added_again_becomes_the_least_wanted() -> None:

@@ -25,7 +25,8 @@ from libp2p.security.tls.transport import (
     TLSTransport,
     create_tls_transport,
 )
-from tests.support.channels import MemoryConnection, connection_pair
+from tests.support.channels import connection_pair
+from tests.support.handshakes import shake_hands
 from tests.support.identities import ed25519_pair, peer_id_of
 
 if TYPE_CHECKING:
@@ -36,21 +37,6 @@ MPLEX = TProtocol("/mplex/6.7.0")
 ALICE, BOB = TLSTransport(ed25519_pair("alice")), TLSTransport(ed25519_pair("bob"))
 
 
-async def shake_hands(
-    alice: TLSTransport, bob: TLSTransport
-) -> tuple[SecureSession, SecureSession, MemoryConnection]:
-    dialler, listener = connection_pair()
-    sessions: dict[str, SecureSession] = {}
-
-    async def listen() -> None:
-        sessions["bob"] = await bob.secure_inbound(listener)
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(listen)
-        sessions["alice"] = await alice.secure_outbound(dialler, None)
-    return sessions["alice"], sessions["bob"], dialler
-
-
 def test_the_protocol_id() -> None:
     assert PROTOCOL_ID == ALICE.get_protocol_id() == "/tls/1.0.0"
     assert ALPN_PROTOCOL == "libp2p"
@@ -58,7 +44,7 @@ def test_the_protocol_id() -> None:
 
 async def test_without_muxers_the_muxer_is_left_open() -> None:
     bob = TLSTransport(ed25519_pair("bob"), muxers=[YAMUX])
-    at_alice, at_bob, _ = await shake_hands(ALICE, bob)
+    at_alice, at_bob = await shake_hands(ALICE, bob)
     assert at_alice.early_muxer is None
     assert at_bob.early_muxer is None
 
@@ -67,12 +53,12 @@ async def test_the_muxer_is_agreed_on_within_the_handshake_if_both_offer_some() 
     alice = create_tls_transport(ed25519_pair("alice"), muxers=[YAMUX, MPLEX])
     bob = create_tls_transport(ed25519_pair("bob"), muxers=[MPLEX, YAMUX])
     assert alice.get_preferred_muxers() == [YAMUX, MPLEX]
-    at_alice, at_bob, _ = await shake_hands(alice, bob)
+    at_alice, at_bob = await shake_hands(alice, bob)
     assert at_alice.early_muxer == at_bob.early_muxer == YAMUX
 
 
 async def test_no_peer_need_be_named() -> None:
-    at_alice, _, _ = await shake_hands(ALICE, BOB)
+    at_alice, _ = await shake_hands(ALICE, BOB)
     assert at_alice.get_remote_peer() == peer_id_of("bob")
 
 
@@ -81,8 +67,7 @@ async def test_handshakes_of_one_transport_do_not_mix() -> None:
     found: list[tuple[SecureSession, SecureSession]] = []
 
     async def meet(listener: TLSTransport) -> None:
-        at_alice, at_listener, _ = await shake_hands(ALICE, listener)
-        found.append((at_alice, at_listener))
+        found.append(await shake_hands(ALICE, listener))
 
     async with trio.open_nursery() as nursery:
         for turn in range(10):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -105,8 +105,10 @@ class QueueModel(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
+@pytest.mark.hypothesis  # set by hypothesis on the tests that it wraps; `make fuzz` goes by it
 def test_the_queue_does_what_a_bytearray_does() -> None:
-    run_state_machine_as_test(QueueModel)
+    half = settings(QueueModel.TestCase.settings, max_examples=settings().max_examples // 2)
+    run_state_machine_as_test(QueueModel, settings=half)  # each is fifty steps
 
 
 @given(

@@ -27,8 +27,7 @@ def window(now: float = 0.0, budget: int = 2**40) -> ReceiveWindow:
 
 def arrive(account: ReceiveWindow, size: int) -> None:
     """A whole Data frame of ``size`` bytes comes."""
-    account.expect(size)
-    account.charge(size)
+    account.charge(size, announced=size)
 
 
 def pump(account: ReceiveWindow, size: int, now: float, rtt: float = RTT) -> int:
@@ -52,7 +51,7 @@ def test_data_beyond_the_credit_is_the_peers_fault() -> None:
     account = window()
     arrive(account, DEFAULT_WINDOW_SIZE)
     with pytest.raises(RemoteProtocolError, match="credit") as caught:
-        account.expect(1)
+        account.charge(0, announced=1)
     assert caught.value.code == 1
 
 
@@ -72,10 +71,9 @@ def test_only_what_was_read_is_returned() -> None:
 
 def test_nothing_is_returned_for_a_body_that_has_not_come_yet() -> None:
     account = window()
-    account.expect(DEFAULT_WINDOW_SIZE)
-    account.charge(KIB)
+    account.charge(KIB, announced=DEFAULT_WINDOW_SIZE)
     assert account.consumed(KIB, buffered=0, now=1, rtt=0) == 0
-    account.charge(DEFAULT_WINDOW_SIZE - KIB)
+    account.charge(DEFAULT_WINDOW_SIZE - KIB, announced=0)
     assert account.consumed(DEFAULT_WINDOW_SIZE - KIB, 0, now=1, rtt=0) == DEFAULT_WINDOW_SIZE
 
 

@@ -131,6 +131,27 @@ def test_data_is_sent_in_frames_of_one_noise_record() -> None:
     ]
 
 
+def test_what_is_written_before_it_is_sent_shares_frames() -> None:
+    session = listener()
+    stream, other = inbound(session), inbound(session, 3)
+    for data in (b"abc", bytes(MAX_FRAME_PAYLOAD - 4), b"de"):
+        write(session, stream, data)
+    write(session, other, b"other")
+    write(session, stream, b"f")
+    session.close_write(stream)
+    write(session, other, b"another")
+    assert [(f.flags, f.stream_id, f.length) for f in sent(session)] == [
+        (0, 1, MAX_FRAME_PAYLOAD),
+        (0, 1, 1),
+        (0, 3, 5),
+        (0, 1, 1),
+        (FIN, 1, 0),
+        (0, 3, 7),
+    ]
+    write(session, other, b"in the next batch")
+    assert sent(session) == [RawFrame(DATA, 0, 3, 17, b"in the next batch")]
+
+
 def test_a_frame_may_gather_several_pieces() -> None:
     session = listener()
     stream = inbound(session)
