@@ -53,8 +53,7 @@ class _Average:
         self._value = 0.0
 
     def note(self, now: float) -> None:
-        if self._tick != now // self._seconds:
-            self.at(now)
+        self.at(now)
         self._busy = True
 
     def at(self, now: float) -> float:
@@ -72,10 +71,12 @@ class _Average:
 
 
 class _Account:
-    __slots__ = ("exchanged", "long", "recv", "sent", "short")
+    __slots__ = ("exchanged", "long", "period", "recv", "sent", "short")
 
     def __init__(self) -> None:
         self.sent = self.recv = self.exchanged = 0
+        self.period: float | None = None
+        """The last one in which something was exchanged."""
         self.short = _Average(_SHORT_ALPHA, _PERIOD_SECONDS)
         self.long = _Average(_LONG_ALPHA, _PERIOD_SECONDS * _PERIODS_OF_LONG)
 
@@ -121,6 +122,9 @@ class Accounts:
         else:
             self._accounts.move_to_end(peer_id)
         account.exchanged += blocks
-        account.short.note(now)
-        account.long.note(now)
+        period = now // _PERIOD_SECONDS
+        if account.period != period:  # else both have noted it
+            account.period = period
+            account.short.note(now)
+            account.long.note(now)
         return account

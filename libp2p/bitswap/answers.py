@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from libp2p.bitswap.config import RECENT_BLOCKS, SCATTERED_WANTS
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want_state import Found
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType, block_key
+from libp2p.bitswap.wantlist import BlockPresenceType, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Answers:
         A claimed want cannot be claimed again. It is ended by `settle` when the block is stored.
         ``peer_id`` is None for a block that was found here.
         """
-        want = self._wants.get(block_key(cid))
+        want = self._wants.get(cid.multihash)
         if want is None or want.claimed:
             return None
         want.claimed = True
@@ -75,7 +75,7 @@ class Answers:
 
     def came_lately(self, cid: CID) -> bool:
         """Tell whether a block that is not wanted was, until it came."""
-        key = block_key(cid)
+        key = cid.multihash
         return key in self._recent or key in self._wants
 
     def duplicate(self, peer_id: ID, cid: CID) -> tuple[int, ...] | None:
@@ -84,7 +84,7 @@ class Answers:
 
         None if it was never asked for.
         """
-        key = block_key(cid)
+        key = cid.multihash
         peer = self._peers.get(peer_id)
         if peer is not None and (sessions := peer.owed.pop(key, None)) is not None:
             self._takeovers.duplicates += 1
@@ -105,7 +105,7 @@ class Answers:
         if peer is None:
             return
         for cid, kind in presences.items():
-            key = block_key(cid)
+            key = cid.multihash
             want = self._wants.get(key)
             if want is None or want.claimed or key not in peer.known:
                 continue

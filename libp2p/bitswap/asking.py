@@ -68,7 +68,8 @@ class Asking:
 
     def hold(self, want: Want, peer: Peer) -> None:
         """Let a peer send the block, instead of whoever was to."""
-        self.release(want)
+        if want.holder is not None:
+            self.release(want)
         if not peer.held:
             self.busy[peer] = None
         peer.hold(want)
@@ -79,12 +80,12 @@ class Asking:
             self.ask(want, peer, WantType.Block)
 
     def release(self, want: Want) -> None:
-        """Take a want away from its holder."""
+        """Take a want away from the peer that is its holder."""
         holder = want.holder
-        if holder is not None:
-            holder.release(want)
-            if not holder.held:
-                del self.busy[holder]
+        assert holder is not None
+        holder.release(want)
+        if not holder.held:
+            del self.busy[holder]
 
     def deliver(self, want: Want, peer: Peer, now: float) -> None:
         """A peer has sent the block."""
@@ -111,7 +112,8 @@ class Asking:
 
         :param came: the block has come; who still sends it has been too slow.
         """
-        self.release(want)
+        if want.holder is not None:
+            self.release(want)
         if want.asked:
             for peer in want.asked:
                 self._take_back(want, peer, came)

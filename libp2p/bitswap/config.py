@@ -58,6 +58,10 @@ MAX_INBOUND_STREAMS_PER_PEER: Final = 1024
 MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
 #: So much of it is decoded, which means hashed, before others run: some milliseconds.
 INTAKE_TURN_BYTES: Final = 512 * 1024
+#: A message counts for at least as much there: some microseconds each.
+MIN_MESSAGE_COST: Final = 4096
+#: Messages that are cut out of what has come before others are: they may be of one byte each.
+MAX_MESSAGES_AT_ONCE: Final = 64
 #: Blocks of all peers that wait for the store. While there are more, no messages are decoded.
 MAX_UNSTORED_BYTES: Final = 16 * 1024 * 1024
 #: So much is stored in one call; what is stored is handed on, so it should not be too much.

@@ -46,7 +46,8 @@ class Dispatcher:
             best = best_mate(want, asking.block_size)
             if best is not None:
                 asking.hold(want, best)
-                self.end_broadcast(want)
+                if want.asker is not None:
+                    self.end_broadcast(want)
                 self._tell_others(want, best)
                 return
         everybody = asking.candidates_for(want)

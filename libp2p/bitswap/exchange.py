@@ -35,7 +35,6 @@ from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import trace_blocks
 from libp2p.bitswap.want_tracker import Found, Search, WantTracker
-from libp2p.exceptions import HashNotSupported
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
 
@@ -286,7 +285,7 @@ class Exchange(INotifee):
         if self.tracker.came_lately(cid):
             # Another fetch has just stored it, while the store was being asked.
             return await self.block_store.get_block(cid.buffer)
-        if _is_empty_block(cid):
+        if cid.is_empty_block:
             # boxo says DONT_HAVE of it even where it has it: no Kubo gives an empty raw file.
             await self.add_block(cid, b"")
             return b""
@@ -521,11 +520,3 @@ class Exchange(INotifee):
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
-
-
-def _is_empty_block(cid: CID) -> bool:
-    """Tell whether it is the block without a byte."""
-    try:
-        return cid.matches(b"")
-    except HashNotSupported:
-        return False

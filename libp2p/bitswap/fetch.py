@@ -20,7 +20,6 @@ from libp2p.bitswap.config import (
     READ_AHEAD_BYTES,
 )
 from libp2p.bitswap.errors import BitswapError, timed_out
-from libp2p.bitswap.wantlist import block_key
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Fetch:
         todo, self._todo = self._todo, []
         missing: list[CID] = []
         for cid, data in zip(todo, found, strict=True):
-            key = block_key(cid)
+            key = cid.multihash
             self._expect(key, cid)
             if data is not None:
                 self._take(key, [cid], data)
@@ -105,7 +104,7 @@ class Fetch:
                 self._waiting[key] = [cid]
                 missing.append(cid)
         for cid in missing:
-            self.session.register(self, block_key(cid))
+            self.session.register(self, cid.multihash)
         client.want(self.session, missing)
 
     @property
@@ -120,13 +119,15 @@ class Fetch:
         """Take a block that is here."""
         self._blocks += 1
         self._bytes += len(data)
-        self._ready.extend([(cid, data) for cid in cids])
+        for cid in cids:
+            self._ready.append((cid, data))
 
     def deliver(self, key: bytes, data: bytes) -> None:
         cids = self._waiting.pop(key, None)
         if cids is not None:
             self._take(key, cids, data)
-            self._arrived.unpark()
+            if self._arrived:
+                self._arrived.unpark()
 
     def fail(self, key: bytes, error: BitswapError) -> None:
         self._waiting.pop(key, None)

@@ -1,14 +1,14 @@
 """
 What one peer sends on the streams that it opens: read, decoded and acted on without a task each.
 
-    stream ─┐ frames                    ┌─ blocks, presences ──> `IntakeOwner.take`
+    stream ─┐ bytes                     ┌─ blocks, presences ──> `IntakeOwner.take`
     stream ─┼─────────> queue ─ decode ─┤
     stream ─┘ (in the read loop)        └─ wantlists ──> `IntakeOwner.answer`, in order
 
-Kubo opens a stream for every reply, so a stream must cost little. Its bytes are cut into messages
-where they arrive; one task for the peer decodes them, many at a time, and another takes in the
-wantlists, which may have to wait for a filter. What waits is bounded: beyond, streams are not
-read, and so the peer's windows stay used up.
+Kubo opens a stream for every reply, so a stream must cost little. Its bytes are queued where they
+arrive; one task for the peer cuts them into messages and decodes these, some at a time, and another
+takes in the wantlists, which may have to wait for a filter. What waits is bounded: beyond, streams
+are not read, and so the peer's windows stay used up.
 """
 
 from __future__ import annotations
@@ -24,17 +24,13 @@ from libp2p.bitswap.config import (
     MAX_INBOUND_STREAMS_PER_PEER,
     MAX_INTAKE_BYTES,
     MAX_PARTIAL_BYTES_PER_PEER,
+    MIN_MESSAGE_COST,
 )
 from libp2p.bitswap.errors import MessageTooLargeError
-from libp2p.bitswap.message_reader import MessageReader, decode
-from libp2p.bitswap.stream_ends import end_stream, reset_stream
-from libp2p.exceptions import (
-    BaseLibp2pError,
-    MissingMessageException,
-    MsgioException,
-    ParseError,
-    StreamError,
-)
+from libp2p.bitswap.inbound_stream import Assembly, InboundStream, PushedStream
+from libp2p.bitswap.message_reader import decode
+from libp2p.bitswap.stream_ends import reset_stream
+from libp2p.exceptions import StreamError
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -80,12 +76,13 @@ class Intake:
     def __init__(self, owner: IntakeOwner, peer_id: ID) -> None:
         self.peer_id = peer_id
         self._owner = owner
-        self._streams: set[_Inbound] = set()
+        self._streams: set[InboundStream] = set()
         self._partial_bytes = 0  # of unfinished messages, on all streams
-        self._queue: deque[tuple[_Inbound, list[Buffer] | None, int]] = deque()
+        # What has come of a stream, None at its end, and how much that was.
+        self._queue: deque[tuple[InboundStream, list[Buffer] | None, int]] = deque()
         self._asked: deque[tuple[Message, int]] = deque()
         self._queued_bytes = 0  # of both
-        self._paused: list[_Pushed] = []
+        self._paused: list[PushedStream] = []
         self._room = trio.lowlevel.ParkingLot()
         self._arrived = Waiter()
         self._runs = self._answers = self._closed = False
@@ -96,7 +93,7 @@ class Intake:
         self._arrived.wake()
 
     def stop(self) -> None:
-        """Read no more of any stream."""
+        """Read no more of any stream; the client has stopped."""
         for inbound in list(self._streams):
             inbound.abort()
         self._queue.clear()
@@ -119,28 +116,29 @@ class Intake:
         if len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER:
             stream.abort()
             return
-        inbound = _Pushed(self, stream)
+        inbound = PushedStream(self, stream)
         self._streams.add(inbound)
         stream.on_readable(inbound.on_readable)
         if buffers:
-            inbound.take(buffers)
+            self.push(inbound, buffers)
 
     async def serve(self, stream: INetStream) -> None:
-        """Read a stream in the caller's task; what is wrong with it ends it."""
+        """Read a stream in the caller's task."""
         if len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER:
             await reset_stream(stream)
             return
-        inbound = _Inbound(self, stream)
+        inbound = InboundStream(self, stream)
         self._streams.add(inbound)
         try:
-            while not inbound.ended:
+            while not inbound.finished:
                 while self.is_full:
                     await self._room.park()
-                inbound.take(await stream.receive())
+                self.push(inbound, await stream.receive())
         except StreamError as error:
-            logger.debug("stream of %s: %s", self.peer_id, error)
+            self.lost(inbound, error)
         finally:
-            inbound.forget()
+            if not inbound.finished:
+                inbound.forget()
 
     async def read(self, stream: INetStream) -> None:
         """
@@ -150,11 +148,13 @@ class Intake:
         :raises ParseError: if a message is malformed; also `MessageTooLargeError`.
         :raises MissingMessageException: if it ends inside a message.
         """
-        assembly = _Assembly(self)
+        assembly = Assembly(self)
         try:
             while buffers := await stream.receive():
-                if frames := assembly.receive(buffers):
+                self._note(sum(map(len, buffers)))
+                while frames := assembly.cut(buffers):
                     await self._owner.receive(self.peer_id, [decode(frame) for frame in frames])
+                    buffers = []
             assembly.check_end()
         finally:
             assembly.release()
@@ -166,12 +166,16 @@ class Intake:
         """True while so much waits to be decoded or answered that nothing more is read."""
         return self._queued_bytes >= MAX_INTAKE_BYTES
 
-    def push(self, inbound: _Inbound, frames: Sequence[list[Buffer] | None]) -> None:
-        """Queue messages of a stream; None is its end."""
-        for frame in frames:
-            size = 0 if frame is None else sum(map(len, frame))
-            self._queue.append((inbound, frame, size))
+    def push(self, inbound: InboundStream, buffers: list[Buffer]) -> None:
+        """Queue bytes of a stream; none at all are its end."""
+        if buffers:
+            size = sum(map(len, buffers))
+            self._note(size)
+            self._queue.append((inbound, buffers, size))
             self._queued_bytes += size
+        else:
+            inbound.finished = True
+            self._queue.append((inbound, None, 0))
         if self._runs:
             self._arrived.wake()
         elif self._owner.is_running:
@@ -180,7 +184,15 @@ class Intake:
         else:
             self.stop()
 
-    def pause(self, inbound: _Pushed) -> None:
+    def lost(self, inbound: InboundStream, error: StreamError) -> None:
+        """Note that nothing more comes of a stream; what has come is still taken."""
+        logger.debug("stream of %s: %s", self.peer_id, error)
+        self.push(inbound, [])
+
+    def _note(self, size: int) -> None:
+        self._owner.tracker.bytes_arrived(self.peer_id, size, trio.current_time())
+
+    def pause(self, inbound: PushedStream) -> None:
         """Let a stream wait until there is room."""
         self._paused.append(inbound)
 
@@ -199,25 +211,26 @@ class Intake:
     async def _take_turn(self) -> None:
         """Decode some messages and act on them, then let others run."""
         messages: list[Message] = []
-        size = 0
-        while self._queue and size < INTAKE_TURN_BYTES:
-            inbound, frame, frame_bytes = self._queue.popleft()
-            message = None
-            if inbound.is_over:
-                pass  # a message before this one was bad
-            elif frame is None:
-                await inbound.end()
+        cost = 0
+        while self._queue and cost < INTAKE_TURN_BYTES:
+            inbound, buffers, size = self._queue[0]
+            if frames := inbound.cut(buffers):
+                self._queue[0] = inbound, [], size  # there may be more of it
+                for frame in frames:
+                    frame_bytes = sum(map(len, frame))
+                    cost += max(frame_bytes, MIN_MESSAGE_COST)
+                    message = inbound.decode(frame)
+                    if message is None:
+                        break
+                    messages.append(message)
+                    if message.entries or message.full:
+                        self._asked.append((message, frame_bytes))
+                        self._queued_bytes += frame_bytes
             else:
-                message = self._decode(inbound, frame)
-                if message is None:
+                self._queue.popleft()
+                self._queued_bytes -= size
+                if inbound.to_end:
                     await inbound.end()
-            if message is not None and (message.entries or message.full):
-                self._asked.append((message, frame_bytes))
-            else:
-                self._queued_bytes -= frame_bytes
-            if message is not None:
-                messages.append(message)
-                size += frame_bytes
         if messages:
             self._owner.take(self.peer_id, messages)
         if self._asked and not self._answers:
@@ -226,14 +239,6 @@ class Intake:
         await self._owner.keeper.until_stored()
         self._read_on()
         await trio.lowlevel.checkpoint()
-
-    @staticmethod
-    def _decode(inbound: _Inbound, frame: list[Buffer]) -> Message | None:
-        try:
-            return decode(frame)
-        except (ParseError, MsgioException) as error:
-            inbound.fail(error)
-            return None
 
     async def _answer(self) -> None:
         """Take in wantlists, one after the other."""
@@ -257,10 +262,6 @@ class Intake:
 
     # -- accounts, for the streams --------------------------------------------------------------
 
-    def arrived(self, size: int) -> None:
-        """Note that bytes have come: the peer is at work."""
-        self._owner.tracker.bytes_arrived(self.peer_id, size, trio.current_time())
-
     def hold(self, change: int) -> None:
         """
         Account for bytes of unfinished messages.
@@ -271,125 +272,6 @@ class Intake:
         if change > 0 and self._partial_bytes > MAX_PARTIAL_BYTES_PER_PEER:
             raise MessageTooLargeError(f"{self._partial_bytes} bytes are unfinished")
 
-    def forget(self, inbound: _Inbound) -> None:
-        """A stream has ended."""
+    def forget(self, inbound: InboundStream) -> None:
+        """Count a stream no longer."""
         self._streams.discard(inbound)
-
-
-class _Assembly:
-    """The messages of one stream, and the account of its unfinished one."""
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._reader = MessageReader()
-        self._held = 0
-
-    def receive(self, buffers: list[Buffer]) -> list[list[Buffer]]:
-        """Cut what has come into messages; see `MessageReader.receive_frames`."""
-        self._intake.arrived(sum(map(len, buffers)))
-        frames = self._reader.receive_frames(buffers)
-        change = self._reader.buffered - self._held
-        if change:
-            self._held += change
-            self._intake.hold(change)
-        return frames
-
-    def check_end(self) -> None:
-        """:raises MissingMessageException: if a message is unfinished."""
-        if not self._reader.at_boundary:
-            raise MissingMessageException("the stream ended inside a message")
-
-    def release(self) -> None:
-        """Hold nothing more."""
-        held, self._held = self._held, 0
-        self._intake.hold(-held)
-
-
-class _Inbound:
-    """One stream that the peer has opened."""
-
-    def __init__(self, intake: Intake, stream: INetStream) -> None:
-        self._intake = intake
-        self._stream = stream
-        self._assembly = _Assembly(intake)
-        self.ended = False
-        """Nothing more is read of it."""
-        self.is_over = False
-        """What is still queued of it is worth nothing."""
-        self._failed = False
-
-    def take(self, buffers: list[Buffer]) -> None:
-        """Queue the messages that ``buffers`` complete; none at all are the stream's end."""
-        try:
-            if buffers:
-                if frames := self._assembly.receive(buffers):
-                    self._intake.push(self, frames)
-                return
-            self._assembly.check_end()
-        except (ParseError, MsgioException) as error:
-            self.fail(error)
-        self.ended = True
-        self._intake.push(self, [None])
-
-    def fail(self, error: BaseLibp2pError) -> None:
-        """Have the stream end with a reset: a message is bad."""
-        logger.debug("bad message from %s: %s", self._intake.peer_id, error)
-        self._failed = True
-
-    async def end(self) -> None:
-        """End the stream; all that came on it has been decoded, or it is bad."""
-        self.is_over = True
-        self.forget()
-        await (reset_stream if self._failed else end_stream)(self._stream)
-
-    def abort(self) -> None:
-        """The client has stopped; whoever reads in a task is cancelled by itself."""
-
-    def forget(self) -> None:
-        """Read no more and hold nothing."""
-        self.ended = True
-        self._assembly.release()
-        self._intake.forget(self)
-
-
-class _Pushed(_Inbound):
-    """A stream whose bytes are pushed from the connection's read loop."""
-
-    _stream: NetStream
-
-    _paused = False
-
-    def on_readable(self) -> None:
-        """Read what there is, if there is room."""
-        self._read()
-
-    def read_on(self) -> None:
-        """Read what has come in the pause, and the end if that has come as well."""
-        self._paused = False
-        while self._read():
-            pass
-
-    def _read(self) -> bool:
-        """Read once; return whether that gave something and there may be more."""
-        if self._intake.is_full:
-            if not self._paused:
-                self._paused = True
-                self._intake.pause(self)
-            return False
-        try:
-            buffers = self._stream.receive_nowait()
-        except StreamError as error:
-            logger.debug("stream of %s: %s", self._intake.peer_id, error)
-            self.forget()
-            return False
-        if buffers is not None:
-            self.take(buffers)
-        return buffers is not None and not self.ended
-
-    def forget(self) -> None:
-        super().forget()
-        self._stream.on_readable(None)
-
-    def abort(self) -> None:
-        self.forget()
-        self._stream.abort()

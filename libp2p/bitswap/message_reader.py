@@ -7,6 +7,7 @@ received block is verified by construction, and a wrong one is only one that nob
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import MAX_MESSAGE_PARTS, MAX_MESSAGE_PIECES, MAX_MESSAGE_SIZE
@@ -14,9 +15,10 @@ from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.messages import Message
 from libp2p.bitswap.pieces import Pieces
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
-from libp2p.exceptions import IncompleteVarint
+from libp2p.exceptions import IncompleteVarint, ParseError
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.ipld.cid import CID
+from libp2p.ipld.protowire import field_end, read_varint
 from libp2p.utils.varint import MAX_UVARINT_BYTES, decode_uvarint
 
 if TYPE_CHECKING:
@@ -29,9 +31,13 @@ _MAX_INT32: Final = 2**31 - 1
 # Tags: field number times eight plus wire type.
 _WANTLIST, _RAW_BLOCK, _BLOCK, _PRESENCE, _PENDING_BYTES = 0x0A, 0x12, 0x1A, 0x22, 0x28
 _ENTRY, _FULL = 0x0A, 0x10
-_CID, _PRIORITY, _CANCEL, _WANT_TYPE, _SEND_DONT_HAVE = 0x0A, 0x10, 0x18, 0x20, 0x28
 _PREFIX, _DATA = 0x0A, 0x12
-_PRESENCE_TYPE = 0x10
+_CID = 0x0A
+# Numbers beside a CID, by their fields: those of an entry, and the one of a presence.
+_PRIORITY, _CANCEL, _WANT_TYPE, _SEND_DONT_HAVE = 2, 3, 4, 5
+_PRESENCE_TYPE = 2
+_NAMED_FIELDS: Final = frozenset((_CID, 0x10, 0x18, 0x20, 0x28))
+_WANT, _HAVE = WantType.Block, WantType.Have
 
 
 class MessageReader:
@@ -42,9 +48,11 @@ class MessageReader:
     framing or protobuf is an error after which the reader is of no more use.
     """
 
-    __slots__ = ("_count", "_queue", "_size")
+    __slots__ = ("_count", "_queue", "_size", "buffered")
 
     def __init__(self) -> None:
+        self.buffered = 0
+        """Bytes held: of the unfinished message, and of those that a limit has left."""
         self._queue = ChunkQueue()
         self._size: int | None = None  # the announced length of the unfinished message
         self._count = 0  # pieces taken since they were last joined
@@ -52,12 +60,7 @@ class MessageReader:
     @property
     def at_boundary(self) -> bool:
         """True if everything received so far was whole messages: here a stream may end."""
-        return self._size is None and not self._queue
-
-    @property
-    def buffered(self) -> int:
-        """Bytes held of the unfinished message."""
-        return len(self._queue)
+        return self._size is None and not self.buffered
 
     def receive(self, buffers: Iterable[Buffer]) -> list[Message]:
         """
@@ -68,37 +71,47 @@ class MessageReader:
         """
         return [decode(frame) for frame in self.receive_frames(buffers)]
 
-    def receive_frames(self, buffers: Iterable[Buffer]) -> list[list[Buffer]]:
-        """Do as `receive`, but return each message as the pieces of its undecoded bytes."""
+    def receive_frames(
+        self, buffers: Iterable[Buffer], limit: int = sys.maxsize
+    ) -> list[list[Buffer]]:
+        """
+        Do as `receive`, but return each message as the pieces of its undecoded bytes.
+
+        There may be more if there are ``limit`` of them.
+        """
         queue = self._queue
         for buffer in buffers:
             queue.append(buffer)
             self._count += 1
-        frames = []
-        while (size := self._frame_size()) is not None and size <= len(queue):
+        frames: list[list[Buffer]] = []
+        size = self._size
+        while len(frames) < limit:
+            if size is None and queue.size:
+                size = self._begin()
+            if size is None or size > queue.size:
+                break
             frames.append(queue.take_buffers(size))
-            self._size = None
+            size = None
             self._count = 0
+        self._size = size
         if self._count > MAX_MESSAGE_PIECES:
-            joined = queue.take(len(queue))
-            queue.append(joined)
+            queue.append(queue.take(queue.size))
             self._count = 0
+        self.buffered = queue.size
         return frames
 
-    def _frame_size(self) -> int | None:
-        """Return the length of the message in progress; None if even that has not come whole."""
-        if self._size is None and self._queue:
-            try:
-                size, after = decode_uvarint(self._queue.peek(MAX_UVARINT_BYTES))
-            except IncompleteVarint:
-                return None
-            if size > MAX_MESSAGE_SIZE:
-                raise MessageTooLargeError(
-                    f"message of {size} bytes, at most {MAX_MESSAGE_SIZE} are allowed"
-                )
-            self._queue.take(after)
-            self._size = size
-        return self._size
+    def _begin(self) -> int | None:
+        """Take the length of the next message; None if even that has not come whole."""
+        try:
+            size, after = decode_uvarint(self._queue.peek(MAX_UVARINT_BYTES))
+        except IncompleteVarint:
+            return None
+        if size > MAX_MESSAGE_SIZE:
+            raise MessageTooLargeError(
+                f"message of {size} bytes, at most {MAX_MESSAGE_SIZE} are allowed"
+            )
+        self._queue.take_buffers(after)
+        return size
 
 
 def decode(frame: list[Buffer]) -> Message:
@@ -117,9 +130,10 @@ def decode(frame: list[Buffer]) -> Message:
             _decode_block(pieces, message)
             parts += 1
         elif tag == _WANTLIST:
-            parts += _decode_wantlist(pieces, message)
+            if size := pieces.varint():
+                parts += _decode_wantlist(pieces.take(size), message)
         elif tag == _PRESENCE:
-            _decode_presence(pieces, message)
+            _decode_presence(pieces.take(pieces.varint()), message)
             parts += 1
         elif tag == _RAW_BLOCK:
             data = pieces.take(pieces.varint())
@@ -135,7 +149,8 @@ def decode(frame: list[Buffer]) -> Message:
 
 
 def _decode_block(pieces: Pieces, message: Message) -> None:
-    stop = pieces.enter()
+    size = pieces.varint()
+    stop = pieces.left - size
     prefix = data = b""
     while pieces.left > stop:
         tag = pieces.varint()
@@ -145,7 +160,8 @@ def _decode_block(pieces: Pieces, message: Message) -> None:
             prefix = pieces.take(pieces.varint())
         else:
             pieces.skip_field(tag)
-    pieces.leave(stop)
+    if pieces.left != stop:
+        raise ParseError("a field ends outside the block that it is in")
     try:
         cid = CID.from_prefix_and_data(prefix, data)
     except ValueError:
@@ -153,70 +169,76 @@ def _decode_block(pieces: Pieces, message: Message) -> None:
     message.add_block(cid, data)
 
 
-def _decode_wantlist(pieces: Pieces, message: Message) -> int:
+def _decode_wantlist(body: bytes, message: Message) -> int:
     """Decode a wantlist into ``message``; several in one message add up. Return its entries."""
-    stop = pieces.enter()
-    count = 0
-    while pieces.left > stop:
-        tag = pieces.varint()
+    count = at = 0
+    end = len(body)
+    while at < end:
+        tag = body[at]
+        start = at + 2
+        if tag == _ENTRY and start <= end and (size := body[at + 1]) < 0x80 and start + size <= end:
+            at = start + size  # fast path: an entry of less than 128 bytes
+        else:
+            tag, at = read_varint(body, at)
+            start, at = field_end(body, tag, at)
         if tag == _ENTRY:
-            _decode_entry(pieces, message)
+            _decode_entry(body, start, at, message)
             count += 1
             if count > MAX_MESSAGE_PARTS:
                 raise MessageTooLargeError(f"wantlist of more than {MAX_MESSAGE_PARTS} entries")
         elif tag == _FULL:
-            message.full = bool(pieces.varint())
-        else:
-            pieces.skip_field(tag)
-    pieces.leave(stop)
+            message.full = bool(read_varint(body, start)[0])
     return count
 
 
-def _decode_entry(pieces: Pieces, message: Message) -> None:
-    stop = pieces.enter()
-    raw = b""
-    priority = want_type = cancel = send_dont_have = 0
-    while pieces.left > stop:
-        tag = pieces.varint()
-        if tag == _CID:
-            raw = pieces.take(pieces.varint())
-        elif tag == _PRIORITY:
-            priority = _int32(pieces.varint())
-        elif tag == _CANCEL:
-            cancel = pieces.varint()
-        elif tag == _WANT_TYPE:
-            want_type = pieces.varint()
-        elif tag == _SEND_DONT_HAVE:
-            send_dont_have = pieces.varint()
-        else:
-            pieces.skip_field(tag)
-    pieces.leave(stop)
+def _decode_entry(body: bytes, start: int, end: int, message: Message) -> None:
+    raw, numbers = _read_named(body, start, end)
     try:
         cid = CID.decode(raw)
     except ValueError:
         return
+    priority = numbers[_PRIORITY]
+    if priority > _MAX_INT32:
+        priority = _int32(priority)
     # An unknown want type is taken for a want of the block.
-    wanted = WantType.Have if want_type == WantType.Have else WantType.Block
-    message.add_entry(Entry(cid, priority, bool(cancel), wanted, bool(send_dont_have)))
+    wanted = _HAVE if numbers[_WANT_TYPE] == _HAVE else _WANT
+    cancel, send_dont_have = numbers[_CANCEL] != 0, numbers[_SEND_DONT_HAVE] != 0
+    message.add_entry(Entry(cid, priority, cancel, wanted, send_dont_have))
 
 
-def _decode_presence(pieces: Pieces, message: Message) -> None:
-    stop = pieces.enter()
-    raw = b""
-    kind = 0
-    while pieces.left > stop:
-        tag = pieces.varint()
-        if tag == _CID:
-            raw = pieces.take(pieces.varint())
-        elif tag == _PRESENCE_TYPE:
-            kind = pieces.varint()
-        else:
-            pieces.skip_field(tag)
-    pieces.leave(stop)
+def _decode_presence(body: bytes, message: Message) -> None:
+    raw, numbers = _read_named(body, 0, len(body))
     try:
-        message.add_presence(CID.decode(raw), BlockPresenceType(kind))
+        message.add_presence(CID.decode(raw), BlockPresenceType(numbers[_PRESENCE_TYPE]))
     except ValueError:
         return  # no CID, or a kind of presence that a later version has
+
+
+def _read_named(body: bytes, at: int, end: int) -> tuple[bytes, list[int]]:
+    """Read a CID and the numbers beside it, by their fields; one that is absent is 0."""
+    raw = b""
+    numbers = [0] * 6
+    while at < end:
+        tag = body[at]
+        if tag < 0x80:
+            at += 1
+        else:
+            tag, at = read_varint(body, at)
+        if tag not in _NAMED_FIELDS:
+            at = field_end(body, tag, at)[1]
+            continue
+        if at < end and (value := body[at]) < 0x80:
+            at += 1
+        else:
+            value, at = read_varint(body, at)
+        if tag == _CID:
+            raw = body[at : at + value]
+            at += value
+        else:
+            numbers[tag >> 3] = value
+    if at != end:
+        raise ParseError("a field ends outside the message that it is in")
+    return raw, numbers
 
 
 def _int32(value: int) -> int:

@@ -122,23 +122,24 @@ class Message:
 
     def add_entry(self, entry: Entry) -> None:
         """Add a want or a cancel, merged with an earlier one for the same CID."""
-        earlier = self.entries.get(entry.cid)
-        if earlier is not None:
-            same_type = entry.want_type == earlier.want_type
-            wants_block = WantType.Block in (entry.want_type, earlier.want_type)
-            entry = Entry(
-                entry.cid,
-                entry.priority if same_type else earlier.priority,
-                entry.cancel or earlier.cancel,
-                WantType.Block if wants_block else WantType.Have,
-                entry.send_dont_have or earlier.send_dont_have,
-            )
-        self.entries[entry.cid] = entry
+        earlier = self.entries.setdefault(entry.cid, entry)
+        if earlier is entry:
+            return
+        same_type = entry.want_type == earlier.want_type
+        wants_block = WantType.Block in (entry.want_type, earlier.want_type)
+        self.entries[entry.cid] = Entry(
+            entry.cid,
+            entry.priority if same_type else earlier.priority,
+            entry.cancel or earlier.cancel,
+            WantType.Block if wants_block else WantType.Have,
+            entry.send_dont_have or earlier.send_dont_have,
+        )
 
     def add_block(self, cid: CID, data: bytes) -> None:
         """Add a block; what was said about having it is dropped."""
         self.blocks[cid] = data
-        self.presences.pop(cid, None)
+        if self.presences:
+            self.presences.pop(cid, None)
 
     def add_presence(self, cid: CID, kind: BlockPresenceType) -> None:
         """Add a HAVE or DONT_HAVE, unless the block itself is in the message."""
@@ -187,19 +188,20 @@ def _presence(cid: CID, kind: BlockPresenceType) -> bytes:
 
 def _entry(entry: Entry) -> bytes:
     """Encode one entry; a cancel is the CID and the flag, nothing else, as Go's."""
-    cid = entry.cid.buffer
-    body = b"".join((b"\x0a", encode_uvarint(len(cid)), cid))
-    if entry.cancel:
+    cid, priority, cancel, want_type, send_dont_have = entry
+    buffer = cid.buffer
+    body = b"\x0a" + encode_uvarint(len(buffer)) + buffer
+    if cancel:
         body += b"\x18\x01"
     else:
-        if entry.priority:
+        if priority:
             # A negative int32 travels as 64 bits.
-            body += b"\x10" + encode_uvarint(entry.priority & 0xFFFF_FFFF_FFFF_FFFF)
-        if entry.want_type is not WantType.Block:
+            body += b"\x10" + encode_uvarint(priority & 0xFFFF_FFFF_FFFF_FFFF)
+        if want_type is not WantType.Block:
             body += b"\x20\x01"
-        if entry.send_dont_have:
+        if send_dont_have:
             body += b"\x28\x01"
-    return b"".join((b"\x0a", encode_uvarint(len(body)), body))
+    return b"\x0a" + encode_uvarint(len(body)) + body
 
 
 class _FrameWriter:
@@ -232,9 +234,11 @@ class _FrameWriter:
         self._size += size
 
     def add_entry(self, encoded: bytes) -> None:
-        self._make_room(len(encoded), _WANTLIST_OVERHEAD)
+        size = len(encoded)
+        if self._size + _WANTLIST_OVERHEAD + size > self._limit:
+            self._make_room(size, _WANTLIST_OVERHEAD)
         self._entries.append(encoded)
-        self._size += len(encoded)
+        self._size += size
 
     def finish(self, full: bool) -> list[list[Buffer]]:
         """Close the last message; only the first wantlist may replace, the others add to it."""

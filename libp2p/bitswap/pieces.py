@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from libp2p.exceptions import ParseError
+from libp2p.ipld.protowire import LONGEST_VARINT, read_varint
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
-
-#: Ten groups of seven bits hold 64 bits.
-_MAX_VARINT_SHIFT: Final = 63
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class Pieces:
     """A cursor over buffers; ``left`` counts down the bytes that follow it."""
 
-    __slots__ = ("_at", "_buffer", "_end", "_following", "left")
+    __slots__ = ("_at", "_buffer", "_buffers", "_end", "_index", "left")
 
     def __init__(self, buffers: list[Buffer]) -> None:
         self.left = sum(map(len, buffers))
-        self._following = iter(buffers)
-        self._buffer: Buffer = b""
-        self._at = self._end = 0
-
-    def _next_buffer(self) -> None:
-        # Callers have checked `left`, so there is one. It is never empty: queues keep none.
-        self._buffer = next(self._following)
+        self._buffers = buffers
+        self._index = 1  # of the buffer that comes next
+        self._buffer: Buffer = buffers[0] if buffers else b""
         self._at = 0
         self._end = len(self._buffer)
 
@@ -35,34 +28,30 @@ class Pieces:
         """
         Read one varint; unlike the frame's length it need not be in its shortest form.
 
-        :raises ParseError: if it is longer than 64 bits or the bytes end.
+        :raises ParseError: if it is longer than ten bytes or the bytes end.
         """
-        # Fast path: tags, flags and most lengths are one byte.
-        at = self._at
-        if at < self._end:
-            byte = self._buffer[at]
-            if byte < 0x80:
-                self._at = at + 1
-                self.left -= 1
-                return byte
-        return self._long_varint()
-
-    def _long_varint(self) -> int:
-        value = shift = 0
-        while True:
-            if not self.left:
-                raise ParseError("message ends inside a number")
-            if self._at == self._end:
-                self._next_buffer()
-            byte = self._buffer[self._at]
-            self._at += 1
+        at, buffer = self._at, self._buffer
+        if at < self._end and (byte := buffer[at]) < 0x80:
+            # Fast path: tags, flags and most lengths are one byte.
+            self._at = at + 1
             self.left -= 1
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-            if shift == _MAX_VARINT_SHIFT:
-                raise ParseError("number of more than 64 bits")
-            shift += 7
+            return byte
+        here = self._end - at
+        if here < LONGEST_VARINT and here < self.left:
+            return self._late_varint()
+        value, self._at = read_varint(buffer, at)
+        self.left -= self._at - at
+        return value
+
+    def _late_varint(self) -> int:
+        """Read a varint that may go on in the next piece."""
+        encoded = b""
+        while len(encoded) < LONGEST_VARINT:
+            byte = self.take(1)
+            encoded += byte
+            if byte < b"\x80":
+                break
+        return read_varint(encoded, 0)[0]
 
     def take(self, count: int) -> bytes:
         """
@@ -77,31 +66,17 @@ class Pieces:
         if after <= self._end:
             self._at = after
             return bytes(self._buffer[at:after])
-        parts = [memoryview(self._buffer)[at:]]
-        count -= self._end - at
-        self._at = self._end
-        while count:
-            self._next_buffer()
-            self._at = min(count, self._end)
-            parts.append(memoryview(self._buffer)[: self._at])
-            count -= self._at
+        parts: list[Buffer] = [memoryview(self._buffer)[at:]]
+        missing = after - self._end
+        while missing > 0:  # `left` says that so many bytes are there
+            buffer = self._buffers[self._index]
+            self._index += 1
+            size = len(buffer)
+            parts.append(buffer)
+            missing -= size
+        self._buffer, self._at, self._end = buffer, size + missing, size
+        parts[-1] = memoryview(buffer)[: self._at]
         return b"".join(parts)
-
-    def enter(self) -> int:
-        """
-        Read the length of a nested message; it ends where ``left`` is what this returns.
-
-        :raises ParseError: if it is longer than what follows.
-        """
-        size = self.varint()
-        if size > self.left:
-            raise ParseError(f"message ends {size - self.left} bytes inside a field")
-        return self.left - size
-
-    def leave(self, stop: int) -> None:
-        """:raises ParseError: if the fields of the nested message went beyond its end."""
-        if self.left != stop:
-            raise ParseError("a field ends outside the message that it is in")
 
     def skip_field(self, tag: int) -> None:
         """

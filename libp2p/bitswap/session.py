@@ -15,7 +15,6 @@ from libp2p.bitswap.config import DEFAULT_TIMEOUT
 from libp2p.bitswap.errors import BitswapError, timed_out
 from libp2p.bitswap.fetch import BlockIterator, Fetch, OrderedFetch
 from libp2p.bitswap.stats import SessionStat
-from libp2p.bitswap.wantlist import block_key
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class BitswapSession:
 
     async def fetch(self, cid: CID, timeout: float) -> bytes:
         """Do as `get_block` for a block that is not in the store."""
-        key = block_key(cid)
+        key = cid.multihash
         waiter = _OneBlock()
         self.register(waiter, key)
         try:
@@ -213,9 +212,11 @@ class BitswapSession:
 
     def deliver(self, key: bytes, data: bytes) -> None:
         """Hand a block to all who wait for it."""
-        self.stats.blocks_received += 1
-        self.stats.data_received += len(data)
-        self.resolve(key, data)
+        stats = self.stats
+        stats.blocks_received += 1
+        stats.data_received += len(data)
+        for waiter in self._waiters.pop(key, ()):
+            waiter.deliver(key, data)
 
     def resolve(self, key: bytes, data: bytes) -> None:
         """Tell all who wait for a block that they need not any more."""

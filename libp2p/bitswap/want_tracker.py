@@ -29,7 +29,7 @@ from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.takeover import Takeovers
 from libp2p.bitswap.upkeep import Upkeep
 from libp2p.bitswap.want_state import Found, Outcome, Search, Session, Unavailable, Want
-from libp2p.bitswap.wantlist import Entry, WantType, block_key
+from libp2p.bitswap.wantlist import Entry, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -102,20 +102,21 @@ class WantTracker:
     def want(self, session_id: int, cid: CID, now: float, priority: int | None = None) -> None:
         """Want a block for a session; asking again for what it wants already changes nothing."""
         session = self._sessions[session_id]
-        key = block_key(cid)
+        key = cid.multihash
         if key in session.wants:
             return
         want = self._wants.get(key)
         if want is None:
             if priority is None:
                 priority = self._next_priority
-                self._next_priority = max(priority - 1, 1)
+                self._next_priority = priority - 1 or 1
             want = self._wants[key] = Want(key, cid, priority, now)
         if not session.wants:
             session.since = now
         session.wants[key] = want
         want.sessions[session] = None
-        self._upkeep.begin_session(session, now)
+        if session.alarm is None:
+            self._upkeep.begin_session(session, now)
         if self._down:
             self._retry_peers(now)
         if session.presence_only and self._answers.is_found(session, want):
@@ -150,7 +151,7 @@ class WantTracker:
 
     def is_wanted(self, cid: CID) -> bool:
         """Tell whether a block is wanted."""
-        return block_key(cid) in self._wants
+        return cid.multihash in self._wants
 
     def wantlist(self, kind: WantType | None = None) -> list[CID]:
         """List the CIDs that are wanted: all, the blocks, or those of which presence is asked."""
@@ -280,7 +281,7 @@ class WantTracker:
         if peer is None:
             return
         for entry in entries:
-            key = block_key(entry.cid)
+            key = entry.cid.multihash
             if entry.cancel and key not in peer.known:
                 peer.cancels[key] = entry.cid
         self.send_all_again(peer_id)

@@ -43,10 +43,6 @@ class Entry(NamedTuple):
     send_dont_have: bool = False
 
 
-_V1_SHA256_BYTES = 36
-_SHA256_START = b"\x12\x20"
-
-
 def block_key(cid: CID) -> bytes:
     """
     Give the multihash: what a block is wanted, found and stored under.
@@ -54,10 +50,6 @@ def block_key(cid: CID) -> bytes:
     The bytes of a block are the same for every version and codec of its CID, so that a want for a
     CIDv1 is satisfied by a peer that knows only CIDv0.
     """
-    buffer = cid.buffer
-    # Fast path: version and codec of one byte each, SHA-256 (a tenth of the time).
-    if len(buffer) == _V1_SHA256_BYTES and buffer[1] < 0x80 and buffer[2:4] == _SHA256_START:
-        return buffer[2:]
     return cid.multihash
 
 

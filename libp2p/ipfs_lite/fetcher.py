@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.errors import BlockNotFoundError
@@ -11,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
     from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.fetch import BlockIterator
     from libp2p.bitswap.session import BitswapSession
     from libp2p.ipld.cid import CID
 
@@ -28,19 +28,18 @@ class BlockFetcher:
         self._session = session
         self._timeout = timeout
 
-    async def fetch(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
+    def fetch(self, cids: Sequence[CID]) -> BlockIterator | AsyncGenerator[tuple[CID, bytes], None]:
         """
-        Give the blocks in the order in which they come.
+        Give the blocks in the order in which they come; to be closed by ``aclose``.
 
         :raises BlockNotFoundError: if a block is not in the store and there is no network.
         :raises BitswapError: if the peers do not have it, or fail.
         """
-        if self._session is not None:
-            blocks = self._session.get_blocks(cids, timeout=self._timeout, window=len(cids))
-            async with aclosing(blocks):
-                async for cid, data in blocks:
-                    yield cid, data
-            return
+        if self._session is None:
+            return self._read(cids)
+        return self._session.get_blocks(cids, timeout=self._timeout, window=len(cids))
+
+    async def _read(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
         for cid, found in zip(cids, await self._store.get_blocks(cids), strict=True):
             if found is None:
                 raise BlockNotFoundError(f"block {cid} is not in the repo", cid)

@@ -180,7 +180,8 @@ class UnixFSReader:
                     async for cid, data in blocks:
                         walk.supply(cid, data)
                         if walk is self._walk:
-                            self._fetch_ahead()
+                            if walk.waiting <= self._ask_again_at:
+                                self._fetch_ahead()
                             self._waiter.wake()
             except Exception as error:  # noqa: BLE001 - task's edge: the reader raises it
                 if walk is self._walk:

@@ -1,10 +1,10 @@
 """
 CID: the name of a block by its content, as an immutable value.
 
-https://github.com/multiformats/cid. A `CID` is its binary form plus what is derived from it on
-demand. Reading is strict: trailing bytes, varints that are not in their shortest form, unknown
-versions and over-long digests are refused. Codecs and hash functions may be unknown: such a CID
-can be passed on, only not verified.
+https://github.com/multiformats/cid. A `CID` is its binary form and the multihash in it, which
+blocks are wanted and kept under; the other parts are derived on demand. Reading is strict: trailing
+bytes, varints that are not in their shortest form, unknown versions and over-long digests are
+refused. Codecs and hash functions may be unknown: such a CID can be passed on, only not verified.
 """
 
 from __future__ import annotations
@@ -41,9 +41,13 @@ __all__ = [
 #: base36 take time quadratic in the length.
 MAX_TEXT_CHARACTERS: Final = 320
 
+_BUFFERS: Final = (bytes, bytearray, memoryview)
+
 _V0_MULTIHASH_START: Final = bytes((SHA2_256, 32))
 _V0_BYTES: Final = 34
 _V0_CHARACTERS: Final = 46
+#: What makes version 1 of version 0.
+_V0_AS_V1: Final = bytes((1, DAG_PB))
 #: What goes in front of a version 0 block in bitswap, and what other senders write instead.
 _V0_WIRE_PREFIX: Final = bytes((0, DAG_PB)) + _V0_MULTIHASH_START
 _V0_WIRE_PREFIXES: Final = (_V0_WIRE_PREFIX, _V0_MULTIHASH_START, b"")
@@ -51,6 +55,8 @@ _V0_WIRE_PREFIXES: Final = (_V0_WIRE_PREFIX, _V0_MULTIHASH_START, b"")
 #: Version 1, raw or dag-pb, SHA-256: nearly every CID there is, recognised without parsing.
 _COMMON_V1: Final = frozenset(bytes((1, codec)) + _V0_MULTIHASH_START for codec in (RAW, DAG_PB))
 _COMMON_V1_BYTES: Final = 36
+
+_EMPTY_SHA2_256: Final = multihash.wrap(SHA2_256, multihash.digest(SHA2_256, b""))
 
 
 class PyCID(Protocol):
@@ -68,11 +74,12 @@ class CID:
     Made by `of`, `decode`, `parse`, `for_block` and `from_digest`; calling the class is `of`.
     """
 
-    __slots__ = ("_hash", "buffer")
+    __slots__ = ("buffer", "multihash")
 
     buffer: bytes
     """The binary form, whole."""
-    _hash: int
+    multihash: bytes
+    """The hash with its code and length: the same for every codec and version."""
 
     def __new__(cls, value: CIDInput) -> CID:
         return cls.of(value)
@@ -89,12 +96,12 @@ class CID:
 
         :raises InvalidCID: if it is none.
         """
-        if isinstance(value, CID):
+        if type(value) is CID:
             return value
+        if isinstance(value, _BUFFERS):
+            return CID.decode(value)
         if isinstance(value, str):
             return _of_text(value)
-        if isinstance(value, bytes | bytearray | memoryview):
-            return CID.decode(value)
         buffer = getattr(value, "buffer", None)
         if isinstance(buffer, bytes):
             return CID.decode(buffer)
@@ -108,8 +115,16 @@ class CID:
         :raises InvalidCID: if ``data`` is not exactly one CID.
         """
         raw = bytes(data)
-        _split(raw)
-        return _make(raw)
+        length = len(raw)
+        # Fast path: nearly every CID there is.
+        if length == _COMMON_V1_BYTES and raw[:4] in _COMMON_V1:
+            return _make(raw, 2)
+        if length == _V0_BYTES and raw[:2] == _V0_MULTIHASH_START:
+            return _make(raw, 0)
+        _, multihash_offset, _, size, offset = _read_prefix(raw)
+        if length - offset != size:
+            raise InvalidCID(f"digest of {length - offset} bytes, {size} were announced")
+        return _make(raw, multihash_offset)
 
     @staticmethod
     def parse(text: str) -> CID:
@@ -176,7 +191,9 @@ class CID:
 
     @property
     def codec_code(self) -> int:
-        return _split(self.buffer)[0]
+        if self.buffer[0] == SHA2_256:
+            return DAG_PB
+        return decode_uvarint(self.buffer, 1)[0]
 
     @property
     def codec(self) -> str:
@@ -184,13 +201,8 @@ class CID:
         return codec_name(self.codec_code)
 
     @property
-    def multihash(self) -> bytes:
-        """The hash with its code and length: the same for every codec and version."""
-        return self.buffer[_split(self.buffer)[1] :]
-
-    @property
     def hash_code(self) -> int:
-        return _split(self.buffer)[2]
+        return decode_uvarint(self.multihash)[0]
 
     @property
     def hash_name(self) -> str:
@@ -199,21 +211,31 @@ class CID:
 
     @property
     def digest(self) -> bytes:
-        return self.buffer[_split(self.buffer)[3] :]
+        return multihash.unwrap(self.multihash)[1]
 
     @property
     def prefix(self) -> bytes:
         """All but the digest, as it goes in front of a block in bitswap."""
-        return _V0_WIRE_PREFIX if self._is_v0 else self.buffer[: _split(self.buffer)[3]]
+        if self._is_v0:
+            return _V0_WIRE_PREFIX
+        return self.buffer[: len(self.buffer) - len(self.digest)]
 
     @property
     def is_identity(self) -> bool:
         """True if the digest is the block itself."""
-        return self.hash_code == IDENTITY
+        return self.multihash[0] == IDENTITY
+
+    @property
+    def is_empty_block(self) -> bool:
+        """True if this is known to be the name of the block without a byte."""
+        if self.multihash.startswith(_V0_MULTIHASH_START):
+            return self.multihash == _EMPTY_SHA2_256
+        code, digest = multihash.unwrap(self.multihash)
+        return digest == _empty_digest(code, len(digest))
 
     @property
     def _is_v0(self) -> bool:
-        return self.buffer.startswith(_V0_MULTIHASH_START)
+        return self.buffer[0] == SHA2_256  # version 1 begins with a 1
 
     def matches(self, data: Buffer) -> bool:
         """
@@ -221,8 +243,7 @@ class CID:
 
         :raises HashNotSupported: if the hash is unknown or too weak to tell.
         """
-        _, _, hash_code, offset = _split(self.buffer)
-        digest = self.buffer[offset:]
+        hash_code, digest = multihash.unwrap(self.multihash)
         multihash.check_allowed(hash_code, len(digest))
         if hash_code == IDENTITY:
             return digest == data
@@ -248,14 +269,14 @@ class CID:
             raise InvalidCID(str(error)) from error
 
     def to_v1(self) -> CID:
-        return _make(bytes((1, DAG_PB)) + self.buffer) if self._is_v0 else self
+        return _make(_V0_AS_V1 + self.buffer, len(_V0_AS_V1)) if self._is_v0 else self
 
     def to_v0(self) -> CID:
         """:raises InvalidCID: if this is not dag-pb with SHA-256, all that version 0 can say."""
         if self._is_v0:
             return self
         _require_v0_form(self.codec_code, self.hash_code, len(self.digest))
-        return _make(self.multihash)
+        return _make(self.multihash, 0)
 
     def to_py_cid(self) -> CIDv0 | CIDv1:
         """:raises ValueError: if py-cid does not know the codec or the hash."""
@@ -272,7 +293,7 @@ class CID:
         return self.buffer < other.buffer if type(other) is CID else NotImplemented
 
     def __hash__(self) -> int:
-        return self._hash
+        return hash(self.buffer)  # bytes remember theirs
 
     def __bytes__(self) -> bytes:
         return self.buffer
@@ -284,7 +305,7 @@ class CID:
         return f"CID({self.encode()!r})"
 
     def __reduce__(self) -> tuple[Callable[[bytes], CID], tuple[bytes]]:
-        return _make, (self.buffer,)
+        return CID.decode, (self.buffer,)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a CID cannot be changed ({name})")
@@ -296,10 +317,9 @@ class CID:
 #: A CID in any form: bytes are binary, text is text.
 CIDInput: TypeAlias = CID | bytes | bytearray | memoryview | str | PyCID
 
-# Hashing one block makes one CID: this is the whole cost of it beside the hash (0.25 µs).
 _new = object.__new__
 _set_buffer = CID.__dict__["buffer"].__set__
-_set_hash = CID.__dict__["_hash"].__set__
+_set_multihash = CID.__dict__["multihash"].__set__
 
 
 _IPFS_PATH: Final = re.compile(r"/ipfs/([^/?#]+)")
@@ -318,28 +338,22 @@ def _of_text(text: str) -> CID:
         raise
 
 
-def _make(buffer: bytes) -> CID:
+def _make(buffer: bytes, multihash_offset: int) -> CID:
+    # Hashing one block makes one CID: this is the whole cost of it beside the hash (0.25 µs).
     cid = _new(CID)
     _set_buffer(cid, buffer)
-    _set_hash(cid, hash(buffer))
+    _set_multihash(cid, buffer[multihash_offset:])
     return cid
 
 
-def _split(raw: bytes) -> tuple[int, int, int, int]:
-    """
-    Take a CID apart, and refuse whatever is not one.
-
-    :return: codec, offset of the multihash, hash code, offset of the digest.
-    """
-    # Fast path: nearly every CID there is.
-    if len(raw) == _COMMON_V1_BYTES and raw[:4] in _COMMON_V1:
-        return raw[1], 2, SHA2_256, 4
-    if len(raw) == _V0_BYTES and raw.startswith(_V0_MULTIHASH_START):
-        return DAG_PB, 0, SHA2_256, 2
-    codec, multihash_offset, code, size, offset = _read_prefix(raw)
-    if len(raw) - offset != size:
-        raise InvalidCID(f"digest of {len(raw) - offset} bytes, {size} were announced")
-    return codec, multihash_offset, code, offset
+@lru_cache(maxsize=256)  # bounded: a peer may name as many functions and lengths as it likes
+def _empty_digest(hash_code: int, size: int) -> bytes | None:
+    """Hash the empty block; None if the function is unknown or too weak to tell anything."""
+    try:
+        multihash.check_allowed(hash_code, size)
+        return multihash.digest(hash_code, b"", size)
+    except HashNotSupported:
+        return None
 
 
 def _read_prefix(raw: bytes) -> tuple[int, int, int, int, int]:
@@ -400,12 +414,13 @@ def cid_maker(
     """
     hash_code = multihash.code_of(hash)
     hash_block = multihash.hasher(hash_code, length)
+    offset = 0 if version == 0 else 1 + len(encode_uvarint(codec_code(codec)))
     if hash_code == IDENTITY:
         return lambda data: _make(
-            _prefix_of(codec, version, hash_code, len(data)) + hash_block(data)
+            _prefix_of(codec, version, hash_code, len(data)) + hash_block(data), offset
         )
     prefix = _prefix_of(codec, version, hash_code, len(hash_block(b"")))
-    return lambda data: _make(prefix + hash_block(data))
+    return lambda data: _make(prefix + hash_block(data), offset)
 
 
 @lru_cache(maxsize=256)  # bounded: a peer may send as many different prefixes as it likes

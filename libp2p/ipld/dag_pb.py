@@ -102,7 +102,7 @@ def decode(block: Buffer) -> PBNode:
     :raises InvalidDagPb: if ``block`` is not one well-formed node.
     """
     try:
-        links, data = _read_node(memoryview(block))
+        links, data = _read_node(block)
     except InvalidCID as error:
         raise InvalidDagPb(f"a link's hash is {error}") from error
     except ParseError as error:
@@ -110,16 +110,17 @@ def decode(block: Buffer) -> PBNode:
     return PBNode(tuple(links), data, block)
 
 
-def _read_node(view: memoryview) -> tuple[list[PBLink], memoryview | None]:
+def _read_node(block: Buffer) -> tuple[list[PBLink], memoryview | None]:
     links: list[PBLink] = []
     data = None
     links_before_data = 0
     offset = 0
-    while offset < len(view):
-        tag = view[offset]
-        start, offset = _read_length(view, offset + 1, len(view))
+    end = len(block)
+    while offset < end:
+        tag = block[offset]
+        start, offset = _read_length(block, offset + 1, end)
         if tag == _NODE_LINK:
-            links.append(_read_link(view, start, offset))
+            links.append(_read_link(block, start, offset))
             if len(links) > MAX_LINKS:
                 raise ParseError(f"more than {MAX_LINKS} links")
             if links_before_data:
@@ -127,33 +128,36 @@ def _read_node(view: memoryview) -> tuple[list[PBLink], memoryview | None]:
         elif tag == _NODE_DATA:
             if data is not None:
                 raise ParseError("data twice")
-            data = view[start:offset]
+            data = memoryview(block)[start:offset]
             links_before_data = len(links)
         else:
             raise ParseError(f"unexpected tag {tag:#x} in a node")
     return links, data
 
 
-def _read_length(view: memoryview, offset: int, end: int) -> tuple[int, int]:
+def _read_length(block: Buffer, offset: int, end: int) -> tuple[int, int]:
     """Read a field's length: where its bytes begin and where they end."""
-    size, start = read_varint(view, offset)
+    if offset < end and (size := block[offset]) < 0x80:
+        start = offset + 1  # fast path: all lengths in a link
+    else:
+        size, start = read_varint(block, offset)
     if size > end - start:
         raise ParseError(f"a field announces {size} bytes, {max(end - start, 0)} are left")
     return start, start + size
 
 
-def _read_link(view: memoryview, offset: int, end: int) -> PBLink:
+def _read_link(block: Buffer, offset: int, end: int) -> PBLink:
     """Read a link's fields, each at most once and in the order of their numbers."""
-    if offset == end or view[offset] != _LINK_HASH:
+    if offset == end or block[offset] != _LINK_HASH:
         raise ParseError("a link does not begin with its hash")
-    start, offset = _read_length(view, offset + 1, end)
-    cid = CID.decode(view[start:offset])
+    start, offset = _read_length(block, offset + 1, end)
+    cid = CID.decode(block[start:offset])
     name = tsize = None
-    if offset < end and view[offset] == _LINK_NAME:
-        start, offset = _read_length(view, offset + 1, end)
-        name = str(view[start:offset], "utf-8", "surrogateescape") if offset > start else ""
-    if offset < end and view[offset] == _LINK_TSIZE:
-        tsize, offset = read_varint(view, offset + 1)
+    if offset < end and block[offset] == _LINK_NAME:
+        start, offset = _read_length(block, offset + 1, end)
+        name = str(block[start:offset], "utf-8", "surrogateescape") if offset > start else ""
+    if offset < end and block[offset] == _LINK_TSIZE:
+        tsize, offset = read_varint(block, offset + 1)
     if offset != end:
         raise ParseError("a link has a field that is unknown, repeated or out of order")
     return PBLink(cid, name, tsize)

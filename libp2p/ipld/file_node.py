@@ -51,6 +51,9 @@ _KINDS: Final = {
 }
 
 
+NOTHING_REPEATED: Final[frozenset[bytes]] = frozenset()
+
+
 class FileNode(NamedTuple):
     """A block of a file: ``data`` comes before the blocks below."""
 
@@ -59,8 +62,8 @@ class FileNode(NamedTuple):
     sizes: Sequence[int]
     """The bytes of the file below each of ``cids``, by this node's word."""
     size: int
-    repeated: frozenset[CID]
-    """Those of ``cids`` that stand there more than once."""
+    repeated: frozenset[bytes]
+    """The binary forms of those of ``cids`` that stand there more than once."""
     mode: int | None = None
     mtime: unixfs.Mtime | None = None
 
@@ -90,7 +93,7 @@ def read_file_node(cid: CID, data: Buffer) -> FileNode:
     """
     codec = cid.codec_code
     if codec == RAW:
-        return FileNode(data, (), (), len(data), frozenset())
+        return FileNode(data, (), (), len(data), NOTHING_REPEATED)
     if codec != DAG_PB:
         raise NotAFile(f"{cid} is {cid.codec}, not a file", Kind.OTHER)
     node = dag_pb.decode(data)
@@ -104,10 +107,9 @@ def read_file_node(cid: CID, data: Buffer) -> FileNode:
         raise InvalidUnixFS(f"{cid} has {len(node.links)} links, {len(message.blocksizes)} sizes")
     if message.filesize not in (None, size):
         raise InvalidUnixFS(f"{cid} states {message.filesize} bytes and has {size}")
-    cids = tuple([link.cid for link in node.links])
-    return FileNode(
-        inline, cids, message.blocksizes, size, _repeated(cids), message.mode, message.mtime
-    )
+    cids = [link.cid for link in node.links]
+    repeated = _repeated(cids) if cids else NOTHING_REPEATED
+    return FileNode(inline, cids, message.blocksizes, size, repeated, message.mode, message.mtime)
 
 
 def _unixfs_of(node: dag_pb.PBNode) -> UnixFSData | None:
@@ -119,7 +121,8 @@ def _unixfs_of(node: dag_pb.PBNode) -> UnixFSData | None:
         return None
 
 
-def _repeated(cids: Sequence[CID]) -> frozenset[CID]:
-    if len(set(cids)) == len(cids):
-        return frozenset()
-    return frozenset(cid for cid, count in Counter(cids).items() if count > 1)
+def _repeated(cids: Sequence[CID]) -> frozenset[bytes]:
+    names = [cid.buffer for cid in cids]
+    if len(set(names)) == len(names):
+        return NOTHING_REPEATED
+    return frozenset(name for name, count in Counter(names).items() if count > 1)

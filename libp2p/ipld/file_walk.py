@@ -13,12 +13,12 @@ a few blocks that occur more than once. To seek, start another walk.
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidUnixFS, NotAFile
-from libp2p.ipld.file_node import FileNode, Kind, kind_of, read_file_node
+from libp2p.ipld.file_node import NOTHING_REPEATED, FileNode, Kind, kind_of, read_file_node
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -91,29 +91,30 @@ class _OpenNode:
     def take(self) -> _Slot:
         index = self.index
         self.index += 1
-        cid = self.node.cids[index]
-        repeated = cid in self.node.repeated
-        return _Slot(cid, self.offsets[index], self.node.sizes[index], self.depth + 1, repeated)
+        node = self.node
+        cid = node.cids[index]
+        repeated = cid.buffer in node.repeated
+        return _Slot(cid, self.offsets[index], node.sizes[index], self.depth + 1, repeated)
 
 
 class _Kept:
     """Blocks that occur more than once, the longest unused dropped first."""
 
     def __init__(self) -> None:
-        self._nodes: dict[CID, FileNode] = {}
+        self.nodes: dict[bytes, FileNode] = {}
         self._bytes = 0
 
-    def get(self, cid: CID) -> FileNode | None:
-        node = self._nodes.pop(cid, None)
+    def get(self, name: bytes) -> FileNode | None:
+        node = self.nodes.pop(name, None)
         if node is not None:
-            self._nodes[cid] = node
+            self.nodes[name] = node
         return node
 
-    def put(self, cid: CID, node: FileNode) -> None:
-        self._nodes[cid] = node
+    def put(self, name: bytes, node: FileNode) -> None:
+        self.nodes[name] = node
         self._bytes += self._cost(node)
         while self._bytes > MAX_KEPT_BYTES:
-            oldest = self._nodes.pop(next(iter(self._nodes)))
+            oldest = self.nodes.pop(next(iter(self.nodes)))
             self._bytes -= self._cost(oldest)
 
     @staticmethod
@@ -154,8 +155,10 @@ class FileWalk:
         self._open: list[tuple[int, int, _OpenNode]] = []
         self._open_serial = 0
         self._open_links = 0
-        self._waiting: dict[CID, list[_Slot]] = {}
+        self._waiting: dict[bytes, list[_Slot]] = {}  # by binary CIDs
         self._waiting_slots = 0
+        self.waiting = 0
+        """How many blocks were asked for and not supplied yet."""
         self._ready: dict[int, Buffer] = {}
         self._kept = _Kept()
 
@@ -170,11 +173,6 @@ class FileWalk:
     def position(self) -> int:
         """Where in the file the next bytes of `take` begin."""
         return self._position
-
-    @property
-    def waiting(self) -> int:
-        """How many blocks were asked for and not supplied yet."""
-        return len(self._waiting)
 
     @property
     def done(self) -> bool:
@@ -196,7 +194,8 @@ class FileWalk:
             slot = self._next_slot()
             if slot is None:
                 break
-            slots = self._waiting.get(slot.cid)
+            name = slot.cid.buffer
+            slots = self._waiting.get(name)
             if slots is not None:
                 slots.append(slot)
                 self._waiting_slots += 1
@@ -205,8 +204,9 @@ class FileWalk:
             if node is not None:
                 self._place(slot, node)
                 continue
-            self._waiting[slot.cid] = [slot]
+            self._waiting[name] = [slot]
             self._waiting_slots += 1
+            self.waiting += 1
             wants.append(slot.cid)
         return wants
 
@@ -218,13 +218,14 @@ class FileWalk:
         :raises InvalidUnixFS: if it contradicts the node above it.
         :raises InvalidDagPb: if it is malformed.
         """
-        slots = self._waiting.pop(cid, None)
+        slots = self._waiting.pop(cid.buffer, None)
         if slots is None:
             return
+        self.waiting -= 1
         self._waiting_slots -= len(slots)
         node = self._read(slots[0], data)
         if slots[0].repeated or len(slots) > 1:
-            self._kept.put(cid, node)
+            self._kept.put(cid.buffer, node)
         for slot in slots:
             self._place(slot, node)
 
@@ -248,14 +249,19 @@ class FileWalk:
         ahead = self._open[0][0] - self._position
         if ahead >= self._window_bytes or (ahead > 0 and self._open_links > MAX_OPEN_LINKS):
             return None
-        open_node = heappop(self._open)[2]
-        self._open_links -= len(open_node.node.cids)
+        open_node = self._open[0][2]
         slot = open_node.take()
-        self._push(open_node)
+        offset = open_node.skip(self._position, self._end)
+        if offset is None:
+            heappop(self._open)
+            self._open_links -= len(open_node.node.cids)
+        else:
+            self._open_serial += 1
+            heapreplace(self._open, (offset, self._open_serial, open_node))
         return slot
 
     def _push(self, open_node: _OpenNode) -> None:
-        """Keep a node open if blocks below it are still to be asked for."""
+        """Open a node, if there are blocks below it to be asked for."""
         offset = open_node.skip(self._position, self._end)
         if offset is not None:
             self._open_serial += 1
@@ -265,7 +271,7 @@ class FileWalk:
     def _at_hand(self, slot: _Slot) -> FileNode | None:
         if slot.cid.is_identity:
             return self._read(slot, slot.cid.digest)
-        return self._kept.get(slot.cid)
+        return self._kept.get(slot.cid.buffer) if self._kept.nodes else None
 
     def _read(self, slot: _Slot, data: Buffer) -> FileNode:
         try:
@@ -295,12 +301,15 @@ class FileWalk:
             self._push(_OpenNode(node, slot.offset + len(node.data), slot.depth))
 
     def _ask_again(self, slot: _Slot, size: int) -> None:
-        only = FileNode(b"", (slot.cid,), (size,), size, frozenset())
+        only = FileNode(b"", (slot.cid,), (size,), size, NOTHING_REPEATED)
         self._push(_OpenNode(only, slot.offset, slot.depth - 1))
 
     def _make_ready(self, offset: int, data: Buffer) -> None:
-        low = max(self._position, offset)
-        high = min(self._end, offset + len(data))
+        low, high = offset, offset + len(data)
+        if low < self._position:
+            low = self._position
+        if high > self._end:
+            high = self._end
         if low < high:
             self._ready[low] = memoryview(data)[low - offset : high - offset]
 

@@ -8,7 +8,6 @@ skipped, fields may stand in any order.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -20,13 +19,14 @@ from libp2p.ipld.protowire import (
     LENGTH,
     VARINT,
     bytes_field,
+    field_end,
     read_fields,
     read_varint,
     uint_field,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from libp2p.custom_types import Buffer
     from libp2p.ipld.cid import CID
@@ -56,7 +56,9 @@ class DataType(IntEnum):
 
 
 _TYPE, _DATA, _FILESIZE, _BLOCKSIZES, _HASH_TYPE, _FANOUT, _MODE, _MTIME = range(1, 9)
+_NUMBERS: Final = frozenset((_TYPE, _FILESIZE, _BLOCKSIZES, _HASH_TYPE, _FANOUT, _MODE))
 _SECONDS, _NANOS = 1, 2
+_DATA_TYPES: Final = tuple(DataType)
 
 _MAX_NANOS: Final = 999_999_999
 _INT64_LIMIT: Final = 2**63
@@ -75,8 +77,7 @@ class Mtime(NamedTuple):
             raise InvalidUnixFS(f"{self.seconds} s and {self.nanos} ns are not a time")
 
 
-@dataclass(frozen=True, slots=True)
-class UnixFSData:
+class UnixFSData(NamedTuple):
     """The message in a node's data field; ``None`` stands for a field that is absent."""
 
     type: DataType
@@ -183,22 +184,35 @@ def _read_data(view: memoryview) -> UnixFSData:
     sizes: list[int] = []
     data: memoryview | None = None
     mtime: Mtime | None = None
-    for number, wire_type, value, content in read_fields(view):
-        if number == _BLOCKSIZES:
-            sizes += [value] if wire_type == VARINT else _read_packed(wire_type, content)
-            if len(sizes) > MAX_LINKS:
-                raise ParseError(f"more than {MAX_LINKS} block sizes")
-        elif number in (_DATA, _MTIME):
-            if wire_type != LENGTH:
-                raise ParseError(f"field {number} has wire type {wire_type}")
-            if number == _DATA:
-                data = content
+    offset = 0
+    end = len(view)
+    while offset < end:
+        tag = view[offset]
+        if tag < 0x80:
+            offset += 1
+        else:
+            tag, offset = read_varint(view, offset)
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == VARINT and number in _NUMBERS:
+            value, offset = read_varint(view, offset)
+            if number == _BLOCKSIZES:
+                sizes.append(value)
             else:
-                mtime = _read_mtime(content)
-        elif number <= _MODE:
-            if wire_type != VARINT:
-                raise ParseError(f"field {number} has wire type {wire_type}")
-            numbers[number] = value
+                numbers[number] = value
+            continue
+        start, offset = field_end(view, tag, offset)
+        if number > _MTIME:
+            continue
+        if wire_type != LENGTH or number not in (_DATA, _BLOCKSIZES, _MTIME):
+            raise ParseError(f"field {number} has wire type {wire_type}")
+        if number == _DATA:
+            data = view[start:offset]
+        elif number == _MTIME:
+            mtime = _read_mtime(view[start:offset])
+        else:
+            sizes += _read_packed(view[start:offset])
+    if len(sizes) > MAX_LINKS:
+        raise ParseError(f"more than {MAX_LINKS} block sizes")
     return UnixFSData(
         type=_data_type(numbers.get(_TYPE)),
         data=data,
@@ -215,14 +229,12 @@ def _data_type(value: int | None) -> DataType:
     if value is None:
         raise ParseError("a node without a type")
     try:
-        return DataType(value)
-    except ValueError:
+        return _DATA_TYPES[value]
+    except IndexError:
         raise ParseError(f"a node of type {value}") from None
 
 
-def _read_packed(wire_type: int, content: memoryview) -> Iterable[int]:
-    if wire_type != LENGTH:
-        raise ParseError(f"block sizes have wire type {wire_type}")
+def _read_packed(content: memoryview) -> list[int]:
     sizes = []
     offset = 0
     while offset < len(content):

@@ -35,12 +35,13 @@ MAX_TEXT_LENGTH: Final = 128
 class ID:
     """One peer's name: immutable, hashable by its bytes, sortable."""
 
-    __slots__ = ("_base58", "_bytes", "_xor_id")
+    __slots__ = ("_base58", "_bytes", "_hash", "_xor_id")
 
     def __init__(self, peer_id_bytes: Buffer) -> None:
         """:raises InvalidPeerID: if these bytes are no multihash that a peer can have."""
         self._bytes = bytes(peer_id_bytes)
         _check_multihash(self._bytes)
+        self._hash = hash(self._bytes)
         self._base58: str | None = None
         self._xor_id: int | None = None
 
@@ -148,7 +149,10 @@ class ID:
         return self._bytes < other._bytes
 
     def __hash__(self) -> int:
-        return hash(self._bytes)
+        return self._hash
+
+    def __reduce__(self) -> tuple[type[ID], tuple[bytes]]:
+        return type(self), (self._bytes,)  # another process hashes otherwise
 
 
 def sha256_digest(data: str | bytes) -> bytes:

@@ -44,6 +44,7 @@ DEFAULT_MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
 #: Lengths of one byte are by far the most common: they come from a table.
 _SINGLE_BYTES: Final = tuple(bytes((value,)) for value in range(0x80))
+_MORE_FOLLOWS: Final = tuple(bytes((value | 0x80,)) for value in range(0x80))
 
 
 def encode_uvarint(value: int) -> bytes:
@@ -56,12 +57,11 @@ def encode_uvarint(value: int) -> bytes:
         return _SINGLE_BYTES[value]
     if not 0 <= value <= UINT64_MAX:
         raise ValueError(f"{value} is not an unsigned 64-bit number")
-    encoded = bytearray()
+    encoded = b""
     while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
+        encoded += _MORE_FOLLOWS[value & 0x7F]
         value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
+    return encoded + _SINGLE_BYTES[value]
 
 
 def decode_uvarint(
@@ -75,6 +75,8 @@ def decode_uvarint(
     :raises ParseError: if it is longer than ``max_bytes`` or not in its shortest form.
     """
     available = len(buffer) - offset
+    if available > 0 and (byte := buffer[offset]) < 0x80:  # fast path: most are of one byte
+        return byte, offset + 1
     value = 0
     for index in range(min(available, max_bytes)):
         byte = buffer[offset + index]

@@ -8,7 +8,13 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from libp2p.bitswap.config import MAX_INTAKE_BYTES, MAX_UNSTORED_BYTES, STORE_BATCH_BYTES
+from libp2p.bitswap.config import (
+    INTAKE_TURN_BYTES,
+    MAX_INTAKE_BYTES,
+    MAX_UNSTORED_BYTES,
+    MIN_MESSAGE_COST,
+    STORE_BATCH_BYTES,
+)
 from libp2p.bitswap.intake import Intake, IntakeOwner
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.messages import Message
@@ -255,3 +261,13 @@ async def test_what_came_before_the_peer_was_lost_is_still_taken(two: Two) -> No
     await wait_all_tasks_blocked()
     assert two.owner.taken[2:] == [b"three"]
     assert len(two.owner.nursery.child_tasks) == 1  # the keeper
+
+
+async def test_a_flood_of_tiny_messages_lets_others_run(two: Two) -> None:
+    stream = await two.open()
+    await stream.write(bytes(50_000))  # as many empty messages
+    turns = 0
+    while two.owner.tracker.bytes < 50_000 or two.intake._queue:
+        await trio.lowlevel.checkpoint()
+        turns += 1
+    assert turns >= 50_000 * MIN_MESSAGE_COST // INTAKE_TURN_BYTES

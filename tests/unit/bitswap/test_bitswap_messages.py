@@ -253,6 +253,69 @@ def decode_length(raw: bytes) -> int:
     return sum(map(len, frame))
 
 
+def body_of(message: Message) -> bytes:
+    (frame,) = MessageReader().receive_frames([wire(message)])
+    return b"".join(frame)
+
+
+def outcome(*pieces: bytes) -> object:
+    """What a message says, or that it is refused."""
+    try:
+        message = decode([*pieces])
+    except (ParseError, MessageTooLargeError) as error:
+        return type(error)
+    return (message.entries, message.full, message.blocks, message.presences, message.pending_bytes)
+
+
+@given(st.one_of(st.binary(max_size=60), messages.map(body_of)), st.data())
+def test_what_a_message_says_does_not_depend_on_its_pieces(raw: bytes, data: st.DataObject) -> None:
+    body = bytearray(raw)
+    for at in data.draw(st.lists(st.integers(0, max(len(body) - 1, 0)), max_size=2)):
+        body[at : at + 1] = data.draw(st.binary(max_size=11))
+    whole = bytes(body)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=8)))
+    pieces = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert outcome(*pieces) == outcome(*(whole[at : at + 1] for at in range(len(whole))))
+    assert outcome(*pieces) == outcome(whole)
+
+
+def padded(number: int, zeros: int) -> bytes:
+    """A varint that is longer than it need be."""
+    first = encode_uvarint(number)
+    return first[:-1] + bytes((first[-1] | 0x80,)) + b"\x80" * (zeros - 1) + b"\x00"
+
+
+def padded_field(number: int, body: bytes) -> bytes:
+    return padded(number << 3 | 2, 1) + padded(len(body), 2) + body
+
+
+@given(st.integers(0, 2**31 - 1), st.booleans(), st.booleans(), st.integers(1, 3))
+def test_numbers_in_a_long_form_say_the_same(
+    priority: int, have: bool, send_dont_have: bool, zeros: int
+) -> None:
+    entry = padded_field(1, ABC.buffer)
+    for number, value in ((2, priority), (4, have), (5, send_dont_have)):
+        entry += padded(number << 3, zeros) + padded(int(value), zeros)
+    block_of = padded_field(1, ABC.prefix) + padded_field(2, b"abc")
+    presence = padded_field(1, FOOBAR_V0.buffer) + padded(2 << 3, 1) + padded(1, zeros)
+    message = read_body(
+        padded_field(1, padded_field(1, entry) + padded(2 << 3, 1) + padded(1, zeros))
+        + padded_field(3, block_of)
+        + padded_field(4, presence)
+    )
+    kind = WantType.Have if have else WantType.Block
+    assert message.entries == {ABC: Entry(ABC, priority, False, kind, send_dont_have)}
+    assert message.full
+    assert message.blocks == {ABC: b"abc"}
+    assert message.presences == {FOOBAR_V0: DONT_HAVE}
+
+
+def test_an_entry_may_be_longer_than_a_byte_can_say() -> None:
+    long = CID.for_block(bytes(128), hash="identity")
+    want = Entry(long, 5, want_type=WantType.Have)
+    assert read(wire(Message([Entry(ABC), want, Entry(FOOBAR_V0)])))[0].entries[long] == want
+
+
 def test_every_cut_of_a_message_in_two_works() -> None:
     raw = wire(Message([Entry(ABC)], blocks=[block(1, 5000)], presences=[(FOOBAR_V0, HAVE)]))
     for cut in range(1, len(raw)):
@@ -261,6 +324,19 @@ def test_every_cut_of_a_message_in_two_works() -> None:
         assert not reader.at_boundary
         (message,) = reader.receive([raw[cut:]])
         assert len(message.blocks) == len(message.presences) == len(message.entries) == 1
+
+
+def test_a_limit_leaves_the_other_messages_for_the_next_call() -> None:
+    bodies = [body_of(Message(blocks=[block(number)])) for number in range(3)]
+    raw = b"".join(encode_uvarint(len(body)) + body for body in bodies)
+    reader = MessageReader()
+    frames = reader.receive_frames([raw], 2)
+    assert [b"".join(frame) for frame in frames] == bodies[:2]
+    assert reader.buffered
+    assert not reader.at_boundary
+    (last,) = reader.receive_frames([], 2)
+    assert b"".join(last) == bodies[2]
+    assert reader.at_boundary
 
 
 def test_a_block_in_one_piece_is_not_copied_twice() -> None:
@@ -416,6 +492,9 @@ def test_half_a_length_waits_for_the_rest() -> None:
         "0a05",  # a wantlist longer than the message
         "0a040a03",  # an entry longer than its wantlist
         "0a020a05" + "00" * 5,  # an entry that goes on after its wantlist
+        "0a010a",  # an entry without a length
+        "0a040a020a05" + "00" * 5,  # a CID that goes on after its entry
+        "0a040a021080" + "01",  # a priority that does
         "0a00" + "00",  # field 0
         "0b0c",  # a group
         "0e",  # wire type 6
@@ -432,6 +511,8 @@ def test_half_a_length_waits_for_the_rest() -> None:
 def test_malformed_protobuf_is_refused(body: str) -> None:
     raw = bytes.fromhex(body)
     assert issubclass(refused(encode_uvarint(len(raw)) + raw), ParseError)
+    with pytest.raises(ParseError):
+        decode([raw[at : at + 1] for at in range(len(raw))])
 
 
 @given(st.binary(max_size=300))

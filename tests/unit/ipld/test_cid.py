@@ -315,6 +315,25 @@ def test_a_hash_that_nobody_knows_matches_nothing() -> None:
         CID.decode(v1(0x55, 0x3F4242, bytes(32))).matches(HELLO)
 
 
+@pytest.mark.parametrize("hash_name", ["sha2-256", "sha1", "sha2-512", "identity", "blake2b-256"])
+@pytest.mark.parametrize("codec", ["raw", "dag-pb"])
+def test_the_empty_block_is_known_by_its_name(hash_name: str, codec: str) -> None:
+    assert CID.for_block(b"", codec, hash=hash_name).is_empty_block
+    assert not CID.for_block(b"\x00", codec, hash=hash_name).is_empty_block
+
+
+def test_the_empty_block_is_known_in_version_0_and_by_a_truncated_digest() -> None:
+    assert CID.for_block(b"", "dag-pb", 0).is_empty_block
+    assert CID.from_digest(hashlib.sha256(b"").digest()[:20]).is_empty_block
+    assert not CID.from_digest(SHA256[:20]).is_empty_block
+
+
+@pytest.mark.parametrize("code", [0x3F4242, 0x20, 0x18])
+def test_a_hash_that_cannot_tell_names_no_empty_block(code: int) -> None:
+    digest = hashlib.sha384(b"").digest() if code == 0x20 else hashlib.shake_128(b"").digest(32)
+    assert not CID.decode(v1(0x55, code, digest)).is_empty_block
+
+
 def test_a_block_verifies_itself() -> None:
     block = Block(V1, HELLO)
     assert block.verify() is block

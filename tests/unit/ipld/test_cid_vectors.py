@@ -86,7 +86,8 @@ def test_a_file_gets_its_published_cid(name: str) -> None:
     said = re.search(r"sha1[ =:]+([0-9a-f]{40})", vector["input recipe"])
     sha1 = hashlib.sha1()
     for piece in content(vector["input"]):
-        sha1.update(piece)
+        if said:
+            sha1.update(piece)
         importer.feed([piece])
     last = importer.finish()[-1]
     assert importer.root == last.cid == expected_cid(vector)

@@ -126,7 +126,7 @@ def test_reading_is_as_lenient_as_protobuf(encoded: str, message: UnixFSData) ->
         ("0a0102", "field 1 has wire type 2"),
         ("08021001", "field 2 has wire type 0"),
         ("08024001", "field 8 has wire type 0"),
-        ("08022500000000", "block sizes have wire type 5"),
+        ("08022500000000", "field 4 has wire type 5"),
         ("0802220180", "cut off"),
         ("08021205ff", "5 bytes"),
         ("08021d01", "field 3 has 1 of its 4 bytes"),

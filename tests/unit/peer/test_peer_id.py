@@ -168,5 +168,6 @@ def test_place_in_the_dht() -> None:
 
 def test_ids_can_be_copied_and_shown() -> None:
     peer_id = ID(b"\0\3abc")
+    assert peer_id.__reduce__() == (ID, (peer_id.to_bytes(),))  # no hash of this process
     assert copy.deepcopy(peer_id) == pickle.loads(pickle.dumps(peer_id)) == peer_id
     assert str(peer_id) in repr(peer_id)
