@@ -50,8 +50,8 @@ coverage: $(DEV_STAMP) ## 100 % branch coverage of the protocol cores
 test: $(DEV_STAMP) ## all tests that need no peer to be built
 	@$(PYTEST) $(PARALLEL) -m "not interop or wheel"
 
-interop: $(DEV_STAMP) interop-peers ## tests against Go, Rust, JavaScript and older Python peers
-	@INTEROP_REQUIRED=1 $(PYTEST) -m interop tests/interop
+interop: $(DEV_STAMP) interop-peers ## tests against Go, Rust, JavaScript, Python peers (LONG=1: 10 min more)
+	@INTEROP_REQUIRED=1 $(PYTEST) -m "interop$(if $(LONG),, and not long)" tests/interop
 
 interop-peers: ## build these peers into the user's cache folder (needs go, cargo, npm)
 	@$(PYTHON) tests/interop/build_peers.py

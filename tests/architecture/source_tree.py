@@ -62,6 +62,11 @@ class Module:
         """The parsed source."""
         return ast.parse(self.text, str(self.path))
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All of the parsed source: many rules look through it."""
+        return tuple(ast.walk(self.tree))
+
     @property
     def is_driver(self) -> bool:
         """Whether pyproject.toml allows it to import trio; a core's own entry wins over a `*`."""
@@ -73,16 +78,18 @@ class Module:
     def waits(self) -> bool:
         """Whether anything in it is a coroutine: then it is no core."""
         waiting = (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith, ast.Await)
-        return any(isinstance(node, waiting) for node in ast.walk(self.tree))
+        return any(isinstance(node, waiting) for node in self.nodes)
 
-    @property
-    def imports(self) -> Iterator[Import]:
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
         """Every import statement, wherever it stands."""
-        typing_only = _nodes_for_types_only(self.tree)
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                for target in self._targets(node):
-                    yield Import(target, node.lineno, node in typing_only)
+        typing_only = _nodes_for_types_only(self.nodes)
+        return tuple(
+            Import(target, node.lineno, node in typing_only)
+            for node in self.nodes
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for target in self._targets(node)
+        )
 
     def _targets(self, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
         if isinstance(node, ast.Import):
@@ -99,10 +106,10 @@ class Module:
             yield inner if inner in module_names() else base
 
 
-def _nodes_for_types_only(tree: ast.Module) -> set[ast.AST]:
+def _nodes_for_types_only(nodes: tuple[ast.AST, ...]) -> set[ast.AST]:
     """All nodes below an ``if TYPE_CHECKING:``."""
     found: set[ast.AST] = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING"):
             found.update(inner for child in node.body for inner in ast.walk(child))
     return found

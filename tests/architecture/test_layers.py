@@ -165,7 +165,7 @@ def test_content_addressing_knows_no_network() -> None:
 
 def test_relative_imports_stay_in_their_package() -> None:
     def parents(module: Module) -> Iterator[str]:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ImportFrom) and node.level > 1:
                 yield f"{node.lineno} imports from a parent package by dots"
 
@@ -177,7 +177,7 @@ def test_modules_and_functions_are_small() -> None:
         lines = module.text.count("\n")
         if lines > MAX_MODULE_LINES:
             yield f"1 {lines} lines"
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > MAX_FUNCTION_LINES:
@@ -211,7 +211,7 @@ def _is_re_export(node: ast.stmt) -> bool:
 
 def test_nothing_waits_for_time() -> None:
     def sleeps(module: Module) -> Iterator[str]:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if not isinstance(node, ast.Call) or module.file in PERIODIC:
                 continue
             if WAITING_FOR_TIME.match(ast.unparse(node.func)):
@@ -232,7 +232,7 @@ def test_nothing_is_left_unfinished() -> None:
 def test_broad_excepts_stand_at_a_tasks_edge_and_say_why() -> None:
     def broad(module: Module) -> Iterator[str]:
         lines = module.text.splitlines()
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if not isinstance(node, ast.ExceptHandler) or not _is_broad(node.type):
                 continue
             cleans_up_only = ast.unparse(node.body[-1]) == "raise"

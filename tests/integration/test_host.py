@@ -23,18 +23,10 @@ from libp2p.exceptions import (
 )
 from libp2p.identity.identify_push import ID_PUSH, identify_push_handler_for
 from libp2p.peer.peerinfo import PeerInfo
-from tests.support.hosts import LOOPBACK, connected_hosts, info_of, running_host
+from tests.support.hosts import ECHO, LOOPBACK, connected_hosts, echo, echoed, info_of, running_host
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
-
-ECHO = TProtocol("/echo/1.0.0")
-
-
-async def echo(stream: INetStream) -> None:
-    while buffers := await stream.receive():
-        await stream.send(buffers)
-    await stream.close()
 
 
 async def test_hosts_connect_and_know_each_others_protocols() -> None:
@@ -92,14 +84,7 @@ async def test_a_stream_echoes_more_than_its_window() -> None:
         stream = await a.new_stream(b.get_id(), [ECHO])
         assert stream.get_protocol() == ECHO
         data = os.urandom(3_000_000)
-
-        async def upload() -> None:
-            await stream.write(data)
-            await stream.close_write()
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(upload)
-            assert await stream.read() == data
+        assert await echoed(stream, data) == data
         with pytest.raises(StreamEOF):
             await stream.read(1)
         await stream.close()

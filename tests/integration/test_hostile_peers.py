@@ -41,9 +41,9 @@ from tests.support.ends import (
     data_frame,
     frame,
 )
-from tests.support.hosts import running_host
+from tests.support.hosts import ECHO, HOLD, running_host
 from tests.support.raw_dialler import RawDialler, raw_dialler
-from tests.support.victim import ECHO, HOLD, POUR, Victim
+from tests.support.victim import POUR, Victim
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -14,11 +14,11 @@ from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID
 from libp2p.security.tls.transport import TLSTransport
+from tests.support.handshakes import shake_hands
 from tests.support.identities import ed25519_pair, peer_id_of
 from tests.support.sockets import connected
 
 if TYPE_CHECKING:
-    from libp2p.abc import ISecureConn
     from libp2p.custom_types import TProtocol
 
 PROPOSAL = encode_message(HEADER) + encode_message(NOISE_ID)
@@ -34,18 +34,12 @@ def security(name: str, protocol: TProtocol) -> SecurityMultistream:
 @pytest.mark.parametrize("protocol", [NOISE_ID, TLS_ID])
 async def test_both_ends_are_secured(protocol: TProtocol) -> None:
     async with connected() as (ours, theirs):
-        sessions: dict[str, ISecureConn] = {}
-
-        async def listen() -> None:
-            sessions["bob"] = await security("bob", protocol).secure_inbound(theirs)
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(listen)
-            alice = await security("alice", protocol).secure_outbound(ours, peer_id_of("bob"))
-        await sessions["bob"].write(b"hello")
+        transports = security("alice", protocol), security("bob", protocol)
+        alice, bob = await shake_hands(*transports, (ours, theirs), peer_id_of("bob"))
+        await bob.write(b"hello")
         assert await alice.read(5) == b"hello"
         await alice.write(b"hi")
-        assert await sessions["bob"].read(2) == b"hi"
+        assert await bob.read(2) == b"hi"
 
 
 async def test_the_proposal_and_the_first_message_are_one_write() -> None:

@@ -41,7 +41,17 @@ from tests.support.ends import (
     data_frame,
     frame,
 )
-from tests.support.hosts import LOOPBACK, connected_hosts, info_of, running_host
+from tests.support.hosts import (
+    ECHO,
+    HOLD,
+    LOOPBACK,
+    connected_hosts,
+    echo,
+    echoed,
+    hold,
+    info_of,
+    running_host,
+)
 from tests.support.memory_session import numbered
 from tests.support.raw_dialler import RawDialler, raw_dialler
 
@@ -57,9 +67,7 @@ if TYPE_CHECKING:
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
-ECHO: Final = TProtocol("/echo/1.0.0")
 BULK: Final = TProtocol("/bulk/1.0.0")
-HOLD: Final = TProtocol("/hold/1.0.0")
 HEADER: Final = b"\x13/multistream/1.0.0\n"
 
 NOT_YET: Final = {12}
@@ -76,30 +84,9 @@ def test_every_regression_of_the_list_has_a_test() -> None:
         assert all(f"def {name}(" in source for name in names)
 
 
-async def echo(stream: INetStream) -> None:
-    while buffers := await stream.receive():
-        await stream.send(buffers)
-    await stream.close()
-
-
-async def hold(stream: INetStream) -> None:
-    """Take the stream and never look at it."""
-    await trio.sleep_forever()
-
-
-async def echoed(host: BasicHost, peer: BasicHost, data: bytes) -> bytes:
-    """What comes back for ``data`` on a stream of its own."""
-    stream = await host.new_stream(peer.get_id(), [ECHO])
-
-    async def upload() -> None:
-        await stream.write(data)
-        await stream.close_write()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(upload)
-        answer = await stream.read()
-    await stream.close()
-    return answer
+async def echoed_by(peer: BasicHost, host: BasicHost, data: bytes) -> bytes:
+    """What ``peer`` sends back for ``data`` on a stream of its own."""
+    return await echoed(await host.new_stream(peer.get_id(), [ECHO]), data)
 
 
 # -- 1, 2: streams side by side -------------------------------------------------------------------
@@ -142,7 +129,7 @@ async def test_01_bulk_both_ways_with_short_streams_never_stalls() -> None:
 
         async def keep_asking(side: int) -> None:
             while len(checksums) < 2:
-                assert await echoed(hosts[side], hosts[1 - side], question) == question
+                assert await echoed_by(hosts[1 - side], hosts[side], question) == question
                 echoes[side] += 1
 
         with trio.fail_after(40):
@@ -183,7 +170,7 @@ async def test_02_a_write_cancelled_while_the_socket_is_full_harms_no_other_stre
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MIB)
             for stream in streams:
                 await stream.close()
-        assert await echoed(a, b, BLOCK) == BLOCK
+        assert await echoed_by(b, a, BLOCK) == BLOCK
         with trio.fail_after(5):
             while len(received) < 20:
                 await trio.testing.wait_all_tasks_blocked()
@@ -458,7 +445,7 @@ async def test_11_a_handler_that_raises_resets_its_stream_and_nothing_else(
         await stream.write(b"?")
         with pytest.raises(StreamReset):
             await stream.read(1)
-        assert await echoed(a, b, b"still alive") == b"still alive"
+        assert await echoed_by(b, a, b"still alive") == b"still alive"
     assert "a bug in a handler" in caplog.text
 
 
@@ -470,7 +457,7 @@ async def test_13_a_thousand_streams_opened_and_closed_leave_memory_flat() -> No
         async def cycles(count: int) -> tuple[int, int]:
             """Run cycles; return how many objects there are then, and the bytes in RAM."""
             for _ in range(count):
-                assert await echoed(a, b, b"there and back") == b"there and back"
+                assert await echoed_by(b, a, b"there and back") == b"there and back"
             await trio.testing.wait_all_tasks_blocked()
             gc.collect()
             return sys.getallocatedblocks(), resident_bytes()

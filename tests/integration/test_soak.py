@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import trio
 
 from bench import soak
 from bench.soak import MAX_GROWTH_BYTES, MINUTE, Interval, Plan, Soak, answer, faults, quantile
-from tests.support.hosts import connected_hosts
-
-if TYPE_CHECKING:
-    from libp2p.abc import INetStream
+from tests.support.hosts import connected_hosts, hold
 
 #: For a test machine that is busy with other things.
 LOOSE_SECONDS = 1.0
@@ -24,7 +19,7 @@ async def test_a_busy_connection_leaves_nobody_behind() -> None:
     intervals: list[Interval] = []
     async with connected_hosts() as (ours, theirs):
         answer(theirs)
-        load = Soak(ours, theirs.get_id(), Plan(seconds=4, interval=1))
+        load = Soak(ours, theirs.get_id(), Plan(seconds=2, interval=0.5, opens_per_second=100))
         await load.run(intervals.append)
     assert load.stalls == []
     assert len(intervals) == 4
@@ -32,11 +27,6 @@ async def test_a_busy_connection_leaves_nobody_behind() -> None:
     latencies = [latency for interval in intervals for latency in interval.latencies]
     assert len(latencies) > 100
     assert quantile(latencies, 0.99) < LOOSE_SECONDS
-
-
-async def hold(stream: INetStream) -> None:
-    """Neither read nor write."""
-    await trio.sleep_forever()
 
 
 async def test_a_stream_that_stands_still_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

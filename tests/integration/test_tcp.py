@@ -17,14 +17,14 @@ from libp2p.exceptions import ConnectionClosedError, OpenConnectionError, RawCon
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.tcp.tcp_connection import MAX_GATHER, RECEIVE_BYTES, TcpConnection
 from tests.support.ends import GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, data_frame, frame, parse
-from tests.support.memory_session import yamux_over
+from tests.support.memory_session import numbered, yamux_over
 from tests.support.sockets import LOOPBACKS, connected
 
 if TYPE_CHECKING:
     from libp2p.io.abc import ReadWriteCloser
 
 #: More than the buffers of both ends of a connection hold.
-BULK = b"".join(n.to_bytes(4, "big") for n in range(4_000_000))
+BULK = numbered(16_000_000)
 
 
 # -- dialling and listening -----------------------------------------------------------------------

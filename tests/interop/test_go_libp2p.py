@@ -14,9 +14,9 @@ import pytest
 import trio
 
 from libp2p.custom_types import TProtocol
-from libp2p.exceptions import StreamEOF, StreamFailure, StreamReset
+from libp2p.exceptions import StreamFailure, StreamReset
 from libp2p.host.ping import PingService
-from tests.support.hosts import LOOPBACK
+from tests.support.hosts import ECHO, LOOPBACK, echo, echoed
 
 from .child import ChildError
 from .files import MIB, pattern, random_bytes
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     GoClient: TypeAlias = Callable[..., Awaitable[Measurement]]
 
-ECHO = TProtocol("/echo/1.0.0")
 SINK = TProtocol("/sink/1.0.0")
 SOURCE = TProtocol("/source/1.0.0")
 RESET = TProtocol("/reset/1.0.0")
@@ -81,12 +80,6 @@ def client(host: IHost, security: Security) -> GoClient:
     return run
 
 
-async def echo(stream: INetStream) -> None:
-    while data := await _read_some(stream):
-        await stream.write(data)
-    await stream.close()
-
-
 async def sink(stream: INetStream) -> None:
     await stream.write(struct.pack(">Q", len(await stream.read())))
     await stream.close()
@@ -98,13 +91,6 @@ async def source(stream: INetStream) -> None:
     await stream.close()
 
 
-async def _read_some(stream: INetStream) -> bytes:
-    try:
-        return await stream.read(65_536)
-    except StreamEOF:
-        return b""
-
-
 # -- we dial --------------------------------------------------------------------------------------
 
 
@@ -113,14 +99,7 @@ async def test_go_echoes_every_byte(host: IHost, go: GoPeer, size: int) -> None:
     """Writing and reading at once, then its end after ours."""
     data = random_bytes(f"echo {size}", size)
     stream = await host.new_stream(await dial(host, go.addr), [ECHO])
-
-    async def write() -> None:
-        await stream.write(data)
-        await stream.close_write()
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(write)
-        assert await stream.read() == data
+    assert await echoed(stream, data) == data
 
 
 @pytest.mark.parametrize("size", SIZES)

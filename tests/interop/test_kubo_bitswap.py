@@ -11,6 +11,7 @@ import trio
 
 from libp2p.bitswap import BlockNotFoundError
 from libp2p.exceptions import ConnectionFailure
+from libp2p.host.inbound import StreamAcceptor
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 
@@ -22,14 +23,16 @@ from .ours import address_of, dial, in_thread, running_bitswap
 from .waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
     from libp2p.abc import INetStream
     from libp2p.bitswap import BitswapClient
+    from libp2p.custom_types import Buffer, StreamHandlerFn
+    from libp2p.network.stream.net_stream import NetStream
 
 AT_ONCE = 2.0
-"""Seconds in which a peer's refusal must have become an error; the timeouts are 30."""
+"""Seconds in which a block comes, or a peer's refusal is an error; the timeouts are 30."""
 
 KINDS = [(0, "dag-pb"), (1, "dag-pb"), (1, "raw"), (1, "dag-cbor")]
 """Version and codec of the CIDs that blocks are asked for by."""
@@ -110,25 +113,56 @@ async def test_a_block_is_found_under_the_other_version_of_its_cid(kubo: Kubo) -
         assert await in_thread(get, kubo, added.to_v0()) == ours
 
 
-async def test_kubo_asks_again_on_the_same_stream_after_a_pause(kubo: Kubo) -> None:
-    """Its want stream is opened once; by the second want our own reply stream has been closed."""
+class CountedStreams(StreamAcceptor):
+    """Counts what a peer opens, and leaves it to the client."""
+
+    def __init__(self, client: StreamHandlerFn) -> None:
+        assert isinstance(client, StreamAcceptor)
+        self.client = client
+        self.count = 0
+
+    def accept(self, stream: NetStream, buffers: list[Buffer]) -> None:
+        self.count += 1
+        self.client.accept(stream, buffers)
+
+    async def __call__(self, stream: INetStream) -> None:
+        self.count += 1
+        await self.client(stream)
+
+
+@pytest.mark.parametrize(
+    "pauses",
+    [
+        # By the third our own reply stream has been closed.
+        pytest.param((0, 0.5, 6), id="seconds"),
+        pytest.param((70,), id="a minute", marks=pytest.mark.timeout(150)),
+        pytest.param((600,), id="ten minutes", marks=[pytest.mark.long, pytest.mark.timeout(700)]),
+    ],
+)
+async def test_kubo_asks_again_on_the_same_stream_after_a_pause(
+    kubo: Kubo, pauses: Sequence[float]
+) -> None:
+    """Its want stream is opened once, and lives on while neither side has a word to say."""
     async with running_bitswap() as client:
-        opened: list[INetStream] = []
 
-        async def count(serve: Callable[[INetStream], Awaitable[None]], stream: INetStream) -> None:
-            opened.append(stream)
-            await serve(stream)
-
-        for protocol, serve in client.stream_handlers.items():
-            client.host.set_stream_handler(protocol, partial(count, serve))
-        await dial(client.host, kubo.addr)
-        for pause in (0, 0.5, 6):
-            await trio.sleep(pause)
-            data = block(f"after {pause}")
+        async def serve_one(name: str) -> float:
+            data = block(name)
             cid = CID.for_block(data)
             await client.add_block(cid, data)
+            began = time.monotonic()
             assert await in_thread(get, kubo, cid) == data
-        assert len(opened) == 1
+            return time.monotonic() - began
+
+        (handler,) = set(client.stream_handlers.values())
+        opened = CountedStreams(handler)
+        for protocol in client.stream_handlers:
+            client.host.set_stream_handler(protocol, opened)
+        await dial(client.host, kubo.addr)
+        await serve_one(f"before {pauses}")
+        for pause in pauses:
+            await trio.sleep(pause)  # Kubo has a clock of its own
+            assert await serve_one(f"after {pause}") < AT_ONCE
+            assert opened.count == 1
 
 
 async def test_a_block_that_appears_later_is_pushed_to_kubo(kubo: Kubo) -> None:

@@ -47,17 +47,27 @@ def chacha20(seed: str, size: int) -> Iterator[bytes]:
 
 # -- Go's math/rand/v2 ChaCha8: https://c2sp.org/chacha8rand ---------------------------------------
 #
-# Each round of 16 blocks makes 992 bytes of output and the key of the next. The 16 blocks are
-# computed at once: a state word is one big number of 16 lanes of 64 bits, the upper half of each
-# left free for carries and shifts.
+# Each round of 16 blocks makes 992 bytes of output and the key of the next. All are computed at
+# once: a row of the state, four words of each of 16 blocks, is one big number of 64 lanes of 64
+# bits, the upper half of each left free for carries and shifts. The output takes four blocks at a
+# time, word by word; the lanes are in that order.
 
-_LANES = 16
-_ONES = sum(1 << 64 * lane for lane in range(_LANES))
-_WORDS = _ONES * 0xFFFFFFFF
-_COUNTERS = sum(lane << 64 * lane for lane in range(_LANES))
-_CONSTANTS = [int.from_bytes(b"expand 32-byte k"[i : i + 4], "little") for i in range(0, 16, 4)]
-_COLUMNS = [(0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15)]
-_DIAGONALS = [(0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14)]
+_LANES = 64
+_LANE_BITS = 64
+_BLOCKS_AT_A_TIME = 4
+_COLUMN_BITS = _BLOCKS_AT_A_TIME * _LANE_BITS
+_GROUP_BITS = 4 * _COLUMN_BITS
+_GROUP_BYTES = _GROUP_BITS // 8 // 2  # without the free halves
+_WORDS = sum(0xFFFFFFFF << _LANE_BITS * lane for lane in range(_LANES))
+_COUNTERS = sum(
+    group * _BLOCKS_AT_A_TIME + block << group * _GROUP_BITS + block * _LANE_BITS
+    for group in range(4)
+    for block in range(_BLOCKS_AT_A_TIME)
+)
+_FIRST_COLUMNS = [
+    sum(((1 << count * _COLUMN_BITS) - 1) << group * _GROUP_BITS for group in range(4))
+    for count in range(4)
+]
 _OUTPUT_BYTES = 992
 
 
@@ -71,20 +81,41 @@ def chacha8(seed: str, size: int) -> Iterator[bytes]:
         size -= _OUTPUT_BYTES
 
 
+def _row(words: bytes) -> int:
+    """Four words, the same in all blocks."""
+    lanes = [(words[at : at + 4] + bytes(4)) * _BLOCKS_AT_A_TIME for at in range(0, 16, 4)]
+    return int.from_bytes(b"".join(lanes) * 4, "little")
+
+
+_CONSTANTS = _row(b"expand 32-byte k")
+
+
 def _chacha8_round(key: bytes) -> bytes:
-    key_words = [_ONES * int.from_bytes(key[i : i + 4], "little") for i in range(0, 32, 4)]
-    state = [_ONES * constant for constant in _CONSTANTS] + key_words + [_COUNTERS, 0, 0, 0]
+    a, b, c, d = _CONSTANTS, _row(key[:16]), _row(key[16:]), _COUNTERS
+    first, second = b, c
     for _ in range(4):
-        for a, b, c, d in (*_COLUMNS, *_DIAGONALS):
-            _quarter_round(state, a, b, c, d)
-    for index, word in enumerate(key_words, 4):
-        state[index] = state[index] + word & _WORDS  # the other words are left as they are
-    rows = [bytes(memoryview(word.to_bytes(128, "little")).cast("I")[::2]) for word in state]
-    return b"".join(row[at : at + 16] for at in range(0, 64, 16) for row in rows)
+        a, b, c, d = _quarter_rounds(a, b, c, d)
+        a, b, c, d = _quarter_rounds(a, _turned(b, 1), _turned(c, 2), _turned(d, 3))
+        b, c, d = _turned(b, 3), _turned(c, 2), _turned(d, 1)
+    # The other two rows are left as they are.
+    rows = [_packed(row) for row in (a, b + first & _WORDS, c + second & _WORDS, d)]
+    groups = range(0, len(rows[0]), _GROUP_BYTES)
+    return b"".join([row[at : at + _GROUP_BYTES] for at in groups for row in rows])
 
 
-def _quarter_round(state: list[int], ia: int, ib: int, ic: int, id_: int) -> None:
-    a, b, c, d = state[ia], state[ib], state[ic], state[id_]
+def _turned(row: int, columns: int) -> int:
+    """Turn the four columns of each block to the left."""
+    right, left = columns * _COLUMN_BITS, (4 - columns) * _COLUMN_BITS
+    return row >> right & _FIRST_COLUMNS[4 - columns] | (row & _FIRST_COLUMNS[columns]) << left
+
+
+def _packed(row: int) -> bytes:
+    """Leave the free halves out."""
+    return bytes(memoryview(row.to_bytes(_LANES * 8, "little")).cast("I")[::2])
+
+
+def _quarter_rounds(a: int, b: int, c: int, d: int) -> tuple[int, int, int, int]:
+    """Compute the four of each block, one for each column."""
     a = a + b & _WORDS
     d ^= a
     d = (d << 16 | d >> 16) & _WORDS
@@ -96,5 +127,4 @@ def _quarter_round(state: list[int], ia: int, ib: int, ic: int, id_: int) -> Non
     d = (d << 8 | d >> 24) & _WORDS
     c = c + d & _WORDS
     b ^= c
-    b = (b << 7 | b >> 25) & _WORDS
-    state[ia], state[ib], state[ic], state[id_] = a, b, c, d
+    return a, (b << 7 | b >> 25) & _WORDS, c, d

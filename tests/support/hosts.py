@@ -1,19 +1,25 @@
-"""Hosts on loopback for integration tests."""
+"""Hosts on loopback for integration tests, and what they serve."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import trio
 from multiaddr import Multiaddr
 
 from libp2p import BasicHost, new_host
+from libp2p.custom_types import TProtocol
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from libp2p.abc import INetStream
+
 LOOPBACK = Multiaddr("/ip4/127.0.0.1/tcp/0")
+ECHO = TProtocol("/echo/1.0.0")
+HOLD = TProtocol("/hold/1.0.0")
 
 
 def info_of(host: BasicHost) -> PeerInfo:
@@ -35,3 +41,27 @@ async def connected_hosts() -> AsyncIterator[tuple[BasicHost, BasicHost]]:
     async with running_host() as dialler, running_host() as listener:
         await dialler.connect(info_of(listener))
         yield dialler, listener
+
+
+async def echo(stream: INetStream) -> None:
+    """Send back what comes, up to its end."""
+    while buffers := await stream.receive():
+        await stream.send(buffers)
+    await stream.close()
+
+
+async def hold(stream: INetStream) -> None:
+    """Take the stream and never look at it."""
+    await trio.sleep_forever()
+
+
+async def echoed(stream: INetStream, data: bytes) -> bytes:
+    """Write ``data`` and read meanwhile; what came back, with both halves at their ends."""
+
+    async def upload() -> None:
+        await stream.write(data)
+        await stream.close_write()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(upload)
+        return await stream.read()

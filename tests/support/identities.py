@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from libp2p.crypto.keys import PublicKey
 
 
+@cache
 def ed25519_pair(name: str) -> KeyPair:
     """The Ed25519 key pair of ``name``."""
     private_key = Ed25519PrivateKey.new(sha256(name.encode()).digest())
     return KeyPair(private_key, private_key.get_public_key())
 
 
+@cache
 def peer_id_of(name: str) -> ID:
     """The peer id of that key pair."""
     public_key: PublicKey = ed25519_pair(name).public_key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -79,7 +80,7 @@ async def stream_pair(
 
 def numbered(size: int) -> bytes:
     """``size`` bytes of which no two neighbourhoods are alike."""
-    return b"".join(n.to_bytes(4, "big") for n in range(size // 4 + 1))[:size]
+    return array("I", range(size // 4 + 1)).tobytes()[:size]
 
 
 class RawPeer:

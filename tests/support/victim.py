@@ -18,13 +18,11 @@ from libp2p import new_host
 from libp2p.custom_types import TProtocol
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from tests.interop.child import Child
-from tests.support.hosts import LOOPBACK
+from tests.support.hosts import ECHO, HOLD, LOOPBACK, echo, hold
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
 
-ECHO: Final = TProtocol("/echo/1.0.0")
-HOLD: Final = TProtocol("/hold/1.0.0")
 POUR: Final = TProtocol("/pour/1.0.0")
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -56,16 +54,6 @@ class Victim(Child):
 
     def _proc(self, name: str) -> Path:
         return Path(f"/proc/{self.pid}/{name}")
-
-
-async def echo(stream: INetStream) -> None:
-    while buffers := await stream.receive():
-        await stream.send(buffers)
-    await stream.close()
-
-
-async def hold(stream: INetStream) -> None:
-    await trio.sleep_forever()
 
 
 async def pour(stream: INetStream) -> None:
