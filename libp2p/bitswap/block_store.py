@@ -74,6 +74,10 @@ class BlockStore(ABC):
         for cid, data in blocks:
             await self.put_block(CID.of(cid).buffer, bytes(data))
 
+    def put_blocks_now(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> bool:
+        """Keep several blocks if that takes no time worth a task switch; else return False."""
+        return False
+
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Give several blocks in the order of ``cids``, None for those that are not here."""
         return [await self.get_block(_as_bytes(cid)) for cid in cids]
@@ -112,6 +116,13 @@ class MemoryBlockStore(BlockStore):
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
         for cid, data in blocks:
             self._put(CID.of(cid), data)
+
+    def put_blocks_now(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> bool:
+        if type(self) is not MemoryBlockStore:
+            return False  # a subclass may have a put of its own
+        for cid, data in blocks:
+            self._put(CID.of(cid), data)
+        return True
 
     def size(self) -> int:
         """Count the blocks."""

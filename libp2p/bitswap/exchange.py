@@ -369,8 +369,15 @@ class Exchange(INotifee):
         """Act on the blocks and presences of messages; the blocks are stored by a task."""
         if self._nursery is None:
             return
-        self.keeper.add(self._take(peer_id, messages))
+        kept = self._take(peer_id, messages)
+        if kept and not (self.keeper.is_idle and self._keep_now(kept)):
+            self.keeper.add(kept)
         self.apply()
+
+    @property
+    def answers_wait(self) -> bool:
+        """True if wantlists have to wait for a filter of the user's."""
+        return self.server.filters
 
     async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Take in the wantlists of messages."""
@@ -425,16 +432,34 @@ class Exchange(INotifee):
             # The blocks have come, and nobody asks for them again: a lost connection must not
             # keep them from the store.
             with trio.CancelScope(shield=True):
-                await self.block_store.put_blocks([(w.cid.buffer, data) for w, data in blocks])
+                await self.block_store.put_blocks(_named(blocks))
         except Exception as error:  # task's edge: a store of the user's may raise anything
             logger.exception("the block store cannot keep %d blocks", len(blocks))
-            for want, _ in blocks:
-                failure = BitswapError(f"block {want.cid} came but was not stored: {error}")
-                failure.__cause__ = error
-                for number in self.tracker.settle(want):
-                    if (session := self._sessions.get(number)) is not None:
-                        session.fail(want.key, failure)
-            return
+            self._not_kept(blocks, error)
+        else:
+            self._hand_on(blocks)
+
+    def _keep_now(self, blocks: Sequence[tuple[Want, bytes]]) -> bool:
+        """Do the same with a store that needs no time; return False with another one."""
+        try:
+            if not self.block_store.put_blocks_now(_named(blocks)):
+                return False
+        except Exception as error:  # task's edge: a store of the user's may raise anything
+            logger.exception("the block store cannot keep %d blocks", len(blocks))
+            self._not_kept(blocks, error)
+        else:
+            self._hand_on(blocks)
+        return True
+
+    def _not_kept(self, blocks: Sequence[tuple[Want, bytes]], error: Exception) -> None:
+        for want, _ in blocks:
+            failure = BitswapError(f"block {want.cid} came but was not stored: {error}")
+            failure.__cause__ = error
+            for number in self.tracker.settle(want):
+                if (session := self._sessions.get(number)) is not None:
+                    session.fail(want.key, failure)
+
+    def _hand_on(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         for want, data in blocks:
             self._deliver(want, data)
             self._wake_subscribers(want.cid, len(data))
@@ -520,3 +545,8 @@ class Exchange(INotifee):
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+
+def _named(blocks: Sequence[tuple[Want, bytes]]) -> list[tuple[CIDInput, bytes]]:
+    """Give blocks as stores take them."""
+    return [(want.cid.buffer, data) for want, data in blocks]

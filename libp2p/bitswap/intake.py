@@ -6,8 +6,8 @@ What one peer sends on the streams that it opens: read, decoded and acted on wit
     stream ─┘ (in the read loop)        └─ wantlists ──> `IntakeOwner.answer`, in order
 
 Kubo opens a stream for every reply, so a stream must cost little. Its bytes are queued where they
-arrive; one task for the peer cuts them into messages and decodes these, some at a time, and another
-takes in the wantlists, which may have to wait for a filter. What waits is bounded: beyond, streams
+arrive; one task for the peer cuts them into messages and decodes these, some at a time. Wantlists
+that have to wait for a request filter are another task's. What waits is bounded: beyond, streams
 are not read, and so the peer's windows stay used up.
 """
 
@@ -56,6 +56,10 @@ class IntakeOwner(Protocol):
     @property
     def is_running(self) -> bool:
         """True while tasks can be started."""
+
+    @property
+    def answers_wait(self) -> bool:
+        """True if `answer` may wait for somebody."""
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task in the client's nursery."""
@@ -211,6 +215,7 @@ class Intake:
     async def _take_turn(self) -> None:
         """Decode some messages and act on them, then let others run."""
         messages: list[Message] = []
+        asked: list[Message] = []
         cost = 0
         while self._queue and cost < INTAKE_TURN_BYTES:
             inbound, buffers, size = self._queue[0]
@@ -223,9 +228,13 @@ class Intake:
                     if message is None:
                         break
                     messages.append(message)
-                    if message.entries or message.full:
+                    if not (message.entries or message.full):
+                        continue
+                    if self._owner.answers_wait:
                         self._asked.append((message, frame_bytes))
                         self._queued_bytes += frame_bytes
+                    else:
+                        asked.append(message)
             else:
                 self._queue.popleft()
                 self._queued_bytes -= size
@@ -233,6 +242,8 @@ class Intake:
                     await inbound.end()
         if messages:
             self._owner.take(self.peer_id, messages)
+        if asked:
+            await self._owner.answer(self.peer_id, asked)
         if self._asked and not self._answers:
             self._answers = True
             self._owner.start_task(self._answer)

@@ -45,6 +45,11 @@ class Keeper:
         if self._queue:
             self._added.wake()
 
+    @property
+    def is_idle(self) -> bool:
+        """True if nothing waits for the store."""
+        return not self._queue
+
     def fail(self, outcome: Unavailable) -> None:
         """Tell of a failure, but not before the blocks that came earlier."""
         if self._queue:

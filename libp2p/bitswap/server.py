@@ -120,6 +120,11 @@ class Server:
 
     # -- what comes in --------------------------------------------------------------------------
 
+    @property
+    def filters(self) -> bool:
+        """True if there is a request filter, which may take its time."""
+        return self._filter is not None
+
     def heard(self, peer_id: ID) -> None:
         """Note that a peer has said something."""
         sender = self._senders.get(peer_id)

@@ -49,7 +49,7 @@ class Owner:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.nursery = nursery
-        self.is_running = True
+        self.is_running = self.answers_wait = True
         self.tracker = Tracker()
         self.keeper = Keeper(self)
         self.taken: list[bytes] = []
