@@ -22,7 +22,7 @@ from libp2p.ipld.protowire import field_end, read_varint
 from libp2p.utils.varint import MAX_UVARINT_BYTES, decode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Sequence
 
     from libp2p.custom_types import Buffer
 
@@ -62,7 +62,7 @@ class MessageReader:
         """True if everything received so far was whole messages: here a stream may end."""
         return self._size is None and not self.buffered
 
-    def receive(self, buffers: Iterable[Buffer]) -> list[Message]:
+    def receive(self, buffers: Sequence[Buffer]) -> list[Message]:
         """
         Take in ``buffers`` and return the messages that they complete.
 
@@ -72,7 +72,7 @@ class MessageReader:
         return [decode(frame) for frame in self.receive_frames(buffers)]
 
     def receive_frames(
-        self, buffers: Iterable[Buffer], limit: int = sys.maxsize
+        self, buffers: Sequence[Buffer], limit: int = sys.maxsize
     ) -> list[list[Buffer]]:
         """
         Do as `receive`, but return each message as the pieces of its undecoded bytes.
@@ -80,9 +80,8 @@ class MessageReader:
         There may be more if there are ``limit`` of them.
         """
         queue = self._queue
-        for buffer in buffers:
-            queue.append(buffer)
-            self._count += 1
+        queue.extend(buffers)
+        self._count += len(buffers)
         frames: list[list[Buffer]] = []
         size = self._size
         while len(frames) < limit:

@@ -104,29 +104,38 @@ class _Negotiation:
 
     def on_readable(self) -> None:
         """Go on with what has come."""
-        stream = self._stream
         try:
-            buffers = stream.receive_nowait()
+            buffers = self._stream.receive_nowait()
             if buffers is None:
                 return
             if not buffers:
                 raise MultiselectError("the peer hung up before it agreed on a protocol")
-            to_send, protocol = self._responder.receive(buffers)
-            if unsent := self._unsent + to_send:
-                # The answer rides along with the first data: a peer that opens a stream for each
-                # message is not owed a packet for its name.
-                stream.muxed_stream.queue(unsent)
-                self._unsent = b""
+            agreed = self._negotiate(buffers)
         except BaseLibp2pError as error:
             self.fail(error)
             return
-        if protocol is not None:
+        if agreed is not None:
             self._end()
-            stream.set_protocol(protocol)
-            self._hand_over(stream, self._owner.handlers[protocol])
+            self._hand_over(*agreed)
 
-    def _hand_over(self, stream: NetStream, handler: StreamHandlerFn | None) -> None:
-        leftover = self._responder.take_leftover()
+    def _negotiate(self, buffers: list[Buffer]) -> tuple[TProtocol, list[Buffer]] | None:
+        """Answer the peer; return what was agreed on, if so, and what came behind it."""
+        # One by one, for what comes behind may be a whole block.
+        for count, buffer in enumerate(buffers, 1):
+            to_send, protocol = self._responder.receive((buffer,))
+            if unsent := self._unsent + to_send:
+                # The answer rides along with the first data: a peer that opens a stream for each
+                # message is not owed a packet for its name.
+                self._stream.muxed_stream.queue(unsent)
+                self._unsent = b""
+            if protocol is not None:
+                return protocol, self._responder.take_leftover() + buffers[count:]
+        return None
+
+    def _hand_over(self, protocol: TProtocol, leftover: list[Buffer]) -> None:
+        stream = self._stream
+        stream.set_protocol(protocol)
+        handler = self._owner.handlers[protocol]
         if isinstance(handler, StreamAcceptor):
             handler.accept(stream, leftover)
         elif handler is not None:

@@ -13,6 +13,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from libp2p.custom_types import Buffer
 
 #: Views shorter than this are copied: the copy costs less than the memory that they would pin.
@@ -51,6 +53,17 @@ class ChunkQueue:
             return
         chunks.append(buffer)
         self.size += size
+
+    def extend(self, buffers: Iterable[Buffer]) -> None:
+        """Queue several, in order."""
+        add = self._chunks.append
+        for buffer in buffers:
+            size = len(buffer)
+            if size < COPY_BELOW:
+                self.append(buffer)
+            else:
+                add(buffer)
+                self.size += size
 
     def prepend(self, buffer: Buffer) -> None:
         """Put ``buffer`` in front of all that is queued."""

@@ -76,8 +76,7 @@ class MessageReader:
 
     def feed(self, buffers: Iterable[Buffer]) -> None:
         """Take in bytes from the peer."""
-        for buffer in buffers:
-            self._queue.append(buffer)
+        self._queue.extend(buffers)
 
     def next_message(self) -> str | None:
         """
