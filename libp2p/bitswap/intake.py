@@ -85,7 +85,7 @@ class Intake:
         # What has come of a stream, None at its end, and how much that was.
         self._queue: deque[tuple[InboundStream, list[Buffer] | None, int]] = deque()
         self._asked: deque[tuple[Message, int]] = deque()
-        self._queued_bytes = 0  # of both
+        self._queued_bytes = self._asked_bytes = 0
         self._paused: list[PushedStream] = []
         self._room = trio.lowlevel.ParkingLot()
         self._arrived = Waiter()
@@ -97,11 +97,11 @@ class Intake:
         self._arrived.wake()
 
     def stop(self) -> None:
-        """Read no more of any stream; the client has stopped."""
+        """Drop what has come and all streams; the client has stopped."""
+        self._queue.clear()
+        self._queued_bytes = 0
         for inbound in list(self._streams):
             inbound.abort()
-        self._queue.clear()
-        self._asked.clear()
 
     @property
     def streams(self) -> int:
@@ -168,7 +168,7 @@ class Intake:
     @property
     def is_full(self) -> bool:
         """True while so much waits to be decoded or answered that nothing more is read."""
-        return self._queued_bytes >= MAX_INTAKE_BYTES
+        return self._queued_bytes + self._asked_bytes >= MAX_INTAKE_BYTES
 
     def push(self, inbound: InboundStream, buffers: list[Buffer]) -> None:
         """Queue bytes of a stream; none at all are its end."""
@@ -209,6 +209,9 @@ class Intake:
                     return
                 else:
                     await self._arrived.wait()
+        except Exception:  # task's edge: what one peer sends must not end the client
+            logger.exception("what %s sends cannot be acted on", self.peer_id)
+            self.stop()
         finally:
             self._runs = False
 
@@ -232,7 +235,7 @@ class Intake:
                         continue
                     if self._owner.answers_wait:
                         self._asked.append((message, frame_bytes))
-                        self._queued_bytes += frame_bytes
+                        self._asked_bytes += frame_bytes
                     else:
                         asked.append(message)
             else:
@@ -255,11 +258,15 @@ class Intake:
         """Take in wantlists, one after the other."""
         try:
             while self._asked:
-                message, size = self._asked[0]
+                message, size = self._asked.popleft()
                 await self._owner.answer(self.peer_id, [message])
-                self._asked.popleft()
-                self._queued_bytes -= size
+                self._asked_bytes -= size
                 self._read_on()
+        except Exception:  # task's edge: as in `_run`
+            logger.exception("wants of %s cannot be taken in", self.peer_id)
+            self._asked.clear()
+            self._asked_bytes = 0
+            self._read_on()
         finally:
             self._answers = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.statistics import StreamStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
     from libp2p.stream_muxer.yamux.yamux import Yamux
+
+logger = logging.getLogger(__name__)
 
 #: No window is larger, so one `receive` takes everything.
 _EVERYTHING: Final = MAX_WINDOW_SIZE
@@ -114,7 +117,7 @@ class YamuxStream(IMuxedStream):
         """
         Call ``callback`` whenever `receive_nowait` may have something new; no task is woken then.
 
-        It runs in the connection's read loop: it must neither raise nor take long. There is a call
+        It runs in the connection's read loop: it must not take long, nor raise. There is a call
         for what comes from now on, for the end and for a reset; what is there is its owner's to
         read. None ends this.
         """
@@ -285,8 +288,14 @@ class YamuxStream(IMuxedStream):
         """The state changed for a reader; for `Yamux`."""
         if self._on_readable is None:
             self._reader.wake()
-        else:
+            return
+        try:
             self._on_readable()
+        except Exception:
+            # It should not raise, but the read loop is all streams': this one ends alone.
+            logger.exception("stream %d: reading failed", self.stream_id)
+            self._on_readable = None
+            self.abort()
 
     def wake_writer(self) -> None:
         """The state changed for a writer; for `Yamux`."""

@@ -56,6 +56,8 @@ class Owner:
         self.answered: list[CID] = []
         self.kept: list[int] = []
         self.failed: list[str] = []
+        self.trouble: Exception | None = None
+        self.answer_trouble: Exception | None = None
         self.answering, self.storing = trio.Event(), trio.Event()
         self.answering.set()
         self.storing.set()
@@ -65,12 +67,16 @@ class Owner:
         self.nursery.start_soon(task, *args)
 
     def take(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        if self.trouble is not None:
+            raise self.trouble
         for message in messages:
             blocks = [(cast("Want", cid), data) for cid, data in message.blocks.items()]
             self.taken += message.blocks.values()
             self.keeper.add(blocks)
 
     async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        if self.answer_trouble is not None:
+            raise self.answer_trouble
         await self.answering.wait()
         self.answered += [cid for message in messages for cid in message.entries]
 
@@ -271,3 +277,24 @@ async def test_a_flood_of_tiny_messages_lets_others_run(two: Two) -> None:
         await trio.lowlevel.checkpoint()
         turns += 1
     assert turns >= 50_000 * MIN_MESSAGE_COST // INTAKE_TURN_BYTES
+
+
+async def test_an_error_of_our_own_costs_the_peer_its_streams_and_nobody_else(
+    two: Two, caplog: pytest.LogCaptureFixture
+) -> None:
+    two.owner.trouble = ValueError("a tracer of the user's")
+    assert await is_reset(await two.open(with_block(b"one")))
+    two.owner.trouble = None
+    stream = await two.open(with_block(b"two") + wanting(b"x"))
+    await wait_all_tasks_blocked()
+    two.owner.answer_trouble = ValueError("a bug")
+    await stream.write(wanting(b"y"))
+    await wait_all_tasks_blocked()
+    two.owner.answer_trouble = None
+    other = await two.open(wanting(b"z"))
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == [b"two"]
+    assert two.owner.answered == [CID.for_block(b"x"), CID.for_block(b"z")]
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    await other.close_write()
+    assert not await is_reset(other)

@@ -566,3 +566,26 @@ async def test_a_write_deadline_passes_when_the_reader_does_not_read(
         assert ours.set_deadline(0)
         nursery.start_soon(ours.close_write)
         assert len(await theirs.read()) == DEFAULT_WINDOW_SIZE
+
+
+async def test_a_callback_that_raises_ends_its_stream_and_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with joined() as (a, b):
+        theirs, ours = await stream_between(a, b)
+        other, echo = await stream_between(a, b)
+        calls = 0
+
+        def fail() -> None:
+            nonlocal calls
+            calls += 1
+            raise ValueError("a bug")
+
+        ours.on_readable(fail)
+        await theirs.write(b"x")
+        with pytest.raises(MuxedStreamReset):
+            await theirs.read(1)
+        assert calls == 1
+        await other.write(b"still there")
+        assert await echo.read(100) == b"still there"
+    assert [record.levelname for record in caplog.records] == ["ERROR"]

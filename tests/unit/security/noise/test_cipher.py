@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.exceptions import DecryptionFailedException, LocalProtocolError
+from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.security.noise.cipher import (
     MAX_NONCE,
     MAX_PLAINTEXT_BYTES,
@@ -52,9 +53,12 @@ def open_in_pieces(cipher: NoiseCipher, pieces: Sequence[bytes]) -> bytes:
     plaintext, held = b"", b""
     for piece in pieces:
         held += piece
-        opened, used = cipher.open(memoryview(held))
-        plaintext += b"".join(opened)
-        held = held[used:]
+        while True:
+            opened, used = cipher.open(memoryview(held))
+            plaintext += b"".join(opened)
+            held = held[used:]
+            if not cipher.has_more:
+                break
     assert not held
     return plaintext
 
@@ -63,6 +67,21 @@ def test_records_are_those_of_the_noise_specification() -> None:
     ours, _ = cipher_pair()
     wire = b"".join([*ours.seal([b"first"]), *ours.seal([b"second"])])
     assert wire == record_by_hand(KEY_A, 0, b"first") + record_by_hand(KEY_A, 1, b"second")
+
+
+@pytest.mark.parametrize("more", [0, 1, MAX_RECORDS_AT_ONCE])
+def test_so_many_records_are_decrypted_at_once(more: int) -> None:
+    ours, theirs = cipher_pair()
+    wire = b"".join(b"".join(ours.seal([b"x"])) for _ in range(MAX_RECORDS_AT_ONCE + more))
+    first, used = theirs.open(memoryview(wire))
+    assert b"".join(first) == b"x" * MAX_RECORDS_AT_ONCE
+    assert theirs.has_more
+    rest, used_then = theirs.open(memoryview(wire)[used:])
+    assert b"".join(rest) == b"x" * more
+    assert used + used_then == len(wire)
+    assert theirs.has_more == (more == MAX_RECORDS_AT_ONCE)
+    assert theirs.open(memoryview(b"")) == ([], 0)
+    assert not theirs.has_more
 
 
 def test_both_directions_count_on_their_own() -> None:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.exceptions import ConnectionClosedError, DecryptionFailedException
+from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.security.tls import channel as channel_module
 from libp2p.security.tls.channel import (
     ALERT,
@@ -110,9 +111,12 @@ def open_in_pieces(channel: TlsChannel, pieces: Sequence[bytes]) -> bytes:
     plaintext, held = b"", b""
     for piece in pieces:
         held += piece
-        plaintexts, used = channel.open(memoryview(held))
-        plaintext += b"".join(plaintexts)
-        held = held[used:]
+        while True:
+            plaintexts, used = channel.open(memoryview(held))
+            plaintext += b"".join(plaintexts)
+            held = held[used:]
+            if not channel.has_more:
+                break
     assert not held
     return plaintext
 
@@ -133,6 +137,21 @@ def test_both_directions_count_on_their_own() -> None:
         assert opened(server, question) == b"question %d" % turn
         answer = join(server.seal([b"answer %d" % turn]))
         assert opened(client, answer) == b"answer %d" % turn
+
+
+@pytest.mark.parametrize("more", [0, 1, MAX_RECORDS_AT_ONCE])
+def test_so_many_records_are_decrypted_at_once(more: int) -> None:
+    client, server = ends()
+    wire = b"".join(join(client.seal([b"x"])) for _ in range(MAX_RECORDS_AT_ONCE + more))
+    first, used = server.open(memoryview(wire))
+    assert join(first) == b"x" * MAX_RECORDS_AT_ONCE
+    assert server.has_more
+    rest, used_then = server.open(memoryview(wire)[used:])
+    assert join(rest) == b"x" * more
+    assert used + used_then == len(wire)
+    assert server.has_more == (more == MAX_RECORDS_AT_ONCE)
+    assert server.open(memoryview(b"")) == ([], 0)
+    assert not server.has_more
 
 
 @given(st.lists(st.lists(octets(max_size=40), max_size=6), max_size=4), chops)

@@ -16,6 +16,7 @@ from libp2p.exceptions import (
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
 from libp2p.stream_muxer.yamux.session import (
     ACCEPT_BACKLOG,
+    BATCH_BYTES,
     MAX_INBOUND_STREAMS,
     MAX_OUTGOING_BYTES,
     MAX_STREAM_ID,
@@ -272,6 +273,16 @@ def test_writers_are_asked_to_wait_when_much_is_queued() -> None:
     assert a.is_congested
     assert len(outgoing(a)) >= MAX_OUTGOING_BYTES
     assert not a.is_congested
+
+
+def test_a_batch_is_complete_before_writers_have_to_wait() -> None:
+    a, b = pair()
+    stream, _ = stream_pair(a, b)
+    batches = []
+    for size in (BATCH_BYTES // 2, BATCH_BYTES // 2, 0):
+        write(a, stream, bytes(size)) if size else outgoing(a)
+        batches.append((a.has_batch, a.is_congested))
+    assert batches == [(False, False), (True, False), (False, False)]
 
 
 # -- pings -----------------------------------------------------------------------------------------
