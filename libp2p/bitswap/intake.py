@@ -252,7 +252,8 @@ class Intake:
             self._owner.start_task(self._answer)
         await self._owner.keeper.until_stored()
         self._read_on()
-        await trio.lowlevel.checkpoint()
+        if self._queue:  # else it waits anyway
+            await trio.lowlevel.checkpoint()
 
     async def _answer(self) -> None:
         """Take in wantlists, one after the other."""

@@ -291,8 +291,7 @@ class YamuxStream(IMuxedStream):
             return
         try:
             self._on_readable()
-        except Exception:
-            # It should not raise, but the read loop is all streams': this one ends alone.
+        except Exception:  # task's edge: the read loop is all streams', and this one ends alone
             logger.exception("stream %d: reading failed", self.stream_id)
             self._on_readable = None
             self.abort()
