@@ -22,7 +22,7 @@ from libp2p.bitswap.errors import BitswapError
 from libp2p.bitswap.exchange import Exchange
 from libp2p.bitswap.extension import serve_extension
 from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
-from libp2p.bitswap.wantlist import WantType, block_key
+from libp2p.bitswap.wantlist import WantType
 from libp2p.custom_types import TProtocol
 from libp2p.ipld.cid import CID
 
@@ -191,7 +191,7 @@ class BitswapClient(Exchange):
 
     async def cancel_want(self, cid: CIDInput) -> None:
         """Take back what `want_block` asked for."""
-        key = block_key(CID.of(cid))
+        key = CID.of(cid).multihash
         for session in (self._wanted_session, self._wanted_haves):
             self.tracker.unwant(session.id, key)
         self.apply()
@@ -248,7 +248,7 @@ class BitswapClient(Exchange):
 
     def answers_for(self, cid: CIDInput) -> dict[ID, PeerAnswer]:
         """Tell what peers have said so far of a block that is wanted; nothing of any other."""
-        key = block_key(CID.of(cid))
+        key = CID.of(cid).multihash
         found: dict[ID, PeerAnswer] = {}
         for number in list(self._sessions):
             found |= self.tracker.report(number, key)
@@ -256,7 +256,7 @@ class BitswapClient(Exchange):
 
     def sessions_waiting_for(self, cid: CIDInput) -> set[BitswapSession]:
         """Give the sessions in which somebody waits for a block."""
-        key = block_key(CID.of(cid))
+        key = CID.of(cid).multihash
         return {session for session in self._sessions.values() if session.waits_for(key)}
 
     def wantlist_for_peer(self, peer_id: ID) -> list[CID]:

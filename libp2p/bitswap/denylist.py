@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import MAX_DENYLIST_LINE, MAX_DENYLIST_RULES
 from libp2p.bitswap.errors import DenylistError
-from libp2p.bitswap.wantlist import block_key
 from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, ParseError
 from libp2p.ipld import multibase, multihash
 from libp2p.ipld.cid import CID
@@ -70,7 +69,7 @@ class Denylist:
         """Tell whether a block is not to be served."""
         if self._double or self._legacy:
             return self._decide(cid) > 0
-        return self._plain.get(block_key(cid), 0) > 0
+        return self._plain.get(cid.multihash, 0) > 0
 
     def add(self, text: str) -> None:
         """Add another list, which overrides the ones before."""
@@ -125,7 +124,7 @@ class Denylist:
 
     def _rule_for(self, cid: CID) -> int:
         """Find the last rule that fits: its number, negative for an exception, 0 for none."""
-        key = block_key(cid)
+        key = cid.multihash
         if key in _NEEDED:
             return 0
         found = [self._plain.get(key, 0)]
@@ -163,7 +162,7 @@ def _header_lines(lines: Iterable[str]) -> int:
 def _multihash_of(text: str) -> bytes | None:
     """Read the multihash out of a CID, or one that stands alone in base58."""
     try:
-        return block_key(CID.parse(text))
+        return CID.parse(text).multihash
     except InvalidCID:
         pass
     try:

@@ -39,7 +39,7 @@ from libp2p.bitswap.peer_wants import (
     by_comparator,
     by_priority,
 )
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
+from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -232,7 +232,7 @@ class Ledger:
     def new_block(self, cid: CID, size: int) -> list[ID]:
         """Queue a block that has just been stored for those who want it; return who they are."""
         woken: dict[ID, None] = {}
-        for want in self._by_key.get(block_key(cid), ()):
+        for want in self._by_key.get(cid.multihash, ()):
             if want.state is State.SENDING:
                 # It is told that the block is not here, or that it is: in both cases look again.
                 want.asked_again = True
@@ -348,7 +348,7 @@ class Ledger:
 
     def is_wanted(self, cid: CID) -> bool:
         """Tell whether any peer wants a block."""
-        return block_key(cid) in self._by_key
+        return cid.multihash in self._by_key
 
     # -- changes of one want --------------------------------------------------------------------
 

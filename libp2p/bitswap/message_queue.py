@@ -10,7 +10,7 @@ import trio
 from libp2p.bitswap.config import DEFAULT_PRIORITY, send_deadline
 from libp2p.bitswap.messages import Dialect, Message
 from libp2p.bitswap.stream_ends import end_stream, reset_stream
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType, block_key
+from libp2p.bitswap.wantlist import BlockPresenceType, WantType
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 
@@ -78,7 +78,7 @@ class BitswapMessageQueue:
 
     def add_cancels(self, cids: Iterable[CIDInput]) -> None:
         """Take back what was asked of the peer."""
-        for key in (block_key(CID.of(cid)) for cid in cids):
+        for key in (CID.of(cid).multihash for cid in cids):
             for session in (self._client.session_with(self.peer_id), self._presences()):
                 self._client.tracker.unwant(session.id, key)
         self._client.apply()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from libp2p.bitswap.config import MAX_REPLY_BLOCKS, MAX_REPLY_PRESENCES
 from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
+from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -90,7 +90,7 @@ class PeerWant:
     def __init__(self, peer: PeerWants, entry: Entry, denied: bool = False) -> None:
         self.peer = peer
         self.cid = entry.cid
-        self.key = block_key(entry.cid)
+        self.key = entry.cid.multihash
         self.priority = entry.priority
         self.want_type = entry.want_type
         self.send_dont_have = entry.send_dont_have

@@ -33,7 +33,6 @@ from libp2p.bitswap.config import (
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.wantlist import block_key
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import PeerInfo
@@ -136,7 +135,7 @@ class ProviderQueryManager:
 
         :param on_connected: called with each provider as soon as it is connected.
         """
-        key = block_key(cid)
+        key = cid.multihash
         query = self._queries.get(key)
         if query is None or query.scope.cancel_called:
             query = self._queries[key] = _Query(cid)
@@ -254,7 +253,7 @@ class ProviderQueryManager:
         :param use_cache: what was found lately will do.
         """
         named = CID.of(cid)
-        if use_cache and (known := self.cache.get(block_key(named))) is not None:
+        if use_cache and (known := self.cache.get(named.multihash)) is not None:
             return known
         with trio.move_on_after(timeout):
             return list((await self.search(named)).found)

@@ -18,7 +18,6 @@ import trio
 from libp2p.bitswap.config import MAX_DENYLIST_BYTES, MAX_FILTER_DECISIONS
 from libp2p.bitswap.denylist import Denylist
 from libp2p.bitswap.errors import DenylistError
-from libp2p.bitswap.wantlist import block_key
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ class AllowList:
         if cids is None:
             self._allowed[peer_id] = None
         elif (allowed := self._allowed.setdefault(peer_id, set())) is not None:
-            allowed.update(block_key(CID.of(cid)) for cid in cids)
+            allowed.update(CID.of(cid).multihash for cid in cids)
 
     def revoke(self, peer_id: ID) -> None:
         """Let a peer have nothing any more."""
@@ -64,7 +63,7 @@ class AllowList:
         if peer_id not in self._allowed:
             return self._others
         allowed = self._allowed[peer_id]
-        return allowed is None or block_key(cid) in allowed
+        return allowed is None or cid.multihash in allowed
 
 
 class DenylistFiles:

@@ -43,16 +43,6 @@ class Entry(NamedTuple):
     send_dont_have: bool = False
 
 
-def block_key(cid: CID) -> bytes:
-    """
-    Give the multihash: what a block is wanted, found and stored under.
-
-    The bytes of a block are the same for every version and codec of its CID, so that a want for a
-    CIDv1 is satisfied by a peer that knows only CIDv0.
-    """
-    return cid.multihash
-
-
 # -- py-libp2p's types ----------------------------------------------------------------------------
 
 

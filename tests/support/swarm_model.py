@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import FIRST_READ_AHEAD, READ_AHEAD_BYTES
 from libp2p.bitswap.want_tracker import Search, Unavailable, WantTracker
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType, block_key
+from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
@@ -183,7 +183,7 @@ class Swarm:
             if held <= window // 2:
                 for _ in range(min(window - held, len(todo))):
                     cid = todo.pop()
-                    self._waiting[block_key(cid)] = cid
+                    self._waiting[cid.multihash] = cid
                     self.tracker.want(self.session, cid, self.now)
             self._apply()
             self._step()

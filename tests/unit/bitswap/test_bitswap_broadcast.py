@@ -15,7 +15,6 @@ from libp2p.bitswap.config import (
     SEARCH_INTERVAL_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.wantlist import block_key
 from tests.support.blocks import blocks
 from tests.support.want_client import (
     ANN,
@@ -88,7 +87,7 @@ def test_peers_that_are_near_or_of_use_or_written_to_anyway_come_first() -> None
     client.want(A)
     client.sent(of_use)
     client.haves(of_use, A)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.sent(of_use)
     client.tracker.add_peer(near, local=True)
     client.tracker.add_peer(written)
@@ -152,8 +151,8 @@ def test_a_session_asks_everybody_about_so_many_wants_at_once() -> None:
         client.dont_haves(peer, *MANY[:2])
     assert len(client.failures()) == 2
     assert {cid for kind, cid in client.sent(ANN) if kind is WANT_HAVE} == {MANY[64], MANY[65]}
-    client.tracker.unwant(client.session, block_key(MANY[2]))
-    client.tracker.unwant(client.session, block_key(MANY[199]))
+    client.tracker.unwant(client.session, MANY[2].multihash)
+    client.tracker.unwant(client.session, MANY[199].multihash)
     assert client.sent(ANN) == [(CANCEL, MANY[2]), (WANT_HAVE, MANY[66])]
 
 
@@ -256,7 +255,7 @@ def test_a_want_that_nobody_has_goes_over_to_the_session_that_waits() -> None:
     client.dont_haves(ANN, A)
     client.sent(BOB)
     client.dont_haves(BOB, A)
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
     assert [failure.session_id for failure in client.failures()] == [client.session]
     client.tracker.add_peer(CEE)
     assert client.sent(CEE) == [(WANT_BLOCK, A)]
@@ -315,11 +314,11 @@ def test_without_a_peer_providers_are_searched_for_at_once() -> None:
     assert client.searches() == [A]
     client.want(A)
     assert client.searches() == []
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
     (failure,) = client.failures()
     assert failure.providers == 0
     assert failure.peers == {}
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
 
 
 def test_when_all_say_no_providers_are_searched_for() -> None:
@@ -338,11 +337,11 @@ def test_a_provider_that_is_connected_is_asked_for_the_block_and_what_else_is_mi
     client.want(A, B, C)
     assert client.searches() == [A, B, C]
     client.tracker.add_peer(ANN)
-    client.tracker.provider_connected(block_key(A), ANN)
-    client.tracker.provider_connected(block_key(A), BOB)  # gone again
-    client.tracker.provider_connected(block_key(D), ANN)  # of what is not wanted
+    client.tracker.provider_connected(A.multihash, ANN)
+    client.tracker.provider_connected(A.multihash, BOB)  # gone again
+    client.tracker.provider_connected(D.multihash, ANN)  # of what is not wanted
     assert client.asked(ANN) == [A, B, C]
-    client.tracker.searched(block_key(A), 2, {CEE: PeerAnswer.UNREACHABLE})
+    client.tracker.searched(A.multihash, 2, {CEE: PeerAnswer.UNREACHABLE})
     client.dont_haves(ANN, A)
     (failure,) = client.failures()
     assert failure.peers == {CEE: PeerAnswer.UNREACHABLE, ANN: PeerAnswer.DONT_HAVE}
@@ -353,7 +352,7 @@ def test_a_provider_that_could_not_be_reached_but_came_is_no_failure() -> None:
     client = Client(searches=True)
     client.want(A)
     client.tracker.add_peer(ANN)
-    client.tracker.searched(block_key(A), 1, {ANN: PeerAnswer.UNREACHABLE})
+    client.tracker.searched(A.multihash, 1, {ANN: PeerAnswer.UNREACHABLE})
     client.sent(ANN)
     client.dont_haves(ANN, A)
     (failure,) = client.failures()
@@ -364,12 +363,12 @@ def test_a_session_has_so_many_searches_at_once() -> None:
     client = Client(searches=True)
     client.want(*MANY[:20])
     assert client.searches() == MANY[:MAX_SEARCHES]
-    client.tracker.unwant(client.session, block_key(MANY[8]))
-    client.tracker.searched(block_key(MANY[0]), 0, {})
+    client.tracker.unwant(client.session, MANY[8].multihash)
+    client.tracker.searched(MANY[0].multihash, 0, {})
     assert client.searches() == [MANY[9]]
     client.tracker.close_session(client.session)
     for cid in MANY[1:10]:
-        client.tracker.searched(block_key(cid), 0, {})
+        client.tracker.searched(cid.multihash, 0, {})
     assert client.tracker.take_outcomes() == []
 
 
@@ -379,7 +378,7 @@ def test_a_block_that_comes_while_it_waits_for_its_search_is_not_searched_for() 
     assert len(client.searches()) == MAX_SEARCHES
     assert client.block(None, MANY[10]) == [client.session]
     for cid in MANY[:MAX_SEARCHES]:
-        client.tracker.searched(block_key(cid), 0, {})
+        client.tracker.searched(cid.multihash, 0, {})
     assert MANY[10] not in client.searches()
 
 
@@ -388,8 +387,8 @@ def test_what_is_found_for_one_block_spares_the_search_for_others() -> None:
     client.want(*MANY[:20])
     client.searches()
     client.tracker.add_peer(ANN)
-    client.tracker.provider_connected(block_key(MANY[0]), ANN)
-    client.tracker.searched(block_key(MANY[0]), 1, {})
+    client.tracker.provider_connected(MANY[0].multihash, ANN)
+    client.tracker.searched(MANY[0].multihash, 1, {})
     assert client.searches() == []
     assert client.asked(ANN) == MANY[:20]
     client.dont_haves(ANN, MANY[15])
@@ -399,10 +398,10 @@ def test_what_is_found_for_one_block_spares_the_search_for_others() -> None:
 def test_a_block_wanted_anew_waits_for_the_search_that_is_under_way() -> None:
     client = Client(searches=True)
     client.want(A)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.want(A)
     assert client.searches() == [A]
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
     assert len(client.failures()) == 1
 
 
@@ -418,7 +417,7 @@ def test_a_provider_of_a_block_is_a_peer_of_all_sessions_that_search() -> None:
     client.want(A, session=alone)
     assert [f.session_id for f in client.failures()] == []
     client.tracker.add_peer(ANN)
-    client.tracker.provider_connected(block_key(A), ANN)
+    client.tracker.provider_connected(A.multihash, ANN)
     assert client.tracker.knows_peers(client.session)
     assert not client.tracker.knows_peers(alone)
 
@@ -433,7 +432,7 @@ def test_a_session_that_gets_nothing_searches_and_again_after_a_while(wait: bool
     assert client.searches() == []
     client.wait(0.2)
     assert client.searches() == [A]
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
     client.wait(SEARCH_INTERVAL_SECONDS - 10)
     assert client.searches() == []
     client.wait(25)
@@ -467,7 +466,7 @@ def test_a_patient_session_finds_who_comes_after_the_search() -> None:
     client = Client()
     patient = client.tracker.open_session(wait=True, searches=True)
     client.want(A, session=patient)
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
     assert client.failures() == []
     client.tracker.add_peer(ANN)
     assert client.sent(ANN) == [(WANT_BLOCK, A)]
@@ -488,5 +487,5 @@ def test_a_search_that_ends_while_the_block_is_being_stored_says_nothing() -> No
     client.want(A)
     assert client.searches() == [A]
     assert client.tracker.claim(None, A, 1, client.now) is not None
-    client.tracker.searched(block_key(A), 0, {})
+    client.tracker.searched(A.multihash, 0, {})
     assert client.failures() == []

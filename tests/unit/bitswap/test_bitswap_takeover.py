@@ -23,7 +23,6 @@ from libp2p.bitswap.config import (
     TAKEOVER_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.wantlist import block_key
 from tests.support.blocks import blocks
 from tests.support.want_client import (
     ANN,
@@ -61,7 +60,7 @@ def mates(client: Client, *peers: ID, seconds: float = 0.0) -> None:
 
 
 def report(client: Client, cid: CID) -> dict[ID, PeerAnswer]:
-    return client.tracker.report(client.session, block_key(cid))
+    return client.tracker.report(client.session, cid.multihash)
 
 
 # -- silence --------------------------------------------------------------------------------------
@@ -174,7 +173,7 @@ def test_what_is_taken_back_is_not_late() -> None:
     client.want(A)
     client.sent(ANN)
     client.wait(DONT_HAVE_TIMEOUT - 1)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.sent(ANN)
     client.wait(10)
     assert not client.tracker._peers[ANN].doubts
@@ -185,7 +184,7 @@ def test_what_is_wanted_again_has_its_time_again() -> None:
     client.want(A)
     client.sent(ANN)
     client.wait(DONT_HAVE_TIMEOUT - 1)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.want(A)
     client.sent(ANN)
     client.sent(ANN)
@@ -380,7 +379,7 @@ def test_the_doubt_ends_after_a_while_and_lasts_longer_each_time() -> None:
         client.wait(0.1)
         began = client.now
         assert peer.doubt > client.now
-        client.tracker.unwant(client.session, block_key(cid))
+        client.tracker.unwant(client.session, cid.multihash)
         while peer.doubt:
             client.wait(0.1)
         assert client.now - began == pytest.approx(LIAR_SECONDS * 2**number, rel=0.2)
@@ -702,7 +701,7 @@ def test_what_is_taken_back_is_not_said_again() -> None:
     client.want(A, B, C)
     client.sent(ANN)
     client.wait(REBROADCAST_AFTER + 0.5)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.dont_haves(ANN, B)
     assert client.sent(ANN) == [(CANCEL, A), (CANCEL, B), (WANT_BLOCK, C)]
 

@@ -21,7 +21,6 @@ from libp2p.bitswap.errors import (
     unavailable,
 )
 from libp2p.bitswap.want_tracker import Found
-from libp2p.bitswap.wantlist import block_key
 from libp2p.ipld.cid import CID
 from tests.support.blocks import blocks
 from tests.support.want_client import (
@@ -96,7 +95,7 @@ def test_a_session_asks_its_best_peer_and_tells_others_only_where_that_is_of_use
     client.sent(BOB)
     client.block(BOB, C)
     assert (WANT_BLOCK, D) in client.sent(ANN)
-    assert client.tracker.report(client.session, block_key(D)).keys() == {ANN, BOB}
+    assert client.tracker.report(client.session, D.multihash).keys() == {ANN, BOB}
 
 
 def test_only_some_peers_of_a_large_session_are_told() -> None:
@@ -298,10 +297,10 @@ def test_the_report_says_what_everybody_said_so_far() -> None:
         client.sent(peer)
     client.haves(ANN, A)
     client.dont_haves(BOB, A)
-    report = client.tracker.report(client.session, block_key(A))
+    report = client.tracker.report(client.session, A.multihash)
     assert report == {ANN: PeerAnswer.HAVE, BOB: PeerAnswer.DONT_HAVE, CEE: PeerAnswer.SILENT}
-    assert client.tracker.report(client.session, block_key(B)) == {}
-    assert client.tracker.report(99, block_key(A)) == {}
+    assert client.tracker.report(client.session, B.multihash) == {}
+    assert client.tracker.report(99, A.multihash) == {}
 
 
 def test_errors_name_the_block_and_the_peers() -> None:
@@ -385,7 +384,7 @@ def test_a_session_for_presence_asks_for_haves_only() -> None:
     client.dont_haves(ANN, A)
     assert client.tracker.take_outcomes() == []
     client.haves(BOB, A)
-    assert client.tracker.take_outcomes() == [Found(probe, block_key(A), BOB)]
+    assert client.tracker.take_outcomes() == [Found(probe, A.multihash, BOB)]
     assert client.tracker.wantlist() == []
     assert client.sent(ANN) == client.sent(BOB) == [(CANCEL, A)]
 
@@ -401,9 +400,9 @@ def test_presence_is_told_from_what_a_fetch_has_heard() -> None:
     client.haves(ANN, A)
     client.want(A, session=probe)
     client.want(A, session=fixed)
-    assert client.tracker.take_outcomes() == [Found(probe, block_key(A), ANN)]
+    assert client.tracker.take_outcomes() == [Found(probe, A.multihash, ANN)]
     client.haves(BOB, A)
-    assert client.tracker.take_outcomes() == [Found(fixed, block_key(A), BOB)]
+    assert client.tracker.take_outcomes() == [Found(fixed, A.multihash, BOB)]
     assert client.tracker.wantlist() == [A]
 
 
@@ -436,14 +435,14 @@ def test_a_cancel_goes_out_when_the_last_session_leaves() -> None:
     client.want(A, B)
     client.want(A, session=other)
     client.sent(ANN)
-    client.tracker.unwant(client.session, block_key(A))
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
+    client.tracker.unwant(client.session, A.multihash)
     assert client.sent(ANN) == []
     client.tracker.close_session(other)
     client.tracker.close_session(other)
     assert client.sent(ANN) == [(CANCEL, A)]
     assert client.sent(BOB) == [(WANT_HAVE, B)]  # it was never told of the other
-    client.tracker.unwant(other, block_key(B))
+    client.tracker.unwant(other, B.multihash)
     assert client.tracker.wantlist() == [B]
 
 
@@ -451,7 +450,7 @@ def test_never_a_cancel_and_a_want_for_one_block_in_a_message() -> None:
     client = Client(ANN)
     client.want(A)
     client.sent(ANN)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.want(A, B)
     assert client.sent(ANN) == [(CANCEL, A), (WANT_BLOCK, B)]
     assert client.tracker.has_outgoing(ANN)
@@ -471,7 +470,7 @@ def test_a_want_joined_while_its_block_is_being_stored_is_satisfied_with_it() ->
     client.haves(ANN, A)
     client.dont_haves(ANN, A)
     client.tracker.remove_peer(ANN)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     assert client.failures() == []
     assert client.tracker.settle(want) == (other,)
 
@@ -520,7 +519,7 @@ def test_what_comes_after_a_session_was_closed_is_nothing() -> None:
 def test_what_is_taken_back_before_it_was_said_is_never_said() -> None:
     client = Client(ANN)
     client.want(A)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     assert not client.tracker.has_outgoing(ANN)
     assert client.sent(ANN) == []
 
@@ -560,7 +559,7 @@ def test_what_was_not_asked_is_not_remembered() -> None:
         client.haves(ANN, CID.for_block(b"%d" % number))
     client.haves(BOB, A)
     client.dont_haves(CEE, A)
-    assert client.tracker.report(fixed, block_key(A)) == {ANN: PeerAnswer.SILENT}
+    assert client.tracker.report(fixed, A.multihash) == {ANN: PeerAnswer.SILENT}
     assert client.sent(BOB) == []
 
 
@@ -571,7 +570,7 @@ def test_a_have_beats_a_dont_have_that_was_overtaken() -> None:
     client.haves(BOB, A)
     client.haves(ANN, A)
     client.dont_haves(ANN, A)
-    assert client.tracker.report(client.session, block_key(A))[ANN] is PeerAnswer.HAVE
+    assert client.tracker.report(client.session, A.multihash)[ANN] is PeerAnswer.HAVE
 
 
 def test_a_peer_that_gets_the_block_later_is_asked_once_more() -> None:
@@ -618,11 +617,11 @@ def test_a_lost_message_goes_out_again_as_far_as_it_matters() -> None:
     client = Client(ANN)
     client.want(A, B)
     client.sent(ANN)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     client.want(C, D)
     lost = client.tracker.take_message(ANN)
     assert [told(entry) for entry in lost] == [(CANCEL, A), (WANT_BLOCK, C), (WANT_BLOCK, D)]
-    client.tracker.unwant(client.session, block_key(D))
+    client.tracker.unwant(client.session, D.multihash)
     client.tracker.message_lost(ANN, lost)
     assert client.sent(ANN) == [(CANCEL, D), (CANCEL, A), (WANT_BLOCK, B), (WANT_BLOCK, C)]
 
@@ -631,7 +630,7 @@ def test_a_lost_cancel_does_not_follow_a_new_want() -> None:
     client = Client(ANN)
     client.want(A)
     client.sent(ANN)
-    client.tracker.unwant(client.session, block_key(A))
+    client.tracker.unwant(client.session, A.multihash)
     lost = client.tracker.take_message(ANN)
     client.want(A)
     client.tracker.message_lost(ANN, lost)
@@ -736,7 +735,7 @@ def test_of_peers_that_are_gone_some_are_named() -> None:
         client.sent(peer)
         client.haves(peer, A)
         client.tracker.remove_peer(peer)
-    assert list(client.tracker.report(patient, block_key(A))) == peers[10:]
+    assert list(client.tracker.report(patient, A.multihash)) == peers[10:]
 
 
 # -- and besides ----------------------------------------------------------------------------------
@@ -751,7 +750,7 @@ def test_nothing_is_left_of_wants_that_are_over() -> None:
         if number % 2:
             client.block(ANN, cid)
         else:
-            client.tracker.unwant(client.session, block_key(cid))
+            client.tracker.unwant(client.session, cid.multihash)
         client.sent(ANN), client.sent(BOB)
     for peer in client.tracker._peers.values():
         left = (peer.pending, peer.known, peer.unanswered, peer.held, peer.cancels, peer.owed)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from libp2p.bitswap import messages as factory
 from libp2p.bitswap.config import send_deadline
 from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
@@ -14,7 +12,6 @@ from libp2p.bitswap.wantlist import (
     Wantlist,
     WantlistEntry,
     WantType,
-    block_key,
 )
 from libp2p.ipld.cid import CID
 
@@ -22,23 +19,8 @@ V1 = CID.for_block(b"abc")
 V0 = CID.for_block(b"abc", codec="dag-pb", version=0)
 
 
-@pytest.mark.parametrize(
-    "cid",
-    [
-        V1,
-        V0,
-        CID.for_block(b"abc", codec="dag-json"),
-        CID.for_block(b"abc", hash="sha2-512"),
-        CID.for_block(b"abc", hash="blake2b-256"),
-        CID.for_block(b"a" * 32, hash="identity"),
-    ],
-)
-def test_the_key_is_the_multihash(cid: CID) -> None:
-    assert block_key(cid) == cid.multihash
-
-
 def test_version_and_codec_do_not_change_the_key() -> None:
-    assert block_key(V0) == block_key(V1) == block_key(CID.for_block(b"abc", codec="dag-json"))
+    assert V0.multihash == V1.multihash == CID.for_block(b"abc", codec="dag-json").multihash
 
 
 def test_a_wantlist_knows_what_it_contains() -> None:
