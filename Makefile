@@ -83,17 +83,21 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 	    echo "make: '$(PYTHON) -m venv' failed; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
 
+# multiaddr requires trio-typing and never imports it; its stubs of an old trio would shadow the types
+# that trio itself has, so it goes after every installation.
+define install
+	@$(PIP) install --editable '.[$(1)]'
+	@$(PIP) uninstall --yes trio-typing
+endef
+
 $(RUN_STAMP): pyproject.toml | $(BIN)/python
-	@$(PIP) install --editable '.[cli]'
+	$(call install,cli)
 	@touch $@
 
 $(DEV_STAMP): pyproject.toml | $(BIN)/python
-	@$(PIP) install --editable '.[dev]'
-# multiaddr requires trio-typing and never imports it; its stubs of an old trio would shadow the
-# types that trio itself has.
-	@$(PIP) uninstall --yes trio-typing
+	$(call install,dev)
 	@touch $(RUN_STAMP) $@
 
 $(DOCS_STAMP): pyproject.toml | $(BIN)/python
-	@$(PIP) install --editable '.[docs]'
+	$(call install,docs)
 	@touch $@
