@@ -20,7 +20,7 @@ from libp2p.exceptions import IOException
 from libp2p.network.config import ConnectionConfig
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message
 from libp2p.security.secure_session import LARGE_BUFFER_BYTES
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT, MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.session import (
     MAX_INBOUND_STREAMS,
     MAX_OUTGOING_BYTES,
@@ -60,8 +60,9 @@ MIB: Final = 1024 * KIB
 #: A stream with its handler's task, and a control frame that waits, as Python objects.
 STREAM_BYTES: Final = 8 * KIB
 FRAME_BYTES: Final = 256
-#: What the allocator rounds up and keeps, and what the honest peer causes.
-SLACK_BYTES: Final = 8 * MIB
+#: What the allocator rounds up and keeps, and what the honest peer causes: where others use the
+#: machine, round trips are long, and its window grows as far as windows do.
+SLACK_BYTES: Final = 8 * MIB + MAX_WINDOW_SIZE
 #: One connection, beside what lies unread: the read buffer and what is made of it, what is queued
 #: and what is sealed already, control frames, streams.
 CONNECTION_BYTES: Final = (
