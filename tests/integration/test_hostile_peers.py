@@ -20,7 +20,7 @@ from libp2p.exceptions import IOException
 from libp2p.network.config import ConnectionConfig
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message
 from libp2p.security.secure_session import LARGE_BUFFER_BYTES
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT, MAX_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
 from libp2p.stream_muxer.yamux.session import (
     MAX_INBOUND_STREAMS,
     MAX_OUTGOING_BYTES,
@@ -60,9 +60,11 @@ MIB: Final = 1024 * KIB
 #: A stream with its handler's task, and a control frame that waits, as Python objects.
 STREAM_BYTES: Final = 8 * KIB
 FRAME_BYTES: Final = 256
-#: What the allocator rounds up and keeps, and what the honest peer causes: where others use the
-#: machine, round trips are long, and its window grows as far as windows do.
-SLACK_BYTES: Final = 8 * MIB + MAX_WINDOW_SIZE
+#: What the allocator rounds up and keeps, and what the honest peer causes.
+SLACK_BYTES: Final = 8 * MIB
+#: What the honest peer has on its way at once. Without a limit that would be its window, which
+#: grows to 16 MiB where others use the machine, and would be taken for the attacker's memory.
+UNDER_WAY_BYTES: Final = MIB
 #: One connection, beside what lies unread: the read buffer and what is made of it, what is queued
 #: and what is sealed already, control frames, streams.
 CONNECTION_BYTES: Final = (
@@ -91,20 +93,25 @@ def victim() -> Iterator[Victim]:
 
 
 class Echo:
-    """An honest peer's stream that carries as much as it can."""
+    """An honest peer's stream that carries as much as it can with little under way."""
 
     def __init__(self, stream: INetStream) -> None:
         self._stream = stream
-        self._carried = 0
+        self._written = self._carried = 0
+        self._drained = trio.lowlevel.ParkingLot()
 
     async def pour(self) -> None:
         piece = bytes(64 * KIB)
         while True:
+            while self._written - self._carried >= UNDER_WAY_BYTES:
+                await self._drained.park()
             await self._stream.write(piece)
+            self._written += len(piece)
 
     async def drain(self) -> None:
         while buffers := await self._stream.receive():
             self._carried += sum(map(len, buffers))
+            self._drained.unpark_all()
 
     async def rate(self) -> float:
         """Bytes per second, of the next moment."""
