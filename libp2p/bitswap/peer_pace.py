@@ -88,6 +88,8 @@ class Pace:
         :param first: it is the answer to a message to a peer that owed nothing. Other times are
             those between two blocks: they say something only if they are long.
         """
+        if not self.rate and self._bytes and seconds:
+            self.rate = self._bytes / seconds  # at least: the latency is in it
         if seconds > MAX_LATENCY_SECONDS or (seconds <= self.latency and not first):
             return
         share = 0.5 if seconds > self.latency else 0.25

@@ -68,8 +68,9 @@ class Takeovers:
         while (batch := peer.oldest) is not None and peer.silence(now) >= timeout:
             self._give_up(peer, batch, now)
         self._relieve(peer, silence, now)
-        again = max(self.patience(peer), silence)
-        return min(again, max(timeout - silence, _A_MOMENT)) if silence < timeout else again
+        patience = self.patience(peer)
+        again = patience - silence if silence < patience else silence
+        return max(min(again, timeout - silence) if silence < timeout else again, _A_MOMENT)
 
     def _give_up(self, peer: Peer, batch: Batch, now: float) -> None:
         """Take the silence of a peer for DONT_HAVE, for all blocks of a message."""
@@ -105,7 +106,7 @@ class Takeovers:
             return
         if silence >= self.patience(slow):
             self._relieve_silent(slow, silence, now, helper)
-        elif slow.pace.rate:
+        if slow.pace.rate:
             self._relieve_slow(slow, now, helper)
 
     def patience(self, peer: Peer) -> float:
@@ -129,10 +130,8 @@ class Takeovers:
             if taker is None:
                 continue
             if taker.delivered:
-                expected = taker.cost(size)
-                if not given_up:
-                    expected = _SILENT_FACTOR * expected + TAKEOVER_SECONDS
-                if silence <= expected:
+                factor = 1 if given_up else _SILENT_FACTOR
+                if silence <= factor * taker.cost(size):
                     break
             elif taker.held:
                 continue  # nothing is known of it: one block has to show

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-PIECE = 16 * 1024
 MAX_STEPS = 100_000
 
 
@@ -47,6 +46,10 @@ class ModelPeer:
     """It sends so many blocks, then nothing any more."""
     hiccup: tuple[float, float] | None = None
     """It pauses at this time, for so many seconds."""
+    hesitation: float = 0.0
+    """Seconds by which its first presences come later."""
+    piece: int = 16 * 1024
+    """Bytes that it sends at once."""
 
     def has(self, cid: CID) -> bool:
         return self.blocks is None or cid in self.blocks
@@ -79,8 +82,9 @@ class _Server:
                 number = self.wanted[entry.cid] = next(self.numbers)
                 heapq.heappush(self.queue, (-entry.priority, number, entry.cid))
         if presences:
-            size = 45 * len(presences)
-            self.model.later(self.delay + size / self.peer.rate, self._tell, presences)
+            seconds = self.delay + 45 * len(presences) / self.peer.rate + self.peer.hesitation
+            self.peer.hesitation = 0.0
+            self.model.later(seconds, self._tell, presences)
         if not self.sending:
             self._send_next()
 
@@ -113,7 +117,7 @@ class _Server:
             self.peer.hiccup = None
         left = self.model.block_size
         while left:
-            size = min(left, PIECE)
+            size = min(left, self.peer.piece)
             left -= size
             at += size / self.peer.rate
             self.model.later(at + self.delay, self._arrive, size, None if left else cid)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libp2p.bitswap.config import TAKEOVER_SECONDS
 from libp2p.bitswap.errors import PeerAnswer
 from tests.support.blocks import blocks
 from tests.support.swarm_model import ModelPeer, Swarm
@@ -27,13 +28,13 @@ def seeds(count: int, rate: float, round_trip: float) -> list[ModelPeer]:
     return [ModelPeer(peer, rate, round_trip) for peer in peer_ids(count)]
 
 
-def odd_company(order: Sequence[int]) -> list[ModelPeer]:
+def odd_company(order: Sequence[int], hesitation: float = 0.0) -> list[ModelPeer]:
     """A silent peer, one that lies, a slow one, and a good one, as near as that."""
     peers = [
         ModelPeer(ANN, silent=True),
         ModelPeer(BOB, lies=True, round_trip=0.0004),
-        ModelPeer(CEE, rate=10 * 1024, round_trip=0.0006),
-        ModelPeer(DEE, round_trip=0.001),
+        ModelPeer(CEE, rate=10 * 1024, round_trip=0.0006, piece=1024),
+        ModelPeer(DEE, round_trip=0.001, hesitation=hesitation),
     ]
     return [peers[number] for number in order]
 
@@ -48,11 +49,14 @@ def fetched(
 
 
 @pytest.mark.parametrize("ordered", [False, True])
+@pytest.mark.parametrize("hesitation", [0.0, 0.01])
 @pytest.mark.parametrize("order", list(permutations(range(4)))[::5])
-def test_bad_company_costs_a_fetch_little(order: Sequence[int], ordered: bool) -> None:
+def test_bad_company_costs_a_fetch_little(
+    order: Sequence[int], hesitation: float, ordered: bool
+) -> None:
     alone, _ = fetched([ModelPeer(DEE, round_trip=0.001)])
-    seconds, swarm = fetched(odd_company(order), ordered=ordered)
-    assert seconds <= 1.3 * alone
+    seconds, swarm = fetched(odd_company(order, hesitation), ordered=ordered)
+    assert seconds <= alone + 1.5 * TAKEOVER_SECONDS  # 100 MB at any rate up to 400 MB/s: 1.3 x
     assert swarm.duplicates <= 0.02 * len(CIDS)
     assert swarm.delivered[DEE] >= len(CIDS) - 2
 
