@@ -21,10 +21,10 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.errors import BitswapError, timed_out
 from libp2p.ipld.cid import CID
+from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from types import TracebackType
 
     from libp2p.bitswap.session import BitswapSession
     from libp2p.ipld.cid import CIDInput
@@ -178,7 +178,7 @@ class OrderedFetch(Fetch):
                 del self._uses[first], self._early[first]
 
 
-class BlockIterator:
+class BlockIterator(AsyncClosing):
     """What `get_blocks` returns: an async iterator of (CID, data)."""
 
     def __init__(self, fetch: Fetch) -> None:
@@ -200,17 +200,6 @@ class BlockIterator:
             raise StopAsyncIteration
         return block
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def __del__(self) -> None:
         # Not `close`: this may run in the middle of anything.
         if self._fetch is not None:
@@ -221,7 +210,3 @@ class BlockIterator:
         if self._fetch is not None:
             self._fetch.close()
             self._fetch = None
-
-    async def aclose(self) -> None:
-        """Ask for nothing more; the name that async iterators have for it."""
-        self.close()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from libp2p.crypto.der import read_private, read_public, write_private, write_public
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
 from libp2p.exceptions import CryptographyError
 
@@ -32,21 +33,15 @@ class ECCPublicKey(PublicKey):
         :raises CryptographyError: if it is no point of P-256.
         """
         _require_p256(curve)
+        if data[:1] == b"\x30":
+            return cls(read_public(data, ec.EllipticCurvePublicKey, "ECDSA"))
         try:
-            if data[:1] == b"\x30":
-                impl = serialization.load_der_public_key(data)
-            else:
-                impl = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data)
-        except (ValueError, UnsupportedAlgorithm) as error:
+            return cls(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data))
+        except ValueError as error:
             raise CryptographyError("ECDSA public key is malformed") from error
-        if not isinstance(impl, ec.EllipticCurvePublicKey):
-            raise CryptographyError("the encoded public key is not an ECDSA key")
-        return cls(impl)
 
     def to_bytes(self) -> bytes:
-        return self.impl.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        return write_public(self.impl)
 
     def get_type(self) -> KeyType:
         return KeyType.ECDSA
@@ -77,20 +72,10 @@ class ECCPrivateKey(PrivateKey):
     @classmethod
     def from_bytes(cls, data: bytes) -> ECCPrivateKey:
         """:raises CryptographyError: if it is no private key of P-256."""
-        try:
-            impl = serialization.load_der_private_key(data, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise CryptographyError("ECDSA private key is malformed") from error
-        if not isinstance(impl, ec.EllipticCurvePrivateKey):
-            raise CryptographyError("the encoded private key is not an ECDSA key")
-        return cls(impl)
+        return cls(read_private(data, ec.EllipticCurvePrivateKey, "ECDSA"))
 
     def to_bytes(self) -> bytes:
-        return self.impl.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
+        return write_private(self.impl)
 
     def get_type(self) -> KeyType:
         return KeyType.ECDSA

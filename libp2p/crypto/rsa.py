@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
+from libp2p.crypto.der import read_private, read_public, write_private, write_public
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
 from libp2p.exceptions import CryptographyError
 
@@ -35,18 +36,10 @@ class RSAPublicKey(PublicKey):
     @classmethod
     def from_bytes(cls, key_bytes: bytes) -> RSAPublicKey:
         """:raises CryptographyError: if it is no RSA key of 2048 to 8192 bits."""
-        try:
-            impl = serialization.load_der_public_key(key_bytes)
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise CryptographyError("RSA public key is malformed") from error
-        if not isinstance(impl, rsa.RSAPublicKey):
-            raise CryptographyError("the encoded public key is not an RSA key")
-        return cls(impl)
+        return cls(read_public(key_bytes, rsa.RSAPublicKey, "RSA"))
 
     def to_bytes(self) -> bytes:
-        return self.impl.public_bytes(
-            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-        )
+        return write_public(self.impl)
 
     def get_type(self) -> KeyType:
         return KeyType.RSA
@@ -81,20 +74,10 @@ class RSAPrivateKey(PrivateKey):
     @classmethod
     def from_bytes(cls, key_bytes: bytes) -> RSAPrivateKey:
         """:raises CryptographyError: if it is no RSA key of 2048 to 8192 bits."""
-        try:
-            impl = serialization.load_der_private_key(key_bytes, password=None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise CryptographyError("RSA private key is malformed") from error
-        if not isinstance(impl, rsa.RSAPrivateKey):
-            raise CryptographyError("the encoded private key is not an RSA key")
-        return cls(impl)
+        return cls(read_private(key_bytes, rsa.RSAPrivateKey, "RSA"))
 
     def to_bytes(self) -> bytes:
-        return self.impl.private_bytes(
-            serialization.Encoding.DER,
-            serialization.PrivateFormat.TraditionalOpenSSL,
-            serialization.NoEncryption(),
-        )
+        return write_private(self.impl)
 
     def get_type(self) -> KeyType:
         return KeyType.RSA

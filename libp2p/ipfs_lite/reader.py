@@ -18,10 +18,10 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.memory import keep_freed_memory
 from libp2p.ipld.file_walk import FileWalk
+from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from types import TracebackType
 
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.fetcher import BlockFetcher
@@ -33,7 +33,7 @@ WINDOW_BYTES: Final = 16 * 1024 * 1024
 WINDOW_BLOCKS: Final = 1024
 
 
-class UnixFSReader:
+class UnixFSReader(AsyncClosing):
     """
     The bytes of one file. Made by `Peer.get_file`; one task at a time may read.
 
@@ -129,21 +129,6 @@ class UnixFSReader:
         self._fetcher.close()
         self._ready.clear()
         self._waiter.wake()
-
-    async def aclose(self) -> None:
-        """Close; for whoever expects that to wait."""
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # -- fetching ahead -----------------------------------------------------------------------
 
