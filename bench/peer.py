@@ -2,8 +2,9 @@
 A libp2p host with the command line of the Go peer, in Python: the other side of every row.
 
 Started by path, it imports whichever ``libp2p`` its interpreter has: this tree or py-libp2p 0.8.1;
-it uses only names that both have. Without ``-dial`` it serves /echo, /sink and ping until SIGTERM
-and then prints what it cost to standard error; with it, it measures once and prints the result.
+it uses only names that both have, but for ping. Without ``-dial`` it serves /echo, /sink and ping
+until SIGTERM and then prints what it cost to standard error; with it, it measures once and prints
+the result.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from multiaddr import Multiaddr
 from libp2p import generate_new_ed25519_identity, new_host
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
+from libp2p.host.ping import PingService
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport
@@ -114,7 +116,10 @@ async def upload(host: Any, to: PeerInfo, options: argparse.Namespace) -> list[f
 
 
 async def ping(host: Any, to: PeerInfo, options: argparse.Namespace) -> list[float]:
-    """Round trips on one ping stream; py-libp2p's own service gives whole milliseconds only."""
+    """Round trips by the ping service, as in Go; py-libp2p's gives whole milliseconds only."""
+    service = PingService(host)
+    if hasattr(service, "ping_microseconds"):
+        return [rtt / 1e6 for rtt in await service.ping_microseconds(to.peer_id, options.count)]
     stream = await host.new_stream(to.peer_id, [PING])
     times = []
     for _ in range(options.count):

@@ -140,6 +140,10 @@ class INetStream(ReadWriteCloser):
     @abstractmethod
     async def send(self, buffers: Sequence[Buffer]) -> None: ...
 
+    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+        """Do as `send` if it need not wait; else return False, and nothing was written."""
+        return False
+
     @abstractmethod
     def get_protocol(self) -> TProtocol | None: ...
 

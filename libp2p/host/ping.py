@@ -2,20 +2,26 @@
 Ping: 32 random bytes there and back, as often as the dialling side likes.
 
 https://github.com/libp2p/specs/blob/master/ping/ping.md
+
+A task switch takes as long as the rest of a ping. So pings are answered in the connection's read
+loop, and those in a row are measured and sent there; their tasks wait for errors, for the time
+limits, and to write where that has to wait.
 """
 
 from __future__ import annotations
 
 import logging
-import secrets
+import os
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
+    BaseLibp2pError,
     IncompleteReadError,
     PingError,
     StreamEOF,
@@ -23,12 +29,16 @@ from libp2p.exceptions import (
     StreamTimeout,
 )
 from libp2p.io.utils import read_exactly
+from libp2p.io.waiter import Waiter
+from libp2p.network.stream.net_stream import NetStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
     from libp2p.abc import IHost, INetStream
+    from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID as PeerID
+    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 ID: Final = TProtocol("/ipfs/ping/1.0.0")
 SERVICE_NAME: Final = "libp2p.ping"
@@ -43,6 +53,8 @@ IDLE_TIMEOUT: Final = 60
 #: Streams answered per peer (the spec's limit): each costs a task.
 MAX_INBOUND_STREAMS: Final = 2
 
+_OTHER_BYTES: Final = "ping was answered with other bytes than were sent"
+
 logger = logging.getLogger(__name__)
 
 
@@ -52,18 +64,85 @@ async def handle_ping(stream: INetStream) -> None:
 
     :raises IncompleteReadError: if the stream ends inside a ping.
     """
-    with trio.CancelScope(deadline=trio.current_time() + IDLE_TIMEOUT) as scope:
-        try:
-            while True:
-                await stream.write(await read_exactly(stream, PING_LENGTH))
-                scope.deadline = trio.current_time() + IDLE_TIMEOUT
-        except IncompleteReadError as error:
-            if not error.is_clean_close:
-                raise
-        except StreamError as error:
-            logger.debug("pings of %s ended: %s", stream.muxed_conn.peer_id, error)
-            return
+    echo = _Echo(stream)
+    try:
+        while buffers := await echo.receive():
+            with trio.move_on_after(IDLE_TIMEOUT) as scope:
+                await stream.send(buffers)
+            if scope.cancelled_caught:
+                break
+    except StreamError as error:
+        logger.debug("pings of %s ended: %s", stream.muxed_conn.peer_id, error)
+        return
+    if buffers == [] and (got := echo.size % PING_LENGTH):
+        raise IncompleteReadError("the stream ended inside a ping", PING_LENGTH, got)
     await stream.close()
+
+
+class _Echo:
+    """The answering side of a stream; what comes in pieces is sent back in pieces."""
+
+    def __init__(self, stream: INetStream) -> None:
+        self._stream = stream
+        #: Bytes that have come.
+        self.size = 0
+        self._heard_at = trio.current_time()
+        self._left: list[Buffer] | None = None
+        self._error: StreamError | None = None
+        self._waiter = Waiter()
+
+    async def receive(self) -> list[Buffer] | None:
+        """Answer in the read loop; return what cannot be, [] at the end, None after silence."""
+        while (deadline := self._heard_at + IDLE_TIMEOUT) > trio.current_time():
+            with trio.move_on_at(deadline):
+                if isinstance(self._stream, NetStream):
+                    buffers = await self._push(self._stream.muxed_stream)
+                else:
+                    buffers = await self._stream.receive()
+                self._note(buffers, trio.current_time())
+                return buffers
+        return None
+
+    def _note(self, buffers: list[Buffer], now: float) -> None:
+        self.size += sum(map(len, buffers))
+        self._heard_at = now
+
+    async def _push(self, stream: YamuxStream) -> list[Buffer]:
+        """Answer in the read loop for as long as that goes; return what is left then."""
+        answer = partial(self._answer, stream)
+        stream.on_readable(answer)
+        try:
+            while answer():
+                pass  # what has come before, and the end that may be behind it
+            while self._left is None:
+                await self._waiter.wait()
+        finally:
+            stream.on_readable(None)
+        if self._error is not None:
+            raise self._error
+        left, self._left = self._left, None
+        return left
+
+    def _answer(self, stream: YamuxStream) -> bool:
+        """
+        Answer without waiting; leave to the task what that cannot be done for, and the end.
+
+        :return: whether something was answered, behind which there may be more.
+        """
+        if self._left is not None:
+            return False
+        try:
+            buffers = stream.receive_nowait()
+            if buffers is None:
+                return False
+            if buffers and stream.send_nowait(buffers):
+                self._note(buffers, stream.muxed_conn.received_at)
+                return True
+        except StreamError as error:
+            self._error, buffers = error, []
+        self._left = buffers
+        self._waiter.wake()
+        return False
 
 
 async def perform_ping_roundtrip(
@@ -94,7 +173,7 @@ async def ping_once(stream: INetStream) -> float:
     :raises StreamEOF: if the peer closes instead of answering.
     :raises trio.TooSlowError: if the answer takes longer than `RESP_TIMEOUT`.
     """
-    payload = secrets.token_bytes(PING_LENGTH)
+    payload = os.urandom(PING_LENGTH)
     with trio.fail_after(RESP_TIMEOUT):
         started_at = trio.current_time()
         await stream.write(payload)
@@ -105,8 +184,76 @@ async def ping_once(stream: INetStream) -> float:
         seconds = trio.current_time() - started_at
     if answer != payload:
         await stream.reset()
-        raise PingError("ping was answered with other bytes than were sent")
+        raise PingError(_OTHER_BYTES)
     return seconds
+
+
+class _Series:
+    """Pings in a row: each is sent in the read loop, as soon as the last one is answered."""
+
+    def __init__(self, stream: YamuxStream, count: int) -> None:
+        self._stream = stream
+        self._count = count
+        self._sent_at = 0.0
+        self._payload = self._answer = b""
+        self._seconds: list[float] = []
+        self._ended = False
+        self._error: BaseLibp2pError | None = None
+        self._waiter = Waiter()
+
+    async def run(self) -> list[float]:
+        """
+        Return the seconds that each ping took; fewer if one cannot be sent at once, or at the end.
+
+        It raises what `ping_once` does, and leaves the stream to be reset then.
+        """
+        self._stream.on_readable(self._on_readable)
+        try:
+            self._on_readable()  # the end may have come with the last answer
+            self._ended = self._ended or not self._send()
+            while not self._ended:
+                sent_at = self._sent_at
+                with trio.move_on_at(sent_at + RESP_TIMEOUT) as scope:
+                    await self._waiter.wait()
+                if scope.cancelled_caught and sent_at == self._sent_at and not self._ended:
+                    raise trio.TooSlowError
+        finally:
+            self._stream.on_readable(None)
+        if self._error is not None:
+            raise self._error
+        return self._seconds
+
+    def _send(self) -> bool:
+        """Send the next ping, if there is one and that needs no waiting; return whether it was."""
+        if len(self._seconds) == self._count:
+            return False
+        self._payload = os.urandom(PING_LENGTH)
+        self._sent_at = trio.current_time()
+        return self._stream.send_nowait((self._payload,))
+
+    def _on_readable(self) -> None:
+        if self._ended:
+            return
+        try:
+            self._ended = not self._go_on()
+        except BaseLibp2pError as error:
+            self._ended, self._error = True, error
+        if self._ended:
+            self._waiter.wake()
+
+    def _go_on(self) -> bool:
+        """Take in an answer, and send the next ping; return whether there is more to come."""
+        buffers = self._stream.receive_nowait()
+        if not buffers:
+            return buffers is None
+        self._answer += b"".join(buffers)
+        if len(self._answer) < PING_LENGTH:
+            return True
+        if self._answer != self._payload:
+            raise PingError(_OTHER_BYTES)
+        self._answer = b""
+        self._seconds.append(self._stream.muxed_conn.received_at - self._sent_at)
+        return self._send()
 
 
 class PingService:
@@ -126,7 +273,7 @@ class PingService:
         :raises StreamError: if the stream fails.
         :raises trio.TooSlowError: if an answer takes longer than `RESP_TIMEOUT`.
         """
-        async with aclosing(self._round_trips(peer_id, count)) as round_trips:
+        async with aclosing(self._round_trips(peer_id, count, in_a_row=True)) as round_trips:
             return [seconds * 1e6 async for seconds in round_trips]
 
     async def ping(self, peer_id: PeerID, ping_amt: int = 1) -> list[int]:
@@ -150,7 +297,12 @@ class PingService:
                 yield _milliseconds(seconds)
 
     async def _round_trips(
-        self, peer_id: PeerID, count: int, scope: trio.CancelScope | None = None
+        self,
+        peer_id: PeerID,
+        count: int,
+        scope: trio.CancelScope | None = None,
+        *,
+        in_a_row: bool = False,
     ) -> AsyncGenerator[float, None]:
         """
         Yield the seconds that each ping took, on one stream while the peer keeps it open.
@@ -164,15 +316,18 @@ class PingService:
                 answered = False
                 while count:
                     try:
-                        seconds = await _ping_within(scope, stream)
+                        found = [await _ping_within(scope, stream)]
                     except StreamEOF:
                         if not answered:
                             raise
                         break
-                    self._host.get_peerstore().record_latency(peer_id, seconds)
+                    if in_a_row and isinstance(stream, NetStream):
+                        found += await _Series(stream.muxed_stream, count - 1).run()
                     answered = True
-                    count -= 1
-                    yield seconds
+                    count -= len(found)
+                    for seconds in found:
+                        self._host.get_peerstore().record_latency(peer_id, seconds)
+                        yield seconds
 
     @asynccontextmanager
     async def _stream_to(self, peer_id: PeerID) -> AsyncIterator[INetStream]:

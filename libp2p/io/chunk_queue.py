@@ -73,17 +73,17 @@ class ChunkQueue:
 
     def take_all(self) -> list[Buffer]:
         """Remove and return everything, unjoined."""
-        chunks = list(self._chunks)
-        self._chunks.clear()
-        self.size = 0
-        return chunks
+        return self.take_buffers(self.size)
 
     def take_buffers(self, limit: int) -> list[Buffer]:
         """Remove and return up to ``limit`` bytes, unjoined."""
-        if limit >= self.size:
-            return self.take_all()
         chunks = self._chunks
         taken: list[Buffer] = []
+        if limit >= self.size:
+            taken += chunks
+            chunks.clear()
+            self.size = 0
+            return taken
         missing = limit
         while missing:
             chunk = chunks[0]

@@ -86,7 +86,7 @@ class SecureSession(ISecureConn):
         :raises DecryptionFailedException: if a record does not authenticate.
         :raises IncompleteReadError: if the peer hung up inside a record.
         """
-        if self._unread:
+        if self._unread.size:
             return self._unread.take_all()
         while True:
             if self._channel.has_more:

@@ -86,7 +86,7 @@ class NetStream(INetStream):
         """Return what is at hand of a stream that the peer opened; see `YamuxStream`."""
         return self.muxed_stream.receive_nowait()
 
-    def on_readable(self, callback: Callable[[], None] | None) -> None:
+    def on_readable(self, callback: Callable[[], object] | None) -> None:
         """Be called back, in the connection's read loop; see `YamuxStream.on_readable`."""
         self.muxed_stream.on_readable(callback)
 
@@ -97,6 +97,10 @@ class NetStream(INetStream):
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Write ``buffers`` in order, gathered; one task at a time."""
         await self.muxed_stream.send(buffers)
+
+    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+        """Do as `send` if it need not wait; else return False, and nothing was written."""
+        return self.muxed_stream.send_nowait(buffers)
 
     async def read(self, n: int | None = None) -> bytes:
         """

@@ -202,7 +202,8 @@ class TlsChannel:
             content_bytes = length - TAG_BYTES
             last = filled + content_bytes - 1
             if last >= room:
-                _finish_piece(pieces, piece, filled)
+                if filled:
+                    pieces.append(piece[:filled].toreadonly())
                 room = max(content_bytes, min(end - offset, PIECE_BYTES))
                 piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
             nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
@@ -222,7 +223,8 @@ class TlsChannel:
                 filled += len(rest)
         else:
             self.has_more = True
-        _finish_piece(pieces, piece, filled)
+        if filled:
+            pieces.append(piece[:filled].toreadonly())
         return pieces, end if self._finished else offset
 
     def _unusual(self, content: bytes) -> bytes:
@@ -295,11 +297,6 @@ class TlsChannel:
         self._send.renew()
         self._update_owed = False
         return record
-
-
-def _finish_piece(pieces: list[Buffer], piece: memoryview, filled: int) -> None:
-    if filled:
-        pieces.append(piece[:filled].toreadonly())
 
 
 def _pack_records(buffers: Sequence[Buffer]) -> Iterator[bytes]:

@@ -91,6 +91,11 @@ class ReceiveBudget:
             self.parent.release(size)
 
 
+def _update_at(size: int) -> int:
+    """Return how much a window of ``size`` may owe the peer before it is told."""
+    return min(size // UPDATE_FRACTION, UPDATE_BYTES)
+
+
 class ReceiveWindow:
     """The receiving side's account of one stream."""
 
@@ -100,6 +105,7 @@ class ReceiveWindow:
         "_epoch_start",
         "_granted",
         "_reserved",
+        "_update_at",
         "credit",
         "size",
     )
@@ -111,6 +117,7 @@ class ReceiveWindow:
         self._budget = budget
         self._granted = DEFAULT_WINDOW_SIZE
         self._reserved = 0
+        self._update_at = _update_at(DEFAULT_WINDOW_SIZE)
         self._epoch_start = now
         self._epoch_bytes = 0
 
@@ -139,7 +146,7 @@ class ReceiveWindow:
             self._epoch_start = now
             self._epoch_bytes = 0
         owed = self.size - self.credit - buffered
-        if owed < min(self.size // UPDATE_FRACTION, UPDATE_BYTES):
+        if owed < self._update_at:
             return 0
         self.credit += owed
         self._granted += owed
@@ -160,6 +167,7 @@ class ReceiveWindow:
         if grown > self.size and self._budget.reserve(grown - self.size):
             self._reserved += grown - self.size
             self.size = grown
+            self._update_at = _update_at(grown)
 
     def release(self) -> None:
         """Return what this window reserved; for when its stream is gone."""

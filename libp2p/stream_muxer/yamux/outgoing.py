@@ -57,27 +57,22 @@ class Outgoing:
         self.control.append(encode_header(kind, flags, stream_id, value))
 
     def add_data(self, stream_id: int, pieces: Sequence[Buffer]) -> None:
-        """Queue ``pieces`` in as few Data frames as possible."""
+        """Queue ``pieces`` in as few Data frames as possible, of which the first may be begun."""
+        data = self.data
         for piece in pieces:
             start, end = 0, len(piece)
             while start < end:
-                stop = start + self._make_room(stream_id, end - start)
-                whole = stop - start == end
-                self.data.append(piece if whole else memoryview(piece)[start:stop])
-                start = stop
-
-    def _make_room(self, stream_id: int, size: int) -> int:
-        """Lengthen the last frame, if it is this stream's, or begin one; return by how much."""
-        if self._last_stream != stream_id or self._last_size == MAX_FRAME_PAYLOAD:
-            self._last_stream, self._last_size = stream_id, 0
-            self._last_at = len(self.data)
-            self.data.append(b"")
-            self.data_bytes += HEADER_SIZE
-        room = min(size, MAX_FRAME_PAYLOAD - self._last_size)
-        self._last_size += room
-        self.data[self._last_at] = encode_header(TYPE_DATA, 0, stream_id, self._last_size)
-        self.data_bytes += room
-        return room
+                if self._last_stream != stream_id or self._last_size == MAX_FRAME_PAYLOAD:
+                    self._last_stream, self._last_size = stream_id, 0
+                    self._last_at = len(data)
+                    data.append(b"")
+                    self.data_bytes += HEADER_SIZE
+                size = min(end - start, MAX_FRAME_PAYLOAD - self._last_size)
+                self._last_size += size
+                self.data_bytes += size
+                data[self._last_at] = encode_header(TYPE_DATA, 0, stream_id, self._last_size)
+                data.append(piece if size == end else memoryview(piece)[start : start + size])
+                start += size
 
     def add_after_data(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         """Queue a frame that must not overtake data."""
@@ -93,15 +88,20 @@ class Outgoing:
         """Return none after all: the peer has no use for it."""
         self.window_updates.pop(stream_id, None)
 
-    def frames(self) -> list[Buffer]:
-        """Return all of it in the order to send."""
-        if not (self.pongs or self.control or self.window_updates):
-            return self.data
-        batch: list[Buffer] = [encode_header(TYPE_PING, FLAG_ACK, 0, value) for value in self.pongs]
-        batch += self.control
-        batch += [
-            encode_header(TYPE_WINDOW_UPDATE, 0, stream_id, delta)
-            for stream_id, delta in self.window_updates.items()
-        ]
-        batch += self.data
+    def take(self) -> list[Buffer]:
+        """Remove all of it and return it in the order to send."""
+        batch = self.data
+        if self.pongs or self.control or self.window_updates:
+            batch = [encode_header(TYPE_PING, FLAG_ACK, 0, value) for value in self.pongs]
+            batch += self.control
+            batch += [
+                encode_header(TYPE_WINDOW_UPDATE, 0, stream_id, delta)
+                for stream_id, delta in self.window_updates.items()
+            ]
+            batch += self.data
+            self.pongs, self.control, self.window_updates = [], [], {}
+            self.provoked = 0
+        if self.data:
+            self.data = []
+            self.data_bytes = self._last_stream = 0
         return batch

@@ -38,7 +38,8 @@ from libp2p.stream_muxer.yamux.frame import (
 )
 from libp2p.stream_muxer.yamux.outgoing import Outgoing
 from libp2p.stream_muxer.yamux.statistics import SessionStatistics
-from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
+from libp2p.stream_muxer.yamux.stream_state import OPEN, Half, StreamState
+from libp2p.stream_muxer.yamux.stream_state import StreamReadable as StreamReadable
 from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 
 if TYPE_CHECKING:
@@ -87,13 +88,6 @@ RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
 @dataclass(slots=True)
 class StreamOpened:
     """The peer opened a stream; `YamuxSession.accept` takes it."""
-
-    stream: StreamState
-
-
-@dataclass(slots=True)
-class StreamReadable:
-    """Something changed for a reader: data after none, the end, or a reset."""
 
     stream: StreamState
 
@@ -221,9 +215,9 @@ class YamuxSession:
         before = inbox.size
         if before:
             buffers = inbox.take_buffers(limit)
-            if stream.reading is Half.OPEN:
+            if stream.reading is OPEN:
                 left = inbox.size
-                rtt = min(self.rtt, self._least_rtt)
+                rtt = self._least_rtt if self.rtt else 0.0
                 delta = stream.receive_window.consumed(before - left, left, now, rtt)
                 if delta:
                     self._outgoing.add_credit(stream.stream_id, delta)
@@ -234,7 +228,7 @@ class YamuxSession:
 
     def unread(self, stream: StreamState, data: Buffer) -> None:
         """Put back what `read` has returned; in the window it counts again."""
-        if stream.reading in (Half.OPEN, Half.EOF) or stream.lost_to is not None:
+        if stream.reading in (OPEN, Half.EOF) or stream.lost_to is not None:
             stream.inbox.prepend(data)
 
     def sendable(self, stream: StreamState) -> int:
@@ -244,9 +238,9 @@ class YamuxSession:
         :raises MuxedStreamReset: if the stream was reset.
         :raises MuxedStreamClosed: if writing was closed here.
         """
-        if stream.writing is not Half.OPEN:
+        if stream.writing is not OPEN:
             raise stream.error(stream.writing)
-        return min(stream.send_credit, TURN_BYTES)
+        return TURN_BYTES if stream.send_credit > TURN_BYTES else stream.send_credit
 
     def send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> None:
         """Queue ``pieces``, ``size`` bytes in all, at most `sendable`."""
@@ -256,7 +250,7 @@ class YamuxSession:
 
     def close_write(self, stream: StreamState) -> None:
         """Send FIN after everything queued; reading goes on."""
-        if stream.writing is not Half.OPEN:
+        if stream.writing is not OPEN:
             return
         stream.writing = Half.CLOSED
         flags = self._pending_ack(stream) | FLAG_FIN
@@ -265,7 +259,7 @@ class YamuxSession:
 
     def close_read(self, stream: StreamState) -> None:
         """Drop what is unread and what may still come; yamux has no frame to say so."""
-        if stream.reading in (Half.OPEN, Half.EOF):
+        if stream.reading in (OPEN, Half.EOF):
             stream.reading = Half.CLOSED
             stream.inbox.clear()
             self._after_close(stream)
@@ -356,8 +350,7 @@ class YamuxSession:
 
     def take_outgoing(self) -> list[Buffer]:
         """Return every queued frame, in the order to send them: control first, then data."""
-        outgoing, self._outgoing = self._outgoing, Outgoing()
-        return outgoing.frames()
+        return self._outgoing.take()
 
     def _send_reset(self, stream_id: int, code: int) -> None:
         self._outgoing.drop_credit(stream_id)
@@ -424,7 +417,7 @@ class YamuxSession:
             fullest = max(self.streams.values(), key=lambda stream: len(stream.inbox))
             unread -= len(fullest.inbox)
             self.reset(fullest, RESOURCE_LIMIT_EXCEEDED)
-            events += StreamReadable(fullest), StreamWritable(fullest)
+            events += fullest.readable, StreamWritable(fullest)
 
     def _on_frame(self, frame: Frame, now: float, events: list[Event]) -> None:
         kind, flags, stream_id, length, body = frame
@@ -501,16 +494,16 @@ class YamuxSession:
         size = len(body)
         stream.receive_window.charge(size, announced)
         self.bytes_received += size
-        if stream.reading is Half.OPEN:
+        if stream.reading is OPEN:
             inbox = stream.inbox
             if size and not inbox.size:
-                events.append(StreamReadable(stream))
+                events.append(stream.readable)
             inbox.append(body)
         elif stream.reading is Half.CLOSED and not stream.receive_window.credit:
             # The application has closed it, and the peer has written until its credit was gone:
             # without a word it would wait for ever. Not sooner, for a reset also makes the peer
             # drop what it has not read yet of ours.
-            if stream.writing is Half.OPEN:
+            if stream.writing is OPEN:
                 self._outgoing.provoked += 1
                 self._send_reset(stream.stream_id, 0)
                 stream.reset(0, remote=False)
@@ -526,17 +519,17 @@ class YamuxSession:
 
     def _on_fin(self, stream: StreamState, events: list[Event]) -> None:
         stream.peer_finished = True
-        if stream.reading is Half.OPEN:
+        if stream.reading is OPEN:
             stream.reading = Half.EOF
             self._outgoing.drop_credit(stream.stream_id)
-            events.append(StreamReadable(stream))
+            events.append(stream.readable)
         if stream.finished:
             self._end(stream, events)
 
     def _on_reset(self, stream: StreamState, code: int, events: list[Event]) -> None:
         stream.reset(code, remote=True)
         self._outgoing.drop_credit(stream.stream_id)
-        events.append(StreamReadable(stream))
+        events.append(stream.readable)
         events.append(StreamWritable(stream))
         self._end(stream, events)
 

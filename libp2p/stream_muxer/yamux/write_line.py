@@ -27,31 +27,32 @@ SHORT_BEFORE_LONG: Final = TURN_BYTES // SHORT_BYTES
 class WriteLine(Generic[_Writer]):
     """The writers of a connection that wait for their turns, and those who have them."""
 
-    __slots__ = ("_long", "_short", "_short_since_long", "_turns")
+    __slots__ = ("_short_since_long", "_turns", "long", "short")
 
     def __init__(self) -> None:
-        self._long: dict[_Writer, None] = {}
-        self._short: dict[_Writer, None] = {}
+        #: Those who wait, with something long and with something short.
+        self.long: dict[_Writer, None] = {}
+        self.short: dict[_Writer, None] = {}
         self._short_since_long = 0
         self._turns: set[_Writer] = set()
 
     def may_pass(self, short: bool) -> bool:
         """Tell whether somebody who has not stood in line may queue something all the same."""
-        if not (self._long or self._short or self._turns):
+        if not (self.long or self.short or self._turns):
             return True
-        if self._short or not short or self._short_since_long >= SHORT_BEFORE_LONG:
+        if self.short or not short or self._short_since_long >= SHORT_BEFORE_LONG:
             return False
         self._short_since_long += 1
         return True
 
     def join(self, writer: _Writer, short: bool) -> None:
         """Stand in line, with something ``short`` or not."""
-        (self._short if short else self._long)[writer] = None
+        (self.short if short else self.long)[writer] = None
 
     def leave(self, writer: _Writer) -> None:
         """End a turn, or wait no longer."""
-        self._long.pop(writer, None)
-        self._short.pop(writer, None)
+        self.long.pop(writer, None)
+        self.short.pop(writer, None)
         self._turns.discard(writer)
 
     def has_turn(self, writer: _Writer) -> bool:
@@ -62,11 +63,11 @@ class WriteLine(Generic[_Writer]):
         """Give the next one its turn and return it; None if nobody waits, or enough have theirs."""
         if len(self._turns) >= TURNS_AT_ONCE:
             return None
-        if self._short and (not self._long or self._short_since_long < SHORT_BEFORE_LONG):
-            line = self._short
+        if self.short and (not self.long or self._short_since_long < SHORT_BEFORE_LONG):
+            line = self.short
             self._short_since_long += 1
-        elif self._long:
-            line = self._long
+        elif self.long:
+            line = self.long
             self._short_since_long = 0
         else:
             return None

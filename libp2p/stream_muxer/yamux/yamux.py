@@ -47,6 +47,7 @@ from libp2p.stream_muxer.yamux.frame import (
 )
 from libp2p.stream_muxer.yamux.frame import MAX_FRAME_PAYLOAD as MAX_MESSAGE_SIZE
 from libp2p.stream_muxer.yamux.session import (
+    MAX_PENDING_CONTROL,
     Event,
     GoAwayReceived,
     OpenAllowed,
@@ -138,8 +139,12 @@ class Yamux(IMuxedConn):
         self._flush_wanted = Waiter()
         self._socket_full = False
         self._writing_ended = False
-        self._bytes_at_yield = 0
-        self._received_at = 0.0
+        #: How much stream data has been sent when a writer next yields.
+        self.yield_at = YIELD_BYTES
+        #: Set while the read loop handles what came; what that queues goes out together behind it.
+        self.handling = False
+        #: When the last bytes came, in trio's time.
+        self.received_at = 0.0
         self._ponged = Waiter()
         self._scope = trio.CancelScope()
         self._cause: BaseException | None = None
@@ -154,15 +159,15 @@ class Yamux(IMuxedConn):
 
         Why it ended is in `close_cause` then.
         """
-        self._received_at = trio.current_time()
+        self.received_at = trio.current_time()
         self.event_started.set()
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._flush_loop)
                     nursery.start_soon(self._keep_alive)
-                    await self._read_loop()
-                    nursery.cancel_scope.cancel()
+                    # A task of its own: all that await each other are resumed for each read.
+                    nursery.start_soon(self._read_loop)
         finally:
             self._finish(ConnectionClosedError("the connection was cancelled"))
         if self._on_close is not None:
@@ -212,6 +217,7 @@ class Yamux(IMuxedConn):
             return
         cause = self._cause = self._cause or default_cause
         logger.debug("connection to %s ended: %s", self.peer_id, cause)
+        self._writing_ended = True
         self.secured_conn.abort()
         self._wake_streams(self.session.close(cause))
         self.event_closed.set()
@@ -309,14 +315,20 @@ class Yamux(IMuxedConn):
 
     async def _read_loop(self) -> None:
         """Own the receiving half of the socket until it ends."""
+        clock = trio.lowlevel.current_clock().current_time
         try:
             while pieces := await self.secured_conn.receive():
-                self._received_at = now = trio.current_time()
+                self.received_at = now = clock()
                 for turn, events in enumerate(self.session.receive(pieces, now)):
                     if turn:
                         await trio.lowlevel.checkpoint()
+                    self.handling = True
                     for event in events:
-                        self._on_event(event)
+                        if type(event) is not StreamReadable:
+                            self._on_event(event)
+                        elif event.stream.handle is not None:  # nearly all
+                            event.stream.handle.wake_reader()
+                    self.handling = False
                     self.flush_now()
             self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
@@ -332,6 +344,7 @@ class Yamux(IMuxedConn):
         What it goes on sending is read and dropped for at most `CLOSE_GRACE`: closing a socket
         with unread input makes TCP reset it, and the peer may lose our last frame.
         """
+        self.handling = False
         self._cause = self._cause or error
         self._wake_streams(self.session.close(error))
         self.session.go_away(error.code)
@@ -345,9 +358,6 @@ class Yamux(IMuxedConn):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case StreamReadable(stream):
-                if stream.handle is not None:
-                    stream.handle.wake_reader()
             case StreamWritable(stream):
                 if stream.handle is not None:
                     stream.handle.wake_writer()
@@ -370,14 +380,10 @@ class Yamux(IMuxedConn):
 
     def flush_now(self) -> None:
         """Send what is queued, as far as the kernel takes it without waiting."""
-        if self._socket_full or not self._may_send or self.event_closed.is_set():
-            return  # the flush loop is at it
+        if self._socket_full or self._writing_ended or self.handling:
+            return  # the flush loop is at it, or the read loop soon
         if not self._send_batch():
             self._flush_wanted.wake()
-
-    @property
-    def _may_send(self) -> bool:
-        return self.session.has_outgoing and not self._writing_ended
 
     def flush_soon(self) -> None:
         """
@@ -386,19 +392,25 @@ class Yamux(IMuxedConn):
         For control frames: a system call costs more than a task switch, and when a peer's batch
         woke many streams, what they answer goes out together.
         """
-        self._flush_wanted.wake()
+        if not self.handling:
+            self._flush_wanted.wake()
 
     def _send_batch(self) -> bool:
         """Seal and send all that is queued, in one go; return False if the socket is full now."""
+        batch = self.session.take_outgoing()
+        if not batch:
+            return True
         try:
-            done = self.secured_conn.send_nowait(self.session.take_outgoing())
+            done = self.secured_conn.send_nowait(batch)
         except (IOException, LocalProtocolError) as error:
             self._writing_ended = True  # or writers would go on into nothing
             self._end(error)
             return True
         self._socket_full = not done
-        self.give_turns()
-        self._let_open()
+        if self._line.long or self._line.short:
+            self.give_turns()
+        if len(batch) >= MAX_PENDING_CONTROL:
+            self._let_open()
         return done
 
     async def _flush_loop(self) -> None:
@@ -409,7 +421,7 @@ class Yamux(IMuxedConn):
                     progress.deadline = trio.current_time() + WRITE_PROGRESS_TIMEOUT
                     await self._flush_rest()
                     progress.deadline = float("inf")
-                elif self._may_send:
+                elif self.session.has_outgoing and not self._writing_ended:
                     self._send_batch()
                 else:
                     self._drained.unpark_all()
@@ -439,7 +451,9 @@ class Yamux(IMuxedConn):
         """Tell a writer whether it may queue a frame now; if not, it has to wait for its turn."""
         if self.session.is_congested:
             self.flush_now()
-        return not self.session.is_congested and (has_turn or self._line.may_pass(short))
+            if self.session.is_congested:
+                return False
+        return has_turn or self._line.may_pass(short)
 
     async def wait_for_turn(self, stream: YamuxStream, short: bool, woken: Waiter) -> bool:
         """
@@ -450,7 +464,7 @@ class Yamux(IMuxedConn):
         self.give_turns()
         self._line.join(stream, short)
         await woken.wait()
-        self._bytes_at_yield = self.session.bytes_sent
+        self.yield_at = self.session.bytes_sent + YIELD_BYTES
         return self._line.has_turn(stream)
 
     def leave_line(self, stream: YamuxStream) -> None:
@@ -463,12 +477,10 @@ class Yamux(IMuxedConn):
         while not self.session.is_congested and (stream := self._line.give_turn()):
             stream.wake_writer()
 
-    async def yield_if_due(self) -> None:
-        """Let other tasks run if this connection's writers have not waited for long."""
-        sent = self.session.bytes_sent
-        if sent - self._bytes_at_yield >= YIELD_BYTES:
-            self._bytes_at_yield = sent
-            await trio.lowlevel.checkpoint()
+    async def yield_turn(self) -> None:
+        """Let other tasks run, as this connection's writers have not waited for long."""
+        self.yield_at = self.session.bytes_sent + YIELD_BYTES
+        await trio.lowlevel.checkpoint()
 
     # -- pings --------------------------------------------------------------------------------
 
@@ -480,7 +492,7 @@ class Yamux(IMuxedConn):
             while self.session.ping_sent_at is not None:
                 with trio.move_on_after(PING_TIMEOUT):
                     await self._ponged.wait()
-                if trio.current_time() - self._received_at >= PING_TIMEOUT:
+                if trio.current_time() - self.received_at >= PING_TIMEOUT:
                     self._end(MuxedConnError(f"no sign of life for {PING_TIMEOUT:.0f} s"))
                     return
             with trio.move_on_after(PING_INTERVAL):

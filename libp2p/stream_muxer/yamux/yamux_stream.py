@@ -18,7 +18,7 @@ from libp2p.exceptions import (
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.stream_state import Half
+from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class YamuxStream(IMuxedStream):
         self._reader = Waiter()
         self._writer = Waiter()
         self._sending = False
-        self._on_readable: Callable[[], None] | None = None
+        self._on_readable: Callable[[], object] | None = None
         self._read_deadline: float | None = None
         self._write_deadline: float | None = None
         state.handle = self
@@ -105,15 +105,18 @@ class YamuxStream(IMuxedStream):
 
         Empty at the clean end. It raises what `receive` does.
         """
-        session = self._session
-        buffers = session.read(self.state, limit, trio.current_time())
-        if buffers:
-            if session.has_outgoing:
-                self.muxed_conn.flush_soon()
-            return buffers
-        return buffers if self.state.reading is Half.EOF else None
+        conn, session, state = self.muxed_conn, self._session, self.state
+        if not state.inbox.size:
+            # Not OPEN means the end, or an error.
+            return None if state.reading is OPEN else session.read(state, 0, 0.0)
+        if conn.handling:
+            return session.read(state, limit, conn.received_at)
+        buffers = session.read(state, limit, trio.current_time())
+        if session.has_outgoing:
+            conn.flush_soon()
+        return buffers
 
-    def on_readable(self, callback: Callable[[], None] | None) -> None:
+    def on_readable(self, callback: Callable[[], object] | None) -> None:
         """
         Call ``callback`` whenever `receive_nowait` may have something new; no task is woken then.
 
@@ -176,19 +179,13 @@ class YamuxStream(IMuxedStream):
         :raises MuxedStreamClosed: if writing was closed here.
         :raises MuxedStreamTimeout: if the write deadline passed.
         """
+        conn, session = self.muxed_conn, self._session
+        if self.send_nowait(buffers):
+            if session.bytes_sent >= conn.yield_at:
+                await conn.yield_turn()
+            return
         if self._sending:
             raise trio.BusyResourceError("another task is writing to this stream")
-        room = self._session.sendable(self.state)  # a closed stream is an error even for no bytes
-        size = sum(map(len, buffers))
-        short = size <= SHORT_BYTES
-        if 0 < size <= room and self.muxed_conn.may_queue(False, short):
-            self._session.send(self.state, list(map(_frozen, buffers)), size)
-            if short or self._session.has_batch:
-                self.muxed_conn.flush_now()
-            else:
-                self.muxed_conn.flush_soon()  # together with what is written next
-            await self.muxed_conn.yield_if_due()
-            return
         queue = ChunkQueue()
         for buffer in buffers:
             queue.append(_frozen(buffer))
@@ -232,7 +229,34 @@ class YamuxStream(IMuxedStream):
             if lined_up:
                 conn.leave_line(self)
         conn.flush_now()
-        await conn.yield_if_due()
+        if session.bytes_sent >= conn.yield_at:
+            await conn.yield_turn()
+
+    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+        """
+        Do what `send` does if that needs no waiting; else return False, and nothing is written.
+
+        :raises MuxedStreamReset: if the stream was reset or its connection lost.
+        :raises MuxedStreamClosed: if writing was closed here.
+        """
+        conn, session, state = self.muxed_conn, self._session, self.state
+        room = session.sendable(state)  # a closed stream is an error even for no bytes
+        size = sum(map(len, buffers))
+        short = size <= SHORT_BYTES
+        if self._sending or not size <= room or not conn.may_queue(False, short):
+            return False
+        for buffer in buffers:
+            if type(buffer) is not bytes:
+                buffers = list(map(_frozen, buffers))
+                break
+        session.send(state, buffers, size)
+        if conn.handling:
+            return True
+        if short or session.has_batch:
+            conn.flush_now()
+        else:
+            conn.flush_soon()  # together with what is written next
+        return True
 
     def queue(self, data: bytes) -> None:
         """

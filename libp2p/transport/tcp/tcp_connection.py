@@ -22,7 +22,7 @@ from libp2p.io.utils import put_back, read_some
 from libp2p.protocol_muxer.negotiation import Initiator
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from libp2p.custom_types import Buffer, TProtocol
 
@@ -44,6 +44,10 @@ def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
             return [memoryview(buffer)[sent:], *buffers[index + 1 :]]
         sent -= size
     return []
+
+
+def _closed_here() -> ConnectionClosedError:
+    return ConnectionClosedError("the connection was closed by this side")
 
 
 def multiaddr_of(address: tuple[str, int]) -> Multiaddr:
@@ -85,24 +89,27 @@ class TcpConnection(IRawConnection):
         :raises ConnectionClosedError: if this side has closed the connection.
         :raises RawConnError: if the connection failed.
         """
-        if self._unread:
+        if self._unread.size:
             pushed_back = self._unread.take(min(len(self._unread), len(buffer)))
             buffer[: len(pushed_back)] = pushed_back
             return len(pushed_back)
-        if self._more_expected:
-            await trio.lowlevel.checkpoint()
-        else:
-            await self._wait(trio.lowlevel.wait_readable)
-        while True:
+        while not self._closed:
             try:
+                if self._more_expected:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await trio.lowlevel.wait_readable(self._sock)
                 count = self._sock.recv_into(buffer)
             except BlockingIOError:
-                await self._wait(trio.lowlevel.wait_readable)
-                continue
+                self._more_expected = False
+            except trio.ClosedResourceError:
+                break
             except OSError as error:
                 raise self._failed(error) from error
-            self._more_expected = count == len(buffer)
-            return count
+            else:
+                self._more_expected = count == len(buffer)
+                return count
+        raise _closed_here()
 
     async def receive(self) -> list[Buffer]:
         """
@@ -165,7 +172,12 @@ class TcpConnection(IRawConnection):
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` would take something."""
-        await self._wait(trio.lowlevel.wait_writable)
+        if self._closed:
+            raise _closed_here()
+        try:
+            await trio.lowlevel.wait_writable(self._sock)
+        except trio.ClosedResourceError:
+            raise _closed_here() from None
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``. Cancelling leaves the connection in the middle of them."""
@@ -199,17 +211,9 @@ class TcpConnection(IRawConnection):
         """Close; what the kernel has taken is still delivered."""
         self.abort()
 
-    async def _wait(self, condition: Callable[[socket.socket], Awaitable[None]]) -> None:
-        if self._closed:
-            raise ConnectionClosedError("the connection was closed by this side")
-        try:
-            await condition(self._sock)
-        except trio.ClosedResourceError:
-            raise ConnectionClosedError("the connection was closed by this side") from None
-
     def _failed(self, error: OSError) -> ConnectionClosedError | RawConnError:
         if self._closed:
-            return ConnectionClosedError("the connection was closed by this side")
+            return _closed_here()
         return RawConnError(f"the connection to {self._remote} failed: {error.strerror or error}")
 
     # -- addresses ----------------------------------------------------------------------------

@@ -24,6 +24,8 @@ from libp2p.stream_muxer.yamux.yamux import WRITE_PROGRESS_TIMEOUT
 from tests.support.ends import (
     DATA,
     FIN,
+    PING,
+    SYN,
     WINDOW_UPDATE,
     data_frame,
     frame,
@@ -589,3 +591,40 @@ async def test_a_callback_that_raises_ends_its_stream_and_no_other(
         await other.write(b"still there")
         assert await echo.read(100) == b"still there"
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_what_callbacks_send_goes_out_together_once_all_of_them_were_called() -> None:
+    async with against_raw_peer() as (connection, peer):
+        answered: list[int] = []
+
+        def serve(stream: YamuxStream) -> None:
+            def answer() -> None:
+                buffers = stream.receive_nowait()
+                assert buffers
+                assert stream.send_nowait(buffers)
+                stream.queue(b"!")
+                answered.append(stream.stream_id)
+
+            stream.on_readable(answer)
+
+        connection.on_stream(serve)
+        assert [f.kind for f in await peer.receive()] == [PING]
+        await peer.send(data_frame(2, b"one", SYN), data_frame(4, b"two", SYN))
+        frames = await peer.receive()
+        assert [f.stream_id for f in frames if f.kind == WINDOW_UPDATE] == [2, 4]
+        assert [f.body for f in frames if f.kind == DATA] == [b"one!", b"two!"]
+        assert answered == [2, 4]
+
+
+async def test_sending_without_waiting_is_all_or_nothing() -> None:
+    async with stream_pair() as (ours, theirs), trio.open_nursery() as nursery:
+        assert ours.send_nowait([b"ab", bytearray(b"cd"), b""])
+        assert ours.send_nowait([])
+        assert await theirs.read_exactly(4) == b"abcd"
+        assert not ours.send_nowait([bytes(DEFAULT_WINDOW_SIZE)])
+        nursery.start_soon(write_and_close, ours, bytes(2 * DEFAULT_WINDOW_SIZE))
+        await wait_all_tasks_blocked()
+        assert not ours.send_nowait([b"not between what another task writes"])
+        assert await theirs.read() == bytes(2 * DEFAULT_WINDOW_SIZE)
+        with pytest.raises(MuxedStreamClosed):
+            ours.send_nowait([b"too late"])

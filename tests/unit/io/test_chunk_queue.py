@@ -195,3 +195,12 @@ def test_a_small_buffer_that_is_changed_afterwards_stays_as_it_was() -> None:
     queue.append(buffer)
     buffer[:] = b"after!"
     assert queue.take(6) == b"before"
+
+
+def test_a_peek_takes_from_as_many_pieces_as_it_needs() -> None:
+    queue = ChunkQueue()
+    data = bytes(range(256)) * 6
+    for start in range(0, len(data), JOIN_BELOW):
+        queue.append(data[start : start + JOIN_BELOW])
+    assert queue.peek(JOIN_BELOW + 1) == data[: JOIN_BELOW + 1]
+    assert len(queue) == len(data)
