@@ -25,12 +25,14 @@ class Alarms(Generic[_SleeperT]):
     than to move it back each time that something happens.
     """
 
-    __slots__ = ("_count", "_heap", "_live")
+    __slots__ = ("_count", "_heap", "_live", "earlier")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, _SleeperT]] = []
         self._count = 0
         self._live = 0
+        self.earlier = False
+        """An alarm was set before all others; for the one who waits for the next to take back."""
 
     def set(self, owner: _SleeperT, when: float) -> None:
         """Wake ``owner`` at ``when``, or before if it was to be woken before."""
@@ -42,6 +44,8 @@ class Alarms(Generic[_SleeperT]):
         self._live += 1
         self._count += 1
         heappush(self._heap, (when, self._count, owner))
+        if self._heap[0][1] == self._count:
+            self.earlier = True
         if len(self._heap) > 2 * self._live + _HEAP_SLACK:
             self._heap = [item for item in self._heap if item[2].alarm == item[0]]
             heapify(self._heap)

@@ -57,9 +57,9 @@ class Peer:
 
     __slots__ = (
         "alarm", "batches", "cancels", "delivered", "delivered_at", "doubt", "doubts", "down",
-        "down_since", "held", "known", "local", "max_wants", "owed", "pace", "peer_id", "pending",
-        "proven", "repeat_at", "repeats", "resets", "retry_at", "spared", "supports_have", "told",
-        "unanswered", "worked", "writing",
+        "down_since", "held", "known", "local", "lone", "max_wants", "owed", "pace", "peer_id",
+        "pending", "proven", "repeat_at", "repeats", "resets", "retry_at", "spared",
+        "supports_have", "told", "unanswered", "worked", "writing",
     )  # fmt: skip
 
     def __init__(self, peer_id: ID, max_wants: int, *, local: bool = False) -> None:
@@ -78,6 +78,8 @@ class Peer:
         """Which of ``pending`` have been said before."""
         self.repeat_at: float | None = None
         self.writing: Batch | None = None
+        self.lone = True
+        """The last message had but one want: the next one is not kept for others to join it."""
         # what was said
         self.known: dict[bytes, CID] = {}
         """What the peer has been sent and may have in its ledger: to be cancelled one day."""
@@ -129,8 +131,10 @@ class Peer:
         A want for what is cancelled in the same message waits for the next one: Go would take the
         cancel alone.
         """
-        cancels, self.cancels = self.cancels, {}
-        entries = [Entry(cid, 0, cancel=True) for cid in cancels.values()]
+        cancels, entries = self.cancels, []
+        if cancels:
+            self.cancels = {}
+            entries = [Entry(cid, 0, cancel=True) for cid in cancels.values()]
         unanswered, pending, repeats = self.unanswered, self.pending, self.repeats
         batch = Batch(self.oldest is None)
         room = self.max_wants - len(unanswered)
@@ -160,6 +164,7 @@ class Peer:
             self.batches.append(batch)
         if taken:
             self.writing = batch
+            self.lone = len(taken) == 1
         return entries
 
     def written(self, now: float, block_size: int) -> None:
@@ -170,7 +175,7 @@ class Peer:
         batch.written = now
         if batch.due:
             self.pace.begin(now)
-            ahead = max(len(self.held) * block_size, self.backlog)
+            ahead = max(len(self.held) * block_size, self.told - self.pace.received)
             batch.limit = self.pace.received + 2 * ahead + _SLACK_BYTES
         if self.repeat_at is None:
             self.repeat_at = now + REBROADCAST_AFTER
@@ -264,11 +269,6 @@ class Peer:
         for want in late:
             self.held[want] = None
         return late
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that are still to come of those that the peer said to have queued for us."""
-        return max(self.told - self.pace.received, 0)
 
     def cost(self, block_size: int) -> float:
         """Give the seconds in which one more block of ``block_size`` bytes can be expected."""

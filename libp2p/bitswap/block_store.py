@@ -74,13 +74,17 @@ class BlockStore(ABC):
         for cid, data in blocks:
             await self.put_block(CID.of(cid).buffer, bytes(data))
 
-    def put_blocks_now(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> bool:
+    def put_blocks_now(self, blocks: Sequence[tuple[CID, Buffer]]) -> bool:
         """Keep several blocks if that takes no time worth a task switch; else return False."""
         return False
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Give several blocks in the order of ``cids``, None for those that are not here."""
         return [await self.get_block(_as_bytes(cid)) for cid in cids]
+
+    def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        """Do the same if that takes no time worth a task switch, else return None."""
+        return None
 
     async def close(self) -> None:
         """Release what the store holds open; it cannot be used afterwards."""
@@ -117,12 +121,24 @@ class MemoryBlockStore(BlockStore):
         for cid, data in blocks:
             self._put(CID.of(cid), data)
 
-    def put_blocks_now(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> bool:
+    def put_blocks_now(self, blocks: Sequence[tuple[CID, Buffer]]) -> bool:
         if type(self) is not MemoryBlockStore:
             return False  # a subclass may have a put of its own
         for cid, data in blocks:
-            self._put(CID.of(cid), data)
+            self._put(cid, data)
         return True
+
+    def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        if type(self) is not MemoryBlockStore:
+            return None  # as above
+        found: list[bytes | None] = []
+        for cid in cids:
+            entry = self._blocks.get(cid.multihash)
+            if entry is not None:
+                found.append(entry[1])
+            else:
+                found.append(cid.digest if cid.is_identity else None)
+        return found
 
     def size(self) -> int:
         """Count the blocks."""

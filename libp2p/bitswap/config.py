@@ -58,6 +58,8 @@ MAX_INBOUND_STREAMS_PER_PEER: Final = 1024
 MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
 #: So much of it is decoded, which means hashed, before others run: some milliseconds.
 INTAKE_TURN_BYTES: Final = 512 * 1024
+#: So much is decoded where it arrives, in the connection's read loop, if nothing waits already.
+INTAKE_NOW_BYTES: Final = 16 * 1024
 #: A message counts for at least as much there: some microseconds each.
 MIN_MESSAGE_COST: Final = 4096
 #: Messages that are cut out of what has come before others are: they may be of one byte each.
@@ -225,6 +227,11 @@ MAX_READ_AHEAD_BYTES: Final = 64 * 1024 * 1024
 
 #: Wants entered at once; what follows lets other tasks run first. A thousand take about 5 ms.
 LEDGER_BATCH: Final = 1024
+
+#: Wants that are answered where they arrive, in the connection's read loop, with so many bytes of
+#: blocks, if nothing waits already and the store needs no time.
+ANSWERS_NOW: Final = 8
+ANSWER_NOW_BYTES: Final = 16 * 1024
 
 #: Wants looked up in the store before an answer is sent, so that the first answers leave early.
 LOOK_UP_BATCH: Final = 128

@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from libp2p.abc import INotifee
+from libp2p.bitswap.alarms import Alarms
 from libp2p.bitswap.config import MAX_BLOCK_SIZE
 from libp2p.bitswap.errors import (
     BitswapError,
@@ -31,7 +32,7 @@ from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.peer_link import PeerLink
 from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
 from libp2p.bitswap.server import Server, ServerOptions
-from libp2p.bitswap.session import BitswapSession
+from libp2p.bitswap.session import BitswapSession, OneBlock
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import trace_blocks
 from libp2p.bitswap.want_tracker import Found, Search, WantTracker
@@ -72,6 +73,7 @@ class Exchange(INotifee):
         self.supported_protocols: list[TProtocol] = list(protocols)
         self.tracker = WantTracker()
         self.server = Server(self, server_options)
+        self.answer, self.answer_now = self.server.receive, self.server.receive_now
         self.ledger = self.server.ledger
         self.stats = BitswapStat()
         self.providers: ProviderQueryManager | None = None
@@ -88,7 +90,9 @@ class Exchange(INotifee):
         self._stopped: trio.Event | None = None  # there between `start` and `stop`
         self._finished = trio.Event()
         self._finished.set()
-        self._alarm = trio.CancelScope()  # its deadline is when the tracker is called next
+        self._alarm = trio.CancelScope()
+        self._alarm_at = math.inf  # its deadline, when the tracker is called next
+        self.timeouts: Alarms[OneBlock] = Alarms()
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
@@ -219,11 +223,16 @@ class Exchange(INotifee):
         self._abandoned.append(fetch)
 
     def want(
-        self, session: BitswapSession, cids: Iterable[CID], priority: int | None = None
+        self,
+        session: BitswapSession,
+        cids: Iterable[CID],
+        priority: int | None = None,
+        now: float | None = None,
     ) -> None:
         """
         Ask for blocks for a session.
 
+        :param now: the time, if it is known.
         :raises ClientClosedError: if the client does not work, or the session is closed.
         """
         if self._nursery is None or session.closed:
@@ -233,7 +242,8 @@ class Exchange(INotifee):
         if not session.peers and not self.tracker.knows_peers(session.id):
             # A connection may be older than the notice of it.
             self._find_peers()
-        now = trio.current_time()
+        if now is None:
+            now = trio.current_time()
         for cid in cids:
             self.tracker.want(session.id, cid, now, priority)
         self.apply()
@@ -260,19 +270,24 @@ class Exchange(INotifee):
         want = self.tracker.claim(None, cid, len(data), trio.current_time())
         if want is not None:
             self._deliver(want, data)
-        self._wake_subscribers(cid, len(data))
+        self.server.new_block(cid, len(data))
         self.apply()
 
     async def find_here(self, cid: CID) -> bytes | None:
         """Give a block that needs no peer: in the store, or told by the CID itself."""
         if cid.is_identity:
             return cid.digest
-        data = await self.block_store.get_block(cid.buffer)
-        return await self._find_otherwise(cid) if data is None else data
+        found = self.block_store.get_blocks_now((cid,))
+        data = await self.block_store.get_block(cid.buffer) if found is None else found[0]
+        if data is None and (found is None or cid.is_empty_block):
+            data = await self._find_otherwise(cid)
+        return data
 
     async def find_all_here(self, cids: Sequence[CID]) -> list[bytes | None]:
         """Do as `find_here` for several."""
-        found = await self.block_store.get_blocks([cid.buffer for cid in cids])
+        found = self.block_store.get_blocks_now(cids)
+        if found is None:
+            found = await self.block_store.get_blocks([cid.buffer for cid in cids])
         return [
             await self._find_otherwise(cid) if data is None else data
             for cid, data in zip(cids, found, strict=True)
@@ -313,7 +328,8 @@ class Exchange(INotifee):
                     session.resolve(outcome.key, b"")
             else:
                 self.keeper.fail(outcome)
-        self.keep_time()
+        if self.tracker.alarms.earlier:
+            self.keep_time()
 
     def fail(self, outcome: Unavailable) -> None:
         """Tell who waits for a block that it does not come."""
@@ -323,18 +339,28 @@ class Exchange(INotifee):
 
     def keep_time(self) -> None:
         """Call the tracker earlier if it says so now."""
+        self.tracker.alarms.earlier = False
         deadline = self.tracker.next_deadline()
-        if deadline is not None and deadline < self._alarm.deadline:
-            self._alarm.deadline = deadline
+        if deadline is not None and deadline < self._alarm_at:
+            self._alarm.deadline = self._alarm_at = deadline
+
+    def limit_time(self, waiter: OneBlock, when: float) -> None:
+        """Let somebody wait until ``when`` at most, or until `timeouts` drops him."""
+        self.timeouts.set(waiter, when)
+        if when < self._alarm_at:
+            self._alarm.deadline = self._alarm_at = when
 
     async def _watch_time(self) -> None:
-        """Call the tracker when it says so."""
+        """Call the tracker when it says so, and end fetches whose time is over."""
         while True:
-            deadline = self.tracker.next_deadline()
-            with trio.CancelScope() as self._alarm:
-                self._alarm.deadline = math.inf if deadline is None else deadline
+            due = [self.tracker.next_deadline(), self.timeouts.next]
+            self._alarm_at = min([when for when in due if when is not None], default=math.inf)
+            with trio.CancelScope(deadline=self._alarm_at) as self._alarm:
                 await trio.sleep_forever()
-            self.tracker.tick(trio.current_time())
+            now = trio.current_time()
+            while (late := self.timeouts.take(now)) is not None:
+                late[1].end()
+            self.tracker.tick(now)
             self.apply()
 
     async def _search(self, search: Search) -> None:
@@ -357,7 +383,7 @@ class Exchange(INotifee):
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer; its blocks are stored when this returns."""
-        kept = self._take(peer_id, messages)
+        kept = self._take(peer_id, messages, trio.current_time())
         self.apply()
         if kept:
             await self.keep(kept)
@@ -365,32 +391,24 @@ class Exchange(INotifee):
         if not kept:
             await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
 
-    def take(self, peer_id: ID, messages: Sequence[Message]) -> None:
+    def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         """Act on the blocks and presences of messages; the blocks are stored by a task."""
         if self._nursery is None:
             return
-        kept = self._take(peer_id, messages)
+        kept = self._take(peer_id, messages, now)
         if kept and not (self.keeper.is_idle and self._keep_now(kept)):
             self.keeper.add(kept)
         self.apply()
 
-    @property
-    def answers_wait(self) -> bool:
-        """True if wantlists have to wait for a filter of the user's."""
-        return self.server.filters
-
-    async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Take in the wantlists of messages."""
-        await self.server.receive(peer_id, messages)
-
-    def _take(self, peer_id: ID, messages: Sequence[Message]) -> list[tuple[Want, bytes]]:
+    def _take(
+        self, peer_id: ID, messages: Sequence[Message], now: float
+    ) -> list[tuple[Want, bytes]]:
         """Act on blocks and presences; return the blocks that were wanted."""
         if self.tracer is not None:
             for message in messages:
                 self.tracer.message_received(peer_id, message)
         self.tracker.heard(peer_id, messages[-1].pending_bytes)
         kept: list[tuple[Want, bytes]] = []
-        now = trio.current_time()
         for message in messages:
             self.stats.messages_received += 1
             if message.blocks:
@@ -404,6 +422,7 @@ class Exchange(INotifee):
         self, peer_id: ID, blocks: Mapping[CID, bytes], now: float
     ) -> list[tuple[Want, bytes]]:
         claimed: list[tuple[Want, bytes]] = []
+        size = 0
         stats = self.stats
         for cid, data in blocks.items():
             stats.blocks_received += 1
@@ -411,6 +430,7 @@ class Exchange(INotifee):
             want = self.tracker.claim(peer_id, cid, len(data), now)
             if want is not None:
                 claimed.append((want, data))
+                size += len(data)
             elif (sessions := self.tracker.duplicate(peer_id, cid)) is not None:
                 stats.dup_blks_received += 1
                 stats.dup_data_received += len(data)
@@ -420,7 +440,6 @@ class Exchange(INotifee):
             else:
                 stats.unwanted_blocks_received += 1
         if claimed:
-            size = sum(len(data) for _, data in claimed)
             self.server.accounts.received(peer_id, len(claimed), size, now)
             if self.tracer is not None:
                 trace_blocks(self.tracer, peer_id, claimed, now)
@@ -432,7 +451,8 @@ class Exchange(INotifee):
             # The blocks have come, and nobody asks for them again: a lost connection must not
             # keep them from the store.
             with trio.CancelScope(shield=True):
-                await self.block_store.put_blocks(_named(blocks))
+                named: list[tuple[CIDInput, bytes]] = [(w.cid.buffer, d) for w, d in blocks]
+                await self.block_store.put_blocks(named)
         except Exception as error:  # task's edge: a store of the user's may raise anything
             logger.exception("the block store cannot keep %d blocks", len(blocks))
             self._not_kept(blocks, error)
@@ -442,7 +462,7 @@ class Exchange(INotifee):
     def _keep_now(self, blocks: Sequence[tuple[Want, bytes]]) -> bool:
         """Do the same with a store that needs no time; return False with another one."""
         try:
-            if not self.block_store.put_blocks_now(_named(blocks)):
+            if not self.block_store.put_blocks_now([(want.cid, data) for want, data in blocks]):
                 return False
         except Exception as error:  # task's edge: a store of the user's may raise anything
             logger.exception("the block store cannot keep %d blocks", len(blocks))
@@ -462,15 +482,12 @@ class Exchange(INotifee):
     def _hand_on(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         for want, data in blocks:
             self._deliver(want, data)
-            self._wake_subscribers(want.cid, len(data))
+            self.server.new_block(want.cid, len(data))
 
     def _deliver(self, want: Want, data: bytes) -> None:
         for number in self.tracker.settle(want):
             if (session := self._sessions.get(number)) is not None:
                 session.deliver(want.key, data)
-
-    def _wake_subscribers(self, cid: CID, size: int) -> None:
-        self.server.new_block(cid, size)
 
     # -- peers ----------------------------------------------------------------------------------
 
@@ -545,8 +562,3 @@ class Exchange(INotifee):
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
-
-
-def _named(blocks: Sequence[tuple[Want, bytes]]) -> list[tuple[CIDInput, bytes]]:
-    """Give blocks as stores take them."""
-    return [(want.cid.buffer, data) for want, data in blocks]

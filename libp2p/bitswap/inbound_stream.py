@@ -97,9 +97,7 @@ class InboundStream:
         self._failed = self.to_end = True
 
     async def end(self) -> None:
-        """Close the stream, or reset it if it has failed."""
-        self.to_end = False
-        self.forget()
+        """Close the stream that is forgotten, or reset it if it has failed."""
         await (reset_stream if self._failed else end_stream)(self._stream)
 
     def abort(self) -> None:
@@ -108,6 +106,7 @@ class InboundStream:
     def forget(self) -> None:
         """Read no more and hold nothing."""
         self.finished = True
+        self.to_end = False
         self._assembly.release()
         self._intake.forget(self)
 

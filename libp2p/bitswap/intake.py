@@ -6,9 +6,9 @@ What one peer sends on the streams that it opens: read, decoded and acted on wit
     stream ─┘ (in the read loop)        └─ wantlists ──> `IntakeOwner.answer`, in order
 
 Kubo opens a stream for every reply, so a stream must cost little. Its bytes are queued where they
-arrive; one task for the peer cuts them into messages and decodes these, some at a time. Wantlists
-that have to wait for a request filter are another task's. What waits is bounded: beyond, streams
-are not read, and so the peer's windows stay used up.
+arrive, cut into messages and decoded: at once if they are few and nothing is before them, else by
+one task for the peer, some at a time. Wantlists that have to wait for a request filter are another
+task's. What waits is bounded: beyond, streams are not read, and so the peer's windows stay used up.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
+    INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
     MAX_INBOUND_STREAMS_PER_PEER,
     MAX_INTAKE_BYTES,
+    MAX_MESSAGES_AT_ONCE,
     MAX_PARTIAL_BYTES_PER_PEER,
     MIN_MESSAGE_COST,
 )
@@ -57,18 +59,17 @@ class IntakeOwner(Protocol):
     def is_running(self) -> bool:
         """True while tasks can be started."""
 
-    @property
-    def answers_wait(self) -> bool:
-        """True if `answer` may wait for somebody."""
-
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task in the client's nursery."""
 
-    def take(self, peer_id: ID, messages: Sequence[Message]) -> None:
+    def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         """Act on the blocks and presences of messages; blocks are stored later."""
 
+    def answer_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
+        """Take in the wantlists of messages, or return False if that may take time."""
+
     async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Take in the wantlists of messages."""
+        """Do the same, however long it takes."""
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Do both, and return when the blocks are stored."""
@@ -84,12 +85,14 @@ class Intake:
         self._partial_bytes = 0  # of unfinished messages, on all streams
         # What has come of a stream, None at its end, and how much that was.
         self._queue: deque[tuple[InboundStream, list[Buffer] | None, int]] = deque()
-        self._asked: deque[tuple[Message, int]] = deque()
+        self._ended: list[InboundStream] = []
+        self._asked: deque[tuple[list[Message], int]] = deque()
         self._queued_bytes = self._asked_bytes = 0
         self._paused: list[PushedStream] = []
         self._room = trio.lowlevel.ParkingLot()
         self._arrived = Waiter()
         self._runs = self._answers = self._closed = False
+        self._busy = False  # the task has something to do, or a turn is being taken
 
     def close(self) -> None:
         """End the task once it has done what there is to do; the peer is gone."""
@@ -100,8 +103,9 @@ class Intake:
         """Drop what has come and all streams; the client has stopped."""
         self._queue.clear()
         self._queued_bytes = 0
-        for inbound in list(self._streams):
+        for inbound in (*self._streams, *self._ended):
             inbound.abort()
+        self._ended.clear()
 
     @property
     def streams(self) -> int:
@@ -155,7 +159,8 @@ class Intake:
         assembly = Assembly(self)
         try:
             while buffers := await stream.receive():
-                self._note(sum(map(len, buffers)))
+                now = trio.current_time()
+                self._owner.tracker.bytes_arrived(self.peer_id, sum(map(len, buffers)), now)
                 while frames := assembly.cut(buffers):
                     await self._owner.receive(self.peer_id, [decode(frame) for frame in frames])
                     buffers = []
@@ -172,29 +177,42 @@ class Intake:
 
     def push(self, inbound: InboundStream, buffers: list[Buffer]) -> None:
         """Queue bytes of a stream; none at all are its end."""
+        now = trio.current_time()
         if buffers:
             size = sum(map(len, buffers))
-            self._note(size)
+            self._owner.tracker.bytes_arrived(self.peer_id, size, now)
             self._queue.append((inbound, buffers, size))
             self._queued_bytes += size
         else:
             inbound.finished = True
             self._queue.append((inbound, None, 0))
+        if self._busy:
+            return
+        if not self._owner.is_running:
+            self.stop()
+            return
+        messages = 0
+        if buffers and size <= INTAKE_NOW_BYTES and self._owner.keeper.has_room:
+            self._busy = True
+            messages = self._take_turn(now)
+            self._busy = False
+        # Where more than one has come, what other streams have brought is better taken together.
+        if messages > 1 or self._queue or self._ended:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Let the task do the rest."""
+        self._busy = True
         if self._runs:
             self._arrived.wake()
-        elif self._owner.is_running:
+        else:
             self._runs = True
             self._owner.start_task(self._run)
-        else:
-            self.stop()
 
     def lost(self, inbound: InboundStream, error: StreamError) -> None:
         """Note that nothing more comes of a stream; what has come is still taken."""
         logger.debug("stream of %s: %s", self.peer_id, error)
         self.push(inbound, [])
-
-    def _note(self, size: int) -> None:
-        self._owner.tracker.bytes_arrived(self.peer_id, size, trio.current_time())
 
     def pause(self, inbound: PushedStream) -> None:
         """Let a stream wait until there is room."""
@@ -203,27 +221,35 @@ class Intake:
     async def _run(self) -> None:
         try:
             while True:
-                if self._queue:
-                    await self._take_turn()
+                if self._queue or self._ended:
+                    await self._owner.keeper.until_stored()
+                    self._take_turn(trio.current_time())
+                    while self._ended:
+                        await self._ended.pop(0).end()
+                    self._read_on()
+                    if self._queue:  # else it waits anyway
+                        await trio.lowlevel.checkpoint()
                 elif self._closed:
                     return
                 else:
+                    self._busy = False
                     await self._arrived.wait()
-        except Exception:  # task's edge: what one peer sends must not end the client
+        except Exception:  # task's edge: as in `_take_turn`
             logger.exception("what %s sends cannot be acted on", self.peer_id)
             self.stop()
         finally:
-            self._runs = False
+            self._runs = self._busy = False
 
-    async def _take_turn(self) -> None:
-        """Decode some messages and act on them, then let others run."""
+    def _take_turn(self, now: float) -> int:
+        """Decode some messages and act on them; return how many."""
         messages: list[Message] = []
         asked: list[Message] = []
-        cost = 0
-        while self._queue and cost < INTAKE_TURN_BYTES:
-            inbound, buffers, size = self._queue[0]
-            if frames := inbound.cut(buffers):
-                self._queue[0] = inbound, [], size  # there may be more of it
+        queue = self._queue
+        cost = asked_bytes = 0
+        try:
+            while queue and cost < INTAKE_TURN_BYTES:
+                inbound, buffers, size = queue[0]
+                frames = inbound.cut(buffers)
                 for frame in frames:
                     frame_bytes = sum(map(len, frame))
                     cost += max(frame_bytes, MIN_MESSAGE_COST)
@@ -231,39 +257,43 @@ class Intake:
                     if message is None:
                         break
                     messages.append(message)
-                    if not (message.entries or message.full):
-                        continue
-                    if self._owner.answers_wait:
-                        self._asked.append((message, frame_bytes))
-                        self._asked_bytes += frame_bytes
-                    else:
+                    if message.entries or message.full:
                         asked.append(message)
-            else:
-                self._queue.popleft()
+                        asked_bytes += frame_bytes
+                if len(frames) == MAX_MESSAGES_AT_ONCE:
+                    queue[0] = inbound, [], size  # there may be more of it
+                    continue
+                queue.popleft()
                 self._queued_bytes -= size
                 if inbound.to_end:
-                    await inbound.end()
-        if messages:
-            self._owner.take(self.peer_id, messages)
-        if asked:
-            await self._owner.answer(self.peer_id, asked)
-        if self._asked and not self._answers:
+                    inbound.forget()
+                    self._ended.append(inbound)
+            if messages:
+                self._owner.take(self.peer_id, messages, now)
+            if asked and (self._answers or not self._owner.answer_now(self.peer_id, asked)):
+                self._ask(asked, asked_bytes)
+        except Exception:  # task's edge: what one peer sends must not end the client
+            logger.exception("what %s sends cannot be acted on", self.peer_id)
+            self.stop()
+        return len(messages)
+
+    def _ask(self, messages: list[Message], size: int) -> None:
+        """Have wantlists taken in by a task."""
+        self._asked.append((messages, size))
+        self._asked_bytes += size
+        if not self._answers:
             self._answers = True
             self._owner.start_task(self._answer)
-        await self._owner.keeper.until_stored()
-        self._read_on()
-        if self._queue:  # else it waits anyway
-            await trio.lowlevel.checkpoint()
 
     async def _answer(self) -> None:
         """Take in wantlists, one after the other."""
         try:
             while self._asked:
-                message, size = self._asked.popleft()
-                await self._owner.answer(self.peer_id, [message])
+                messages, size = self._asked.popleft()
+                await self._owner.answer(self.peer_id, messages)
                 self._asked_bytes -= size
                 self._read_on()
-        except Exception:  # task's edge: as in `_run`
+        except Exception:  # task's edge: as in `_take_turn`
             logger.exception("wants of %s cannot be taken in", self.peer_id)
             self._asked.clear()
             self._asked_bytes = 0

@@ -57,9 +57,14 @@ class Keeper:
         else:
             self._owner.fail(outcome)
 
+    @property
+    def has_room(self) -> bool:
+        """False while too many blocks are waiting to be stored."""
+        return self._bytes < MAX_UNSTORED_BYTES
+
     async def until_stored(self) -> None:
-        """Wait while too many blocks are waiting to be stored."""
-        while self._bytes >= MAX_UNSTORED_BYTES:
+        """Wait until there is room."""
+        while not self.has_room:
             await self._stored.park()
 
     async def run(self) -> None:

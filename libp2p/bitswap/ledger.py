@@ -212,6 +212,12 @@ class Ledger:
             want.state = State.SOUGHT
         return taken
 
+    def look_up_later(self, wants: Iterable[PeerWant]) -> None:
+        """Put wants of `look_ups` back."""
+        for want in wants:
+            if want.state is State.SOUGHT:
+                self._look_up_again(want)
+
     def resolve(self, want: PeerWant, size: int | None) -> None:
         """Say how long the block is, None if it is not here."""
         if want.state is State.SOUGHT:  # else cancelled, or the block came meanwhile
@@ -262,7 +268,7 @@ class Ledger:
     def pending(self, peer_id: ID) -> int:
         """Count what is to be looked up or sent for a peer."""
         peer = self._peers.get(peer_id)
-        return 0 if peer is None else len(peer.new) + peer.queued
+        return 0 if peer is None else len(peer.new) + peer.blocks + len(peer.presences)
 
     def first_task(self, peer_id: ID) -> Task | None:
         """Give the block that a peer is sent next, if any is queued."""

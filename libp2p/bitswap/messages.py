@@ -14,6 +14,7 @@ length as a varint, then
 from __future__ import annotations
 
 from enum import Enum
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import (
@@ -60,6 +61,7 @@ _FULL: Final = b"\x10\x01"
 #: Room for the tag and the length of a wantlist, and `_FULL`.
 _WANTLIST_OVERHEAD: Final = 7
 _PENDING_OVERHEAD: Final = 6
+_OVERHEAD: Final = _WANTLIST_OVERHEAD + _PENDING_OVERHEAD
 _MAX_INT32: Final = 2**31 - 1
 
 
@@ -156,18 +158,37 @@ class Message:
 
         :raises MessageTooLargeError: if one block or entry alone is too large.
         """
-        writer = _FrameWriter(limit, self.pending_bytes)
+        items: list[tuple[Buffer, ...]] = []
         if dialect is Dialect.V0:
             for data in self.blocks.values():
-                writer.add(b"\x12" + encode_uvarint(len(data)), data)
+                items.append((b"\x12" + encode_uvarint(len(data)), data))
         else:
             for cid, data in self.blocks.items():
-                writer.add(_block_head(cid.prefix, len(data)), data)
+                items.append((_block_head(cid.prefix, len(data)), data))
             for cid, kind in self.presences.items():
-                writer.add(_presence(cid, kind))
+                items.append((_presence(cid, kind),))
+        wants: list[Buffer] = []
         for entry in self.entries.values():
-            writer.add_entry(_entry(entry))
-        return writer.finish(self.full)
+            wants.append(_entry(entry))
+        parts: list[Buffer] = []
+        for item in items:
+            parts += item
+        pending = min(max(self.pending_bytes, 0), _MAX_INT32)
+        if _OVERHEAD + sum(map(len, parts)) + sum(map(len, wants)) <= limit:
+            return [_frame(parts, wants, self.full, pending, limit)]
+        groups = _split(items, wants, limit)
+        # Only the first wantlist may replace, the others add to it.
+        replacing = next((wants for _, wants in groups if wants), groups[-1][1])
+        return [
+            _frame(
+                parts,
+                wants,
+                self.full and wants is replacing,
+                pending if wants is groups[-1][1] else 0,
+                limit,
+            )
+            for parts, wants in groups
+        ]
 
 
 # -- encoding -------------------------------------------------------------------------------------
@@ -204,64 +225,41 @@ def _entry(entry: Entry) -> bytes:
     return b"\x0a" + encode_uvarint(len(body)) + body
 
 
-class _FrameWriter:
-    """Packs items into messages of at most ``limit`` bytes."""
+def _split(
+    items: Iterable[tuple[Buffer, ...]], wants: Iterable[Buffer], limit: int
+) -> list[tuple[list[Buffer], list[Buffer]]]:
+    """Divide what is in a message into messages of at most ``limit`` bytes."""
+    groups: list[tuple[list[Buffer], list[Buffer]]] = [([], [])]
+    used = len(_EMPTY_WANTLIST)
+    for is_want, pieces in chain(
+        zip(repeat(False), items), zip(repeat(True), zip(wants, strict=True))
+    ):
+        size = sum(map(len, pieces))
+        needed = size + _WANTLIST_OVERHEAD if is_want else size
+        if used + needed > limit and any(groups[-1]):
+            groups.append(([], []))
+            used = len(_EMPTY_WANTLIST)
+        if used + needed > limit:
+            raise MessageTooLargeError(f"{size} bytes do not fit into a message of {limit}")
+        groups[-1][is_want].extend(pieces)
+        used += size
+    return groups
 
-    __slots__ = ("_entries", "_frames", "_limit", "_parts", "_pending_bytes", "_size")
 
-    def __init__(self, limit: int, pending_bytes: int) -> None:
-        self._limit = limit
-        self._pending_bytes = min(max(pending_bytes, 0), _MAX_INT32)
-        self._frames: list[tuple[list[bytes], list[Buffer]]] = []
-        self._begin()
-
-    def _begin(self) -> None:
-        self._entries: list[bytes] = []
-        self._parts: list[Buffer] = []
-        self._size = len(_EMPTY_WANTLIST)
-        self._frames.append((self._entries, self._parts))
-
-    def _make_room(self, size: int, overhead: int = 0) -> None:
-        if self._size + overhead + size > self._limit and (self._parts or self._entries):
-            self._begin()
-        if self._size + overhead + size > self._limit:
-            raise MessageTooLargeError(f"{size} bytes do not fit into a message of {self._limit}")
-
-    def add(self, *buffers: Buffer) -> None:
-        size = sum(map(len, buffers))
-        self._make_room(size)
-        self._parts.extend(buffers)
-        self._size += size
-
-    def add_entry(self, encoded: bytes) -> None:
-        size = len(encoded)
-        if self._size + _WANTLIST_OVERHEAD + size > self._limit:
-            self._make_room(size, _WANTLIST_OVERHEAD)
-        self._entries.append(encoded)
-        self._size += size
-
-    def finish(self, full: bool) -> list[list[Buffer]]:
-        """Close the last message; only the first wantlist may replace, the others add to it."""
-        last = self._frames[-1][0]
-        replacing = next((entries for entries, _ in self._frames if entries), last)
-        return [
-            self._frame(entries, parts, full and entries is replacing, entries is last)
-            for entries, parts in self._frames
-        ]
-
-    def _frame(
-        self, entries: list[bytes], parts: list[Buffer], full: bool, last: bool
-    ) -> list[Buffer]:
-        head = _EMPTY_WANTLIST
-        if entries or full:
-            wants = b"".join((*entries, _FULL)) if full else b"".join(entries)
-            head = b"".join((b"\x0a", encode_uvarint(len(wants)), wants))
-        tail = b""
-        size = len(head) + sum(map(len, parts))
-        # The largest block leaves no room for it; the receiver takes absence for zero.
-        if last and self._pending_bytes and size + _PENDING_OVERHEAD <= self._limit:
-            tail = b"\x28" + encode_uvarint(self._pending_bytes)
-        return _gather((encode_uvarint(size + len(tail)), head, *parts, tail))
+def _frame(
+    parts: list[Buffer], wants: list[Buffer], full: bool, pending: int, limit: int
+) -> list[Buffer]:
+    head = _EMPTY_WANTLIST
+    if wants or full:
+        wantlist = b"".join((*wants, _FULL) if full else wants)
+        head = b"".join((b"\x0a", encode_uvarint(len(wantlist)), wantlist))
+    tail = b""
+    size = len(head) + sum(map(len, parts))
+    # The largest block leaves no room for it; the receiver takes absence for zero.
+    if pending and size + _PENDING_OVERHEAD <= limit:
+        tail = b"\x28" + encode_uvarint(pending)
+    buffers = (encode_uvarint(size + len(tail)), head, *parts, tail)
+    return [b"".join(buffers)] if size < _JOIN_BELOW else _gather(buffers)
 
 
 def _gather(buffers: Iterable[Buffer]) -> list[Buffer]:

@@ -57,7 +57,7 @@ class PeerLink:
         self.peer_id = peer_id
         self._owner = owner
         self._wants = trio.lowlevel.ParkingLot()
-        self._running: set[str] = set()
+        self._runs = False
         self._scopes: set[trio.CancelScope] = set()
         self._closed = False
         # wants
@@ -76,18 +76,15 @@ class PeerLink:
 
     def wake_wants(self) -> None:
         """There may be something to ask."""
-        self._wake("wants", self._wants, self._write_wants)
-
-    def _wake(
-        self, name: str, lot: trio.lowlevel.ParkingLot, task: Callable[[], Awaitable[None]]
-    ) -> None:
-        # Tasks are started when there is work for the first time: a peer that never trades costs
+        if self._send_now():
+            return
+        # The task is started when there is work for the first time: a peer that never trades costs
         # none.
-        if name in self._running:
-            lot.unpark()
+        if self._runs:
+            self._wants.unpark()
         elif not self._closed:
-            self._running.add(name)
-            self._owner.start_task(self._run, task)
+            self._runs = True
+            self._owner.start_task(self._run, self._write_wants)
 
     async def _run(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         if self._closed:
@@ -140,7 +137,6 @@ class PeerLink:
         entries = self._owner.tracker.take_message(self.peer_id)
         if not entries:
             return
-        self._owner.apply()
         sent = False
         self._writing_wants = True
         try:
@@ -148,11 +144,7 @@ class PeerLink:
             for frame in message.frames():
                 await stream.send(frame)
             sent = True
-            now = trio.current_time()
-            self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
-            self._owner.keep_time()
-            if self._owner.tracer is not None:
-                self._owner.tracer.message_sent(self.peer_id, message)
+            self._note_written(stream, message)
         finally:
             self._writing_wants = False
             if not sent:
@@ -163,10 +155,40 @@ class PeerLink:
         if self._want_stream is not stream:
             await end_stream(stream)  # the peer has ended its half meanwhile
 
+    def _send_now(self) -> bool:
+        """Send what is to be asked, if the peer owes no answer and the stream need not wait."""
+        stream, tracker = self._want_stream, self._owner.tracker
+        if stream is None or self._writing_wants:
+            return False
+        # What comes up together, or while an answer is due, the task sends in one message.
+        entries = tracker.take_message(self.peer_id, lone=True)
+        if not entries:
+            return False
+        message = Message(entries)
+        sent = False
+        try:
+            sent = all(map(stream.send_nowait, message.frames()))
+        except BaseLibp2pError as error:
+            logger.debug("wants to %s failed: %s", self.peer_id, error)  # the task sees to it
+        if sent:
+            self._note_written(stream, message)
+        else:
+            tracker.message_lost(self.peer_id, entries)
+        return sent
+
+    def _note_written(self, stream: INetStream, message: Message) -> None:
+        now = trio.current_time()
+        self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
+        if self._owner.tracker.alarms.earlier:
+            self._owner.keep_time()
+        if self._owner.tracer is not None:
+            self._owner.tracer.message_sent(self.peer_id, message)
+
     async def _open_want_stream(self) -> INetStream:
         owner = self._owner
         stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
         owner.tracker.set_supports_have(self.peer_id, speaks_have(stream.get_protocol()))
+        owner.apply()
         self._want_stream = stream
         owner.start_task(self._run, self._read_want_stream, stream)
         return stream

@@ -133,11 +133,6 @@ class PeerWants:
         self.sending_bytes = 0
         self.untold = False  # blocks may wait whose receiver has heard nothing of them
 
-    @property
-    def queued(self) -> int:
-        """Answers that wait to be sent."""
-        return self.blocks + len(self.presences)
-
     def queue(self, want: PeerWant, answer: Answer) -> None:
         """Let an answer wait to be sent."""
         want.state = State.QUEUED

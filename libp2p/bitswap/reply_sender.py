@@ -1,9 +1,10 @@
 """
-The task that answers one peer: it looks blocks up, reads them and writes replies.
+What answers one peer: it looks blocks up, reads them and writes replies.
 
-Replies go on a stream of our own, as nobody reads the one that his wants came on; it is kept open
-while there is work and a little longer. The store is asked only in a turn (`turns`), which ends
-before anything is written: who does not read holds up nobody else. While one reply is being
+A task does that; a few small blocks that are at hand are sent where they are asked for, while it
+rests. Replies go on a stream of our own, as nobody reads the one that his wants came on; it is kept
+open while there is work and a little longer. The store is asked only in a turn (`turns`), which
+ends before anything is written: who does not read holds up nobody else. While one reply is being
 written the next one is read, unless the store is too quick for that to pay.
 """
 
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 
 from libp2p.bitswap.config import (
+    ANSWER_NOW_BYTES,
+    ANSWERS_NOW,
     EARLY_HAVE_SECONDS,
     LOOK_UP_BATCH,
     MAX_READ_AHEAD_BYTES,
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.ledger import Reply
     from libp2p.bitswap.messages import Message
     from libp2p.bitswap.server import Server
+    from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
 
 logger = logging.getLogger(__name__)
@@ -52,6 +56,10 @@ class ReplySender:
         self._scope: trio.CancelScope | None = None
         self._closed = False
         self._stream: INetStream | None = None
+        self._dialect = Dialect.V1
+        self._speaks_have = True
+        self._used_at = 0.0  # when something was written last
+        self._rests = False  # waits for something to do
         self._failures = 0
         self._pace = Pace()
         self._ahead: _Read | None = None
@@ -61,17 +69,25 @@ class ReplySender:
     def close(self) -> None:
         """End the task; a reply that is being written is cut off by a reset."""
         self._closed = True
+        self._rests = False
         if self._scope is not None:
             self._scope.cancel()
 
     def wake(self) -> None:
         """There may be something to answer."""
+        self._rests = False
         # The task starts with the first want: a peer that never asks costs none.
         if self._scope is not None:
             self._lot.unpark()
         elif not self._closed:
             self._scope = trio.CancelScope()
             self._server.owner.start_task(self._run, self._scope)
+
+    def answer(self) -> None:
+        """Something was asked: answer it now, as far as that takes no time."""
+        pending = self._ledger.pending(self.peer_id)
+        if pending and not (self._rests and pending <= ANSWERS_NOW and self._answer_now()):
+            self.wake()
 
     def heard(self) -> None:
         """The peer has said something: replies that could not be sent may be tried again."""
@@ -107,17 +123,55 @@ class ReplySender:
             self._ahead = None
 
     async def _rest(self) -> None:
-        """Wait until there is something to answer."""
+        """Wait until there is something to answer that `answer` does not."""
         self._server.withdraw(self.peer_id)
         self._held_up_at = None
-        if self._stream is None:
-            await self._lot.park()
-            return
-        with trio.move_on_after(REPLY_STREAM_IDLE_SECONDS):
-            await self._lot.park()
-            return
-        stream, self._stream = self._stream, None
-        await end_stream(stream)
+        idle_at = math.inf if self._stream is None else self._used_at + REPLY_STREAM_IDLE_SECONDS
+        self._rests = True
+        try:
+            with trio.move_on_at(idle_at) as scope:
+                await self._lot.park()
+        finally:
+            self._rests = False
+        if scope.cancelled_caught and self._used_at + REPLY_STREAM_IDLE_SECONDS <= idle_at:
+            stream, self._stream = self._stream, None
+            await end_stream(stream)
+
+    def _answer_now(self) -> bool:
+        """Answer what is new, which is all that there is; return False if some is left."""
+        ledger, peer_id = self._ledger, self.peer_id
+        if self._stream is None or self._server.is_contested:
+            return False
+        wants = ledger.look_ups(peer_id, ANSWERS_NOW)
+        found = self._server.blocks_now(wants)
+        if found is None:
+            ledger.look_up_later(wants)
+            return False
+        for want, data in zip(wants, found, strict=True):
+            ledger.resolve(want, None if data is None else len(data))
+        reply = ledger.next_reply(peer_id, self._pace.target)
+        if reply is not None:
+            here = dict(zip(wants, found, strict=True))
+            blocks = [here[want] for want in reply.wants]
+            if reply.size > ANSWER_NOW_BYTES or not self._send_now(self._stream, reply, blocks):
+                self._ahead = reply, blocks
+        return self._ahead is None and not ledger.has_work(peer_id)
+
+    def _send_now(self, stream: INetStream, reply: Reply, blocks: list[bytes | None]) -> bool:
+        """Send a reply, unless that has to wait or fails: then it is the task's."""
+        if self._is_slow(reply):
+            return False
+        message = reply.fill(blocks)
+        frames = self._frames(message) if message else []  # one, as so few answers fit into it
+        try:
+            if not all(map(stream.send_nowait, frames)):
+                return False
+        except BaseLibp2pError:
+            return False
+        if frames:
+            self._trace(message)
+        self._note_sent(reply, message, trio.current_time())
+        return True
 
     # -- in a turn ------------------------------------------------------------------------------
 
@@ -217,7 +271,7 @@ class ReplySender:
         sent = False
         start = trio.current_time()
         try:
-            slow = self._pace.seconds_for(reply.size) > EARLY_HAVE_SECONDS
+            slow = self._is_slow(reply)
             haves = self._ledger.early_haves(self.peer_id, reply) if slow else None
             if haves is not None and not await self._deliver(haves):
                 return
@@ -225,12 +279,20 @@ class ReplySender:
             size = sum(map(len, message.blocks.values()))
             sent = not message or await self._deliver(message, size)
         finally:
-            if sent:
-                self._ledger.sent(reply)
-            else:
+            if not sent:
                 self._ledger.failed(reply)
-        if sent and message.blocks:
-            now = trio.current_time()
+        if sent:
+            self._note_sent(reply, message, start)
+
+    def _is_slow(self, reply: Reply) -> bool:
+        return self._pace.seconds_for(reply.size) > EARLY_HAVE_SECONDS
+
+    def _note_sent(self, reply: Reply, message: Message, start: float) -> None:
+        """All of a reply has been written, from ``start`` to now."""
+        self._ledger.sent(reply)
+        self._used_at = now = trio.current_time()
+        if message.blocks:
+            size = sum(map(len, message.blocks.values()))
             self._pace.wrote(size, now - start)
             self._server.count_sent(self.peer_id, len(message.blocks), size, now)
 
@@ -254,13 +316,24 @@ class ReplySender:
         return sent
 
     async def _write(self, message: Message) -> None:
-        if self._stream is None:
-            owner = self._server.owner
-            self._stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
         stream = self._stream
-        if not message.blocks and not speaks_have(stream.get_protocol()):
-            return  # presences are all there is, and the peer does not know them
-        for frame in message.frames(Dialect.of(stream.get_protocol())):
+        if stream is None:
+            owner = self._server.owner
+            stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
+            self._stream = stream
+            self._dialect = Dialect.of(stream.get_protocol())
+            self._speaks_have = speaks_have(stream.get_protocol())
+        frames = self._frames(message)
+        for frame in frames:
             await stream.send(frame)
+        if frames:
+            self._trace(message)
+
+    def _frames(self, message: Message) -> list[list[Buffer]]:
+        if not message.blocks and not self._speaks_have:
+            return []  # presences are all there is, and the peer does not know them
+        return message.frames(self._dialect)
+
+    def _trace(self, message: Message) -> None:
         if (tracer := self._server.owner.tracer) is not None:
             tracer.message_sent(self.peer_id, message)

@@ -120,19 +120,28 @@ class Server:
 
     # -- what comes in --------------------------------------------------------------------------
 
-    @property
-    def filters(self) -> bool:
-        """True if there is a request filter, which may take its time."""
-        return self._filter is not None
-
     def heard(self, peer_id: ID) -> None:
         """Note that a peer has said something."""
         sender = self._senders.get(peer_id)
         if sender is not None:
             sender.heard()
 
+    def receive_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
+        """Take in the wantlists of a peer's messages, or return False if that may take time."""
+        entries = 0
+        for message in messages:
+            entries += len(message.entries)
+        if self._filter is not None or entries > LEDGER_BATCH:
+            return False
+        sender = self._senders.get(peer_id)
+        if sender is not None:
+            for message in messages:
+                self.ledger.receive(peer_id, message.entries.values(), message.full)
+            sender.answer()
+        return True
+
     async def receive(self, peer_id: ID, messages: Iterable[Message]) -> None:
-        """Take in the wantlists of a peer's messages."""
+        """Do the same, however long it takes."""
         sender = self._senders.get(peer_id)
         for message in messages:
             if sender is None:
@@ -226,6 +235,11 @@ class Server:
         self._give_turns()
         return self._turns.ask(peer_id, now, for_blocks=for_blocks, can_send=can_send)
 
+    @property
+    def is_contested(self) -> bool:
+        """True if somebody waits for a turn, or might have to because of what is sent."""
+        return self.uplink.limits_any or self._turns.is_contested
+
     def begin_at_once(self, peer_id: ID) -> bool:
         """Begin a turn that is of use at once and that nobody waits for, or none."""
         now = trio.current_time()
@@ -283,6 +297,8 @@ class Server:
 
     async def sizes_of(self, wants: Sequence[PeerWant]) -> list[int | None]:
         """Look blocks up; what the store fails at is not here."""
+        if (found := self.blocks_now(wants)) is not None:
+            return [None if data is None else len(data) for data in found]
         cids = [want.cid.buffer for want in wants]
         try:
             return _one_for_each(wants, await self.owner.block_store.get_sizes(cids))
@@ -293,8 +309,19 @@ class Server:
         # The others may be readable.
         return [size for want in wants for size in await self.sizes_of([want])]
 
+    def blocks_now(self, wants: Sequence[PeerWant]) -> list[bytes | None] | None:
+        """Read blocks if that takes no time; None if it does, or if the store fails at it."""
+        try:
+            found = self.owner.block_store.get_blocks_now([want.cid for want in wants])
+            return None if found is None else _one_for_each(wants, found)
+        except Exception:  # task's edge: a store of the user's may raise anything
+            logger.exception("the block store cannot read %d blocks", len(wants))
+            return None
+
     async def blocks_of(self, wants: Sequence[PeerWant]) -> list[bytes | None]:
         """Read blocks; what the store fails at is not here."""
+        if (found := self.blocks_now(wants)) is not None:
+            return found
         cids = [want.cid.buffer for want in wants]
         try:
             return _one_for_each(wants, await self.owner.block_store.get_blocks(cids))

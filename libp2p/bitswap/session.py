@@ -7,7 +7,7 @@ waiters in one plain call; when nobody is left to ask they get the error the sam
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
@@ -15,11 +15,12 @@ from libp2p.bitswap.config import DEFAULT_TIMEOUT
 from libp2p.bitswap.errors import BitswapError, timed_out
 from libp2p.bitswap.fetch import BlockIterator, Fetch, OrderedFetch
 from libp2p.bitswap.stats import SessionStat
+from libp2p.io.waiter import Waiter as OneTask
 from libp2p.ipld.cid import CID
+from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from types import TracebackType
 
     from libp2p.bitswap.exchange import Exchange
     from libp2p.ipld.cid import CIDInput
@@ -36,32 +37,33 @@ class Waiter(Protocol):
         """Learn that a block will not come."""
 
 
-class _OneBlock:
-    """Waits for one block."""
+class OneBlock:
+    """Waits for one block, not beyond its alarm: ``task`` does, until it is over."""
 
-    __slots__ = ("_done", "_error", "data")
+    __slots__ = ("alarm", "data", "error", "over", "task")
 
     def __init__(self) -> None:
-        self._done = trio.Event()
-        self._error: BitswapError | None = None
-        self.data = b""
+        self.alarm: float | None = None
+        self.task = OneTask()
+        self.over = False
+        self.data: bytes | None = None
+        self.error: BitswapError | None = None
 
     def deliver(self, key: bytes, data: bytes) -> None:
         self.data = data
-        self._done.set()
+        self.end()
 
     def fail(self, key: bytes, error: BitswapError) -> None:
-        self._error = error
-        self._done.set()
+        self.error = error
+        self.end()
 
-    async def wait(self) -> bytes:
-        await self._done.wait()
-        if self._error is not None:
-            raise self._error
-        return self.data
+    def end(self) -> None:
+        """Wait no longer."""
+        self.over = True
+        self.task.wake()
 
 
-class BitswapSession:
+class BitswapSession(AsyncClosing):
     """
     Fetches blocks that belong together. Made by `BitswapClient.new_session`.
 
@@ -82,17 +84,6 @@ class BitswapSession:
         # Not `close`: this may run in the middle of anything.
         self.client.abandon_session(self.id)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """End the session: nothing more is asked for, and who still waits gets an error."""
         self.closed = True
@@ -111,6 +102,7 @@ class BitswapSession:
             what. `BlockNotFoundError` if all of them do not have it.
         :raises TimeoutError: if it has not come after ``timeout`` seconds.
         :raises InvalidCID: if ``cid`` is none.
+        :raises ValueError: if ``timeout`` is negative.
         """
         wanted = CID.of(cid)
         if (data := await self.client.find_here(wanted)) is not None:
@@ -121,16 +113,27 @@ class BitswapSession:
 
     async def fetch(self, cid: CID, timeout: float) -> bytes:
         """Do as `get_block` for a block that is not in the store."""
-        key = cid.multihash
-        waiter = _OneBlock()
+        if not timeout >= 0:
+            raise ValueError(f"a timeout of {timeout} seconds")
+        client, key, waiter = self.client, cid.multihash, OneBlock()
         self.register(waiter, key)
         try:
-            self.client.want(self, [cid])
-            with trio.move_on_after(timeout):
-                return await waiter.wait()
-            raise timed_out(cid, timeout, self.client.tracker.report(self.id, key))
+            now = trio.current_time()
+            client.want(self, (cid,), now=now)
+            client.limit_time(waiter, now + timeout)
+            if waiter.over:
+                await trio.lowlevel.checkpoint()
+            while not waiter.over:
+                await waiter.task.wait()
+            if waiter.error is not None:
+                raise waiter.error
+            if (data := waiter.data) is None:
+                raise timed_out(cid, timeout, client.tracker.report(self.id, key))
+            return data
         finally:
-            self.leave(waiter, [key])
+            waiter.data = None  # the alarm lives longer
+            client.timeouts.drop(waiter)
+            self.leave(waiter, (key,))
 
     def get_blocks(
         self,
@@ -195,6 +198,7 @@ class BitswapSession:
 
     def leave(self, waiter: Waiter, keys: Iterable[bytes]) -> None:
         """Forget a waiter; a block that nobody waits for is taken back."""
+        unwanted = False
         for key in keys:
             waiters = self._waiters.get(key)
             if waiters is None or waiter not in waiters:
@@ -203,7 +207,9 @@ class BitswapSession:
             if not waiters:
                 del self._waiters[key]
                 self.client.tracker.unwant(self.id, key)
-        self.client.apply()
+                unwanted = True
+        if unwanted:
+            self.client.apply()
 
     def count_duplicate(self, data: bytes) -> None:
         """Note a block that came for the second time."""

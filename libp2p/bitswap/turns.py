@@ -138,7 +138,7 @@ class Turns:
             share.taken += max(size, _MIN_TURN_BYTES)
             share.going_on -= 1
             self._free += 1
-            if self.sender == peer_id:
+            if self.sender is not None and self.sender == peer_id:
                 self.sender = None
 
     def withdraw(self, peer_id: ID) -> bool:

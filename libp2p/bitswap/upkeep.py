@@ -37,38 +37,38 @@ class Upkeep:
         self._asking = asking
         self._dispatcher = dispatcher
         self._takeovers = takeovers
-        self._alarms: Alarms[Peer | Session] = Alarms()
+        self.alarms: Alarms[Peer | Session] = Alarms()
 
     def begin_session(self, session: Session, now: float) -> None:
         """A session wants something."""
         if session.alarm is None and session.fixed is None:
-            self._alarms.set(session, now + IDLE_SECONDS)
+            self.alarms.set(session, now + IDLE_SECONDS)
 
     def begin_peer(self, peer: Peer, now: float) -> None:
         """A peer has been asked something."""
         if peer.alarm is not None and peer.alarm <= now + TAKEOVER_SECONDS:
             return
         if peer.batches:
-            self._alarms.set(peer, now + self._takeovers.patience(peer))
+            self.alarms.set(peer, now + self._takeovers.patience(peer))
         elif peer.repeat_at is not None:
-            self._alarms.set(peer, peer.repeat_at)
+            self.alarms.set(peer, peer.repeat_at)
 
     def drop(self, sleeper: Peer | Session) -> None:
         """A peer or a session is gone."""
-        self._alarms.drop(sleeper)
+        self.alarms.drop(sleeper)
 
     def next_deadline(self) -> float | None:
         """Return when `tick` should be called next."""
-        return self._alarms.next
+        return self.alarms.next
 
     def tick(self, now: float) -> None:
         """Look after the peers and sessions whose time has come."""
-        while (item := self._alarms.take(now)) is not None:
+        while (item := self.alarms.take(now)) is not None:
             when, sleeper = item
             if now - when > LATE_SECONDS and not sleeper.spared:
                 # We were late ourselves: what peers have sent may not have been read.
                 sleeper.spared = True
-                self._alarms.set(sleeper, now + LATE_SECONDS)
+                self.alarms.set(sleeper, now + LATE_SECONDS)
                 continue
             sleeper.spared = False
             if isinstance(sleeper, Session):
@@ -83,12 +83,12 @@ class Upkeep:
             peer.retry_at = 0.0
             peer.pace.forget_rate()
         if peer.held:
-            self._alarms.set(peer, now + self._takeovers.look_after(peer, now))
+            self.alarms.set(peer, now + self._takeovers.look_after(peer, now))
         peer.repeat(self._asking.wants, now)
         self._asking.note_outgoing(peer)
         for when in (peer.repeat_at, peer.doubt, peer.retry_at):
             if when:
-                self._alarms.set(peer, when)
+                self.alarms.set(peer, when)
 
     def _look_after_session(self, session: Session, now: float) -> None:
         """Ask around for what has not come, if nothing of a session has come for a while."""
@@ -96,7 +96,7 @@ class Upkeep:
             return
         idle = self._idle_seconds(session) * (1 + session.ticks)
         if now < session.since + idle:
-            self._alarms.set(session, session.since + idle)
+            self.alarms.set(session, session.since + idle)
             return
         session.ticks += 1
         session.since = now
@@ -106,7 +106,7 @@ class Upkeep:
             self._dispatcher.ask_around(want)
         if session.searches and wants:
             self._search_again(session, wants[0], now)
-        self._alarms.set(session, now + self._idle_seconds(session) * (1 + session.ticks))
+        self.alarms.set(session, now + self._idle_seconds(session) * (1 + session.ticks))
 
     def _idle_seconds(self, session: Session) -> float:
         latencies = [peer.pace.latency for peer in session.peers if peer.delivered]

@@ -58,6 +58,7 @@ class WantTracker:
         self.settle = self._answers.settle
         self.duplicate = self._answers.duplicate
         self.came_lately = self._answers.came_lately
+        self.alarms = self._upkeep.alarms
         self.next_deadline = self._upkeep.next_deadline
         self.tick = self._upkeep.tick
         self._sessions: dict[int, Session] = {}
@@ -236,9 +237,12 @@ class WantTracker:
 
     def take_ready(self) -> list[ID]:
         """Return the peers that have got something to be sent since the last call."""
-        ready = [peer.peer_id for peer in self._asking.ready]
-        self._asking.ready.clear()
-        return ready
+        ready = self._asking.ready
+        if not ready:
+            return []
+        peer_ids = [peer.peer_id for peer in ready]
+        ready.clear()
+        return peer_ids
 
     def take_outcomes(self) -> list[Outcome]:
         """Return what is to be done, or told to sessions, since the last call."""
@@ -252,10 +256,17 @@ class WantTracker:
         peer = self._peers.get(peer_id)
         return peer is not None and peer.has_outgoing
 
-    def take_message(self, peer_id: ID) -> list[Entry]:
-        """Take all that is to be said to a peer; `message_written` or `message_lost` follows."""
+    def take_message(self, peer_id: ID, *, lone: bool = False) -> list[Entry]:
+        """
+        Take all that is to be said to a peer; `message_written` or `message_lost` follows.
+
+        :param lone: only if there are wants, the peer has answered all others, and it does not
+            look as if more were to join them.
+        """
         peer = self._peers.get(peer_id)
-        return [] if peer is None else peer.take()
+        if peer is None or (lone and (peer.unanswered or not (peer.pending and peer.lone))):
+            return []
+        return peer.take()
 
     def message_written(self, peer_id: ID, now: float, round_trip: float = 0.0) -> None:
         """

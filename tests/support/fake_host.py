@@ -57,9 +57,19 @@ class _Half:
                 await self._send_one(view[at : at + FRAME])
         await trio.lowlevel.checkpoint()
 
+    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+        if self.size and self.size + sum(map(len, buffers)) > WINDOW:
+            return False
+        for buffer in buffers:
+            self._put(memoryview(buffer))
+        return True
+
     async def _send_one(self, view: memoryview) -> None:
         while self.size >= WINDOW and not self.was_reset:
             await self.changed.park()
+        self._put(view)
+
+    def _put(self, view: memoryview) -> None:
         if self.was_reset:
             raise StreamReset
         if self.ended:
@@ -121,6 +131,9 @@ class FakeStream:
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         await self._outgoing.send(buffers)
+
+    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+        return self._outgoing.send_nowait(buffers)
 
     async def receive(self) -> list[Buffer]:
         return await self._incoming.receive()

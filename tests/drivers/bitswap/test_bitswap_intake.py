@@ -9,6 +9,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap.config import (
+    INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
     MAX_INTAKE_BYTES,
     MAX_UNSTORED_BYTES,
@@ -49,7 +50,7 @@ class Owner:
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.nursery = nursery
-        self.is_running = self.answers_wait = True
+        self.is_running = True
         self.tracker = Tracker()
         self.keeper = Keeper(self)
         self.taken: list[bytes] = []
@@ -66,13 +67,16 @@ class Owner:
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         self.nursery.start_soon(task, *args)
 
-    def take(self, peer_id: ID, messages: Sequence[Message]) -> None:
+    def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         if self.trouble is not None:
             raise self.trouble
         for message in messages:
             blocks = [(cast("Want", cid), data) for cid, data in message.blocks.items()]
             self.taken += message.blocks.values()
             self.keeper.add(blocks)
+
+    def answer_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
+        return False
 
     async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
         if self.answer_trouble is not None:
@@ -222,6 +226,37 @@ async def test_nothing_is_decoded_while_the_store_is_behind(two: Two) -> None:
     assert max(two.owner.kept) <= 1 + STORE_BATCH_BYTES // len(block)
 
 
+async def test_a_few_bytes_are_acted_on_without_a_task(two: Two) -> None:
+    stream = await two.open(with_block(b"one"))
+    assert two.owner.taken == [b"one"]
+    data = with_block(b"two")
+    for at in range(0, len(data), 7):
+        await stream.write(data[at : at + 7])
+        await wait_all_tasks_blocked()
+    assert two.owner.taken == [b"one", b"two"]
+    assert len(two.owner.nursery.child_tasks) == 1  # the keeper
+
+
+@pytest.mark.parametrize("data", [with_block(bytes(INTAKE_NOW_BYTES)), 3 * with_block(b"one")])
+async def test_much_or_many_are_taken_by_a_task(two: Two, data: bytes) -> None:
+    stream = await two.open()
+    await stream.write(data)
+    await wait_all_tasks_blocked()
+    assert len(two.owner.nursery.child_tasks) == 2
+    assert two.owner.taken in ([bytes(INTAKE_NOW_BYTES)], 3 * [b"one"])
+
+
+async def test_a_few_bytes_wait_as_well_while_the_store_is_behind(two: Two) -> None:
+    two.owner.storing = trio.Event()
+    two.owner.keeper.add([(cast("Want", None), bytes(MAX_UNSTORED_BYTES))])
+    await two.open(with_block(b"one"))
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == []
+    two.owner.storing.set()
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == [b"one"]
+
+
 async def test_a_failure_is_told_after_the_blocks_that_came_before_it(
     nursery: trio.Nursery,
 ) -> None:
@@ -298,3 +333,27 @@ async def test_an_error_of_our_own_costs_the_peer_its_streams_and_nobody_else(
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
     await other.close_write()
     assert not await is_reset(other)
+
+
+async def test_a_stream_that_cannot_be_ended_costs_the_peer_its_streams_and_nobody_else(
+    two: Two, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def close(self: NetStream) -> None:
+        raise ValueError("a bug")
+
+    other, stream = await two.open(), await two.open(with_block(b"one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(NetStream, "close", close)
+        await stream.close_write()
+        assert await is_reset(other)
+    third = await two.open(with_block(b"two"))
+    await third.close_write()
+    assert not await is_reset(third)
+    assert two.owner.taken == [b"one", b"two"]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_a_bad_message_that_comes_as_the_client_stops_leaves_no_stream(two: Two) -> None:
+    bad = await two.open(b"\x02\x1a\xff")
+    two.intake.stop()
+    assert await is_reset(bad)

@@ -35,6 +35,18 @@ def test_an_alarm_moves_forward_only() -> None:
     assert alarms.take(10) is None
 
 
+def test_an_alarm_before_all_others_is_news() -> None:
+    alarms: Alarms[Sleeper] = Alarms()
+    alarms.set(Sleeper(), 2.0)
+    assert alarms.earlier
+    alarms.earlier = False
+    alarms.set(Sleeper(), 3.0)
+    alarms.set(Sleeper(), 2.0)
+    assert not alarms.earlier
+    alarms.set(Sleeper(), 1.0)
+    assert alarms.earlier
+
+
 def test_who_is_let_sleep_is_not_woken() -> None:
     alarms: Alarms[Sleeper] = Alarms()
     sleeper = Sleeper()

@@ -51,6 +51,15 @@ def test_a_want_have_is_answered_by_a_small_block_or_else_by_have(
     assert server.wanted(ANN) == []
 
 
+def test_what_cannot_be_looked_up_now_is_looked_up_later_unless_it_is_cancelled() -> None:
+    server = Server()
+    server.ledger.receive(ANN, [want(LARGE), want(SMALL), want(ABSENT)])
+    wants = server.ledger.look_ups(ANN, 2)
+    server.ledger.receive(ANN, [cancel(SMALL)])
+    server.ledger.look_up_later(wants)
+    assert [found.cid for found in server.ledger.look_ups(ANN, 10)] == [ABSENT, LARGE]
+
+
 def test_dont_have_is_said_only_to_who_asks_and_does_not_end_the_want() -> None:
     server = Server()
     assert server.answer(ANN, want(ABSENT)) is None

@@ -524,6 +524,35 @@ def test_what_is_taken_back_before_it_was_said_is_never_said() -> None:
     assert client.sent(ANN) == []
 
 
+def test_a_want_goes_alone_only_where_none_is_unanswered_and_none_came_together() -> None:
+    client = Client(ANN)
+
+    def alone() -> list[CID]:
+        entries = client.tracker.take_message(ANN, lone=True)
+        client.tracker.message_written(ANN, client.now)
+        return [entry.cid for entry in entries]
+
+    assert client.tracker.take_message(BOB, lone=True) == []
+    assert alone() == []
+    client.want(A)
+    assert alone() == [A]
+    client.want(B)
+    client.want(C)
+    assert alone() == []
+    assert client.asked(ANN) == [B, C]
+    for cid in (A, B, C):
+        client.block(ANN, cid)
+    client.want(D)
+    assert alone() == []  # more may come, as they did before
+    assert client.asked(ANN) == [D]
+    client.block(ANN, D)
+    client.want(A)
+    assert alone() == [A]
+    client.tracker.unwant(client.session, A.multihash)
+    assert alone() == []
+    assert client.sent(ANN) == [(CANCEL, A)]
+
+
 # -- limits ---------------------------------------------------------------------------------------
 
 
