@@ -8,7 +8,7 @@ direction. The receiver returns credit as the application reads. How much, and w
       |  buffered, unread  |  credit the peer holds  | owed |
 
 *owed* is what the application has read and the peer has not been told of. It is sent once it
-reaches an eighth of the window, or 512 KiB: waiting for half, as go-yamux does, costs a fifth of
+reaches an eighth of the window, or 64 KiB: waiting for half, as go-yamux does, costs a fifth of
 the rate on a long link, because rate = window / (RTT + fraction x window / bandwidth).
 
 Growth, as in go-yamux: if half a window was read in less than four round trips, the window is the
@@ -30,9 +30,9 @@ DEFAULT_WINDOW_SIZE: Final = 256 * 1024
 MAX_WINDOW_SIZE: Final = 16 * 1024 * 1024
 #: Credit is returned once this fraction of the window has been read.
 UPDATE_FRACTION: Final = 8
-#: Or this much of it: what is held back the peer cannot use, and an eighth of 16 MiB would cost a
-#: tenth of the rate where the window is the limit. Updates are few at this size in any case.
-UPDATE_BYTES: Final = 512 * 1024
+#: Or this much of it: what is held back the peer cannot use, where the window is the limit. A busy
+#: connection reads more than that at once, so it sends one update for each read.
+UPDATE_BYTES: Final = 64 * 1024
 #: A window that is half used up within this many round trips doubles.
 GROWTH_ROUND_TRIPS: Final = 4
 #: Credit is a u32 on the wire and must not wrap (CVE-2026-31814 is what happens otherwise).
