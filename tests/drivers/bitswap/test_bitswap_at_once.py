@@ -181,33 +181,29 @@ async def test_nobody_overtakes_those_who_wait_for_the_store(
         assert ann.sent_at_once(want(list(content)[3])) == 1
 
 
-async def test_a_store_that_needs_time_is_asked_by_the_task(
-    nursery: trio.Nursery, clock: object
+class FailingStore(MemoryBlockStore):
+    """One whose short cut raises."""
+
+    def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        raise ValueError("a bug of the user's")
+
+
+@pytest.mark.parametrize(("store", "logged"), [(SlowStore, set()), (FailingStore, {"ERROR"})])
+async def test_a_store_that_needs_time_or_fails_at_once_is_asked_by_the_task(
+    nursery: trio.Nursery,
+    clock: object,
+    caplog: pytest.LogCaptureFixture,
+    store: type[MemoryBlockStore],
+    logged: set[str],
 ) -> None:
-    async with running_server(nursery, {X: X_DATA, Y: Y_DATA}, None, SlowStore()) as server:
+    async with running_server(nursery, {X: X_DATA, Y: Y_DATA}, None, store()) as server:
         both = Asked(server, await connected(nursery, "ann", server))
         await ask(both.peer, server, want(X))
         await trio.sleep(1)
         assert both.sent_at_once(want(Y)) == 0
         await trio.sleep(1)
         assert blocks_of(both.peer) == [X, Y]
-
-
-async def test_a_store_that_fails_at_once_is_asked_once_more_by_the_task(
-    nursery: trio.Nursery, clock: object, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Failing(MemoryBlockStore):
-        def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
-            raise ValueError("a bug of the user's")
-
-    async with running_server(nursery, {X: X_DATA, Y: Y_DATA}, None, Failing()) as server:
-        both = Asked(server, await connected(nursery, "ann", server))
-        await ask(both.peer, server, want(X))
-        await trio.sleep(1)
-        assert both.sent_at_once(want(Y)) == 0
-        await trio.sleep(1)
-        assert blocks_of(both.peer) == [X, Y]
-        assert {record.levelname for record in caplog.records} == {"ERROR"}
+    assert {record.levelname for record in caplog.records} == logged
 
 
 async def test_limited_bytes_are_the_tasks(nursery: trio.Nursery, clock: object) -> None:
