@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
+    from libp2p.resources import Resources
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +126,11 @@ class BasicHost(IHost):
         """Return the addresses to give to others: those listened on, with ``/p2p/<id>``."""
         suffix = Multiaddr(f"/p2p/{self.get_id()}")
         return [addr.encapsulate(suffix) for addr in self.get_transport_addrs()]
+
+    @property
+    def resources(self) -> Resources:
+        """What everything on this host may hold, and what it holds."""
+        return self._network.resources
 
     def get_network(self) -> Swarm:
         """Return the swarm."""

@@ -23,6 +23,7 @@ from libp2p.exceptions import (
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.dialer import Dialer
+from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.flow_control import ReceiveBudget
 from libp2p.transport.tcp.tcp import TCPListener
 
@@ -57,12 +58,15 @@ class Swarm(INetworkService):
         upgrader: TransportUpgrader,
         transport: TCP,
         config: ConnectionConfig | None = None,
+        resources: Resources | None = None,
     ) -> None:
         self.self_id = peer_id
         self.peerstore = peerstore
         self.upgrader = upgrader
         self.transport = transport
         self.config = config or ConnectionConfig()
+        #: What everything on this host may hold, and what it holds.
+        self.resources = resources or Resources()
         self.connections: dict[ID, list[SwarmConn]] = {}  # type: ignore[assignment]
         self.listeners: list[TCPListener] = []
         self._budget = ReceiveBudget(self.config.receive_budget)

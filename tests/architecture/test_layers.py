@@ -16,6 +16,7 @@ LAYERS: dict[str, int] = {
     "exceptions": 0,
     "custom_types": 0,
     "connection_types": 0,
+    "resources": 0,
     "crypto": 0,
     "abc": 1,
     "io": 1,

@@ -21,6 +21,7 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.peer.id import ID
+from libp2p.resources import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -194,6 +195,7 @@ class FakeHost:
         self._nursery = nursery
         self._id = peer_id(name)
         self.network = FakeNetwork()
+        self.resources = Resources()
         self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
         self.opened: list[FakeStream] = []
         """Every stream that this host has opened."""

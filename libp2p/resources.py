@@ -1,0 +1,202 @@
+"""
+The budgets of a host: who holds how much of what (sans-I/O).
+
+A `Scope` is a node of a tree: the host's unread bytes, below it those of each connection. What is
+held in a scope counts in every scope above it, and each may have a limit. A limit is kept in one of
+two ways. `Scope.try_hold` refuses what does not fit: for what can wait, or can be had in a smaller
+size. `Scope.hold` takes it and then cuts off where the most is held: for bytes that have come
+already. Without the second way, many peers that each stay within a limit of their own could
+together make a host hold any amount.
+
+`Resources` has the trees of one host, by what they count, and is given to every part at its
+construction. `Resources.statistics` is the one place to read them all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeStatistics:
+    """
+    How a scope stands.
+
+    :param held: what is held now, in the unit of the tree: bytes, or a count.
+    :param peak: the most that has been held.
+    :param limit: what may be held at most; None for no limit but those above.
+    :param cuts: how often something was cut off below this scope to keep its limit.
+    """
+
+    name: str
+    held: int
+    peak: int
+    limit: int | None
+    cuts: int
+    children: tuple[ScopeStatistics, ...]
+
+
+class Scope:
+    """A part of a host that holds something, and the parts that it consists of."""
+
+    __slots__ = ("_children", "_cut", "_parent", "_weigh", "cuts", "held", "limit", "name", "peak")
+
+    def __init__(
+        self,
+        name: str,
+        limit: int | None = None,
+        *,
+        parent: Scope | None = None,
+        cut: Callable[[], object] | None = None,
+        weigh: Callable[[], float] | None = None,
+    ) -> None:
+        """
+        Make a tree; `open` makes the scopes below.
+
+        :param limit: what may be held here and below.
+        :param cut: release something of what is held here, at once. Called when a limit above is
+            exceeded and this scope is the heaviest.
+        :param weigh: how heavy this scope is when somebody has to be cut; by default what it holds.
+        """
+        self.name = name
+        self.limit = limit
+        #: What is held here and below; changed by this class alone, as are the next two.
+        self.held = 0
+        self.peak = 0
+        self.cuts = 0
+        self._parent = parent
+        self._cut = cut
+        self._weigh = weigh
+        self._children: dict[Scope, None] = {}
+
+    def open(
+        self,
+        name: str,
+        limit: int | None = None,
+        *,
+        cut: Callable[[], object] | None = None,
+        weigh: Callable[[], float] | None = None,
+    ) -> Scope:
+        """Begin a scope below this one; see the constructor."""
+        child = Scope(name, limit, parent=self, cut=cut, weigh=weigh)
+        self._children[child] = None
+        return child
+
+    def close(self) -> None:
+        """Release all that is held here and leave the tree; a second call does nothing."""
+        parent = self._parent
+        if parent is None or self not in parent._children:
+            return
+        self._add(-self.held)
+        del parent._children[self]
+
+    @property
+    def room(self) -> int | None:
+        """What still fits here and above; None if nothing limits it."""
+        rooms = [s.limit - s.held for s in self._path() if s.limit is not None]
+        return max(min(rooms), 0) if rooms else None
+
+    def try_hold(self, size: int) -> bool:
+        """Hold ``size`` more if it fits here and above; else change nothing and return False."""
+        for scope in self._path():
+            if scope.limit is not None and scope.held + size > scope.limit:
+                return False
+        self._add(size)
+        return True
+
+    def hold(self, change: int) -> None:
+        """
+        Hold ``change`` more, or less if it is negative.
+
+        Where that exceeds a limit, the heaviest scopes below it are cut until it is kept. This one
+        may be among them, and ``held`` is less than it was told then.
+        """
+        self._add(change)
+        if change > 0:
+            for scope in self._path():
+                if scope.limit is not None and scope.held > scope.limit:
+                    scope._keep_limit(scope.limit)
+
+    def release(self, size: int) -> None:
+        """Hold ``size`` less."""
+        self._add(-size)
+
+    def statistics(self) -> ScopeStatistics:
+        """Return how this scope and all below it stand."""
+        children = tuple(child.statistics() for child in self._children)
+        return ScopeStatistics(self.name, self.held, self.peak, self.limit, self.cuts, children)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # -- inside the tree ------------------------------------------------------------------------
+
+    def _path(self) -> list[Scope]:
+        """Return this scope and those above, the nearest first."""
+        path = [self]
+        while (parent := path[-1]._parent) is not None:
+            path.append(parent)
+        return path
+
+    def _add(self, change: int) -> None:
+        scope: Scope | None = self
+        while scope is not None:
+            held = scope.held = scope.held + change
+            if held > scope.peak:
+                scope.peak = held
+            scope = scope._parent
+
+    def _keep_limit(self, limit: int) -> None:
+        """Cut the heaviest until the limit is kept, or until nobody gives anything."""
+        unmoved: set[Scope] = set()
+        while self.held > limit and (heaviest := self._heaviest(unmoved)) is not None:
+            held = self.held
+            assert heaviest._cut is not None
+            self.cuts += 1
+            heaviest._cut()
+            if self.held >= held:
+                unmoved.add(heaviest)
+
+    def _heaviest(self, but: set[Scope]) -> Scope | None:
+        """Return the heaviest scope below that can be cut: the first such one on each way down."""
+        found: Scope | None = None
+        most = 0.0
+        for child in self._children:
+            scope = child if child._cut is not None else child._heaviest(but)
+            if scope is None or scope in but or not scope.held:
+                continue
+            weight = scope._weigh() if scope._weigh is not None else scope.held
+            if found is None or weight > most:
+                found, most = scope, weight
+        return found
+
+
+class Resources:
+    """The scopes of one host, by what they count."""
+
+    def __init__(self) -> None:
+        self._scopes: dict[str, Scope] = {}
+
+    def scope(self, name: str, limit: int | None = None) -> Scope:
+        """Return the tree of this name; it is made, with this limit, when it is first asked for."""
+        scope = self._scopes.get(name)
+        if scope is None:
+            scope = self._scopes[name] = Scope(name, limit)
+        return scope
+
+    def statistics(self) -> dict[str, ScopeStatistics]:
+        """Return how everything stands, by name."""
+        return {name: scope.statistics() for name, scope in self._scopes.items()}
