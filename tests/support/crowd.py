@@ -57,26 +57,38 @@ class Members:
         await trio.sleep(seconds)
         return {}
 
-    async def connect(self, count: int, served: bool = True) -> dict[str, Any]:
+    async def connect(
+        self,
+        count: int,
+        *,
+        at: float = 0.0,
+        pause: float = 0.0,
+        served: bool = True,
+        patience: float = 120.0,
+    ) -> dict[str, Any]:
         """
         Let so many hosts dial in one moment, and be served a block and an echo each.
 
+        :param at: the moment, by ``time.monotonic``, which all processes share.
+        :param pause: seconds between one and the next.
         :param served: if not, they are connected and identified, and idle from then on.
+        :param patience: seconds after which the answer does not wait for the rest of them.
         """
         tally: Counter[str] = Counter()
         seconds: list[float] = []
         hosts = [new_host() for _ in range(count)]
-        began = time.monotonic()
+        at = trio.current_time() + max(at - time.monotonic(), 0.5)
 
         async def one(number: int, done: trio.Event) -> None:
             host = hosts[number]
             try:
                 async with host.run(listen_addrs=[]):
+                    await trio.sleep_until(at + number * pause)
                     try:
                         await self._visit(host, number, tally, served=served)
                     except BaseLibp2pError as error:
                         tally[f"{type(error).__name__}: {str(error)[:200]}"] += 1
-                    seconds.append(time.monotonic() - began)
+                    seconds.append(trio.current_time() - at)
                     done.set()
                     await trio.sleep_forever()
             except Exception as error:  # noqa: BLE001 - the parent is told
@@ -87,9 +99,10 @@ class Members:
         all_done = [trio.Event() for _ in range(count)]
         for number, done in enumerate(all_done):
             self._nursery.start_soon(one, number, done)
-        for done in all_done:
-            await done.wait()
-        return {"tally": tally, "seconds": max(seconds, default=0.0)}
+        with trio.move_on_after(patience):
+            for done in all_done:
+                await done.wait()
+        return {"tally": tally, "seconds": max(seconds)}
 
     async def _visit(
         self, host: BasicHost, number: int, tally: Counter[str], *, served: bool
