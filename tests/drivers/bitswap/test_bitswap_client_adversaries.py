@@ -289,12 +289,12 @@ async def test_one_that_does_not_speak_bitswap_is_tried_once(
         tries = 0
         new_stream = host_of(scene.client).new_stream
 
-        async def counted(peer: object, protocols: object) -> FakeStream:
+        async def counted(peer: object, protocols: object, **options: bool) -> FakeStream:
             nonlocal tries
             tries += peer == mute.host.get_id()
-            return await new_stream(peer, protocols)  # type: ignore[arg-type]
+            return await new_stream(peer, protocols, **options)  # type: ignore[arg-type]
 
-        host_of(scene.client).new_stream = counted  # type: ignore[method-assign]
+        host_of(scene.client).new_stream = counted  # type: ignore[method-assign,assignment]
         with pytest.raises(BlockUnavailableError) as caught:
             await scene.client.get_block(X)
         assert caught.value.peers[mute.host.get_id()] is PeerAnswer.NOT_SUPPORTED
