@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import socket
+import struct
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -35,6 +37,7 @@ class Proxy:
         #: How many connections have come.
         self.arrived = 0
         self._arrival = trio.lowlevel.ParkingLot()
+        self._streams: set[trio.SocketStream] = set()
         self.info: PeerInfo
 
     def shut(self) -> None:
@@ -45,6 +48,12 @@ class Proxy:
         """Wait until so many connections have come."""
         while self.arrived < count:
             await self._arrival.park()
+
+    def abort(self) -> None:
+        """Let both ends of all connections see a reset, as from a cable that was pulled."""
+        for stream in self._streams:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.socket.close()
 
     async def run(self, task_status: trio.TaskStatus[None]) -> None:
         async with trio.open_nursery() as nursery:
@@ -59,14 +68,18 @@ class Proxy:
     async def _join(self, here: trio.SocketStream) -> None:
         self.arrived += 1
         self._arrival.unpark_all()
+        there = here
         try:
             await self.gate.wait()
             there = await trio.open_tcp_stream("127.0.0.1", self._port)
+            self._streams |= {here, there}
             async with here, there, trio.open_nursery() as nursery:
                 nursery.start_soon(self._pass_on, here, there)
                 nursery.start_soon(self._pass_on, there, here)
         except* OSError:
             pass
+        finally:
+            self._streams -= {here, there}
 
     async def _pass_on(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
         late, pieces = trio.open_memory_channel[tuple[float, bytes]](math.inf)
