@@ -58,7 +58,7 @@ async def push_identify_to_peer(
     async with limit or trio.Semaphore(1):
         with trio.move_on_after(IDENTIFY_TIMEOUT):
             try:
-                stream = await host.new_stream(peer_id, [ID_PUSH])
+                stream = await host.new_stream(peer_id, [ID_PUSH], no_dial=True)
                 await _push(stream, announcement)
             except BaseLibp2pError as error:
                 # Many peers do not take pushes, and any may be gone by now.
