@@ -135,8 +135,8 @@ class Walk:
                 await self._walk(quarter, self._steps)
                 await self._settle("the end")
                 await self._still_alive()
+                self._compare()
             self._town.cancel_scope.cancel()
-        self._compare()
 
     async def _walk(self, start: int, stop: int) -> None:
         free = trio.Semaphore(AT_ONCE)
@@ -246,8 +246,14 @@ class Walk:
         swarm = self.host.get_network()
         with suppress(OpenConnectionError):
             await swarm.listen(LOOPBACK)
-        if len(swarm.listeners) > 1:
-            await swarm.listeners.pop(0).close()
+        await self._close_listeners()
+
+    async def _close_listeners(self) -> None:
+        """Close all but the newest."""
+        listeners = self.host.get_network().listeners
+        with trio.CancelScope(shield=True):
+            while len(listeners) > 1:
+                await listeners.pop(0).close()
 
     async def step_stranger_on_tcp(self, rng: Random) -> None:
         """Somebody says nonsense, or nothing, and goes with a bang."""
@@ -416,6 +422,7 @@ class Walk:
         for peer_id in self.host.get_connected_peers():
             await self.host.disconnect(peer_id)
         self.friends.clear()
+        await self._close_listeners()
         start = self.marks["start"]
         with trio.move_on_after(SETTLE_SECONDS):
             while True:
@@ -445,6 +452,7 @@ class Walk:
                     await self.client.get_block(cid, timeout=5)
 
     def _measure(self) -> dict[str, int]:
+        """Count what a host that rests should have no more of than before."""
         gc.collect()
         status = Path("/proc/self/status").read_text()
         [resident] = [line for line in status.splitlines() if line.startswith("VmRSS:")]
@@ -459,7 +467,10 @@ class Walk:
         start, quarter, end = self.marks.values()
         for name in ("tasks", "sockets"):
             if end[name] > start[name]:
-                self.faults.append(f"{end[name]} {name} at the end, {start[name]} at the start")
+                tasks = Counter(task.name for task in _tasks(trio.lowlevel.current_root_task()))
+                self.faults.append(
+                    f"{end[name]} {name} at the end, {start[name]} at the start: {tasks}"
+                )
         for name, most in (("objects", MAX_GROWN_OBJECTS), ("bytes", MAX_GROWN_BYTES)):
             if (grown := end[name] - quarter[name]) > most:
                 self.faults.append(f"{grown} more {name} at the end than after a quarter")
