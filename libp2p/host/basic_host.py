@@ -94,15 +94,9 @@ class BasicHost(IHost):
         :raises HostException: if the host is not running.
         """
         try:
-            self._network.start_soon(self._run_service, task, *args)
+            self._network.start_soon(task, *args)
         except SwarmException as error:
             raise HostException(str(error)) from None
-
-    async def _run_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
-        try:
-            await task(*args)
-        except Exception:  # task's edge: it runs another part's code
-            logger.exception("the service %r failed", task)
 
     # -- identity and addresses ---------------------------------------------------------------
 

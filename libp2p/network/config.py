@@ -37,7 +37,7 @@ class ConnectionConfig:
     high_water: float = 0.75
     low_water: float = 0.625
     idle_grace: float = 30.0
-    max_pending_inbound: int = 512
+    max_pending_inbound: int = 256
     max_dials: int = 160
     max_dials_per_peer: int = 8
     dial_timeout: float = 15.0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Seconds in which a handshake is not given up for another one. A crowd of clients takes turns on
 #: one processor: its handshakes take seconds although each is honest.
-MIN_HANDSHAKE_SECONDS: Final = 5.0
+MIN_HANDSHAKE_SECONDS: Final = 3.0
 
 T = TypeVar("T")
 

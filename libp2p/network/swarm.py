@@ -161,12 +161,11 @@ class Swarm(INetworkService):
 
     def start_soon(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         """
-        Run ``task``, which must not raise, for as long as the swarm runs.
+        Run ``task`` for as long as the swarm runs; its failure is logged, not fatal.
 
         :raises SwarmException: if the swarm is not running.
         """
-        nursery = self._check_running()
-        nursery.start_soon(task, *args)
+        self._check_running().start_soon(_supervise, task, *args, name=task)
 
     def _check_running(self) -> trio.Nursery:
         if self._nursery is None or self._state is not _State.RUNNING:
@@ -190,13 +189,9 @@ class Swarm(INetworkService):
             listener = self.transport.create_listener(self._on_inbound, self._admit)
             await listener.listen(maddr)
             self.listeners.append(listener)
-            self.start_soon(self._run_listener, listener, nursery)
+            self.start_soon(listener.serve, nursery)
             await self._notifees.listening(maddr)
         return bool(multiaddrs)
-
-    async def _run_listener(self, listener: TCPListener, nursery: trio.Nursery) -> None:
-        with fault_barrier(partial(_report, f"listening on {listener.get_addrs()} ended")):
-            await listener.serve(nursery)
 
     def get_listen_addrs(self) -> list[Multiaddr]:
         """Return the addresses listened on, with their real ports."""
@@ -454,6 +449,11 @@ def _refuse(stream: NetStream) -> None:
 
 def _report(what: str, error: Exception) -> None:
     logger.error("%s", what, exc_info=error)
+
+
+async def _supervise(task: Callable[..., Awaitable[object]], *args: object) -> None:
+    with fault_barrier(lambda error: _report(f"the task {task!r} failed", error)):
+        await task(*args)
 
 
 async def _close(closer: IListener | SwarmConn, *error_code: int) -> None:

@@ -182,3 +182,22 @@ async def test_a_peer_that_takes_no_stream_holds_up_the_next_push_for_five_secon
     assert len(three.told) == 2
     await trio.sleep(0.2)
     assert len(three.told) == 4
+
+
+async def test_a_peer_store_that_fails_for_one_peer_costs_its_push_alone(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = Crowd(nursery, 3)
+    supports, unlucky = crowd.host.peerstore.supports_protocols, crowd.peers[1].id
+
+    def fail_for_one(peer_id: ID, protocols: list[str]) -> list[str]:
+        if peer_id == unlucky:
+            raise RuntimeError("the database is gone")
+        return supports(peer_id, protocols)
+
+    monkeypatch.setattr(crowd.host.peerstore, "supports_protocols", fail_for_one)
+    for _ in range(2):  # the second time as well: the service goes on
+        crowd.pusher.changed()
+        await wait_all_tasks_blocked()
+    assert sorted(crowd.told) == sorted(2 * [crowd.peers[0].id, crowd.peers[2].id])
+    assert caplog.text.count("Traceback") == 2
