@@ -408,20 +408,22 @@ async def test_one_of_two_who_wait_for_a_dial_gives_up_and_the_other_is_connecte
 
 
 async def test_who_dials_right_after_somebody_gave_up_is_connected(world: World) -> None:
-    async with two_hosts(world) as (a, b), world.gated(b) as (gate, info):
-        for number in range(1, 4):
-            gate.shut()
-            with trio.CancelScope() as impatient:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(a.connect, info)
-                    await gate.until_arrived(2 * number - 1)
-                    impatient.cancel()
-            gate.gate.set()
-            with trio.fail_after(5):
-                await a.connect(info)
-            assert a.get_connected_peers() == [b.get_id()]
-            await a.disconnect(b.get_id())
-            await until_no_peers(b)
+    async with two_hosts(world) as (_, b), world.gated(b) as (gate, info):
+        for number in range(4):
+            a = world.make()
+            async with world.running(a):
+                gate.shut()
+                arrived = gate.arrived
+                with trio.CancelScope() as impatient:
+                    async with trio.open_nursery() as nursery:
+                        for _ in range(1 + number % 2):
+                            nursery.start_soon(a.connect, info)
+                        await gate.until_arrived(arrived + 1)
+                        impatient.cancel()
+                gate.gate.set()
+                with trio.fail_after(5):
+                    await a.connect(info)
+                assert a.get_connected_peers() == [b.get_id()]
 
 
 async def test_a_connect_beside_a_disconnect_never_lies(world: World) -> None:
@@ -457,23 +459,16 @@ async def test_a_connected_peer_is_not_dialled_again(world: World) -> None:
 
 
 async def test_a_stream_dials_unless_told_not_to(world: World) -> None:
-    async with two_hosts(world) as (a, b), world.gated(b) as (gate, info):
-        await a.connect(info)
-        await a.disconnect(b.get_id())
-        await until_no_peers(a)
-        await until_no_peers(b)
-        before = gate.arrived
-        with pytest.raises(StreamFailure):
-            await a.new_stream(b.get_id(), [ECHO], no_dial=True)
-        assert gate.arrived == before
-        await a.connect(info)
+    async with two_connected(world) as (a, b):
         stream = await a.new_stream(b.get_id(), [ECHO], no_dial=True)
         await stream.reset()
         await a.disconnect(b.get_id())
         await until_no_peers(a)
         await until_no_peers(b)
+        with pytest.raises(StreamFailure):
+            await a.new_stream(b.get_id(), [ECHO], no_dial=True)
+        assert a.get_connected_peers() == []
         assert await echoes(a, b.get_id())
-        assert gate.arrived >= before + 1
 
 
 async def test_both_sides_forget_a_connection_that_one_closes(world: World) -> None:

@@ -170,7 +170,10 @@ class Walk:
     async def _befriend(self, place: int) -> None:
         friend = Friend(place)
         await self._town.start(friend.live)
+        replaced = self.friends[place : place + 1]
         self.friends[place : place + 1] = [friend]
+        for old in replaced:
+            old.leave.set()
 
     def _friend(self, rng: Random) -> Friend:
         return rng.choice(self.friends)
