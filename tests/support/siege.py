@@ -3,13 +3,11 @@ Many attackers at one host, and an honest peer that fetches beside them: what th
 long its loop stands still, how fast the honest peer is.
 
 The honest peer is this process. The machine may have fewer processors than there are processes, so
-the time in which the host, or the honest peer, waited for a processor is not the host's fault and
-is not counted, up to three quarters of the whole.
+what the host or the honest peer waited for one is not counted (`fair_time`).
 """
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +23,8 @@ from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from tests.interop.child import ChildError
 from tests.support.attacks import Plan
 from tests.support.crowd import Crowd
-from tests.support.watched_host import BLOCK_SIZE, BLOCKS, WatchedHost, content, waited_seconds
+from tests.support.fair_time import Stopwatch
+from tests.support.watched_host import BLOCK_SIZE, BLOCKS, WatchedHost, content
 
 MIB: Final = 2**20
 #: A host without bounds would take the whole machine's memory; this much ends the siege.
@@ -57,16 +56,16 @@ class Size:
 
 @dataclass(frozen=True)
 class Fetch:
-    """One fetch of everything: how long it took, and how much of it was the machine's fault."""
+    """
+    One fetch of everything.
+
+    :param seconds: how long it took, without what it ``waited`` for a processor.
+    """
 
     wall: float
     waited: float
+    seconds: float
     victim_cpu: float
-
-    @property
-    def seconds(self) -> float:
-        """What is counted."""
-        return max(self.wall - self.waited, self.wall / 4)
 
 
 @dataclass
@@ -208,8 +207,7 @@ class Siege:
         self, client: BitswapClient, victim: WatchedHost, fetches: list[Fetch]
     ) -> None:
         """Fetch everything once; a fetch that fails counts as one that took for ever."""
-        pids = (victim.pid, os.getpid())
-        before, cpu, began = [*map(waited_seconds, pids)], victim.cpu_seconds(), time.monotonic()
+        watch, cpu = Stopwatch(victim.pid), victim.cpu_seconds()
         try:
             with trio.fail_after(FETCH_SECONDS):
                 async for cid, _ in client.get_blocks(_IDS, victim.info.peer_id):
@@ -218,9 +216,8 @@ class Siege:
             self.outcome.errors.append(f"an honest fetch failed: {type(error).__name__}: {error}")
             await trio.sleep(1)
         finally:
-            wall, after = time.monotonic() - began, map(waited_seconds, pids)
-            waited = max(late - early for early, late in zip(before, after, strict=True))
-            fetch = Fetch(wall, waited, victim.cpu_seconds() - cpu)
+            cpu = victim.cpu_seconds() - cpu
+            fetch = Fetch(watch.wall, watch.waited, watch.seconds, cpu)
             # One that the end of the siege cuts short took at least so long.
             if sys.exc_info()[0] is None or fetch.seconds > 2 * self._alone:
                 fetches.append(fetch)

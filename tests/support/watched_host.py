@@ -90,10 +90,6 @@ class WatchedHost(JsonChild):
         """Let `peak_bytes` begin anew."""
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
-    def waited_seconds(self) -> float:
-        """How long it was ready to run and had no processor."""
-        return waited_seconds(self.pid)
-
     def ask(self) -> dict[str, Any]:
         """How it stands: see `Watched.stand`."""
         return self.request("stand")
@@ -103,11 +99,6 @@ class WatchedHost(JsonChild):
             if line.startswith(name):
                 return int(line.split()[1]) * 1024
         raise LookupError(name)
-
-
-def waited_seconds(pid: int) -> float:
-    """How long the main thread of a process was ready to run and had no processor."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
 
 
 # -- in the process -------------------------------------------------------------------------------
