@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 
 import trio
 
+from tests.support.attacks import Plan
 from tests.support.siege import Bounds, Siege, Size
 
 
@@ -18,9 +20,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--attackers", type=int, default=400)
     parser.add_argument("--processes", type=int, default=4)
-    parser.add_argument("--seconds", type=float, default=40, help="how long they stay")
+    parser.add_argument("--seconds", type=float, default=60, help="how long they stay")
+    parser.add_argument("--only", choices=[*asdict(Plan())], help="one of what they do, not all")
     options = parser.parse_args()
-    size, bounds = Size(options.attackers, options.processes, options.seconds), Bounds()
+    plan = Plan()
+    if options.only:
+        nothing = dict.fromkeys(asdict(plan), 0)
+        plan = Plan(**{**nothing, options.only: getattr(plan, options.only)})
+    seconds, bounds = options.seconds, Bounds()
+    size = Size(options.attackers, options.processes, seconds, seconds / 2, plan)
     outcome = trio.run(Siege(size, bounds).run)
     print(*outcome.table(), sep="\n")
     faults = list(outcome.faults(bounds))

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 #: Of several processes that take turns, their waits may overlap; so much of the time always counts.
-_LEAST_PART = 0.25
+_LEAST_PART = 0.1
 
 
 def waited_seconds(pid: int) -> float:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Final
 
@@ -46,11 +46,17 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Size:
-    """How many attackers, in how many processes, and how long they stay."""
+    """
+    How many attackers, in how many processes, and how long they stay.
+
+    :param arrival: seconds that all of them need to come and to say what they have to say. The host
+        is busy then, and how fast the honest peer is counts only afterwards.
+    """
 
     attackers: int = 400
     processes: int = 4
-    seconds: float = 40.0
+    seconds: float = 60.0
+    arrival: float = 30.0
     plan: Plan = field(default_factory=Plan)
 
 
@@ -73,6 +79,7 @@ class Outcome:
     """What was seen."""
 
     alone: list[Fetch] = field(default_factory=list)
+    arrival: list[Fetch] = field(default_factory=list)
     beside: list[Fetch] = field(default_factory=list)
     start_bytes: int = 0
     peak_bytes: int = 0
@@ -106,7 +113,11 @@ class Outcome:
 
     def table(self) -> Iterator[str]:
         """The numbers for people."""
-        for name, fetches in (("alone", self.alone), ("beside", self.beside)):
+        for name, fetches in (
+            ("alone", self.alone),
+            ("arrival", self.arrival),
+            ("beside", self.beside),
+        ):
             for fetch in fetches:
                 rate = BLOCKS * BLOCK_SIZE / fetch.seconds / 1e6
                 yield (
@@ -199,8 +210,11 @@ class Siege:
         siege.cancel()
 
     async def _fetch_on(self, client: BitswapClient, victim: WatchedHost) -> None:
+        settled = trio.current_time() + self._size.arrival
         while True:
-            await self._fetch(client, victim, self.outcome.beside)
+            is_settled = trio.current_time() >= settled
+            fetches = self.outcome.beside if is_settled else self.outcome.arrival
+            await self._fetch(client, victim, fetches)
             await trio.sleep(0.5)
 
     async def _fetch(
@@ -251,6 +265,4 @@ def _end(crowd: Crowd) -> None:
 
 #: What the gate runs: a tenth of the attackers, against the same bounds; a host's memory must not
 #: depend on how many they are.
-SMALL: Final = Size(
-    attackers=40, processes=2, seconds=6.0, plan=replace(Plan(), streams=100, tickets=16)
-)
+SMALL: Final = Size(40, 2, seconds=8, arrival=4, plan=Plan(streams=100, tickets=16))

@@ -49,20 +49,30 @@ def content() -> dict[CID, bytes]:
 
 
 class StepWatch(trio.abc.Instrument):
-    """Notes the longest step between two waits of any task, and what ran in it."""
+    """Notes the longest step between two waits of any task, and how much of it was gc."""
 
     def __init__(self) -> None:
-        self._began = 0.0
+        self._began = self._collecting_since = self._collected = 0.0
         self.longest = 0.0
         self.where = ""
+        gc.callbacks.append(self._on_collection)
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._collected = 0.0
         self._began = time.thread_time()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         spent = time.thread_time() - self._began
-        if spent > self.longest:
-            self.longest, self.where = spent, task.name
+        if spent > self.longest and not task.name.startswith("tests.support.commands."):
+            self.longest = spent
+            self.where = f"{task.name}, {self._collected * 1000:.0f} ms of it garbage collection"
+
+    def _on_collection(self, phase: str, info: dict[str, int]) -> None:
+        now = time.thread_time()
+        if phase == "start":
+            self._collecting_since = now
+        else:
+            self._collected += now - self._collecting_since
 
     def forget(self) -> None:
         self.longest, self.where = 0.0, ""
