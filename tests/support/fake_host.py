@@ -331,7 +331,7 @@ class FakeHost:
             await disconnect(self, connections[0].remote)
 
     async def new_stream(
-        self, peer: ID, protocols: Sequence[TProtocol], no_dial: bool = False
+        self, peer: ID, protocols: Sequence[TProtocol], *, no_dial: bool = False
     ) -> FakeStream:
         await trio.lowlevel.checkpoint()
         self._in_use(StreamFailure)

@@ -349,7 +349,7 @@ class Walk:
 
         with trio.move_on_after(rng.choice(DEADLINES)):
             async with trio.open_nursery() as nursery:
-                for _ in range(rng.choice((1, 5, 40))):
+                for _ in range(rng.choice((1, 5, 40, 400))):
                     nursery.start_soon(begin)
         await self._forget([cid for cid, _ in THEIRS])
 
