@@ -60,8 +60,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that closing a connection may take: a muxer of the user's may never come back.
+#: Seconds that closing all connections may take: a peer may read slowly what was written, and a
+#: muxer of the user's may never come back.
 CLOSE_TIMEOUT: Final = 10.0
+#: The same where the program is cancelled or fails: it wants to end, and no more than say so.
+HURRIED_CLOSE_TIMEOUT: Final = 0.5
 
 
 class _State(Enum):
@@ -125,10 +128,12 @@ class Swarm(INetworkService):
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
+                timeout = HURRIED_CLOSE_TIMEOUT
                 try:
                     yield
+                    timeout = CLOSE_TIMEOUT
                 finally:
-                    await self.close()
+                    await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             # Nothing that runs here raises, so what came out is the block's own.
@@ -147,11 +152,14 @@ class Swarm(INetworkService):
 
         From now on every call that needs the network raises.
         """
+        await self._close_all(CLOSE_TIMEOUT)
+
+    async def _close_all(self, timeout: float) -> None:
         if self._state is _State.RUNNING:
             self._state = _State.CLOSED
         for dial in self._dials.values():
             dial.cancel()
-        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+        with trio.move_on_after(timeout, shield=True):
             listeners, self.listeners = self.listeners, []
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
