@@ -62,7 +62,7 @@ from tests.support.walk_cast import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
@@ -408,6 +408,39 @@ class Walk:
 
     async def step_collect(self, rng: Random) -> None:
         gc.collect()
+
+    async def step_short_life(self, rng: Random) -> None:
+        """Another host lives for a moment, is cancelled anywhere in it, and is used afterwards."""
+        host = new_host(key_pair=ed25519_pair(f"guest {rng.randrange(16)}"))
+        client = BitswapClient(host, MemoryBlockStore())
+        info = rng.choice((info_of(self.host), self._friend(rng).info))
+        [cid] = self._some_cids(rng, 2)[:1]
+
+        async def change(call: Callable[[], Awaitable[None]]) -> None:
+            with suppress(BitswapError):  # stopped while it started
+                await call()
+
+        with trio.move_on_after(rng.choice((*DEADLINES, 1.0))):
+            async with host.run([LOOPBACK]):
+                async with trio.open_nursery() as nursery:
+                    for call in rng.choices((client.start, client.stop), (3, 1), k=3):
+                        nursery.start_soon(change, call)
+                with suppress(HostException):
+                    await host.connect(info)
+                with suppress(BitswapError):
+                    await client.get_block(cid, timeout=rng.choice((0.01, 0.3)))
+                if rng.random() < 0.5:
+                    await client.stop()
+        with trio.fail_after(1):
+            try:
+                await host.connect(info)
+            except HostException:
+                pass
+            else:
+                raise AssertionError("a closed host has connected")
+            with suppress(BitswapError):
+                await client.get_block(rng.choice(NOBODYS), info.peer_id)
+                raise AssertionError("a closed host has fetched")
 
     # -- afterwards -------------------------------------------------------------------------------
 
