@@ -80,7 +80,7 @@ def _values() -> dict[bytes, bytes]:
     extensions: list[x509.ExtensionType] = [
         x509.BasicConstraints(ca=True, path_length=1),
         x509.KeyUsage(True, True, False, False, True, False, False, True, False),
-        x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.CLIENT_AUTH]),
+        x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]),
         x509.SubjectAlternativeName(names),
         x509.IssuerAlternativeName(names),
         x509.SubjectKeyIdentifier.from_public_key(public),
@@ -97,7 +97,7 @@ def _values() -> dict[bytes, bytes]:
         x509.DeltaCRLIndicator(1),
         x509.NameConstraints([x509.DNSName("example")], None),
         x509.AuthorityInformationAccess(
-            [x509.AccessDescription(x509.AuthorityInformationAccessOID.OCSP, names[2])]
+            [x509.AccessDescription(x509.oid.AuthorityInformationAccessOID.OCSP, names[2])]
         ),
         x509.SubjectInformationAccess(
             [x509.AccessDescription(x509.oid.SubjectInformationAccessOID.CA_REPOSITORY, names[2])]
