@@ -408,6 +408,14 @@ def test_this_side_ends_with_a_close_notify() -> None:
     assert client.ended
 
 
+def test_who_has_ended_names_no_faults_any_more() -> None:
+    _, server = ends()
+    assert server.close()
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(ByHand().message(CERTIFICATE_REQUEST, b"")))
+    assert server.close() == []
+
+
 def test_a_close_notify_is_a_warning() -> None:
     client, _ = ends()
     assert join(client.close()) == ByHand().record(ALERT, bytes([1, CLOSE_NOTIFY]))
