@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
+from typing import Final
 
 
 class BaseLibp2pError(Exception):
@@ -41,7 +42,7 @@ class MultiError(BaseLibp2pError):
 # -- other people's parsers -----------------------------------------------------------------------
 
 #: An error's words may quote what the peer sent; more than this of them helps nobody.
-_MAX_QUOTED: int = 200
+_MAX_QUOTED: Final = 200
 
 
 class refused_as:
