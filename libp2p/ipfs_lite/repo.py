@@ -273,15 +273,17 @@ def _check_owners(path: Path, config: os.stat_result) -> None:
     if sys.platform == "win32":
         return  # its files have no such modes
     folder, user = path.stat(), os.geteuid()
-    if config.st_uid not in (user, 0) and user != 0:
+    is_anothers = config.st_uid not in (user, 0)
+    if is_anothers and user != 0:  # root may act for another user, who owns its folder then
         raise RepoError(
             f"{path / CONFIG_FILE} belongs to another user (uid {config.st_uid}), who knows its "
             "private key: name another folder with --repo or IPFS_LITE_PATH"
         )
-    if config.st_mode & 0o077:
+    if is_anothers or config.st_mode & 0o077:
         logger.warning(
-            "others can use the private key in %s (mode %o): chmod 600 it",
+            "others can use the private key in %s (uid %d, mode %o): own it and chmod 600 it",
             path / CONFIG_FILE,
+            config.st_uid,
             stat.S_IMODE(config.st_mode),
         )
     if folder.st_uid not in (user, 0) or folder.st_mode & 0o022:

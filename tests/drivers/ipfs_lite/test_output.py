@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +79,6 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
-@pytest.mark.skipif(sys.platform == "win32", reason="its files have no modes")
 def test_what_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     target = tmp_path / "file"
     target.touch()
@@ -92,7 +90,6 @@ def test_what_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> None:
     assert stat.S_IMODE(target.stat().st_mode) == mode
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
 def test_a_link_that_appears_in_the_place_of_a_device_is_not_followed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
