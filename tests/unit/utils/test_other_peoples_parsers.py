@@ -271,7 +271,9 @@ def test_each_entry_has_one_kind_of_failure(
         enter()
 
 
-KINDS: Final = {"ed25519": ("nacl.signing.VerifyKey.verify", ed25519.create_new_key_pair)}
+KINDS: Final[dict[str, tuple[str, Callable[[], KeyPair]]]] = {
+    "ed25519": ("nacl.signing.VerifyKey.verify", ed25519.create_new_key_pair)
+}
 if HAS_COINCURVE:
     KINDS["secp256k1"] = ("coincurve.PublicKey.verify", secp256k1.create_new_key_pair)
 
