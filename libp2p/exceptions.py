@@ -10,9 +10,7 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from types import TracebackType
-from typing import Final
+from collections.abc import Sequence
 
 
 class BaseLibp2pError(Exception):
@@ -37,58 +35,6 @@ class MultiError(BaseLibp2pError):
     def __init__(self, errors: Sequence[Exception]) -> None:
         super().__init__("; ".join(str(error) for error in errors))
         self.errors = list(errors)
-
-
-# -- other people's parsers -----------------------------------------------------------------------
-
-#: An error's words may quote what the peer sent; more than this of them helps nobody.
-_MAX_QUOTED: Final = 200
-
-
-class refused_as:
-    """
-    Make whatever goes wrong inside one of our errors: ``with refused_as(InvalidRecord, "…"):``.
-
-    For calls of libraries with bytes that a peer sent. What such a parser raises for hostile input
-    is no contract and changes with its versions, so every exception is the input's fault. One that
-    nobody expects would end the host. Our own errors pass as they are, and so does what is no
-    error: cancellation, an interrupt.
-    """
-
-    __slots__ = ("_kind", "_what")
-
-    def __init__(self, kind: Callable[[str], BaseLibp2pError], what: str) -> None:
-        self._kind = kind
-        self._what = what
-
-    def __enter__(self) -> None:
-        """Nothing is to be done before."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None or isinstance(error, BaseLibp2pError):
-            return
-        # A panic of code written in Rust is no Exception, and its class has no module.
-        if isinstance(error, Exception) or type(error).__name__ == "PanicException":
-            raise self._kind(f"{self._what}: {error!r:.{_MAX_QUOTED}}") from error
-
-
-class _Refused(BaseLibp2pError):
-    """What `accepts` was given has raised."""
-
-
-def accepts(verify: Callable[..., object], *arguments: object) -> bool:
-    """Tell whether ``verify(*arguments)`` returns; for libraries, as `refused_as`."""
-    try:
-        with refused_as(_Refused, "refused"):
-            verify(*arguments)
-    except _Refused:
-        return False
-    return True
 
 
 # -- who is to blame ------------------------------------------------------------------------------

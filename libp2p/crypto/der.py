@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
 
-from libp2p.exceptions import CryptographyError, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa

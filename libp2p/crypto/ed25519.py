@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from nacl.signing import SigningKey, VerifyKey
 
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
-from libp2p.exceptions import CryptographyError, accepts, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer

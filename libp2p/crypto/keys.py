@@ -15,7 +15,8 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from libp2p.crypto.pb import crypto_pb2
-from libp2p.exceptions import CryptographyError, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from typing import Self

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from libp2p.crypto.der import read_private, read_public, write_private, write_public
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
-from libp2p.exceptions import CryptographyError, accepts, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer

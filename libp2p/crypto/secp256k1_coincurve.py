@@ -5,7 +5,8 @@ from __future__ import annotations
 import coincurve
 from coincurve.ecdsa import cdata_to_der, der_to_cdata, signature_normalize
 
-from libp2p.exceptions import CryptographyError, accepts, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 
 def compress(point: bytes) -> bytes:

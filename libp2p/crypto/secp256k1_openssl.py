@@ -7,7 +7,8 @@ from typing import Final
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
-from libp2p.exceptions import CryptographyError, accepts, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 _GROUP_ORDER: Final = ec.SECP256K1.group_order
 _ALGORITHM: Final = ec.ECDSA(utils.Prehashed(hashes.SHA256()))

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.crypto.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from libp2p.crypto.pb import crypto_pb2
-from libp2p.exceptions import CryptographyError, MissingDeserializerError, refused_as
+from libp2p.exceptions import CryptographyError, MissingDeserializerError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable

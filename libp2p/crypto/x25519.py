@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, NoReturn
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
-from libp2p.exceptions import CryptographyError, refused_as
+from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer

@@ -13,13 +13,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from multiaddr import Multiaddr
 
-from libp2p.exceptions import (
-    IncompleteVarint,
-    InvalidAddrError,
-    InvalidPeerID,
-    ParseError,
-    refused_as,
-)
+from libp2p.exceptions import IncompleteVarint, InvalidAddrError, InvalidPeerID, ParseError
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libp2p.crypto.serialization import deserialize_public_key
-from libp2p.exceptions import CryptographyError, InvalidRecord, refused_as
+from libp2p.exceptions import CryptographyError, InvalidRecord
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.peer.pb import envelope_pb2
 from libp2p.peer.peer_record import (

@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from libp2p.exceptions import InvalidPeerID, InvalidRecord, refused_as
+from libp2p.exceptions import InvalidPeerID, InvalidRecord
+from libp2p.hostile_input import refused_as
 from libp2p.peer.addresses import addresses_from_wire
 from libp2p.peer.id import ID
 from libp2p.peer.pb import peer_record_pb2

@@ -18,8 +18,8 @@ from libp2p.exceptions import (
     InvalidRecord,
     MessageTooLarge,
     ParseError,
-    refused_as,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.io.frame_reader import FrameReader
 from libp2p.peer.addresses import (

@@ -17,8 +17,8 @@ from libp2p.exceptions import (
     LocalProtocolError,
     ParseError,
     PeerIDMismatchesPubkey,
-    refused_as,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.security.insecure.pb import plaintext_pb2
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed

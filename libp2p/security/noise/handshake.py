@@ -18,7 +18,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from libp2p.exceptions import HandshakeFailure, LocalProtocolError, refused_as
+from libp2p.exceptions import HandshakeFailure, LocalProtocolError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,8 +17,8 @@ from libp2p.exceptions import (
     HandshakeFailure,
     InvalidSignature,
     PeerIDMismatchesPubkey,
-    refused_as,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.security.noise.pb import noise_pb2
 

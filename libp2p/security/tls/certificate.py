@@ -27,8 +27,8 @@ from libp2p.exceptions import (
     HandshakeFailure,
     InvalidSignature,
     PeerIDMismatchesPubkey,
-    refused_as,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:

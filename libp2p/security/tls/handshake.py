@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
-from libp2p.exceptions import HandshakeFailure, LocalProtocolError, refused_as
+from libp2p.exceptions import HandshakeFailure, LocalProtocolError
+from libp2p.hostile_input import refused_as
 from libp2p.security.tls.certificate import CertifiedIdentity, verify_certificate
 from libp2p.security.tls.channel import (
     BAD_CERTIFICATE,

@@ -23,9 +23,8 @@ from libp2p.exceptions import (
     IdentifyError,
     InvalidAddrError,
     InvalidRecord,
-    accepts,
-    refused_as,
 )
+from libp2p.hostile_input import accepts, refused_as
 from libp2p.identity.identify.message import IdentifyReader, parse_identify_response
 from libp2p.peer.addresses import address_from_wire
 from libp2p.peer.envelope import seal_record, unmarshal_envelope
