@@ -214,15 +214,16 @@ def _create(path: Path, config: Config) -> None:
 def _write_file(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     # The configuration holds the private key: nobody else may read it, not even for a moment.
-    with _open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as file:
-        try:
+    file = _open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        with file:
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink()
-            raise
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink()
+        raise
     _sync_folder(path.parent)
 
 
@@ -252,7 +253,7 @@ def _open_file(path: Path, flags: int) -> IO[bytes]:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise _no_file(path)
-    return open(descriptor, "rb" if flags & os.O_ACCMODE == os.O_RDONLY else "r+b", buffering=0)
+    return open(descriptor, "r+b" if flags & os.O_RDWR else "rb")
 
 
 def _no_file(path: Path) -> RepoError:

@@ -157,7 +157,7 @@ def test_nor_is_what_appears_after_the_first_look(
 def test_a_lock_that_is_a_pipe_nobody_reads(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(RepoError, match="not a regular file"):
-        repo_module._open_file(tmp_path / "pipe", os.O_WRONLY)
+        repo_module._open_file(tmp_path / "pipe", os.O_RDWR)
 
 
 # -- who may use it -------------------------------------------------------------------------------
