@@ -1,4 +1,4 @@
-"""Certificates that a library stumbles over, shown to a host that listens and to one that dials."""
+"""Peers that break TLS, end to end: a listening and a dialling host go on, and the peer is told."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import time
 from contextlib import suppress
 
 import pytest
+import trio
 from cryptography import x509
 
 from libp2p import new_host
 from libp2p.custom_types import TProtocol
-from libp2p.exceptions import ConnectionFailure, HostException
+from libp2p.exceptions import (
+    ConnectionClosedError,
+    ConnectionFailure,
+    HostException,
+    IOException,
+)
 from libp2p.security.tls.handshake import TlsEndpoint
 from libp2p.security.tls.transport import PROTOCOL_ID, TLSTransport
 from tests.support.certificates import Recipe, p256_key
 from tests.support.hosts import ECHO, LOOPBACK, echo, echoed, info_of, running_host
 from tests.support.identities import ed25519_pair
+from tests.support.raw_dialler import RawDialler, raw_dialler
+
+MIB = 1024 * 1024
+#: More than the buffers of two sockets hold.
+MAX_PUSHED = 64 * MIB
 
 YAMUX = TProtocol("/yamux/1.0.0")
 #: In the extension TLSFeature, of which `cryptography` makes an object: a feature that does not
@@ -30,6 +41,11 @@ def shows(value: str) -> TLSTransport:
     recipe = Recipe(identity=ed25519_pair("mallory"), now=time.time(), more=((extension, False),))
     transport._endpoint = TlsEndpoint(recipe.make(), p256_key(), [YAMUX])
     return transport
+
+
+async def drain(peer: RawDialler) -> None:
+    while await peer.session.receive():
+        pass
 
 
 @pytest.mark.parametrize("value", VALUES)
@@ -47,3 +63,38 @@ async def test_a_host_goes_on_listening_and_dialling(value: str) -> None:
             stream = await honest.new_stream(victim.get_id(), [ECHO])
             assert await echoed(stream, b"still here") == b"still here"
         assert mallory.get_id() not in victim.get_connected_peers()
+
+
+async def test_a_peer_that_has_said_close_notify_is_let_go_whatever_it_sends() -> None:
+    async with (
+        running_host() as victim,
+        raw_dialler(victim.get_transport_addrs()[0], victim.get_id()) as peer,
+    ):
+        wire, pushed = peer.session.raw_conn, 0
+        wire.send_nowait(peer.session._channel.close())
+        with suppress(IOException):  # it is reset when it goes on
+            while pushed < MAX_PUSHED:
+                pushed += MIB - sum(map(len, wire.send_nowait([bytes(MIB)])))
+                await wire.wait_writable()
+        assert pushed < MAX_PUSHED
+
+
+async def test_a_peer_that_has_said_close_notify_and_stays_is_let_go() -> None:
+    async with (
+        running_host() as victim,
+        raw_dialler(victim.get_transport_addrs()[0], victim.get_id()) as peer,
+    ):
+        peer.session.raw_conn.send_nowait(peer.session._channel.close())
+        with trio.fail_after(5):
+            await drain(peer)
+        assert peer.session._channel.ended, "it is told that nothing more comes"
+
+
+async def test_a_peer_that_breaks_a_record_is_told_so() -> None:
+    async with (
+        running_host() as victim,
+        raw_dialler(victim.get_transport_addrs()[0], victim.get_id()) as peer,
+    ):
+        peer.session.raw_conn.send_nowait([b"\x17\x03\x03\x00\x14" + bytes(20)])
+        with trio.fail_after(5), pytest.raises(ConnectionClosedError, match="bad record mac"):
+            await drain(peer)
