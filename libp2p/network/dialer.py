@@ -48,10 +48,7 @@ class Dialer:
             await attempt.run()
         if attempt.connection is not None:
             return attempt.connection
-        reasons = "; ".join(str(error) for error in attempt.errors) or "no address is known"
-        raise SwarmDialAllFailedError(
-            f"cannot connect to {peer_id}: {reasons}", peer_id, len(attempt.errors), attempt.errors
-        )
+        raise SwarmDialAllFailedError.of(peer_id, attempt.errors)
 
     async def dial_address(self, peer_id: ID, address: Multiaddr) -> SwarmConn:
         """
