@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.errors import ClientClosedError
 from libp2p.exceptions import BaseLibp2pError
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class OfflineError(IpfsLiteError):
     """The peer was opened without a network and is asked for something that needs one."""
 
 
+class PeerClosedError(IpfsLiteError, ClientClosedError):
+    """The block of `Peer.open` has ended, or is about to; nothing works any more."""
+
+    def __init__(self, message: str = "the peer was closed") -> None:
+        super().__init__(message)
+
+
 class SourceError(IpfsLiteError):
     """What is to be added cannot be read."""
 
@@ -40,19 +48,27 @@ class OutputError(IpfsLiteError):
 
 
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[list[BaseException]]:
     """
     Let a lone error leave the nurseries inside as itself, not as a group of one.
 
     Which tasks a call runs inside is nobody's business but its own; several errors stay a group.
+    So does a group that the caller's code raised: it is put into the list that this gives.
     """
+    own: list[BaseException] = []
     try:
-        yield
+        yield own
     except BaseExceptionGroup as group:
-        leaves = list(leaves_of(group))
-        if len(leaves) != 1:
+        error: BaseException = group
+        while (
+            isinstance(error, BaseExceptionGroup)
+            and error not in own
+            and len(error.exceptions) == 1
+        ):
+            error = error.exceptions[0]
+        if error is group:
             raise
-        raise leaves[0] from leaves[0].__cause__
+        raise error from error.__cause__
 
 
 def leaves_of(error: BaseException) -> Iterator[BaseException]:

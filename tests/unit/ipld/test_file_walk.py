@@ -257,7 +257,7 @@ def test_blocks_that_repeat_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPat
     assert reader.read() == b"".join(parts[index] for index in order)
     asked = [leaves.index(cid) for cid in reader.asked[1:]]
     assert asked == [0, 1, 2, 1]  # 1 was the longest unused when 2 came
-    assert reader.walk._kept._bytes <= 25
+    assert reader.walk._kept.bytes <= 25
 
 
 # -- what is not a file ----------------------------------------------------------------------------
