@@ -53,22 +53,20 @@ def plain_errors() -> Iterator[list[BaseException]]:
     Let a lone error leave the nurseries inside as itself, not as a group of one.
 
     Which tasks a call runs inside is nobody's business but its own; several errors stay a group.
-    So does a group that the caller's code raised: it is put into the list that this gives.
+    An error of the caller's code is put into the list that this gives: a group stays that group.
     """
     own: list[BaseException] = []
     try:
         yield own
     except BaseExceptionGroup as group:
-        error: BaseException = group
-        while (
-            isinstance(error, BaseExceptionGroup)
-            and error not in own
-            and len(error.exceptions) == 1
-        ):
-            error = error.exceptions[0]
-        if error is group:
+        leaves = list(leaves_of(group))
+        # Nurseries make the groups inside theirs anew, but not what is in them.
+        for error in own:
+            if list(map(id, leaves_of(error))) == list(map(id, leaves)):
+                raise error from error.__cause__
+        if len(leaves) != 1:
             raise
-        raise error from error.__cause__
+        raise leaves[0] from leaves[0].__cause__
 
 
 def leaves_of(error: BaseException) -> Iterator[BaseException]:

@@ -80,10 +80,16 @@ class ReadAhead:
         room += self._scope.held - self._pinned(left) - self.block + 1
         return min(self.window - left, room)
 
-    def hold(self, left: int, ahead: int) -> None:
-        """Note what is held: what is left of one block, and what was asked for ahead."""
-        ahead = min(ahead, self.window + self.block)  # a node of no known length is but one block
-        self._scope.hold(self._pinned(left) + ahead - self._scope.held)
+    def hold(self, left: int, ready: int, waiting: int) -> None:
+        """
+        Note what is held.
+
+        :param left: bytes of the block that is being read.
+        :param ready: bytes behind it that are here.
+        :param waiting: blocks that were asked for.
+        """
+        held = self._pinned(left) + ready + waiting * self.block
+        self._scope.hold(held - self._scope.held)
 
     def _pinned(self, left: int) -> int:
         """Give what the rest of a block keeps in memory: all of it."""

@@ -118,6 +118,8 @@ class UnixFSReader(AsyncClosing):
         """Read ``size`` bytes, fewer only at the end of the file; by default all of the rest."""
         self._check_open()
         wanted = self.size if size is None or size < 0 else size
+        if len(self._ready) < wanted:
+            self._ready.detach()  # a rest must not keep its block while the next one comes
         noted = 0
         while True:
             have = min(len(self._ready), wanted)
@@ -165,11 +167,13 @@ class UnixFSReader(AsyncClosing):
 
     def cut(self) -> None:
         """Drop what was fetched ahead, because others need the room; the store has it."""
+        walk = self._walk
         # Never a lone block: two readers could take it from each other for ever.
-        if self._end is None and self._error is None and self._walk.ahead > self._ahead.block:
+        is_far_ahead = walk.waiting > 1 or walk.ready > self._ahead.block
+        if is_far_ahead and self._end is None and self._error is None:
             self._stop_fetching()
-            self._start_walk(self._walk.position)
-            self._ahead.hold(self._left, 0)
+            self._start_walk(walk.position)
+            self._ahead.hold(self._left, 0, 0)
             self._waiter.wake()
 
     def _check_open(self) -> None:
@@ -206,15 +210,16 @@ class UnixFSReader(AsyncClosing):
 
     def _fetch_ahead(self) -> None:
         walk = self._walk
-        if walk.waiting > self._ask_again_at or self._error is not None or self._end is not None:
+        if self._error is not None or self._end is not None:
             return
-        walk.window_bytes = self._ahead.room(self._left)
-        if wanted := walk.wanted():
-            scope = trio.CancelScope()
-            self._fetches.add(scope)
-            self._nursery.start_soon(self._fetch, wanted, walk, scope)
-            self._ask_again_at = walk.waiting // 2
-        self._ahead.hold(self._left, walk.ahead)
+        if walk.waiting <= self._ask_again_at:
+            walk.window_bytes = self._ahead.room(self._left)
+            if wanted := walk.wanted():
+                scope = trio.CancelScope()
+                self._fetches.add(scope)
+                self._nursery.start_soon(self._fetch, wanted, walk, scope)
+                self._ask_again_at = walk.waiting // 2
+        self._ahead.hold(self._left, walk.ready, walk.waiting)
 
     async def _fetch(self, cids: list[CID], walk: FileWalk, scope: trio.CancelScope) -> None:
         if scope.cancel_called:  # before this task's first step
@@ -247,7 +252,6 @@ class UnixFSReader(AsyncClosing):
     async def _receive(self, limit: int) -> int:
         """Have about ``limit`` bytes more ready, at least one; return how many, 0 at the end."""
         while True:
-            self._check_open()
             self._fetch_ahead()
             if buffers := self._walk.take(limit):
                 before = len(self._ready)
@@ -261,6 +265,7 @@ class UnixFSReader(AsyncClosing):
             await self._wait_for_blocks()
 
     async def _wait_for_blocks(self) -> None:
+        self._check_open()
         if self._error is not None:
             raise self._error
         await self._waiter.wait()

@@ -162,6 +162,8 @@ class FileWalk:
         self.waiting = 0
         """How many blocks were asked for and not supplied yet."""
         self._ready: dict[int, Buffer] = {}
+        self.ready = 0
+        """How many bytes of the file are at hand and were not taken yet."""
         self._kept = _Kept()
 
     # -- for the driver ---------------------------------------------------------------------------
@@ -175,13 +177,6 @@ class FileWalk:
     def position(self) -> int:
         """Where in the file the next bytes of `take` begin."""
         return self._position
-
-    @property
-    def ahead(self) -> int:
-        """How many bytes from `position` on are at hand or asked for."""
-        if self._open:
-            return self._open[0][0] - self._position
-        return self._end - self._position
 
     @property
     def done(self) -> bool:
@@ -251,6 +246,7 @@ class FileWalk:
         ):
             buffers.append(buffer)
             self._position += len(buffer)
+            self.ready -= len(buffer)
         return buffers
 
     @property
@@ -334,6 +330,7 @@ class FileWalk:
             high = self._end
         if low < high:
             self._ready[low] = memoryview(data)[low - offset : high - offset]
+            self.ready += high - low
 
     def _begin(self, root: FileNode) -> None:
         self.node = root
