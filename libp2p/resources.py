@@ -44,7 +44,10 @@ class ScopeStatistics:
 class Scope:
     """A part of a host that holds something, and the parts that it consists of."""
 
-    __slots__ = ("_children", "_cut", "_parent", "_weigh", "cuts", "held", "limit", "name", "peak")
+    __slots__ = (
+        *("_children", "_crest", "_cut", "_fell", "_parent", "_weigh"),
+        *("cuts", "held", "limit", "name", "peak"),
+    )
 
     def __init__(
         self,
@@ -73,6 +76,15 @@ class Scope:
         self._cut = cut
         self._weigh = weigh
         self._children: dict[Scope, None] = {}
+        self._crest = 0
+        self._fell: tuple[int, Callable[[], object]] | None = None
+
+    def on_fall(self, size: int, callback: Callable[[], object]) -> None:
+        """
+        Have ``callback`` called when a burst is over: when ``size`` or more of what was held here
+        has been released since, and three quarters of it.
+        """
+        self._fell = size, callback
 
     def open(
         self,
@@ -157,7 +169,16 @@ class Scope:
             held = scope.held = scope.held + change
             if held > scope.peak:
                 scope.peak = held
+            if scope._fell is not None:
+                scope._watch(held, *scope._fell)
             scope = scope._parent
+
+    def _watch(self, held: int, size: int, callback: Callable[[], object]) -> None:
+        if held > self._crest:
+            self._crest = held
+        elif self._crest - held >= max(size, 3 * self._crest // 4):
+            self._crest = held
+            callback()
 
     def _keep_limit(self, limit: int) -> None:
         """Cut the heaviest until the limit is kept, or until nobody gives anything."""

@@ -94,15 +94,9 @@ class BasicHost(IHost):
         :raises HostException: if the host is not running.
         """
         try:
-            self._network.start_soon(self._run_service, task, *args)
+            self._network.start_soon(task, *args)
         except SwarmException as error:
             raise HostException(str(error)) from None
-
-    async def _run_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
-        try:
-            await task(*args)
-        except Exception:  # task's edge: it runs another part's code
-            logger.exception("the service %r failed", task)
 
     # -- identity and addresses ---------------------------------------------------------------
 
@@ -150,7 +144,8 @@ class BasicHost(IHost):
         """
         Be connected to a peer, and know its protocols, when this returns.
 
-        :raises ConnectionFailure: naming each address tried and why it failed.
+        :raises ConnectionFailure: saying why there is no connection: of each address, or why the
+            peer closed it at once; or that the host is not running.
         """
         peer_id = peer_info.peer_id
         if peer_info.addrs:
@@ -161,6 +156,9 @@ class BasicHost(IHost):
             raise ConnectionFailure(str(error)) from error
         for connection in connections:
             await connection.event_identified.wait()
+        if not self._network.get_connections(peer_id):
+            reason = connections[-1].end_reason
+            raise ConnectionFailure(f"the connection to {peer_id} was closed at once: {reason}")
 
     async def disconnect(self, peer_id: ID) -> None:
         """Close all connections to a peer."""
@@ -196,17 +194,20 @@ class BasicHost(IHost):
             self._pusher.changed()
         self.multiselect.remove_handler(protocol_id)
 
-    async def new_stream(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> NetStream:
+    async def new_stream(
+        self, peer_id: ID, protocol_ids: Sequence[TProtocol], *, no_dial: bool = False
+    ) -> NetStream:
         """
         Open a stream to a peer, connecting if need be, with the first protocol that it accepts.
 
         If the peer has said which of them it speaks (identify), no round trip is spent on asking.
 
+        :param no_dial: fail instead of connecting.
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
             a `ProtocolNotSupportedError` then).
         """
         try:
-            stream = await self._network.new_stream(peer_id)
+            stream = await self._network.new_stream(peer_id, no_dial=no_dial)
         except BaseLibp2pError as error:
             raise StreamFailure(f"no stream to {peer_id}: {error}") from error
         known = self.peerstore.supports_protocols(peer_id, protocol_ids)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,6 +19,7 @@ from libp2p.exceptions import BaseLibp2pError, MultiselectError
 from libp2p.io.utils import put_back
 from libp2p.io.waiter import Waiter
 from libp2p.protocol_muxer.negotiation import Responder
+from libp2p.utils.faults import fault_barrier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +89,8 @@ class InboundStreams:
             for negotiation, deadline in list(self._pending.items()):
                 if deadline > now:
                     break
-                negotiation.fail(MultiselectError("the peer agreed on no protocol in time"))
+                with fault_barrier(partial(logger.error, "%r cannot be given up: %r", negotiation)):
+                    negotiation.fail(MultiselectError("the peer agreed on no protocol in time"))
 
 
 class _Negotiation:
@@ -148,7 +151,8 @@ class _Negotiation:
     def fail(self, error: BaseLibp2pError) -> None:
         """Give the stream up; a peer that hangs up is normal life."""
         logger.debug("%r: %s", self._stream, error)
-        self._end()
+        self._owner.remove(self)
+        self._stream.on_readable(None)
         self._stream.abort()
 
     def _end(self) -> None:

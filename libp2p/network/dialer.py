@@ -9,6 +9,7 @@ import trio
 
 from libp2p.exceptions import BaseLibp2pError, DialError, SwarmDialAllFailedError
 from libp2p.network.dial_plan import DialBackoff, PlannedDial, plan_dials
+from libp2p.resources import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,17 +30,25 @@ class Dialer:
         dial: Callable[[Multiaddr, ID], Awaitable[SwarmConn]],
         address_timeout: float,
         peer_timeout: float,
+        *,
+        per_peer: int = 8,
+        slots: DialSlots | None = None,
     ) -> None:
         self._dial = dial
         self._address_timeout = address_timeout
         self._peer_timeout = peer_timeout
+        self.per_peer = per_peer
+        self.slots = slots or DialSlots(Scope("dials"), 160)
         self._backoff = DialBackoff()
 
-    async def dial_peer(self, peer_id: ID, addresses: Sequence[Multiaddr]) -> SwarmConn:
+    async def dial_peer(
+        self, peer_id: ID, addresses: Sequence[Multiaddr], unfit: Sequence[DialError] = ()
+    ) -> SwarmConn:
         """
         Return the first connection that comes about; the other attempts are cancelled.
 
-        :raises SwarmDialAllFailedError: naming each address and why it failed.
+        :param unfit: of addresses that cannot be tried, for the error.
+        :raises SwarmDialAllFailedError: saying of the addresses why they failed.
         """
         now = trio.current_time()
         avoid = [a for a in addresses if self._backoff.is_active((peer_id, a), now)]
@@ -48,27 +57,56 @@ class Dialer:
             await attempt.run()
         if attempt.connection is not None:
             return attempt.connection
-        raise SwarmDialAllFailedError.of(peer_id, attempt.errors)
+        raise SwarmDialAllFailedError.of(peer_id, [*attempt.errors, *unfit])
 
     async def dial_address(self, peer_id: ID, address: Multiaddr) -> SwarmConn:
         """
-        Connect to one address.
+        Connect to one address, once there are few enough dials.
 
         :raises DialError: saying why it failed.
         """
+        async with self.slots:
+            return await self._dial_now(peer_id, address)
+
+    async def _dial_now(self, peer_id: ID, address: Multiaddr) -> SwarmConn:
         key = (peer_id, address)
         try:
             with trio.fail_after(self._address_timeout):
                 connection = await self._dial(address, peer_id)
         except trio.TooSlowError as error:
-            self._backoff.failed(key, trio.current_time())
             reason = f"no answer within {self._address_timeout:.0f} s"
-            raise DialError(address, reason) from error
+            raise self._failed(key, reason) from error
         except BaseLibp2pError as error:
-            self._backoff.failed(key, trio.current_time())
-            raise DialError(address, str(error)) from error
+            raise self._failed(key, str(error)) from error
+        except Exception as error:  # task's edge: a transport or an upgrade of the user's
+            logger.exception("the dial of %s failed", address)
+            raise self._failed(key, f"{type(error).__name__}: {error}") from error
         self._backoff.succeeded(key)
         return connection
+
+    def _failed(self, key: tuple[ID, Multiaddr], reason: str) -> DialError:
+        self._backoff.failed(key, trio.current_time())
+        return DialError(key[1], reason)
+
+
+class DialSlots:
+    """
+    How many addresses may be dialled at the same time, for all peers; others wait in line.
+
+    A provider record or a peer could else have this host open thousands of connections to others.
+    """
+
+    def __init__(self, scope: Scope, limit: int) -> None:
+        self._scope = scope
+        self._free = trio.Semaphore(limit)
+
+    async def __aenter__(self) -> None:
+        await self._free.acquire()
+        self._scope.hold(1)
+
+    async def __aexit__(self, *error: object) -> None:
+        self._scope.release(1)
+        self._free.release()
 
 
 class _Attempt:
@@ -80,11 +118,13 @@ class _Attempt:
         self._dialer = dialer
         self._peer_id = peer_id
         self._plan = plan
+        self._free = trio.Semaphore(dialer.per_peer)
 
     async def run(self) -> None:
         """Start the dials, each after its predecessor's head start or failure."""
         async with trio.open_nursery() as nursery:
             for position, planned in enumerate(self._plan):
+                await self._free.acquire()
                 following = self._plan[position + 1 : position + 2]
                 failed = trio.Event()
                 nursery.start_soon(self._try, planned, failed, nursery.cancel_scope)
@@ -99,6 +139,7 @@ class _Attempt:
             logger.debug("dial of %s failed: %s", self._peer_id, error)
             self.errors.append(error)
             failed.set()
+            self._free.release()
             return
         if self.connection is None:
             self.connection = connection

@@ -2,50 +2,72 @@
 The swarm: all connections of this process, by peer.
 
 It listens, dials, upgrades, and keeps the table. `running` is its life: every task it starts is a
-child of that block's nursery. A peer's fault ends that peer's connection and nothing else.
+child of that block's nursery. Each of them has an edge: a fault of a peer, an address, a notifee, a
+handler, a peer store, a transport or a muxer costs the dial or the connection that it belongs to,
+is logged if it is no peer's, and nothing else notices.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.abc import INetworkService
 from libp2p.exceptions import (
     BaseLibp2pError,
+    DialError,
+    MuxerUpgradeFailure,
     OpenConnectionError,
+    PeerStoreError,
     SwarmDialAllFailedError,
     SwarmException,
 )
 from libp2p.network.config import ConnectionConfig
-from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.network.dialer import Dialer
+from libp2p.network.connection.swarm_connection import (
+    GARBAGE_COLLECTED,
+    RESOURCE_LIMIT_EXCEEDED,
+    SwarmConn,
+)
+from libp2p.network.connection_table import ConnectionTable
+from libp2p.network.descriptors import Sockets, obtainable, raise_soft_limit, share_out
+from libp2p.network.dialer import Dialer, DialSlots
+from libp2p.network.notifees import Notifees
+from libp2p.network.pending import PendingHandshakes, origin_of
+from libp2p.network.shared_dial import SharedDial
 from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.flow_control import ReceiveBudget
-from libp2p.transport.tcp.tcp import TCPListener
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.utils.faults import fault_barrier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import INotifee, IPeerStore
+    from libp2p.abc import IListener, INotifee, IPeerStore
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.peer.id import ID
-    from libp2p.stream_muxer.yamux.yamux import Yamux
-    from libp2p.transport.tcp.tcp import TCP
+    from libp2p.transport.tcp.tcp import TCP, TCPListener
     from libp2p.transport.tcp.tcp_connection import TcpConnection
     from libp2p.transport.upgrader import TransportUpgrader
 
 logger = logging.getLogger(__name__)
 
+#: Seconds that closing a connection may take: a muxer of the user's may never come back.
+CLOSE_TIMEOUT: Final = 10.0
 
-def _refuse(stream: NetStream) -> None:
-    stream.abort()
+
+class _State(Enum):
+    NOT_RUNNING = "the host is not running: use it within `async with host.run(…)`"
+    RUNNING = "the host is running"
+    CLOSED = "the host is closed"
 
 
 class Swarm(INetworkService):
@@ -64,20 +86,32 @@ class Swarm(INetworkService):
         self.peerstore = peerstore
         self.upgrader = upgrader
         self.transport = transport
-        self.config = config or ConnectionConfig()
+        self.config = config = config or ConnectionConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or Resources()
-        self.connections: dict[ID, list[SwarmConn]] = {}  # type: ignore[assignment]
-        self.listeners: list[TCPListener] = []
-        self._budget = ReceiveBudget(self.config.receive_budget)
-        self._dialer = Dialer(
-            self._dial_and_add, self.config.dial_timeout, self.config.dial_peer_timeout
+        sockets = share_out(
+            obtainable(),
+            Sockets(config.max_connections, config.max_pending_inbound, config.max_dials),
         )
-        self._dials: dict[ID, _SharedDial] = {}
+        self._table = ConnectionTable(config, self.resources, sockets.connections)
+        #: Tags and protects peers whose connections matter.
+        self.connection_manager = self._table.manager
+        self.listeners: list[TCPListener] = []
+        self._budget = ReceiveBudget(config.receive_budget)
+        self._dialer = Dialer(
+            self._dial_and_add,
+            config.dial_timeout,
+            config.dial_peer_timeout,
+            per_peer=config.max_dials_per_peer,
+            slots=DialSlots(self.resources.scope("dials", sockets.dials), sockets.dials),
+        )
+        self._dials: dict[ID, SharedDial] = {}
         self._accept_stream: Callable[[NetStream], None] = _refuse
-        self._notifees: list[INotifee] = []
-        # Inbound connections that are not upgraded yet, oldest first.
-        self._strangers: dict[trio.CancelScope, None] = {}
+        self._notifees = Notifees(self)
+        self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(sockets.handshakes)
+        self._handshakes = self.resources.scope("handshakes", sockets.handshakes)
+        self._admission = trio.lowlevel.ParkingLot()
+        self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
 
     # -- life ---------------------------------------------------------------------------------
@@ -87,13 +121,13 @@ class Swarm(INetworkService):
         """Serve connections for the length of the block; afterwards all of them are closed."""
         if self._nursery is not None:
             raise SwarmException("the swarm is running already")
+        raise_soft_limit()
         try:
             async with trio.open_nursery() as nursery:
-                self._nursery = nursery
+                self._nursery, self._state = nursery, _State.RUNNING
                 try:
                     yield
                 finally:
-                    self._nursery = None
                     await self.close()
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
@@ -101,27 +135,42 @@ class Swarm(INetworkService):
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
+        finally:
+            self._nursery = None
+            for connection in self.get_connections():  # of dials that ended meanwhile
+                connection.abort()
+                self._table.remove(connection)
 
     async def close(self) -> None:
-        """Stop listening and close every connection, politely but quickly."""
-        for listener in self.listeners:
-            await listener.close()
-        self.listeners.clear()
-        connections = self.get_connections()
-        async with trio.open_nursery() as nursery:
-            nursery.cancel_scope.shield = True
-            for connection in connections:
-                nursery.start_soon(connection.close)
+        """
+        Stop listening and dialling, and close every connection; what was written is delivered.
+
+        From now on every call that needs the network raises.
+        """
+        if self._state is _State.RUNNING:
+            self._state = _State.CLOSED
+        for dial in self._dials.values():
+            dial.cancel()
+        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+            listeners, self.listeners = self.listeners, []
+            async with trio.open_nursery() as nursery:
+                for listener in listeners:
+                    nursery.start_soon(_close, listener)
+                for connection in self.get_connections():
+                    nursery.start_soon(_close, connection)
 
     def start_soon(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         """
-        Run ``task`` for as long as the swarm runs.
+        Run ``task`` for as long as the swarm runs; its failure is logged, not fatal.
 
         :raises SwarmException: if the swarm is not running.
         """
-        if self._nursery is None:
-            raise SwarmException("the host is not running: use it within `async with host.run(…)`")
-        self._nursery.start_soon(task, *args)
+        self._check_running().start_soon(_supervise, task, *args, name=task)
+
+    def _check_running(self) -> trio.Nursery:
+        if self._nursery is None or self._state is not _State.RUNNING:
+            raise SwarmException(self._state.value)
+        return self._nursery
 
     # -- listening ----------------------------------------------------------------------------
 
@@ -131,96 +180,149 @@ class Swarm(INetworkService):
 
         :return: True if there is one.
         :raises OpenConnectionError: if one cannot be listened on.
+        :raises SwarmException: if the swarm is not running.
         """
+        nursery = self._check_running()
         for maddr in multiaddrs:
             if not self.transport.can_listen(maddr):
                 raise OpenConnectionError(f"no transport listens on {maddr}; there is TCP")
-            listener = TCPListener(self._on_inbound)
+            listener = self.transport.create_listener(self._on_inbound, self._admit)
             await listener.listen(maddr)
             self.listeners.append(listener)
-            self.start_soon(listener.serve, self._nursery)
-            for notifee in self._notifees:
-                await notifee.listen(self, maddr)
+            self.start_soon(listener.serve, nursery)
+            await self._notifees.listening(maddr)
         return bool(multiaddrs)
 
     def get_listen_addrs(self) -> list[Multiaddr]:
         """Return the addresses listened on, with their real ports."""
         return [addr for listener in self.listeners for addr in listener.get_addrs()]
 
+    async def _admit(self) -> None:
+        """Wait until one more inbound connection may be accepted."""
+        while self._pending.is_full:
+            victim = self._pending.evictable(trio.current_time())
+            if victim is not None:
+                self._forget_handshake(victim)
+                victim.cancel()
+                return
+            with trio.move_on_at(self._pending.evictable_at() or math.inf):
+                await self._admission.park()
+
+    def _forget_handshake(self, scope: trio.CancelScope) -> None:
+        self._pending.remove(scope)
+        self._handshakes.hold(len(self._pending) - self._handshakes.held)
+        self._admission.unpark_all()
+
     async def _on_inbound(self, raw_conn: TcpConnection) -> None:
         """Upgrade and serve an accepted connection, in its own task."""
-        if self._is_full():
+        connection: SwarmConn | None = None
+        with fault_barrier(partial(_report, "an inbound connection failed")):
+            connection = await self._welcome(raw_conn)
+        if connection is not None:
+            await self._serve(connection)
+
+    async def _welcome(self, raw_conn: TcpConnection) -> SwarmConn | None:
+        """Upgrade an accepted connection and enter it into the table, if there is room."""
+        if not self._table.admits_stranger(trio.current_time()):
             raw_conn.abort()
-            return
-        if len(self._strangers) >= self.config.max_pending_inbound:
-            # An honest handshake is over soon, so the oldest one is the least likely to be one.
-            oldest = next(iter(self._strangers))
-            del self._strangers[oldest]
-            oldest.cancel()
+            return None
+        address = raw_conn.get_remote_address()
         scope = trio.CancelScope(deadline=trio.current_time() + self.config.inbound_timeout)
-        muxed_conn = None
-        self._strangers[scope] = None
+        self._pending.add(scope, address and origin_of(address[0]), trio.current_time())
+        self._handshakes.hold(1)
         try:
             with scope:
                 muxed_conn = await self._upgrade(raw_conn, None)
+                connection = self._enter(muxed_conn)
+                if connection is None:
+                    await muxed_conn.close(RESOURCE_LIMIT_EXCEEDED)
+                return connection
         except BaseLibp2pError as error:
-            logger.debug("inbound %s not upgraded: %s", raw_conn.get_remote_address(), error)
+            logger.debug("inbound %s not upgraded: %s", address, error)
         finally:
-            self._strangers.pop(scope, None)
-        connection = self._add(muxed_conn) if muxed_conn is not None else None
-        if connection is not None:
-            await self._serve(connection)
+            self._forget_handshake(scope)
+        return None
 
     # -- dialling -----------------------------------------------------------------------------
 
     async def dial_peer(self, peer_id: ID) -> list[SwarmConn]:  # type: ignore[override]
         """
-        Return the connections to a peer, dialling its known addresses if there is none.
+        Return the live connections to a peer, dialling its known addresses if there is none.
 
         Callers who ask for the same peer at the same time share one dial.
 
-        :raises SwarmDialAllFailedError: naming each address and why it failed.
+        :raises SwarmDialAllFailedError: saying of the addresses why they failed.
+        :raises SwarmException: if the swarm is not running.
         """
+        self._check_running()
         if existing := self.get_connections(peer_id):
             return existing
         if peer_id == self.self_id:
             raise SwarmDialAllFailedError("a host cannot dial itself", peer_id)
         dial = self._dials.get(peer_id)
-        if dial is None:
-            dial = self._dials[peer_id] = _SharedDial()
+        if dial is None or dial.is_dying:
+            dial = SharedDial(peer_id)
             self.start_soon(self._run_dial, peer_id, dial)
-        await dial.wait()
-        return self.get_connections(peer_id)
-
-    async def _run_dial(self, peer_id: ID, dial: _SharedDial) -> None:
+            self._dials[peer_id] = dial
         try:
-            with dial.scope:
-                addresses = [
-                    address
-                    for address in self.peerstore.addrs(peer_id)
-                    if self.transport.can_dial(address)
-                ]
-                await self._dialer.dial_peer(peer_id, addresses)
-        except SwarmDialAllFailedError as error:
-            dial.error = error
+            connection = await dial.wait()
+        except SwarmDialAllFailedError:
+            if existing := self.get_connections(peer_id):  # the peer has dialled meanwhile
+                return existing
+            raise
+        if existing := self.get_connections(peer_id):
+            return existing
+        raise SwarmDialAllFailedError(
+            f"the connection to {peer_id} was closed at once: {connection.end_reason}", peer_id
+        )
+
+    async def _run_dial(self, peer_id: ID, dial: SharedDial) -> None:
+        try:
+            await dial.run(partial(self._dial, peer_id))
         finally:
-            del self._dials[peer_id]
-            dial.done.set()
+            if self._dials.get(peer_id) is dial:
+                del self._dials[peer_id]
+
+    async def _dial(self, peer_id: ID) -> SwarmConn:
+        try:
+            known = self.peerstore.addrs(peer_id)
+        except PeerStoreError:  # it is not known, or its addresses have expired
+            known = []
+        addresses: list[Multiaddr] = []
+        unfit: list[DialError] = []
+        for address in known:
+            try:
+                if self.transport.can_dial(address):
+                    addresses.append(address)
+                else:
+                    unfit.append(DialError(address, "there is no transport for it"))
+            except Exception as error:  # noqa: BLE001 - task's edge: multiaddr or a user's transport
+                unfit.append(DialError(address.to_bytes().hex(), str(error)))
+        return await self._dialer.dial_peer(peer_id, addresses, unfit)
 
     async def dial_addr(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:
         """
         Connect to a peer at this address.
 
         :raises DialError: saying why it failed.
+        :raises SwarmException: if the swarm is not running.
         """
+        self._check_running()
         return await self._dialer.dial_address(peer_id, addr)
 
     async def _dial_and_add(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:
         raw_conn = await self.transport.dial(addr)
-        connection = self._add(await self._upgrade(raw_conn, peer_id))
+        muxed_conn = await self._upgrade(raw_conn, peer_id)
+        connection = self._enter(muxed_conn)
         if connection is None:
+            raw_conn.abort()
             raise SwarmException("the limit of connections is reached")
-        self.start_soon(self._serve, connection)
+        try:
+            self.start_soon(self._serve, connection)
+        except SwarmException:
+            connection.abort()
+            self._table.remove(connection)
+            raise
         return connection
 
     async def _upgrade(self, raw_conn: TcpConnection, peer_id: ID | None) -> Yamux:
@@ -228,7 +330,9 @@ class Swarm(INetworkService):
         try:
             secured = await self.upgrader.upgrade_security(raw_conn, raw_conn.is_initiator, peer_id)
             remote_peer = secured.get_remote_peer()
-            muxed_conn = cast("Yamux", await self.upgrader.upgrade_connection(secured, remote_peer))
+            muxed_conn = await self.upgrader.upgrade_connection(secured, remote_peer)
+            if not isinstance(muxed_conn, Yamux):
+                raise MuxerUpgradeFailure(f"{muxed_conn!r} is no yamux connection")
             # The dial of another address may have won while this task was about to run.
             await trio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
@@ -239,46 +343,36 @@ class Swarm(INetworkService):
 
     # -- the table ----------------------------------------------------------------------------
 
-    def _is_full(self) -> bool:
-        return self.get_total_connections() >= self.config.max_connections
-
-    def _add(self, muxed_conn: Yamux) -> SwarmConn | None:
-        """Enter a connection into the table; None, and it is dropped, if there is no room."""
-        peers = self.connections.setdefault(muxed_conn.peer_id, [])
-        if self._is_full() or len(peers) >= self.config.max_connections_per_peer:
-            muxed_conn.secured_conn.abort()
-            if not peers:
-                del self.connections[muxed_conn.peer_id]
-            return None
-        connection = SwarmConn(muxed_conn)
-        peers.append(connection)
+    def _enter(self, muxed_conn: Yamux) -> SwarmConn | None:
+        """Enter a connection into the table; None if there is no room for it."""
+        connection, leaving = self._table.add(muxed_conn, trio.current_time())
+        for idle in leaving:
+            logger.debug("%r is idle and makes room", idle)
+            self.start_soon(_close, idle, GARBAGE_COLLECTED)
         return connection
 
     async def _serve(self, connection: SwarmConn) -> None:
         """Run a connection of the table until it ends, and take it out."""
-        self.peerstore.add_pubkey(
-            connection.peer_id, connection.muxed_conn.secured_conn.get_remote_public_key()
-        )
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._notify_connected, connection)
+        with fault_barrier(partial(_report, f"the connection to {connection.peer_id} failed")):
             try:
-                await connection.run(self._accept_stream)
+                self.peerstore.add_pubkey(
+                    connection.peer_id, connection.muxed_conn.secured_conn.get_remote_public_key()
+                )
+                await self._notifees.accompany(
+                    connection, partial(connection.run, self._accept_stream, self._remove)
+                )
             finally:
                 self._remove(connection)
-        for notifee in tuple(self._notifees):
-            await notifee.disconnected(self, connection)
-
-    async def _notify_connected(self, connection: SwarmConn) -> None:
-        for notifee in tuple(self._notifees):
-            await notifee.connected(self, connection)
+                connection.abort()
 
     def _remove(self, connection: SwarmConn) -> None:
+        self._table.remove(connection)
         connection.event_identified.set()
-        remaining = [c for c in self.connections[connection.peer_id] if c is not connection]
-        if remaining:
-            self.connections[connection.peer_id] = remaining
-        else:
-            del self.connections[connection.peer_id]
+
+    @property
+    def connections(self) -> dict[ID, list[SwarmConn]]:  # type: ignore[override]
+        """The connections by peer."""
+        return self._table.by_peer
 
     def get_peer_id(self) -> ID:
         """Return this side's peer id."""
@@ -286,9 +380,7 @@ class Swarm(INetworkService):
 
     def get_connections(self, peer_id: ID | None = None) -> list[SwarmConn]:  # type: ignore[override]
         """Return the live connections to a peer, or to all; the best to use is last."""
-        if peer_id is not None:
-            return [c for c in self.connections.get(peer_id, ()) if not c.is_closed]
-        return [c for peers in self.connections.values() for c in peers if not c.is_closed]
+        return self._table.live(peer_id)
 
     def get_connections_map(self) -> dict[ID, list[SwarmConn]]:
         """Return the connections by peer."""
@@ -301,7 +393,7 @@ class Swarm(INetworkService):
 
     def get_total_connections(self) -> int:
         """Return how many connections there are."""
-        return sum(map(len, self.connections.values()))
+        return self._table.count
 
     async def close_peer(self, peer_id: ID) -> None:
         """Close all connections to a peer."""
@@ -323,52 +415,47 @@ class Swarm(INetworkService):
         """Give every inbound stream to ``accept``, in its connection's read loop."""
         self._accept_stream = accept
 
-    async def new_stream(self, peer_id: ID) -> NetStream:
+    async def new_stream(self, peer_id: ID, *, no_dial: bool = False) -> NetStream:
         """
         Open a stream to a peer, connecting first if need be; nothing is agreed on it yet.
 
+        :param no_dial: fail instead of connecting.
         :raises SwarmDialAllFailedError: if there is no connection and none can be made.
+        :raises SwarmException: if the swarm is not running.
         :raises MuxedConnUnavailable: if the connection ends meanwhile.
         """
-        connections = await self.dial_peer(peer_id)
-        if not connections:
-            raise SwarmException(f"the connection to {peer_id} ended at once")
+        if no_dial:
+            connections = self.get_connections(peer_id)
+            if not connections:
+                raise SwarmException(f"there is no connection to {peer_id}")
+        else:
+            connections = await self.dial_peer(peer_id)
         return await connections[-1].new_stream()
 
     # -- notifees -----------------------------------------------------------------------------
 
     def register_notifee(self, notifee: INotifee) -> None:
         """Tell ``notifee`` what happens from now on."""
-        self._notifees.append(notifee)
+        self._notifees.add(notifee)
 
     def remove_notifee(self, notifee: INotifee) -> None:
         """Tell ``notifee`` nothing more."""
-        if notifee in self._notifees:
-            self._notifees.remove(notifee)
+        self._notifees.remove(notifee)
 
 
-class _SharedDial:
-    """A dial that several callers wait for; it is cancelled when the last of them gives up."""
+def _refuse(stream: NetStream) -> None:
+    stream.abort()
 
-    def __init__(self) -> None:
-        self.done = trio.Event()
-        self.scope = trio.CancelScope()
-        self.error: SwarmDialAllFailedError | None = None
-        self._waiting = 0
 
-    async def wait(self) -> None:
-        """Wait for the end of the dial."""
-        self._waiting += 1
-        try:
-            await self.done.wait()
-        finally:
-            self._waiting -= 1
-            if not self._waiting:
-                self.scope.cancel()
-        if self.error is not None:
-            raise SwarmDialAllFailedError(
-                str(self.error),
-                self.error.peer_id,
-                self.error.num_addrs_tried,
-                self.error.errors,
-            )
+def _report(what: str, error: Exception) -> None:
+    logger.error("%s", what, exc_info=error)
+
+
+async def _supervise(task: Callable[..., Awaitable[object]], *args: object) -> None:
+    with fault_barrier(lambda error: _report(f"the task {task!r} failed", error)):
+        await task(*args)
+
+
+async def _close(closer: IListener | SwarmConn, *error_code: int) -> None:
+    with fault_barrier(partial(_report, f"{closer!r} cannot be closed")):
+        await closer.close(*error_code)

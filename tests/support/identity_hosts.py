@@ -77,7 +77,9 @@ class FakeHost:
         """Return this, as what it stands for."""
         return cast("IHost", self)
 
-    async def new_stream(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> INetStream:
+    async def new_stream(
+        self, peer_id: ID, protocol_ids: Sequence[TProtocol], *, no_dial: bool = False
+    ) -> INetStream:
         other = self.peers[peer_id]
         handler = other.mux.handlers.get(protocol_ids[0])
         if handler is None:

@@ -107,6 +107,23 @@ def test_a_closed_scope_holds_nothing() -> None:
     assert [child.name for child in host.statistics().children] == ["peer"]
 
 
+def test_the_end_of_a_burst_is_told_once() -> None:
+    falls: list[int] = []
+    host = Scope("host")
+    host.on_fall(100, lambda: falls.append(host.held))
+    peer = host.open("peer")
+    for change in (99, -99, 400, -299):  # too little, then not three quarters of it
+        peer.hold(change)
+    assert falls == []
+    peer.hold(-1)
+    assert falls == [100]
+    peer.hold(-100)
+    assert falls == [100, 0]
+    peer.hold(50)
+    peer.close()
+    assert falls == [100, 0]
+
+
 def test_one_place_tells_all() -> None:
     resources = Resources()
     unread = resources.scope("unread", 100)

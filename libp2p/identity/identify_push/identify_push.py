@@ -12,6 +12,7 @@ from libp2p.exceptions import BaseLibp2pError, StreamTimeout
 from libp2p.identity.identify.announcement import Announcement
 from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
 from libp2p.identity.identify.store import store_identity
+from libp2p.utils.faults import fault_barrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -58,7 +59,7 @@ async def push_identify_to_peer(
     async with limit or trio.Semaphore(1):
         with trio.move_on_after(IDENTIFY_TIMEOUT):
             try:
-                stream = await host.new_stream(peer_id, [ID_PUSH])
+                stream = await host.new_stream(peer_id, [ID_PUSH], no_dial=True)
                 await _push(stream, announcement)
             except BaseLibp2pError as error:
                 # Many peers do not take pushes, and any may be gone by now.
@@ -127,11 +128,18 @@ class IdentifyPusher:
         while True:
             await self._changed.wait()
             self._changed = trio.Event()
-            announcement = Announcement(self._host)
-            by_peer = {connection.peer_id: connection for connection in self._connections()}
-            async with trio.open_nursery() as nursery:
-                for connection in by_peer.values():
-                    nursery.start_soon(self._tell, connection, announcement)
+            with fault_barrier(_report):
+                announcement = Announcement(self._host)
+                by_peer = {connection.peer_id: connection for connection in self._connections()}
+                async with trio.open_nursery() as nursery:
+                    for connection in by_peer.values():
+                        nursery.start_soon(self._try_to_tell, connection, announcement)
+
+    async def _try_to_tell(
+        self, connection: IdentifiedConnection, announcement: Announcement
+    ) -> None:
+        with fault_barrier(_report):
+            await self._tell(connection, announcement)
 
     async def _tell(self, connection: IdentifiedConnection, announcement: Announcement) -> None:
         await connection.event_identified.wait()
@@ -141,3 +149,7 @@ class IdentifyPusher:
                 return  # it will ask when it comes back
             if self._host.get_peerstore().supports_protocols(peer_id, [ID_PUSH]):
                 await push_identify_to_peer(self._host, peer_id, announcement=announcement)
+
+
+def _report(error: Exception) -> None:
+    logger.error("a peer could not be told what has changed", exc_info=error)

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.abc import INetConn
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.exceptions import (
+    BaseLibp2pError,
+    IncompleteReadError,
+    MuxedConnUnavailable,
+    StreamEOF,
+)
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+from libp2p.utils.faults import consists_of, fault_barrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.peer.id import ID
+    from libp2p.resources import Scope
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
 logger = logging.getLogger(__name__)
@@ -28,24 +36,60 @@ logger = logging.getLogger(__name__)
 #: had received: a block that has come should still reach the disk.
 HANDLER_GRACE: Final = 5.0
 
+#: Why a peer closed a connection, by the codes of libp2p's specification that it may give.
+REASONS: Final = {
+    0x1001: "its limit of connections is reached",
+    0x1002: "it is dialled too often",
+    0x1003: "it says that the protocol was violated",
+    0x1004: "it has another connection",
+    0x1005: "it closes idle connections",
+    0x1006: "it is shutting down",
+    0x1007: "it does not let this peer in",
+}
+RESOURCE_LIMIT_EXCEEDED: Final = 0x1001
+GARBAGE_COLLECTED: Final = 0x1005
+
+#: The peer has ended its half, cleanly: whoever reads on learns of it by these.
+_ENDS: Final = (StreamEOF, IncompleteReadError)
+
 
 class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
-    def __init__(self, muxed_conn: Yamux) -> None:
+    def __init__(self, muxed_conn: Yamux, scope: Scope | None = None) -> None:
+        """:param scope: what the connection counts in, for as long as it lives."""
         self.muxed_conn: Yamux = muxed_conn
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
+        self._scope = scope
+        self._opened_at = trio.current_time()
         self._nursery: trio.Nursery | None = None
 
-    async def run(self, accept: Callable[[NetStream], None]) -> None:
-        """Serve the connection and give each inbound stream to ``accept``, until it ends."""
+    async def run(
+        self, accept: Callable[[NetStream], None], ended: Callable[[SwarmConn], object]
+    ) -> None:
+        """
+        Serve the connection and give each inbound stream to ``accept``, until it ends.
+
+        :param ended: called at its end, before the handlers have finished.
+        """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            self.muxed_conn.on_stream(lambda stream: accept(NetStream(stream, self)))
-            await self.muxed_conn.run()
+            try:
+                self.muxed_conn.on_stream(partial(self._give, accept))
+                await self.muxed_conn.run()
+            finally:
+                self.release()
+                ended(self)
             nursery.cancel_scope.deadline = trio.current_time() + HANDLER_GRACE
+
+    def _give(self, accept: Callable[[NetStream], None], stream: YamuxStream) -> None:
+        try:
+            accept(NetStream(stream, self))
+        except Exception:  # task's edge: the read loop is all streams', and this one ends alone
+            logger.exception("stream %d of %s cannot be accepted", stream.stream_id, self.peer_id)
+            stream.abort()
 
     def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
         """Run a stream's handler as a task of this connection."""
@@ -54,15 +98,37 @@ class SwarmConn(INetConn):
 
     async def _handle(self, handler: StreamHandlerFn, stream: NetStream) -> None:
         """Run the handler; whatever goes wrong in it ends this stream and nothing else."""
-        try:
+        errors: list[Exception] = []
+        with fault_barrier(errors.append):
             await handler(stream)
-        except BaseLibp2pError as error:
-            # A peer that hangs up or resets is normal life, not an event for the user.
-            logger.debug("%r ended: %s", stream, error)
-            await stream.reset()
-        except Exception:  # task's edge: it runs the user's code
-            logger.exception("the handler of %r failed", stream)
-            await stream.reset()
+        for error in errors:
+            if consists_of(error, _ENDS):
+                # The peer has said all it had to say, which ends many handlers. What they have
+                # answered is on its way still, and a reset would overtake it.
+                logger.debug("%r ended: %s", stream, error)
+                await stream.close()
+                continue
+            if consists_of(error, BaseLibp2pError):
+                # A peer that hangs up or resets is normal life, not an event for the user.
+                logger.debug("%r ended: %s", stream, error)
+            else:
+                logger.error("the handler of %r failed", stream, exc_info=error)
+            stream.abort()
+
+    @property
+    def is_initiator(self) -> bool:
+        """True if this side dialled."""
+        return self.muxed_conn.is_initiator
+
+    @property
+    def is_counted(self) -> bool:
+        """True while the connection takes up one of those that there may be."""
+        return self._scope is not None
+
+    @property
+    def active_at(self) -> float:
+        """When a stream last brought something, or when the connection began."""
+        return max(self._opened_at, self.muxed_conn.active_at)
 
     @property
     def is_closed(self) -> bool:
@@ -86,9 +152,28 @@ class SwarmConn(INetConn):
             if isinstance(state.handle, YamuxStream)
         )
 
-    async def close(self) -> None:
+    async def close(self, error_code: int = 0) -> None:
         """End the connection; what was written before is still delivered."""
-        await self.muxed_conn.close()
+        await self.muxed_conn.close(error_code)
+
+    def abort(self) -> None:
+        """Drop the connection at once."""
+        self.muxed_conn.secured_conn.abort()
+        self.release()
+
+    def release(self) -> None:
+        """Count no longer."""
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            scope.release(1)
+
+    @property
+    def end_reason(self) -> str:
+        """Why the connection ended, in words."""
+        cause = self.muxed_conn.close_cause
+        if isinstance(cause, MuxedConnUnavailable) and cause.code in REASONS:
+            return REASONS[cause.code]
+        return str(cause)
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address."""

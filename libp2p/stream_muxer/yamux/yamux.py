@@ -145,6 +145,8 @@ class Yamux(IMuxedConn):
         self.handling = False
         #: When the last bytes came, in trio's time.
         self.received_at = 0.0
+        #: When a stream last brought something; pings do not count.
+        self.active_at = 0.0
         self._ponged = Waiter()
         self._scope = trio.CancelScope()
         self._cause: BaseException | None = None

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.io.abc import ReadWriteCloser
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +31,25 @@ LISTEN_BACKLOG: Final = 1024
 #: What the kernel takes beyond what it may send at once. By default that is megabytes, and a short
 #: message waits behind them; with much less the link runs dry while a writer is scheduled.
 MAX_UNSENT_BYTES: Final = 512 * 1024
-#: Out of descriptors or buffers: accepting goes on when a while has passed, in seconds.
-CAPACITY_PAUSE: Final = 0.1
-_CAPACITY_ERRNOS: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
-#: The connection was gone before it could be accepted.
-_GONE_ERRNOS: Final = {errno.ECONNABORTED, errno.EPROTO, errno.EPERM}
+#: Out of descriptors or buffers, or for a reason that is not known: accepting goes on when a while
+#: has passed, in seconds.
+ACCEPT_PAUSE: Final = 0.1
+#: How long nothing more is logged of that, in seconds.
+COMPLAINT_INTERVAL: Final = 60.0
+
+
+def _numbers(*names: str) -> frozenset[int]:
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+#: The connection was gone before it could be accepted. Linux also reports what went wrong on the
+#: network of the new connection (accept(2)).
+_GONE: Final = _numbers(
+    "ECONNABORTED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH",
+    "ENONET", "ENOPROTOOPT", "EOPNOTSUPP", "EPERM", "EPROTO", "ETIMEDOUT",
+)  # fmt: skip
+#: The listening socket is no such thing any more.
+_BROKEN: Final = _numbers("EBADF", "EINVAL", "ENOTSOCK")
 
 _FAMILIES: Final = {
     "ip4": socket.AF_INET,
@@ -71,12 +85,39 @@ def _set_up(sock: socket.socket) -> None:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
 
 
+_SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+
+
+async def _resolve(protocol: str, host: str, port: int) -> list[tuple[int, _SocketAddress]]:
+    """
+    Return (family, socket address) for a host and a port.
+
+    :raises OpenConnectionError: if the name is none, or has no address.
+    """
+    try:
+        found = await trio.socket.getaddrinfo(
+            host, port, family=_FAMILIES[protocol], type=socket.SOCK_STREAM
+        )
+    except OSError as error:
+        raise OpenConnectionError(f"cannot resolve {host}: {error.strerror or error}") from error
+    except (UnicodeError, ValueError, OverflowError) as error:  # no name, or no port
+        raise OpenConnectionError(f"cannot resolve {host!r}: {error}") from error
+    return [(family, address) for family, _, _, _, address in found]
+
+
 class TCPListener(IListener):
     """Listening sockets; each accepted connection is given to ``handler`` in a task of its own."""
 
-    def __init__(self, handler: Callable[[TcpConnection], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        handler: Callable[[TcpConnection], Awaitable[None]],
+        admit: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """:param admit: awaited before each connection is accepted; others wait in the kernel."""
         self._handler = handler
+        self._admit = admit
         self._sockets: list[socket.socket] = []
+        self._complain_at = -math.inf
 
     async def listen(self, maddr: Multiaddr) -> None:
         """
@@ -84,16 +125,14 @@ class TCPListener(IListener):
 
         :raises OpenConnectionError: if the address cannot be listened on.
         """
-        protocol, host, port = _endpoint(maddr)
+        found = await _resolve(*_endpoint(maddr))
         try:
-            found = await trio.socket.getaddrinfo(
-                host, port, family=_FAMILIES[protocol], type=socket.SOCK_STREAM
-            )
-            self._sockets.append(self._bind(*found[0][::4]))
+            self._sockets.append(self._bind(*found[0]))
         except OSError as error:
-            raise OpenConnectionError(f"cannot listen on {maddr}: {error.strerror}") from error
+            reason = error.strerror or error
+            raise OpenConnectionError(f"cannot listen on {maddr}: {reason}") from error
 
-    def _bind(self, family: int, address: tuple[str, int]) -> socket.socket:
+    def _bind(self, family: int, address: _SocketAddress) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
@@ -120,28 +159,42 @@ class TCPListener(IListener):
         try:
             while sock.fileno() != -1:  # it may be closed during a pause
                 await trio.lowlevel.wait_readable(sock)
+                if self._admit is not None:
+                    await self._admit()
                 try:
                     accepted, _ = sock.accept()
                 except BlockingIOError:
                     continue
                 except OSError as error:
+                    if error.errno in _BROKEN:
+                        if sock.fileno() != -1:
+                            logger.error("listening on %s ended: %s", sock, error.strerror)
+                        return
                     await self._accept_failed(error)
                     continue
-                _set_up(accepted)
-                connection = TcpConnection(accepted, is_initiator=False)
-                nursery.start_soon(self._handler, connection)
+                self._begin(accepted, nursery)
         except trio.ClosedResourceError:
             return
 
+    def _begin(self, accepted: socket.socket, nursery: trio.Nursery) -> None:
+        try:
+            _set_up(accepted)
+        except OSError as error:  # macOS: the peer has reset it already
+            logger.debug("a connection was gone when it was accepted: %s", error)
+            accepted.close()
+            return
+        nursery.start_soon(self._handler, TcpConnection(accepted, is_initiator=False))
+
     async def _accept_failed(self, error: OSError) -> None:
         """Tell a connection's failure from the system's lack of room, which only time mends."""
-        if error.errno in _GONE_ERRNOS:
+        if error.errno in _GONE:
+            logger.debug("a connection was gone before it was accepted: %s", error)
             return
-        if error.errno not in _CAPACITY_ERRNOS:
-            raise error
-        logger.error("cannot accept connections: %s", error.strerror)
-        with trio.move_on_after(CAPACITY_PAUSE):
-            await trio.sleep_forever()
+        now = trio.current_time()
+        if now >= self._complain_at:
+            self._complain_at = now + COMPLAINT_INTERVAL
+            logger.error("cannot accept connections: %s", error.strerror or error)
+        await trio.sleep(ACCEPT_PAUSE)  # no event says when there are descriptors again
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
         """Return the addresses listened on, with their real ports."""
@@ -164,14 +217,8 @@ class TCP(ITransport):
 
         :raises OpenConnectionError: if nothing at ``maddr`` can be connected to.
         """
-        protocol, host, port = _endpoint(maddr)
-        try:
-            found = await trio.socket.getaddrinfo(
-                host, port, family=_FAMILIES[protocol], type=socket.SOCK_STREAM
-            )
-        except OSError as error:
-            raise OpenConnectionError(f"cannot resolve {maddr}: {error.strerror}") from error
-        for position, (family, _, _, _, address) in enumerate(found, start=1):
+        found = await _resolve(*_endpoint(maddr))
+        for position, (family, address) in enumerate(found, start=1):
             try:
                 return await self._connect(family, address)
             except OSError as error:
@@ -180,7 +227,7 @@ class TCP(ITransport):
                     raise OpenConnectionError(f"cannot connect to {maddr}: {reason}") from error
         raise OpenConnectionError(f"{maddr} resolves to no address")
 
-    async def _connect(self, family: int, address: object) -> TcpConnection:
+    async def _connect(self, family: int, address: _SocketAddress) -> TcpConnection:
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             _set_up(sock)
@@ -191,10 +238,12 @@ class TCP(ITransport):
         return TcpConnection(sock, is_initiator=True)
 
     def create_listener(
-        self, handler_function: Callable[[ReadWriteCloser], Awaitable[None]]
+        self,
+        handler_function: Callable[[TcpConnection], Awaitable[None]],
+        admit: Callable[[], Awaitable[None]] | None = None,
     ) -> TCPListener:
         """Return a listener that gives each connection to ``handler_function``."""
-        return TCPListener(handler_function)
+        return TCPListener(handler_function, admit)
 
     def can_dial(self, maddr: Multiaddr) -> bool:
         """Tell whether ``maddr`` is a TCP address."""

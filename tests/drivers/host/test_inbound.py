@@ -69,7 +69,7 @@ class Two:
         self.peer, connection = map(yamux_over, bounded_pair())
         self.connection = SwarmConn(connection)
         nursery.start_soon(self.peer.run)
-        nursery.start_soon(self.connection.run, self.inbound.add)
+        nursery.start_soon(self.connection.run, self.inbound.add, id)
         nursery.start_soon(self.inbound.run)
 
     async def open(self, data: bytes = b"") -> YamuxStream:

@@ -73,7 +73,9 @@ class Asker(FakeHost):
         self.opened.append(ends[0])
         return ends
 
-    async def new_stream(self, peer_id: PeerID, protocol_ids: Sequence[TProtocol]) -> INetStream:
+    async def new_stream(
+        self, peer_id: PeerID, protocol_ids: Sequence[TProtocol], *, no_dial: bool = False
+    ) -> INetStream:
         handler = self.answerer.mux.handlers.get(protocol_ids[0])
         if peer_id != self.answerer.id or handler is None:
             raise StreamFailure("not supported")

@@ -272,12 +272,12 @@ class TestPush:
         assert not two.answerer.peerstore.has_peer(two.asker.id)
 
     async def test_a_peer_that_resets_was_not_told(self, two: Two) -> None:
-        async def new_stream(*_: object) -> INetStream:
+        async def new_stream(*_: object, **__: object) -> INetStream:
             mine, theirs = two.asker.open_to(two.answerer)
             await theirs.reset()
             return mine
 
-        two.asker.new_stream = new_stream  # type: ignore[method-assign,assignment]
+        two.asker.new_stream = new_stream  # type: ignore[method-assign]
         assert not await push_identify_to_peer(two.asker.as_host(), two.answerer.id)
 
     async def test_what_a_push_does_not_mention_stays(self, two: Two) -> None:

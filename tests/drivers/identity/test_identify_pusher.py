@@ -132,11 +132,11 @@ async def test_a_change_during_a_push_is_pushed_next_and_not_at_the_same_time(
     free = trio.Event()
     new_stream = three.host.new_stream
 
-    async def wait_first(*arguments: object) -> INetStream:
+    async def wait_first(*arguments: object, **options: object) -> INetStream:
         await free.wait()
-        return await new_stream(*arguments)  # type: ignore[arg-type]
+        return await new_stream(*arguments, **options)  # type: ignore[arg-type]
 
-    three.host.new_stream = wait_first  # type: ignore[method-assign,assignment]
+    three.host.new_stream = wait_first  # type: ignore[method-assign]
     await three.change()
     await three.change()
     assert three.told == []
@@ -151,12 +151,12 @@ async def test_so_many_peers_are_told_at_once_and_no_more(nursery: trio.Nursery)
     new_stream = crowd.host.new_stream
     begun: list[object] = []
 
-    async def wait_first(*arguments: object) -> INetStream:
+    async def wait_first(*arguments: object, **options: object) -> INetStream:
         begun.append(arguments)
         await free.wait()
-        return await new_stream(*arguments)  # type: ignore[arg-type]
+        return await new_stream(*arguments, **options)  # type: ignore[arg-type]
 
-    crowd.host.new_stream = wait_first  # type: ignore[method-assign,assignment]
+    crowd.host.new_stream = wait_first  # type: ignore[method-assign]
     await crowd.change()
     assert len(begun) == CONCURRENCY_LIMIT == 32
     free.set()
@@ -169,12 +169,12 @@ async def test_a_peer_that_takes_no_stream_holds_up_the_next_push_for_five_secon
 ) -> None:
     new_stream, stuck = three.host.new_stream, three.peers[0].id
 
-    async def never_for_one(peer_id: ID, *arguments: object) -> INetStream:
+    async def never_for_one(peer_id: ID, *arguments: object, **options: object) -> INetStream:
         if peer_id == stuck:
             await trio.sleep_forever()
-        return await new_stream(peer_id, *arguments)  # type: ignore[arg-type]
+        return await new_stream(peer_id, *arguments, **options)  # type: ignore[arg-type]
 
-    three.host.new_stream = never_for_one  # type: ignore[method-assign,assignment]
+    three.host.new_stream = never_for_one  # type: ignore[method-assign]
     three.pusher.changed()
     await trio.sleep(1)
     three.pusher.changed()
@@ -182,3 +182,22 @@ async def test_a_peer_that_takes_no_stream_holds_up_the_next_push_for_five_secon
     assert len(three.told) == 2
     await trio.sleep(0.2)
     assert len(three.told) == 4
+
+
+async def test_a_peer_store_that_fails_for_one_peer_costs_its_push_alone(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crowd = Crowd(nursery, 3)
+    supports, unlucky = crowd.host.peerstore.supports_protocols, crowd.peers[1].id
+
+    def fail_for_one(peer_id: ID, protocols: list[str]) -> list[str]:
+        if peer_id == unlucky:
+            raise RuntimeError("the database is gone")
+        return supports(peer_id, protocols)
+
+    monkeypatch.setattr(crowd.host.peerstore, "supports_protocols", fail_for_one)
+    for _ in range(2):  # the second time as well: the service goes on
+        crowd.pusher.changed()
+        await wait_all_tasks_blocked()
+    assert sorted(crowd.told) == sorted(2 * [crowd.peers[0].id, crowd.peers[2].id])
+    assert caplog.text.count("Traceback") == 2

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 from multiaddr import Multiaddr
+from trio.testing import wait_all_tasks_blocked
 
 from libp2p.exceptions import DialError, OpenConnectionError, SwarmDialAllFailedError
 from libp2p.network.dial_plan import PRIVATE_HEAD_START, PUBLIC_HEAD_START
-from libp2p.network.dialer import Dialer
+from libp2p.network.dialer import Dialer, DialSlots
+from libp2p.resources import Scope
 from tests.support.identities import peer_id_of
 
 if TYPE_CHECKING:
@@ -233,3 +235,65 @@ async def test_cancelling_a_dial_cancels_every_attempt(autojump_clock: MockClock
         await dialer(network).dial_peer(PEER, FAR[:3])
     assert scope.cancelled_caught
     assert len(network.cancelled) == 3
+
+
+async def test_so_many_addresses_of_a_peer_are_dialled_at_once(autojump_clock: MockClock) -> None:
+    many = [Multiaddr(f"/ip4/192.168.1.1/tcp/{port}") for port in range(1, 501)]
+    network = Network()
+    limited = Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, per_peer=8)
+    with trio.move_on_after(ADDRESS_TIMEOUT - 1):
+        await limited.dial_peer(PEER, many)
+    assert len(network.dialled) == 8
+    network = Network()
+    limited = Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, per_peer=8)
+    with pytest.raises(SwarmDialAllFailedError) as caught:
+        await limited.dial_peer(PEER, many)
+    assert len(network.dialled) <= 8 * (1 + PEER_TIMEOUT // ADDRESS_TIMEOUT)
+    assert len(str(caught.value)) < 1000
+    assert len(caught.value.errors) == caught.value.num_addrs_tried >= 8
+
+
+async def test_so_many_addresses_are_dialled_at_once_for_all_peers(
+    autojump_clock: MockClock,
+) -> None:
+    network, scope = Network(), Scope("dials")
+    limited = Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, slots=DialSlots(scope, 10))
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(limited.dial_address, peer_id_of(f"peer {number}"), FAR[0])
+        await trio.sleep(1)
+        assert len(network.dialled) == scope.held == 10
+        nursery.cancel_scope.cancel()
+    assert scope.held == 0
+
+
+async def test_the_time_in_line_is_none_of_the_address(autojump_clock: MockClock) -> None:
+    network = Network(answers={FAR[1]: ADDRESS_TIMEOUT - 1})
+    limited = Dialer(
+        network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, slots=DialSlots(Scope("dials"), 1)
+    )
+    async with trio.open_nursery() as nursery:
+
+        async def fail() -> None:
+            with pytest.raises(DialError):
+                await limited.dial_address(OTHER_PEER, FAR[0])
+
+        nursery.start_soon(fail)
+        await wait_all_tasks_blocked()
+        await limited.dial_address(PEER, FAR[1])
+    assert trio.current_time() == pytest.approx(2 * ADDRESS_TIMEOUT - 1)
+
+
+async def test_what_a_transport_raises_is_that_addresss_failure(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def dial(address: Multiaddr, _: ID) -> SwarmConn:
+        if address == FAR[0]:
+            raise KeyError("a bug")
+        return cast("SwarmConn", address)
+
+    ours = Dialer(dial, ADDRESS_TIMEOUT, PEER_TIMEOUT)
+    assert await ours.dial_peer(PEER, FAR[:2]) == FAR[1]
+    assert caplog.text.count("Traceback") == 1
+    with pytest.raises(DialError, match="a bug"):
+        await ours.dial_address(PEER, FAR[0])

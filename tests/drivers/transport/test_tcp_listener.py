@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from multiaddr import Multiaddr
 
-from libp2p.transport.tcp.tcp import CAPACITY_PAUSE, TCPListener
+from libp2p.transport.tcp.tcp import ACCEPT_PAUSE, TCPListener
 
 if TYPE_CHECKING:
     from libp2p.transport.tcp.tcp_connection import TcpConnection
@@ -62,22 +62,72 @@ async def accept_one(errors: tuple[int, ...]) -> float:
     return trio.current_time() - started
 
 
-@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ECONNABORTED, errno.EPERM])
+@pytest.mark.parametrize(
+    "number",
+    [
+        *(errno.EAGAIN, errno.ECONNABORTED, errno.EPERM, errno.EHOSTUNREACH, errno.ENETDOWN),
+        *(errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT, errno.ECONNRESET),
+    ],
+)
 async def test_a_connection_that_is_gone_already_does_not_stop_the_listener(number: int) -> None:
-    assert await accept_one((number, number)) < CAPACITY_PAUSE
+    assert await accept_one((number, number)) < ACCEPT_PAUSE
 
 
 async def test_a_system_without_descriptors_is_asked_again_after_a_pause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.ERROR):
-        assert await accept_one((errno.EMFILE,)) >= CAPACITY_PAUSE
+        assert await accept_one((errno.EMFILE,)) >= ACCEPT_PAUSE
     assert "cannot accept" in caplog.text
 
 
-async def test_an_error_that_only_a_bug_explains_is_raised() -> None:
-    with pytest.RaisesGroup(OSError, flatten_subgroups=True):
-        await accept_one((errno.EBADF,))
+async def test_an_error_that_nobody_expects_is_told_once_and_accepting_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert await accept_one((errno.EIO, errno.EDOM, errno.EIO)) >= 3 * ACCEPT_PAUSE
+    assert caplog.text.count("cannot accept") == 1
+
+
+async def test_a_socket_that_is_none_any_more_ends_its_listener_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broken, good = listening((errno.EBADF,)), listening(())
+    accepted = trio.Event()
+
+    async def handle(connection: TcpConnection) -> None:
+        connection.abort()
+        accepted.set()
+
+    listener = TCPListener(handle)
+    listener._sockets += [broken, good]
+    with broken, good, socket.create_connection(broken.getsockname()):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listener.serve, nursery)
+            await trio.testing.wait_all_tasks_blocked()
+            with socket.create_connection(good.getsockname()), trio.fail_after(5):
+                await accepted.wait()
+            await listener.close()
+    assert caplog.text.count("listening on") == 1
+
+
+class Reset(socket.socket):
+    """An accepted socket whose peer has reset it; macOS says so at the first option set."""
+
+    def setsockopt(self, *_: object) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+
+async def test_a_connection_that_takes_no_options_is_gone_and_no_more() -> None:
+    handled: list[TcpConnection] = []
+
+    async def handle(connection: TcpConnection) -> None:
+        handled.append(connection)
+
+    gone = Reset()
+    async with trio.open_nursery() as nursery:
+        TCPListener(handle)._begin(gone, nursery)
+    assert gone.fileno() == -1
+    assert not handled
 
 
 async def test_a_listener_may_be_closed_while_it_pauses() -> None:

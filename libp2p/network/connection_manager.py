@@ -1,0 +1,112 @@
+"""
+Which connections to part with when there are too many (sans-I/O).
+
+Peers connect and stay, and most of them never ask for anything again. Above a high-water mark the
+idle ones are closed until the low-water mark is reached: those nobody vouches for first, then
+those that have been idle longest. A connection is idle if no stream has brought anything for a
+while. A peer that is protected is never chosen. The words are go-libp2p's.
+"""
+
+from __future__ import annotations
+
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libp2p.peer.id import ID
+
+#: Peers that can be tagged or protected. A program that tags each peer it meets must not grow
+#: for ever; a tag set beyond is dropped with the tags of the peer that was tagged first.
+MAX_TAGGED_PEERS: Final = 16_384
+
+
+class Connection(Protocol):
+    """What is weighed of a connection."""
+
+    @property
+    def peer_id(self) -> ID:
+        """Whom it connects to."""
+        ...
+
+    @property
+    def is_initiator(self) -> bool:
+        """True if this side dialled: somebody here wanted this connection."""
+        ...
+
+    @property
+    def active_at(self) -> float:
+        """When a stream last brought something, or when the connection began."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class ConnectionManager:
+    """What peers are worth to this host."""
+
+    def __init__(self) -> None:
+        self._tags: dict[ID, dict[str, int]] = {}
+        self._protected: dict[ID, set[str]] = {}
+
+    def tag_peer(self, peer_id: ID, tag: str, value: int) -> None:
+        """Say what a peer is worth for a reason; values of several tags add up."""
+        self._tags.setdefault(peer_id, {})[tag] = value
+        if len(self._tags) > MAX_TAGGED_PEERS:
+            del self._tags[next(iter(self._tags))]
+
+    def untag_peer(self, peer_id: ID, tag: str) -> None:
+        """Take a tag back."""
+        _drop(self._tags, peer_id, tag)
+
+    def value_of(self, peer_id: ID) -> int:
+        """Return the sum of a peer's tags."""
+        return sum(self._tags.get(peer_id, {}).values())
+
+    def protect(self, peer_id: ID, tag: str) -> None:
+        """Never part with a peer's connections; several tags protect until all are gone."""
+        self._protected.setdefault(peer_id, set()).add(tag)
+
+    def unprotect(self, peer_id: ID, tag: str) -> bool:
+        """Take a protection back; return whether another one still holds."""
+        _drop(self._protected, peer_id, tag)
+        return peer_id in self._protected
+
+    def is_protected(self, peer_id: ID, tag: str = "") -> bool:
+        """Tell whether a peer is protected, by this tag or by any."""
+        tags = self._protected.get(peer_id, set())
+        return tag in tags if tag else bool(tags)
+
+    def choose(
+        self, connections: Iterable[C], count: int, idle_since: float, *, inbound: bool = False
+    ) -> list[C]:
+        """
+        Return up to ``count`` connections to close, the least valuable first.
+
+        :param idle_since: those that were active after this time are kept.
+        :param inbound: choose among those only that the peers have dialled.
+        """
+        idle = [
+            connection
+            for connection in connections
+            if connection.active_at <= idle_since
+            and connection.peer_id not in self._protected
+            and not (inbound and connection.is_initiator)
+        ]
+        return nsmallest(
+            count, idle, lambda c: (self.value_of(c.peer_id), c.is_initiator, c.active_at)
+        )
+
+
+def _drop(tags: dict[ID, dict[str, int]] | dict[ID, set[str]], peer_id: ID, tag: str) -> None:
+    of_peer = tags.get(peer_id)
+    if of_peer is None:
+        return
+    if isinstance(of_peer, dict):
+        of_peer.pop(tag, None)
+    else:
+        of_peer.discard(tag)
+    if not of_peer:
+        del tags[peer_id]

@@ -1,0 +1,81 @@
+"""Which connections go when there are too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from libp2p.network import connection_manager
+from libp2p.network.connection_manager import ConnectionManager
+from tests.support.identities import peer_id_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from libp2p.peer.id import ID
+
+
+@dataclass
+class Connection:
+    name: str
+    active_at: float = 0.0
+    is_initiator: bool = False
+
+    @property
+    def peer_id(self) -> ID:
+        return peer_id_of(self.name)
+
+
+def chosen(manager: ConnectionManager, *connections: Connection, count: int = 10) -> list[str]:
+    return [c.name for c in manager.choose(connections, count, idle_since=10)]
+
+
+def test_the_longest_idle_go_first() -> None:
+    busy, idle, idler = Connection("busy", 11), Connection("idle", 10), Connection("idler", 3)
+    assert chosen(ConnectionManager(), busy, idle, idler) == ["idler", "idle"]
+    assert chosen(ConnectionManager(), busy, idle, idler, count=1) == ["idler"]
+
+
+def test_what_this_side_has_dialled_goes_after_strangers() -> None:
+    manager = ConnectionManager()
+    dialled, stranger = Connection("dialled", 1, is_initiator=True), Connection("stranger", 9)
+    assert chosen(manager, dialled, stranger) == ["stranger", "dialled"]
+    assert manager.choose([dialled, stranger], 2, 10, inbound=True) == [stranger]
+
+
+def test_tags_add_up_and_can_be_taken_back() -> None:
+    manager = ConnectionManager()
+    first, second = Connection("first"), Connection("second")
+    manager.tag_peer(first.peer_id, "blocks", 5)
+    manager.tag_peer(first.peer_id, "friend", 5)
+    manager.tag_peer(second.peer_id, "blocks", 7)
+    assert manager.value_of(first.peer_id) == 10
+    assert chosen(manager, first, second) == ["second", "first"]
+    manager.untag_peer(first.peer_id, "friend")
+    manager.untag_peer(first.peer_id, "unknown")
+    assert chosen(manager, first, second) == ["first", "second"]
+    manager.untag_peer(first.peer_id, "blocks")
+    manager.untag_peer(first.peer_id, "blocks")
+    assert manager.value_of(first.peer_id) == 0
+
+
+def test_protected_peers_never_go() -> None:
+    manager = ConnectionManager()
+    friend = Connection("friend")
+    manager.protect(friend.peer_id, "friend")
+    manager.protect(friend.peer_id, "relay")
+    assert manager.is_protected(friend.peer_id)
+    assert manager.is_protected(friend.peer_id, "relay")
+    assert not manager.is_protected(friend.peer_id, "other")
+    assert chosen(manager, friend) == []
+    assert manager.unprotect(friend.peer_id, "relay")
+    assert not manager.unprotect(friend.peer_id, "friend")
+    assert chosen(manager, friend) == ["friend"]
+
+
+def test_tags_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_manager, "MAX_TAGGED_PEERS", 2)
+    manager = ConnectionManager()
+    for name in ("a", "b", "c"):
+        manager.tag_peer(peer_id_of(name), "met", 1)
+    assert [manager.value_of(peer_id_of(name)) for name in ("a", "b", "c")] == [0, 1, 1]
