@@ -228,7 +228,6 @@ async def test_calls_of_a_peer_whose_parts_were_stopped_fail_at_once(end: str) -
                 await peer.connect(f"{LOOPBACK}/p2p/{STRANGER}")
 
 
-@pytest.mark.xfail(reason="the swarm dies of a peer that it does not know (R1)", strict=False)
 async def test_a_peer_that_is_not_known_is_no_end() -> None:
     async with Peer.open(block_store=MemoryBlockStore()) as peer:
         for _ in range(2):

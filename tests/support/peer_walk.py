@@ -64,6 +64,7 @@ class Walk:
         self.files: dict[CID, bytes] = {}
         self.iterators: list[Any] = []
         self.done: dict[str, int] = {}
+        """How often each step has succeeded."""
         self.steps: list[Callable[[], Awaitable[object]]] = [
             self.add,
             self.get,
@@ -109,9 +110,9 @@ class Walk:
 
     async def _step(self, step: Callable[[], Awaitable[object]]) -> None:
         patience = self.choose.choice([10.0, 10.0, 10.0, 0.0, 0.0005, 0.002, 0.01])
-        self.done[step.__name__] = self.done.get(step.__name__, 0) + 1
         with trio.move_on_after(patience), suppress(*EXPECTED, trio.BusyResourceError):
             await step()
+            self.done[step.__name__] = self.done.get(step.__name__, 0) + 1
 
     async def _prove_that_all_live(self) -> None:
         for peer in self.peers:
