@@ -73,5 +73,5 @@ def _report(error: BaseException) -> int:
 
 
 def _tell(text: str, code: int) -> int:
-    sys.stderr.write(f"{PROGRAM}: {' '.join(text.split())}\n")
+    sys.stderr.write(f"{PROGRAM}: {text}\n")
     return code
