@@ -63,6 +63,10 @@ async def test_both_families_may_have_the_same_port() -> None:
     await listener.listen(Multiaddr("/ip6/::/tcp/0"))
     port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
     await listener.listen(Multiaddr(f"/ip4/0.0.0.0/tcp/{port}"))
+    addresses = [Multiaddr(f"/ip6/::/tcp/{port}"), Multiaddr(f"/ip4/0.0.0.0/tcp/{port}")]
+    assert list(listener.get_addrs()) == addresses
+    for near in ("/ip6/::1", "/ip4/127.0.0.1"):
+        (await TCP().dial(Multiaddr(f"{near}/tcp/{port}"))).abort()
     await listener.close()
 
 
@@ -174,8 +178,12 @@ async def test_a_listener_that_is_closed_stops_serving() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.serve, nursery)
             await trio.testing.wait_all_tasks_blocked()
+            [address] = listener.get_addrs()
             await listener.close()
             await listener.close()
+    assert listener.get_addrs() == ()
+    with pytest.raises(OpenConnectionError, match="refused"):
+        await TCP().dial(address)
 
 
 async def test_connections_made_before_serving_are_accepted() -> None:

@@ -348,13 +348,17 @@ async def test_a_limit_for_all_does_not_outlive_its_client(
     content = blocks(10, 100 * KIB)
     limits = BandwidthLimits(total=50 * KIB)
     async with running_server(nursery, content, ServerOptions(bandwidth=limits)) as server:
+        seconds = []
         for _ in range(2):
+            began = trio.current_time()
             ann = await connected(nursery, "ann", server)
             await ask(ann, server, *map(want, content))
             await until_blocks(ann, 2)
+            seconds.append(trio.current_time() - began)
             await server.stop()
             await disconnect(ann.host, host_of(server))
             await server.start()
+        assert 5 < sum(seconds) < 8  # 400 KiB at 50 KiB/s: the rate is kept, and work goes on
 
 
 # -- a word in the meantime -----------------------------------------------------------------------

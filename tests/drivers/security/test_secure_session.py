@@ -193,11 +193,20 @@ async def test_a_cancelled_write_tears_no_record_and_burns_no_nonce(
 async def test_a_write_waits_for_a_peer_that_reads_slowly() -> None:
     ours, theirs = session_pair(bounded_pair())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ours.write, BULK)
+        written = trio.Event()
+
+        async def write() -> None:
+            await ours.write(BULK)
+            written.set()
+
+        nursery.start_soon(write)
         await wait_all_tasks_blocked()
-        received = 0
-        while received < len(BULK):
-            received += len(b"".join(await theirs.receive()))
+        assert not written.is_set()
+        received = b""
+        while len(received) < len(BULK):
+            received += b"".join(await theirs.receive())
+        assert received == BULK
+        await written.wait()
 
 
 async def test_a_cancelled_read_loses_nothing(autojump_clock: MockClock) -> None:

@@ -145,7 +145,7 @@ def test_what_other_implementations_may_do_differently_is_accepted(recipe: Recip
 
 def test_validity_includes_its_ends() -> None:
     for edge in (-3600, 3600):
-        verify_certificate(GOOD.der(), now=NOW + edge)
+        assert verify_certificate(GOOD.der(), now=NOW + edge).peer_id == peer_id_of("alice")
 
 
 # -- what must be refused -------------------------------------------------------------------------
