@@ -10,11 +10,64 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import pickle
+from itertools import islice
+from typing import TYPE_CHECKING, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_E = TypeVar("_E", bound=BaseException)
+
+
+def first_few(texts: Iterable[str], limit: int = 5, separator: str = ", ") -> str:
+    """Join the first ``limit`` texts and count the rest: an error is read by people."""
+    source = iter(texts)
+    text = separator.join(islice(source, limit))
+    rest = sum(1 for _ in source)
+    return f"{text} and {rest} more" if rest else text
 
 
 class BaseLibp2pError(Exception):
-    """Root of everything this library raises on purpose."""
+    """
+    Root of everything this library raises on purpose.
+
+    All errors survive ``copy`` and ``pickle`` with their attributes, text and cause. A cause that
+    cannot be pickled is replaced by a plain `Exception` with its kind and text.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exception's own would call the constructor with ``args``, which is only the message.
+        return _made_again, (type(self), self.args, _Cause(self.__cause__)), vars(self).copy()
+
+
+class _Cause:
+    """What an error was raised from, on its way: the object itself if it is merely copied."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+    def __reduce__(self) -> tuple[object, ...]:
+        if self.error is None:
+            return _Cause, (None,)
+        try:
+            pickled = pickle.dumps(self.error)
+            pickle.loads(pickled)
+        except Exception:  # noqa: BLE001 - task's edge: anybody's exception
+            pickled = pickle.dumps(Exception(f"{type(self.error).__name__}: {self.error}"))
+        return _unpickled_cause, (pickled,)
+
+
+def _unpickled_cause(pickled: bytes) -> _Cause:
+    return _Cause(pickle.loads(pickled))
+
+
+def _made_again(kind: type[_E], args: tuple[object, ...], cause: _Cause) -> _E:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    if cause.error is not None:
+        error.__cause__ = cause.error
+    return error
 
 
 class ValidationError(BaseLibp2pError):
@@ -33,7 +86,7 @@ class MultiError(BaseLibp2pError):
     """Several errors of one operation, in ``errors``."""
 
     def __init__(self, errors: Sequence[Exception]) -> None:
-        super().__init__("; ".join(str(error) for error in errors))
+        super().__init__(first_few(map(str, errors), separator="; "))
         self.errors = list(errors)
 
 
@@ -276,6 +329,12 @@ class SwarmDialAllFailedError(SwarmException):
         self.peer_id = peer_id
         self.num_addrs_tried = num_addrs_tried
         self.errors = list(errors)
+
+    @classmethod
+    def of(cls, peer_id: object, errors: Sequence[DialError]) -> Self:
+        """Make the error for a peer from what was tried; its text names the first few."""
+        reasons = first_few(map(str, errors), separator="; ") or "no address is known"
+        return cls(f"cannot connect to {peer_id}: {reasons}", peer_id, len(errors), errors)
 
 
 class HostException(BaseLibp2pError):

@@ -7,6 +7,7 @@ from libp2p.ipfs_lite.errors import (
     IpfsLiteError,
     OfflineError,
     OutputError,
+    PeerClosedError,
     RepoError,
     RepoLockedError,
     SourceError,
@@ -29,6 +30,7 @@ __all__ = [
     "RepoLockedError",
     "ForeignRepoError",
     "OfflineError",
+    "PeerClosedError",
     "SourceError",
     "OutputError",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.errors import ClientClosedError
 from libp2p.exceptions import BaseLibp2pError
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ class OfflineError(IpfsLiteError):
     """The peer was opened without a network and is asked for something that needs one."""
 
 
+class PeerClosedError(IpfsLiteError, ClientClosedError):
+    """The block of `Peer.open` has ended, or is about to; nothing works any more."""
+
+    def __init__(self, message: str = "the peer was closed") -> None:
+        super().__init__(message)
+
+
 class SourceError(IpfsLiteError):
     """What is to be added cannot be read."""
 
@@ -40,16 +48,22 @@ class OutputError(IpfsLiteError):
 
 
 @contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[list[BaseException]]:
     """
     Let a lone error leave the nurseries inside as itself, not as a group of one.
 
     Which tasks a call runs inside is nobody's business but its own; several errors stay a group.
+    An error of the caller's code is put into the list that this gives: a group stays that group.
     """
+    own: list[BaseException] = []
     try:
-        yield
+        yield own
     except BaseExceptionGroup as group:
         leaves = list(leaves_of(group))
+        # Nurseries make the groups inside theirs anew, but not what is in them.
+        for error in own:
+            if list(map(id, leaves_of(error))) == list(map(id, leaves)):
+                raise error from error.__cause__
         if len(leaves) != 1:
             raise
         raise leaves[0] from leaves[0].__cause__

@@ -13,7 +13,7 @@ reading files starts in a fraction of the time.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
@@ -22,15 +22,17 @@ from libp2p.bitswap.block_store import FilesystemBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config, default_repo_path
-from libp2p.ipfs_lite.errors import OfflineError, plain_errors
+from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
 from libp2p.ipfs_lite.fetcher import BlockFetcher
-from libp2p.ipfs_lite.reader import UnixFSReader
+from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
+from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipld.cid import CID
 from libp2p.ipld.profiles import DEFAULT_PROFILE, resolve_options
+from libp2p.resources import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -53,7 +55,11 @@ _OFFLINE: Final = "this peer was opened with online=False"
 
 
 class Peer:
-    """An IPFS peer. Made by `Peer.open`; what it does ends with that block."""
+    """
+    An IPFS peer. Made by `Peer.open`; what it does ends with that block.
+
+    Every call, also one that is under way in another task, raises `PeerClosedError` then.
+    """
 
     def __init__(
         self,
@@ -61,11 +67,17 @@ class Peer:
         store: BlockStore,
         nursery: trio.Nursery,
         bitswap: BitswapClient | None,
+        resources: Resources,
     ) -> None:
         self.config: Final = config
         self.store: Final = store
         self._nursery = nursery
         self._bitswap = bitswap
+        self.resources: Final = resources
+        """What this peer may hold, and what it holds."""
+        self._readers = Readers(self.resources.scope("readers", MAX_READERS_BYTES))
+        self._calls: set[trio.CancelScope] = set()
+        self._closed = False
 
     @classmethod
     @asynccontextmanager
@@ -91,7 +103,7 @@ class Peer:
         :raises RepoError: if the repo cannot be used.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
-        with plain_errors():
+        with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
                 if block_store is None:
                     opened = await trio.to_thread.run_sync(
@@ -101,14 +113,42 @@ class Peer:
                     config, private_key = opened.config, private_key or opened.private_key
                     block_store = await trio.to_thread.run_sync(_open_blocks, opened)
                     stack.push_async_callback(block_store.close)
-                bitswap = None
+                bitswap, resources = None, Resources()
                 if online:
-                    bitswap = await stack.enter_async_context(
+                    bitswap, resources = await stack.enter_async_context(
                         _run_network(private_key, block_store, listen)
                     )
                 nursery = await stack.enter_async_context(trio.open_nursery())
-                yield cls(config or Config(), block_store, nursery, bitswap)
+                peer = cls(config or Config(), block_store, nursery, bitswap, resources)
+                try:
+                    yield peer
+                except BaseException as error:
+                    own_errors.append(error)
+                    raise
+                finally:
+                    peer._end()
                 nursery.cancel_scope.cancel()
+
+    def _end(self) -> None:
+        """Tell all who are still at work; the parts below are closed next."""
+        self._closed = True
+        self._readers.end(PeerClosedError())
+        for scope in self._calls:
+            scope.cancel()
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        """Do something that ends with the peer."""
+        if self._closed:
+            raise PeerClosedError
+        with trio.CancelScope() as scope:
+            self._calls.add(scope)
+            try:
+                yield
+            finally:
+                self._calls.discard(scope)
+        if scope.cancelled_caught:
+            raise PeerClosedError
 
     # -- files --------------------------------------------------------------------------------
 
@@ -133,14 +173,15 @@ class Peer:
         :raises SourceError: if the source cannot be read.
         :raises BlockStoreError: if the blocks cannot be written.
         """
-        options = import_options(self.config, profile, choices)
-        return await add_file(
-            source,
-            options,
-            None if only_hash else self.store,
-            stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
-            progress=progress,
-        )
+        with self._call():
+            options = import_options(self.config, profile, choices)
+            return await add_file(
+                source,
+                options,
+                None if only_hash else self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                progress=progress,
+            )
 
     async def get_file(
         self, cid: CIDInput, peers: Iterable[ID] | None = None, timeout: float = DEFAULT_TIMEOUT
@@ -154,22 +195,24 @@ class Peer:
         :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
             was asked and what each answered. Later blocks fail in the reader.
         """
-        session = None
-        if self._bitswap is not None:
-            session = self._bitswap.new_session(None if peers is None else list(peers))
-        fetcher = BlockFetcher(self.store, session, timeout)
-        reader = UnixFSReader(CID.of(cid), fetcher, self._nursery)
-        try:
-            return await reader.open()
-        except BaseException:
-            reader.close()
-            raise
+        with self._call():
+            session = None
+            if self._bitswap is not None:
+                session = self._bitswap.new_session(None if peers is None else list(peers))
+            fetcher = BlockFetcher(self.store, session, timeout)
+            reader = self._readers.add(CID.of(cid), fetcher, self._nursery)
+            try:
+                return await reader.open()
+            except BaseException:
+                reader.close()
+                raise
 
     # -- blocks -------------------------------------------------------------------------------
 
     async def has_block(self, cid: CIDInput) -> bool:
         """Tell whether a block is in the store."""
-        return await self.store.has_block(cid)
+        with self._call():
+            return await self.store.has_block(cid)
 
     async def get_block(self, cid: CIDInput, timeout: float = DEFAULT_TIMEOUT) -> bytes:
         """
@@ -177,11 +220,12 @@ class Peer:
 
         :raises BitswapError: as `get_file`.
         """
-        if self._bitswap is not None:
-            return await self._bitswap.get_block(cid, timeout=timeout)
-        if (data := await self.store.get_block(cid)) is None:
-            raise BlockNotFoundError(f"block {CID.of(cid)} is not in the repo", CID.of(cid))
-        return data
+        with self._call():
+            if self._bitswap is not None:
+                return await self._bitswap.get_block(cid, timeout=timeout)
+            if (data := await self.store.get_block(cid)) is None:
+                raise BlockNotFoundError(f"block {CID.of(cid)} is not in the repo", CID.of(cid))
+            return data
 
     # -- network ------------------------------------------------------------------------------
 
@@ -194,9 +238,10 @@ class Peer:
         """
         from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 
-        info = peer if isinstance(peer, PeerInfo) else info_from_p2p_addr(peer)
-        await self.host.connect(info)
-        return info.peer_id
+        with self._call():
+            info = peer if isinstance(peer, PeerInfo) else info_from_p2p_addr(peer)
+            await self.host.connect(info)
+            return info.peer_id
 
     @property
     def online(self) -> bool:
@@ -205,6 +250,8 @@ class Peer:
     @property
     def bitswap(self) -> BitswapClient:
         """:raises OfflineError: if the peer has no network; so do the following."""
+        if self._closed:
+            raise PeerClosedError
         if self._bitswap is None:
             raise OfflineError(_OFFLINE)
         return self._bitswap
@@ -243,7 +290,7 @@ def _open_blocks(repo: Repo) -> FilesystemBlockStore:
 @asynccontextmanager
 async def _run_network(
     private_key: PrivateKey | None, store: BlockStore, listen: Sequence[str | Multiaddr]
-) -> AsyncIterator[BitswapClient]:
+) -> AsyncIterator[tuple[BitswapClient, Resources]]:
     from multiaddr import Multiaddr
 
     from libp2p.bitswap.client import BitswapClient
@@ -259,4 +306,4 @@ async def _run_network(
     # Listening comes last: who connects first asks once which protocols there are, and remembers.
     async with host.run([]), bitswap.run():
         await host.get_network().listen(*addresses)
-        yield bitswap
+        yield bitswap, host.resources

@@ -2,35 +2,41 @@
 A file read by its CID: seekable, and fetched ahead of the reader within a bounded window.
 
 The walk over the file decides, synchronously, which blocks come next; tasks fetch them and hand
-them to the walk; the reader takes what is ready at the front. Memory is the window and what the
-caller has taken, whatever the size of the file.
+them to the walk; the reader takes what is ready at the front. Memory is the window, the block that
+is being read and what the caller has taken, whatever the size of the file.
 """
 
 from __future__ import annotations
 
 import io
+from collections import deque
 from contextlib import aclosing
+from copy import copy
 from typing import TYPE_CHECKING, Final, Self
+from weakref import ref
 
 import trio
 
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
+from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.memory import keep_freed_memory
+from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
 from libp2p.ipld.file_walk import FileWalk
+from libp2p.resources import Scope
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
 
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.fetcher import BlockFetcher
     from libp2p.ipld.cid import CID
 
-#: How far ahead of the reader blocks are asked for: 160 MB/s at 100 ms round trip.
-WINDOW_BYTES: Final = 16 * 1024 * 1024
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
 WINDOW_BLOCKS: Final = 1024
+#: The speed of a reader is computed anew after so many bytes.
+STEP_BYTES: Final = 16 * 1024
 
 
 class UnixFSReader(AsyncClosing):
@@ -46,15 +52,19 @@ class UnixFSReader(AsyncClosing):
         fetcher: BlockFetcher,
         nursery: trio.Nursery,
         window_bytes: int = WINDOW_BYTES,
+        scope: Scope | None = None,
     ) -> None:
         self.cid: Final = cid
         self._fetcher = fetcher
         self._nursery = nursery
-        self._window_bytes = window_bytes
+        self._scope = Scope("reader") if scope is None else scope
+        self._ahead = ReadAhead(self._scope, trio.current_time(), window_bytes)
+        self._unnoted = 0
+        self._left = 0
         self._size = 0
         self._ready = ChunkQueue()
         self._waiter = Waiter()
-        self._closed = False
+        self._end: Exception | None = None
         self._start_walk(0)
 
     # -- the file -----------------------------------------------------------------------------
@@ -86,7 +96,10 @@ class UnixFSReader(AsyncClosing):
         Go to a place in the file; beyond the end there is nothing to read.
 
         After a failed read it lets the next one try again.
+
+        :raises PeerClosedError: as reading does, if the peer was closed.
         """
+        self._check_open()
         start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self.size}[whence]
         target = start + offset
         if target < 0:
@@ -97,22 +110,36 @@ class UnixFSReader(AsyncClosing):
         else:
             self._stop_fetching()
             self._ready.clear()
+            self._left = 0
             self._start_walk(min(target, self.size))
         return self.tell()
 
     async def read(self, size: int | None = -1) -> bytes:
         """Read ``size`` bytes, fewer only at the end of the file; by default all of the rest."""
+        self._check_open()
         wanted = self.size if size is None or size < 0 else size
-        while len(self._ready) < wanted and (buffers := await self._receive()):
-            for buffer in buffers:
-                self._ready.append(buffer)
-        return self._ready.take(min(wanted, len(self._ready)))
+        if len(self._ready) < wanted:
+            self._ready.detach()  # a rest must not keep its block while the next one comes
+        noted = 0
+        while True:
+            have = min(len(self._ready), wanted)
+            self._note(have - noted, len(self._ready) - have)
+            noted = have
+            if have == wanted or not await self._receive(wanted - have):
+                return self._ready.take(have)
 
     async def receive(self) -> list[Buffer]:
-        """Give all the bytes at hand, waiting for some; nothing at the end. The fastest way."""
-        if len(self._ready):
-            return self._ready.take_all()
-        return await self._receive()
+        """Give bytes at hand, waiting for some; nothing at the end. The fastest way."""
+        self._check_open()
+        limit = max(self._ahead.window // 4, 1)
+        if not len(self._ready):
+            self._left = 0
+            await self._receive(limit)
+        size = len(self._ready)
+        buffers = self._ready.take_buffers(limit)
+        # The caller has them until the next call.
+        self._note(size - len(self._ready), size)
+        return buffers
 
     async def __aiter__(self) -> AsyncIterator[Buffer]:
         """Iterate over the rest of the file, in buffers as they come."""
@@ -124,17 +151,40 @@ class UnixFSReader(AsyncClosing):
 
     def close(self) -> None:
         """Stop fetching; a second call does nothing."""
-        self._closed = True
+        self.end(ValueError("the file is closed"))
+
+    def end(self, error: Exception) -> None:
+        """Close; all later calls raise this error."""
+        if self._end is not None:
+            return
+        self._end = error
         self._stop_fetching()
         self._fetcher.close()
         self._ready.clear()
+        self._start_walk(0)  # drops what the old one holds
+        self._scope.close()
         self._waiter.wake()
+
+    def cut(self) -> None:
+        """Drop what was fetched ahead, because others need the room; the store has it."""
+        walk = self._walk
+        # Never a lone block: two readers could take it from each other for ever.
+        is_far_ahead = walk.waiting > 1 or walk.ready > self._ahead.block
+        if is_far_ahead and self._end is None and self._error is None:
+            self._stop_fetching()
+            self._start_walk(walk.position)
+            self._ahead.hold(self._left, 0, 0)
+            self._waiter.wake()
+
+    def _check_open(self) -> None:
+        if self._end is not None:
+            raise copy(self._end)
 
     # -- fetching ahead -----------------------------------------------------------------------
 
     def _start_walk(self, position: int) -> None:
         self._walk = FileWalk(
-            self.cid, position, window_blocks=WINDOW_BLOCKS, window_bytes=self._window_bytes
+            self.cid, position, window_blocks=WINDOW_BLOCKS, window_bytes=self._ahead.window
         )
         self._error: Exception | None = None
         self._fetches: set[trio.CancelScope] = set()
@@ -145,49 +195,110 @@ class UnixFSReader(AsyncClosing):
         for scope in self._fetches:
             scope.cancel()
 
+    def _note(self, size: int, left: int) -> None:
+        """
+        Note what was read, and what is left of it for the next read.
+
+        The speed is not computed at every small step: that would cost more than the reading.
+        """
+        self._left = left
+        self._unnoted += size
+        if self._unnoted >= STEP_BYTES:
+            self._ahead.consumed(self._unnoted, trio.current_time())
+            self._unnoted = 0
+            self._fetch_ahead()
+
     def _fetch_ahead(self) -> None:
         walk = self._walk
-        if walk.waiting > self._ask_again_at or self._error is not None or self._closed:
+        if self._error is not None or self._end is not None:
             return
-        if wanted := walk.wanted():
-            scope = trio.CancelScope()
-            self._fetches.add(scope)
-            self._nursery.start_soon(self._fetch, wanted, walk, scope)
-            self._ask_again_at = walk.waiting // 2
+        if walk.waiting <= self._ask_again_at:
+            walk.window_bytes = self._ahead.room(self._left)
+            if wanted := walk.wanted():
+                scope = trio.CancelScope()
+                self._fetches.add(scope)
+                self._nursery.start_soon(self._fetch, wanted, walk, scope)
+                self._ask_again_at = walk.waiting // 2
+        self._ahead.hold(self._left, walk.ready, walk.waiting)
 
     async def _fetch(self, cids: list[CID], walk: FileWalk, scope: trio.CancelScope) -> None:
-        fetches = self._fetches
         if scope.cancel_called:  # before this task's first step
             return
-        with scope:
-            try:
+        fetches = self._fetches
+        error: Exception | None = PeerClosedError()  # if the task is cancelled with the peer
+        try:
+            with scope:
                 async with aclosing(self._fetcher.fetch(cids)) as blocks:
                     async for cid, data in blocks:
-                        walk.supply(cid, data)
-                        if walk is self._walk:
-                            if walk.waiting <= self._ask_again_at:
-                                self._fetch_ahead()
-                            self._waiter.wake()
-            except Exception as error:  # noqa: BLE001 - task's edge: the reader raises it
-                if walk is self._walk:
-                    self._error = error
-                    self._stop_fetching()
-                    self._waiter.wake()
-        fetches.discard(scope)
+                        self._supply(walk, cid, data)
+            error = None
+        except Exception as failure:  # noqa: BLE001 - task's edge: the reader raises it
+            error = failure
+        finally:
+            fetches.discard(scope)
+            if error is not None and walk is self._walk:
+                self._error = error
+                self._stop_fetching()
+                self._waiter.wake()
 
-    async def _receive(self) -> list[Buffer]:
+    def _supply(self, walk: FileWalk, cid: CID, data: bytes) -> None:
+        walk.supply(cid, data)
+        self._ahead.arrived(len(data))
+        if walk is self._walk:
+            if walk.waiting <= self._ask_again_at:
+                self._fetch_ahead()
+            self._waiter.wake()
+
+    async def _receive(self, limit: int) -> int:
+        """Have about ``limit`` bytes more ready, at least one; return how many, 0 at the end."""
         while True:
-            if self._closed:
-                raise ValueError("the file is closed")
             self._fetch_ahead()
-            if buffers := self._walk.take():
+            if buffers := self._walk.take(limit):
+                before = len(self._ready)
+                self._ready.extend(buffers)
+                received = len(self._ready) - before
+                self._left = max(received - limit, 0)
                 self._fetch_ahead()  # there is room in the window again
-                return buffers
+                return received
             if self._walk.done:
-                return []
+                return 0
             await self._wait_for_blocks()
 
     async def _wait_for_blocks(self) -> None:
+        self._check_open()
         if self._error is not None:
             raise self._error
         await self._waiter.wait()
+
+
+class Readers:
+    """The readers of one peer: what they hold together, and that they end with the peer."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._open: dict[ref[UnixFSReader], Scope] = {}
+        self._gone: deque[ref[UnixFSReader]] = deque()
+
+    def add(self, cid: CID, fetcher: BlockFetcher, nursery: trio.Nursery) -> UnixFSReader:
+        """Make a reader; what nobody reads any more is let go, whether it was closed or not."""
+        while self._gone:
+            self._open.pop(self._gone.popleft()).close()
+        # The tree of scopes must not keep a reader that was dropped.
+        opened: list[ref[UnixFSReader]] = []
+        scope = self._scope.open("reader", cut=lambda: _cut(opened))
+        reader = UnixFSReader(cid, fetcher, nursery, scope=scope)
+        opened.append(ref(reader, self._gone.append))
+        self._open[opened[0]] = scope
+        return reader
+
+    def end(self, error: Exception) -> None:
+        """End all readers."""
+        for reference in list(self._open):
+            if (reader := reference()) is not None:
+                reader.end(error)
+
+
+def _cut(references: Iterable[ref[UnixFSReader]]) -> None:
+    for reference in references:
+        if (reader := reference()) is not None:
+            reader.cut()

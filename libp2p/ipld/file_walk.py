@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush, heapreplace
 from itertools import accumulate
+from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidUnixFS, NotAFile
@@ -102,7 +103,7 @@ class _Kept:
 
     def __init__(self) -> None:
         self.nodes: dict[bytes, FileNode] = {}
-        self._bytes = 0
+        self.bytes = 0
 
     def get(self, name: bytes) -> FileNode | None:
         node = self.nodes.pop(name, None)
@@ -110,12 +111,12 @@ class _Kept:
             self.nodes[name] = node
         return node
 
-    def put(self, name: bytes, node: FileNode) -> None:
+    def put(self, name: bytes, node: FileNode, limit: int) -> None:
         self.nodes[name] = node
-        self._bytes += self._cost(node)
-        while self._bytes > MAX_KEPT_BYTES:
+        self.bytes += self._cost(node)
+        while self.bytes > limit:
             oldest = self.nodes.pop(next(iter(self.nodes)))
-            self._bytes -= self._cost(oldest)
+            self.bytes -= self._cost(oldest)
 
     @staticmethod
     def _cost(node: FileNode) -> int:
@@ -148,7 +149,8 @@ class FileWalk:
         self._asked_end: Final = end
         self._end = 0
         self._window_blocks: Final = window_blocks
-        self._window_bytes: Final = window_bytes
+        self.window_bytes = window_bytes
+        """What may be held ahead of `position`; may be changed at any time, 0 stops the asking."""
         self._position = start
         self._next_root: _Slot | None = _Slot(root, 0, None, 0, False)
         # Open nodes by where their next block begins; the number keeps nodes out of comparisons.
@@ -160,6 +162,8 @@ class FileWalk:
         self.waiting = 0
         """How many blocks were asked for and not supplied yet."""
         self._ready: dict[int, Buffer] = {}
+        self.ready = 0
+        """How many bytes of the file are at hand and were not taken yet."""
         self._kept = _Kept()
 
     # -- for the driver ---------------------------------------------------------------------------
@@ -225,17 +229,30 @@ class FileWalk:
         self._waiting_slots -= len(slots)
         node = self._read(slots[0], data)
         if slots[0].repeated or len(slots) > 1:
-            self._kept.put(cid.buffer, node)
+            self._kept.put(cid.buffer, node, self._kept_limit)
         for slot in slots:
             self._place(slot, node)
 
-    def take(self) -> list[Buffer]:
-        """Give the bytes that are ready at the front, as views into the blocks."""
+    def take(self, limit: float = inf) -> list[Buffer]:
+        """
+        Give the bytes that are ready at the front, as views into the blocks.
+
+        :param limit: give no further block after so many bytes.
+        """
         buffers: list[Buffer] = []
-        while (buffer := self._ready.pop(self._position, None)) is not None:
+        end = self._position + limit
+        while (
+            self._position < end and (buffer := self._ready.pop(self._position, None)) is not None
+        ):
             buffers.append(buffer)
             self._position += len(buffer)
+            self.ready -= len(buffer)
         return buffers
+
+    @property
+    def _kept_limit(self) -> int:
+        """What may be kept of blocks that repeat; it is a part of the window."""
+        return min(MAX_KEPT_BYTES, max(self.window_bytes, 0) // 2)
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -247,7 +264,8 @@ class FileWalk:
         if not self._open or self._waiting_slots + len(self._ready) >= self._window_blocks:
             return None
         ahead = self._open[0][0] - self._position
-        if ahead >= self._window_bytes or (ahead > 0 and self._open_links > MAX_OPEN_LINKS):
+        room = self.window_bytes - (self._kept.bytes if ahead > 0 else 0)
+        if ahead >= room or (ahead > 0 and self._open_links > MAX_OPEN_LINKS):
             return None
         open_node = self._open[0][2]
         slot = open_node.take()
@@ -312,6 +330,7 @@ class FileWalk:
             high = self._end
         if low < high:
             self._ready[low] = memoryview(data)[low - offset : high - offset]
+            self.ready += high - low
 
     def _begin(self, root: FileNode) -> None:
         self.node = root

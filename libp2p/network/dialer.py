@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How many addresses a failed dial's message has a reason for; its ``errors`` have all.
-REASONS_TOLD = 5
-
 
 class Dialer:
     """Runs dial plans; ``dial`` connects to one address and returns the finished connection."""
@@ -60,13 +57,7 @@ class Dialer:
             await attempt.run()
         if attempt.connection is not None:
             return attempt.connection
-        errors = [*attempt.errors, *unfit]
-        reasons = "; ".join(map(str, errors[:REASONS_TOLD])) or "no address is known"
-        if len(errors) > REASONS_TOLD:
-            reasons += f"; and {len(errors) - REASONS_TOLD} more addresses"
-        raise SwarmDialAllFailedError(
-            f"cannot connect to {peer_id}: {reasons}", peer_id, len(errors), errors
-        )
+        raise SwarmDialAllFailedError.of(peer_id, [*attempt.errors, *unfit])
 
     async def dial_address(self, peer_id: ID, address: Multiaddr) -> SwarmConn:
         """

@@ -151,5 +151,11 @@ class IPeerStore(IPeerMetadata, IAddrBook, ICertifiedAddrBook, IKeyBook, IMetric
     @abstractmethod
     def clear_peerdata(self, peer_id: ID) -> None: ...
 
+    def protect(self, peer_id: ID) -> None:
+        """Keep what is known of a peer, as of a connected one, until `unprotect`; calls nest."""
+
+    def unprotect(self, peer_id: ID) -> None:
+        """Let a peer be forgotten again."""
+
     @abstractmethod
     async def start_cleanup_task(self, cleanup_interval: int = 3600) -> None: ...

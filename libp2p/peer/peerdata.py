@@ -35,7 +35,15 @@ class KnownAddress:
 class PeerData:
     """Addresses, protocols, keys, metadata and latency of one peer."""
 
-    __slots__ = ("_addresses", "_latency", "_private_key", "_protocols", "_public_key", "metadata")
+    __slots__ = (
+        "_addresses",
+        "_latency",
+        "_private_key",
+        "_protocols",
+        "_public_key",
+        "is_permanent",
+        "metadata",
+    )
 
     def __init__(self) -> None:
         self.metadata: dict[str, MetadataValue] = {}
@@ -44,6 +52,8 @@ class PeerData:
         self._public_key: PublicKey | None = None
         self._private_key: PrivateKey | None = None
         self._latency = 0.0
+        self.is_permanent = False
+        """Whether an address was to be remembered for good; for others to read."""
 
     # -- addresses --------------------------------------------------------------------------------
 
@@ -53,6 +63,7 @@ class PeerData:
         """Remember ``addrs`` and return those that were not known; expiries are only extended."""
         new: list[Multiaddr] = []
         for address in addrs:
+            self.is_permanent |= expires_at == inf
             known = self._addresses.get(address)
             if known is None:
                 self._addresses[address] = KnownAddress(expires_at, announced)
@@ -70,6 +81,7 @@ class PeerData:
             for address, known in self._addresses.items()
             if address in addrs or not known.announced
         }
+        self.is_permanent = any(known.expires_at == inf for known in self._addresses.values())
         return self.add_addrs(addrs, expires_at, announced=True)
 
     def get_addrs(self, now: float) -> list[Multiaddr]:
@@ -78,11 +90,23 @@ class PeerData:
 
     def is_expired(self, now: float) -> bool:
         """Tell whether there were addresses and none is valid any more."""
-        return bool(self._addresses) and not self.get_addrs(now)
+        return bool(self._addresses) and self.expires_at() <= now
+
+    def expires_at(self) -> float:
+        """Tell when the last address expires; -inf if there is none."""
+        if self.is_permanent:
+            return inf
+        return max((known.expires_at for known in self._addresses.values()), default=-inf)
+
+    @property
+    def address_count(self) -> int:
+        """How many addresses are remembered, valid or not."""
+        return len(self._addresses)
 
     def clear_addrs(self) -> None:
         """Forget all addresses."""
         self._addresses.clear()
+        self.is_permanent = False
 
     def drop_expired(self, now: float) -> None:
         """Forget the addresses that have expired, but for the last one."""

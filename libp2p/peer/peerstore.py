@@ -8,6 +8,8 @@ bookkeeping over `PeerData`.
 from __future__ import annotations
 
 import time
+from collections import Counter
+from heapq import heapify, heappop, heappush
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import MetadataValue
 
 __all__ = [
+    "HEARSAY_ADDR_TTL",
     "PERMANENT_ADDR_TTL",
     "PeerStore",
     "PeerStoreError",
@@ -42,16 +45,32 @@ __all__ = [
 #: A time to live that never ends.
 PERMANENT_ADDR_TTL: Final = 0
 
+#: Seconds for addresses that others have told of a peer, such as a router of content: Kubo's
+#: number. They are tried soon or not at all, and anybody can make up millions.
+HEARSAY_ADDR_TTL: Final = 30 * 60
+#: Seconds until a peer is forgotten whose addresses have all expired. Until then it is told apart
+#: from one that was never known.
+EXPIRED_PEER_SECONDS: Final = 10 * 60
+
 #: py-libp2p's limits. A crawl of the DHT hears of more peers than a host will ever talk to.
 DEFAULT_MAX_PEERS: Final = 1000
 DEFAULT_MAX_RECORDS: Final = 2000
+#: Addresses of all peers: twenty for each. A thousand peers that each announce five hundred would
+#: cost 250 MiB.
+MAX_ADDRESSES: Final = 20_000
 
 #: When the store is full this part of it makes room, so that not every new peer costs a search.
 _EVICTED_FRACTION: Final = 16
 
 
 class PeerStore(IPeerStore):
-    """See `IPeerStore`. When full, it forgets the peers that it knows least about, oldest first."""
+    """
+    See `IPeerStore`.
+
+    When full, it forgets the peers that it knows least about, those first that were not asked for
+    or told of for the longest time. Identities of this process and peers that are protected stay.
+    Peers whose addresses have expired go as others come; no task is needed for that.
+    """
 
     def __init__(
         self,
@@ -65,6 +84,10 @@ class PeerStore(IPeerStore):
         self._peers: dict[ID, PeerData] = {}
         self._records: dict[ID, Envelope] = {}
         self._local_record: Envelope | None = None
+        self._protected: Counter[ID] = Counter()
+        self._addresses = 0
+        self._expiries: list[tuple[float, bytes]] = []  # a heap with each peer of `_to_expire`
+        self._to_expire: set[ID] = set()
         self._subscribers: dict[ID, set[trio.MemorySendChannel[Multiaddr]]] = {}
 
     def _known(self, peer_id: ID) -> PeerData:
@@ -75,22 +98,78 @@ class PeerStore(IPeerStore):
         return data
 
     def _data(self, peer_id: ID) -> PeerData:
-        data = self._peers.get(peer_id)
+        """Give what is known of a peer that somebody tells of; it is a new one, or used again."""
+        data = self._peers.pop(peer_id, None)
         if data is None:
+            self._forget_expired()
             if len(self._peers) >= self.max_peers:
                 self._evict()
-            data = self._peers[peer_id] = PeerData()
+            data = PeerData()
+        self._peers[peer_id] = data
         return data
 
     def _evict(self) -> None:
-        def worth(peer_id: ID) -> int:
-            data = self._peers[peer_id]
-            return bool(data.get_protocols()) + data.has_keys
+        now = self._clock()
 
-        candidates = [peer_id for peer_id, data in self._peers.items() if not data.is_own]
-        candidates.sort(key=worth)  # stable: oldest first among equals
+        def worth(peer_id: ID) -> tuple[bool, int, bool]:
+            data = self._peers[peer_id]
+            known = bool(data.get_protocols()) + data.has_keys
+            return not data.is_expired(now), known, data.is_permanent
+
+        candidates = [peer_id for peer_id in self._peers if self._may_go(peer_id)]
+        candidates.sort(key=worth)  # stable: the longest unused first among equals
         for peer_id in candidates[: max(1, self.max_peers // _EVICTED_FRACTION)]:
             self.clear_peerdata(peer_id)
+
+    def _may_go(self, peer_id: ID) -> bool:
+        return not self._peers[peer_id].is_own and peer_id not in self._protected
+
+    def _note_addresses(self, peer_id: ID, before: int) -> None:
+        """Keep account of addresses that were added or removed; there were so many before."""
+        data = self._peers[peer_id]
+        self._addresses += data.address_count - before
+        if data.address_count and peer_id not in self._to_expire and not data.is_permanent:
+            self._watch(peer_id, data.expires_at())
+        while self._addresses > MAX_ADDRESSES and len(self._peers) > 1:
+            peers = len(self._peers)
+            self._evict()
+            if len(self._peers) == peers:
+                break
+
+    def _watch(self, peer_id: ID, expires_at: float) -> None:
+        if len(self._expiries) > 2 * (
+            len(self._peers) + 1
+        ):  # most of them were forgotten otherwise
+            self._to_expire &= self._peers.keys()
+            self._expiries = [item for item in self._expiries if ID(item[1]) in self._to_expire]
+            heapify(self._expiries)
+        self._to_expire.add(peer_id)
+        heappush(self._expiries, (expires_at + EXPIRED_PEER_SECONDS, peer_id.to_bytes()))
+
+    def _forget_expired(self) -> None:
+        """Forget the peers whose addresses expired some time ago."""
+        now = self._clock()
+        while self._expiries and self._expiries[0][0] <= now:
+            peer_id = ID(heappop(self._expiries)[1])
+            self._to_expire.discard(peer_id)
+            data = self._peers.get(peer_id)
+            if data is None or not data.address_count or data.is_permanent:
+                continue
+            expires_at = data.expires_at()
+            if expires_at + EXPIRED_PEER_SECONDS > now:
+                self._watch(peer_id, expires_at)
+            elif self._may_go(peer_id):
+                self.clear_peerdata(peer_id)
+            else:
+                self._watch(peer_id, now)
+
+    def protect(self, peer_id: ID) -> None:
+        self._protected[peer_id] += 1
+
+    def unprotect(self, peer_id: ID) -> None:
+        self._protected[peer_id] -= 1
+        if self._protected[peer_id] <= 0:
+            del self._protected[peer_id]
 
     # -- peers ------------------------------------------------------------------------------------
 
@@ -111,7 +190,7 @@ class PeerStore(IPeerStore):
 
     def clear_peerdata(self, peer_id: ID) -> None:
         """:raises PeerStoreError: if the peer is not known."""
-        self._known(peer_id)
+        self._addresses -= self._known(peer_id).address_count
         del self._peers[peer_id]
         self._records.pop(peer_id, None)
 
@@ -119,10 +198,12 @@ class PeerStore(IPeerStore):
         """Forget expired addresses, and the peers of which nothing else is known."""
         now = self._clock()
         for peer_id, data in list(self._peers.items()):
-            if data.is_expired(now) and not data.is_own:
+            if data.is_expired(now) and self._may_go(peer_id):
                 self.clear_peerdata(peer_id)
             else:
+                before = data.address_count
                 data.drop_expired(now)
+                self._note_addresses(peer_id, before)
 
     async def start_cleanup_task(self, cleanup_interval: int = 300) -> None:
         """Run `cleanup` every so many seconds, until cancelled."""
@@ -185,12 +266,18 @@ class PeerStore(IPeerStore):
         ``/p2p/<peer_id>`` at their ends is cut off; addresses of another peer are left out.
         """
         transports = _transports_of(peer_id, addrs)
-        self._data(peer_id).add_addrs(transports, self._expiry(ttl))
+        data = self._data(peer_id)
+        before = data.address_count
+        data.add_addrs(transports, self._expiry(ttl))
+        self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
 
     def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
         transports = _transports_of(peer_id, addrs)
-        self._data(peer_id).replace_announced(transports, self._expiry(ttl))
+        data = self._data(peer_id)
+        before = data.address_count
+        data.replace_announced(transports, self._expiry(ttl))
+        self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
 
     def addrs(self, peer_id: ID) -> list[Multiaddr]:
@@ -202,11 +289,13 @@ class PeerStore(IPeerStore):
         data, now = self._known(peer_id), self._clock()
         if data.is_expired(now):
             raise PeerStoreError("peer ID is expired")
+        self._peers[peer_id] = self._peers.pop(peer_id)  # used again
         return data.get_addrs(now)
 
     def clear_addrs(self, peer_id: ID) -> None:
-        if peer_id in self._peers:
-            self._peers[peer_id].clear_addrs()
+        if (data := self._peers.get(peer_id)) is not None:
+            self._addresses -= data.address_count
+            data.clear_addrs()
         self._records.pop(peer_id, None)
 
     def peers_with_addrs(self) -> list[ID]:
@@ -228,6 +317,8 @@ class PeerStore(IPeerStore):
             self._subscribers[peer_id].remove(send)
             if not self._subscribers[peer_id]:
                 del self._subscribers[peer_id]
+            send.close()
+            receive.close()
 
     def _publish(self, peer_id: ID, addrs: Iterable[Multiaddr]) -> None:
         for subscriber in self._subscribers.get(peer_id, ()):

@@ -9,12 +9,13 @@ misses part of a record.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.abc import ISecureConn
-from libp2p.exceptions import IncompleteReadError
+from libp2p.exceptions import IncompleteReadError, IOException
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.utils import read_some
 
@@ -88,7 +89,7 @@ class SecureSession(ISecureConn):
         """
         if self._unread.size:
             return self._unread.take_all()
-        while True:
+        while not self._channel.ended:
             if self._channel.has_more:
                 await trio.lowlevel.checkpoint()  # a flood of tiny records must not starve others
             else:
@@ -98,10 +99,15 @@ class SecureSession(ISecureConn):
                         raise IncompleteReadError("the peer hung up inside an encrypted record")
                     return []
                 self._end += count
-            pieces, used = self._channel.open(self._buffer[self._start : self._end])
+            try:
+                pieces, used = self._channel.open(self._buffer[self._start : self._end])
+            except IOException:
+                self._send_last()
+                raise
             self._start += used
             if any(pieces):  # an empty record is legal, and not the end
                 return pieces
+        return []
 
     def _room(self) -> memoryview:
         """
@@ -161,16 +167,25 @@ class SecureSession(ISecureConn):
 
     # -- the rest -----------------------------------------------------------------------------
 
+    def _send_last(self) -> None:
+        """Tell the peer that this side ends, or why, as far as the kernel takes it now."""
+        if last := self._channel.close():
+            with suppress(IOException):  # it is gone: nobody to be told
+                self._unsent = self.raw_conn.send_nowait([*self._unsent, *last])
+
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come; reading goes on."""
+        self._send_last()
         self.raw_conn.shutdown_write()
 
     def abort(self) -> None:
         """Close the raw connection at once."""
+        self._send_last()
         self.raw_conn.abort()
 
     async def close(self) -> None:
         """Close the raw connection."""
+        self._send_last()
         await self.raw_conn.close()
 
     def get_local_peer(self) -> ID:

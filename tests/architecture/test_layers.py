@@ -14,6 +14,7 @@ from tests.architecture.source_tree import ROOT, Module, core_entries, core_modu
 
 LAYERS: dict[str, int] = {
     "exceptions": 0,
+    "hostile_input": 0,
     "custom_types": 0,
     "connection_types": 0,
     "resources": 0,

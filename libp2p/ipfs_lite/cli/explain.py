@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 import trio
@@ -18,14 +18,23 @@ from libp2p.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+#: Letters of an error: five peers with their answers, or five addresses, and what to do about it.
+MAX_LINE: Final = 1000
+
 _MISUSE = (click.UsageError, InvalidImportOptions, HashNotSupported)
 
 
 def explain(leaves: Sequence[BaseException]) -> tuple[str, bool]:
-    """Say in one line what went wrong, and whether the command was asked wrongly."""
+    """Say in one short line what went wrong, and whether the command was asked wrongly."""
     # Of several errors the first that was meant for people says most.
     error = next((leaf for leaf in leaves if isinstance(leaf, BaseLibp2pError)), leaves[0])
-    return _text_of(error), isinstance(error, _MISUSE)
+    return _one_line(_text_of(error)), isinstance(error, _MISUSE)
+
+
+def _one_line(text: str) -> str:
+    """Make a text fit for a terminal: a part of it may have come from a peer."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…"
 
 
 def _text_of(error: BaseException) -> str:
@@ -49,6 +58,8 @@ def _text_of(error: BaseException) -> str:
             return str(error)
         case trio.TooSlowError():
             return "not done in the time that --timeout gave"
+        case MemoryError():
+            return "out of memory"
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return f"{where}{error.strerror or error}"

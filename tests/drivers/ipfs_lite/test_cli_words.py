@@ -12,10 +12,17 @@ import trio
 
 from libp2p.bitswap.errors import PeerAnswer, TimeoutError, unavailable
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.exceptions import BaseLibp2pError, InvalidImportOptions, NotAFile
+from libp2p.exceptions import (
+    BaseLibp2pError,
+    DialError,
+    InvalidImportOptions,
+    NotAFile,
+    SwarmDialAllFailedError,
+)
 from libp2p.ipfs_lite.cli.entry import run
 from libp2p.ipfs_lite.cli.explain import explain
 from libp2p.ipfs_lite.cli.progress import Bar
+from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 
@@ -40,12 +47,19 @@ PEER = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key)
         (trio.TooSlowError(), "--timeout", False),
         (OSError(28, "No space left on device"), "No space left on device", False),
         (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied", False),
+        (MemoryError(), "out of memory", False),
+        (PeerClosedError(), "the peer was closed", False),
+        (SwarmDialAllFailedError.of(PEER, [DialError("/a", "no")] * 200), "and 195 more", False),
+        (BaseLibp2pError("a\x1b[2J\nb"), "a?[2J b", False),
+        (BaseLibp2pError("a" * 20_000), "aaa…", False),
         (ValueError("?"), "internal error, please report it: ValueError: ?", False),
     ],
 )
 def test_errors_in_words(error: BaseException, text: str, misused: bool) -> None:
     said, asked_wrongly = explain([error])
     assert text in said
+    assert len(said) <= 1001
+    assert said.isprintable()
     assert asked_wrongly is misused
 
 

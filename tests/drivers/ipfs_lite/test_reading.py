@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import random
 from typing import TYPE_CHECKING
@@ -14,10 +15,12 @@ from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
 from libp2p.exceptions import NotAFile
 from libp2p.ipfs_lite.adder import add_file
+from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.fetcher import BlockFetcher
-from libp2p.ipfs_lite.reader import UnixFSReader
+from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipld.cid import CID
 from libp2p.ipld.profiles import resolve_options
+from libp2p.resources import Scope
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -61,10 +64,10 @@ class Setting:
     def __init__(self, store: MemoryBlockStore, root: CID, nursery: trio.Nursery) -> None:
         self.root = root
         self.fetcher = SlowFetcher(store)
-        self._nursery = nursery
+        self.nursery = nursery
 
     async def open(self) -> UnixFSReader:
-        reader = UnixFSReader(self.root, self.fetcher, self._nursery, WINDOW)
+        reader = UnixFSReader(self.root, self.fetcher, self.nursery, WINDOW)
         return await reader.open()
 
 
@@ -217,3 +220,104 @@ async def test_a_file_inside_its_cid_needs_no_store(nursery: trio.Nursery) -> No
         cid, BlockFetcher(MemoryBlockStore(), None, 1.0), nursery
     ).open() as reader:
         assert await reader.read() == b"tiny"
+
+
+async def test_a_fetch_that_is_cancelled_from_outside_ends_the_reader(
+    setting: Setting, nursery: trio.Nursery, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with trio.open_nursery() as inner:
+        setting.nursery = inner
+        reader = await setting.open()
+
+        ended = trio.Event()
+
+        async def read() -> None:
+            with pytest.raises(PeerClosedError):
+                await reader.read()
+            ended.set()
+
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        inner.cancel_scope.cancel()
+    with trio.fail_after(1):
+        await ended.wait()
+
+
+# -- many readers ---------------------------------------------------------------------------------
+
+
+class Group:
+    """Readers of one file that share a budget."""
+
+    def __init__(self, setting: Setting, limit: int) -> None:
+        self.scope = Scope("readers", limit)
+        self._setting = setting
+        self.readers = Readers(self.scope)
+
+    async def open(self) -> UnixFSReader:
+        setting = self._setting
+        reader = self.readers.add(setting.root, setting.fetcher, setting.nursery)
+        return await reader.open()
+
+
+async def test_readers_together_stay_within_their_budget(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    group = Group(setting, 30_000)
+    readers = [await group.open() for _ in range(10)]
+    for _ in range(20):
+        for reader in readers:
+            await reader.read(500)
+            await trio.sleep(0.1)
+        assert group.scope.held <= 30_000
+    for reader in readers:
+        assert await reader.read() == DATA[10_000:]
+    # The block that each waits for must be had even if there is no room.
+    assert group.scope.peak <= 30_000 + 2 * 10 * 1_100
+    for reader in readers:
+        reader.close()
+    assert group.scope.held == 0
+
+
+async def test_who_has_fetched_far_ahead_makes_room_for_who_has_nothing(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    group = Group(setting, 50_000)
+    idle = await group.open()
+    assert await idle.read(100) == DATA[:100]
+    await trio.sleep(1)
+    assert group.scope.held > 40_000
+    others = [await group.open() for _ in range(5)]
+    for other in others:
+        assert await other.read() == DATA
+    assert group.scope.cuts
+    assert await idle.read() == DATA[100:]
+
+
+async def test_a_reader_that_was_dropped_holds_nothing(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    group = Group(setting, 1_000_000)
+    reader = await group.open()
+    await reader.read(1)
+    await trio.sleep(10)
+    held = group.scope.held
+    assert held
+    del reader
+    gc.collect()
+    async with await group.open():
+        assert len(group.scope.statistics().children) == 1
+
+
+async def test_readers_end_together(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    group = Group(setting, 1_000_000)
+    first, second = await group.open(), await group.open()
+    second.close()
+    group.readers.end(PeerClosedError())
+    assert group.scope.held == 0
+    with pytest.raises(PeerClosedError):
+        await first.read()
+    with pytest.raises(ValueError, match="the file is closed"):
+        await second.read()

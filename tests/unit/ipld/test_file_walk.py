@@ -192,6 +192,43 @@ def test_the_window_ends_after_its_bytes() -> None:
     assert walk.wanted() == leaves[3:4]
 
 
+def test_the_window_may_change_and_what_is_taken_may_be_limited() -> None:
+    dag = Dag()
+    leaves = [dag.raw(bytes((index,)) * 10) for index in range(10)]
+    root = dag.node((leaf, 10) for leaf in leaves)
+    walk = FileWalk(root)
+    walk.supply(walk.wanted()[0], dag.blocks[root])
+    walk.window_bytes = 0
+    assert walk.wanted() == []
+    walk.window_bytes = 35
+    assert walk.wanted() == leaves[:4]
+    for leaf in leaves[:4]:
+        walk.supply(leaf, dag.blocks[leaf])
+    assert walk.ready == 40
+    assert walk.take(11) == [dag.blocks[leaf] for leaf in leaves[:2]]
+    assert walk.ready == 20
+    walk.window_bytes = -5
+    assert walk.wanted() == []
+    assert walk.take() == [dag.blocks[leaf] for leaf in leaves[2:4]]
+
+
+def test_blocks_that_are_kept_are_a_part_of_the_window() -> None:
+    dag = Dag()
+    zero, *others = [dag.raw(bytes((index,)) * 10) for index in range(8)]
+    root = dag.node((leaf, 10) for leaf in (zero, zero, *others))
+    walk = FileWalk(root, window_bytes=40)
+    walk.supply(walk.wanted()[0], dag.blocks[root])
+    assert walk.wanted() == [zero, *others[:2]]
+    walk.supply(zero, dag.blocks[zero])
+    assert len(walk.take()) == 2
+    assert walk.wanted() == others[2:3]  # one less than the window has room for
+    walk.window_bytes = 0
+    walk.supply(others[0], dag.blocks[others[0]])
+    walk.window_bytes = 40
+    walk.take()
+    assert walk.wanted() == others[3:4]
+
+
 def test_a_distant_node_is_not_fetched_before_its_time() -> None:
     dag = Dag()
     data = random.Random(1).randbytes(10_000)
@@ -257,7 +294,7 @@ def test_blocks_that_repeat_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPat
     assert reader.read() == b"".join(parts[index] for index in order)
     asked = [leaves.index(cid) for cid in reader.asked[1:]]
     assert asked == [0, 1, 2, 1]  # 1 was the longest unused when 2 came
-    assert reader.walk._kept._bytes <= 25
+    assert reader.walk._kept.bytes <= 25
 
 
 # -- what is not a file ----------------------------------------------------------------------------

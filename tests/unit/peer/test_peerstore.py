@@ -8,12 +8,16 @@ from multiaddr import Multiaddr
 from libp2p.abc import IPeerStore
 from libp2p.crypto import ed25519
 from libp2p.exceptions import PeerDataError
+from libp2p.peer import peerstore
 from libp2p.peer.envelope import seal, seal_record
 from libp2p.peer.id import ID
 from libp2p.peer.peer_record import PEER_RECORD_ENVELOPE_DOMAIN, PeerRecord
 from libp2p.peer.peerdata import MAX_ADDRESSES_PER_PEER, MAX_PROTOCOLS_PER_PEER, PeerData
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import (
+    DEFAULT_MAX_PEERS,
+    EXPIRED_PEER_SECONDS,
+    HEARSAY_ADDR_TTL,
     PeerStore,
     PeerStoreError,
     create_signed_peer_record,
@@ -295,6 +299,101 @@ class TestFullStore:
         for number in range(65):
             store.put(peer(number), "key", number)
         assert store.peer_ids() == [peer(number) for number in range(4, 65)]
+
+    def test_hearsay_goes_before_what_the_user_said(self, clock: Clock) -> None:
+        store = PeerStore(max_peers=4, clock=clock)
+        store.add_addr(peer(1), address(1))
+        store.add_addr(peer(2), address(2), HEARSAY_ADDR_TTL)
+        store.add_addr(peer(3), address(3), HEARSAY_ADDR_TTL)
+        store.add_addr(peer(4), address(4), HEARSAY_ADDR_TTL)
+        assert store.addrs(peer(2))  # it is used: the third has not been for the longest time
+        store.add_addr(peer(5), address(5), HEARSAY_ADDR_TTL)
+        assert store.peer_ids() == [peer(1), peer(4), peer(2), peer(5)]
+
+    def test_an_expired_peer_goes_first(self, clock: Clock) -> None:
+        store = PeerStore(max_peers=2, clock=clock)
+        store.add_addr(peer(1), address(1), HEARSAY_ADDR_TTL)
+        store.add_protocols(peer(2), ["/a"])
+        store.add_addr(peer(2), address(2), 5)
+        clock.now += 5
+        store.add_addr(peer(3), address(3), HEARSAY_ADDR_TTL)
+        assert store.peer_ids() == [peer(1), peer(3)]
+
+    def test_a_million_peers_of_hearsay_cost_no_more_than_some(self, clock: Clock) -> None:
+        store = PeerStore(clock=clock)
+        store.protect(peer(0))
+        for number in range(20_000):
+            clock.now += 0.01
+            store.add_addr(peer(number), address(1), HEARSAY_ADDR_TTL)
+        assert peer(0) in store.peer_ids()
+        assert len(store._peers) <= DEFAULT_MAX_PEERS
+        assert len(store._expiries) == len(store._to_expire) <= 2 * DEFAULT_MAX_PEERS + 4
+        assert store._addresses == len(store._peers)
+
+    def test_addresses_in_all_are_bounded(
+        self, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(peerstore, "MAX_ADDRESSES", 100)
+        store = PeerStore(clock=clock)
+        store.add_key_pair(SELF, KEYS)
+        for number in range(50):
+            addresses = [address(port) for port in range(1, 10)]
+            store.replace_announced_addrs(peer(number), addresses, HEARSAY_ADDR_TTL)
+            assert sum(len(data._addresses) for data in store._peers.values()) <= 100
+        store.protect(peer(49))
+        for number in range(50, 70):
+            store.protect(peer(number))
+            store.add_addrs(peer(number), addresses)
+        assert store._addresses == 21 * 9  # what is protected has its own limit
+        store.clear_addrs(peer(60))
+        store.clear_peerdata(peer(61))
+        assert store._addresses == 19 * 9
+
+    def test_who_has_expired_goes_as_others_come(self, clock: Clock) -> None:
+        store = PeerStore(clock=clock)
+        store.add_addr(peer(1), address(1), 10)
+        store.add_addr(peer(2), address(2), 10)
+        store.add_addr(peer(3), address(3), 10)
+        store.protect(peer(2))
+        store.protect(peer(2))
+        clock.now += 5
+        store.add_addr(peer(3), address(4), 100)
+        clock.now += 5
+        store.put(peer(4), "key", 1)
+        with pytest.raises(PeerStoreError, match="expired"):
+            store.addrs(peer(1))
+        clock.now += EXPIRED_PEER_SECONDS
+        store.put(peer(5), "key", 1)
+        assert store.peer_ids() == [peer(2), peer(3), peer(4), peer(5)]
+        store.unprotect(peer(2))
+        clock.now += EXPIRED_PEER_SECONDS
+        store.cleanup()
+        assert store.has_peer(peer(2))
+        store.unprotect(peer(2))
+        store.put(peer(6), "key", 1)
+        assert store.peer_ids() == [peer(4), peer(5), peer(6)]
+
+    def test_what_is_known_for_good_does_not_expire(self, clock: Clock) -> None:
+        store = PeerStore(clock=clock)
+        store.add_addr(peer(1), address(1), 10)
+        store.add_addr(peer(1), address(2))
+        store.add_addr(peer(2), address(1), 10)
+        store.clear_addrs(peer(2))
+        store.add_addr(peer(3), address(1), 10)
+        store.clear_peerdata(peer(3))
+        clock.now += 2 * EXPIRED_PEER_SECONDS
+        store.put(peer(4), "key", 1)
+        assert store.peer_ids() == [peer(1), peer(2), peer(4)]
+        assert store.addrs(peer(1)) == [address(2)]
+
+    def test_what_a_peer_announces_no_more_is_not_known_for_good(self, clock: Clock) -> None:
+        store = PeerStore(clock=clock)
+        store.add_addr(PEER, address(1))
+        store.replace_announced_addrs(PEER, [address(1)], 10)
+        store.replace_announced_addrs(PEER, [address(2)], 10)
+        clock.now += 10
+        with pytest.raises(PeerStoreError, match="expired"):
+            store.addrs(PEER)
 
     def test_own_identities_alone_are_never_forgotten(self) -> None:
         store = PeerStore(max_peers=1)

@@ -1,0 +1,96 @@
+"""How far ahead of a reader blocks are fetched, within what all readers of a host may hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from libp2p.resources import Scope
+
+#: What all readers of a host may hold together: eight fast ones, or some hundred slow ones. Two
+#: hundred downloads would hold 3 GiB without it.
+MAX_READERS_BYTES: Final = 128 * 1024 * 1024
+#: The longest way ahead: 160 MB/s at 100 ms round trip.
+WINDOW_BYTES: Final = 16 * 1024 * 1024
+#: The shortest: at 100 KB/s the next block is asked for two and a half seconds before its time.
+MIN_WINDOW_BYTES: Final = 256 * 1024
+
+#: A reader is given what it consumes in so much time: less than two seconds is every round trip.
+AHEAD_SECONDS: Final = 2.0
+#: The speed is that of the last one or two such periods. A first burst counts as one of them, for
+#: whoever reads a megabyte at once may read the next one in a minute.
+_PERIOD: Final = 1.0
+
+
+class ReadAhead:
+    """
+    The window of one reader (sans-I/O).
+
+    It follows the speed at which the file is consumed. So a slow reader holds little, and one that
+    waits for its blocks is given more of them in each round trip.
+
+    :param scope: what this reader holds.
+    :param most: the longest window.
+    """
+
+    def __init__(self, scope: Scope, now: float, most: int = WINDOW_BYTES) -> None:
+        self._scope = scope
+        self._most = most
+        self._least = min(MIN_WINDOW_BYTES, most)
+        self.window = self._least
+        """Bytes that are of use ahead of the reader; for others to read."""
+        self.block = 1
+        """The size of the largest block so far; for others to read."""
+        self._began = now
+        self._bytes = 0
+        self._past_seconds = 0.0
+        self._past_bytes = 0
+
+    def arrived(self, size: int) -> None:
+        """Note the size of a block: the next ones may be as large."""
+        self.block = max(self.block, size)
+
+    def consumed(self, size: int, now: float) -> None:
+        """Adapt the window to what was read now."""
+        self._bytes += size
+        elapsed = now - self._began
+        seconds = max(self._past_seconds + elapsed, _PERIOD)
+        wanted = int(AHEAD_SECONDS * (self._past_bytes + self._bytes) / seconds)
+        self.window = min(max(wanted, self._least), self._most)
+        if elapsed >= _PERIOD:
+            self._past_seconds, self._past_bytes = elapsed, self._bytes
+            self._began, self._bytes = now, 0
+
+    def room(self, left: int) -> int:
+        """
+        Give the length of the window that may be filled now.
+
+        :param left: bytes of the block that is being read; they are a part of the window.
+        """
+        if not left:
+            # The next block must be had even if the host is full; one at a time then.
+            return max(self._fitting(0), 1)
+        return self._fitting(left)
+
+    def _fitting(self, left: int) -> int:
+        room = self._scope.room
+        if room is None:
+            return self.window - left
+        # A block is asked for if it begins within the window, so it may reach beyond by its length.
+        room += self._scope.held - self._pinned(left) - self.block + 1
+        return min(self.window - left, room)
+
+    def hold(self, left: int, ready: int, waiting: int) -> None:
+        """
+        Note what is held.
+
+        :param left: bytes of the block that is being read.
+        :param ready: bytes behind it that are here.
+        :param waiting: blocks that were asked for.
+        """
+        held = self._pinned(left) + ready + waiting * self.block
+        self._scope.hold(held - self._scope.held)
+
+    def _pinned(self, left: int) -> int:
+        """Give what the rest of a block keeps in memory: all of it."""
+        return max(left, self.block) if left else 0
