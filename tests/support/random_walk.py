@@ -18,6 +18,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import warnings
 from collections import Counter
 from contextlib import contextmanager, suppress
@@ -100,7 +101,7 @@ class Walk:
         self._later = 0.0
         self.host = new_host(
             key_pair=ed25519_pair("the host"),
-            peerstore_opt=PeerStore(clock=lambda: trio.current_time() + self._later),
+            peerstore_opt=PeerStore(clock=lambda: time.monotonic() + self._later),
         )
         self.client = BitswapClient(
             self.host,
