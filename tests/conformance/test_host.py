@@ -37,7 +37,7 @@ from tests.support.identities import ed25519_pair
 from tests.support.proxy import Proxy, proxied
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from libp2p.peer.id import ID
 
@@ -549,6 +549,58 @@ async def test_a_notifee_that_raises_keeps_nothing_from_others_and_ends_nothing(
     logged = tracebacks(caplog)
     assert len(logged) == len(failing.told)
     assert set(logged) == {"mine, at connected", "mine, at disconnected"}
+
+
+class Unhashable(Listener):
+    """As a dataclass is by default."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Unhashable)
+
+
+class Half:
+    """Has no more than what it needs of a notifee."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def connected(self, network: Any, conn: Any) -> None:
+        self.told.append("connected")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        lambda: [Unhashable(), Unhashable()],
+        lambda: [Listener()] * 2,
+        lambda: [Half()],
+    ],
+    ids=["not hashable", "registered twice", "half of one"],
+)
+async def test_odd_notifees_cost_no_connection(
+    world: World, odd: Callable[[], list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with two_hosts(world) as (a, b):
+        notifees, calm = odd(), Listener()
+        for notifee in (*notifees, calm):
+            a.get_network().register_notifee(notifee)
+        with trio.fail_after(5):
+            for number in (1, 2):
+                await a.connect(world.info(b))
+                assert await echoes(a, b.get_id())
+                await a.disconnect(b.get_id())
+                while len(calm.told) < 2 * number:
+                    await trio.testing.wait_all_tasks_blocked(0.001)
+        for notifee in notifees:
+            assert notifee.told.count("connected") >= 2
+            a.get_network().remove_notifee(notifee)
+        told = [list(notifee.told) for notifee in notifees]
+        await a.connect(world.info(b))
+        assert await echoes(a, b.get_id())
+        assert [notifee.told for notifee in notifees] == told
+    assert all("disconnected" in text for text in tracebacks(caplog))
 
 
 async def test_a_service_that_raises_is_logged_and_ends_alone(
