@@ -173,7 +173,7 @@ class SwarmConn(INetConn):
         cause = self.muxed_conn.close_cause
         if isinstance(cause, MuxedConnUnavailable) and cause.code in REASONS:
             return REASONS[cause.code]
-        return str(cause)
+        return str(cause or "this side could not serve it")
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address."""
