@@ -43,8 +43,12 @@ class Channel(Protocol):
 class RawChannel(Channel, Protocol):
     """A transport's connection as a secure session needs it: no copy, no needless wait."""
 
-    async def receive_into(self, buffer: memoryview) -> int:
-        """Read into ``buffer``; return the number of bytes, 0 at the end."""
+    async def wait_readable(self) -> None:
+        """Wait until `receive_into` would read something, or the end."""
+        ...
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """Read into ``buffer``; return the number of bytes, 0 at the end, None for nothing yet."""
         ...
 
     def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:

@@ -16,8 +16,8 @@ import trio
 
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
-from libp2p.ipfs_lite.memory import keep_freed_memory
 from libp2p.ipld.file_walk import FileWalk
+from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ import pytest
 import trio
 
 from libp2p.exceptions import IOException
+from libp2p.io.buffer_pool import LARGE_BUFFER_BYTES
 from libp2p.network.config import ConnectionConfig
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message
-from libp2p.security.secure_session import LARGE_BUFFER_BYTES
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
 from libp2p.stream_muxer.yamux.session import (
     MAX_INBOUND_STREAMS,

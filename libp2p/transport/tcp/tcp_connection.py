@@ -2,7 +2,7 @@
 A TCP connection as the layers above want it: one reader, one writer, gathered writes.
 
 The socket is a plain non-blocking one and trio is asked only to wait for it. So a write that the
-kernel takes at once costs no task switch, and a read costs one wait for up to 256 KiB.
+kernel takes at once costs no task switch, and a read costs one wait.
 """
 
 from __future__ import annotations
@@ -82,34 +82,44 @@ class TcpConnection(IRawConnection):
 
     # -- reading ------------------------------------------------------------------------------
 
-    async def receive_into(self, buffer: memoryview) -> int:
+    async def wait_readable(self) -> None:
         """
-        Read into ``buffer``; return the number of bytes, 0 at the end.
+        Wait until `receive_into` would read something, or the end.
+
+        :raises ConnectionClosedError: if this side has closed the connection.
+        """
+        if self._unread:
+            return
+        if self._closed:
+            raise _closed_here()
+        if self._more_expected:
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await trio.lowlevel.wait_readable(self._sock)
+        except trio.ClosedResourceError:
+            raise _closed_here() from None
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """
+        Read into ``buffer``; return the number of bytes, 0 at the end, None for nothing yet.
 
         :raises ConnectionClosedError: if this side has closed the connection.
         :raises RawConnError: if the connection failed.
         """
-        if self._unread.size:
+        if self._unread:
             pushed_back = self._unread.take(min(len(self._unread), len(buffer)))
             buffer[: len(pushed_back)] = pushed_back
             return len(pushed_back)
-        while not self._closed:
-            try:
-                if self._more_expected:
-                    await trio.lowlevel.checkpoint()
-                else:
-                    await trio.lowlevel.wait_readable(self._sock)
-                count = self._sock.recv_into(buffer)
-            except BlockingIOError:
-                self._more_expected = False
-            except trio.ClosedResourceError:
-                break
-            except OSError as error:
-                raise self._failed(error) from error
-            else:
-                self._more_expected = count == len(buffer)
-                return count
-        raise _closed_here()
+        try:
+            count = self._sock.recv_into(buffer)
+        except BlockingIOError:
+            self._more_expected = False
+            return None
+        except OSError as error:
+            raise self._failed(error) from error
+        self._more_expected = count == len(buffer)
+        return count
 
     async def receive(self) -> list[Buffer]:
         """
@@ -124,9 +134,12 @@ class TcpConnection(IRawConnection):
     async def _receive(self) -> list[Buffer]:
         if self._unread:
             return self._unread.take_all()
-        buffer = bytearray(RECEIVE_BYTES)
-        count = await self.receive_into(memoryview(buffer))
-        return [bytes(memoryview(buffer)[:count])] if count else []
+        count = None
+        while count is None:
+            await self.wait_readable()
+            buffer = memoryview(bytearray(RECEIVE_BYTES))  # a peer that says nothing costs none
+            count = self.receive_into(buffer)
+        return [bytes(buffer[:count])] if count else []
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
