@@ -59,6 +59,14 @@ class RawChannel(Channel, Protocol):
         """Wait until `send_nowait` would take something."""
         ...
 
+    def delivered_bytes(self) -> int:
+        """
+        Return how many of the bytes written the peer's kernel has acknowledged.
+
+        As far as that is not known, those that this side's kernel has taken. It never falls.
+        """
+        ...
+
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come; reading goes on."""
         ...

@@ -16,7 +16,6 @@ import trio
 from libp2p.abc import ISecureConn
 from libp2p.exceptions import IncompleteReadError
 from libp2p.io.buffer_pool import BufferPool
-from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.utils import read_some
 from libp2p.utils.allocator import keep_freed_memory
 
@@ -61,7 +60,7 @@ class SecureSession(ISecureConn):
         self._local_private_key = local_private_key
         self._remote_peer = remote_peer
         self._remote_public_key = remote_public_key
-        self._unread = ChunkQueue()
+        self._unread: list[Buffer] = []  # the last put back is last
         # The beginning of a record.
         self._partial = b""
         # Records that were read and wait for their turn to be decrypted, in a buffer of the pool.
@@ -80,8 +79,9 @@ class SecureSession(ISecureConn):
         :raises DecryptionFailedException: if a record does not authenticate.
         :raises IncompleteReadError: if the peer hung up inside a record.
         """
-        if self._unread.size:
-            return self._unread.take_all()
+        if self._unread:
+            put_back, self._unread = self._unread[::-1], []
+            return put_back
         while True:
             if self._waiting is None:
                 await self.raw_conn.wait_readable()
@@ -126,7 +126,8 @@ class SecureSession(ISecureConn):
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
-        self._unread.prepend(data)
+        if len(data):
+            self._unread.append(data)
 
     async def read(self, n: int | None = None) -> bytes:
         """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
@@ -158,6 +159,10 @@ class SecureSession(ISecureConn):
     async def write(self, data: bytes) -> None:
         """Write all of ``data``."""
         await self.send((data,))
+
+    def delivered_bytes(self) -> int:
+        """Return how much has reached the peer, encrypted; see `RawChannel.delivered_bytes`."""
+        return self.raw_conn.delivered_bytes()
 
     # -- the rest -----------------------------------------------------------------------------
 

@@ -127,6 +127,9 @@ class MemoryConnection(IRawConnection):
 
     # -- the end ----------------------------------------------------------------------------------
 
+    def delivered_bytes(self) -> int:
+        return len(self.sent) - len(self.peer._incoming)
+
     def shutdown_write(self) -> None:
         self._finished = True
         self.peer._readable.unpark_all()

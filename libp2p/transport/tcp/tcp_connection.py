@@ -8,6 +8,7 @@ kernel takes at once costs no task switch, and a read costs one wait.
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,6 @@ from multiaddr import Multiaddr
 from libp2p.abc import IRawConnection
 from libp2p.connection_types import ConnectionType
 from libp2p.exceptions import ConnectionClosedError, MultiselectClientError, RawConnError
-from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.utils import put_back, read_some
 from libp2p.protocol_muxer.negotiation import Initiator
 
@@ -46,6 +46,20 @@ def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
     return []
 
 
+if sys.platform == "linux":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    def _unacknowledged(sock: socket.socket) -> int:
+        """Return how many bytes the peer has not acknowledged; OSError if it is not known."""
+        return int.from_bytes(ioctl(sock, TIOCOUTQ, bytes(4)), sys.byteorder)
+
+else:
+
+    def _unacknowledged(_: socket.socket) -> int:
+        return 0
+
+
 def _closed_here() -> ConnectionClosedError:
     return ConnectionClosedError("the connection was closed by this side")
 
@@ -63,10 +77,11 @@ class TcpConnection(IRawConnection):
     def __init__(self, sock: socket.socket, is_initiator: bool) -> None:
         self.is_initiator = is_initiator
         self._sock = sock
-        self._unread = ChunkQueue()
+        self._unread: list[Buffer] = []  # the last put back is last
         # The last read filled its buffer, so more is probably waiting already.
         self._more_expected = False
         self._closed = False
+        self._sent_bytes = 0
         # The proposal whose answer has not been read yet.
         self._proposed: Initiator | None = None
         self._queued = b""
@@ -108,9 +123,11 @@ class TcpConnection(IRawConnection):
         :raises RawConnError: if the connection failed.
         """
         if self._unread:
-            pushed_back = self._unread.take(min(len(self._unread), len(buffer)))
-            buffer[: len(pushed_back)] = pushed_back
-            return len(pushed_back)
+            put_back = memoryview(self._unread.pop())
+            count = min(len(put_back), len(buffer))
+            buffer[:count] = put_back[:count]
+            self.unread(put_back[count:])
+            return count
         try:
             count = self._sock.recv_into(buffer)
         except BlockingIOError:
@@ -133,7 +150,8 @@ class TcpConnection(IRawConnection):
 
     async def _receive(self) -> list[Buffer]:
         if self._unread:
-            return self._unread.take_all()
+            put_back, self._unread = self._unread[::-1], []
+            return put_back
         count = None
         while count is None:
             await self.wait_readable()
@@ -143,7 +161,8 @@ class TcpConnection(IRawConnection):
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
-        self._unread.prepend(data)
+        if len(data):
+            self._unread.append(data)
 
     async def read(self, n: int | None = None) -> bytes:
         """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
@@ -180,8 +199,15 @@ class TcpConnection(IRawConnection):
                 break
             except OSError as error:
                 raise self._failed(error) from error
+            self._sent_bytes += sent
             rest = _after(rest, sent)
         return rest
+
+    def delivered_bytes(self) -> int:
+        """Return how many of the bytes written the peer has acknowledged, if the system tells."""
+        with suppress(OSError):  # closed, or another system
+            return self._sent_bytes - _unacknowledged(self._sock)
+        return self._sent_bytes
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` would take something."""
