@@ -24,7 +24,6 @@ from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.dialer import Dialer
 from libp2p.resources import Resources
-from libp2p.stream_muxer.yamux.flow_control import ReceiveBudget
 from libp2p.transport.tcp.tcp import TCPListener
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Swarm(INetworkService):
         self.resources = resources or Resources()
         self.connections: dict[ID, list[SwarmConn]] = {}  # type: ignore[assignment]
         self.listeners: list[TCPListener] = []
-        self._budget = ReceiveBudget(self.config.receive_budget)
+        self.resources.scope("receive windows", self.config.receive_budget)
         self._dialer = Dialer(
             self._dial_and_add, self.config.dial_timeout, self.config.dial_peer_timeout
         )
@@ -234,7 +233,7 @@ class Swarm(INetworkService):
         except BaseException:
             raw_conn.abort()
             raise
-        muxed_conn.session.budget.parent = self._budget
+        muxed_conn.use(self.resources)
         return muxed_conn
 
     # -- the table ----------------------------------------------------------------------------

@@ -21,12 +21,12 @@ from libp2p.io.buffer_pool import LARGE_BUFFER_BYTES
 from libp2p.network.config import ConnectionConfig
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
+from libp2p.stream_muxer.yamux.holdings import MAX_UNREAD_BYTES
 from libp2p.stream_muxer.yamux.session import (
     MAX_INBOUND_STREAMS,
     MAX_OUTGOING_BYTES,
     MAX_PENDING_CONTROL,
     RESOURCE_LIMIT_EXCEEDED,
-    UNREAD_CHECK_BYTES,
 )
 from tests.support.ends import (
     ACK,
@@ -73,9 +73,8 @@ CONNECTION_BYTES: Final = (
     + 2 * MAX_PENDING_CONTROL * FRAME_BYTES
     + MAX_INBOUND_STREAMS * STREAM_BYTES
 )
-#: What one connection may hold unread: half of what the host allows to all. The pieces that it lies
-#: in are a little larger: at most twice as large, if a peer is after that.
-UNREAD_BYTES: Final = (ConnectionConfig().receive_budget // 2 + UNREAD_CHECK_BYTES) * 5 // 4
+#: What connections may hold unread together. The pieces that it lies in are a third larger at most.
+UNREAD_BYTES: Final = MAX_UNREAD_BYTES * 4 // 3
 #: A connection that is not upgraded yet.
 STRANGER_BYTES: Final = 256 * KIB
 

@@ -30,6 +30,15 @@ from libp2p.exceptions import (
     RemoteProtocolError,
 )
 from libp2p.io.waiter import Waiter
+from libp2p.stream_muxer.yamux.events import (
+    Event,
+    GoAwayReceived,
+    OpenAllowed,
+    PongReceived,
+    StreamOpened,
+    StreamReadable,
+    StreamWritable,
+)
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.frame import (
     FLAG_ACK,
@@ -53,17 +62,7 @@ from libp2p.stream_muxer.yamux.liveness import (
     Finding,
     Liveness,
 )
-from libp2p.stream_muxer.yamux.session import (
-    MAX_PENDING_CONTROL,
-    Event,
-    GoAwayReceived,
-    OpenAllowed,
-    PongReceived,
-    StreamOpened,
-    StreamReadable,
-    StreamWritable,
-    YamuxSession,
-)
+from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, YamuxSession
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
@@ -75,6 +74,7 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession
     from libp2p.stream_muxer.yamux.statistics import SessionStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
@@ -124,11 +124,17 @@ class Yamux(IMuxedConn):
         peer_id: ID,
         is_initiator: bool | None = None,
         on_close: Callable[[], Awaitable[object]] | None = None,
+        resources: Resources | None = None,
     ) -> None:
+        """
+        Take over ``secured_conn``.
+
+        :param resources: what the host of this connection may hold; see also `use`.
+        """
         self.secured_conn = secured_conn
         self.peer_id = peer_id
         initiator = secured_conn.is_initiator if is_initiator is None else is_initiator
-        self.session = YamuxSession(initiator)
+        self.session = self._new_session(initiator, resources)
         self._on_close = on_close
         self._on_stream: Callable[[YamuxStream], None] | None = None
         self._backlog: dict[YamuxStream, None] = {}  # the next to be accepted first
@@ -152,6 +158,23 @@ class Yamux(IMuxedConn):
         self._cause: BaseException | None = None
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
+
+    def _new_session(self, is_initiator: bool, resources: Resources | None) -> YamuxSession:
+        session = YamuxSession(is_initiator, resources=resources, name=str(self.peer_id))
+        session.on_cut = self._on_cut
+        return session
+
+    def use(self, resources: Resources) -> None:
+        """
+        Count what this connection holds in ``resources``, which are its host's.
+
+        For a network whose upgrader makes muxers without knowing of them; before `run`.
+
+        :raises LocalProtocolError: if the connection runs already.
+        """
+        if self.event_started.is_set():
+            raise LocalProtocolError("a connection that runs already has its resources")
+        self.session = self._new_session(self.session.is_initiator, resources)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -249,6 +272,11 @@ class Yamux(IMuxedConn):
     def received_at(self) -> float:
         """When the last bytes came, in trio's time."""
         return self.liveness.read_at
+
+    @property
+    def active_at(self) -> float:
+        """When a stream was opened last, or stream data came, in trio's time; 0 before."""
+        return self.session.active_at
 
     def rtt(self) -> float:
         """Return the smoothed round-trip time in seconds; 0 until it was measured."""
@@ -386,6 +414,11 @@ class Yamux(IMuxedConn):
             case GoAwayReceived(code):
                 self._end(MuxedConnUnavailable(f"the peer is going away (code {code})", code))
 
+    def _on_cut(self, state: StreamState) -> None:
+        """A stream was reset because the host holds too much."""
+        self._wake_streams((state,))
+        self.flush_soon()
+
     def _wake_streams(self, states: Iterable[StreamState]) -> None:
         for state in states:
             if state.handle is not None:
@@ -426,9 +459,12 @@ class Yamux(IMuxedConn):
             self._end(error)
             return True
         if done:
-            self._full_since = None
+            if self._full_since is not None:
+                self._full_since = None
+                self.session.on_socket(0)
         elif self._full_since is None:
             self._full_since = now = trio.current_time()
+            self.session.on_socket(sum(map(len, batch)))
             if self.liveness.on_full(now, self.secured_conn.delivered_bytes()):
                 self._timer.deadline = self.liveness.look_at
         if self._line.long or self._line.short:

@@ -146,7 +146,7 @@ class Walk:
             assert not connection.session._lingering
             assert connection._line.may_pass(short=False), "nobody stands in line or has a turn"
             assert not connection._openers
-            assert connection.session.budget.used == 0
+            assert connection.session._holdings.windows.held == 0
         for direction, size in self.ended_cleanly.items():
             assert self.complete.get(direction, size) == size
 
