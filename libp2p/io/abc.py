@@ -67,6 +67,10 @@ class RawChannel(Channel, Protocol):
         """
         ...
 
+    def undelivered_bytes(self) -> int:
+        """Return how many it has not acknowledged; 0 if that is not known."""
+        ...
+
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come; reading goes on."""
         ...

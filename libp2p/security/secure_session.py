@@ -164,6 +164,10 @@ class SecureSession(ISecureConn):
         """Return how much has reached the peer, encrypted; see `RawChannel.delivered_bytes`."""
         return self.raw_conn.delivered_bytes()
 
+    def undelivered_bytes(self) -> int:
+        """Return how much was encrypted and has not reached the peer."""
+        return sum(map(len, self._unsent)) + self.raw_conn.undelivered_bytes()
+
     # -- the rest -----------------------------------------------------------------------------
 
     def shutdown_write(self) -> None:
@@ -175,7 +179,7 @@ class SecureSession(ISecureConn):
         self.raw_conn.abort()
 
     async def close(self) -> None:
-        """Close the raw connection."""
+        """Close the raw connection; what it has taken is still delivered."""
         await self.raw_conn.close()
 
     def get_local_peer(self) -> ID:

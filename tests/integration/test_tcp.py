@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -319,6 +320,32 @@ async def test_a_read_that_just_fills_its_buffer_waits_for_more() -> None:
 
 
 # -- the end --------------------------------------------------------------------------------------
+
+
+async def test_closing_with_unread_input_does_not_reset_what_the_peer_has_to_read() -> None:
+    async with connected() as (ours, theirs):
+        await theirs.write(bytes(100_000))
+        await ours.wait_readable()
+        await ours.write(b"farewell")
+        await ours.close()
+        assert await theirs.read() == b"farewell"
+
+
+async def test_the_peers_kernel_tells_what_has_reached_it() -> None:
+    async with connected() as (ours, theirs):
+        rest = ours.send_nowait([BULK])
+        taken = len(BULK) - sum(map(len, rest))
+        assert 0 < ours.delivered_bytes() + ours.undelivered_bytes() == taken
+        assert sys.platform != "linux" or ours.undelivered_bytes() > 0
+        received = 0
+        while received < taken:
+            received += len(b"".join(await theirs.receive()))
+        with trio.fail_after(5):
+            while ours.undelivered_bytes():
+                await trio.lowlevel.checkpoint()
+        assert ours.delivered_bytes() == taken
+        ours.abort()
+        assert (ours.delivered_bytes(), ours.undelivered_bytes()) == (taken, 0)
 
 
 async def test_half_closing_leaves_the_other_direction_open() -> None:

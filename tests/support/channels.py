@@ -128,7 +128,10 @@ class MemoryConnection(IRawConnection):
     # -- the end ----------------------------------------------------------------------------------
 
     def delivered_bytes(self) -> int:
-        return len(self.sent) - len(self.peer._incoming)
+        return len(self.sent) - self.undelivered_bytes()
+
+    def undelivered_bytes(self) -> int:
+        return 0 if self.peer.is_closed else len(self.peer._incoming)
 
     def shutdown_write(self) -> None:
         self._finished = True

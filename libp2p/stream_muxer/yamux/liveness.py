@@ -1,6 +1,8 @@
 """
 Whether the peer of a connection is still there (sans-I/O): when to ping it, and when to give up.
 
+`Liveness` says so while the connection is used, `Farewell` when it is closed.
+
 A sign of life is anything that was read, and anything that its kernel has acknowledged: a program
 that computes for a while, or reads slowly behind a long queue, is no dead peer. There are two ways
 to be taken for one. A ping went unanswered and there was no sign of life for `PING_TIMEOUT`. Or the
@@ -27,6 +29,14 @@ PING_TIMEOUT: Final = 20.0
 #: A peer that takes no bytes for this long, in seconds, while there are some for it is gone. On a
 #: link with a long queue, and behind a slow reader, seconds without an acknowledgement are usual.
 WRITE_PROGRESS_TIMEOUT: Final = 30.0
+#: How long a closing connection waits for a peer that takes nothing of what was written before.
+CLOSE_PATIENCE: Final = 2.0
+#: And for one that goes on taking some, in all: longer, and a slow peer could hold up the program.
+CLOSE_TIMEOUT: Final = 10.0
+#: When the peer's kernel has everything: how long until its program must have closed too. A socket
+#: that is closed with unread input resets the connection, and other kernels then drop what theirs
+#: has not read.
+CLOSE_GRACE: Final = 0.1
 #: A timer that comes later than this, in seconds, was held up by something that computes.
 LATE_AFTER: Final = 0.1
 #: Who was late looks again no sooner than this, in seconds, so that there is a round trip.
@@ -111,3 +121,28 @@ class Liveness:
     def _note(self, now: float, delivered: int) -> None:
         if delivered > self._delivered:
             self._delivered, self._delivered_at = delivered, now
+
+
+class Farewell:
+    """How long a connection that is closed here waits for its peer to get what was written."""
+
+    __slots__ = ("_began", "_complete_at", "_delivered", "_delivered_at")
+
+    def __init__(self, now: float, delivered: int) -> None:
+        """See `Liveness.look` for ``delivered``."""
+        self._began = self._delivered_at = now
+        self._delivered = delivered
+        self._complete_at = inf
+
+    def goes_on(self, now: float, delivered: int, missing: int) -> bool:
+        """
+        Tell whether to wait on; to be asked every `CLOSE_GRACE`, for a kernel tells nobody.
+
+        :param missing: how many bytes the peer's kernel has not acknowledged.
+        """
+        if not missing:
+            self._complete_at = min(self._complete_at, now)
+            return now < self._complete_at + CLOSE_GRACE
+        if delivered > self._delivered:
+            self._delivered, self._delivered_at = delivered, now
+        return now - self._began < CLOSE_TIMEOUT and now - self._delivered_at < CLOSE_PATIENCE

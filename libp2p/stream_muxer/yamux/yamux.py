@@ -34,7 +34,6 @@ from libp2p.stream_muxer.yamux.events import (
     Event,
     GoAwayReceived,
     OpenAllowed,
-    PongReceived,
     StreamOpened,
     StreamReadable,
     StreamWritable,
@@ -57,12 +56,15 @@ from libp2p.stream_muxer.yamux.frame import (
 )
 from libp2p.stream_muxer.yamux.frame import MAX_FRAME_PAYLOAD as MAX_MESSAGE_SIZE
 from libp2p.stream_muxer.yamux.liveness import (
+    CLOSE_GRACE,
     PING_TIMEOUT,
     WRITE_PROGRESS_TIMEOUT,
+    Farewell,
     Finding,
     Liveness,
 )
 from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, YamuxSession
+from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
@@ -109,8 +111,6 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL_ID: Final = "/yamux/1.0.0"
 
-#: How long closing waits for the peer to have read the last frames, in seconds.
-CLOSE_GRACE: Final = 0.1
 #: A writer yields to other tasks after this many bytes that needed no waiting.
 YIELD_BYTES: Final = 256 * 1024
 
@@ -147,6 +147,11 @@ class Yamux(IMuxedConn):
         # taken the rest, the write loop alone gives it anything.
         self._full_since: float | None = None
         self._writing_ended = False
+        self._is_closing = False
+        # The last batch before the end has been taken from the session; the socket has taken it.
+        self._goodbye_taken = self._has_said_all = False
+        #: After `close`: how many bytes of what was written, encrypted, did not reach the peer.
+        self.undelivered_bytes = 0
         self._timer = trio.CancelScope()
         #: How much stream data has been sent when a writer next yields.
         self.yield_at = YIELD_BYTES
@@ -161,7 +166,7 @@ class Yamux(IMuxedConn):
 
     def _new_session(self, is_initiator: bool, resources: Resources | None) -> YamuxSession:
         session = YamuxSession(is_initiator, resources=resources, name=str(self.peer_id))
-        session.on_cut = self._on_cut
+        session.on_cut = lambda state: self._wake_streams((state,))
         return session
 
     def use(self, resources: Resources) -> None:
@@ -203,21 +208,53 @@ class Yamux(IMuxedConn):
 
     async def close(self, error_code: int = GO_AWAY_NORMAL) -> None:
         """
-        Tell the peer, let it read what is under way for at most `CLOSE_GRACE`, and end.
+        Tell the peer, let it get what was written before, and end.
 
-        Every stream that is still open then fails with a reset.
+        That takes as long as the peer goes on taking it, and cannot be cancelled: see `Farewell`.
+        `undelivered_bytes` and `close_cause` tell what was not delivered. Streams that are still
+        open then fail with a reset.
         """
-        if self._cause is not None or self.event_closed.is_set():
+        if self.is_closed:
+            if self._is_closing:
+                await self.event_closed.wait()
             return
+        self._is_closing = True
         self._cause = ConnectionClosedError("the connection was closed by this side")
         self.session.go_away(error_code)
         self.flush_now()
-        with trio.move_on_after(CLOSE_GRACE, shield=True):
-            await self._drain()
-            self._end_writing()
-            await self.event_closed.wait()
+        with trio.CancelScope(shield=True):
+            await self._take_leave()
+            self.undelivered_bytes = self._missing_bytes()
+            if self.undelivered_bytes:
+                self._cause = ConnectionClosedError(
+                    f"closed by this side, and {self.undelivered_bytes} bytes did not get there"
+                )
+            await self.secured_conn.close()
         self._scope.cancel()
         self._finish(self._cause)
+
+    async def _take_leave(self) -> None:
+        """Wait until the peer has got all that was written, and has closed its side."""
+        with trio.move_on_after(CLOSE_GRACE):
+            await self.event_started.wait()
+        farewell = Farewell(trio.current_time(), self.secured_conn.delivered_bytes())
+        while (
+            self.event_started.is_set()
+            and not self.event_closed.is_set()
+            and farewell.goes_on(
+                trio.current_time(), self.secured_conn.delivered_bytes(), self._missing_bytes()
+            )
+        ):
+            with trio.move_on_after(CLOSE_GRACE):
+                if not self._writing_ended:
+                    await self._drain()
+                    self._end_writing()
+                await self.event_closed.wait()
+
+    def _missing_bytes(self) -> int:
+        """Return how much of what was written and encrypted the peer's kernel has not got."""
+        queued = 0 if self._has_said_all else self.session.statistics().bytes_queued
+        return queued + self.secured_conn.undelivered_bytes()
 
     def _end_writing(self) -> None:
         """
@@ -226,7 +263,7 @@ class Yamux(IMuxedConn):
         Sending it would fail, and the connection end before its grace: closing a socket with
         unread input makes TCP drop what the peer has not got yet.
         """
-        self._writing_ended = True
+        self._writing_ended = self._has_said_all = True
         self.secured_conn.shutdown_write()
 
     def _end(self, cause: BaseException) -> None:
@@ -323,6 +360,8 @@ class Yamux(IMuxedConn):
             stream = self._next_in_backlog()
             self._deliver(stream)
             stream.wake_reader()  # for what has come meanwhile
+            if stream.state.reading is not OPEN:
+                stream.wake_reader()  # and for the end: who has read the data is called again
 
     def _next_in_backlog(self) -> YamuxStream:
         stream = next(iter(self._backlog))
@@ -364,7 +403,9 @@ class Yamux(IMuxedConn):
                         await trio.lowlevel.checkpoint()
                     self._handle(events)
                 del pieces, events  # an idle connection keeps nothing of what came last
-            self._end(ConnectionClosedError("the peer closed the connection"))
+            # Where both sides close, this one may still have something to deliver.
+            if not (self._is_closing and self._missing_bytes()):
+                self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
             logger.debug("%s broke the yamux protocol: %s", self.peer_id, error)
             await self._turn_away(error)
@@ -409,21 +450,15 @@ class Yamux(IMuxedConn):
                 self._deliver(YamuxStream(self, stream))
             case OpenAllowed():
                 self._openers.unpark()
-            case PongReceived():
-                pass  # the round-trip time is the session's
-            case GoAwayReceived(code):
+            case GoAwayReceived(code) if not self._is_closing:
                 self._end(MuxedConnUnavailable(f"the peer is going away (code {code})", code))
-
-    def _on_cut(self, state: StreamState) -> None:
-        """A stream was reset because the host holds too much."""
-        self._wake_streams((state,))
-        self.flush_soon()
 
     def _wake_streams(self, states: Iterable[StreamState]) -> None:
         for state in states:
             if state.handle is not None:
                 state.handle.wake_reader()
                 state.handle.wake_writer()
+        self.flush_soon()
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -447,6 +482,7 @@ class Yamux(IMuxedConn):
     def _send_batch(self) -> bool:
         """Seal and send all that is queued, in one go; return False if the socket is full now."""
         batch = self.session.take_outgoing()
+        self._goodbye_taken = self._cause is not None
         return not batch or self._give_to_socket(batch)
 
     def _give_to_socket(self, batch: Sequence[Buffer]) -> bool:
@@ -462,12 +498,14 @@ class Yamux(IMuxedConn):
             if self._full_since is not None:
                 self._full_since = None
                 self.session.on_socket(0)
+            if self._goodbye_taken:
+                self._drained.unpark_all()
         elif self._full_since is None:
             self._full_since = now = trio.current_time()
             self.session.on_socket(sum(map(len, batch)))
             if self.liveness.on_full(now, self.secured_conn.delivered_bytes()):
                 self._timer.deadline = self.liveness.look_at
-        if self._line.long or self._line.short:
+        if batch and (self._line.long or self._line.short):
             self.give_turns()
         if len(batch) >= MAX_PENDING_CONTROL:
             self._let_open()
@@ -483,20 +521,13 @@ class Yamux(IMuxedConn):
     async def _flush_when_wanted(self) -> None:
         while True:
             if self._full_since is not None:
-                await self._wait_for_socket()
+                with suppress(IOException):  # writing will say the same
+                    await self.secured_conn.wait_writable()
                 self._give_to_socket(())
             elif self.session.has_outgoing and not self._writing_ended:
                 self._send_batch()
             else:
-                self._drained.unpark_all()
                 await self._flush_wanted.wait()
-
-    async def _wait_for_socket(self) -> None:
-        try:
-            await self.secured_conn.wait_writable()
-        except IOException as error:
-            self._writing_ended = True
-            self._end(error)
 
     def _look(self) -> None:
         """Look whether the peer is still there; measure the round-trip time now and then."""
@@ -515,8 +546,8 @@ class Yamux(IMuxedConn):
             self._end(MuxedConnError(f"the peer read nothing for {WRITE_PROGRESS_TIMEOUT:.0f} s"))
 
     async def _drain(self) -> None:
-        """Wait until the socket has taken everything that is queued."""
-        while self.session.has_outgoing or self._full_since is not None:
+        """Wait until the socket has taken everything that was queued before the goodbye."""
+        while not self._goodbye_taken or self._full_since is not None:
             await self._drained.park()
 
     def may_queue(self, has_turn: bool, short: bool) -> bool:

@@ -31,6 +31,9 @@ RECEIVE_BYTES: Final = 64 * 1024
 #: Linux takes at most 1,024 buffers in one call (IOV_MAX).
 MAX_GATHER: Final = 1024
 
+#: What may lie unread in a socket that is closed, in reads: more than a megabyte is no accident.
+MAX_DROPPED_READS: Final = 16
+
 _CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
 
 
@@ -205,9 +208,14 @@ class TcpConnection(IRawConnection):
 
     def delivered_bytes(self) -> int:
         """Return how many of the bytes written the peer has acknowledged, if the system tells."""
-        with suppress(OSError):  # closed, or another system
-            return self._sent_bytes - _unacknowledged(self._sock)
-        return self._sent_bytes
+        return self._sent_bytes - self.undelivered_bytes()
+
+    def undelivered_bytes(self) -> int:
+        """Return how many it has not acknowledged; 0 if the system does not tell."""
+        try:
+            return min(_unacknowledged(self._sock), self._sent_bytes)  # the end counts for a byte
+        except (OSError, ValueError):  # closed
+            return 0
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` would take something."""
@@ -247,7 +255,17 @@ class TcpConnection(IRawConnection):
             self._sock.close()
 
     async def close(self) -> None:
-        """Close; what the kernel has taken is still delivered."""
+        """
+        Close; what the kernel has taken is still delivered.
+
+        What has come and was not read is dropped first: else the kernel would reset the connection
+        instead, and the peer could lose what it has not read yet.
+        """
+        self.shutdown_write()
+        with suppress(OSError):  # there is no more, or the peer is gone
+            for _ in range(MAX_DROPPED_READS):
+                if not self._sock.recv(RECEIVE_BYTES):
+                    break
         self.abort()
 
     def _failed(self, error: OSError) -> ConnectionClosedError | RawConnError:

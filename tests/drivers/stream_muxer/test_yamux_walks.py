@@ -19,7 +19,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.exceptions import MuxedConnUnavailable, MuxedStreamError
 from libp2p.stream_muxer.yamux import session as session_module
-from libp2p.stream_muxer.yamux.yamux import CLOSE_GRACE
+from libp2p.stream_muxer.yamux.liveness import CLOSE_GRACE
 from tests.support.memory_session import joined, numbered
 
 if TYPE_CHECKING:

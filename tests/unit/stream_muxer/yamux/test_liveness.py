@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from libp2p.stream_muxer.yamux.liveness import (
+    CLOSE_GRACE,
+    CLOSE_PATIENCE,
+    CLOSE_TIMEOUT,
     PING_INTERVAL,
     PING_TIMEOUT,
     SECOND_LOOK_AFTER,
     WRITE_PROGRESS_TIMEOUT,
+    Farewell,
     Finding,
     Liveness,
 )
@@ -143,3 +147,26 @@ def test_every_silence_has_a_second_look_of_its_own() -> None:
         while connection.look(late=10.0) is not Finding.NOTHING or connection.ping_sent_at is None:
             pass
         connection.read(pong=True)
+
+
+# -- closing ---------------------------------------------------------------------------------------
+
+
+def test_closing_waits_only_a_moment_for_a_peer_that_has_got_everything() -> None:
+    farewell = Farewell(5.0, 100)
+    assert farewell.goes_on(5.0, 100, missing=0)
+    assert not farewell.goes_on(5.0 + CLOSE_GRACE, 100, missing=0)
+
+
+def test_closing_waits_for_a_peer_that_takes_what_was_written() -> None:
+    farewell = Farewell(0.0, 0)
+    step = CLOSE_PATIENCE / 2
+    for turn in range(1, int(CLOSE_TIMEOUT / step)):
+        assert farewell.goes_on(turn * step, turn, missing=1)
+    assert not farewell.goes_on(CLOSE_TIMEOUT, 1000, missing=1)
+
+
+def test_closing_does_not_wait_for_a_peer_that_takes_nothing() -> None:
+    farewell = Farewell(0.0, 7)
+    assert farewell.goes_on(CLOSE_PATIENCE / 2, 7, missing=1)
+    assert not farewell.goes_on(CLOSE_PATIENCE, 7, missing=1)
