@@ -65,13 +65,9 @@ from libp2p.security.noise.payload import make_payload, open_payload
 from libp2p.security.tls.certificate import make_certificate, verify_certificate
 from libp2p.security.tls.channel import CIPHER_SUITES, MAX_PLAINTEXT_BYTES, TlsChannel, _Keys
 from libp2p.security.tls.handshake import TlsEndpoint
+from libp2p.stream_muxer.yamux.events import StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.frame import CONTINUATION, Frame, FrameParser
-from libp2p.stream_muxer.yamux.session import (
-    MAX_PENDING_PONGS,
-    StreamOpened,
-    StreamReadable,
-    YamuxSession,
-)
+from libp2p.stream_muxer.yamux.session import MAX_PENDING_PONGS, YamuxSession
 
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.stream_state import StreamState

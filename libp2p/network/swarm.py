@@ -41,7 +41,6 @@ from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.resources import Resources
-from libp2p.stream_muxer.yamux.flow_control import ReceiveBudget
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils.faults import fault_barrier
 
@@ -100,7 +99,7 @@ class Swarm(INetworkService):
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
         self.listeners: list[TCPListener] = []
-        self._budget = ReceiveBudget(config.receive_budget)
+        self.resources.scope("receive windows", config.receive_budget)
         self._dialer = Dialer(
             self._dial_and_add,
             config.dial_timeout,
@@ -323,7 +322,7 @@ class Swarm(INetworkService):
         muxed_conn = await self._upgrade(raw_conn, peer_id)
         connection = self._enter(muxed_conn)
         if connection is None:
-            raw_conn.abort()
+            muxed_conn.abort()
             raise SwarmException("the limit of connections is reached")
         try:
             self.start_soon(self._serve, connection)
@@ -346,7 +345,7 @@ class Swarm(INetworkService):
         except BaseException:
             raw_conn.abort()
             raise
-        muxed_conn.session.budget.parent = self._budget
+        muxed_conn.use(self.resources)
         return muxed_conn
 
     # -- the table ----------------------------------------------------------------------------

@@ -51,7 +51,7 @@ STRANGERS_TO_EACH_OTHER = {"bitswap", "kad_dht", "discovery", "perf"}
 TYPED_AGAINST_NAMES = {"libp2p.abc", "libp2p.custom_types"}
 """Interfaces: they may name any class for type checkers, and everybody may name theirs."""
 
-MAX_MODULE_LINES = 600
+MAX_MODULE_LINES = 700
 MAX_FUNCTION_LINES = 60
 
 FORBIDDEN_IN_CORES = {

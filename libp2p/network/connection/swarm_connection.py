@@ -158,7 +158,7 @@ class SwarmConn(INetConn):
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        self.muxed_conn.secured_conn.abort()
+        self.muxed_conn.abort()
         self.release()
 
     def release(self) -> None:
