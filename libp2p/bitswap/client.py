@@ -109,8 +109,8 @@ class BitswapClient(Exchange):
     @asynccontextmanager
     async def run(self) -> AsyncIterator[BitswapClient]:
         """Work for the length of the block: `start`, then `stop`."""
-        await self.start()
         try:
+            await self.start()
             yield self
         finally:
             await self.stop()

@@ -69,6 +69,12 @@ MAX_MESSAGES_AT_ONCE: Final = 64
 MAX_UNSTORED_BYTES: Final = 16 * 1024 * 1024
 #: So much is stored in one call; what is stored is handed on, so it should not be too much.
 STORE_BATCH_BYTES: Final = 2 * 1024 * 1024
+#: When the client stops, a call of the store that has begun may take so long yet. A store that
+#: hangs must not keep a program from ending.
+STORE_GRACE_SECONDS: Final = 5.0
+
+#: Wants, entries or presences that are worked on in one step of the event loop: a few milliseconds.
+STEP_ITEMS: Final = 512
 
 # -- asking ---------------------------------------------------------------------------------------
 
@@ -78,6 +84,9 @@ FIRST_PRIORITY: Final = 2**31 - 1
 
 #: Wants on the wire to one peer: boxo's server keeps 1,024 and drops the others in silence.
 MAX_WANTS_PER_PEER: Final = 1024
+
+#: Cancels in one message, as many as wants.
+MAX_CANCELS: Final = 1024
 
 #: How many other peers of a session are asked whether they have a block, beside the one that is
 #: asked for it: enough to go on at once when that one fails, few enough to be cheap.
@@ -159,6 +168,8 @@ MAX_SEARCHES: Final = 8
 #: A search ends after this time or when so many providers are known; connecting is part of it.
 SEARCH_SECONDS: Final = 10.0
 MAX_PROVIDERS: Final = 10
+#: Answers of a router that are looked at in one search: a list that never ends ends here.
+MAX_PROVIDERS_READ: Final = 1000
 #: What was found is remembered for this time: a provider that is lost is connected to again without
 #: asking the router. py-libp2p's numbers.
 PROVIDERS_TTL_SECONDS: Final = 300.0

@@ -18,15 +18,16 @@ import trio
 
 from libp2p.abc import INotifee
 from libp2p.bitswap.alarms import Alarms
-from libp2p.bitswap.config import MAX_BLOCK_SIZE
+from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
-    BitswapError,
     BlockTooLargeError,
     ClientClosedError,
     InvalidBlockError,
     PeerAnswer,
+    not_stored,
     unavailable,
 )
+from libp2p.bitswap.faults import FaultLog
 from libp2p.bitswap.inbound import InboundStreams
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.peer_link import PeerLink
@@ -34,13 +35,14 @@ from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
 from libp2p.bitswap.server import Server, ServerOptions
 from libp2p.bitswap.session import BitswapSession, OneBlock
 from libp2p.bitswap.stats import BitswapStat
-from libp2p.bitswap.tracer import trace_blocks
+from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want_tracker import Found, Search, WantTracker
+from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from multiaddr import Multiaddr
 
@@ -58,6 +60,17 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
+class _Life:
+    """One time between `start` and `stop`."""
+
+    def __init__(self) -> None:
+        self.started, self.stopped, self.finished = trio.Event(), trio.Event(), trio.Event()
+        self.starters = 0
+        """Who waits for it to begin."""
+        self.is_up = False
+        """One of them has seen it begin."""
+
+
 class Exchange(INotifee):
     """The inner part of `BitswapClient`, which adds what users call."""
 
@@ -71,14 +84,16 @@ class Exchange(INotifee):
         self.host = host
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
+        self.faults = FaultLog()
+        self.tracing = Tracing(self.faults)
         self.tracker = WantTracker()
+        self.chores = self.tracker.chores
         self.server = Server(self, server_options)
         self.answer, self.answer_now = self.server.receive, self.server.receive_now
         self.ledger = self.server.ledger
         self.stats = BitswapStat()
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
-        self.tracer: Tracer | None = None
         self.inbound = InboundStreams(self)
         self.stream_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
             protocols, self.inbound
@@ -87,9 +102,11 @@ class Exchange(INotifee):
         self.keeper = Keeper(self)
         self._user_nursery: trio.Nursery | None = None
         self._nursery: trio.Nursery | None = None
-        self._stopped: trio.Event | None = None  # there between `start` and `stop`
-        self._finished = trio.Event()
+        self._life: _Life | None = None  # there between `start` and `stop`
+        self._finished = trio.Event()  # of the life before
         self._finished.set()
+        self._changed = self._applying = False
+        self._chores_begun = Waiter()
         self._alarm = trio.CancelScope()
         self._alarm_at = math.inf  # its deadline, when the tracker is called next
         self.timeouts: Alarms[OneBlock] = Alarms()
@@ -101,44 +118,70 @@ class Exchange(INotifee):
 
     async def start(self) -> None:
         """
-        Begin to serve and to fetch.
+        Begin to serve and to fetch; this returns when it has begun, whoever has started it.
 
         :raises HostException: if neither the host runs nor a nursery was set.
+        :raises ClientClosedError: if it is stopped meanwhile.
         """
-        if self._stopped is not None:
-            return
-        await self._finished.wait()
-        started, stopped, finished = trio.Event(), trio.Event(), trio.Event()
-        if self._user_nursery is not None:
-            self._user_nursery.start_soon(self._serve, started, stopped, finished)
-        else:
-            self.host.start_service(self._serve, started, stopped, finished)
-        self._stopped, self._finished = stopped, finished
-        await started.wait()
+        while self._life is None and not self._finished.is_set():
+            await self._finished.wait()
+        life = self._life
+        if life is None:
+            life = _Life()
+            if self._user_nursery is not None:
+                self._user_nursery.start_soon(self._serve, life)
+            else:
+                self.host.start_service(self._serve, life)
+            self._life, self._finished = life, life.finished
+        life.starters += 1
+        try:
+            await life.started.wait()
+            life.is_up = True
+        finally:
+            life.starters -= 1
+            if not life.is_up and not life.starters:
+                self._end(life)  # nobody is left who would stop it
+        if self._life is not life:
+            raise ClientClosedError("bitswap was stopped while it started")
 
     async def stop(self) -> None:
         """End all fetches and streams; it can be started again."""
-        if self._stopped is not None:
-            self._stopped.set()
-            self._end()
+        if self._life is not None:
+            self._end(self._life)
         await self._finished.wait()
 
-    async def _serve(self, started: trio.Event, stopped: trio.Event, finished: trio.Event) -> None:
+    async def _serve(self, life: _Life) -> None:
         try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self._attach()
-                nursery.start_soon(self._watch_time)
-                nursery.start_soon(self.keeper.run)
-                started.set()
-                await stopped.wait()
-                nursery.cancel_scope.cancel()
+            if not life.stopped.is_set():
+                await self._live(life)
+        except Exception:  # task's edge: a host or a nursery of the user's must go on
+            logger.exception("bitswap cannot start")
         finally:
             self._drop_outcomes()  # of tasks that have ended with the nursery
-            started.set()
-            finished.set()
-            if self._stopped is stopped:
-                self._end()
+            self._end(life)
+            life.started.set()
+            life.finished.set()
+
+    async def _live(self, life: _Life) -> None:
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            try:
+                self._attach()
+                for part in (self._watch_time, self.keeper.run, self._do_chores):
+                    nursery.start_soon(self._run_part, life, part)
+                life.started.set()
+                await life.stopped.wait()
+            finally:
+                self._end(life)  # before the nursery ends: nothing may be started in it then
+                nursery.cancel_scope.cancel()
+
+    async def _run_part(self, life: _Life, part: Callable[[], Awaitable[None]]) -> None:
+        """Run what the client cannot do without: it ends, and says so, if that ends."""
+        try:
+            await part()
+        except Exception as error:
+            logger.exception("bitswap ends by a fault")
+            self._end(life, error)
 
     def _attach(self) -> None:
         for protocol, handler in self.stream_handlers.items():
@@ -146,26 +189,34 @@ class Exchange(INotifee):
         self.host.get_network().register_notifee(self)
         self._find_peers()
 
-    def _end(self) -> None:
+    def _end(self, life: _Life, fault: Exception | None = None) -> None:
         """Leave the host and tell everybody who waits; the nursery is being cancelled."""
-        self._stopped = None
+        if self._life is not life:
+            return
+        self._life = None
+        life.stopped.set()
+        if self._nursery is None:
+            return  # it has not begun
+        self._nursery = None
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         self.host.get_network().remove_notifee(self)
+        error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
+        error.__cause__ = fault
+        for session in list(self._sessions.values()):
+            session.fail_all(error)
         for peer_id, link in list(self._links.items()):
             link.intake.stop()
             self._drop_link(peer_id)
         for peer_id in self.tracker.peer_ids:
             self.tracker.remove_peer(peer_id)
-        self._nursery = None
         self.inbound.cancel()
-        error = ClientClosedError("bitswap was stopped")
-        for session in list(self._sessions.values()):
-            session.fail_all(error)
+        self.keeper.hurry()
         self._drop_outcomes()
 
     def _drop_outcomes(self) -> None:
         """Nobody waits any more, and no search is made."""
+        self.chores.finish()
         while outcomes := self.tracker.take_outcomes():
             for outcome in outcomes:
                 if isinstance(outcome, Search):
@@ -173,13 +224,28 @@ class Exchange(INotifee):
 
     @property
     def is_running(self) -> bool:
-        """True between `start` and `stop`."""
+        """True between `start` and `stop`, as long as nothing in it has failed."""
         return self._nursery is not None
 
+    @property
+    def tracer(self) -> Tracer | None:
+        """Who is told of every message."""
+        return self.tracing.tracer
+
+    @tracer.setter
+    def tracer(self, tracer: Tracer | None) -> None:
+        self.tracing.tracer = tracer
+
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task for as long as the client works."""
+        """Run a task for as long as the client works; what it raises ends it alone."""
         if self._nursery is not None:
-            self._nursery.start_soon(task, *args)
+            self._nursery.start_soon(self._run_task, task, *args, name=task)
+
+    async def _run_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        try:
+            await task(*args)
+        except Exception as error:  # noqa: BLE001 - task's edge: one task must not end the client
+            self.faults.note(f"bitswap's {getattr(task, '__qualname__', task)}", error)
 
     # -- sessions -------------------------------------------------------------------------------
 
@@ -210,7 +276,7 @@ class Exchange(INotifee):
 
     def close_session(self, session: BitswapSession) -> None:
         """End a session and whoever waits in it."""
-        session.fail_all(ClientClosedError("the session was closed"))
+        self.chores.begin(session.failing_all(ClientClosedError("the session was closed")))
         self.tracker.close_session(session.id)
         self.apply()
 
@@ -309,27 +375,68 @@ class Exchange(INotifee):
     # -- what changed ---------------------------------------------------------------------------
 
     def apply(self) -> None:
-        """Wake whoever has something to do after a change of the tracker."""
-        while self._abandoned:
-            left = self._abandoned.popleft()
-            if isinstance(left, int):
-                self.tracker.close_session(left)
-            else:
-                left.close()
+        """
+        Wake whoever has something to do after a change of the tracker.
+
+        Who is woken may change it again; that is seen to here as well, one after the other.
+        """
+        self._changed = True
+        if self._applying:
+            return
+        self._applying = True
+        try:
+            while self._changed:
+                self._changed = False
+                self._apply_once()
+        finally:
+            self._applying = False
+
+    def _apply_once(self) -> None:
+        if self._abandoned:
+            abandoned, self._abandoned = self._abandoned, deque()
+            self.chores.begin(self._abandoning(abandoned))
         for peer_id in self.tracker.take_ready():
             if (link := self._links.get(peer_id)) is not None:
                 link.wake_wants()
         for outcome in self.tracker.take_outcomes():
             if isinstance(outcome, Search):
                 self.start_task(self._search, outcome)
-                continue
-            if isinstance(outcome, Found):
+            elif isinstance(outcome, Found):
                 if (session := self._sessions.get(outcome.session_id)) is not None:
                     session.resolve(outcome.key, b"")
             else:
                 self.keeper.fail(outcome)
         if self.tracker.alarms.earlier:
             self.keep_time()
+        if self.chores:
+            if self._nursery is None:
+                self.chores.finish()
+                self._changed = True
+            else:
+                self._chores_begun.wake()
+
+    def _abandoning(self, abandoned: deque[int | Fetch]) -> Iterator[None]:
+        """End what nobody refers to any more, some wants in each step."""
+        wants = 0
+        for left in abandoned:
+            if isinstance(left, int):
+                self.tracker.close_session(left)
+            else:
+                wants += left.waiting
+                left.close()
+            if wants > STEP_ITEMS:
+                wants = 0
+                yield
+
+    async def _do_chores(self) -> None:
+        """Go on with what has begun and was too long for one step."""
+        while True:
+            if self.chores:
+                self.chores.step()
+                self.apply()
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._chores_begun.wait()
 
     def fail(self, outcome: Unavailable) -> None:
         """Tell who waits for a block that it does not come."""
@@ -386,7 +493,7 @@ class Exchange(INotifee):
         kept = self._take(peer_id, messages, trio.current_time())
         self.apply()
         if kept:
-            await self.keep(kept)
+            await self.keeper.keep(kept)
         await self.answer(peer_id, messages)
         if not kept:
             await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
@@ -396,7 +503,7 @@ class Exchange(INotifee):
         if self._nursery is None:
             return
         kept = self._take(peer_id, messages, now)
-        if kept and not (self.keeper.is_idle and self._keep_now(kept)):
+        if kept:
             self.keeper.add(kept)
         self.apply()
 
@@ -404,9 +511,7 @@ class Exchange(INotifee):
         self, peer_id: ID, messages: Sequence[Message], now: float
     ) -> list[tuple[Want, bytes]]:
         """Act on blocks and presences; return the blocks that were wanted."""
-        if self.tracer is not None:
-            for message in messages:
-                self.tracer.message_received(peer_id, message)
+        self.tracing.received(peer_id, messages)
         self.tracker.heard(peer_id, messages[-1].pending_bytes)
         kept: list[tuple[Want, bytes]] = []
         for message in messages:
@@ -441,48 +546,22 @@ class Exchange(INotifee):
                 stats.unwanted_blocks_received += 1
         if claimed:
             self.server.accounts.received(peer_id, len(claimed), size, now)
-            if self.tracer is not None:
-                trace_blocks(self.tracer, peer_id, claimed, now)
+            self.tracing.blocks(peer_id, claimed, now)
         return claimed
 
-    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
-        """Store blocks, then hand them on: who gets a block can rely on finding it again."""
-        try:
-            # The blocks have come, and nobody asks for them again: a lost connection must not
-            # keep them from the store.
-            with trio.CancelScope(shield=True):
-                named: list[tuple[CIDInput, bytes]] = [(w.cid.buffer, d) for w, d in blocks]
-                await self.block_store.put_blocks(named)
-        except Exception as error:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot keep %d blocks", len(blocks))
-            self._not_kept(blocks, error)
-        else:
-            self._hand_on(blocks)
-
-    def _keep_now(self, blocks: Sequence[tuple[Want, bytes]]) -> bool:
-        """Do the same with a store that needs no time; return False with another one."""
-        try:
-            if not self.block_store.put_blocks_now([(want.cid, data) for want, data in blocks]):
-                return False
-        except Exception as error:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot keep %d blocks", len(blocks))
-            self._not_kept(blocks, error)
-        else:
-            self._hand_on(blocks)
-        return True
-
-    def _not_kept(self, blocks: Sequence[tuple[Want, bytes]], error: Exception) -> None:
-        for want, _ in blocks:
-            failure = BitswapError(f"block {want.cid} came but was not stored: {error}")
-            failure.__cause__ = error
-            for number in self.tracker.settle(want):
-                if (session := self._sessions.get(number)) is not None:
-                    session.fail(want.key, failure)
-
-    def _hand_on(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None:
+        """Give blocks that are stored to who waits for them: here, and peers."""
         for want, data in blocks:
             self._deliver(want, data)
             self.server.new_block(want.cid, len(data))
+
+    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None:
+        """Tell who waits for blocks that they came and could not be stored."""
+        for want, _ in blocks:
+            failure = not_stored(want.cid, error)
+            for number in self.tracker.settle(want):
+                if (session := self._sessions.get(number)) is not None:
+                    session.fail(want.key, failure)
 
     def _deliver(self, want: Want, data: bytes) -> None:
         for number in self.tracker.settle(want):
@@ -511,9 +590,10 @@ class Exchange(INotifee):
 
     def _is_local(self, peer_id: ID) -> bool:
         """Tell whether a peer is on this machine or in this network, as far as is known."""
-        return all(
+        connections = self.host.get_network().get_connections(peer_id)
+        return bool(connections) and all(
             scope_of(address) < AddressScope.PUBLIC
-            for connection in self.host.get_network().get_connections(peer_id)
+            for connection in connections
             for address in connection.get_transport_addresses()
         )
 

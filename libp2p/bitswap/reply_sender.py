@@ -100,6 +100,9 @@ class ReplySender:
             try:
                 while True:
                     await self._step()
+            except Exception as error:  # noqa: BLE001 - task's edge: it costs this peer
+                self._server.owner.faults.note("what replies are sent with", error)
+                self._server.owner.peer_unreachable(self.peer_id)
             finally:
                 self._drop_ahead()
                 stream, self._stream = self._stream, None
@@ -169,7 +172,7 @@ class ReplySender:
         except BaseLibp2pError:
             return False
         if frames:
-            self._trace(message)
+            self._server.owner.tracing.sent(self.peer_id, message)
         self._note_sent(reply, message, trio.current_time())
         return True
 
@@ -327,13 +330,9 @@ class ReplySender:
         for frame in frames:
             await stream.send(frame)
         if frames:
-            self._trace(message)
+            self._server.owner.tracing.sent(self.peer_id, message)
 
     def _frames(self, message: Message) -> list[list[Buffer]]:
         if not message.blocks and not self._speaks_have:
             return []  # presences are all there is, and the peer does not know them
         return message.frames(self._dialect)
-
-    def _trace(self, message: Message) -> None:
-        if (tracer := self._server.owner.tracer) is not None:
-            tracer.message_sent(self.peer_id, message)

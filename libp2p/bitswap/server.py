@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IHost
     from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.faults import FaultLog
     from libp2p.bitswap.ledger import PeerWant, TaskComparator
     from libp2p.bitswap.messages import Message
     from libp2p.bitswap.request_filter import RequestFilter
     from libp2p.bitswap.stats import BitswapStat
-    from libp2p.bitswap.tracer import Tracer
+    from libp2p.bitswap.tracer import Tracing
     from libp2p.bitswap.wantlist import Entry
     from libp2p.custom_types import TProtocol
     from libp2p.ipld.cid import CID
@@ -70,11 +71,15 @@ class ServerOwner(Protocol):
     host: IHost
     block_store: BlockStore
     stats: BitswapStat
-    tracer: Tracer | None
+    tracing: Tracing
+    faults: FaultLog
     supported_protocols: list[TProtocol]
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task in the client's nursery."""
+
+    def peer_unreachable(self, peer_id: ID) -> None:
+        """A peer turned out not to be connected, or cannot be dealt with."""
 
 
 class Server:

@@ -16,6 +16,7 @@ from libp2p.bitswap.config import (
     MIN_MESSAGE_COST,
     STORE_BATCH_BYTES,
 )
+from libp2p.bitswap.faults import FaultLog
 from libp2p.bitswap.intake import Intake, IntakeOwner
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.messages import Message
@@ -29,12 +30,16 @@ from libp2p.utils.varint import encode_uvarint
 from tests.support.memory_session import joined, stream_between
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
+    from libp2p.bitswap.block_store import BlockStore
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 PEER = ID(b"\x00\x04peer")
+
+
+A_WANT = Want(b"", CID.for_block(b""), 1, 0)
 
 
 class Tracker:
@@ -52,6 +57,8 @@ class Owner:
         self.nursery = nursery
         self.is_running = True
         self.tracker = Tracker()
+        self.faults = FaultLog()
+        self.block_store = cast("BlockStore", self)
         self.keeper = Keeper(self)
         self.taken: list[bytes] = []
         self.answered: list[CID] = []
@@ -71,7 +78,7 @@ class Owner:
         if self.trouble is not None:
             raise self.trouble
         for message in messages:
-            blocks = [(cast("Want", cid), data) for cid, data in message.blocks.items()]
+            blocks = [(Want(cid.multihash, cid, 1, 0), d) for cid, d in message.blocks.items()]
             self.taken += message.blocks.values()
             self.keeper.add(blocks)
 
@@ -87,9 +94,16 @@ class Owner:
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         raise AssertionError("nothing comes on a stream of ours here")
 
-    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+    def put_blocks_now(self, blocks: Sequence[tuple[CID, bytes]]) -> bool:
+        return False
+
+    async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
         await self.storing.wait()
         self.kept.append(len(blocks))
+
+    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None: ...
+
+    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None: ...
 
     def fail(self, outcome: Unavailable) -> None:
         self.failed.append(f"after {sum(self.kept)}")
@@ -248,7 +262,7 @@ async def test_much_or_many_are_taken_by_a_task(two: Two, data: bytes) -> None:
 
 async def test_a_few_bytes_wait_as_well_while_the_store_is_behind(two: Two) -> None:
     two.owner.storing = trio.Event()
-    two.owner.keeper.add([(cast("Want", None), bytes(MAX_UNSTORED_BYTES))])
+    two.owner.keeper.add([(A_WANT, bytes(MAX_UNSTORED_BYTES))])
     await two.open(with_block(b"one"))
     await wait_all_tasks_blocked()
     assert two.owner.taken == []
@@ -264,10 +278,10 @@ async def test_a_failure_is_told_after_the_blocks_that_came_before_it(
     failure = object.__new__(Unavailable)
     owner.keeper.fail(failure)
     owner.storing = trio.Event()
-    owner.keeper.add([(cast("Want", None), b"one")])
+    owner.keeper.add([(A_WANT, b"one")])
     owner.keeper.fail(failure)
     owner.keeper.fail(failure)
-    owner.keeper.add([(cast("Want", None), b"two")])
+    owner.keeper.add([(A_WANT, b"two")])
     await wait_all_tasks_blocked()
     assert owner.failed == ["after 0"]
     owner.storing.set()

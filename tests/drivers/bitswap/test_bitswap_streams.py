@@ -515,7 +515,7 @@ async def test_nothing_grows_with_peers_and_gets(nursery: trio.Nursery) -> None:
         assert bob.ledger.count == 0
         assert len(bob._sessions) == 5
         assert bob._nursery is not None
-        assert len(bob._nursery.child_tasks) == 2  # the clock and the keeper
+        assert len(bob._nursery.child_tasks) == 3  # the clock, the keeper, the chores
 
 
 # -- extensions -----------------------------------------------------------------------------------
