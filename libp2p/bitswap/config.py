@@ -248,6 +248,23 @@ ANSWER_NOW_BYTES: Final = 16 * 1024
 #: Wants looked up in the store before an answer is sent, so that the first answers leave early.
 LOOK_UP_BATCH: Final = 128
 
+#: Where the store cannot tell sizes, blocks are read to be looked up, and kept for the reply: so
+#: many bytes for a peer. With blocks of 256 KiB a store that takes 50 ms for each gives 80 MB/s.
+MAX_KEPT_BYTES: Final = 4 * 1024 * 1024
+
+#: A call of the store that takes longer has failed.
+STORE_SECONDS: Final = 60.0
+#: What the store has failed at is asked for again after this time, twice as long each time that it
+#: goes on failing, up to the second number. The peer hears nothing meanwhile.
+STORE_RETRY_SECONDS: Final = 1.0
+MAX_STORE_RETRY_SECONDS: Final = 60.0
+#: Doublings that are counted; the second number is reached before.
+MAX_DOUBLINGS: Final = 10
+
+#: Blocks of all peers that have been read and not written. Beyond, the writes that hold the most
+#: for the longest time are given up: they are those of peers that do not read.
+MAX_OUTGOING_REPLY_BYTES: Final = 64 * 1024 * 1024
+
 #: The next reply is read while one is being written if reading takes longer than this: less is
 #: saved than the task for it costs.
 READ_AHEAD_SECONDS: Final = 0.0002

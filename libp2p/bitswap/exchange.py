@@ -40,6 +40,7 @@ from libp2p.bitswap.want_tracker import Found, Search, WantTracker
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
+from libp2p.resources import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -80,8 +81,10 @@ class Exchange(INotifee):
         block_store: BlockStore,
         protocols: Sequence[TProtocol],
         server_options: ServerOptions | None = None,
+        resources: Resources | None = None,
     ) -> None:
         self.host = host
+        self.resources = resources or getattr(host, "resources", None) or Resources()
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
         self.faults = FaultLog()

@@ -218,6 +218,16 @@ class Ledger:
             if want.state is State.SOUGHT:
                 self._look_up_again(want)
 
+    def put_aside(self, want: PeerWant) -> None:
+        """The store could not tell whether a block is here: say nothing until `look_again`."""
+        if want.state is State.SOUGHT or want.state is State.SENDING:
+            want.peer.rest(want)
+
+    def look_again(self, want: PeerWant) -> None:
+        """Look up a want that was put aside, if it still waits."""
+        if want.state is State.IDLE:
+            self._look_up_again(want)
+
     def resolve(self, want: PeerWant, size: int | None) -> None:
         """Say how long the block is, None if it is not here."""
         if want.state is State.SOUGHT:  # else cancelled, or the block came meanwhile

@@ -196,17 +196,20 @@ class BasicHost(IHost):
             self._pusher.changed()
         self.multiselect.remove_handler(protocol_id)
 
-    async def new_stream(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> NetStream:
+    async def new_stream(
+        self, peer_id: ID, protocol_ids: Sequence[TProtocol], *, no_dial: bool = False
+    ) -> NetStream:
         """
         Open a stream to a peer, connecting if need be, with the first protocol that it accepts.
 
         If the peer has said which of them it speaks (identify), no round trip is spent on asking.
 
+        :param no_dial: fail instead of connecting.
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
             a `ProtocolNotSupportedError` then).
         """
         try:
-            stream = await self._network.new_stream(peer_id)
+            stream = await self._network.new_stream(peer_id, no_dial=no_dial)
         except BaseLibp2pError as error:
             raise StreamFailure(f"no stream to {peer_id}: {error}") from error
         known = self.peerstore.supports_protocols(peer_id, protocol_ids)

@@ -323,16 +323,22 @@ class Swarm(INetworkService):
         """Give every inbound stream to ``accept``, in its connection's read loop."""
         self._accept_stream = accept
 
-    async def new_stream(self, peer_id: ID) -> NetStream:
+    async def new_stream(self, peer_id: ID, *, no_dial: bool = False) -> NetStream:
         """
         Open a stream to a peer, connecting first if need be; nothing is agreed on it yet.
 
+        :param no_dial: fail instead of connecting.
         :raises SwarmDialAllFailedError: if there is no connection and none can be made.
         :raises MuxedConnUnavailable: if the connection ends meanwhile.
         """
-        connections = await self.dial_peer(peer_id)
-        if not connections:
-            raise SwarmException(f"the connection to {peer_id} ended at once")
+        if no_dial:
+            connections = self.get_connections(peer_id)
+            if not connections:
+                raise SwarmException(f"there is no connection to {peer_id}")
+        else:
+            connections = await self.dial_peer(peer_id)
+            if not connections:
+                raise SwarmException(f"the connection to {peer_id} ended at once")
         return await connections[-1].new_stream()
 
     # -- notifees -----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.resources import Resources
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INotifee
     from libp2p.custom_types import Buffer, TProtocol
-    from libp2p.peer.peerinfo import PeerInfo
 
 WINDOW = 256 * 1024
 FRAME = 65_507
@@ -235,11 +235,18 @@ class FakeHost:
             raise ConnectionFailure(f"no way to {peer_info.peer_id}")
         await connect(self, remote)
 
-    async def new_stream(self, peer: ID, protocols: Sequence[TProtocol]) -> FakeStream:
+    async def new_stream(
+        self, peer: ID, protocols: Sequence[TProtocol], *, no_dial: bool = False
+    ) -> FakeStream:
         await trio.lowlevel.checkpoint()
         if self.fail_streams:
             self.fail_streams -= 1
             raise StreamFailure("no stream today")
+        if not self.network.get_connections(peer) and not no_dial:
+            try:
+                await self.connect(PeerInfo(peer, []))
+            except ConnectionFailure as error:
+                raise StreamFailure(f"no stream to {peer}: {error}") from error
         connections = self.network.get_connections(peer)
         if not connections:
             raise StreamFailure(f"not connected to {peer}")

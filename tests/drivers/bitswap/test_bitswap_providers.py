@@ -560,7 +560,7 @@ async def _raising() -> AsyncIterator[PeerInfo]:
 
 
 async def _hanging() -> AsyncIterator[PeerInfo]:
-    await trio.sleep_forever()
+    await trio.sleep(3600)
     yield PeerInfo(peer_id("nobody"), [])
 
 

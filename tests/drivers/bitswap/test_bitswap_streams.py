@@ -8,7 +8,6 @@ import pytest
 import trio
 
 from libp2p.bitswap import config
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120, BITSWAP_PROTOCOLS, MAX_RESETS
 from libp2p.bitswap.errors import BlockUnavailableError, PeerAnswer
 from libp2p.bitswap.extension import IBitswapExtension
@@ -22,12 +21,9 @@ from tests.support.blocks import block, blocks
 from tests.support.fake_host import FRAME, WINDOW, FakeStream, connect, disconnect
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.abc import INetStream
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
-    from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
 DONT_HAVE = BlockPresenceType.DontHave
@@ -184,28 +180,6 @@ async def test_small_requests_are_served_beside_a_large_one(nursery: trio.Nurser
         assert max(waits) <= 3  # of the twelve messages that the large one takes
         while sum(len(message.blocks) for message in greedy.messages) < len(content):
             await greedy.wait_for(len(greedy.messages) + 1)
-
-
-async def test_a_store_that_fails_answers_for_nobody(
-    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Broken(MemoryBlockStore):
-        async def get_size(self, cid: CIDInput) -> int | None:
-            if CID.of(cid) == X:
-                raise OSError("bad sector")
-            return 2000
-
-        async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
-            raise OSError("bad sector")
-
-    go = ScriptedPeer(nursery, "go")
-    async with running_client(nursery, "ann", store=Broken()) as ann:
-        await connect(go.host, host_of(ann))
-        wants = [Entry(X, send_dont_have=True), Entry(Y, send_dont_have=True)]
-        await go.send(host_of(ann).get_id(), Message(wants))
-        (message,) = await go.wait_for(1)
-        assert message.presences == {X: DONT_HAVE, Y: DONT_HAVE}
-        assert "bad sector" in caplog.text
 
 
 # -- wants ----------------------------------------------------------------------------------------
