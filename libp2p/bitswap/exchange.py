@@ -17,7 +17,7 @@ from weakref import WeakValueDictionary
 import trio
 
 from libp2p.abc import INotifee
-from libp2p.bitswap.alarms import Alarms
+from libp2p.bitswap.alarms import Alarms, Timed
 from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
     BlockTooLargeError,
@@ -32,8 +32,9 @@ from libp2p.bitswap.inbound import InboundStreams
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.peer_link import PeerLink
 from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
+from libp2p.bitswap.reception import Reception
 from libp2p.bitswap.server import Server, ServerOptions
-from libp2p.bitswap.session import BitswapSession, OneBlock
+from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want_tracker import Found, Search, WantTracker
@@ -103,6 +104,7 @@ class Exchange(INotifee):
         )
         self._links: dict[ID, PeerLink] = {}
         self.keeper = Keeper(self)
+        self.reception = Reception(self)
         self._user_nursery: trio.Nursery | None = None
         self._nursery: trio.Nursery | None = None
         self._life: _Life | None = None  # there between `start` and `stop`
@@ -112,7 +114,7 @@ class Exchange(INotifee):
         self._chores_begun = Waiter()
         self._alarm = trio.CancelScope()
         self._alarm_at = math.inf  # its deadline, when the tracker is called next
-        self.timeouts: Alarms[OneBlock] = Alarms()
+        self.timeouts: Alarms[Timed] = Alarms()
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
@@ -170,7 +172,8 @@ class Exchange(INotifee):
             self._nursery = nursery
             try:
                 self._attach()
-                for part in (self._watch_time, self.keeper.run, self._do_chores):
+                parts = (self._watch_time, self.keeper.run, self.reception.run, self._do_chores)
+                for part in parts:
                     nursery.start_soon(self._run_part, life, part)
                 life.started.set()
                 await life.stopped.wait()
@@ -454,8 +457,8 @@ class Exchange(INotifee):
         if deadline is not None and deadline < self._alarm_at:
             self._alarm.deadline = self._alarm_at = deadline
 
-    def limit_time(self, waiter: OneBlock, when: float) -> None:
-        """Let somebody wait until ``when`` at most, or until `timeouts` drops him."""
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        """Call ``waiter.expire`` at ``when``, unless `timeouts` drops it before."""
         self.timeouts.set(waiter, when)
         if when < self._alarm_at:
             self._alarm.deadline = self._alarm_at = when
@@ -469,7 +472,7 @@ class Exchange(INotifee):
                 await trio.sleep_forever()
             now = trio.current_time()
             while (late := self.timeouts.take(now)) is not None:
-                late[1].end()
+                late[1].expire()
             self.tracker.tick(now)
             self.apply()
 
@@ -493,6 +496,7 @@ class Exchange(INotifee):
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer; its blocks are stored when this returns."""
+        self.heard(peer_id, messages)
         kept = self._take(peer_id, messages, trio.current_time())
         self.apply()
         if kept:
@@ -500,6 +504,13 @@ class Exchange(INotifee):
         await self.answer(peer_id, messages)
         if not kept:
             await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
+
+    def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Note that messages have come."""
+        self.tracing.received(peer_id, messages)
+        self.tracker.heard(peer_id, messages[-1].pending_bytes)
+        self.stats.messages_received += len(messages)
+        self.server.heard(peer_id)
 
     def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         """Act on the blocks and presences of messages; the blocks are stored by a task."""
@@ -514,16 +525,12 @@ class Exchange(INotifee):
         self, peer_id: ID, messages: Sequence[Message], now: float
     ) -> list[tuple[Want, bytes]]:
         """Act on blocks and presences; return the blocks that were wanted."""
-        self.tracing.received(peer_id, messages)
-        self.tracker.heard(peer_id, messages[-1].pending_bytes)
         kept: list[tuple[Want, bytes]] = []
         for message in messages:
-            self.stats.messages_received += 1
             if message.blocks:
                 kept += self._claim(peer_id, message.blocks, now)
             if message.presences:
                 self.tracker.receive_presences(peer_id, message.presences, now)
-        self.server.heard(peer_id)
         return kept
 
     def _claim(

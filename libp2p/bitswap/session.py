@@ -65,6 +65,8 @@ class OneBlock:
         self.over = True
         self.task.wake()
 
+    expire = end
+
 
 class BitswapSession(AsyncClosing):
     """

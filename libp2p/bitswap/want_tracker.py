@@ -22,6 +22,7 @@ from libp2p.bitswap.asked_peer import Peer
 from libp2p.bitswap.asking import Asking
 from libp2p.bitswap.chores import each
 from libp2p.bitswap.config import (
+    DELIVERED_LATELY_SECONDS,
     FIRST_PRIORITY,
     MAX_RESETS,
     MAX_WANTS_PER_PEER,
@@ -237,6 +238,18 @@ class WantTracker:
         peer = self._peers.get(peer_id)
         if peer is not None:
             peer.arrived(size, now)
+
+    def is_asked(self, peer_id: ID) -> bool:
+        """Tell whether a peer is to send a block."""
+        peer = self._peers.get(peer_id)
+        return peer is not None and bool(peer.held)
+
+    def has_delivered(self, peer_id: ID, now: float) -> bool:
+        """Tell whether a peer has sent a block lately that was wanted."""
+        peer = self._peers.get(peer_id)
+        if peer is None or not peer.delivered:
+            return False
+        return now - peer.delivered_at < DELIVERED_LATELY_SECONDS
 
     @property
     def peer_ids(self) -> list[ID]:

@@ -150,6 +150,9 @@ class FakeStream:
         self.cut()
         await trio.lowlevel.checkpoint()
 
+    def abort(self, error_code: int = 0) -> None:
+        self.cut()
+
     def cut(self) -> None:
         """Reset both directions, as a lost connection does."""
         self._outgoing.reset()

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from libp2p.bitswap.alarms import Alarms, Timed
 from libp2p.bitswap.config import (
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
@@ -20,12 +21,14 @@ from libp2p.bitswap.faults import FaultLog
 from libp2p.bitswap.intake import Intake, IntakeOwner
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.messages import Message
+from libp2p.bitswap.reception import Reception
 from libp2p.bitswap.want_state import Unavailable, Want
 from libp2p.bitswap.wantlist import Entry
 from libp2p.exceptions import MuxedStreamReset
 from libp2p.ipld.cid import CID
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
+from libp2p.resources import Resources
 from libp2p.utils.varint import encode_uvarint
 from tests.support.memory_session import joined, stream_between
 
@@ -49,6 +52,12 @@ class Tracker:
     def bytes_arrived(self, peer_id: ID, size: int, now: float) -> None:
         self.bytes += size
 
+    def is_asked(self, peer_id: ID) -> bool:
+        return False
+
+    def has_delivered(self, peer_id: ID, now: float) -> bool:
+        return False
+
 
 class Owner:
     """Notes what it is given; ``answering`` and ``storing`` hold it up."""
@@ -60,6 +69,9 @@ class Owner:
         self.faults = FaultLog()
         self.block_store = cast("BlockStore", self)
         self.keeper = Keeper(self)
+        self.resources = Resources()
+        self.reception = Reception(self)
+        self.timeouts: Alarms[Timed] = Alarms()
         self.taken: list[bytes] = []
         self.answered: list[CID] = []
         self.kept: list[int] = []
@@ -70,9 +82,15 @@ class Owner:
         self.answering.set()
         self.storing.set()
         nursery.start_soon(self.keeper.run)
+        nursery.start_soon(self.reception.run)
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         self.nursery.start_soon(task, *args)
+
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        self.timeouts.set(waiter, when)
+
+    def heard(self, peer_id: ID, messages: Sequence[Message]) -> None: ...
 
     def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         if self.trouble is not None:
@@ -90,9 +108,6 @@ class Owner:
             raise self.answer_trouble
         await self.answering.wait()
         self.answered += [cid for message in messages for cid in message.entries]
-
-    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        raise AssertionError("nothing comes on a stream of ours here")
 
     def put_blocks_now(self, blocks: Sequence[tuple[CID, bytes]]) -> bool:
         return False
@@ -248,7 +263,7 @@ async def test_a_few_bytes_are_acted_on_without_a_task(two: Two) -> None:
         await stream.write(data[at : at + 7])
         await wait_all_tasks_blocked()
     assert two.owner.taken == [b"one", b"two"]
-    assert len(two.owner.nursery.child_tasks) == 1  # the keeper
+    assert len(two.owner.nursery.child_tasks) == 2  # the keeper, and who takes turns
 
 
 @pytest.mark.parametrize("data", [with_block(bytes(INTAKE_NOW_BYTES)), 3 * with_block(b"one")])
@@ -315,7 +330,7 @@ async def test_what_came_before_the_peer_was_lost_is_still_taken(two: Two) -> No
     await stream.write(with_block(b"three"))  # the connection was not lost after all
     await wait_all_tasks_blocked()
     assert two.owner.taken[2:] == [b"three"]
-    assert len(two.owner.nursery.child_tasks) == 1  # the keeper
+    assert len(two.owner.nursery.child_tasks) == 2  # the keeper, and who takes turns
 
 
 async def test_a_flood_of_tiny_messages_lets_others_run(two: Two) -> None:

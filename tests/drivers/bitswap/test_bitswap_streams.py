@@ -435,7 +435,7 @@ async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("libp2p.bitswap.intake.MAX_INBOUND_STREAMS_PER_PEER", 5)
-    monkeypatch.setattr("libp2p.bitswap.intake.MAX_PARTIAL_BYTES_PER_PEER", 100_000)
+    monkeypatch.setattr("libp2p.bitswap.reception.MAX_UNFINISHED_BYTES", 100_000)
     go = ScriptedPeer(nursery, "go")
     async with running_client(nursery, "ann") as ann:
         await connect(go.host, host_of(ann))
@@ -445,11 +445,10 @@ async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
         for stream in streams[:3]:
             await stream.send([encode_uvarint(4_000_000) + bytes(40_000)])
         await trio.testing.wait_all_tasks_blocked()
-        assert [stream.was_reset for stream in streams[:5]] == [False, False, True, False, False]
-        await streams[0].reset()
+        assert [stream.was_reset for stream in streams[:5]] == [True, True, True, False, False]
         await streams[3].send([encode_uvarint(4_000_000) + bytes(40_000)])
         await trio.testing.wait_all_tasks_blocked()
-        assert not streams[3].was_reset  # the first one's bytes are no longer held
+        assert not streams[3].was_reset  # the others' bytes are no longer held
 
 
 async def test_a_stream_left_over_from_a_lost_connection_is_reset(nursery: trio.Nursery) -> None:
@@ -489,7 +488,7 @@ async def test_nothing_grows_with_peers_and_gets(nursery: trio.Nursery) -> None:
         assert bob.ledger.count == 0
         assert len(bob._sessions) == 5
         assert bob._nursery is not None
-        assert len(bob._nursery.child_tasks) == 3  # the clock, the keeper, the chores
+        assert len(bob._nursery.child_tasks) == 4  # the clock, the keeper, turns, chores
 
 
 # -- extensions -----------------------------------------------------------------------------------
