@@ -27,13 +27,13 @@ from libp2p.bitswap.errors import (
     not_stored,
     unavailable,
 )
-from libp2p.bitswap.faults import FaultLog
 from libp2p.bitswap.inbound import InboundStreams
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.peer_link import PeerLink
 from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
 from libp2p.bitswap.reception import Reception
 from libp2p.bitswap.server import Server, ServerOptions
+from libp2p.bitswap.service import Service
 from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import Tracing
@@ -62,18 +62,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class _Life:
-    """One time between `start` and `stop`."""
-
-    def __init__(self) -> None:
-        self.started, self.stopped, self.finished = trio.Event(), trio.Event(), trio.Event()
-        self.starters = 0
-        """Who waits for it to begin."""
-        self.is_up = False
-        """One of them has seen it begin."""
-
-
-class Exchange(INotifee):
+class Exchange(Service, INotifee):
     """The inner part of `BitswapClient`, which adds what users call."""
 
     def __init__(
@@ -84,11 +73,11 @@ class Exchange(INotifee):
         server_options: ServerOptions | None = None,
         resources: Resources | None = None,
     ) -> None:
+        super().__init__()
         self.host = host
         self.resources = resources or getattr(host, "resources", None) or Resources()
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
-        self.faults = FaultLog()
         self.tracing = Tracing(self.faults)
         self.tracker = WantTracker()
         self.chores = self.tracker.chores
@@ -105,11 +94,6 @@ class Exchange(INotifee):
         self._links: dict[ID, PeerLink] = {}
         self.keeper = Keeper(self)
         self.reception = Reception(self)
-        self._user_nursery: trio.Nursery | None = None
-        self._nursery: trio.Nursery | None = None
-        self._life: _Life | None = None  # there between `start` and `stop`
-        self._finished = trio.Event()  # of the life before
-        self._finished.set()
         self._changed = self._applying = False
         self._chores_begun = Waiter()
         self._alarm = trio.CancelScope()
@@ -121,73 +105,11 @@ class Exchange(INotifee):
 
     # -- life -----------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """
-        Begin to serve and to fetch; this returns when it has begun, whoever has started it.
+    def _spawn(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        self.host.start_service(task, *args)
 
-        :raises HostException: if neither the host runs nor a nursery was set.
-        :raises ClientClosedError: if it is stopped meanwhile.
-        """
-        while self._life is None and not self._finished.is_set():
-            await self._finished.wait()
-        life = self._life
-        if life is None:
-            life = _Life()
-            if self._user_nursery is not None:
-                self._user_nursery.start_soon(self._serve, life)
-            else:
-                self.host.start_service(self._serve, life)
-            self._life, self._finished = life, life.finished
-        life.starters += 1
-        try:
-            await life.started.wait()
-            life.is_up = True
-        finally:
-            life.starters -= 1
-            if not life.is_up and not life.starters:
-                self._end(life)  # nobody is left who would stop it
-        if self._life is not life:
-            raise ClientClosedError("bitswap was stopped while it started")
-
-    async def stop(self) -> None:
-        """End all fetches and streams; it can be started again."""
-        if self._life is not None:
-            self._end(self._life)
-        await self._finished.wait()
-
-    async def _serve(self, life: _Life) -> None:
-        try:
-            if not life.stopped.is_set():
-                await self._live(life)
-        except Exception:  # task's edge: a host or a nursery of the user's must go on
-            logger.exception("bitswap cannot start")
-        finally:
-            self._drop_outcomes()  # of tasks that have ended with the nursery
-            self._end(life)
-            life.started.set()
-            life.finished.set()
-
-    async def _live(self, life: _Life) -> None:
-        async with trio.open_nursery() as nursery:
-            self._nursery = nursery
-            try:
-                self._attach()
-                parts = (self._watch_time, self.keeper.run, self.reception.run, self._do_chores)
-                for part in parts:
-                    nursery.start_soon(self._run_part, life, part)
-                life.started.set()
-                await life.stopped.wait()
-            finally:
-                self._end(life)  # before the nursery ends: nothing may be started in it then
-                nursery.cancel_scope.cancel()
-
-    async def _run_part(self, life: _Life, part: Callable[[], Awaitable[None]]) -> None:
-        """Run what the client cannot do without: it ends, and says so, if that ends."""
-        try:
-            await part()
-        except Exception as error:
-            logger.exception("bitswap ends by a fault")
-            self._end(life, error)
+    def _parts(self) -> list[Callable[[], Awaitable[None]]]:
+        return [self._watch_time, self.keeper.run, self.reception.run, self._do_chores]
 
     def _attach(self) -> None:
         for protocol, handler in self.stream_handlers.items():
@@ -195,15 +117,8 @@ class Exchange(INotifee):
         self.host.get_network().register_notifee(self)
         self._find_peers()
 
-    def _end(self, life: _Life, fault: Exception | None = None) -> None:
-        """Leave the host and tell everybody who waits; the nursery is being cancelled."""
-        if self._life is not life:
-            return
-        self._life = None
-        life.stopped.set()
-        if self._nursery is None:
-            return  # it has not begun
-        self._nursery = None
+    def _leave(self, fault: Exception | None) -> None:
+        """Leave the host and tell everybody who waits."""
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         self.host.get_network().remove_notifee(self)
@@ -229,11 +144,6 @@ class Exchange(INotifee):
                     self.tracker.searched(outcome.key, 0, {})
 
     @property
-    def is_running(self) -> bool:
-        """True between `start` and `stop`, as long as nothing in it has failed."""
-        return self._nursery is not None
-
-    @property
     def tracer(self) -> Tracer | None:
         """Who is told of every message."""
         return self.tracing.tracer
@@ -241,17 +151,6 @@ class Exchange(INotifee):
     @tracer.setter
     def tracer(self, tracer: Tracer | None) -> None:
         self.tracing.tracer = tracer
-
-    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task for as long as the client works; what it raises ends it alone."""
-        if self._nursery is not None:
-            self._nursery.start_soon(self._run_task, task, *args, name=task)
-
-    async def _run_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        try:
-            await task(*args)
-        except Exception as error:  # noqa: BLE001 - task's edge: one task must not end the client
-            self.faults.note(f"bitswap's {getattr(task, '__qualname__', task)}", error)
 
     # -- sessions -------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ from libp2p.bitswap.config import (
     LEDGER_BATCH,
     MAX_DOUBLINGS,
     MAX_LEDGER_ENTRIES,
+    MAX_LEDGER_TOTAL,
     MAX_OUTGOING_REPLY_BYTES,
     MAX_STORE_RETRY_SECONDS,
     STORE_RETRY_SECONDS,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IHost
     from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.chores import Chores
     from libp2p.bitswap.faults import FaultLog
     from libp2p.bitswap.ledger import PeerWant, TaskComparator
     from libp2p.bitswap.messages import Message
@@ -81,6 +83,7 @@ class ServerOwner(Protocol):
     faults: FaultLog
     supported_protocols: list[TProtocol]
     resources: Resources
+    chores: Chores
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task in the client's nursery."""
@@ -99,6 +102,8 @@ class Server:
             max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
             have_replace_size=options.want_have_replace_size,
             comparator=options.task_comparator,
+            chores=owner.chores,
+            scope=owner.resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
         )
         self.accounts = Accounts()
         self.uplink = Uplink(options.bandwidth)
@@ -149,6 +154,8 @@ class Server:
         entries = 0
         for message in messages:
             entries += len(message.entries)
+            if message.full:
+                entries += self.ledger.count_of(peer_id)  # each of them is looked at
         if self._filter is not None or entries > LEDGER_BATCH:
             return False
         sender = self._senders.get(peer_id)
@@ -171,23 +178,20 @@ class Server:
                     sender.wake()
 
     async def _take_in(self, peer_id: ID, message: Message) -> None:
-        entries = list(message.entries.values())
-        full = message.full
-        if len(entries) > LEDGER_BATCH:
-            # A long list goes in by steps, so that it does not hold up everybody else.
-            if full:
-                self.ledger.retain(peer_id, {e.cid for e in entries if not e.cancel})
-                full = False
-            self.ledger.receive(peer_id, [entry for entry in entries if entry.cancel])
-            entries = [entry for entry in entries if not entry.cancel]
-        for start in range(0, len(entries) or 1, LEDGER_BATCH):
-            if start:
+        entries = message.entries
+        if message.full:
+            for _ in self.ledger.retaining(peer_id, entries):
                 await trio.lowlevel.checkpoint()
-            batch = entries[start : start + LEDGER_BATCH]
+        # Cancels first: they make room.
+        ordered = sorted(entries.values(), key=lambda entry: not entry.cancel)
+        for start in range(0, len(ordered) or 1, LEDGER_BATCH):
+            if start:  # a long list goes in by steps, so that it does not hold up everybody else
+                await trio.lowlevel.checkpoint()
+            batch = ordered[start : start + LEDGER_BATCH]
             denied = () if self._filter is None else await self._denied(peer_id, batch)
             if peer_id not in self._senders:
                 return  # it has left meanwhile
-            self.ledger.receive(peer_id, batch, full, denied)
+            self.ledger.receive(peer_id, batch, denied=denied)
 
     async def _denied(self, peer_id: ID, entries: Iterable[Entry]) -> set[CID]:
         """Ask the filter for each want."""
