@@ -71,8 +71,10 @@ class Fetch:
         """Wait for the next block; None after the last one."""
         # Half a window at a time: a message and a look into the store for many blocks at once.
         if self._held <= self._window // 2:
-            while not self._exhausted and self._held < self._window:
+            while not self._exhausted and self._held < self._window and self._error is None:
                 await self._ask_ahead()
+                if self._window > STEP_ITEMS:  # there may be more than one step of it
+                    await trio.lowlevel.checkpoint()
         while not self._ready:
             if self._error is not None:
                 raise copy(self._error)  # as in `BitswapSession.fetch`

@@ -183,7 +183,8 @@ class Server:
             for _ in self.ledger.retaining(peer_id, entries):
                 await trio.lowlevel.checkpoint()
         # Cancels first: they make room.
-        ordered = sorted(entries.values(), key=lambda entry: not entry.cancel)
+        ordered = [entry for entry in entries.values() if entry.cancel]
+        ordered += [entry for entry in entries.values() if not entry.cancel]
         for start in range(0, len(ordered) or 1, LEDGER_BATCH):
             if start:  # a long list goes in by steps, so that it does not hold up everybody else
                 await trio.lowlevel.checkpoint()
