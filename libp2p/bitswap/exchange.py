@@ -25,6 +25,7 @@ from libp2p.bitswap.errors import (
     InvalidBlockError,
     PeerAnswer,
     not_stored,
+    timed_out,
     unavailable,
 )
 from libp2p.bitswap.inbound import InboundStreams
@@ -244,12 +245,18 @@ class Exchange(Service, INotifee):
         self.server.new_block(cid, len(data))
         self.apply()
 
-    async def find_here(self, cid: CID) -> bytes | None:
+    async def find_here(self, cid: CID, timeout: float = math.inf) -> bytes | None:
         """Give a block that needs no peer: in the store, or told by the CID itself."""
         if cid.is_identity:
             return cid.digest
         found = self.block_store.get_blocks_now((cid,))
-        data = await self.block_store.get_block(cid.buffer) if found is None else found[0]
+        if found is not None:
+            data = found[0]
+        else:
+            with trio.move_on_after(max(timeout, 0)) as scope:
+                data = await self.block_store.get_block(cid.buffer)
+            if scope.cancelled_caught:
+                raise timed_out(cid, timeout, {})
         if data is None and (found is None or cid.is_empty_block):
             data = await self._find_otherwise(cid)
         return data

@@ -105,12 +105,15 @@ class BitswapSession(AsyncClosing):
         :param peer_id: ask this peer only, connecting to it if its addresses are known.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
             what. `BlockNotFoundError` if all of them do not have it.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises TimeoutError: if it has not come after ``timeout`` seconds, or if the store has not
+            answered by then.
+        :raises Exception: whatever the block store raises: a block that it cannot look for it could
+            not keep either, so no peer is asked.
         :raises InvalidCID: if ``cid`` is none.
         :raises ValueError: if ``timeout`` is negative.
         """
         wanted = CID.of(cid)
-        if (data := await self.client.find_here(wanted)) is not None:
+        if (data := await self.client.find_here(wanted, timeout)) is not None:
             return data
         if peer_id is not None:
             return await self.client.session_with(peer_id).fetch(wanted, timeout)

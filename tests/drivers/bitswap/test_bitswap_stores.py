@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
 
 from libp2p.bitswap import config
-from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore
+from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
+from libp2p.bitswap.errors import BitswapError
+from libp2p.bitswap.flatfs import FlatFiles
+from libp2p.bitswap.wantlist import Entry, WantType
+from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.bitswap_server import ask, connected, running_server, said, until_blocks, want
@@ -17,7 +22,9 @@ from tests.support.fake_host import FakeStream, connect
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+    from pathlib import Path
 
+    from libp2p.bitswap.tracer import Tracer
     from libp2p.ipld.cid import CIDInput
 
 KIB = 1024
@@ -189,3 +196,179 @@ async def test_all_peers_together_hold_no_more_than_the_host_may(
         await trio.sleep(3 * config.MAX_SEND_SECONDS)
         assert outgoing.held == 0
         assert outgoing.peak <= limit + 1024 * KIB
+
+
+# -- stores and the event loop, and the end -------------------------------------------------------
+
+
+async def test_the_loop_waits_for_no_disk(
+    nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R7: a stat takes milliseconds on a cold disk or over a network."""
+    loop = threading.get_ident()
+    in_loop = 0
+    look = FlatFiles.size
+
+    def slow(self: FlatFiles, multihash: bytes) -> int | None:
+        nonlocal in_loop
+        in_loop += threading.get_ident() == loop
+        return look(self, multihash)
+
+    monkeypatch.setattr(FlatFiles, "size", slow)
+    content = blocks(300, 2000)
+    async with running_server(nursery, content, store=FilesystemBlockStore(tmp_path)) as server:
+        ann = await connected(nursery, "ann", server)
+        haves = [Entry(cid, 1, False, WantType.Have, True) for cid in content]
+        await ask(ann, server, *haves)
+        while len(said(ann)) < 300:
+            await ann.wait_for(len(ann.messages) + 1)
+        assert in_loop == 0
+
+
+async def test_every_call_of_a_batch_learns_that_it_was_not_written(tmp_path: Path) -> None:
+    """R11."""
+    store = FilesystemBlockStore(tmp_path)
+    failures: list[str] = []
+
+    def put(written: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store._files.put = put  # type: ignore[method-assign, assignment]
+
+    async def keep(cid: CID, data: bytes) -> None:
+        try:
+            await store.put_block(cid, data)
+        except BlockStoreError as error:
+            failures.append(str(error))
+
+    async with trio.open_nursery() as putting:
+        for cid, data in ((X, X_DATA), (Y, Y_DATA), (Z, Z_DATA)):
+            putting.start_soon(keep, cid, data)
+    assert failures == ["can't start new thread"] * 3
+
+
+async def test_who_shares_a_write_gets_it_done_when_the_writer_is_cancelled(
+    tmp_path: Path,
+) -> None:
+    store = FilesystemBlockStore(tmp_path)
+    real, first, second = store._files.put, threading.Event(), threading.Event()
+
+    def put(written: Any) -> None:
+        (second if first.is_set() else first).wait(20)
+        real(written)
+
+    store._files.put = put  # type: ignore[method-assign, assignment]
+    async with trio.open_nursery() as putting:
+        scope = trio.CancelScope()
+
+        async def impatient() -> None:
+            with scope:
+                await store.put_blocks([(Y, Y_DATA)])
+
+        # The first has its thread; of the two that share the next one, who writes is cancelled.
+        putting.start_soon(store.put_block, X, X_DATA)
+        await trio.testing.wait_all_tasks_blocked()
+        putting.start_soon(impatient)
+        await trio.testing.wait_all_tasks_blocked()
+        putting.start_soon(store.put_block, Z, Z_DATA)
+        await trio.testing.wait_all_tasks_blocked()
+        first.set()
+        await trio.sleep(0.05)
+        scope.cancel()
+        second.set()
+    assert await store.has_block(Z)
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel"])
+async def test_a_store_that_hangs_does_not_keep_the_client_from_ending(
+    clock: object, end: str
+) -> None:
+    """R19."""
+
+    class Hanging(MemoryBlockStore):
+        async def put_blocks(self, blocks: object) -> None:
+            await trio.sleep_forever()
+
+        def put_blocks_now(self, blocks: object) -> bool:
+            return False
+
+    async with trio.open_nursery() as nursery:
+        provider = Provider(nursery, "go", {X: X_DATA})
+        async with running_client(nursery, "bob", store=Hanging()) as bob:
+            await connect(provider.host, host_of(bob))
+            with pytest.raises(BitswapError):
+                await bob.get_block(X, timeout=1)
+            if end == "cancel":
+                nursery.cancel_scope.cancel()
+            with trio.fail_after(2 * config.STORE_GRACE_SECONDS) as limit:
+                limit.shield = True
+                with trio.CancelScope(shield=True):
+                    await bob.stop()
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_local_store_that_fails_is_the_error_of_a_get(nursery: trio.Nursery) -> None:
+    store = Failing({X}, "raises")
+    async with running_client(nursery, "bob", store=store) as bob:
+        with pytest.raises(OSError, match="too many open files"):
+            async with bob.get_blocks([X]) as found:
+                [_ async for _ in found]
+        assert bob.get_wantlist() == []
+
+
+async def test_a_local_store_that_hangs_does_not_outlast_the_timeout(
+    nursery: trio.Nursery, clock: object
+) -> None:
+    class Hanging(Distant):
+        async def get_block(self, cid: CIDInput) -> bytes | None:
+            await trio.sleep_forever()
+
+    async with running_client(nursery, "bob", store=Hanging({})) as bob:
+        with pytest.raises(TimeoutError):
+            await bob.get_block(X, timeout=5)
+
+
+async def test_a_tracer_that_raises_costs_nobody_a_block(
+    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
+) -> None:
+    """R12."""
+
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            def fail(*args: object) -> None:
+                raise KeyError(name)
+
+            return fail
+
+    content = blocks(20, 100)
+    provider = Provider(nursery, "go", content)
+    tracer = cast("Tracer", Broken())
+    async with running_client(nursery, "bob", tracer=tracer) as bob:
+        await connect(provider.host, host_of(bob))
+        for cid, data in content.items():
+            assert await bob.get_block(cid, timeout=5) == data
+        assert 0 < len(caplog.records) < 5
+
+
+async def test_the_server_does_not_dial_who_has_gone(nursery: trio.Nursery) -> None:
+    """R16."""
+    async with running_server(nursery, {}) as server:
+        ann = await connected(nursery, "ann", server)
+        await ask(ann, server, want(X))
+        await trio.testing.wait_all_tasks_blocked()
+        host = host_of(server)
+        host.known[ann.host.get_id()] = ann.host
+        host.network.notifees.clear()  # the notice of the end has not come yet
+        host.network.connections.clear()
+        await server.add_block(X, X_DATA)
+        await trio.testing.wait_all_tasks_blocked()
+        assert host.get_connected_peers() == []
+
+
+async def test_who_has_no_connection_is_not_near(nursery: trio.Nursery) -> None:
+    """R25."""
+    async with running_client(nursery, "bob") as bob:
+        assert not bob._is_local(host_of(bob).get_id())
+        ann = ScriptedPeer(nursery, "ann")
+        await connect(ann.host, host_of(bob))
+        assert bob._is_local(ann.host.get_id())
