@@ -52,7 +52,7 @@ async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> 
         for index, item in left:
             try:
                 results[index] = await call(item)
-            except Exception as error:  # noqa: BLE001 - raised below
+            except Exception as error:  # noqa: BLE001 - task's edge: raised below
                 failures[index] = error
             if failures:
                 return
@@ -206,7 +206,7 @@ class _WriteBatch:
             # A disk that hangs must not keep a program from ending: whoever is cancelled leaves
             # the thread to itself.
             await trio.to_thread.run_sync(files.put, self.blocks, abandon_on_cancel=True)
-        except Exception as error:  # noqa: BLE001 - raised to each caller of the batch
+        except Exception as error:  # noqa: BLE001 - task's edge: raised to each caller
             self.error = error
         except trio.Cancelled:
             self.is_written = False  # the next one whose blocks these are writes them once more

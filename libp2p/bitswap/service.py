@@ -130,7 +130,7 @@ class Service(ABC):
         """Run what the client cannot do without: it ends, and says so, if that ends."""
         try:
             await part()
-        except Exception as error:
+        except Exception as error:  # task's edge: it ends the client, and says so
             logger.exception("bitswap ends by a fault")
             self._end(life, error)
 
@@ -156,5 +156,5 @@ class Service(ABC):
     async def _run_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         try:
             await task(*args)
-        except Exception as error:  # noqa: BLE001 - task's edge: one task must not end the client
+        except Exception as error:  # task's edge: it ends the client, and says so  # noqa: BLE001 - task's edge: one task must not end the client
             self.faults.note(f"bitswap's {getattr(task, '__qualname__', task)}", error)
