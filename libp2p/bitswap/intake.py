@@ -280,15 +280,13 @@ class Intake:
         messages: list[Message] = []
         count = cost = 0
         try:
-            while cost < limit:
+            while cost < limit and self._has_more:
                 if self._answers_left is not None:
                     cost += self._take_answers(now)
                     continue
                 message, step = self._decode_some(limit - cost)
                 cost += step
                 if message is None:
-                    if not step and not self._has_more:
-                        break
                     continue
                 count += 1
                 if message.parts <= STEP_ITEMS:
@@ -312,8 +310,8 @@ class Intake:
         """Go on with the first message, for a cost of ``room``; return it if it is decoded."""
         cost = 0
         if self._decoding is None:
-            if not self._frames and not self._cut():
-                return None, 0
+            if not self._frames:
+                self._cut()
             if not self._frames:
                 return None, 0
             inbound, frame = self._frames.popleft()
@@ -330,22 +328,19 @@ class Intake:
             self._end_cut(inbound)
         return (decoding.message if done else None), cost
 
-    def _cut(self) -> bool:
-        """Cut messages out of what has come first; return False if nothing has."""
-        if not self._queue:
-            return False
+    def _cut(self) -> None:
+        """Cut messages out of what has come first."""
         inbound, buffers, size = self._queue[0]
         frames = inbound.cut(buffers)
         self._frames.extend((inbound, frame) for frame in frames)
         if len(frames) == MAX_MESSAGES_AT_ONCE:
             self._queue[0] = inbound, [], size  # there may be more of it
-            return True
+            return
         self._queue.popleft()
         self._waiting.release(size)
         self._reception.made_room()
         if not frames:
             self._end_cut(inbound)
-        return True
 
     def _end_cut(self, inbound: InboundStream) -> None:
         """All messages that were cut out of a stream are decoded, or it has failed."""

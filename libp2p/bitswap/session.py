@@ -206,6 +206,8 @@ class BitswapSession(AsyncClosing):
 
     def leave(self, waiter: Waiter, keys: Sequence[bytes]) -> None:
         """Forget a waiter; a block that nobody waits for is taken back."""
+        if len(keys) == 1 and keys[0] not in self._waiters:
+            return  # it came, or never will
         self.client.chores.begin(each(keys, partial(self._leave, waiter)))
         self.client.apply()
 

@@ -63,7 +63,7 @@ class Tracing:
     def blocks(self, peer_id: ID, blocks: Sequence[tuple[Want, bytes]], now: float) -> None:
         """Blocks have come that were wanted."""
         tracer: object = self.tracer
-        if isinstance(tracer, BlockTracer):
+        if tracer is not None and isinstance(tracer, BlockTracer):
             for want, data in blocks:
                 seconds = now - want.wanted_at
                 self._call(tracer.block_received, peer_id, want.cid, len(data), seconds)
