@@ -28,25 +28,23 @@ def each(items: Sequence[_T], act: Callable[[_T], object]) -> Iterator[None]:
 
 
 class Chores:
-    """Work that has begun and is not done; true while there is any."""
+    """Work that has begun and is not done."""
 
     def __init__(self) -> None:
-        self._queue: deque[Iterator[None]] = deque()
-
-    def __bool__(self) -> bool:
-        return bool(self._queue)
+        self.left: deque[Iterator[None]] = deque()
+        """For others to see whether there is any."""
 
     def begin(self, work: Iterator[None]) -> None:
         """Do the first step of ``work`` now; what is left of it is done by `step`."""
         for _ in work:
-            self._queue.append(work)
+            self.left.append(work)
             return
 
     def step(self) -> None:
         """Do one step of the work that has waited for longest."""
-        self.begin(self._queue.popleft())
+        self.begin(self.left.popleft())
 
     def finish(self) -> None:
         """Do all that is left."""
-        while self._queue:
+        while self.left:
             self.step()

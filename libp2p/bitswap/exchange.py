@@ -320,7 +320,7 @@ class Exchange(Service, INotifee):
                 self.keeper.fail(outcome)
         if self.tracker.alarms.earlier:
             self.keep_time()
-        if self.chores:
+        if self.chores.left:
             if self._nursery is None:
                 self.chores.finish()
                 self._changed = True
@@ -343,7 +343,7 @@ class Exchange(Service, INotifee):
     async def _do_chores(self) -> None:
         """Go on with what has begun and was too long for one step."""
         while True:
-            if self.chores:
+            if self.chores.left:
                 self.chores.step()
                 self.apply()
                 await trio.lowlevel.checkpoint()
@@ -413,7 +413,8 @@ class Exchange(Service, INotifee):
 
     def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Note that messages have come."""
-        self.tracing.received(peer_id, messages)
+        if self.tracing.tracer is not None:
+            self.tracing.received(peer_id, messages)
         self.tracker.heard(peer_id, messages[-1].pending_bytes)
         self.stats.messages_received += len(messages)
         self.server.heard(peer_id)

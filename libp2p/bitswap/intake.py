@@ -226,10 +226,10 @@ class Intake:
             return
         at_once = size <= INTAKE_NOW_BYTES and not self._busy and self._reception.may_take_now(now)
         if at_once or not buffers:
-            self._queue.append((inbound, buffers or None, size))
+            self._queue.append((inbound, buffers or None, 0))
         else:
             self._queue.append((inbound, list(owned(buffers)), size))
-        self._waiting.hold(size)
+            self._waiting.hold(size)
         if self._busy:
             return
         self._busy = True
@@ -279,8 +279,9 @@ class Intake:
         """Decode messages up to a cost and act on them; return how many, and the cost."""
         messages: list[Message] = []
         count = cost = 0
+        queue, frames = self._queue, self._frames
         try:
-            while cost < limit and self._has_more:
+            while cost < limit and (queue or frames or self._decoding or self._answers_left):
                 if self._answers_left is not None:
                     cost += self._take_answers(now)
                     continue
@@ -296,7 +297,8 @@ class Intake:
                 messages = []
                 self._owner.heard(self.peer_id, [message])
                 self._answers_left = message.answers(STEP_ITEMS)
-                self._ask([message])
+                if message.entries or message.full:
+                    self._ask([message])
             self._act(messages, now)
         except Exception as error:  # noqa: BLE001 - task's edge: one peer must not end the client
             self._fail(error)
@@ -324,7 +326,7 @@ class Intake:
         if done is False:
             return None, cost
         self._decoding = None
-        if done is None or not self._frames:
+        if inbound.to_end and (done is None or not self._frames):
             self._end_cut(inbound)
         return (decoding.message if done else None), cost
 
@@ -337,17 +339,18 @@ class Intake:
             self._queue[0] = inbound, [], size  # there may be more of it
             return
         self._queue.popleft()
-        self._waiting.release(size)
-        self._reception.made_room()
-        if not frames:
+        if size:
+            self._waiting.release(size)
+            self._reception.made_room()
+        if not frames and inbound.to_end:
             self._end_cut(inbound)
 
     def _end_cut(self, inbound: InboundStream) -> None:
         """All messages that were cut out of a stream are decoded, or it has failed."""
-        if inbound.to_end:
-            self._frames = deque(item for item in self._frames if item[0] is not inbound)
-            inbound.forget()
-            self._ended.append(inbound)
+        for item in [item for item in self._frames if item[0] is inbound]:
+            self._frames.remove(item)
+        inbound.forget()
+        self._ended.append(inbound)
 
     # -- acting on it ---------------------------------------------------------------------------
 
@@ -355,7 +358,9 @@ class Intake:
         if messages:
             self._owner.heard(self.peer_id, messages)
             self._owner.take(self.peer_id, messages, now)
-            self._ask([message for message in messages if message.entries or message.full])
+            asked = [message for message in messages if message.entries or message.full]
+            if asked:
+                self._ask(asked)
 
     def _take_answers(self, now: float) -> int:
         """Act on some of a long message."""
@@ -369,8 +374,6 @@ class Intake:
 
     def _ask(self, messages: list[Message]) -> None:
         """Have wantlists taken in: at once if that takes no time, else by a task."""
-        if not messages or not any(message.entries or message.full for message in messages):
-            return
         if not self._answers and self._owner.answer_now(self.peer_id, messages):
             return
         size = sum(ENTRY_BYTES * len(message.entries) for message in messages)
