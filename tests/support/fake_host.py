@@ -28,6 +28,7 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.resources import Resources
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INotifee
     from libp2p.custom_types import Buffer, TProtocol
-    from libp2p.peer.peerinfo import PeerInfo
 
 WINDOW = 256 * 1024
 FRAME = 65_507
@@ -178,6 +178,9 @@ class FakeStream:
     async def reset(self, error_code: int = 0) -> None:
         self.cut()
         await trio.lowlevel.checkpoint()
+
+    def abort(self, error_code: int = 0) -> None:
+        self.cut()
 
     def cut(self) -> None:
         """Reset both directions, as a lost connection does."""
