@@ -48,8 +48,8 @@ async def give_back() -> None:
     """
     Give the memory that is free now back to the system.
 
-    It is done in a thread, but whoever needs memory meanwhile waits, 12 ms for each 100 MiB. So
-    call this whenever some tens of MiB have become free, not at the end of it all. A second call
+    It is done in a thread, but whoever needs memory meanwhile waits, up to 30 ms for each 100 MiB.
+    So call this whenever some tens of MiB have become free, not at the end of it all. A second call
     within `GIVE_BACK_PAUSE` waits until that is over; further ones do nothing, since the second is
     still to come.
     """

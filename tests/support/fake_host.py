@@ -28,7 +28,6 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import PeerInfo
 from libp2p.resources import Resources
 
 if TYPE_CHECKING:
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INotifee
     from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.peer.peerinfo import PeerInfo
 
 WINDOW = 256 * 1024
 FRAME = 65_507
