@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
+    CUT_OFF_SECONDS,
     ENTRY_BYTES,
     FIELD_COST,
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
+    MAX_CUT_OFF_SECONDS,
     MAX_INBOUND_STREAMS_PER_PEER,
     MAX_INTAKE_BYTES,
     MAX_MESSAGES_AT_ONCE,
@@ -110,6 +112,8 @@ class Intake:
         self._room = trio.lowlevel.ParkingLot()
         self._answers = self._closed = False
         self._busy = False  # a turn is waited for, or being taken
+        self._cut_off_until = 0.0
+        self._cut_off_seconds = CUT_OFF_SECONDS
         self._held_up = False  # until there is room of all peers
 
     def close(self) -> None:
@@ -152,7 +156,7 @@ class Intake:
 
     def accept(self, stream: NetStream, buffers: list[Buffer]) -> None:
         """Read a stream, of which ``buffers`` have been read, from its connection's read loop."""
-        if len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER:
+        if self._may_not_open():
             stream.abort()
             return
         inbound = PushedStream(self, stream)
@@ -161,9 +165,13 @@ class Intake:
         if buffers:
             self.push(inbound, buffers)
 
+    def _may_not_open(self) -> bool:
+        full = len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER
+        return full or trio.current_time() < self._cut_off_until
+
     async def serve(self, stream: INetStream) -> None:
         """Read a stream in the caller's task."""
-        if len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER:
+        if self._may_not_open():
             await reset_stream(stream)
             return
         inbound = InboundStream(self, stream)
@@ -449,6 +457,9 @@ class Intake:
     def _cut_unfinished(self) -> None:
         """All peers hold too much, and this one the most."""
         logger.debug("%s holds too much of unfinished messages", self.peer_id)
+        if not self._owner.tracker.has_delivered(self.peer_id, now := trio.current_time()):
+            self._cut_off_until = now + self._cut_off_seconds
+            self._cut_off_seconds = min(2 * self._cut_off_seconds, MAX_CUT_OFF_SECONDS)
         for inbound in [inbound for inbound in self._streams if inbound.held]:
             inbound.abort()
 
