@@ -104,6 +104,7 @@ class Intake:
         # What has come of a stream, None at its end, and how much that was.
         self._queue: deque[tuple[InboundStream, list[Buffer] | None, int]] = deque()
         self._frames: deque[tuple[InboundStream, list[Buffer]]] = deque()  # cut out of its front
+        self._cut_bytes = 0  # that these were cut out of
         self._decoding: tuple[InboundStream, Decoding] | None = None
         self._answers_left: Iterator[Message] | None = None  # of a long message
         self._ended: list[InboundStream] = []
@@ -123,7 +124,8 @@ class Intake:
 
     def stop(self) -> None:
         """Drop what has come and all streams; the client has stopped."""
-        self._waiting.release(sum(size for _, _, size in self._queue))
+        self._waiting.release(self._cut_bytes + sum(size for _, _, size in self._queue))
+        self._cut_bytes = 0
         self._queue.clear()
         self._frames.clear()
         self._decoding = self._answers_left = None
@@ -334,8 +336,8 @@ class Intake:
         if done is False:
             return None, cost
         self._decoding = None
-        if inbound.to_end and (done is None or not self._frames):
-            self._end_cut(inbound)
+        if done is None or not self._frames:
+            self._all_decoded(inbound)
         return (decoding.message if done else None), cost
 
     def _cut(self) -> None:
@@ -347,18 +349,21 @@ class Intake:
             self._queue[0] = inbound, [], size  # there may be more of it
             return
         self._queue.popleft()
-        if size:
+        self._cut_bytes += size
+        if not frames:
+            self._all_decoded(inbound)
+
+    def _all_decoded(self, inbound: InboundStream) -> None:
+        """All messages that were cut out of a stream are decoded, or it has failed."""
+        if inbound.to_end:
+            for item in [item for item in self._frames if item[0] is inbound]:
+                self._frames.remove(item)
+            inbound.forget()
+            self._ended.append(inbound)
+        if self._cut_bytes and not self._frames:
+            size, self._cut_bytes = self._cut_bytes, 0
             self._waiting.release(size)
             self._reception.made_room()
-        if not frames and inbound.to_end:
-            self._end_cut(inbound)
-
-    def _end_cut(self, inbound: InboundStream) -> None:
-        """All messages that were cut out of a stream are decoded, or it has failed."""
-        for item in [item for item in self._frames if item[0] is inbound]:
-            self._frames.remove(item)
-        inbound.forget()
-        self._ended.append(inbound)
 
     # -- acting on it ---------------------------------------------------------------------------
 
