@@ -53,6 +53,10 @@ MAX_UNFINISHED_BYTES: Final = 64 * 1024 * 1024
 #: as the second number says: 4 MiB over a link of 256 kbit/s take two minutes.
 UNFINISHED_SECONDS: Final = 60.0
 MIN_UNFINISHED_PROGRESS: Final = 64 * 1024
+#: A peer that was cut off for it opens no streams for this time, twice as long each time, up to the
+#: second number: else it would send the same again at once, and others would wait for it.
+CUT_OFF_SECONDS: Final = 10.0
+MAX_CUT_OFF_SECONDS: Final = 600.0
 #: A peer that has delivered within this time is cut off last.
 DELIVERED_LATELY_SECONDS: Final = 10.0
 

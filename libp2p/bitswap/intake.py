@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
+    CUT_OFF_SECONDS,
     ENTRY_BYTES,
     FIELD_COST,
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
+    MAX_CUT_OFF_SECONDS,
     MAX_INBOUND_STREAMS_PER_PEER,
     MAX_INTAKE_BYTES,
     MAX_MESSAGES_AT_ONCE,
@@ -102,6 +104,7 @@ class Intake:
         # What has come of a stream, None at its end, and how much that was.
         self._queue: deque[tuple[InboundStream, list[Buffer] | None, int]] = deque()
         self._frames: deque[tuple[InboundStream, list[Buffer]]] = deque()  # cut out of its front
+        self._cut_bytes = 0  # that these were cut out of
         self._decoding: tuple[InboundStream, Decoding] | None = None
         self._answers_left: Iterator[Message] | None = None  # of a long message
         self._ended: list[InboundStream] = []
@@ -110,6 +113,8 @@ class Intake:
         self._room = trio.lowlevel.ParkingLot()
         self._answers = self._closed = False
         self._busy = False  # a turn is waited for, or being taken
+        self._cut_off_until = 0.0
+        self._cut_off_seconds = CUT_OFF_SECONDS
         self._held_up = False  # until there is room of all peers
 
     def close(self) -> None:
@@ -119,7 +124,8 @@ class Intake:
 
     def stop(self) -> None:
         """Drop what has come and all streams; the client has stopped."""
-        self._waiting.release(sum(size for _, _, size in self._queue))
+        self._waiting.release(self._cut_bytes + sum(size for _, _, size in self._queue))
+        self._cut_bytes = 0
         self._queue.clear()
         self._frames.clear()
         self._decoding = self._answers_left = None
@@ -152,7 +158,7 @@ class Intake:
 
     def accept(self, stream: NetStream, buffers: list[Buffer]) -> None:
         """Read a stream, of which ``buffers`` have been read, from its connection's read loop."""
-        if len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER:
+        if self._may_not_open():
             stream.abort()
             return
         inbound = PushedStream(self, stream)
@@ -161,9 +167,13 @@ class Intake:
         if buffers:
             self.push(inbound, buffers)
 
+    def _may_not_open(self) -> bool:
+        full = len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER
+        return full or trio.current_time() < self._cut_off_until
+
     async def serve(self, stream: INetStream) -> None:
         """Read a stream in the caller's task."""
-        if len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER:
+        if self._may_not_open():
             await reset_stream(stream)
             return
         inbound = InboundStream(self, stream)
@@ -326,8 +336,8 @@ class Intake:
         if done is False:
             return None, cost
         self._decoding = None
-        if inbound.to_end and (done is None or not self._frames):
-            self._end_cut(inbound)
+        if done is None or not self._frames:
+            self._all_decoded(inbound)
         return (decoding.message if done else None), cost
 
     def _cut(self) -> None:
@@ -339,18 +349,21 @@ class Intake:
             self._queue[0] = inbound, [], size  # there may be more of it
             return
         self._queue.popleft()
-        if size:
+        self._cut_bytes += size
+        if not frames:
+            self._all_decoded(inbound)
+
+    def _all_decoded(self, inbound: InboundStream) -> None:
+        """All messages that were cut out of a stream are decoded, or it has failed."""
+        if inbound.to_end:
+            for item in [item for item in self._frames if item[0] is inbound]:
+                self._frames.remove(item)
+            inbound.forget()
+            self._ended.append(inbound)
+        if self._cut_bytes and not self._frames:
+            size, self._cut_bytes = self._cut_bytes, 0
             self._waiting.release(size)
             self._reception.made_room()
-        if not frames and inbound.to_end:
-            self._end_cut(inbound)
-
-    def _end_cut(self, inbound: InboundStream) -> None:
-        """All messages that were cut out of a stream are decoded, or it has failed."""
-        for item in [item for item in self._frames if item[0] is inbound]:
-            self._frames.remove(item)
-        inbound.forget()
-        self._ended.append(inbound)
 
     # -- acting on it ---------------------------------------------------------------------------
 
@@ -449,6 +462,9 @@ class Intake:
     def _cut_unfinished(self) -> None:
         """All peers hold too much, and this one the most."""
         logger.debug("%s holds too much of unfinished messages", self.peer_id)
+        if not self._owner.tracker.has_delivered(self.peer_id, now := trio.current_time()):
+            self._cut_off_until = now + self._cut_off_seconds
+            self._cut_off_seconds = min(2 * self._cut_off_seconds, MAX_CUT_OFF_SECONDS)
         for inbound in [inbound for inbound in self._streams if inbound.held]:
             inbound.abort()
 

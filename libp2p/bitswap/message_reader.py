@@ -96,8 +96,8 @@ class MessageReader:
             frames.append(queue.take_buffers(size))
             size = None
             self._count = 0
-        if frames and queue.size:
-            queue.detach()
+        if queue.size and (frames or self._size is None):
+            queue.extend(owned(queue.take_all()))  # so does what begins one
         self._size = size
         if self._count > MAX_MESSAGE_PIECES:
             queue.append(queue.take(queue.size))

