@@ -210,22 +210,30 @@ class Resources:
 
     def __init__(self) -> None:
         self._scopes: dict[str, Scope] = {}
+        self._each: dict[str, int] = {}
         self._fell: tuple[int, Callable[[], object]] | None = None
 
     def on_fall(self, size: int, callback: Callable[[], object]) -> None:
-        """Have ``callback`` called when a burst is over anywhere; see `Scope.on_fall`."""
+        """Have ``callback`` called when a burst of so many bytes is over anywhere; see `Scope`."""
         self._fell = size, callback
-        for scope in self._scopes.values():
-            scope.on_fall(size, callback)
+        for name in self._scopes:
+            self._watch(name)
 
-    def scope(self, name: str, limit: int | None = None) -> Scope:
-        """Return the tree of this name; it is made, with this limit, when it is first asked for."""
-        scope = self._scopes.get(name)
-        if scope is None:
-            scope = self._scopes[name] = Scope(name, limit)
-            if self._fell is not None:
-                scope.on_fall(*self._fell)
-        return scope
+    def _watch(self, name: str) -> None:
+        if self._fell is not None:
+            size, callback = self._fell
+            self._scopes[name].on_fall(max(size // self._each[name], 1), callback)
+
+    def scope(self, name: str, limit: int | None = None, *, each: int = 1) -> Scope:
+        """
+        Return the tree of this name; it is made, as told, when it is first asked for.
+
+        :param each: about how many bytes of memory one of what is counted takes.
+        """
+        if name not in self._scopes:
+            self._scopes[name], self._each[name] = Scope(name, limit), each
+            self._watch(name)
+        return self._scopes[name]
 
     def statistics(self) -> dict[str, ScopeStatistics]:
         """Return how everything stands, by name."""

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 #: What has to be released after a burst for memory to be given back, in bytes: less is soon used
 #: again, and getting it from the system anew costs time.
 BURST_BYTES: Final = 16 * 1024 * 1024
-#: Seconds from there: what is counted as released may still be referred to for a moment.
-RELIEF_DELAY: Final = 1.0
+#: Seconds from there, twice: what is counted as released may still be referred to for a moment, and
+#: the handlers of a connection that has ended get five seconds to finish.
+RELIEF_DELAYS: Final = (1.0, 6.0)
 
 
 class MemoryRelief:
-    """Gives memory back, once for all bursts that end within `RELIEF_DELAY`."""
+    """Gives memory back, twice for all bursts that end within `RELIEF_DELAYS`."""
 
     def __init__(self, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
         """:param start: start a task of the host; raises `HostException` when that has ended."""
@@ -37,6 +38,7 @@ class MemoryRelief:
             self._is_due = True
 
     async def _run(self) -> None:
-        await trio.sleep(RELIEF_DELAY)  # no event says that the last reference is gone
+        for delay in RELIEF_DELAYS:
+            await trio.sleep(delay)  # no event says that the last reference is gone
+            await give_back()
         self._is_due = False
-        await give_back()

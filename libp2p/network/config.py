@@ -18,6 +18,9 @@ class ConnectionConfig:
     :param high_water: the part of ``max_connections`` above which idle connections are closed, and
     :param low_water: the part at which that stops.
     :param idle_grace: seconds without a byte on any stream after which a connection is idle.
+    :param max_stream_handlers: handlers that run at the same time. For a further one, that
+        connection loses one which has the most. A task takes kilobytes, and makes garbage
+        collections longer.
     :param max_pending_inbound: inbound handshakes at the same time; each costs a key exchange.
         More wait in the kernel, until one is over or has taken too long.
     :param max_dials: addresses that are dialled at the same time. go-libp2p allows 160.
@@ -35,6 +38,7 @@ class ConnectionConfig:
     high_water: float = 0.75
     low_water: float = 0.625
     idle_grace: float = 30.0
+    max_stream_handlers: int = 4096
     max_pending_inbound: int = 256
     max_dials: int = 160
     max_dials_per_peer: int = 8

@@ -36,6 +36,11 @@ class Connection(Protocol):
         ...
 
     @property
+    def opened_at(self) -> float:
+        """When the connection began."""
+        ...
+
+    @property
     def active_at(self) -> float:
         """When a stream last brought something, or when the connection began."""
         ...
@@ -80,13 +85,22 @@ class ConnectionManager:
         return tag in tags if tag else bool(tags)
 
     def choose(
-        self, connections: Iterable[C], count: int, idle_since: float, *, inbound: bool = False
+        self,
+        connections: Iterable[C],
+        count: int,
+        idle_since: float,
+        *,
+        inbound: bool = False,
+        newest: bool = False,
     ) -> list[C]:
         """
         Return up to ``count`` connections to close, the least valuable first.
 
+        Of those that are worth the same, the ones that have been idle longest go first.
+
         :param idle_since: those that were active after this time are kept.
         :param inbound: choose among those only that the peers have dialled.
+        :param newest: of those that are worth the same, choose the newest.
         """
         idle = [
             connection
@@ -96,7 +110,12 @@ class ConnectionManager:
             and not (inbound and connection.is_initiator)
         ]
         return nsmallest(
-            count, idle, lambda c: (self.value_of(c.peer_id), c.is_initiator, c.active_at)
+            count,
+            idle,
+            lambda c: (
+                *(self.value_of(c.peer_id), c.is_initiator),
+                -c.opened_at if newest else c.active_at,
+            ),
         )
 
 

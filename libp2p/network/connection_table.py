@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
+#: What a connection and a handler take in memory, about.
+CONNECTION_BYTES: Final = 32 * 1024
+HANDLER_BYTES: Final = 8 * 1024
 #: Seconds without a byte on any stream after which a connection may be closed for a new one, when
 #: there are as many as there may be: long enough to have begun to use it.
 IDLE_WHEN_FULL: Final = 1.0
@@ -30,9 +33,12 @@ class ConnectionTable:
         self.by_peer: dict[ID, list[SwarmConn]] = {}
         self.manager = ConnectionManager()
         self._config = config
-        self._all = resources.scope("connections", limit)
+        self._all = resources.scope("connections", limit, each=CONNECTION_BYTES)
         self._inbound = self._all.open("inbound", limit - int(limit * config.outbound_share))
         self._outbound = self._all.open("outbound")
+        self._handlers = resources.scope(
+            "stream handlers", config.max_stream_handlers, each=HANDLER_BYTES
+        )
         self._high, self._low = int(limit * config.high_water), int(limit * config.low_water)
 
     def live(self, peer_id: ID | None = None) -> list[SwarmConn]:
@@ -66,7 +72,7 @@ class ConnectionTable:
             _release(leaving)
             if not scope.try_hold(1):
                 return None, leaving
-        connection = SwarmConn(muxed_conn, scope)
+        connection = SwarmConn(muxed_conn, scope, self._handlers)
         if self._all.held > self._high:
             idle_since = now - self._config.idle_grace
             surplus = self._all.held - self._low
@@ -85,8 +91,14 @@ class ConnectionTable:
                 del self.by_peer[connection.peer_id]
 
     def _give_way(self, inbound: bool, now: float) -> list[SwarmConn]:
-        """Return the connection whose place a new one takes, if there is one."""
-        return self.manager.choose(self._counted(), 1, now - IDLE_WHEN_FULL, inbound=inbound)
+        """
+        Return the connection whose place a new one takes, if there is one.
+
+        It is the newest: a crowd that keeps coming should not push out those who were here before.
+        """
+        return self.manager.choose(
+            self._counted(), 1, now - IDLE_WHEN_FULL, inbound=inbound, newest=True
+        )
 
     def _counted(self) -> list[SwarmConn]:
         return [c for c in self.live() if c.is_counted]

@@ -16,6 +16,7 @@ import trio
 from libp2p import new_host
 from libp2p.exceptions import ConnectionFailure, IOException
 from libp2p.network.config import ConnectionConfig
+from libp2p.network.connection import stream_handlers
 from libp2p.network.connection.swarm_connection import RESOURCE_LIMIT_EXCEEDED
 from libp2p.network.connection_table import IDLE_WHEN_FULL
 from libp2p.network.pending import MIN_HANDSHAKE_SECONDS
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from libp2p import BasicHost
     from libp2p.abc import INetStream
+    from libp2p.network.stream.net_stream import NetStream
 
 
 @asynccontextmanager
@@ -122,7 +124,7 @@ async def wait_for(condition: Callable[[], bool]) -> None:
 def grow_old(host: BasicHost, seconds: float) -> None:
     """Let all connections have been idle for so long."""
     for connection in host.get_network().get_connections():
-        connection._opened_at -= seconds
+        connection.opened_at -= seconds  # type: ignore[misc]
         connection.muxed_conn.session.active_at -= seconds
 
 
@@ -137,7 +139,7 @@ async def test_an_idle_stranger_makes_room_for_a_newcomer_and_is_told_why() -> N
         grow_old(host, IDLE_WHEN_FULL)
         friend = members[0].get_id()
         host.get_network().connection_manager.protect(friend, "friend")
-        [evicted] = members[1].get_network().get_connections(host.get_id())
+        [evicted] = members[-1].get_network().get_connections(host.get_id())
         await newcomer.connect(info_of(host))
         await wait_for(lambda: evicted.is_closed)
         assert evicted.end_reason == "it closes idle connections"
@@ -192,3 +194,40 @@ async def test_a_connection_that_has_ended_counts_no_longer_while_its_handlers_l
                 await trio.testing.wait_all_tasks_blocked()
                 await peer.disconnect(host.get_id())
                 await wait_for(lambda: not host.get_connected_peers())
+
+
+async def test_handlers_that_outlive_their_streams_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """CVE-2023-44487 of HTTP/2, rapid reset: a stream that is reset at once costs a handler."""
+    running = [0]
+
+    async def compute(stream: INetStream) -> None:
+        running[0] += 1
+        try:
+            await trio.sleep_forever()
+        finally:
+            running[0] -= 1
+
+    monkeypatch.setattr(stream_handlers, "MAX_HANDLERS", 10)
+    async with limited_host(max_stream_handlers=15) as host, crowd(host, 2) as (greedy, modest):
+        host.set_stream_handler(ECHO, compute)
+
+        async def open_stream(peer: BasicHost) -> NetStream:
+            stream = await peer.new_stream(host.get_id(), [ECHO])
+            await stream.write(b"x")
+            await trio.testing.wait_all_tasks_blocked(0.005)  # its handler begins
+            return stream
+
+        kept = [await open_stream(modest) for _ in range(3)]
+        await wait_for(lambda: running[0] == 3)
+        for _ in range(100):
+            await (await open_stream(greedy)).reset()
+        await wait_for(lambda: running[0] == 13)
+        others = [await open_stream(modest) for _ in range(6)]
+        await wait_for(lambda: running[0] == 15)
+        assert not any(stream.is_closed for stream in (*kept, *others))
+        handlers = host.resources.statistics()["stream handlers"]
+        assert sorted(child.held for child in handlers.children) == [6, 9]
+    assert running[0] == 0
+    assert host.resources.statistics()["stream handlers"].held == 0

@@ -128,10 +128,17 @@ def test_the_end_of_a_burst_is_told_wherever_it_was() -> None:
     resources, falls = Resources(), [0]
     early = resources.scope("early")
     resources.on_fall(10, lambda: falls.append(1))
-    for scope in (early, resources.scope("late")):
+    for scope in (early, resources.scope("late"), resources.scope("of five bytes", each=5)):
         scope.hold(20)
         scope.hold(-20)
-    assert sum(falls) == 2
+    assert sum(falls) == 3
+    few = resources.scope("of five bytes")
+    few.hold(1)
+    few.hold(-1)
+    assert sum(falls) == 3
+    few.hold(2)
+    few.hold(-2)
+    assert sum(falls) == 4
 
 
 def test_one_place_tells_all() -> None:

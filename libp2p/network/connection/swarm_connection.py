@@ -15,7 +15,9 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     StreamEOF,
 )
+from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import consists_of, fault_barrier
 
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.peer.id import ID
-    from libp2p.resources import Scope
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
 logger = logging.getLogger(__name__)
@@ -56,15 +57,23 @@ _ENDS: Final = (StreamEOF, IncompleteReadError)
 class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
-    def __init__(self, muxed_conn: Yamux, scope: Scope | None = None) -> None:
-        """:param scope: what the connection counts in, for as long as it lives."""
+    def __init__(
+        self, muxed_conn: Yamux, scope: Scope | None = None, handlers: Scope | None = None
+    ) -> None:
+        """
+        Wrap a connection that does not run yet.
+
+        :param scope: what the connection counts in, for as long as it lives.
+        :param handlers: what its stream handlers count in.
+        """
         self.muxed_conn: Yamux = muxed_conn
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
         self._scope = scope
-        self._opened_at = trio.current_time()
+        self.opened_at: Final = trio.current_time()
         self._nursery: trio.Nursery | None = None
+        self._handlers = StreamHandlers(handlers or Scope("handlers"))
 
     async def run(
         self, accept: Callable[[NetStream], None], ended: Callable[[SwarmConn], object]
@@ -83,6 +92,7 @@ class SwarmConn(INetConn):
                 self.release()
                 ended(self)
             nursery.cancel_scope.deadline = trio.current_time() + HANDLER_GRACE
+        self._handlers.close()
 
     def _give(self, accept: Callable[[NetStream], None], stream: YamuxStream) -> None:
         try:
@@ -92,15 +102,22 @@ class SwarmConn(INetConn):
             stream.abort()
 
     def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
-        """Run a stream's handler as a task of this connection."""
-        if self._nursery is not None:
-            self._nursery.start_soon(self._handle, handler, stream)
+        """Run a stream's handler as a task of this connection, if there are not too many."""
+        if self._nursery is None or (scope := self._handlers.begin(stream)) is None:
+            stream.abort(STREAM_LIMIT_EXCEEDED)
+        else:
+            self._nursery.start_soon(self._handle, handler, stream, scope)
 
-    async def _handle(self, handler: StreamHandlerFn, stream: NetStream) -> None:
+    async def _handle(
+        self, handler: StreamHandlerFn, stream: NetStream, scope: trio.CancelScope
+    ) -> None:
         """Run the handler; whatever goes wrong in it ends this stream and nothing else."""
         errors: list[Exception] = []
-        with fault_barrier(errors.append):
-            await handler(stream)
+        try:
+            with fault_barrier(errors.append), scope:
+                await handler(stream)
+        finally:
+            self._handlers.end(stream)
         for error in errors:
             if consists_of(error, _ENDS):
                 # The peer has said all it had to say, which ends many handlers. What they have
@@ -128,7 +145,7 @@ class SwarmConn(INetConn):
     @property
     def active_at(self) -> float:
         """When a stream last brought something, or when the connection began."""
-        return max(self._opened_at, self.muxed_conn.active_at)
+        return max(self.opened_at, self.muxed_conn.active_at)
 
     @property
     def is_closed(self) -> bool:

@@ -34,9 +34,10 @@ MAX_UNREAD_BYTES: Final = 64 * 1024 * 1024
 #: What may wait for sockets in all connections of a host. Where there is more, each connection may
 #: queue only what keeps it going.
 MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
-#: Inbound streams of a host, of which each costs about 12 KiB with its handler. For a further one,
-#: the connection with the most loses idle ones.
+#: Inbound streams of a host. For a further one, the connection with the most loses idle ones.
 MAX_HOST_INBOUND_STREAMS: Final = 8192
+#: What one takes in memory, about, without its handler.
+STREAM_BYTES: Final = 4 * 1024
 #: By how much what is held may differ from what the scopes were told.
 ACCOUNT_STEP: Final = 32 * 1024
 #: What a queued control frame takes as a Python object.
@@ -79,9 +80,9 @@ class Holdings:
         self._host_queued = resources.scope("queued bytes", MAX_QUEUED_BYTES)
         self._queued_limit = inf if self._host_queued.limit is None else self._host_queued.limit
         self._queued = self._host_queued.open(name)
-        self._inbound = resources.scope("inbound streams", MAX_HOST_INBOUND_STREAMS).open(
-            name, cut=cut_inbound
-        )
+        self._inbound = resources.scope(
+            "inbound streams", MAX_HOST_INBOUND_STREAMS, each=STREAM_BYTES
+        ).open(name, cut=cut_inbound)
         self._unread = 0
         # Streams of which something came with the last batch and is unread, in how many pieces.
         self._fresh: dict[StreamState, int] = {}

@@ -20,6 +20,7 @@ class Connection:
     name: str
     active_at: float = 0.0
     is_initiator: bool = False
+    opened_at: float = 0.0
 
     @property
     def peer_id(self) -> ID:
@@ -41,6 +42,11 @@ def test_what_this_side_has_dialled_goes_after_strangers() -> None:
     dialled, stranger = Connection("dialled", 1, is_initiator=True), Connection("stranger", 9)
     assert chosen(manager, dialled, stranger) == ["stranger", "dialled"]
     assert manager.choose([dialled, stranger], 2, 10, inbound=True) == [stranger]
+
+
+def test_the_newest_go_first_where_that_is_asked_for() -> None:
+    old, new = Connection("old", 1, opened_at=0), Connection("new", 2, opened_at=2)
+    assert ConnectionManager().choose([old, new], 1, 10, newest=True) == [new]
 
 
 def test_tags_add_up_and_can_be_taken_back() -> None:
