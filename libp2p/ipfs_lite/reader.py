@@ -17,6 +17,7 @@ from weakref import ref
 
 import trio
 
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
@@ -207,14 +208,21 @@ class UnixFSReader(AsyncClosing):
         walk, ahead = self._walk, self._ahead
         walk.window_bytes = ahead.room(self._left)
         unasked = walk.window_bytes - walk.ready - walk.waiting_bytes
-        if (walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window) and (
-            wanted := walk.wanted()
-        ):
+        if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
+            self._ask(walk)
+        ahead.hold(self._left, walk.ready + walk.waiting_bytes)
+
+    def _ask(self, walk: FileWalk) -> None:
+        try:
+            wanted = walk.wanted()
+        except BaseLibp2pError as error:  # of a block at hand: what is before it can be read
+            self._error = error
+            return
+        if wanted:
             scope = trio.CancelScope()
             self._fetches.add(scope)
             self._nursery.start_soon(self._fetch, wanted, walk, scope)
             self._ask_again_at = walk.waiting // 2
-        ahead.hold(self._left, walk.ready + walk.waiting_bytes)
 
     async def _fetch(self, cids: list[CID], walk: FileWalk, scope: trio.CancelScope) -> None:
         if scope.cancel_called:  # before this task's first step

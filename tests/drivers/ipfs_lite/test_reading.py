@@ -13,13 +13,16 @@ import trio.testing
 
 from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
-from libp2p.exceptions import NotAFile
+from libp2p.exceptions import InvalidUnixFS, NotAFile
 from libp2p.ipfs_lite.adder import add_file
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.fetcher import BlockFetcher
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
+from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID
+from libp2p.ipld.dag_pb import PBLink
 from libp2p.ipld.profiles import resolve_options
+from libp2p.ipld.unixfs import DataType, UnixFSData
 from libp2p.resources import Scope
 
 if TYPE_CHECKING:
@@ -169,6 +172,23 @@ async def test_gives_all_that_came_before_a_lost_block(
     setting.fetcher.lose = None
     reader.seek(len(read))
     assert await reader.read() == DATA[len(read) :]
+
+
+async def test_gives_all_that_came_before_a_block_at_hand_that_is_wrong(
+    nursery: trio.Nursery,
+) -> None:
+    store = MemoryBlockStore()
+    leaf = CID.for_block(b"leaf")
+    directory = CID.for_block(b"\x0a\x02\x08\x01", "dag-pb", hash="identity")
+    message = UnixFSData(DataType.FILE, None, 8, (4, 4))
+    root = dag_pb.encode([PBLink(leaf), PBLink(directory)], unixfs.encode(message))
+    cid = CID.for_block(root, "dag-pb")
+    await store.put_block(leaf, b"leaf")
+    await store.put_block(cid, root)
+    reader = await UnixFSReader(cid, BlockFetcher(store, None, 1.0), nursery, 4).open()
+    assert await reader.read(4) == b"leaf"
+    with pytest.raises(InvalidUnixFS):
+        await reader.read(1)
 
 
 async def test_a_closed_reader_asks_for_nothing_more(
