@@ -18,7 +18,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check format lint types layers coverage test interop interop-peers \
-        bench soak fuzz docs clean
+        bench soak walk attackers nightly fuzz docs clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,15 @@ bench: $(DEV_STAMP) ## ratios beside py-libp2p 0.8.1, go-libp2p and Kubo (ROWS="
 
 soak: $(DEV_STAMP) ## one busy connection for minutes: no stall, flat memory, short streams <= 50 ms
 	@$(BIN)/python -m bench.soak --seconds $(or $(SOAK_SECONDS),300)
+
+walk: $(DEV_STAMP) ## a random walk over a host, by default of 10,000 steps (STEPS=500 SEED=7)
+	@STEPS=$(or $(STEPS),10000) SEED=$(SEED) $(PYTEST) -s tests/integration/test_random_walk.py
+
+attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an honest peer beside them
+	@$(BIN)/python -m bench.attackers --attackers $(or $(ATTACKERS),400)
+
+nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, and hundreds of clients
+	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
 	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"

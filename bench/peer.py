@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import trio
@@ -25,6 +26,7 @@ from libp2p import generate_new_ed25519_identity, new_host
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.ping import PingService
+from libp2p.network.config import ConnectionConfig
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport
@@ -35,6 +37,8 @@ PING = TProtocol("/ipfs/ping/1.0.0")
 READ_BYTES = 65536
 SMALL_MESSAGE = bytes(range(32))
 COUNT_BYTES = 8
+IDLE_FIRST = 50
+IDLE_SECONDS = 2.0  # identify is over then, in both directions
 
 
 class Steps(trio.abc.Instrument):
@@ -47,16 +51,25 @@ class Steps(trio.abc.Instrument):
         self.count += 1
 
 
-def make_host(security: str) -> Any:
+def make_host(security: str, max_connections: int | None = None) -> Any:
     """A host that offers this security and yamux, as the peer it is compared with does."""
     identity = generate_new_ed25519_identity()
+    config = (
+        ConnectionConfig()
+        if max_connections is None
+        else ConnectionConfig(max_connections=max_connections)
+    )
     if security == "tls":
         from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID
         from libp2p.security.tls.transport import TLSTransport
 
-        return new_host(key_pair=identity, sec_opt={TLS_ID: TLSTransport(identity)})
+        return new_host(
+            key_pair=identity,
+            sec_opt={TLS_ID: TLSTransport(identity)},
+            connection_config=config,
+        )
     noise = Transport(identity, noise_privkey=create_new_key_pair().private_key)
-    return new_host(key_pair=identity, sec_opt={PROTOCOL_ID: noise})
+    return new_host(key_pair=identity, sec_opt={PROTOCOL_ID: noise}, connection_config=config)
 
 
 async def read_exactly(stream: Any, size: int) -> bytes:
@@ -87,9 +100,10 @@ async def serve_echo(stream: Any) -> None:
         await stream.close()
 
 
-async def serve(listen: str, security: str) -> None:
+async def serve(listen: str, security: str, max_connections: int | None) -> None:
     """Print the address, then serve until SIGTERM or SIGINT."""
-    host = make_host(security)
+    allow_many_files()
+    host = make_host(security, max_connections)
     host.set_stream_handler(SINK, serve_sink)
     host.set_stream_handler(ECHO, serve_echo)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -99,6 +113,12 @@ async def serve(listen: str, security: str) -> None:
             await anext(signals)
             cost = {"cpu_seconds": time.process_time() - began}
             print(json.dumps(cost), file=sys.stderr, flush=True)
+
+
+def allow_many_files() -> None:
+    """Let this process have as many sockets as the system allows it."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def upload(host: Any, to: PeerInfo, options: argparse.Namespace) -> list[float]:
@@ -168,6 +188,24 @@ async def connected(to: PeerInfo, security: str) -> AsyncIterator[tuple[Any, flo
         yield host, time.perf_counter() - start
 
 
+async def idle(options: argparse.Namespace) -> None:
+    """
+    Open connections to ``-dial``, each of a host of its own, that then do nothing.
+
+    A line is printed and one awaited twice: when some are open, for what the first ones cost is
+    not theirs alone, and when ``-count`` more are.
+    """
+    to = info_from_p2p_addr(Multiaddr(options.dial))
+    allow_many_files()
+    async with AsyncExitStack() as hosts:
+        for count in (IDLE_FIRST, options.count):
+            for _ in range(count):
+                await hosts.enter_async_context(connected(to, options.security))
+            await trio.sleep(IDLE_SECONDS)
+            print(count, flush=True)
+            await trio.to_thread.run_sync(sys.stdin.readline)
+
+
 async def measure(options: argparse.Namespace) -> None:
     """Run the mode once and print its figures as one line of JSON."""
     to = info_from_p2p_addr(Multiaddr(options.dial))
@@ -212,17 +250,20 @@ def main() -> None:
     parser.add_argument("-listen", default="/ip4/127.0.0.1/tcp/0")
     parser.add_argument("-security", choices=["noise", "tls"], default="noise")
     parser.add_argument("-dial", metavar="MULTIADDR")
-    parser.add_argument("-mode", choices=[*MODES, "connect"], default="ping")
+    parser.add_argument("-mode", choices=[*MODES, "connect", "idle"], default="ping")
     parser.add_argument("-bytes", type=int, default=1 << 20)
     parser.add_argument("-write-size", type=int, default=65536)
     parser.add_argument("-count", type=int, default=10)
     parser.add_argument("-parallel", type=int, default=1)
     parser.add_argument("-count-steps", action="store_true")
+    parser.add_argument("-max-connections", type=int)
     options = parser.parse_args()
-    if options.dial:
+    if options.mode == "idle":
+        trio.run(idle, options)
+    elif options.dial:
         trio.run(measure, options)
     else:
-        trio.run(serve, options.listen, options.security)
+        trio.run(serve, options.listen, options.security, options.max_connections)
 
 
 if __name__ == "__main__":

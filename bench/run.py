@@ -13,7 +13,7 @@ import platform
 import sys
 from contextlib import ExitStack
 
-from bench import bitswap, kubo, long_link, peers
+from bench import bitswap, idle, kubo, long_link, peers
 from bench.contestants import NotHere
 from bench.row import Row, Sample, lines_of
 
@@ -47,6 +47,7 @@ def main() -> int:
     options = parser.parse_args()
     all_rows = [
         *peers.rows(options.stream_mib),
+        *idle.rows(),
         *long_link.rows(options.link_megabytes),
         *bitswap.rows(),
         *kubo.rows(options.file_mib),

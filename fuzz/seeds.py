@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from multiaddr import Multiaddr
 
-from fuzz import inputs
-from fuzz.targets import IDENTITY, NOW, PEER, PROTOCOLS, STATIC, TARGETS, THEIRS
+from fuzz import certificates, inputs
+from fuzz.certificates import IDENTITY
+from fuzz.targets import ENDPOINT, NOW, PEER, PROTOCOLS, STATIC, TARGETS, THEIRS
 from libp2p.bitswap.messages import Message
 from libp2p.crypto import ecc, rsa, secp256k1
 from libp2p.identity.identify.message import encode_identify
@@ -20,6 +21,7 @@ from libp2p.ipld.cid import CID
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
+from libp2p.security.insecure.exchange import PlaintextExchange
 from libp2p.security.noise.cipher import NoiseCipher
 from libp2p.security.noise.handshake import XXHandshake, frame
 from libp2p.security.noise.payload import make_payload
@@ -128,6 +130,41 @@ def certificate() -> bytes:
     return made.public_bytes(Encoding.DER)
 
 
+def tls() -> dict[str, list[bytes]]:
+    """What a peer sends in a handshake, and in the records after it."""
+    client = ENDPOINT.handshake(is_initiator=True, now=NOW)
+    server = ENDPOINT.handshake(is_initiator=False, now=NOW)
+    hello = client.start()
+    flight, _ = server.receive([hello])
+    ticket = b"\x04\x00\x00\x0e" + bytes(10) + b"\x01t\x00\x00"
+    contents = (b"data\x17", b"padded\x17\x00\x00", ticket + b"\x16", b"\x01\x00\x15")
+    broken = (ticket[:6] + b"\x16", ticket[6:] + b"\x16", b"\x18\x00\x00\x01\x01\x16")
+    return {
+        "tls_handshake": [hello, flight, b"\x15\x03\x03\x00\x02\x02\x28"],
+        "tls_records": [
+            b"".join(bytes((len(content),)) + content for content in listed)
+            for listed in (contents, broken, (*contents, b"\x17"))
+        ],
+    }
+
+
+def addresses() -> list[bytes]:
+    """Addresses of each kind that is read."""
+    texts = (
+        "/ip4/1.2.3.4/tcp/4001",
+        "/ip6/fe80::1/tcp/1",
+        "/ip6zone/eth0/ip6/fe80::1/udp/1/quic-v1",
+        "/dns4/a.example/tcp/443/wss",
+        "/dns/xn--bcher-kva.example/tcp/443/tls/sni/a.example/ws",
+        f"/ip4/1.2.3.4/tcp/1/p2p/{PEER}/p2p-circuit",
+        "/unix/tmp%2Fsocket",
+        f"/ip4/1.2.3.4/udp/1/quic-v1/webtransport/certhash/uEiB{'z' * 42}8",
+        "/onion3/vww6ybal4bd7szmgncyruucpgfkqahzddi37ktceo3ah7ngmcopnpyyd:1234",
+        "/memory/1",
+    )
+    return [Multiaddr(text).to_bytes() for text in texts]
+
+
 def seeds() -> dict[str, Iterable[bytes]]:
     """The seeds of every target."""
     header, cids = encode_message(HEADER), [CID.for_block(CHUNK), CID.for_block(b"", "dag-pb", 0)]
@@ -139,7 +176,13 @@ def seeds() -> dict[str, Iterable[bytes]]:
             bytes((how, 20)) + wire
             for how, wire in zip((4, 12, 21, 15, 4, 28), yamux(), strict=True)
         ],
-        "tls_certificate": [certificate()],
+        "tls_certificate": [certificate(), certificates.build(b"")],
+        "tls_extensions": certificates.seeds(),
+        "plaintext_exchange": [
+            PlaintextExchange(IDENTITY.get_public_key()).start(),
+            b"\x02\x0a\x00",
+        ],
+        "address": addresses(),
         "public_key": keys(),
         "multistream_initiator": [
             header + encode_message(PROTOCOLS[0]),
@@ -154,6 +197,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "unixfs_data": [unixfs.encode(_file_data()), unixfs.encode(_file_data(2)), b"\x08\x01"],
         "file_root": nodes(),
         **noise(),
+        **tls(),
         **identities(),
     }
 

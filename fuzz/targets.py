@@ -14,18 +14,21 @@ from hashlib import sha256
 from itertools import chain
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from fuzz.certificates import IDENTITY, build
 from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.message_reader import MessageReader
-from libp2p.crypto.ed25519 import Ed25519PrivateKey
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.custom_types import Buffer, TProtocol
 from libp2p.exceptions import (
+    ConnectionClosedError,
     CryptographyError,
     DecryptionFailedException,
     HandshakeFailure,
     IdentifyError,
+    InvalidAddrError,
     InvalidCID,
     InvalidDagPb,
     InvalidMultibase,
@@ -43,39 +46,48 @@ from libp2p.identity.identify.message import IdentifyReader, read_identity
 from libp2p.ipld import dag_pb, multibase, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
-from libp2p.peer.addresses import AddressScope
+from libp2p.peer.addresses import (
+    AddressScope,
+    address_from_wire,
+    scope_of,
+    split_peer_id,
+    with_peer_id,
+)
 from libp2p.peer.envelope import unmarshal_envelope
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.negotiation import Initiator, Responder
+from libp2p.security.insecure.exchange import PlaintextExchange
 from libp2p.security.noise.cipher import NoiseCipher
 from libp2p.security.noise.handshake import XXHandshake
 from libp2p.security.noise.handshake import frame as noise_frame
 from libp2p.security.noise.identity_exchange import IdentityExchange
 from libp2p.security.noise.payload import make_payload, open_payload
-from libp2p.security.tls.certificate import verify_certificate
+from libp2p.security.tls.certificate import make_certificate, verify_certificate
+from libp2p.security.tls.channel import CIPHER_SUITES, MAX_PLAINTEXT_BYTES, TlsChannel, _Keys
+from libp2p.security.tls.handshake import TlsEndpoint
+from libp2p.stream_muxer.yamux.events import StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.frame import CONTINUATION, Frame, FrameParser
-from libp2p.stream_muxer.yamux.session import (
-    MAX_PENDING_PONGS,
-    StreamOpened,
-    StreamReadable,
-    YamuxSession,
-)
+from libp2p.stream_muxer.yamux.session import MAX_PENDING_PONGS, YamuxSession
 
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 T = TypeVar("T")
 
-IDENTITY: Final = Ed25519PrivateKey.new(bytes(range(32)))
 PEER: Final = ID.from_pubkey(IDENTITY.get_public_key())
 OURS, THEIRS, EPHEMERAL = (
     X25519PrivateKey.from_private_bytes(sha256(name).digest())
     for name in (b"ours", b"theirs", b"ephemeral")
 )
 STATIC: Final = THEIRS.public_key().public_bytes_raw()
+TLS_SUITE: Final = CIPHER_SUITES["TLS_AES_128_GCM_SHA256"]
 PROTOCOLS: Final = (TProtocol("/yamux/1.0.0"), TProtocol("/mplex/6.7.0"))
 NOW: Final = 1_750_000_000.0
 """When certificates are looked at; those of the corpus are valid then."""
+_TLS_KEY: Final = ec.derive_private_key(1, ec.SECP256R1())
+ENDPOINT: Final = TlsEndpoint(
+    make_certificate(IDENTITY, _TLS_KEY, now=NOW, serial_number=1), _TLS_KEY, PROTOCOLS
+)
 
 
 @dataclass(frozen=True)
@@ -233,6 +245,60 @@ def tls_certificate(data: bytes) -> None:
     verify_certificate(data, now=NOW)
 
 
+def tls_extensions(data: bytes) -> None:
+    """What the bytes say of a certificate that is otherwise in order, see `build`."""
+    verify_certificate(build(data), now=NOW)
+
+
+def tls_handshake(data: bytes) -> None:
+    """What a peer sends instead of TLS's handshake."""
+    for is_initiator in (True, False):
+        handshake = ENDPOINT.handshake(is_initiator=is_initiator, now=NOW)
+        handshake.start()
+        outcome(
+            lambda handshake=handshake: [  # type: ignore[misc]
+                handshake.receive([piece]) for piece in pieces(data, 1 + len(data) // 2)
+            ],
+            (HandshakeFailure,),
+        )
+
+
+def tls_records(data: bytes) -> None:
+    """What comes in records that authenticate: content and kind of each, behind its length."""
+    contents, rest = [], data
+    while rest:
+        contents.append(rest[1 : 1 + rest[0]])
+        rest = rest[1 + rest[0] :]
+
+    def read(at_once: bool) -> tuple[bytes, bool]:
+        # Keys that a record changes make the records behind it forged, whatever the split.
+        keys = _Keys(bytes(32), TLS_SUITE)
+        channel = TlsChannel(TLS_SUITE, bytes(32), bytes(32), is_initiator=bool(len(data) & 1))
+        wire = [b"".join(keys.seal(content)) for content in contents if content]
+        plaintext = b""
+        for piece in [b"".join(wire)] if at_once else wire:
+            held = memoryview(piece)
+            while True:
+                found, used = channel.open(held)
+                plaintext += b"".join(found)
+                held = held[used:]
+                if not channel.has_more:
+                    break
+        assert len(channel._message) <= MAX_PLAINTEXT_BYTES
+        return plaintext, channel.ended
+
+    errors = (DecryptionFailedException, ConnectionClosedError)
+    assert outcome(lambda: read(True), errors) == outcome(lambda: read(False), errors)
+
+
+def plaintext_exchange(data: bytes) -> None:
+    exchange = PlaintextExchange(IDENTITY.get_public_key())
+    exchange.start()
+    for piece in pieces(data, some_size(data)):
+        if exchange.receive([piece])[1] is not None:
+            return
+
+
 def public_key(data: bytes) -> None:
     key = deserialize_public_key(data)
     key.verify(b"message", data[:64])
@@ -287,6 +353,15 @@ def signed_record(data: bytes) -> None:
     assert unmarshal_envelope(envelope.marshal_envelope()).raw_payload == envelope.raw_payload
     envelope.validate("libp2p-peer-record")
     envelope.record()
+
+
+def address(data: bytes) -> None:
+    found = address_from_wire(data)
+    assert address_from_wire(found.to_bytes()) == found
+    assert str(found)
+    scope_of(found)
+    transport, _ = split_peer_id(found)
+    assert split_peer_id(with_peer_id(transport, PEER)) == (transport, PEER)
 
 
 def peer_id(data: bytes) -> None:
@@ -358,12 +433,17 @@ TARGETS: Final = {
         Target(noise_message, (HandshakeFailure,)),
         Target(noise_payload, (HandshakeFailure,)),
         Target(noise_records, (DecryptionFailedException,)),
+        Target(plaintext_exchange, (HandshakeFailure,)),
         Target(tls_certificate, (HandshakeFailure,)),
+        Target(tls_extensions, (HandshakeFailure,)),
+        Target(tls_handshake, ()),
+        Target(tls_records, ()),
         Target(public_key, (CryptographyError,)),
         Target(multistream_initiator, ()),
         Target(multistream_responder, ()),
         Target(identify, (IdentifyError,)),
         Target(signed_record, (InvalidRecord,)),
+        Target(address, (InvalidAddrError,)),
         Target(peer_id, (InvalidPeerID,)),
         Target(bitswap_messages, ()),
         Target(cid, (InvalidCID,)),

@@ -210,12 +210,21 @@ class Resources:
 
     def __init__(self) -> None:
         self._scopes: dict[str, Scope] = {}
+        self._fell: tuple[int, Callable[[], object]] | None = None
+
+    def on_fall(self, size: int, callback: Callable[[], object]) -> None:
+        """Have ``callback`` called when a burst is over anywhere; see `Scope.on_fall`."""
+        self._fell = size, callback
+        for scope in self._scopes.values():
+            scope.on_fall(size, callback)
 
     def scope(self, name: str, limit: int | None = None) -> Scope:
         """Return the tree of this name; it is made, with this limit, when it is first asked for."""
         scope = self._scopes.get(name)
         if scope is None:
             scope = self._scopes[name] = Scope(name, limit)
+            if self._fell is not None:
+                scope.on_fall(*self._fell)
         return scope
 
     def statistics(self) -> dict[str, ScopeStatistics]:

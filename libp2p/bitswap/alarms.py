@@ -14,6 +14,13 @@ class _Sleeper(Protocol):
     alarm: float | None
 
 
+class Timed(_Sleeper, Protocol):
+    """Who is told when its time is over."""
+
+    def expire(self) -> None:
+        """The time of the alarm has come."""
+
+
 _SleeperT = TypeVar("_SleeperT", bound=_Sleeper)
 
 

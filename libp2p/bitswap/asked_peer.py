@@ -9,10 +9,12 @@ precede them, the peer is at work, and the blocks of later batches are not late.
 from __future__ import annotations
 
 from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import (
     LIAR_SECONDS,
+    MAX_CANCELS,
     MAX_LIAR_SECONDS,
     MAX_OWED,
     PRIOR_RATE,
@@ -126,21 +128,23 @@ class Peer:
 
     def take(self) -> list[Entry]:
         """
-        Take all that is to be said: cancels, then wants as far as the limit allows.
+        Take what is to be said: cancels, then wants as far as the limit allows.
 
         A want for what is cancelled in the same message waits for the next one: Go would take the
         cancel alone.
         """
-        cancels, entries = self.cancels, []
+        cancels, said, entries = self.cancels, {}, []
         if cancels:
-            self.cancels = {}
-            entries = [Entry(cid, 0, cancel=True) for cid in cancels.values()]
+            said = dict(islice(cancels.items(), MAX_CANCELS))
+            for key in said:
+                del cancels[key]
+            entries = [Entry(cid, 0, cancel=True) for cid in said.values()]
         unanswered, pending, repeats = self.unanswered, self.pending, self.repeats
         batch = Batch(self.oldest is None)
         room = self.max_wants - len(unanswered)
         taken: list[bytes] = []
         for key, want in pending.items():
-            if key in cancels:
+            if key in said or key in cancels:
                 continue
             if repeats and key in repeats:
                 repeats.discard(key)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.chores import Chores
 from libp2p.bitswap.config import PRIOR_BLOCK_SIZE
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.wantlist import WantType
@@ -31,6 +32,8 @@ class Asking:
         """Peers that have got something to be sent."""
         self.busy: dict[Peer, None] = {}
         """Peers that are to send a block."""
+        self.chores = Chores()
+        """What has begun and is too long for one step."""
         self.block_size = PRIOR_BLOCK_SIZE
         """The usual size of a block."""
 
@@ -152,21 +155,24 @@ class Asking:
             peer.repeats.discard(want.key)
         self.note_outgoing(peer)
 
-    def abandon(self, peer: Peer, reason: PeerAnswer) -> list[Want]:
-        """Forget all dealings with a peer; return the wants that it was asked."""
-        keys = {**peer.pending, **peer.known}
+    def begin_to_abandon(self, peer: Peer) -> list[bytes]:
+        """Forget what a peer was to be told and to send; `abandon` each want that is returned."""
+        keys = list({**peer.pending, **peer.known})
         peer.forget_sent()
         for said in (peer.pending, peer.known, peer.cancels, peer.owed):
             said.clear()
         peer.told = 0
-        wants = []
-        for key in keys:
-            want = self.wants[key]
-            del want.asked[peer]
-            if want.answers.pop(peer, None) is PeerAnswer.DONT_HAVE:
-                want.noes -= 1
-            want.lose(peer.peer_id, reason)
-            if want.holder is peer:
-                self.release(want)
-            wants.append(want)
-        return wants
+        return keys
+
+    def abandon(self, peer: Peer, key: bytes, reason: PeerAnswer) -> Want | None:
+        """Forget that a peer was asked; return the want, if there still is one."""
+        want = self.wants.get(key)
+        if want is None or peer not in want.asked:
+            return None  # it has ended since
+        self.forget_asked(want, peer)
+        if want.answers.pop(peer, None) is PeerAnswer.DONT_HAVE:
+            want.noes -= 1
+        want.lose(peer.peer_id, reason)
+        if want.holder is peer:
+            self.release(want)
+        return want

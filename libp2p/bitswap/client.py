@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.tracer import Tracer
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
 
 
 class BitswapClient(Exchange):
@@ -67,6 +68,7 @@ class BitswapClient(Exchange):
         server_options: ServerOptions | None = None,
         protocol_prefix: str = "",
         tracer: Tracer | None = None,
+        resources: Resources | None = None,
     ) -> None:
         """
         :param protocol_version: the newest version to speak; older ones are offered as well.
@@ -78,11 +80,12 @@ class BitswapClient(Exchange):
         :param protocol_prefix: what a network of its own puts in front of each protocol id, as
             "/celestia"; peers with another one, or none, are not spoken to.
         :param tracer: is told of every message; may also be set later, as ``client.tracer``.
+        :param resources: the budgets of the host, if ``host`` has no ``resources`` of its own.
         :raises ValueError: if the version does not exist, or the prefix does not begin with "/".
         """
         protocols = _protocols(protocol_version, protocol_prefix)
         store = MemoryBlockStore() if block_store is None else block_store
-        super().__init__(host, store, protocols, server_options)
+        super().__init__(host, store, protocols, server_options, resources)
         self.tracer = tracer
         self.protocol_version = protocol_version
         self.protocol_handlers: dict[str, IBitswapExtension] = {}
@@ -109,8 +112,8 @@ class BitswapClient(Exchange):
     @asynccontextmanager
     async def run(self) -> AsyncIterator[BitswapClient]:
         """Work for the length of the block: `start`, then `stop`."""
-        await self.start()
         try:
+            await self.start()
             yield self
         finally:
             await self.stop()

@@ -45,17 +45,31 @@ MAX_BLOCK_SIZE: Final = MAX_MESSAGE_SIZE - 18
 #: that one-byte pieces do not cost fifty times their size.
 MAX_MESSAGE_PIECES: Final = 4096
 
-#: Unfinished messages of one peer on all its streams. boxo has 1 MiB of blocks on their way to us
-#: at once, or one block more; what is above is an attempt to fill our memory.
-MAX_PARTIAL_BYTES_PER_PEER: Final = 64 * 1024 * 1024
+#: Unfinished messages of all peers. boxo has 1 MiB of blocks on their way to a peer at once, or one
+#: block more. Beyond, the peer that holds the most loses its streams with unfinished messages, and
+#: last of all one that delivers what we want.
+MAX_UNFINISHED_BYTES: Final = 64 * 1024 * 1024
+#: An unfinished message is looked at after this time, and given up unless as much has come of it
+#: as the second number says: 4 MiB over a link of 256 kbit/s take two minutes.
+UNFINISHED_SECONDS: Final = 60.0
+MIN_UNFINISHED_PROGRESS: Final = 64 * 1024
+#: A peer that has delivered within this time is cut off last.
+DELIVERED_LATELY_SECONDS: Final = 10.0
 
 #: Inbound streams of one peer. Kubo opens one for each reply (64 at once have been seen), Helia
 #: allows 1,024; an idle one costs 2 KiB.
 MAX_INBOUND_STREAMS_PER_PEER: Final = 1024
+#: Inbound streams of all peers, 32 MiB of idle ones. Beyond, the peer that has most of them loses
+#: those on which nothing is under way.
+MAX_INBOUND_STREAMS_TOTAL: Final = 16_384
 
 #: Messages of one peer that wait to be decoded, or for a request filter to judge their wants. One
 #: message more may come; beyond that its streams are not read.
 MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
+#: The same of all peers together. Beyond, a peer of which more than the second number waits is not
+#: read until others are done.
+MAX_INTAKE_TOTAL: Final = 64 * 1024 * 1024
+MIN_INTAKE_BYTES: Final = 64 * 1024
 #: So much of it is decoded, which means hashed, before others run: some milliseconds. With half as
 #: much, and half as much stored at once, a fetch from Kubo takes 7 % more processor time.
 INTAKE_TURN_BYTES: Final = 1024 * 1024
@@ -63,12 +77,26 @@ INTAKE_TURN_BYTES: Final = 1024 * 1024
 INTAKE_NOW_BYTES: Final = 16 * 1024
 #: A message counts for at least as much there: some microseconds each.
 MIN_MESSAGE_COST: Final = 4096
+#: And each field of it, as an entry, which takes as long as hashing so many bytes.
+FIELD_COST: Final = 2048
+#: What an entry that waits to be taken in is counted as.
+ENTRY_BYTES: Final = 64
+#: What has come is decoded where it arrives up to `INTAKE_TURN_BYTES` of all peers in this time.
+NOW_SECONDS: Final = 0.01
+#: So many turns are taken of peers that send what we want before one of the others has its turn.
+WANTED_TURNS: Final = 3
 #: Messages that are cut out of what has come before others are: they may be of one byte each.
 MAX_MESSAGES_AT_ONCE: Final = 64
 #: Blocks of all peers that wait for the store. While there are more, no messages are decoded.
 MAX_UNSTORED_BYTES: Final = 16 * 1024 * 1024
 #: So much is stored in one call; what is stored is handed on, so it should not be too much.
 STORE_BATCH_BYTES: Final = 2 * 1024 * 1024
+#: When the client stops, a call of the store that has begun may take so long yet. A store that
+#: hangs must not keep a program from ending.
+STORE_GRACE_SECONDS: Final = 5.0
+
+#: Wants, entries or presences that are worked on in one step of the event loop: a few milliseconds.
+STEP_ITEMS: Final = 512
 
 # -- asking ---------------------------------------------------------------------------------------
 
@@ -78,6 +106,9 @@ FIRST_PRIORITY: Final = 2**31 - 1
 
 #: Wants on the wire to one peer: boxo's server keeps 1,024 and drops the others in silence.
 MAX_WANTS_PER_PEER: Final = 1024
+
+#: Cancels in one message, as many as wants.
+MAX_CANCELS: Final = 1024
 
 #: How many other peers of a session are asked whether they have a block, beside the one that is
 #: asked for it: enough to go on at once when that one fails, few enough to be cheap.
@@ -159,6 +190,8 @@ MAX_SEARCHES: Final = 8
 #: A search ends after this time or when so many providers are known; connecting is part of it.
 SEARCH_SECONDS: Final = 10.0
 MAX_PROVIDERS: Final = 10
+#: Answers of a router that are looked at in one search: a list that never ends ends here.
+MAX_PROVIDERS_READ: Final = 1000
 #: What was found is remembered for this time: a provider that is lost is connected to again without
 #: asking the router. py-libp2p's numbers.
 PROVIDERS_TTL_SECONDS: Final = 300.0
@@ -236,6 +269,23 @@ ANSWER_NOW_BYTES: Final = 16 * 1024
 
 #: Wants looked up in the store before an answer is sent, so that the first answers leave early.
 LOOK_UP_BATCH: Final = 128
+
+#: Where the store cannot tell sizes, blocks are read to be looked up, and kept for the reply: so
+#: many bytes for a peer. With blocks of 256 KiB a store that takes 50 ms for each gives 80 MB/s.
+MAX_KEPT_BYTES: Final = 4 * 1024 * 1024
+
+#: A call of the store that takes longer has failed.
+STORE_SECONDS: Final = 60.0
+#: What the store has failed at is asked for again after this time, twice as long each time that it
+#: goes on failing, up to the second number. The peer hears nothing meanwhile.
+STORE_RETRY_SECONDS: Final = 1.0
+MAX_STORE_RETRY_SECONDS: Final = 60.0
+#: Doublings that are counted; the second number is reached before.
+MAX_DOUBLINGS: Final = 10
+
+#: Blocks of all peers that have been read and not written. Beyond, the writes that hold the most
+#: for the longest time are given up: they are those of peers that do not read.
+MAX_OUTGOING_REPLY_BYTES: Final = 64 * 1024 * 1024
 
 #: The next reply is read while one is being written if reading takes longer than this: less is
 #: saved than the task for it costs.

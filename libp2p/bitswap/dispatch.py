@@ -9,8 +9,10 @@ that has ended as well, the session is told.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.chores import each
 from libp2p.bitswap.config import MAX_BROADCAST_WANTS, MAX_SEARCHES, WANT_HAVE_PEERS
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.peer_choice import best_mate, best_stranger, some_of, wave_of
@@ -74,7 +76,11 @@ class Dispatcher:
     def redispatch(self, session: Session) -> None:
         """Find holders for the wants of a session that have none: there are peers for them."""
         session.backlog.clear()
-        for want in list(session.wants.values()):
+        wants = list(session.wants.values())
+        self._asking.chores.begin(each(wants, partial(self._find_holder, session)))
+
+    def _find_holder(self, session: Session, want: Want) -> None:
+        if session in want.sessions:  # else it has ended since
             self.move_on(want)
             self.dispatch(want)
 
@@ -94,8 +100,8 @@ class Dispatcher:
         session.find(peer)
         if session.backlog:
             waiting, session.backlog = session.backlog, {}
-            for want in waiting.values():
-                self.dispatch(want)
+            wants = list(waiting.values())
+            self._asking.chores.begin(each(wants, partial(self._find_holder, session)))
 
     def ask_around(self, want: Want) -> None:
         """Nothing comes: ask some more peers, also where one is to send the block."""
@@ -104,19 +110,24 @@ class Dispatcher:
 
     def offer(self, peer: Peer) -> None:
         """Ask a peer that has become available for what no proven peer is about to send."""
-        for want in list(self._asking.wants.values()):
-            if want.claimed or not any(session.allows(peer) for session in want.sessions):
-                continue
-            holder = want.holder
-            if holder is None:
-                self.dispatch(want)
-                if want.asker is not None:
-                    self._asking.ask(want, peer, WantType.Have)
-                continue
-            trusted = holder.delivered and not want.has_said(holder, PeerAnswer.SILENT)
-            if not trusted and self._may_broadcast(want):
-                self._begin_broadcast(want)
+        wants = list(self._asking.wants.values())
+        self._asking.chores.begin(each(wants, partial(self._offer, peer)))
+
+    def _offer(self, peer: Peer, want: Want) -> None:
+        if peer.down is not None or want.claimed:
+            return
+        if not any(session.allows(peer) for session in want.sessions):
+            return
+        holder = want.holder
+        if holder is None:
+            self.dispatch(want)
+            if want.asker is not None:
                 self._asking.ask(want, peer, WantType.Have)
+            return
+        trusted = holder.delivered and not want.has_said(holder, PeerAnswer.SILENT)
+        if not trusted and self._may_broadcast(want):
+            self._begin_broadcast(want)
+            self._asking.ask(want, peer, WantType.Have)
 
     # -- asking around --------------------------------------------------------------------------
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import builtins
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from libp2p.exceptions import BaseLibp2pError, InvalidCID, MessageTooLarge
+from libp2p.exceptions import BaseLibp2pError, InvalidCID, MessageTooLarge, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
+
+#: Characters of a store's error that are quoted in one of ours.
+MAX_QUOTED: Final = 200
 
 
 class PeerAnswer(Enum):
@@ -85,10 +88,10 @@ class BlockNotFoundError(BlockUnavailableError):
 
 
 def describe_peers(peers: Mapping[ID, PeerAnswer]) -> str:
-    """Say in words who answered what: ``12D3… does not have it, 12D3… disconnected``."""
+    """Say in words what the first few answered: ``12D3… does not have it and 195 more``."""
     if not peers:
         return "no peer is connected"
-    return ", ".join(f"{peer} {answer.value}" for peer, answer in peers.items())
+    return first_few(f"{peer} {answer.value}" for peer, answer in peers.items())
 
 
 def unavailable(
@@ -108,3 +111,10 @@ def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> Timeo
     """Make the error for a block that did not come in time."""
     text = f"block {cid} did not come within {seconds:g} s: {describe_peers(peers)}"
     return TimeoutError(text, cid, peers)
+
+
+def not_stored(cid: CID, error: Exception) -> BitswapError:
+    """Make the error for a block that came and that the store could not keep."""
+    failure = BitswapError(f"block {cid} came but was not stored: {str(error)[:MAX_QUOTED]}")
+    failure.__cause__ = error
+    return failure

@@ -17,30 +17,35 @@ from weakref import WeakValueDictionary
 import trio
 
 from libp2p.abc import INotifee
-from libp2p.bitswap.alarms import Alarms
-from libp2p.bitswap.config import MAX_BLOCK_SIZE
+from libp2p.bitswap.alarms import Alarms, Timed
+from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
-    BitswapError,
     BlockTooLargeError,
     ClientClosedError,
     InvalidBlockError,
     PeerAnswer,
+    not_stored,
+    timed_out,
     unavailable,
 )
 from libp2p.bitswap.inbound import InboundStreams
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.peer_link import PeerLink
 from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
+from libp2p.bitswap.reception import Reception
 from libp2p.bitswap.server import Server, ServerOptions
-from libp2p.bitswap.session import BitswapSession, OneBlock
+from libp2p.bitswap.service import Service
+from libp2p.bitswap.session import BitswapSession
 from libp2p.bitswap.stats import BitswapStat
-from libp2p.bitswap.tracer import trace_blocks
+from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want_tracker import Found, Search, WantTracker
+from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
+from libp2p.resources import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
     from multiaddr import Multiaddr
 
@@ -58,7 +63,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Exchange(INotifee):
+class Exchange(Service, INotifee):
     """The inner part of `BitswapClient`, which adds what users call."""
 
     def __init__(
@@ -67,78 +72,45 @@ class Exchange(INotifee):
         block_store: BlockStore,
         protocols: Sequence[TProtocol],
         server_options: ServerOptions | None = None,
+        resources: Resources | None = None,
     ) -> None:
+        super().__init__()
         self.host = host
+        self.resources = resources or getattr(host, "resources", None) or Resources()
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
+        self.tracing = Tracing(self.faults)
         self.tracker = WantTracker()
+        self.chores = self.tracker.chores
         self.server = Server(self, server_options)
         self.answer, self.answer_now = self.server.receive, self.server.receive_now
         self.ledger = self.server.ledger
         self.stats = BitswapStat()
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
-        self.tracer: Tracer | None = None
         self.inbound = InboundStreams(self)
         self.stream_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
             protocols, self.inbound
         )
         self._links: dict[ID, PeerLink] = {}
         self.keeper = Keeper(self)
-        self._user_nursery: trio.Nursery | None = None
-        self._nursery: trio.Nursery | None = None
-        self._stopped: trio.Event | None = None  # there between `start` and `stop`
-        self._finished = trio.Event()
-        self._finished.set()
+        self.reception = Reception(self)
+        self._changed = self._applying = False
+        self._chores_begun = Waiter()
         self._alarm = trio.CancelScope()
         self._alarm_at = math.inf  # its deadline, when the tracker is called next
-        self.timeouts: Alarms[OneBlock] = Alarms()
+        self.timeouts: Alarms[Timed] = Alarms()
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
 
     # -- life -----------------------------------------------------------------------------------
 
-    async def start(self) -> None:
-        """
-        Begin to serve and to fetch.
+    def _spawn(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
+        self.host.start_service(task, *args)
 
-        :raises HostException: if neither the host runs nor a nursery was set.
-        """
-        if self._stopped is not None:
-            return
-        await self._finished.wait()
-        started, stopped, finished = trio.Event(), trio.Event(), trio.Event()
-        if self._user_nursery is not None:
-            self._user_nursery.start_soon(self._serve, started, stopped, finished)
-        else:
-            self.host.start_service(self._serve, started, stopped, finished)
-        self._stopped, self._finished = stopped, finished
-        await started.wait()
-
-    async def stop(self) -> None:
-        """End all fetches and streams; it can be started again."""
-        if self._stopped is not None:
-            self._stopped.set()
-            self._end()
-        await self._finished.wait()
-
-    async def _serve(self, started: trio.Event, stopped: trio.Event, finished: trio.Event) -> None:
-        try:
-            async with trio.open_nursery() as nursery:
-                self._nursery = nursery
-                self._attach()
-                nursery.start_soon(self._watch_time)
-                nursery.start_soon(self.keeper.run)
-                started.set()
-                await stopped.wait()
-                nursery.cancel_scope.cancel()
-        finally:
-            self._drop_outcomes()  # of tasks that have ended with the nursery
-            started.set()
-            finished.set()
-            if self._stopped is stopped:
-                self._end()
+    def _parts(self) -> list[Callable[[], Awaitable[None]]]:
+        return [self._watch_time, self.keeper.run, self.reception.run, self._do_chores]
 
     def _attach(self) -> None:
         for protocol, handler in self.stream_handlers.items():
@@ -146,40 +118,40 @@ class Exchange(INotifee):
         self.host.get_network().register_notifee(self)
         self._find_peers()
 
-    def _end(self) -> None:
-        """Leave the host and tell everybody who waits; the nursery is being cancelled."""
-        self._stopped = None
+    def _leave(self, fault: Exception | None) -> None:
+        """Leave the host and tell everybody who waits."""
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         self.host.get_network().remove_notifee(self)
+        error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
+        error.__cause__ = fault
+        for session in list(self._sessions.values()):
+            session.fail_all(error)
         for peer_id, link in list(self._links.items()):
             link.intake.stop()
             self._drop_link(peer_id)
         for peer_id in self.tracker.peer_ids:
             self.tracker.remove_peer(peer_id)
-        self._nursery = None
         self.inbound.cancel()
-        error = ClientClosedError("bitswap was stopped")
-        for session in list(self._sessions.values()):
-            session.fail_all(error)
+        self.keeper.hurry()
         self._drop_outcomes()
 
     def _drop_outcomes(self) -> None:
         """Nobody waits any more, and no search is made."""
+        self.chores.finish()
         while outcomes := self.tracker.take_outcomes():
             for outcome in outcomes:
                 if isinstance(outcome, Search):
                     self.tracker.searched(outcome.key, 0, {})
 
     @property
-    def is_running(self) -> bool:
-        """True between `start` and `stop`."""
-        return self._nursery is not None
+    def tracer(self) -> Tracer | None:
+        """Who is told of every message."""
+        return self.tracing.tracer
 
-    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task for as long as the client works."""
-        if self._nursery is not None:
-            self._nursery.start_soon(task, *args)
+    @tracer.setter
+    def tracer(self, tracer: Tracer | None) -> None:
+        self.tracing.tracer = tracer
 
     # -- sessions -------------------------------------------------------------------------------
 
@@ -210,7 +182,7 @@ class Exchange(INotifee):
 
     def close_session(self, session: BitswapSession) -> None:
         """End a session and whoever waits in it."""
-        session.fail_all(ClientClosedError("the session was closed"))
+        self.chores.begin(session.failing_all(ClientClosedError("the session was closed")))
         self.tracker.close_session(session.id)
         self.apply()
 
@@ -273,12 +245,18 @@ class Exchange(INotifee):
         self.server.new_block(cid, len(data))
         self.apply()
 
-    async def find_here(self, cid: CID) -> bytes | None:
+    async def find_here(self, cid: CID, timeout: float = math.inf) -> bytes | None:
         """Give a block that needs no peer: in the store, or told by the CID itself."""
         if cid.is_identity:
             return cid.digest
         found = self.block_store.get_blocks_now((cid,))
-        data = await self.block_store.get_block(cid.buffer) if found is None else found[0]
+        if found is not None:
+            data = found[0]
+        else:
+            with trio.move_on_after(max(timeout, 0)) as scope:
+                data = await self.block_store.get_block(cid.buffer)
+            if scope.cancelled_caught:
+                raise timed_out(cid, timeout, {})
         if data is None and (found is None or cid.is_empty_block):
             data = await self._find_otherwise(cid)
         return data
@@ -309,27 +287,68 @@ class Exchange(INotifee):
     # -- what changed ---------------------------------------------------------------------------
 
     def apply(self) -> None:
-        """Wake whoever has something to do after a change of the tracker."""
-        while self._abandoned:
-            left = self._abandoned.popleft()
-            if isinstance(left, int):
-                self.tracker.close_session(left)
-            else:
-                left.close()
+        """
+        Wake whoever has something to do after a change of the tracker.
+
+        Who is woken may change it again; that is seen to here as well, one after the other.
+        """
+        self._changed = True
+        if self._applying:
+            return
+        self._applying = True
+        try:
+            while self._changed:
+                self._changed = False
+                self._apply_once()
+        finally:
+            self._applying = False
+
+    def _apply_once(self) -> None:
+        if self._abandoned:
+            abandoned, self._abandoned = self._abandoned, deque()
+            self.chores.begin(self._abandoning(abandoned))
         for peer_id in self.tracker.take_ready():
             if (link := self._links.get(peer_id)) is not None:
                 link.wake_wants()
         for outcome in self.tracker.take_outcomes():
             if isinstance(outcome, Search):
                 self.start_task(self._search, outcome)
-                continue
-            if isinstance(outcome, Found):
+            elif isinstance(outcome, Found):
                 if (session := self._sessions.get(outcome.session_id)) is not None:
                     session.resolve(outcome.key, b"")
             else:
                 self.keeper.fail(outcome)
         if self.tracker.alarms.earlier:
             self.keep_time()
+        if self.chores.left:
+            if self._nursery is None:
+                self.chores.finish()
+                self._changed = True
+            else:
+                self._chores_begun.wake()
+
+    def _abandoning(self, abandoned: deque[int | Fetch]) -> Iterator[None]:
+        """End what nobody refers to any more, some wants in each step."""
+        wants = 0
+        for left in abandoned:
+            if isinstance(left, int):
+                self.tracker.close_session(left)
+            else:
+                wants += left.waiting
+                left.close()
+            if wants > STEP_ITEMS:
+                wants = 0
+                yield
+
+    async def _do_chores(self) -> None:
+        """Go on with what has begun and was too long for one step."""
+        while True:
+            if self.chores.left:
+                self.chores.step()
+                self.apply()
+                await trio.lowlevel.checkpoint()
+            else:
+                await self._chores_begun.wait()
 
     def fail(self, outcome: Unavailable) -> None:
         """Tell who waits for a block that it does not come."""
@@ -344,8 +363,8 @@ class Exchange(INotifee):
         if deadline is not None and deadline < self._alarm_at:
             self._alarm.deadline = self._alarm_at = deadline
 
-    def limit_time(self, waiter: OneBlock, when: float) -> None:
-        """Let somebody wait until ``when`` at most, or until `timeouts` drops him."""
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        """Call ``waiter.expire`` at ``when``, unless `timeouts` drops it before."""
         self.timeouts.set(waiter, when)
         if when < self._alarm_at:
             self._alarm.deadline = self._alarm_at = when
@@ -359,7 +378,7 @@ class Exchange(INotifee):
                 await trio.sleep_forever()
             now = trio.current_time()
             while (late := self.timeouts.take(now)) is not None:
-                late[1].end()
+                late[1].expire()
             self.tracker.tick(now)
             self.apply()
 
@@ -383,20 +402,29 @@ class Exchange(INotifee):
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer; its blocks are stored when this returns."""
+        self.heard(peer_id, messages)
         kept = self._take(peer_id, messages, trio.current_time())
         self.apply()
         if kept:
-            await self.keep(kept)
+            await self.keeper.keep(kept)
         await self.answer(peer_id, messages)
         if not kept:
             await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
+
+    def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Note that messages have come."""
+        if self.tracing.tracer is not None:
+            self.tracing.received(peer_id, messages)
+        self.tracker.heard(peer_id, messages[-1].pending_bytes)
+        self.stats.messages_received += len(messages)
+        self.server.heard(peer_id)
 
     def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         """Act on the blocks and presences of messages; the blocks are stored by a task."""
         if self._nursery is None:
             return
         kept = self._take(peer_id, messages, now)
-        if kept and not (self.keeper.is_idle and self._keep_now(kept)):
+        if kept:
             self.keeper.add(kept)
         self.apply()
 
@@ -404,18 +432,12 @@ class Exchange(INotifee):
         self, peer_id: ID, messages: Sequence[Message], now: float
     ) -> list[tuple[Want, bytes]]:
         """Act on blocks and presences; return the blocks that were wanted."""
-        if self.tracer is not None:
-            for message in messages:
-                self.tracer.message_received(peer_id, message)
-        self.tracker.heard(peer_id, messages[-1].pending_bytes)
         kept: list[tuple[Want, bytes]] = []
         for message in messages:
-            self.stats.messages_received += 1
             if message.blocks:
                 kept += self._claim(peer_id, message.blocks, now)
             if message.presences:
                 self.tracker.receive_presences(peer_id, message.presences, now)
-        self.server.heard(peer_id)
         return kept
 
     def _claim(
@@ -441,48 +463,22 @@ class Exchange(INotifee):
                 stats.unwanted_blocks_received += 1
         if claimed:
             self.server.accounts.received(peer_id, len(claimed), size, now)
-            if self.tracer is not None:
-                trace_blocks(self.tracer, peer_id, claimed, now)
+            self.tracing.blocks(peer_id, claimed, now)
         return claimed
 
-    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
-        """Store blocks, then hand them on: who gets a block can rely on finding it again."""
-        try:
-            # The blocks have come, and nobody asks for them again: a lost connection must not
-            # keep them from the store.
-            with trio.CancelScope(shield=True):
-                named: list[tuple[CIDInput, bytes]] = [(w.cid.buffer, d) for w, d in blocks]
-                await self.block_store.put_blocks(named)
-        except Exception as error:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot keep %d blocks", len(blocks))
-            self._not_kept(blocks, error)
-        else:
-            self._hand_on(blocks)
-
-    def _keep_now(self, blocks: Sequence[tuple[Want, bytes]]) -> bool:
-        """Do the same with a store that needs no time; return False with another one."""
-        try:
-            if not self.block_store.put_blocks_now([(want.cid, data) for want, data in blocks]):
-                return False
-        except Exception as error:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot keep %d blocks", len(blocks))
-            self._not_kept(blocks, error)
-        else:
-            self._hand_on(blocks)
-        return True
-
-    def _not_kept(self, blocks: Sequence[tuple[Want, bytes]], error: Exception) -> None:
-        for want, _ in blocks:
-            failure = BitswapError(f"block {want.cid} came but was not stored: {error}")
-            failure.__cause__ = error
-            for number in self.tracker.settle(want):
-                if (session := self._sessions.get(number)) is not None:
-                    session.fail(want.key, failure)
-
-    def _hand_on(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None:
+        """Give blocks that are stored to who waits for them: here, and peers."""
         for want, data in blocks:
             self._deliver(want, data)
             self.server.new_block(want.cid, len(data))
+
+    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None:
+        """Tell who waits for blocks that they came and could not be stored."""
+        for want, _ in blocks:
+            failure = not_stored(want.cid, error)
+            for number in self.tracker.settle(want):
+                if (session := self._sessions.get(number)) is not None:
+                    session.fail(want.key, failure)
 
     def _deliver(self, want: Want, data: bytes) -> None:
         for number in self.tracker.settle(want):
@@ -511,9 +507,10 @@ class Exchange(INotifee):
 
     def _is_local(self, peer_id: ID) -> bool:
         """Tell whether a peer is on this machine or in this network, as far as is known."""
-        return all(
+        connections = self.host.get_network().get_connections(peer_id)
+        return bool(connections) and all(
             scope_of(address) < AddressScope.PUBLIC
-            for connection in self.host.get_network().get_connections(peer_id)
+            for connection in connections
             for address in connection.get_transport_addresses()
         )
 

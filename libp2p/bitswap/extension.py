@@ -48,6 +48,9 @@ async def serve_extension(extension: IBitswapExtension, stream: INetStream) -> N
     except (StreamError, ParseError, MsgioException) as error:
         logger.debug("stream of %s: %s", stream.muxed_conn.peer_id, error)
         await stream.reset()
+    except Exception as error:  # noqa: BLE001 - task's edge: an extension of the user's
+        extension.client.faults.note("an extension", error)
+        await stream.reset()
 
 
 async def _receive(extension: IBitswapExtension, raw: bytes, stream: INetStream) -> None:

@@ -8,6 +8,7 @@ asking.
 from __future__ import annotations
 
 from collections import deque
+from copy import copy
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
@@ -18,14 +19,16 @@ from libp2p.bitswap.config import (
     MAX_READ_AHEAD,
     MIN_READ_AHEAD,
     READ_AHEAD_BYTES,
+    STEP_ITEMS,
 )
-from libp2p.bitswap.errors import BitswapError, timed_out
+from libp2p.bitswap.errors import timed_out
 from libp2p.ipld.cid import CID
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from libp2p.bitswap.errors import BitswapError
     from libp2p.bitswap.session import BitswapSession
     from libp2p.ipld.cid import CIDInput
 
@@ -67,11 +70,14 @@ class Fetch:
     async def next(self) -> tuple[CID, bytes] | None:
         """Wait for the next block; None after the last one."""
         # Half a window at a time: a message and a look into the store for many blocks at once.
-        if not self._exhausted and self._held <= self._window // 2:
-            await self._ask_ahead()
+        if self._held <= self._window // 2:
+            while not self._exhausted and self._held < self._window and self._error is None:
+                await self._ask_ahead()
+                if self._window > STEP_ITEMS:  # there may be more than one step of it
+                    await trio.lowlevel.checkpoint()
         while not self._ready:
             if self._error is not None:
-                raise self._error
+                raise copy(self._error)  # as in `BitswapSession.fetch`
             if not self._waiting:
                 return None
             with trio.move_on_after(self._timeout) as scope:
@@ -85,7 +91,7 @@ class Fetch:
     async def _ask_ahead(self) -> None:
         """Look for the next blocks here, and ask the peers for those that are not."""
         client = self.session.client
-        room = self._window - self._held
+        room = min(self._window - self._held, STEP_ITEMS)
         if not self._todo:
             self._todo = list(islice(self._source, room))
             self._exhausted = len(self._todo) < room
@@ -103,9 +109,15 @@ class Fetch:
             else:
                 self._waiting[key] = [cid]
                 missing.append(cid)
-        for cid in missing:
-            self.session.register(self, cid.multihash)
-        client.want(self.session, missing)
+        if missing:
+            for cid in missing:
+                self.session.register(self, cid.multihash)
+            client.want(self.session, missing)
+
+    @property
+    def waiting(self) -> int:
+        """How many blocks are asked for and have not come."""
+        return len(self._waiting)
 
     @property
     def _held(self) -> int:
@@ -192,7 +204,7 @@ class BlockIterator(AsyncClosing):
             raise StopAsyncIteration
         try:
             block = await self._fetch.next()
-        except (BitswapError, ValueError):
+        except Exception:  # also what a store or the user's own iterable raises
             self.close()
             raise
         if block is None:

@@ -97,6 +97,11 @@ class FlatFiles:
         except OSError as error:
             raise BlockStoreError(f"cannot open the block store {base}: {error}") from error
 
+    @property
+    def is_quick(self) -> bool:
+        """True if looking at a block is one stat, and no folder has to be listed for it."""
+        return not self._has_old_layout
+
     # -- blocks --------------------------------------------------------------------------------
 
     def put(self, blocks: Iterable[tuple[bytes, Buffer]]) -> None:

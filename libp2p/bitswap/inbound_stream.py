@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from libp2p.bitswap.config import MAX_MESSAGES_AT_ONCE
-from libp2p.bitswap.message_reader import MessageReader, decode
+from libp2p.bitswap.message_reader import MessageReader
 from libp2p.bitswap.stream_ends import end_stream, reset_stream
 from libp2p.exceptions import (
     BaseLibp2pError,
@@ -19,57 +19,41 @@ from libp2p.exceptions import (
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
     from libp2p.bitswap.intake import Intake
-    from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.message_reader import Decoding
     from libp2p.custom_types import Buffer
     from libp2p.network.stream.net_stream import NetStream
 
 logger = logging.getLogger(__name__)
 
 
-class Assembly:
-    """The messages of one stream, and the account of its unfinished one."""
-
-    __slots__ = ("_held", "_intake", "_reader")
-
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._reader = MessageReader()
-        self._held = 0
-
-    def cut(self, buffers: list[Buffer]) -> list[list[Buffer]]:
-        """Take in ``buffers`` and return the next messages; call it again until there are none."""
-        frames = self._reader.receive_frames(buffers, MAX_MESSAGES_AT_ONCE)
-        change = self._reader.buffered - self._held
-        if change:
-            self._held += change
-            self._intake.hold(change)
-        return frames
-
-    def check_end(self) -> None:
-        """:raises MissingMessageException: if a message is unfinished."""
-        if not self._reader.at_boundary:
-            raise MissingMessageException("the stream ended inside a message")
-
-    def release(self) -> None:
-        """Hold nothing more."""
-        held, self._held = self._held, 0
-        self._intake.hold(-held)
-
-
 class InboundStream:
-    """One stream that the peer has opened."""
+    """One stream that the peer has opened, and the account of its unfinished message."""
 
-    __slots__ = ("_assembly", "_failed", "_intake", "_stream", "finished", "to_end")
+    __slots__ = (
+        "_failed", "_intake", "_reader", "_stream", "alarm", "arrived", "error", "finished",
+        "held", "to_end",
+    )  # fmt: skip
+
+    can_be_spared: ClassVar[bool] = True
+    """It may be reset when there are too many."""
 
     def __init__(self, intake: Intake, stream: INetStream) -> None:
         self._intake = intake
         self._stream = stream
-        self._assembly = Assembly(intake)
+        self._reader = MessageReader()
         self._failed = False
-        #: Nothing more is read.
+        self.error: BaseLibp2pError | None = None
+        """What was wrong with a message."""
+        self.held = 0
+        """Bytes of the unfinished message."""
+        self.arrived = 0
+        """Bytes that have come since it was looked at."""
+        self.alarm: float | None = None
+        """When it is looked at."""
         self.finished = False
-        #: All that is of worth has been decoded, and the stream can be ended.
+        """Nothing more is read."""
         self.to_end = False
+        """All that is of worth has been cut into messages; the stream can be ended behind them."""
 
     def cut(self, buffers: list[Buffer] | None) -> list[list[Buffer]]:
         """Return the next messages, if any; ``buffers`` are what is new, None the end."""
@@ -77,38 +61,73 @@ class InboundStream:
             return []  # behind a bad message nothing is of worth
         try:
             if buffers is not None:
-                return self._assembly.cut(buffers)
-            self._assembly.check_end()
+                return self._cut(buffers)
+            if not self._reader.at_boundary:
+                raise MissingMessageException("the stream ended inside a message")
             self.to_end = True
         except (ParseError, MsgioException) as error:
             self._fail(error)
         return []
 
-    def decode(self, frame: list[Buffer]) -> Message | None:
-        """Decode a message; None if that fails, and so the stream."""
+    def _cut(self, buffers: list[Buffer]) -> list[list[Buffer]]:
+        frames = self._reader.receive_frames(buffers, MAX_MESSAGES_AT_ONCE)
+        self.arrived += sum(map(len, buffers))
+        change = self._reader.buffered - self.held
+        if change:
+            self.held += change
+            self._intake.hold(self, change)
+        return frames
+
+    def advance(self, decoding: Decoding, fields: int) -> bool | None:
+        """Decode some of a message; True when it is done, None if it is bad, as is the stream."""
+        if self._failed:
+            return None
         try:
-            return decode(frame)
+            return decoding.advance(fields)
         except (ParseError, MsgioException) as error:
             self._fail(error)
             return None
 
     def _fail(self, error: BaseLibp2pError) -> None:
         logger.debug("bad message from %s: %s", self._intake.peer_id, error)
+        self.error = error
         self._failed = self.to_end = True
 
     async def end(self) -> None:
         """Close the stream that is forgotten, or reset it if it has failed."""
         await (reset_stream if self._failed else end_stream)(self._stream)
 
+    def expire(self) -> None:
+        """Its message has been unfinished for a while."""
+        if self.held:
+            self._intake.look_after(self)
+
     def abort(self) -> None:
-        """The client has stopped; whoever reads in a task is cancelled by itself."""
+        """Give the stream up."""
+        self._failed = True
+        self.forget()
+        cast("NetStream", self._stream).abort()
 
     def forget(self) -> None:
         """Read no more and hold nothing."""
         self.finished = True
         self.to_end = False
-        self._assembly.release()
+        held, self.held = self.held, 0
+        self._reader = MessageReader()
+        self._intake.hold(self, -held)
         self._intake.forget(self)
+
+
+class AnswerStream(InboundStream):
+    """A stream of ours on which the peer answers; who writes on it ends it."""
+
+    __slots__ = ()
+
+    can_be_spared = False
+
+    async def end(self) -> None:
+        if self._failed:
+            await reset_stream(self._stream)
 
 
 class PushedStream(InboundStream):
@@ -153,7 +172,3 @@ class PushedStream(InboundStream):
     def forget(self) -> None:
         super().forget()
         self._stream.on_readable(None)
-
-    def abort(self) -> None:
-        self.forget()
-        self._stream.abort()

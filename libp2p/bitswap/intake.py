@@ -6,8 +6,8 @@ What one peer sends on the streams that it opens: read, decoded and acted on wit
     stream ─┘ (in the read loop)        └─ wantlists ──> `IntakeOwner.answer`, in order
 
 Kubo opens a stream for every reply, so a stream must cost little. Its bytes are queued where they
-arrive, cut into messages and decoded: at once if they are few and nothing is before them, else by
-one task for the peer, some at a time. Wantlists that have to wait for a request filter are another
+arrive, cut into messages and decoded: at once if they are few and nothing is before them, else in
+turns (`reception`), some at a time. Wantlists that have to wait for a request filter are another
 task's. What waits is bounded: beyond, streams are not read, and so the peer's windows stay used up.
 """
 
@@ -20,27 +20,32 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
+    ENTRY_BYTES,
+    FIELD_COST,
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
     MAX_INBOUND_STREAMS_PER_PEER,
     MAX_INTAKE_BYTES,
     MAX_MESSAGES_AT_ONCE,
-    MAX_PARTIAL_BYTES_PER_PEER,
+    MIN_INTAKE_BYTES,
     MIN_MESSAGE_COST,
+    MIN_UNFINISHED_PROGRESS,
+    STEP_ITEMS,
+    UNFINISHED_SECONDS,
 )
-from libp2p.bitswap.errors import MessageTooLargeError
-from libp2p.bitswap.inbound_stream import Assembly, InboundStream, PushedStream
-from libp2p.bitswap.message_reader import decode
+from libp2p.bitswap.inbound_stream import AnswerStream, InboundStream, PushedStream
+from libp2p.bitswap.message_reader import Decoding, owned
 from libp2p.bitswap.stream_ends import reset_stream
 from libp2p.exceptions import StreamError
-from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from libp2p.abc import INetStream
-    from libp2p.bitswap.keeper import Keeper
+    from libp2p.bitswap.alarms import Alarms, Timed
+    from libp2p.bitswap.faults import FaultLog
     from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.reception import Reception
     from libp2p.bitswap.want_tracker import WantTracker
     from libp2p.custom_types import Buffer
     from libp2p.network.stream.net_stream import NetStream
@@ -53,7 +58,9 @@ class IntakeOwner(Protocol):
     """What an intake uses of its client."""
 
     tracker: WantTracker
-    keeper: Keeper
+    reception: Reception
+    faults: FaultLog
+    timeouts: Alarms[Timed]
 
     @property
     def is_running(self) -> bool:
@@ -61,6 +68,9 @@ class IntakeOwner(Protocol):
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task in the client's nursery."""
+
+    def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Note that messages have come."""
 
     def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         """Act on the blocks and presences of messages; blocks are stored later."""
@@ -71,8 +81,8 @@ class IntakeOwner(Protocol):
     async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Do the same, however long it takes."""
 
-    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Do both, and return when the blocks are stored."""
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        """Call ``waiter.end`` at ``when``."""
 
 
 class Intake:
@@ -81,31 +91,47 @@ class Intake:
     def __init__(self, owner: IntakeOwner, peer_id: ID) -> None:
         self.peer_id = peer_id
         self._owner = owner
-        self._streams: set[InboundStream] = set()
-        self._partial_bytes = 0  # of unfinished messages, on all streams
+        self._reception = reception = owner.reception
+        name = str(peer_id)
+        self._unfinished = reception.unfinished.open(
+            name, cut=self._cut_unfinished, weigh=self._weight
+        )
+        self._waiting = reception.waiting.open(name)
+        self._open = reception.streams.open(name, cut=self._cut_idle)
+        self._streams: dict[InboundStream, None] = {}
         # What has come of a stream, None at its end, and how much that was.
         self._queue: deque[tuple[InboundStream, list[Buffer] | None, int]] = deque()
+        self._frames: deque[tuple[InboundStream, list[Buffer]]] = deque()  # cut out of its front
+        self._decoding: tuple[InboundStream, Decoding] | None = None
+        self._answers_left: Iterator[Message] | None = None  # of a long message
         self._ended: list[InboundStream] = []
         self._asked: deque[tuple[list[Message], int]] = deque()
-        self._queued_bytes = self._asked_bytes = 0
         self._paused: list[PushedStream] = []
         self._room = trio.lowlevel.ParkingLot()
-        self._arrived = Waiter()
-        self._runs = self._answers = self._closed = False
-        self._busy = False  # the task has something to do, or a turn is being taken
+        self._answers = self._closed = False
+        self._busy = False  # a turn is waited for, or being taken
+        self._held_up = False  # until there is room of all peers
 
     def close(self) -> None:
-        """End the task once it has done what there is to do; the peer is gone."""
+        """The peer is gone; what has come is still taken in."""
         self._closed = True
-        self._arrived.wake()
+        self._close_scopes()
 
     def stop(self) -> None:
         """Drop what has come and all streams; the client has stopped."""
+        self._waiting.release(sum(size for _, _, size in self._queue))
         self._queue.clear()
-        self._queued_bytes = 0
+        self._frames.clear()
+        self._decoding = self._answers_left = None
         for inbound in (*self._streams, *self._ended):
             inbound.abort()
         self._ended.clear()
+        self._close_scopes()
+
+    def _close_scopes(self) -> None:
+        if self._closed and not (self._streams or self._queue or self._asked):
+            for scope in (self._unfinished, self._waiting, self._open):
+                scope.close()
 
     @property
     def streams(self) -> int:
@@ -115,7 +141,12 @@ class Intake:
     @property
     def partial_bytes(self) -> int:
         """Bytes of unfinished messages."""
-        return self._partial_bytes
+        return self._unfinished.held
+
+    @property
+    def is_wanted(self) -> bool:
+        """True if the peer is to send us a block."""
+        return self._owner.tracker.is_asked(self.peer_id)
 
     # -- streams --------------------------------------------------------------------------------
 
@@ -125,7 +156,7 @@ class Intake:
             stream.abort()
             return
         inbound = PushedStream(self, stream)
-        self._streams.add(inbound)
+        self._add(inbound)
         stream.on_readable(inbound.on_readable)
         if buffers:
             self.push(inbound, buffers)
@@ -136,12 +167,9 @@ class Intake:
             await reset_stream(stream)
             return
         inbound = InboundStream(self, stream)
-        self._streams.add(inbound)
         try:
-            while not inbound.finished:
-                while self.is_full:
-                    await self._room.park()
-                self.push(inbound, await stream.receive())
+            self._add(inbound)
+            await self._read(inbound, stream)
         except StreamError as error:
             self.lost(inbound, error)
         finally:
@@ -156,58 +184,68 @@ class Intake:
         :raises ParseError: if a message is malformed; also `MessageTooLargeError`.
         :raises MissingMessageException: if it ends inside a message.
         """
-        assembly = Assembly(self)
+        inbound = AnswerStream(self, stream)
         try:
-            while buffers := await stream.receive():
-                now = trio.current_time()
-                self._owner.tracker.bytes_arrived(self.peer_id, sum(map(len, buffers)), now)
-                while frames := assembly.cut(buffers):
-                    await self._owner.receive(self.peer_id, [decode(frame) for frame in frames])
-                    buffers = []
-            assembly.check_end()
+            self._add(inbound)
+            await self._read(inbound, stream)
+            if inbound.error is not None:
+                raise inbound.error
         finally:
-            assembly.release()
+            if not inbound.finished:
+                inbound.forget()
+
+    async def _read(self, inbound: InboundStream, stream: INetStream) -> None:
+        while not inbound.finished:
+            while self.is_full:
+                self._wait_for_room()
+                await self._room.park()
+            self.push(inbound, await stream.receive())
+
+    def _add(self, inbound: InboundStream) -> None:
+        self._streams[inbound] = None
+        self._open.hold(1)
 
     # -- what has arrived -----------------------------------------------------------------------
 
     @property
     def is_full(self) -> bool:
         """True while so much waits to be decoded or answered that nothing more is read."""
-        return self._queued_bytes + self._asked_bytes >= MAX_INTAKE_BYTES
+        held = self._waiting.held
+        return held >= MAX_INTAKE_BYTES or (held >= MIN_INTAKE_BYTES and self._reception.is_full)
 
     def push(self, inbound: InboundStream, buffers: list[Buffer]) -> None:
         """Queue bytes of a stream; none at all are its end."""
         now = trio.current_time()
+        size = sum(map(len, buffers))
         if buffers:
-            size = sum(map(len, buffers))
             self._owner.tracker.bytes_arrived(self.peer_id, size, now)
-            self._queue.append((inbound, buffers, size))
-            self._queued_bytes += size
         else:
             inbound.finished = True
-            self._queue.append((inbound, None, 0))
-        if self._busy:
-            return
         if not self._owner.is_running:
             self.stop()
             return
-        messages = 0
-        if buffers and size <= INTAKE_NOW_BYTES and self._owner.keeper.has_room:
-            self._busy = True
-            messages = self._take_turn(now)
-            self._busy = False
-        # Where more than one has come, what other streams have brought is better taken together.
-        if messages > 1 or self._queue or self._ended:
-            self._begin()
-
-    def _begin(self) -> None:
-        """Let the task do the rest."""
-        self._busy = True
-        if self._runs:
-            self._arrived.wake()
+        at_once = size <= INTAKE_NOW_BYTES and not self._busy and self._reception.may_take_now(now)
+        if at_once or not buffers:
+            self._queue.append((inbound, buffers or None, 0))
         else:
-            self._runs = True
-            self._owner.start_task(self._run)
+            self._queue.append((inbound, list(owned(buffers)), size))
+            self._waiting.hold(size)
+        if self._busy:
+            return
+        self._busy = True
+        messages = 0
+        if at_once and buffers:
+            messages, cost = self._take(now, INTAKE_TURN_BYTES // 2)
+            self._reception.spend(cost)
+        # Where more than one has come, what other streams have brought is better taken together.
+        if messages > 1 or self._has_more or self._ended:
+            self._reception.add(self)
+        else:
+            self._busy = False
+
+    @property
+    def _has_more(self) -> bool:
+        return bool(self._queue or self._frames or self._decoding or self._answers_left)
 
     def lost(self, inbound: InboundStream, error: StreamError) -> None:
         """Note that nothing more comes of a stream; what has come is still taken."""
@@ -217,70 +255,130 @@ class Intake:
     def pause(self, inbound: PushedStream) -> None:
         """Let a stream wait until there is room."""
         self._paused.append(inbound)
+        self._wait_for_room()
 
-    async def _run(self) -> None:
+    def _wait_for_room(self) -> None:
+        if self._waiting.held < MAX_INTAKE_BYTES and not self._held_up:
+            self._held_up = True
+            self._reception.hold_up(self)
+
+    async def take_turn(self) -> bool:
+        """Decode some messages and act on them; return whether something is left."""
         try:
-            while True:
-                if self._queue or self._ended:
-                    await self._owner.keeper.until_stored()
-                    self._take_turn(trio.current_time())
-                    while self._ended:
-                        await self._ended.pop(0).end()
-                    self._read_on()
-                    if self._queue:  # else it waits anyway
-                        await trio.lowlevel.checkpoint()
-                elif self._closed:
-                    return
-                else:
-                    self._busy = False
-                    await self._arrived.wait()
-        except Exception:  # task's edge: as in `_take_turn`
-            logger.exception("what %s sends cannot be acted on", self.peer_id)
-            self.stop()
-        finally:
-            self._runs = self._busy = False
+            self._take(trio.current_time(), INTAKE_TURN_BYTES)
+            while self._ended:
+                await self._ended.pop(0).end()
+        except Exception as error:  # noqa: BLE001 - task's edge: as in `_take`
+            self._fail(error)
+        self.read_on()
+        self._close_scopes()
+        self._busy = self._has_more
+        return self._busy
 
-    def _take_turn(self, now: float) -> int:
-        """Decode some messages and act on them; return how many."""
+    def _take(self, now: float, limit: int) -> tuple[int, int]:
+        """Decode messages up to a cost and act on them; return how many, and the cost."""
         messages: list[Message] = []
-        asked: list[Message] = []
-        queue = self._queue
-        cost = asked_bytes = 0
+        count = cost = 0
+        queue, frames = self._queue, self._frames
         try:
-            while queue and cost < INTAKE_TURN_BYTES:
-                inbound, buffers, size = queue[0]
-                frames = inbound.cut(buffers)
-                for frame in frames:
-                    frame_bytes = sum(map(len, frame))
-                    cost += max(frame_bytes, MIN_MESSAGE_COST)
-                    message = inbound.decode(frame)
-                    if message is None:
-                        break
-                    messages.append(message)
-                    if message.entries or message.full:
-                        asked.append(message)
-                        asked_bytes += frame_bytes
-                if len(frames) == MAX_MESSAGES_AT_ONCE:
-                    queue[0] = inbound, [], size  # there may be more of it
+            while cost < limit and (queue or frames or self._decoding or self._answers_left):
+                if self._answers_left is not None:
+                    cost += self._take_answers(now)
                     continue
-                queue.popleft()
-                self._queued_bytes -= size
-                if inbound.to_end:
-                    inbound.forget()
-                    self._ended.append(inbound)
-            if messages:
-                self._owner.take(self.peer_id, messages, now)
-            if asked and (self._answers or not self._owner.answer_now(self.peer_id, asked)):
-                self._ask(asked, asked_bytes)
-        except Exception:  # task's edge: what one peer sends must not end the client
-            logger.exception("what %s sends cannot be acted on", self.peer_id)
-            self.stop()
-        return len(messages)
+                message, step = self._decode_some(limit - cost)
+                cost += step
+                if message is None:
+                    continue
+                count += 1
+                if message.parts <= STEP_ITEMS:
+                    messages.append(message)
+                    continue
+                self._act(messages, now)
+                messages = []
+                self._owner.heard(self.peer_id, [message])
+                self._answers_left = message.answers(STEP_ITEMS)
+                if message.entries or message.full:
+                    self._ask([message])
+            self._act(messages, now)
+        except Exception as error:  # noqa: BLE001 - task's edge: one peer must not end the client
+            self._fail(error)
+        return count, cost
 
-    def _ask(self, messages: list[Message], size: int) -> None:
-        """Have wantlists taken in by a task."""
+    def _fail(self, error: Exception) -> None:
+        self._owner.faults.note("taking in what a peer sends", error)
+        self.stop()
+
+    def _decode_some(self, room: int) -> tuple[Message | None, int]:
+        """Go on with the first message, for a cost of ``room``; return it if it is decoded."""
+        cost = 0
+        if self._decoding is None:
+            if not self._frames:
+                self._cut()
+            if not self._frames:
+                return None, 0
+            inbound, frame = self._frames.popleft()
+            cost = max(sum(map(len, frame)), MIN_MESSAGE_COST)
+            self._decoding = inbound, Decoding(frame)
+        inbound, decoding = self._decoding
+        before = decoding.fields
+        done = inbound.advance(decoding, max(room // FIELD_COST, 1))
+        cost += (decoding.fields - before) * FIELD_COST
+        if done is False:
+            return None, cost
+        self._decoding = None
+        if inbound.to_end and (done is None or not self._frames):
+            self._end_cut(inbound)
+        return (decoding.message if done else None), cost
+
+    def _cut(self) -> None:
+        """Cut messages out of what has come first."""
+        inbound, buffers, size = self._queue[0]
+        frames = inbound.cut(buffers)
+        self._frames.extend((inbound, frame) for frame in frames)
+        if len(frames) == MAX_MESSAGES_AT_ONCE:
+            self._queue[0] = inbound, [], size  # there may be more of it
+            return
+        self._queue.popleft()
+        if size:
+            self._waiting.release(size)
+            self._reception.made_room()
+        if not frames and inbound.to_end:
+            self._end_cut(inbound)
+
+    def _end_cut(self, inbound: InboundStream) -> None:
+        """All messages that were cut out of a stream are decoded, or it has failed."""
+        for item in [item for item in self._frames if item[0] is inbound]:
+            self._frames.remove(item)
+        inbound.forget()
+        self._ended.append(inbound)
+
+    # -- acting on it ---------------------------------------------------------------------------
+
+    def _act(self, messages: list[Message], now: float) -> None:
+        if messages:
+            self._owner.heard(self.peer_id, messages)
+            self._owner.take(self.peer_id, messages, now)
+            asked = [message for message in messages if message.entries or message.full]
+            if asked:
+                self._ask(asked)
+
+    def _take_answers(self, now: float) -> int:
+        """Act on some of a long message."""
+        assert self._answers_left is not None
+        part = next(self._answers_left, None)
+        if part is None:
+            self._answers_left = None
+            return 0
+        self._owner.take(self.peer_id, [part], now)
+        return part.parts * FIELD_COST
+
+    def _ask(self, messages: list[Message]) -> None:
+        """Have wantlists taken in: at once if that takes no time, else by a task."""
+        if not self._answers and self._owner.answer_now(self.peer_id, messages):
+            return
+        size = sum(ENTRY_BYTES * len(message.entries) for message in messages)
         self._asked.append((messages, size))
-        self._asked_bytes += size
+        self._waiting.hold(size)
         if not self._answers:
             self._answers = True
             self._owner.start_task(self._answer)
@@ -289,20 +387,29 @@ class Intake:
         """Take in wantlists, one after the other."""
         try:
             while self._asked:
-                messages, size = self._asked.popleft()
-                await self._owner.answer(self.peer_id, messages)
-                self._asked_bytes -= size
-                self._read_on()
-        except Exception:  # task's edge: as in `_take_turn`
-            logger.exception("wants of %s cannot be taken in", self.peer_id)
-            self._asked.clear()
-            self._asked_bytes = 0
-            self._read_on()
+                messages, size = self._asked[0]
+                try:
+                    await self._owner.answer(self.peer_id, messages)
+                finally:
+                    self._asked.popleft()
+                    self._waiting.release(size)
+                self._reception.made_room()
+                self.read_on()
+        except Exception as error:  # noqa: BLE001 - task's edge: as in `_take`
+            self._owner.faults.note("taking in what a peer wants", error)
         finally:
+            self._waiting.release(sum(size for _, size in self._asked))
+            self._asked.clear()
             self._answers = False
+            self._close_scopes()
+            self.read_on()
 
-    def _read_on(self) -> None:
+    def read_on(self) -> None:
+        """Read streams that wait for room, if there is any."""
+        self._held_up = False
         if self.is_full:
+            if self._paused or self._room:
+                self._wait_for_room()
             return
         self._room.unpark_all()
         paused, self._paused = self._paused, []
@@ -311,16 +418,49 @@ class Intake:
 
     # -- accounts, for the streams --------------------------------------------------------------
 
-    def hold(self, change: int) -> None:
-        """
-        Account for bytes of unfinished messages.
+    def hold(self, inbound: InboundStream, change: int) -> None:
+        """Account for bytes of an unfinished message."""
+        if change > 0:
+            self._unfinished.hold(change)
+            if inbound.alarm is None and inbound.held:
+                self._watch(inbound)
+        else:
+            self._unfinished.release(-change)
 
-        :raises MessageTooLargeError: if the peer has too many of them.
-        """
-        self._partial_bytes += change
-        if change > 0 and self._partial_bytes > MAX_PARTIAL_BYTES_PER_PEER:
-            raise MessageTooLargeError(f"{self._partial_bytes} bytes are unfinished")
+    def _watch(self, inbound: InboundStream) -> None:
+        inbound.arrived = 0
+        self._owner.limit_time(inbound, trio.current_time() + UNFINISHED_SECONDS)
+
+    def look_after(self, inbound: InboundStream) -> None:
+        """A message has been unfinished for a while: give it up unless it grows."""
+        if inbound.arrived >= MIN_UNFINISHED_PROGRESS or self.is_full or self._busy:
+            self._watch(inbound)
+        else:
+            logger.debug("%s does not finish a message", self.peer_id)
+            inbound.abort()
+
+    def _weight(self) -> float:
+        """Tell how soon this peer is cut off: what it holds, less if it is of use."""
+        tracker, held = self._owner.tracker, self._unfinished.held
+        if tracker.has_delivered(self.peer_id, trio.current_time()):
+            return held * 1e-6
+        return held * 1e-3 if tracker.is_asked(self.peer_id) else held
+
+    def _cut_unfinished(self) -> None:
+        """All peers hold too much, and this one the most."""
+        logger.debug("%s holds too much of unfinished messages", self.peer_id)
+        for inbound in [inbound for inbound in self._streams if inbound.held]:
+            inbound.abort()
+
+    def _cut_idle(self) -> None:
+        """All peers have too many streams, and this one the most: half of them go."""
+        streams = [inbound for inbound in self._streams if inbound.can_be_spared]
+        streams.sort(key=lambda inbound: inbound.held > 0)
+        for inbound in streams[: (len(streams) + 1) // 2]:
+            inbound.abort()
 
     def forget(self, inbound: InboundStream) -> None:
         """Count a stream no longer."""
-        self._streams.discard(inbound)
+        if self._streams.pop(inbound, inbound) is None:
+            self._open.release(1)
+        self._owner.timeouts.drop(inbound)

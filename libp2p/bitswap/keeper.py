@@ -7,21 +7,31 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from libp2p.bitswap.config import MAX_UNSTORED_BYTES, STORE_BATCH_BYTES
+from libp2p.bitswap.config import MAX_UNSTORED_BYTES, STORE_BATCH_BYTES, STORE_GRACE_SECONDS
 from libp2p.bitswap.want_state import Unavailable
+from libp2p.exceptions import BlockStoreError
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.faults import FaultLog
     from libp2p.bitswap.want_state import Want
+    from libp2p.ipld.cid import CIDInput
 
 
 class KeeperOwner(Protocol):
     """What a keeper uses of its client."""
 
-    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
-        """Store blocks and hand them on; never raises."""
+    block_store: BlockStore
+    faults: FaultLog
+
+    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None:
+        """Give blocks that are stored to who waits for them."""
+
+    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None:
+        """Tell who waits for blocks that they came and could not be stored."""
 
     def fail(self, outcome: Unavailable) -> None:
         """Tell who waits for a block that it does not come."""
@@ -36,19 +46,17 @@ class Keeper:
         self._bytes = 0
         self._added = Waiter()
         self._stored = trio.lowlevel.ParkingLot()
+        self._calls: set[trio.CancelScope] = set()  # in which the store is being called
 
-    def add(self, blocks: Iterable[tuple[Want, bytes]]) -> None:
-        """Have blocks stored by `run`."""
+    def add(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+        """Have blocks stored: at once if that takes no time, else by `run`."""
+        if not self._queue and self._keep_now(blocks):
+            return
         for block in blocks:
             self._queue.append(block)
             self._bytes += len(block[1])
         if self._queue:
             self._added.wake()
-
-    @property
-    def is_idle(self) -> bool:
-        """True if nothing waits for the store."""
-        return not self._queue
 
     def fail(self, outcome: Unavailable) -> None:
         """Tell of a failure, but not before the blocks that came earlier."""
@@ -75,6 +83,45 @@ class Keeper:
             else:
                 await self._added.wait()
 
+    def hurry(self) -> None:
+        """The client has stopped: the store gets a little more time, and no more."""
+        for scope in self._calls:
+            scope.deadline = trio.current_time() + STORE_GRACE_SECONDS
+
+    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+        """Store blocks, then hand them on: who gets a block can rely on finding it again."""
+        named: list[tuple[CIDInput, bytes]] = [(want.cid.buffer, data) for want, data in blocks]
+        try:
+            # The blocks have come, and nobody asks for them again: a lost connection must not
+            # keep them from the store. The end of the client does after a while, by `hurry`.
+            with trio.CancelScope(shield=True) as scope:
+                self._calls.add(scope)
+                try:
+                    await self._owner.block_store.put_blocks(named)
+                finally:
+                    self._calls.discard(scope)
+            if scope.cancelled_caught:
+                raise BlockStoreError(f"the store took too long for {len(blocks)} blocks")
+        except Exception as error:  # noqa: BLE001 - task's edge: a store of the user's may raise anything
+            self._not_kept(blocks, error)
+        else:
+            self._owner.hand_on(blocks)
+
+    def _keep_now(self, blocks: Sequence[tuple[Want, bytes]]) -> bool:
+        """Do the same with a store that needs no time; return False with another one."""
+        try:
+            if not self._owner.block_store.put_blocks_now([(w.cid, data) for w, data in blocks]):
+                return False
+        except Exception as error:  # noqa: BLE001 - task's edge: a store of the user's may raise anything
+            self._not_kept(blocks, error)
+        else:
+            self._owner.hand_on(blocks)
+        return True
+
+    def _not_kept(self, blocks: Sequence[tuple[Want, bytes]], error: Exception) -> None:
+        self._owner.faults.note("keeping blocks in the block store", error)
+        self._owner.not_kept(blocks, error)
+
     async def _store_some(self) -> None:
         batch: list[tuple[Want, bytes]] = []
         size = 0
@@ -84,7 +131,7 @@ class Keeper:
             batch.append(item)
             size += len(item[1])
         if batch:
-            await self._owner.keep(batch)
+            await self.keep(batch)
         for _ in batch:  # until now they were before what came meanwhile
             self._queue.popleft()
         self._bytes -= size

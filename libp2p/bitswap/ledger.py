@@ -16,6 +16,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from libp2p.bitswap.chores import Chores, each
 from libp2p.bitswap.config import (
     HAVE_REPLACE_SIZE,
     MAX_BLOCK_SIZE,
@@ -40,9 +41,10 @@ from libp2p.bitswap.peer_wants import (
     by_priority,
 )
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.resources import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
@@ -69,6 +71,8 @@ class Ledger:
     :param have_replace_size: a want-have is answered by a block of up to so many bytes.
     :param max_outstanding: bytes of blocks taken for a peer and not yet sent; 0 for no limit.
     :param comparator: orders the blocks of a peer, instead of priority and age.
+    :param chores: where the rest of what is long is left.
+    :param scope: where the wants are counted, for others to read.
     """
 
     def __init__(
@@ -78,7 +82,11 @@ class Ledger:
         have_replace_size: int = HAVE_REPLACE_SIZE,
         max_outstanding: int = MAX_OUTSTANDING_BYTES,
         comparator: TaskComparator | None = None,
+        chores: Chores | None = None,
+        scope: Scope | None = None,
     ) -> None:
+        self._chores = Chores() if chores is None else chores
+        self._scope = Scope("wants") if scope is None else scope.open("wants")
         self._max_entries = max_entries
         self._min_entries = min(max_entries, MIN_LEDGER_ENTRIES)
         self._have_replace_size = have_replace_size
@@ -110,7 +118,8 @@ class Ledger:
             peer = self._peers[peer_id] = PeerWants(peer_id, self._rank)
         entries = list(entries)
         if full:
-            self.retain(peer_id, {entry.cid for entry in entries if not entry.cancel})
+            for _ in self.retaining(peer_id, {entry.cid: entry for entry in entries}):
+                pass
         # Cancels first: they make room.
         for entry in entries:
             if entry.cancel and entry.cid in peer.wants:
@@ -119,13 +128,19 @@ class Ledger:
         for entry in entries:
             if not entry.cancel:
                 self._add(peer, entry, any_denied and entry.cid in denied)
+        self._scope.hold(self.count - self._scope.held)
 
-    def retain(self, peer_id: ID, cids: Collection[CID]) -> None:
-        """Drop the wants of a peer that are not among ``cids``."""
+    def retaining(self, peer_id: ID, entries: Mapping[CID, Entry]) -> Iterator[None]:
+        """Drop the wants of a peer that are not among ``entries``, in steps."""
         peer = self._peers.get(peer_id)
         wants = {} if peer is None else peer.wants
-        for want in [want for cid, want in wants.items() if cid not in cids]:
-            self._remove(want)
+
+        def drop(cid: CID) -> None:
+            entry = entries.get(cid)
+            if (entry is None or entry.cancel) and cid in wants:
+                self._remove(wants[cid])
+
+        return each(list(wants), drop)
 
     def _add(self, peer: PeerWants, entry: Entry, denied: bool) -> None:
         want = peer.wants.get(entry.cid)
@@ -195,9 +210,17 @@ class Ledger:
         """Drop all that is known of a peer that is gone."""
         peer = self._peers.pop(peer_id, None)
         if peer is not None:
-            for want in list(peer.wants.values()):
-                self._remove(want)
             peer.heap.clear()
+            peer.new.clear()
+            peer.presences.clear()
+            peer.idle.clear()
+            self._chores.begin(each(list(peer.wants.values()), self._leave))
+
+    def _leave(self, want: PeerWant) -> None:
+        """Drop a want of a peer that is gone, and with it all that the want waits in."""
+        want.state = State.GONE
+        self._count_out(want)
+        self._scope.hold(self.count - self._scope.held)
 
     # -- what we have ---------------------------------------------------------------------------
 
@@ -217,6 +240,16 @@ class Ledger:
         for want in wants:
             if want.state is State.SOUGHT:
                 self._look_up_again(want)
+
+    def put_aside(self, want: PeerWant) -> None:
+        """The store could not tell whether a block is here: say nothing until `look_again`."""
+        if want.state is State.SOUGHT or want.state is State.SENDING:
+            want.peer.rest(want)
+
+    def look_again(self, want: PeerWant) -> None:
+        """Look up a want that was put aside, if it still waits."""
+        if want.state is State.IDLE:
+            self._look_up_again(want)
 
     def resolve(self, want: PeerWant, size: int | None) -> None:
         """Say how long the block is, None if it is not here."""
@@ -239,6 +272,8 @@ class Ledger:
         """Queue a block that has just been stored for those who want it; return who they are."""
         woken: dict[ID, None] = {}
         for want in self._by_key.get(cid.multihash, ()):
+            if self._peers.get(want.peer.peer_id) is not want.peer:
+                continue  # it is gone
             if want.state is State.SENDING:
                 # It is told that the block is not here, or that it is: in both cases look again.
                 want.asked_again = True
@@ -342,6 +377,11 @@ class Ledger:
 
     # -- looking --------------------------------------------------------------------------------
 
+    def count_of(self, peer_id: ID) -> int:
+        """Count the wants of a peer."""
+        peer = self._peers.get(peer_id)
+        return 0 if peer is None else len(peer.wants)
+
     @property
     def peer_ids(self) -> list[ID]:
         """Who has asked for anything since it is connected."""
@@ -370,6 +410,9 @@ class Ledger:
     def _remove(self, want: PeerWant) -> None:
         want.peer.withdraw(want)
         want.state = State.GONE
+        self._count_out(want)
+
+    def _count_out(self, want: PeerWant) -> None:
         del want.peer.wants[want.cid]
         self.count -= 1
         if not want.denied:

@@ -131,8 +131,7 @@ class BitswapMessageQueue:
                 if not written:
                     await reset_stream(stream)
         await end_stream(stream)
-        if self._client.tracer is not None:
-            self._client.tracer.message_sent(self.peer_id, message)
+        self._client.tracing.sent(self.peer_id, message)
 
     def _wake(self) -> None:
         if not self._is_writing:

@@ -37,6 +37,8 @@ _CID = 0x0A
 _PRIORITY, _CANCEL, _WANT_TYPE, _SEND_DONT_HAVE = 2, 3, 4, 5
 _PRESENCE_TYPE = 2
 _NAMED_FIELDS: Final = frozenset((_CID, 0x10, 0x18, 0x20, 0x28))
+#: Fields of one entry, presence or block: they have five at most, and later versions may have more.
+_MAX_FIELDS: Final = 64
 _WANT, _HAVE = WantType.Block, WantType.Have
 
 
@@ -80,10 +82,12 @@ class MessageReader:
         There may be more if there are ``limit`` of them.
         """
         queue = self._queue
+        size = self._size
+        if size is not None and queue.size + sum(map(len, buffers)) < size:
+            buffers = owned(buffers)  # they stay until the rest comes
         queue.extend(buffers)
         self._count += len(buffers)
         frames: list[list[Buffer]] = []
-        size = self._size
         while len(frames) < limit:
             if size is None and queue.size:
                 size = self._begin()
@@ -92,6 +96,8 @@ class MessageReader:
             frames.append(queue.take_buffers(size))
             size = None
             self._count = 0
+        if frames and queue.size:
+            queue.detach()
         self._size = size
         if self._count > MAX_MESSAGE_PIECES:
             queue.append(queue.take(queue.size))
@@ -113,6 +119,26 @@ class MessageReader:
         return size
 
 
+def owned(buffers: Sequence[Buffer]) -> Sequence[Buffer]:
+    """
+    Copy the views that would keep alive at least twice the memory that they show all together.
+
+    A record of 64 KiB may bring four for a message that stays unfinished, and sixty for others.
+    """
+    shown: dict[int, int] = {}
+    for buffer in buffers:
+        if isinstance(buffer, memoryview):
+            at = id(buffer.obj)
+            shown[at] = shown.get(at, 0) + len(buffer)
+    return [
+        bytes(buffer)
+        if isinstance(buffer, memoryview)
+        and 2 * shown[id(buffer.obj)] <= memoryview(buffer.obj).nbytes
+        else buffer
+        for buffer in buffers
+    ]
+
+
 def decode(frame: list[Buffer]) -> Message:
     """
     Decode one message, without its length, out of the pieces that it arrived in.
@@ -120,38 +146,100 @@ def decode(frame: list[Buffer]) -> Message:
     :raises ParseError: if it is not protobuf.
     :raises MessageTooLargeError: if it has too many parts.
     """
-    message = Message()
-    pieces = Pieces(frame)
-    parts = 0
-    while pieces.left:
-        tag = pieces.varint()
-        if tag == _BLOCK:
-            _decode_block(pieces, message)
-            parts += 1
-        elif tag == _WANTLIST:
-            if size := pieces.varint():
-                parts += _decode_wantlist(pieces.take(size), message)
-        elif tag == _PRESENCE:
-            _decode_presence(pieces.take(pieces.varint()), message)
-            parts += 1
-        elif tag == _RAW_BLOCK:
-            data = pieces.take(pieces.varint())
-            message.add_block(CID.from_prefix_and_data(b"", data), data)
-            parts += 1
-        elif tag == _PENDING_BYTES:
-            message.pending_bytes = max(_int32(pieces.varint()), 0)
-        else:
-            pieces.skip_field(tag)
-        if parts > MAX_MESSAGE_PARTS:
-            raise MessageTooLargeError(f"message of more than {MAX_MESSAGE_PARTS} parts")
-    return message
+    decoding = Decoding(frame)
+    decoding.advance(sys.maxsize)
+    return decoding.message
+
+
+class Decoding:
+    """One message that is being decoded, in steps if it has many parts."""
+
+    __slots__ = ("_at", "_pieces", "_wantlist", "fields", "message", "parts")
+
+    def __init__(self, frame: list[Buffer]) -> None:
+        self.message = Message()
+        self.parts = 0
+        """How many have been decoded."""
+        self.fields = 0
+        """How many fields, those among them that say nothing."""
+        self._pieces = Pieces(frame)
+        self._wantlist = b""  # the one that is being decoded, up to ``_at``
+        self._at = 0
+
+    def advance(self, limit: int) -> bool:
+        """
+        Decode about ``limit`` fields more; return True when the message is decoded.
+
+        :raises ParseError: if it is not protobuf.
+        :raises MessageTooLargeError: if it has too many parts.
+        """
+        pieces, message = self._pieces, self.message
+        stop = self.fields + limit
+        while True:
+            if self._wantlist:
+                self._decode_wantlist(stop)
+            if self.parts > MAX_MESSAGE_PARTS or self.fields > 2 * MAX_MESSAGE_PARTS:
+                raise MessageTooLargeError(f"message of more than {MAX_MESSAGE_PARTS} parts")
+            if not self._wantlist and not pieces.left:
+                return True
+            if self.fields >= stop:
+                return False
+            self.fields += 1
+            tag = pieces.varint()
+            if tag == _BLOCK:
+                _decode_block(pieces, message)
+                self.parts += 1
+            elif tag == _WANTLIST:
+                self._wantlist, self._at = pieces.take(pieces.varint()), 0
+            elif tag == _PRESENCE:
+                _decode_presence(pieces.take(pieces.varint()), message)
+                self.parts += 1
+            elif tag == _RAW_BLOCK:
+                data = pieces.take(pieces.varint())
+                message.add_block(CID.from_prefix_and_data(b"", data), data)
+                self.parts += 1
+            elif tag == _PENDING_BYTES:
+                message.pending_bytes = max(_int32(pieces.varint()), 0)
+            else:
+                pieces.skip_field(tag)
+
+    def _decode_wantlist(self, stop: int) -> None:
+        """Decode the wantlist, several in one message add up, until there are ``stop`` fields."""
+        body, at, parts, fields = self._wantlist, self._at, self.parts, self.fields
+        end = len(body)
+        stop = min(stop, 2 * MAX_MESSAGE_PARTS + 1)
+        while at < end and fields < stop and parts <= MAX_MESSAGE_PARTS:
+            fields += 1
+            tag = body[at]
+            start = at + 2
+            if (
+                tag == _ENTRY
+                and start <= end
+                and (size := body[at + 1]) < 0x80
+                and start + size <= end
+            ):
+                at = start + size  # fast path: an entry of less than 128 bytes
+            else:
+                tag, at = read_varint(body, at)
+                start, at = field_end(body, tag, at)
+            if tag == _ENTRY:
+                _decode_entry(body, start, at, self.message)
+                parts += 1
+            elif tag == _FULL:
+                self.message.full = bool(read_varint(body, start)[0])
+        self._at, self.parts, self.fields = at, parts, fields
+        if at >= end:
+            self._wantlist = b""
 
 
 def _decode_block(pieces: Pieces, message: Message) -> None:
     size = pieces.varint()
     stop = pieces.left - size
     prefix = data = b""
+    fields = 0
     while pieces.left > stop:
+        if (fields := fields + 1) > _MAX_FIELDS:
+            raise ParseError("a block with too many fields")
         tag = pieces.varint()
         if tag == _DATA:
             data = pieces.take(pieces.varint())
@@ -166,28 +254,6 @@ def _decode_block(pieces: Pieces, message: Message) -> None:
     except ValueError:
         return  # a prefix that is malformed, or a hash that cannot be computed or vouch for it
     message.add_block(cid, data)
-
-
-def _decode_wantlist(body: bytes, message: Message) -> int:
-    """Decode a wantlist into ``message``; several in one message add up. Return its entries."""
-    count = at = 0
-    end = len(body)
-    while at < end:
-        tag = body[at]
-        start = at + 2
-        if tag == _ENTRY and start <= end and (size := body[at + 1]) < 0x80 and start + size <= end:
-            at = start + size  # fast path: an entry of less than 128 bytes
-        else:
-            tag, at = read_varint(body, at)
-            start, at = field_end(body, tag, at)
-        if tag == _ENTRY:
-            _decode_entry(body, start, at, message)
-            count += 1
-            if count > MAX_MESSAGE_PARTS:
-                raise MessageTooLargeError(f"wantlist of more than {MAX_MESSAGE_PARTS} entries")
-        elif tag == _FULL:
-            message.full = bool(read_varint(body, start)[0])
-    return count
 
 
 def _decode_entry(body: bytes, start: int, end: int, message: Message) -> None:
@@ -217,7 +283,10 @@ def _read_named(body: bytes, at: int, end: int) -> tuple[bytes, list[int]]:
     """Read a CID and the numbers beside it, by their fields; one that is absent is 0."""
     raw = b""
     numbers = [0] * 6
+    fields = 0
     while at < end:
+        if (fields := fields + 1) > _MAX_FIELDS:
+            raise ParseError("an entry with too many fields")
         tag = body[at]
         if tag < 0x80:
             at += 1

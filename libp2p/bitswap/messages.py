@@ -14,8 +14,8 @@ length as a varint, then
 from __future__ import annotations
 
 from enum import Enum
-from itertools import chain, repeat
-from typing import TYPE_CHECKING, Final
+from itertools import chain, islice, repeat
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_NO_VERSION,
@@ -36,7 +36,7 @@ from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from libp2p.custom_types import Buffer
     from libp2p.ipld.cid import CID
@@ -63,6 +63,8 @@ _WANTLIST_OVERHEAD: Final = 7
 _PENDING_OVERHEAD: Final = 6
 _OVERHEAD: Final = _WANTLIST_OVERHEAD + _PENDING_OVERHEAD
 _MAX_INT32: Final = 2**31 - 1
+
+_T = TypeVar("_T")
 
 
 class Dialect(Enum):
@@ -121,6 +123,22 @@ class Message:
     def __bool__(self) -> bool:
         """False if it says nothing (pending bytes alone do not count, as in Go)."""
         return bool(self.entries or self.blocks or self.presences or self.full)
+
+    @property
+    def parts(self) -> int:
+        """How many entries, blocks and presences it has."""
+        return len(self.entries) + len(self.blocks) + len(self.presences)
+
+    def answers(self, limit: int) -> Iterator[Message]:
+        """Give what it says of blocks in messages of up to ``limit`` blocks or presences."""
+        for blocks in _batches(self.blocks.items(), limit):
+            part = Message(pending_bytes=self.pending_bytes)
+            part.blocks.update(blocks)
+            yield part
+        for presences in _batches(self.presences.items(), limit):
+            part = Message(pending_bytes=self.pending_bytes)
+            part.presences.update(presences)
+            yield part
 
     def add_entry(self, entry: Entry) -> None:
         """Add a want or a cancel, merged with an earlier one for the same CID."""
@@ -192,6 +210,12 @@ class Message:
 
 
 # -- encoding -------------------------------------------------------------------------------------
+
+
+def _batches(items: Iterable[_T], limit: int) -> Iterator[list[_T]]:
+    left = iter(items)
+    while batch := list(islice(left, limit)):
+        yield batch
 
 
 def _block_head(prefix: bytes, size: int) -> bytes:

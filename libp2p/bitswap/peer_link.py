@@ -46,9 +46,6 @@ class LinkOwner(ServerOwner, IntakeOwner, Protocol):
     def keep_time(self) -> None:
         """Call the tracker at the time that it says now."""
 
-    def peer_unreachable(self, peer_id: ID) -> None:
-        """A peer turned out not to be connected."""
-
 
 class PeerLink:
     """Everything that is sent to one peer and received from it."""
@@ -93,6 +90,9 @@ class PeerLink:
             self._scopes.add(scope)
             try:
                 await task(*args)
+            except Exception as error:  # noqa: BLE001 - task's edge: it costs this peer
+                self._owner.faults.note("what wants are sent with", error)
+                self._owner.peer_unreachable(self.peer_id)
             finally:
                 self._scopes.discard(scope)
 
@@ -181,8 +181,7 @@ class PeerLink:
         self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
         if self._owner.tracker.alarms.earlier:
             self._owner.keep_time()
-        if self._owner.tracer is not None:
-            self._owner.tracer.message_sent(self.peer_id, message)
+        self._owner.tracing.sent(self.peer_id, message)
 
     async def _open_want_stream(self) -> INetStream:
         owner = self._owner

@@ -19,7 +19,7 @@ from libp2p.bitswap.messages import Message
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
@@ -83,8 +83,8 @@ class PeerWant:
     """One want of one peer; to the driver no more than its CID."""
 
     __slots__ = (
-        "answer", "asked_again", "cid", "denied", "key", "order", "peer", "priority",
-        "send_dont_have", "size", "state", "told", "want_type",
+        "alarm", "answer", "asked_again", "cid", "denied", "failures", "key", "order", "peer",
+        "priority", "send_dont_have", "size", "state", "told", "want_type",
     )  # fmt: skip
 
     def __init__(self, peer: PeerWants, entry: Entry, denied: bool = False) -> None:
@@ -101,6 +101,13 @@ class PeerWant:
         self.size = 0  # of the block, once it is known to be here
         self.asked_again = False  # for more than the answer that is being sent
         self.told = False  # HAVE, since the block takes its time
+        self.failures = 0  # of the store at it
+        self.alarm: float | None = None  # when it is looked up again after one
+
+    @property
+    def waits_for_block(self) -> bool:
+        """True if its block waits to be sent."""
+        return self.state is State.QUEUED and self.answer is Answer.BLOCK
 
     @property
     def entry(self) -> Entry:
@@ -225,6 +232,10 @@ class Reply:
     @property
     def peer_id(self) -> ID:
         return self.peer.peer_id
+
+    def leave_out(self, wants: Collection[PeerWant]) -> None:
+        """Take wants out that cannot be answered now."""
+        self.wants = [want for want in self.wants if want not in wants]
 
     def fill(self, blocks: Sequence[bytes | None]) -> Message:
         """

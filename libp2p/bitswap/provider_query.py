@@ -19,7 +19,7 @@ from collections.abc import (
     Iterable,
     Sequence,
 )
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -27,20 +27,22 @@ import trio
 
 from libp2p.bitswap.config import (
     MAX_PROVIDERS,
+    MAX_PROVIDERS_READ,
     MAX_REMEMBERED_SEARCHES,
     MAX_SEARCHES,
     PROVIDERS_TTL_SECONDS,
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
+from libp2p.bitswap.faults import FaultLog
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
+from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:
     from libp2p.abc import IHost
     from libp2p.ipld.cid import CIDInput
-    from libp2p.peer.id import ID
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +90,8 @@ class _Query(ProviderSearch):
         super().__init__()
         self.cid = cid
         self.callers = 0
+        self.complete = False
+        """It has not been cut off by the end of the task that it runs in."""
         self.listeners: list[Callable[[ID], None]] = []
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
@@ -118,6 +122,7 @@ class ProviderQueryManager:
         self._turns = trio.CapacityLimiter(max_concurrent_queries)
         self._queries: dict[bytes, _Query] = {}
         self._owner: SearchOwner | None = None
+        self._faults = FaultLog()
         self._total = 0
         self._joined = 0
 
@@ -136,21 +141,23 @@ class ProviderQueryManager:
         :param on_connected: called with each provider as soon as it is connected.
         """
         key = cid.multihash
-        query = self._queries.get(key)
-        if query is None or query.scope.cancel_called:
-            query = self._queries[key] = _Query(cid)
-            self._total += 1
-            if self._owner is None or not self._owner.is_running:
-                await self._run(query, key)
+        while True:
+            query = self._queries.get(key)
+            if query is None or query.scope.cancel_called:
+                query = self._queries[key] = _Query(cid)
+                self._total += 1
+                if self._owner is None or not self._owner.is_running:
+                    query.callers += 1  # else who joins would end the search by leaving
+                    await self._run(query, key)
+                    return query
+                self._owner.start_task(self._run, query, key)
+            else:
+                self._joined += 1
+            await self._join(query, on_connected)
+            if query.complete:
                 return query
-            self._owner.start_task(self._run, query, key)
-        else:
-            self._joined += 1
-        return await self._join(query, on_connected)
 
-    async def _join(
-        self, query: _Query, on_connected: Callable[[ID], None] | None
-    ) -> ProviderSearch:
+    async def _join(self, query: _Query, on_connected: Callable[[ID], None] | None) -> None:
         query.callers += 1
         if on_connected is not None:
             for peer_id in query.connected:
@@ -164,7 +171,6 @@ class ProviderQueryManager:
                 query.listeners.remove(on_connected)
             if not query.callers:
                 query.scope.cancel()
-        return query
 
     async def _run(self, query: _Query, key: bytes) -> None:
         try:
@@ -172,6 +178,7 @@ class ProviderQueryManager:
                 async with self._turns:
                     with trio.move_on_after(SEARCH_SECONDS):
                         await self._look(query, key)
+            query.complete = True
         finally:
             if self._queries.get(key) is query:
                 del self._queries[key]
@@ -208,8 +215,8 @@ class ProviderQueryManager:
                         return
         except BaseLibp2pError as error:
             logger.debug("no providers of %s: %s", query.cid, error)
-        except Exception:  # task's edge: a router of the user's may raise anything
-            logger.exception("the router cannot search for %s", query.cid)
+        except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
+            self._faults.note("the content router", error)
 
     def _is_connected(self, peer_id: ID) -> bool:
         return self._owner is not None and peer_id in self._owner.host.get_connected_peers()
@@ -222,6 +229,10 @@ class ProviderQueryManager:
                 await self._owner.host.connect(info)
             except BaseLibp2pError as error:
                 logger.debug("provider %s: %s", info.peer_id, error)
+                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
+                return
+            except Exception as error:  # noqa: BLE001 - task's edge: addresses of a stranger's
+                self._faults.note("connecting to a provider", error)
                 query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
                 return
         query.connected.append(info.peer_id)
@@ -279,7 +290,7 @@ class ProviderQueryManager:
 
 
 async def _providers(router: object, cid: CID, count: int) -> AsyncGenerator[PeerInfo, None]:
-    """Ask a router, of whatever kind it is."""
+    """Ask a router, of whatever kind it is; what is no provider is left out."""
     find = getattr(router, "find_provider_iter", None)
     if find is not None:
         answer = find(cid.buffer, count)
@@ -287,16 +298,22 @@ async def _providers(router: object, cid: CID, count: int) -> AsyncGenerator[Pee
         answer = router.find_providers(cid.multihash, count)  # type: ignore[attr-defined]  # KadDHT
     if inspect.isawaitable(answer):
         answer = await answer
-    if isinstance(answer, AsyncGenerator):
-        async with aclosing(answer):
-            async for info in answer:
-                yield info
-    elif isinstance(answer, AsyncIterable):
+    if not isinstance(answer, AsyncIterable):
+        answer = _one_by_one(answer)
+    async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
+        seen = 0
         async for info in answer:
-            yield info
-    else:
-        for info in answer:
-            yield info
+            seen += 1
+            if isinstance(getattr(info, "peer_id", None), ID):
+                yield info
+            if seen >= MAX_PROVIDERS_READ:
+                return
+
+
+async def _one_by_one(infos: Iterable[PeerInfo]) -> AsyncGenerator[PeerInfo, None]:
+    for info in infos:
+        yield info
+        await trio.lowlevel.checkpoint()  # a list of strangers may be long, or never end
 
 
 # -- results that are remembered ------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 import trio
 
@@ -21,7 +21,9 @@ from libp2p.bitswap.config import (
     ANSWERS_NOW,
     EARLY_HAVE_SECONDS,
     LOOK_UP_BATCH,
+    MAX_KEPT_BYTES,
     MAX_READ_AHEAD_BYTES,
+    PRIOR_BLOCK_SIZE,
     READ_AHEAD_SECONDS,
     REPLY_STREAM_IDLE_SECONDS,
     SEND_ATTEMPTS,
@@ -34,9 +36,10 @@ from libp2p.exceptions import BaseLibp2pError
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
-    from libp2p.bitswap.ledger import Reply
+    from libp2p.bitswap.ledger import PeerWant, Reply
     from libp2p.bitswap.messages import Message
     from libp2p.bitswap.server import Server
+    from libp2p.bitswap.store_reader import Found
     from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
 
@@ -63,6 +66,13 @@ class ReplySender:
         self._failures = 0
         self._pace = Pace()
         self._ahead: _Read | None = None
+        # Blocks that were read to be looked up, for the replies to come.
+        self._kept: dict[PeerWant, bytes] = {}
+        self._kept_bytes = 0
+        self._usual_size = PRIOR_BLOCK_SIZE
+        self._outgoing = server.outgoing.open(str(peer_id), cut=self._cut, weigh=self._weight)
+        self._writing: trio.CancelScope | None = None
+        self._writing_since = 0.0
         self._read_seconds = 0.0  # that the last reading took
         self._held_up_at: float | None = None  # since when blocks wait for a turn
 
@@ -70,6 +80,7 @@ class ReplySender:
         """End the task; a reply that is being written is cut off by a reset."""
         self._closed = True
         self._rests = False
+        self._outgoing.close()
         if self._scope is not None:
             self._scope.cancel()
 
@@ -100,8 +111,12 @@ class ReplySender:
             try:
                 while True:
                     await self._step()
+            except Exception as error:  # noqa: BLE001 - task's edge: it costs this peer
+                self._server.owner.faults.note("what replies are sent with", error)
+                self._server.owner.peer_unreachable(self.peer_id)
             finally:
                 self._drop_ahead()
+                self._drop_kept()
                 stream, self._stream = self._stream, None
                 await end_stream(stream)
 
@@ -120,7 +135,43 @@ class ReplySender:
     def _drop_ahead(self) -> None:
         if self._ahead is not None:
             self._ledger.failed(self._ahead[0])
+            self._release(self._ahead[0].size)
             self._ahead = None
+
+    # -- what is held ---------------------------------------------------------------------------
+
+    def _release(self, size: int) -> None:
+        """Blocks of a reply are written, or will not be."""
+        self._outgoing.release(min(size, self._outgoing.held))  # less if it was cut off
+
+    def _weight(self) -> float:
+        if self._writing is None:
+            return float(self._outgoing.held)
+        return self._outgoing.held * (1 + trio.current_time() - self._writing_since)
+
+    def _cut(self) -> None:
+        """All peers together hold too much, and this one the most for the longest time."""
+        if self._writing is not None:
+            self._writing.cancel()
+        self._drop_kept()
+        self._release(self._outgoing.held)
+
+    def _keep(self, want: PeerWant, data: bytes) -> None:
+        """Keep a block that has been read for the reply with it, if there is room."""
+        if self._kept_bytes < 2 * MAX_KEPT_BYTES and self._outgoing.try_hold(len(data)):
+            self._kept[want] = data
+            self._kept_bytes += len(data)
+
+    def _take_kept(self, want: PeerWant) -> bytes | None:
+        data = self._kept.pop(want, None)
+        if data is not None:
+            self._kept_bytes -= len(data)
+            self._release(len(data))
+        return data
+
+    def _drop_kept(self) -> None:
+        for want in list(self._kept):
+            self._take_kept(want)
 
     async def _rest(self) -> None:
         """Wait until there is something to answer that `answer` does not."""
@@ -143,7 +194,7 @@ class ReplySender:
         if self._stream is None or self._server.is_contested:
             return False
         wants = ledger.look_ups(peer_id, ANSWERS_NOW)
-        found = self._server.blocks_now(wants)
+        found = self._server.store.blocks_now(wants)
         if found is None:
             ledger.look_up_later(wants)
             return False
@@ -155,6 +206,7 @@ class ReplySender:
             blocks = [here[want] for want in reply.wants]
             if reply.size > ANSWER_NOW_BYTES or not self._send_now(self._stream, reply, blocks):
                 self._ahead = reply, blocks
+                self._outgoing.hold(reply.size)
         return self._ahead is None and not ledger.has_work(peer_id)
 
     def _send_now(self, stream: INetStream, reply: Reply, blocks: list[bytes | None]) -> bool:
@@ -169,7 +221,7 @@ class ReplySender:
         except BaseLibp2pError:
             return False
         if frames:
-            self._trace(message)
+            self._server.owner.tracing.sent(self.peer_id, message)
         self._note_sent(reply, message, trio.current_time())
         return True
 
@@ -179,7 +231,7 @@ class ReplySender:
         """Take a turn and send what comes of it; without one, what can be said all the same."""
         now = trio.current_time()
         ready_at = self._server.ready_at(self.peer_id, now)
-        looks = self._ledger.has_look_ups(self.peer_id)
+        looks = 2 * self._kept_bytes <= MAX_KEPT_BYTES and self._ledger.has_look_ups(self.peer_id)
         may_begin = looks or (ready_at <= now and self._ledger.has_blocks(self.peer_id))
         if may_begin and self._server.begin(self.peer_id, now, for_blocks=not looks):
             read = await self._take_turn(looks, ready_at <= now)
@@ -199,14 +251,34 @@ class ReplySender:
         read = None
         try:
             if looks:
-                wants = self._ledger.look_ups(self.peer_id, LOOK_UP_BATCH)
-                sizes = await self._server.sizes_of(wants)
-                for want, size in zip(wants, sizes, strict=True):
-                    self._ledger.resolve(want, size)
+                await self._look_up()
             read = await self._read(with_blocks and self._server.may_send(self.peer_id))
         finally:
             self._server.end(self.peer_id, read[0].size if read else 0)
         return read
+
+    async def _look_up(self) -> None:
+        """Look up what is new."""
+        store = self._server.store
+        reads = not store.knows_sizes and not store.takes_no_time
+        limit = LOOK_UP_BATCH
+        if reads:
+            limit = min(max((MAX_KEPT_BYTES - self._kept_bytes) // self._usual_size, 1), limit)
+        wants = self._ledger.look_ups(self.peer_id, limit)
+        found = await store.look_up(wants)
+        read = 0
+        for want, block in found.items():
+            if not isinstance(block, bytes):
+                self._ledger.resolve(want, block)
+                continue
+            self._ledger.resolve(want, len(block))
+            read += len(block)
+            if reads and want.waits_for_block:
+                self._keep(want, block)
+        if len(found) < len(wants):
+            self._server.put_aside(want for want in wants if want not in found)
+        if read:
+            self._usual_size = max(read // len(found), 1)
 
     async def _read(self, with_blocks: bool) -> _Read | None:
         reply = self._ledger.next_reply(self.peer_id, self._pace.target, with_blocks=with_blocks)
@@ -220,12 +292,28 @@ class ReplySender:
             self._server.uplink.spend(self.peer_id, reply.size, start)
         blocks = None
         try:
-            blocks = await self._server.blocks_of(reply.wants)
+            blocks = await self._blocks_of(reply)
         finally:
             if blocks is None:
                 self._ledger.failed(reply)
+        self._outgoing.hold(reply.size)
         self._read_seconds = trio.current_time() - start
         return reply, blocks
+
+    async def _blocks_of(self, reply: Reply) -> list[bytes | None]:
+        """Read the blocks of a reply; what the store fails at is left out of it."""
+        found: dict[PeerWant, Found] = {}
+        for want in reply.wants:
+            if (data := self._take_kept(want)) is not None:
+                found[want] = data
+        missing = [want for want in reply.wants if want not in found]
+        if missing:
+            found |= await self._server.store.blocks(missing)
+            lost = [want for want in missing if want not in found]
+            if lost:
+                reply.leave_out(lost)
+                self._server.put_aside(lost)
+        return [cast("bytes | None", found[want]) for want in reply.wants]
 
     async def _wait_for_turn(self, ready_at: float) -> None:
         """Wait, and say HAVE meanwhile if it takes long: a Go client takes silence for no."""
@@ -279,6 +367,7 @@ class ReplySender:
             size = sum(map(len, message.blocks.values()))
             sent = not message or await self._deliver(message, size)
         finally:
+            self._release(reply.size)
             if not sent:
                 self._ledger.failed(reply)
         if sent:
@@ -300,7 +389,8 @@ class ReplySender:
         """Write a message; if that fails, the stream is reset and it has to be sent again."""
         sent = False
         try:
-            with trio.fail_after(send_deadline(size)):
+            with trio.fail_after(send_deadline(size)) as self._writing:
+                self._writing_since = trio.current_time()
                 await self._write(message)
             sent = True
             self._failures = 0
@@ -308,6 +398,7 @@ class ReplySender:
             logger.debug("reply to %s failed: %s", self.peer_id, error)
             self._failures += SEND_ATTEMPTS if is_refusal(error) else 1
         finally:
+            self._writing = None
             if not sent:
                 stream, self._stream = self._stream, None
                 await reset_stream(stream)
@@ -319,7 +410,10 @@ class ReplySender:
         stream = self._stream
         if stream is None:
             owner = self._server.owner
-            stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
+            # Who has gone does not wait for the answer: a server never dials.
+            stream = await owner.host.new_stream(
+                self.peer_id, owner.supported_protocols, no_dial=True
+            )
             self._stream = stream
             self._dialect = Dialect.of(stream.get_protocol())
             self._speaks_have = speaks_have(stream.get_protocol())
@@ -327,13 +421,9 @@ class ReplySender:
         for frame in frames:
             await stream.send(frame)
         if frames:
-            self._trace(message)
+            self._server.owner.tracing.sent(self.peer_id, message)
 
     def _frames(self, message: Message) -> list[list[Buffer]]:
         if not message.blocks and not self._speaks_have:
             return []  # presences are all there is, and the peer does not know them
         return message.frames(self._dialect)
-
-    def _trace(self, message: Message) -> None:
-        if (tracer := self._server.owner.tracer) is not None:
-            tracer.message_sent(self.peer_id, message)

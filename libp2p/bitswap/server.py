@@ -7,40 +7,49 @@ next at the block store), `bandwidth` (when blocks may be sent), `accounts` (who
 
 from __future__ import annotations
 
-import logging
 import secrets
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
 import trio
 
 from libp2p.bitswap.accounts import Accounts
+from libp2p.bitswap.alarms import Alarms
 from libp2p.bitswap.bandwidth import BandwidthLimits, Uplink
-from libp2p.bitswap.config import HAVE_REPLACE_SIZE, LEDGER_BATCH, MAX_LEDGER_ENTRIES
+from libp2p.bitswap.chores import each
+from libp2p.bitswap.config import (
+    HAVE_REPLACE_SIZE,
+    LEDGER_BATCH,
+    MAX_DOUBLINGS,
+    MAX_LEDGER_ENTRIES,
+    MAX_LEDGER_TOTAL,
+    MAX_OUTGOING_REPLY_BYTES,
+    MAX_STORE_RETRY_SECONDS,
+    STORE_RETRY_SECONDS,
+)
 from libp2p.bitswap.ledger import Ledger
 from libp2p.bitswap.reply_sender import ReplySender
+from libp2p.bitswap.store_reader import StoreReader
 from libp2p.bitswap.turns import Turns
-from libp2p.exceptions import BlockStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from libp2p.abc import IHost
     from libp2p.bitswap.block_store import BlockStore
+    from libp2p.bitswap.chores import Chores
+    from libp2p.bitswap.faults import FaultLog
     from libp2p.bitswap.ledger import PeerWant, TaskComparator
     from libp2p.bitswap.messages import Message
     from libp2p.bitswap.request_filter import RequestFilter
     from libp2p.bitswap.stats import BitswapStat
-    from libp2p.bitswap.tracer import Tracer
+    from libp2p.bitswap.tracer import Tracing
     from libp2p.bitswap.wantlist import Entry
     from libp2p.custom_types import TProtocol
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
-
-logger = logging.getLogger(__name__)
-
-_T = TypeVar("_T")
+    from libp2p.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -70,11 +79,17 @@ class ServerOwner(Protocol):
     host: IHost
     block_store: BlockStore
     stats: BitswapStat
-    tracer: Tracer | None
+    tracing: Tracing
+    faults: FaultLog
     supported_protocols: list[TProtocol]
+    resources: Resources
+    chores: Chores
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """Run a task in the client's nursery."""
+
+    def peer_unreachable(self, peer_id: ID) -> None:
+        """A peer turned out not to be connected, or cannot be dealt with."""
 
 
 class Server:
@@ -87,6 +102,8 @@ class Server:
             max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
             have_replace_size=options.want_have_replace_size,
             comparator=options.task_comparator,
+            chores=owner.chores,
+            scope=owner.resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
         )
         self.accounts = Accounts()
         self.uplink = Uplink(options.bandwidth)
@@ -99,9 +116,15 @@ class Server:
             one_sender=self.uplink.limits_total,
         )
         self._filter = options.request_filter
-        self._filter_failed = False
         self._senders: dict[ID, ReplySender] = {}
         self._timer_runs = False
+        self.store = StoreReader(owner)
+        self.outgoing = owner.resources.scope(
+            "bitswap replies that are written", MAX_OUTGOING_REPLY_BYTES
+        )
+        self._aside: Alarms[PeerWant] = Alarms()
+        self._retry_scope = trio.CancelScope()  # ends when the next one of them is due
+        self._retry_runs = False
 
     # -- peers ----------------------------------------------------------------------------------
 
@@ -131,6 +154,8 @@ class Server:
         entries = 0
         for message in messages:
             entries += len(message.entries)
+            if message.full:
+                entries += self.ledger.count_of(peer_id)  # each of them is looked at
         if self._filter is not None or entries > LEDGER_BATCH:
             return False
         sender = self._senders.get(peer_id)
@@ -153,23 +178,21 @@ class Server:
                     sender.wake()
 
     async def _take_in(self, peer_id: ID, message: Message) -> None:
-        entries = list(message.entries.values())
-        full = message.full
-        if len(entries) > LEDGER_BATCH:
-            # A long list goes in by steps, so that it does not hold up everybody else.
-            if full:
-                self.ledger.retain(peer_id, {e.cid for e in entries if not e.cancel})
-                full = False
-            self.ledger.receive(peer_id, [entry for entry in entries if entry.cancel])
-            entries = [entry for entry in entries if not entry.cancel]
-        for start in range(0, len(entries) or 1, LEDGER_BATCH):
-            if start:
+        entries = message.entries
+        if message.full:
+            for _ in self.ledger.retaining(peer_id, entries):
                 await trio.lowlevel.checkpoint()
-            batch = entries[start : start + LEDGER_BATCH]
+        # Cancels first: they make room.
+        ordered = [entry for entry in entries.values() if entry.cancel]
+        ordered += [entry for entry in entries.values() if not entry.cancel]
+        for start in range(0, len(ordered) or 1, LEDGER_BATCH):
+            if start:  # a long list goes in by steps, so that it does not hold up everybody else
+                await trio.lowlevel.checkpoint()
+            batch = ordered[start : start + LEDGER_BATCH]
             denied = () if self._filter is None else await self._denied(peer_id, batch)
             if peer_id not in self._senders:
                 return  # it has left meanwhile
-            self.ledger.receive(peer_id, batch, full, denied)
+            self.ledger.receive(peer_id, batch, denied=denied)
 
     async def _denied(self, peer_id: ID, entries: Iterable[Entry]) -> set[CID]:
         """Ask the filter for each want."""
@@ -184,10 +207,8 @@ class Server:
         try:
             allowed = self._filter(peer_id, entry.cid, entry.want_type)
             return bool(await allowed if isawaitable(allowed) else allowed)
-        except Exception:  # task's edge: a filter of the user's may raise anything
-            if not self._filter_failed:
-                self._filter_failed = True
-                logger.exception("the request filter fails; what it cannot decide is denied")
+        except Exception as error:  # noqa: BLE001 - task's edge: a filter of the user's may raise anything
+            self.owner.faults.note("the request filter (what it cannot decide is denied)", error)
             return False
 
     async def refilter(self) -> None:
@@ -203,7 +224,8 @@ class Server:
         """Send a block that has just been stored to those who want it."""
         if self.ledger.is_wanted(cid):
             for peer_id in self.ledger.new_block(cid, size):
-                self._senders[peer_id].wake()
+                if (sender := self._senders.get(peer_id)) is not None:
+                    sender.wake()
 
     def count_sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
         """Enter blocks that have been written."""
@@ -295,42 +317,34 @@ class Server:
 
     # -- the store ------------------------------------------------------------------------------
 
-    async def sizes_of(self, wants: Sequence[PeerWant]) -> list[int | None]:
-        """Look blocks up; what the store fails at is not here."""
-        if (found := self.blocks_now(wants)) is not None:
-            return [None if data is None else len(data) for data in found]
-        cids = [want.cid.buffer for want in wants]
+    def put_aside(self, wants: Iterable[PeerWant]) -> None:
+        """The store has failed at wants: ask it for them again after a while."""
+        now = trio.current_time()
+        for want in wants:
+            self.ledger.put_aside(want)
+            seconds = STORE_RETRY_SECONDS * 2.0 ** min(want.failures, MAX_DOUBLINGS)
+            want.failures += 1
+            when = now + min(seconds, MAX_STORE_RETRY_SECONDS)
+            self._aside.set(want, when)
+            self._retry_scope.deadline = min(self._retry_scope.deadline, when)
+        if not self._retry_runs:
+            self._retry_runs = True
+            self.owner.start_task(self._retry)
+
+    async def _retry(self) -> None:
         try:
-            return _one_for_each(wants, await self.owner.block_store.get_sizes(cids))
-        except Exception:  # task's edge: a store of the user's may raise anything
-            if len(wants) == 1:
-                logger.exception("the block store cannot look up %s", wants[0].cid)
-                return [None]
-        # The others may be readable.
-        return [size for want in wants for size in await self.sizes_of([want])]
+            while (when := self._aside.next) is not None:
+                with trio.CancelScope(deadline=when) as self._retry_scope:
+                    await trio.sleep_forever()
+                due = []
+                while (item := self._aside.take(trio.current_time())) is not None:
+                    due.append(item[1])
+                for _ in each(due, self._look_again):
+                    await trio.lowlevel.checkpoint()
+        finally:
+            self._retry_runs = False
 
-    def blocks_now(self, wants: Sequence[PeerWant]) -> list[bytes | None] | None:
-        """Read blocks if that takes no time; None if it does, or if the store fails at it."""
-        try:
-            found = self.owner.block_store.get_blocks_now([want.cid for want in wants])
-            return None if found is None else _one_for_each(wants, found)
-        except Exception:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot read %d blocks", len(wants))
-            return None
-
-    async def blocks_of(self, wants: Sequence[PeerWant]) -> list[bytes | None]:
-        """Read blocks; what the store fails at is not here."""
-        if (found := self.blocks_now(wants)) is not None:
-            return found
-        cids = [want.cid.buffer for want in wants]
-        try:
-            return _one_for_each(wants, await self.owner.block_store.get_blocks(cids))
-        except Exception:  # task's edge: a store of the user's may raise anything
-            logger.exception("the block store cannot read %d blocks", len(wants))
-            return [None] * len(wants)
-
-
-def _one_for_each(wants: Sequence[PeerWant], found: list[_T]) -> list[_T]:
-    if len(found) != len(wants):
-        raise BlockStoreError(f"the block store gave {len(found)} answers for {len(wants)} CIDs")
-    return found
+    def _look_again(self, want: PeerWant) -> None:
+        self.ledger.look_again(want)
+        if (sender := self._senders.get(want.peer.peer_id)) is not None:
+            sender.wake()

@@ -7,10 +7,13 @@ waiters in one plain call; when nobody is left to ask they get the error the sam
 
 from __future__ import annotations
 
+from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from libp2p.bitswap.chores import each
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
 from libp2p.bitswap.errors import BitswapError, timed_out
 from libp2p.bitswap.fetch import BlockIterator, Fetch, OrderedFetch
@@ -20,7 +23,7 @@ from libp2p.ipld.cid import CID
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from libp2p.bitswap.exchange import Exchange
     from libp2p.ipld.cid import CIDInput
@@ -62,6 +65,8 @@ class OneBlock:
         self.over = True
         self.task.wake()
 
+    expire = end
+
 
 class BitswapSession(AsyncClosing):
     """
@@ -100,12 +105,15 @@ class BitswapSession(AsyncClosing):
         :param peer_id: ask this peer only, connecting to it if its addresses are known.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
             what. `BlockNotFoundError` if all of them do not have it.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises TimeoutError: if it has not come after ``timeout`` seconds, or if the store has not
+            answered by then.
+        :raises Exception: whatever the block store raises: a block that it cannot look for it could
+            not keep either, so no peer is asked.
         :raises InvalidCID: if ``cid`` is none.
         :raises ValueError: if ``timeout`` is negative.
         """
         wanted = CID.of(cid)
-        if (data := await self.client.find_here(wanted)) is not None:
+        if (data := await self.client.find_here(wanted, timeout)) is not None:
             return data
         if peer_id is not None:
             return await self.client.session_with(peer_id).fetch(wanted, timeout)
@@ -126,7 +134,7 @@ class BitswapSession(AsyncClosing):
             while not waiter.over:
                 await waiter.task.wait()
             if waiter.error is not None:
-                raise waiter.error
+                raise copy(waiter.error)  # others raise it as well: each with its own traceback
             if (data := waiter.data) is None:
                 raise timed_out(cid, timeout, client.tracker.report(self.id, key))
             return data
@@ -196,20 +204,21 @@ class BitswapSession(AsyncClosing):
         """Let somebody wait for a block; the client is asked for it by `BitswapClient.want`."""
         self._waiters.setdefault(key, []).append(waiter)
 
-    def leave(self, waiter: Waiter, keys: Iterable[bytes]) -> None:
+    def leave(self, waiter: Waiter, keys: Sequence[bytes]) -> None:
         """Forget a waiter; a block that nobody waits for is taken back."""
-        unwanted = False
-        for key in keys:
-            waiters = self._waiters.get(key)
-            if waiters is None or waiter not in waiters:
-                continue
-            waiters.remove(waiter)
-            if not waiters:
-                del self._waiters[key]
-                self.client.tracker.unwant(self.id, key)
-                unwanted = True
-        if unwanted:
-            self.client.apply()
+        if len(keys) == 1 and keys[0] not in self._waiters:
+            return  # it came, or never will
+        self.client.chores.begin(each(keys, partial(self._leave, waiter)))
+        self.client.apply()
+
+    def _leave(self, waiter: Waiter, key: bytes) -> None:
+        waiters = self._waiters.get(key)
+        if waiters is None or waiter not in waiters:
+            return
+        waiters.remove(waiter)
+        if not waiters:
+            del self._waiters[key]
+            self.client.tracker.unwant(self.id, key)
 
     def count_duplicate(self, data: bytes) -> None:
         """Note a block that came for the second time."""
@@ -236,5 +245,9 @@ class BitswapSession(AsyncClosing):
 
     def fail_all(self, error: BitswapError) -> None:
         """Tell everybody that nothing more will come."""
-        for key in list(self._waiters):
-            self.fail(key, error)
+        for _ in self.failing_all(error):
+            pass
+
+    def failing_all(self, error: BitswapError) -> Iterator[None]:
+        """Do the same in steps."""
+        return each(list(self._waiters), partial(self.fail, error=error))

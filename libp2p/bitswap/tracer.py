@@ -1,8 +1,8 @@
 """
 What a program sees of bitswap at work: `BitswapClient` calls its tracer, if it is given one.
 
-The calls are plain ones in the middle of reading and writing: they must be quick and must not
-raise. Without a tracer they cost one test each.
+The calls are plain ones in the middle of reading and writing: they must be quick. What they raise
+is logged and changes nothing. Without a tracer they cost one test each.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from libp2p.bitswap.faults import FaultLog
     from libp2p.bitswap.messages import Message
     from libp2p.bitswap.want_state import Want
     from libp2p.ipld.cid import CID
@@ -41,10 +42,34 @@ class BlockTracer(Protocol):
         """
 
 
-def trace_blocks(
-    tracer: Tracer, peer_id: ID, blocks: Sequence[tuple[Want, bytes]], now: float
-) -> None:
-    """Tell a tracer of blocks that were wanted, if it wants to know."""
-    if isinstance(tracer, BlockTracer):
-        for want, data in blocks:
-            tracer.block_received(peer_id, want.cid, len(data), now - want.wanted_at)
+class Tracing:
+    """The calls of a client's tracer, for the parts of the client."""
+
+    def __init__(self, faults: FaultLog) -> None:
+        self._faults = faults
+        self.tracer: Tracer | None = None
+
+    def received(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Peers have sent messages."""
+        if self.tracer is not None:
+            for message in messages:
+                self._call(self.tracer.message_received, peer_id, message)
+
+    def sent(self, peer_id: ID, message: Message) -> None:
+        """A message has been written."""
+        if self.tracer is not None:
+            self._call(self.tracer.message_sent, peer_id, message)
+
+    def blocks(self, peer_id: ID, blocks: Sequence[tuple[Want, bytes]], now: float) -> None:
+        """Blocks have come that were wanted."""
+        tracer: object = self.tracer
+        if tracer is not None and isinstance(tracer, BlockTracer):
+            for want, data in blocks:
+                seconds = now - want.wanted_at
+                self._call(tracer.block_received, peer_id, want.cid, len(data), seconds)
+
+    def _call(self, tell: Callable[..., object], *args: object) -> None:
+        try:
+            tell(*args)
+        except Exception as error:  # noqa: BLE001 - task's edge: a tracer of the user's may raise anything
+            self._faults.note("the tracer", error)

@@ -7,18 +7,22 @@ and the first to say HAVE becomes the holder (`dispatch`). DONT_HAVE, a lost con
 makes another peer the holder (`takeover`). When nobody is left, the sessions get `Unavailable` at
 once.
 
-Every method is plain and quick. What it leads to is fetched by the driver: `take_ready` (peers with
-something to be sent, by `take_message`) and `take_outcomes` (what is to be done or told).
+Every method is plain and quick; what may be long is begun, and the driver goes on with it
+(`chores`). What it leads to is fetched by the driver: `take_ready` (peers with something to be
+sent, by `take_message`) and `take_outcomes` (what is to be done or told).
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.answers import Answers
 from libp2p.bitswap.asked_peer import Peer
 from libp2p.bitswap.asking import Asking
+from libp2p.bitswap.chores import each
 from libp2p.bitswap.config import (
+    DELIVERED_LATELY_SECONDS,
     FIRST_PRIORITY,
     MAX_RESETS,
     MAX_WANTS_PER_PEER,
@@ -46,6 +50,7 @@ class WantTracker:
     def __init__(self, *, max_wants_per_peer: int = MAX_WANTS_PER_PEER) -> None:
         self._max_wants_per_peer = max_wants_per_peer
         self._asking = Asking()
+        self.chores = self._asking.chores
         self._wants = self._asking.wants
         self._peers = self._asking.peers
         self._dispatcher = Dispatcher(self._asking)
@@ -97,8 +102,8 @@ class WantTracker:
         if session is not None:
             self._upkeep.drop(session)
             session.backlog.clear()
-            for want in list(session.wants.values()):
-                self._dispatcher.detach(session, want)
+            wants = list(session.wants.values())
+            self.chores.begin(each(wants, partial(self._dispatcher.detach, session)))
 
     def want(self, session_id: int, cid: CID, now: float, priority: int | None = None) -> None:
         """Want a block for a session; asking again for what it wants already changes nothing."""
@@ -181,6 +186,7 @@ class WantTracker:
         peer = self._peers.pop(peer_id, None)
         if peer is None:
             return
+        peer.down = reason
         for session in self._sessions.values():
             session.lose(peer, reason)
         self._asking.ready.pop(peer, None)
@@ -204,11 +210,15 @@ class WantTracker:
             return
         peer.supports_have = supported
         if not supported:
-            for key in {**peer.pending, **peer.unanswered}:
-                want = self._wants[key]
-                if want.asked[peer] is WantType.Have:
-                    self._asking.forget_asked(want, peer)
-                    self._asking.ask(want, peer, WantType.Have)
+            keys = list({**peer.pending, **peer.unanswered})
+            self.chores.begin(each(keys, partial(self._ask_otherwise, peer)))
+
+    def _ask_otherwise(self, peer: Peer, key: bytes) -> None:
+        """Ask a peer that does not know WANT_HAVE for the block, if it is asked at all."""
+        want = self._wants.get(key)
+        if want is not None and want.asked.get(peer) is WantType.Have:
+            self._asking.forget_asked(want, peer)
+            self._asking.ask(want, peer, WantType.Have)
 
     def heard(self, peer_id: ID, pending_bytes: int = 0) -> None:
         """
@@ -228,6 +238,18 @@ class WantTracker:
         peer = self._peers.get(peer_id)
         if peer is not None:
             peer.arrived(size, now)
+
+    def is_asked(self, peer_id: ID) -> bool:
+        """Tell whether a peer is to send a block."""
+        peer = self._peers.get(peer_id)
+        return peer is not None and bool(peer.held)
+
+    def has_delivered(self, peer_id: ID, now: float) -> bool:
+        """Tell whether a peer has sent a block lately that was wanted."""
+        peer = self._peers.get(peer_id)
+        if peer is None or not peer.delivered:
+            return False
+        return now - peer.delivered_at < DELIVERED_LATELY_SECONDS
 
     @property
     def peer_ids(self) -> list[ID]:
@@ -340,9 +362,14 @@ class WantTracker:
 
     def _abandon(self, peer: Peer, reason: PeerAnswer) -> None:
         """Forget all dealings with a peer and ask others instead."""
-        for want in self._asking.abandon(peer, reason):
-            self._dispatcher.dispatch(want)
-            self._dispatcher.settle_noes(want)
+
+        def ask_others(key: bytes) -> None:
+            want = self._asking.abandon(peer, key, reason)
+            if want is not None:
+                self._dispatcher.dispatch(want)
+                self._dispatcher.settle_noes(want)
+
+        self.chores.begin(each(self._asking.begin_to_abandon(peer), ask_others))
 
     def _retry_peers(self, now: float) -> None:
         for peer in list(self._down):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -19,10 +19,9 @@ def read_public(data: bytes, kind: type, name: str) -> Any:
 
     :raises CryptographyError: if it is malformed or of another kind of key than ``name``.
     """
-    try:
+    with refused_as(CryptographyError, f"{name} public key is malformed"):
         key = serialization.load_der_public_key(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise CryptographyError(f"{name} public key is malformed") from error
+        write_public(key)  # type: ignore[arg-type]  # what cannot be written can name no peer
     if not isinstance(key, kind):
         raise CryptographyError(f"the encoded public key is not an {name} key")
     return key
@@ -34,10 +33,9 @@ def read_private(data: bytes, kind: type, name: str) -> Any:
 
     :raises CryptographyError: if it is malformed or of another kind of key than ``name``.
     """
-    try:
+    # What is wrong with it is not said: the words of an error may quote what they are about.
+    with refused_as(lambda _: CryptographyError(f"{name} private key is malformed"), ""):
         key = serialization.load_der_private_key(data, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise CryptographyError(f"{name} private key is malformed") from error
     if not isinstance(key, kind):
         raise CryptographyError(f"the encoded private key is not an {name} key")
     return key

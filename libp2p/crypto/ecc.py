@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from libp2p.crypto.der import read_private, read_public, write_private, write_public
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -30,15 +30,17 @@ class ECCPublicKey(PublicKey):
         """
         Read PKIX, or the bare SEC 1 point that py-libp2p wrote.
 
-        :raises CryptographyError: if it is no point of P-256.
+        :raises CryptographyError: if it is no point of P-256, or PKIX of an unusual spelling: a
+            compressed or hybrid point, a curve that is not named.
         """
         _require_p256(curve)
         if data[:1] == b"\x30":
-            return cls(read_public(data, ec.EllipticCurvePublicKey, "ECDSA"))
-        try:
+            key = cls(read_public(data, ec.EllipticCurvePublicKey, "ECDSA"))
+            if key.to_bytes() != data:
+                raise CryptographyError("ECDSA public key is not encoded canonically")
+            return key
+        with refused_as(CryptographyError, "ECDSA public key is malformed"):
             return cls(ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), data))
-        except ValueError as error:
-            raise CryptographyError("ECDSA public key is malformed") from error
 
     def to_bytes(self) -> bytes:
         return write_public(self.impl)
@@ -47,11 +49,7 @@ class ECCPublicKey(PublicKey):
         return KeyType.ECDSA
 
     def verify(self, data: Buffer, signature: bytes) -> bool:
-        try:
-            self.impl.verify(signature, data, ec.ECDSA(hashes.SHA256()))
-        except InvalidSignature:
-            return False
-        return True
+        return accepts(self.impl.verify, signature, data, ec.ECDSA(hashes.SHA256()))
 
 
 class ECCPrivateKey(PrivateKey):

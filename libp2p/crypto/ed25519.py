@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from nacl.exceptions import CryptoError
 from nacl.signing import SigningKey, VerifyKey
 
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -30,7 +30,8 @@ class Ed25519PublicKey(PublicKey):
         """:raises CryptographyError: if there are not 32 of them."""
         if len(key_bytes) != KEY_BYTES:
             raise CryptographyError(f"Ed25519 public key of {len(key_bytes)} bytes, not 32")
-        return cls(VerifyKey(bytes(key_bytes)))
+        with refused_as(CryptographyError, "Ed25519 public key is malformed"):
+            return cls(VerifyKey(bytes(key_bytes)))
 
     def to_bytes(self) -> bytes:
         return bytes(self.impl)
@@ -39,13 +40,9 @@ class Ed25519PublicKey(PublicKey):
         return KeyType.Ed25519
 
     def verify(self, data: Buffer, signature: bytes) -> bool:
-        if len(signature) != SIGNATURE_BYTES:
-            return False
-        try:
-            self.impl.verify(bytes(data), bytes(signature))
-        except CryptoError:
-            return False
-        return True
+        return len(signature) == SIGNATURE_BYTES and accepts(
+            self.impl.verify, bytes(data), bytes(signature)
+        )
 
 
 class Ed25519PrivateKey(PrivateKey):

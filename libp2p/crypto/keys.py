@@ -12,12 +12,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, unique
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from libp2p.crypto.pb import crypto_pb2
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
+    from typing import Self
+
     from libp2p.custom_types import Buffer
 
 
@@ -77,7 +80,8 @@ class PublicKey(Key):
     @classmethod
     def deserialize_from_protobuf(cls, protobuf_data: bytes) -> crypto_pb2.PublicKey:
         """Return the protobuf message in ``protobuf_data``; see `deserialize_public_key`."""
-        return crypto_pb2.PublicKey.FromString(protobuf_data)
+        with refused_as(CryptographyError, "key message is malformed"):
+            return crypto_pb2.PublicKey.FromString(protobuf_data)
 
     def __hash__(self) -> int:
         return hash(self.to_bytes())
@@ -87,7 +91,7 @@ class PublicKey(Key):
 
 
 class PrivateKey(Key):
-    """Signs; never shown in a ``repr``."""
+    """Signs; never shown in a ``repr``, and never pickled: a pickle would hold the secret."""
 
     __slots__ = ()
 
@@ -106,7 +110,17 @@ class PrivateKey(Key):
     @classmethod
     def deserialize_from_protobuf(cls, protobuf_data: bytes) -> crypto_pb2.PrivateKey:
         """Return the protobuf message in ``protobuf_data``; see `deserialize_private_key`."""
-        return crypto_pb2.PrivateKey.FromString(protobuf_data)
+        with refused_as(CryptographyError, "key message is malformed"):
+            return crypto_pb2.PrivateKey.FromString(protobuf_data)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} is not pickled: the pickle would hold the secret")
+
+    def __copy__(self) -> Self:
+        return self  # it does not change
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
     def __hash__(self) -> int:
         return hash(self.get_public_key())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from libp2p.crypto.der import read_private, read_public, write_private, write_public
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -45,11 +45,9 @@ class RSAPublicKey(PublicKey):
         return KeyType.RSA
 
     def verify(self, data: Buffer, signature: bytes) -> bool:
-        try:
-            self.impl.verify(signature, bytes(data), padding.PKCS1v15(), hashes.SHA256())
-        except InvalidSignature:
-            return False
-        return True
+        return accepts(
+            self.impl.verify, signature, bytes(data), padding.PKCS1v15(), hashes.SHA256()
+        )
 
 
 class RSAPrivateKey(PrivateKey):
@@ -104,8 +102,10 @@ def validate_rsa_key_size(key: rsa.RSAPublicKey | rsa.RSAPrivateKey) -> None:
 
 def check_rsa_public_key(key: rsa.RSAPublicKey) -> None:
     """:raises CryptographyError: if ``key`` is too short, too long, or too slow to verify with."""
-    validate_rsa_key_size(key)
-    if key.public_numbers().e > MAX_RSA_EXPONENT:
+    with refused_as(CryptographyError, "RSA public key is malformed"):
+        validate_rsa_key_size(key)
+        exponent = key.public_numbers().e
+    if exponent > MAX_RSA_EXPONENT:
         raise CryptographyError("RSA public exponent is too large")
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 SECRET_BYTES: Final = 32
 
+#: How the forms of a point begin, by their lengths: compressed (33) and not (65). The hybrid form
+#: of 65 bytes (06, 07) is OpenSSL's and libsecp256k1's alone: others would not know the peer by it.
+_POINT_FORMS: Final = {33: (2, 3), 65: (4,)}
+
 #: Number of points on the curve; a secret is below it.
 GROUP_ORDER: Final = 0xFFFFFFFF_FFFFFFFF_FFFFFFFF_FFFFFFFE_BAAEDCE6_AF48A03B_BFD25E8C_D0364141
 
@@ -34,6 +38,8 @@ class Secp256k1PublicKey(PublicKey):
     __slots__ = ("_point",)
 
     def __init__(self, point: bytes) -> None:
+        if not point or point[0] not in _POINT_FORMS.get(len(point), ()):
+            raise CryptographyError("secp256k1 public key is no point in a form that is known")
         self._point = backend.compress(point)
 
     @classmethod
@@ -41,7 +47,7 @@ class Secp256k1PublicKey(PublicKey):
         """
         Read a compressed or uncompressed point.
 
-        :raises CryptographyError: if it is not on the curve.
+        :raises CryptographyError: if it is in another form, or not on the curve.
         """
         return cls(data)
 

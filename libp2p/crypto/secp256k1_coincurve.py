@@ -6,14 +6,13 @@ import coincurve
 from coincurve.ecdsa import cdata_to_der, der_to_cdata, signature_normalize
 
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 
 def compress(point: bytes) -> bytes:
     """Return the compressed form; :raises CryptographyError: if it is not on the curve."""
-    try:
+    with refused_as(CryptographyError, "secp256k1 public key is not a point of the curve"):
         return coincurve.PublicKey(bytes(point)).format()
-    except ValueError as error:
-        raise CryptographyError("secp256k1 public key is not a point of the curve") from error
 
 
 def public_point(secret: bytes) -> bytes:
@@ -28,9 +27,11 @@ def sign(secret: bytes, digest: bytes) -> bytes:
 
 def verify(point: bytes, digest: bytes, signature: bytes) -> bool:
     """Tell whether ``signature`` is one of ``digest``, whichever half S is in."""
-    try:
-        # libsecp256k1 verifies only the lower half.
-        _, normalized = signature_normalize(der_to_cdata(signature))
-        return coincurve.PublicKey(point).verify(cdata_to_der(normalized), digest, hasher=None)
-    except ValueError:
-        return False
+    return accepts(_verify, point, digest, signature)
+
+
+def _verify(point: bytes, digest: bytes, signature: bytes) -> None:
+    # libsecp256k1 verifies only the lower half.
+    _, normalized = signature_normalize(der_to_cdata(signature))
+    if not coincurve.PublicKey(point).verify(cdata_to_der(normalized), digest, hasher=None):
+        raise ValueError("the signature does not verify")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import accepts, refused_as
 
 _GROUP_ORDER: Final = ec.SECP256K1.group_order
 _ALGORITHM: Final = ec.ECDSA(utils.Prehashed(hashes.SHA256()))
@@ -33,18 +33,12 @@ def sign(secret: bytes, digest: bytes) -> bytes:
 
 def verify(point: bytes, digest: bytes, signature: bytes) -> bool:
     """Tell whether ``signature`` is one of ``digest``, whichever half S is in."""
-    try:
-        _load(point).verify(signature, digest, _ALGORITHM)
-    except InvalidSignature:
-        return False
-    return True
+    return accepts(_load(point).verify, signature, digest, _ALGORITHM)
 
 
 def _load(point: bytes) -> ec.EllipticCurvePublicKey:
-    try:
+    with refused_as(CryptographyError, "secp256k1 public key is not a point of the curve"):
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256K1(), bytes(point))
-    except ValueError as error:
-        raise CryptographyError("secp256k1 public key is not a point of the curve") from error
 
 
 def _private(secret: bytes) -> ec.EllipticCurvePrivateKey:

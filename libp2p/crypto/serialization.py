@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from google.protobuf.message import DecodeError
-
 from libp2p.crypto.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from libp2p.crypto.pb import crypto_pb2
 from libp2p.exceptions import CryptographyError, MissingDeserializerError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,10 +101,8 @@ def deserialize_private_key(data: bytes) -> PrivateKey:
 def _parse(message: _Message, data: bytes) -> _Message:
     if len(data) > MAX_KEY_MESSAGE_BYTES:
         raise CryptographyError(f"key message of {len(data)} bytes")
-    try:
+    with refused_as(CryptographyError, "key message is malformed"):
         message.ParseFromString(data)
-    except DecodeError as error:
-        raise CryptographyError("key message is malformed") from error
     if not message.HasField("key_type"):
         # A type that the schema does not have lands among the unknown fields.
         raise MissingDeserializerError("key is of an unknown type")

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import x25519
 
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
 from libp2p.exceptions import CryptographyError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -24,10 +25,8 @@ class X25519PublicKey(PublicKey):
     @classmethod
     def from_bytes(cls, data: bytes) -> X25519PublicKey:
         """:raises CryptographyError: if there are not 32 of them."""
-        try:
+        with refused_as(CryptographyError, "X25519 public key is not 32 bytes long"):
             return cls(x25519.X25519PublicKey.from_public_bytes(data))
-        except ValueError as error:
-            raise CryptographyError("X25519 public key is not 32 bytes long") from error
 
     def to_bytes(self) -> bytes:
         return self.impl.public_bytes_raw()
@@ -55,10 +54,8 @@ class X25519PrivateKey(PrivateKey):
     @classmethod
     def from_bytes(cls, data: bytes) -> X25519PrivateKey:
         """:raises CryptographyError: if there are not 32 of them."""
-        try:
+        with refused_as(CryptographyError, "X25519 private key is not 32 bytes long"):
             return cls(x25519.X25519PrivateKey.from_private_bytes(data))
-        except ValueError as error:
-            raise CryptographyError("X25519 private key is not 32 bytes long") from error
 
     def to_bytes(self) -> bytes:
         return self.impl.private_bytes_raw()

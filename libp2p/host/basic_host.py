@@ -19,6 +19,7 @@ from libp2p.exceptions import (
     SwarmException,
 )
 from libp2p.host.inbound import InboundStreams
+from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
 from libp2p.identity.identify.identify import ID as IDENTIFY_ID
@@ -78,6 +79,8 @@ class BasicHost(IHost):
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
         async with self._network.running():
+            relief = MemoryRelief(self.start_service)
+            self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
             self.start_service(self._pusher.run)
             self.start_service(self._inbound.run)
             await self._network.listen(*listen_addrs)

@@ -43,8 +43,12 @@ class Channel(Protocol):
 class RawChannel(Channel, Protocol):
     """A transport's connection as a secure session needs it: no copy, no needless wait."""
 
-    async def receive_into(self, buffer: memoryview) -> int:
-        """Read into ``buffer``; return the number of bytes, 0 at the end."""
+    async def wait_readable(self) -> None:
+        """Wait until `receive_into` would read something, or the end."""
+        ...
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """Read into ``buffer``; return the number of bytes, 0 at the end, None for nothing yet."""
         ...
 
     def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
@@ -53,6 +57,18 @@ class RawChannel(Channel, Protocol):
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` would take something."""
+        ...
+
+    def delivered_bytes(self) -> int:
+        """
+        Return how many of the bytes written the peer's kernel has acknowledged.
+
+        As far as that is not known, those that this side's kernel has taken. It never falls.
+        """
+        ...
+
+    def undelivered_bytes(self) -> int:
+        """Return how many it has not acknowledged; 0 if that is not known."""
         ...
 
     def shutdown_write(self) -> None:

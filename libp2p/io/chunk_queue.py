@@ -9,6 +9,7 @@ little more than its bytes.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,13 @@ COPY_BELOW: Final = 4096
 #: The last piece grows while it is shorter than this. A Python object costs 40 bytes: a peer that
 #: sends two bytes at a time would make us hold twenty times its window.
 JOIN_BELOW: Final = 512
+
+
+def detached(chunk: Buffer) -> Buffer:
+    """Return ``chunk``, or a copy of it if it keeps a third more alive than it shows."""
+    if isinstance(chunk, memoryview) and 4 * len(chunk) <= 3 * memoryview(chunk.obj).nbytes:
+        return bytes(chunk)
+    return chunk
 
 
 class ChunkQueue:
@@ -124,11 +132,11 @@ class ChunkQueue:
             missing -= len(pieces[-1])
         return b"".join(pieces)
 
-    def detach(self) -> None:
-        """Copy the views that keep alive at least twice what they show, for bytes that stay."""
-        for index, chunk in enumerate(self._chunks):
-            if isinstance(chunk, memoryview) and 2 * len(chunk) <= memoryview(chunk.obj).nbytes:
-                self._chunks[index] = bytes(chunk)
+    def detach(self, newest: int = sys.maxsize) -> None:
+        """Copy those of the newest pieces that keep a third more alive than they show."""
+        chunks = self._chunks
+        for index in range(-min(newest, len(chunks)), 0):
+            chunks[index] = detached(chunks[index])
 
     def clear(self) -> None:
         """Drop everything."""

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from libp2p.ipfs_lite.errors import plain_errors
-from libp2p.ipfs_lite.memory import keep_freed_memory
 from libp2p.ipfs_lite.source import MIN_READ_BYTES, READ_BYTES, open_source
 from libp2p.ipld.block import Block
 from libp2p.ipld.importer import FileImporter, leaf_block
+from libp2p.utils.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -53,14 +53,27 @@ class FileOutput:
         self._target = Path(os.path.realpath(target))  # a link stays, its file is replaced
         self._part: Path | None = None
         with self._errors_named():
-            if self._target.exists() and not stat.S_ISREG(self._target.stat().st_mode):
-                # A device or a pipe cannot be replaced, only written into.
-                self._descriptor = os.open(self._target, os.O_WRONLY)
+            mode = self._mode()
+            if mode is not None and not stat.S_ISREG(mode):
+                # A device or a pipe cannot be replaced, only written into. No link stands here but
+                # one that was put here just now.
+                flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+                self._descriptor = os.open(self._target, flags)
                 return
             part = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            self._descriptor = os.open(part, flags, 0o666)
+            # What is replaced may be for its owner only, and so is what takes its place.
+            self._descriptor = os.open(part, flags, 0o666 if mode is None else 0o600)
             self._part = part
+            if mode is not None:
+                os.chmod(part, mode & 0o777)
+
+    def _mode(self) -> int | None:
+        """The target's kind and permissions; None if there is none."""
+        try:
+            return self._target.stat().st_mode
+        except FileNotFoundError:
+            return None
 
     def write(self, buffers: Sequence[Buffer]) -> None:
         with self._errors_named():

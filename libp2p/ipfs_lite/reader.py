@@ -21,10 +21,10 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
-from libp2p.ipfs_lite.memory import keep_freed_memory
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
 from libp2p.ipld.file_walk import FileWalk
 from libp2p.resources import Scope
+from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:

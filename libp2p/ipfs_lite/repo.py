@@ -8,6 +8,10 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
 
 A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
 one of Kubo's: its keys and pins would not be understood, and both would write into it.
+
+The folder itself may be a link; of its files none may be one, nor a pipe or a device. Somebody else
+could have put it there, to have the key written where they read it. New files get names that cannot
+be known before.
 """
 
 from __future__ import annotations
@@ -17,7 +21,11 @@ import binascii
 import contextlib
 import errno
 import json
+import logging
 import os
+import re
+import secrets
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,9 +54,18 @@ LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 
 #: What an interrupted creation may leave: a folder with nothing else is finished, not refused.
-_UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE, f"{CONFIG_FILE}.new", f"{VERSION_FILE}.new"}
+_UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
+#: Files that were not renamed yet; the names without a number are those of earlier versions.
+_NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
+#: What is larger than any configuration is none.
+MAX_CONFIG_BYTES: Final = 1024 * 1024
 _KUBO_FILES: Final = {"config", "datastore_spec", "datastore", "keystore"}
 _LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+
+#: Not on Windows: no links are followed, and nobody waits for the other end of a pipe.
+_CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +101,7 @@ class Repo:
         path = Path(path)
         with _file_errors(path):
             _refuse_foreign(path)
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = _take_lock(path)
             try:
                 if not (path / VERSION_FILE).exists():
@@ -108,8 +125,8 @@ class Repo:
     def exists(cls, path: str | PathLike[str]) -> bool:
         """Tell whether a finished repo of this peer is there."""
         try:
-            return (Path(path) / VERSION_FILE).read_text("utf-8").strip() == VERSION
-        except (OSError, UnicodeDecodeError):
+            return _read_text(Path(path) / VERSION_FILE).strip() == VERSION
+        except (OSError, RepoError):
             return False
 
     @property
@@ -137,8 +154,11 @@ def _refuse_foreign(path: Path) -> None:
         names = set(os.listdir(path))
     except FileNotFoundError:
         return
+    for name in names & {VERSION_FILE, CONFIG_FILE, LOCK_FILE}:
+        if not stat.S_ISREG((path / name).lstat().st_mode):
+            raise _no_file(path / name)
     if VERSION_FILE in names:
-        version = (path / VERSION_FILE).read_text("utf-8", "replace").strip()
+        version = _read_text(path / VERSION_FILE).strip()
         if version == VERSION:
             return
         if version.startswith("ipfs-lite "):
@@ -148,7 +168,7 @@ def _refuse_foreign(path: Path) -> None:
             f"{path} is a Kubo repo, which this program leaves alone: "
             "name another folder with --repo or IPFS_LITE_PATH"
         )
-    if not names <= _UNFINISHED:
+    if not all(name in _UNFINISHED or _NEW_FILES.fullmatch(name) for name in names):
         raise ForeignRepoError(
             f"{path} is not empty and not an ipfs-lite repo: "
             "name another folder with --repo or IPFS_LITE_PATH"
@@ -156,7 +176,7 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _take_lock(path: Path) -> IO[bytes]:
-    lock = (path / LOCK_FILE).open("ab")
+    lock = _open_file(path / LOCK_FILE, os.O_RDWR | os.O_CREAT)
     try:
         if sys.platform == "win32":
             lock.seek(0)
@@ -184,19 +204,96 @@ def _create(path: Path, config: Config) -> None:
         "private_key": base64.b64encode(pair.private_key.serialize()).decode(),
     }
     text = json.dumps({"identity": identity, **config.to_json()}, indent=2)
+    for name in filter(_NEW_FILES.fullmatch, os.listdir(path)):
+        (path / name).unlink()  # an interrupted creation's, with a key that nobody uses
     # The version comes last: without it the folder counts as unfinished and is made again.
     _write_file(path / CONFIG_FILE, text + "\n")
     _write_file(path / VERSION_FILE, VERSION + "\n")
 
 
 def _write_file(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".new")
+    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
     # The configuration holds the private key: nobody else may read it, not even for a moment.
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    file = _open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+    try:
+        with file:
+            file.write(text.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    """Have the names in a folder outlast a power loss, as the contents of the files do."""
+    if sys.platform == "win32":
+        return  # folders cannot be opened there
+    folder = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _open_file(path: Path, flags: int) -> IO[bytes]:
+    """
+    Open one of the repo's files; a new one is for the owner only.
+
+    :raises RepoError: if it is a link, or no file.
+    """
+    try:
+        descriptor = os.open(path, flags | _CAREFULLY | getattr(os, "O_BINARY", 0), 0o600)
+    except OSError as error:
+        if path.is_symlink() or error.errno in (errno.ENXIO, errno.EISDIR):
+            raise _no_file(path) from error
+        raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise _no_file(path)
+    return open(descriptor, "r+b" if flags & os.O_RDWR else "rb")
+
+
+def _no_file(path: Path) -> RepoError:
+    return RepoError(f"{path} is not a regular file: remove it, or name another folder with --repo")
+
+
+def _read_text(path: Path) -> str:
+    with _open_file(path, os.O_RDONLY) as file:
+        return file.read(MAX_CONFIG_BYTES).decode("utf-8", "replace")
+
+
+def _check_owners(path: Path, config: os.stat_result) -> None:
+    """
+    Warn of what lets others read the key or put another in its place.
+
+    :raises RepoError: if the key is another user's: they chose it, and know it.
+    """
+    if sys.platform == "win32":
+        return  # its files have no such modes
+    folder, user = path.stat(), os.geteuid()
+    is_anothers = config.st_uid not in (user, 0)
+    if is_anothers and user != 0:  # root may act for another user, who owns its folder then
+        raise RepoError(
+            f"{path / CONFIG_FILE} belongs to another user (uid {config.st_uid}), who knows its "
+            "private key: name another folder with --repo or IPFS_LITE_PATH"
+        )
+    if is_anothers or config.st_mode & 0o077:
+        logger.warning(
+            "others can use the private key in %s (uid %d, mode %o): own it and chmod 600 it",
+            path / CONFIG_FILE,
+            config.st_uid,
+            stat.S_IMODE(config.st_mode),
+        )
+    if folder.st_uid not in (user, 0) or folder.st_mode & 0o022:
+        logger.warning(
+            "others can replace the files in %s (uid %d, mode %o): own it and chmod 700 it",
+            path,
+            folder.st_uid,
+            stat.S_IMODE(folder.st_mode),
+        )
 
 
 def _read_identity(path: Path) -> Identity:
@@ -204,12 +301,21 @@ def _read_identity(path: Path) -> Identity:
 
     name = path / CONFIG_FILE
     try:
-        values = json.loads(name.read_text("utf-8"))
+        with _open_file(name, os.O_RDONLY) as file:
+            _check_owners(path, os.fstat(file.fileno()))
+            values = json.loads(file.read(MAX_CONFIG_BYTES))
         key = base64.b64decode(values["identity"]["private_key"], validate=True)
         return Identity(deserialize_private_key(key), Config.from_json(values))
     except FileNotFoundError:
         raise RepoError(f"{name} is missing: restore it, or use a new repo") from None
-    except (ValueError, KeyError, TypeError, binascii.Error, CryptographyError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        RecursionError,  # for a text of a hundred thousand brackets
+        binascii.Error,
+        CryptographyError,
+    ) as error:
         raise RepoError(f"{name} is damaged ({error}): restore it, or use a new repo") from error
 
 

@@ -26,9 +26,7 @@ class ConnectionConfig:
     :param dial_peer_timeout: seconds for all addresses of a peer.
     :param inbound_timeout: seconds for an inbound connection to be secured and multiplexed.
     :param negotiate_timeout: seconds for a new stream to agree on its protocol.
-    :param receive_budget: bytes by which all receive windows together may grow, and bytes that may
-        lie unread in all streams; a connection with more of them than are left is reset its
-        fullest streams.
+    :param receive_budget: bytes by which all receive windows together may grow.
     """
 
     max_connections: int = 1024

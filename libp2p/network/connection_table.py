@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds without a byte on any stream after which a connection may be closed for a new one, when
 #: there are as many as there may be: long enough to have begun to use it.
-IDLE_WHEN_FULL: Final = 5.0
+IDLE_WHEN_FULL: Final = 1.0
 
 
 class ConnectionTable:

@@ -32,56 +32,54 @@ class Notifees:
         self._notifees: list[INotifee] = []
 
     def add(self, notifee: INotifee) -> None:
-        """Tell ``notifee`` what happens from now on."""
-        self._notifees.append(notifee)
+        """Tell ``notifee`` what happens from now on, once of each thing."""
+        if not any(other is notifee for other in self._notifees):
+            self._notifees.append(notifee)
 
     def remove(self, notifee: INotifee) -> None:
         """Tell ``notifee`` nothing more."""
-        if notifee in self._notifees:
-            self._notifees.remove(notifee)
+        self._notifees = [other for other in self._notifees if other is not notifee]
 
     async def listening(self, address: Multiaddr) -> None:
         """Tell all of an address that is listened on now."""
         async with trio.open_nursery() as nursery:
             for notifee in self._notifees:
-                nursery.start_soon(_call, notifee, notifee.listen, self._network, address)
+                nursery.start_soon(_call, notifee, "listen", self._network, address)
 
     async def accompany(
         self, connection: SwarmConn, serve: Callable[[], Awaitable[object]]
     ) -> None:
         """Tell all of a connection, ``serve`` it meanwhile, and tell all of its end."""
-        busy: dict[INotifee, _Busy] = {}
+        busy: dict[int, _Busy] = {}  # by id: notifees need not be hashable
         async with trio.open_nursery() as nursery:
             for notifee in self._notifees:
-                busy[notifee] = _Busy()
-                nursery.start_soon(self._connected, notifee, connection, busy)
+                busy[id(notifee)] = told = _Busy()
+                nursery.start_soon(self._connected, notifee, connection, told)
             await serve()
             for notifee in self._notifees:
-                nursery.start_soon(self._disconnected, notifee, connection, busy.get(notifee))
+                nursery.start_soon(self._disconnected, notifee, connection, busy.get(id(notifee)))
 
-    async def _connected(
-        self, notifee: INotifee, connection: SwarmConn, busy: dict[INotifee, _Busy]
-    ) -> None:
-        with busy[notifee].scope:
-            await _call(notifee, notifee.connected, self._network, connection)
-        busy.pop(notifee).over.set()
+    async def _connected(self, notifee: INotifee, connection: SwarmConn, told: _Busy) -> None:
+        with told.scope:
+            await _call(notifee, "connected", self._network, connection)
+        told.over.set()
 
     async def _disconnected(
-        self, notifee: INotifee, connection: SwarmConn, busy: _Busy | None
+        self, notifee: INotifee, connection: SwarmConn, told: _Busy | None
     ) -> None:
-        if busy is not None:
+        if told is not None:
             with trio.move_on_after(NOTIFEE_GRACE):
-                await busy.over.wait()
-            busy.scope.cancel()
-            await busy.over.wait()
+                await told.over.wait()
+            told.scope.cancel()
+            await told.over.wait()
         with trio.move_on_after(NOTIFEE_GRACE) as scope:
-            await _call(notifee, notifee.disconnected, self._network, connection)
+            await _call(notifee, "disconnected", self._network, connection)
         if scope.cancelled_caught:
-            logger.error("%r hangs in disconnected()", notifee)
+            logger.error("the notifee %s hangs in disconnected()", _name_of(notifee))
 
 
 class _Busy:
-    """A notifee has been told of a connection, and has not returned yet."""
+    """Whether a notifee that was told of a connection has returned."""
 
     __slots__ = ("over", "scope")
 
@@ -90,10 +88,14 @@ class _Busy:
         self.over = trio.Event()
 
 
-async def _call(notifee: INotifee, method: Callable[..., Awaitable[None]], *args: object) -> None:
+async def _call(notifee: INotifee, method: str, *args: object) -> None:
     with fault_barrier(lambda error: _report(notifee, error)):
-        await method(*args)
+        await getattr(notifee, method)(*args)
 
 
 def _report(notifee: INotifee, error: Exception) -> None:
-    logger.error("the notifee %r failed", notifee, exc_info=error)
+    logger.error("the notifee %s failed", _name_of(notifee), exc_info=error)
+
+
+def _name_of(notifee: INotifee) -> str:
+    return f"{type(notifee).__module__}.{type(notifee).__qualname__}"  # its repr may fail as well

@@ -41,7 +41,6 @@ from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.resources import Resources
-from libp2p.stream_muxer.yamux.flow_control import ReceiveBudget
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils.faults import fault_barrier
 
@@ -60,8 +59,11 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds that closing a connection may take: a muxer of the user's may never come back.
+#: Seconds that closing all connections may take: a peer may read slowly what was written, and a
+#: muxer of the user's may never come back.
 CLOSE_TIMEOUT: Final = 10.0
+#: The same where the program is cancelled or fails: it wants to end, and no more than say so.
+HURRIED_CLOSE_TIMEOUT: Final = 0.5
 
 
 class _State(Enum):
@@ -97,7 +99,7 @@ class Swarm(INetworkService):
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
         self.listeners: list[TCPListener] = []
-        self._budget = ReceiveBudget(config.receive_budget)
+        self.resources.scope("receive windows", config.receive_budget)
         self._dialer = Dialer(
             self._dial_and_add,
             config.dial_timeout,
@@ -125,10 +127,12 @@ class Swarm(INetworkService):
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
+                timeout = HURRIED_CLOSE_TIMEOUT
                 try:
                     yield
+                    timeout = CLOSE_TIMEOUT
                 finally:
-                    await self.close()
+                    await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             # Nothing that runs here raises, so what came out is the block's own.
@@ -147,11 +151,14 @@ class Swarm(INetworkService):
 
         From now on every call that needs the network raises.
         """
+        await self._close_all(CLOSE_TIMEOUT)
+
+    async def _close_all(self, timeout: float) -> None:
         if self._state is _State.RUNNING:
             self._state = _State.CLOSED
         for dial in self._dials.values():
             dial.cancel()
-        with trio.move_on_after(CLOSE_TIMEOUT, shield=True):
+        with trio.move_on_after(timeout, shield=True):
             listeners, self.listeners = self.listeners, []
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
@@ -315,7 +322,7 @@ class Swarm(INetworkService):
         muxed_conn = await self._upgrade(raw_conn, peer_id)
         connection = self._enter(muxed_conn)
         if connection is None:
-            raw_conn.abort()
+            muxed_conn.abort()
             raise SwarmException("the limit of connections is reached")
         try:
             self.start_soon(self._serve, connection)
@@ -338,7 +345,7 @@ class Swarm(INetworkService):
         except BaseException:
             raw_conn.abort()
             raise
-        muxed_conn.session.budget.parent = self._budget
+        muxed_conn.use(self.resources)
         return muxed_conn
 
     # -- the table ----------------------------------------------------------------------------

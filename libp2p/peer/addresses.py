@@ -12,9 +12,9 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from multiaddr import Multiaddr
-from multiaddr.exceptions import Error as MultiaddrError
 
 from libp2p.exceptions import IncompleteVarint, InvalidAddrError, InvalidPeerID, ParseError
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
@@ -105,11 +105,9 @@ def address_from_wire(data: Buffer) -> Multiaddr:
     if not components:
         raise InvalidAddrError("empty address")
     raw = b"".join(_canonical(component) for component in components)
-    address = Multiaddr(raw)
-    try:
+    with refused_as(InvalidAddrError, f"address {raw.hex()} has no text form"):
+        address = Multiaddr(raw)
         str(address)
-    except MultiaddrError as error:
-        raise InvalidAddrError(f"address {raw.hex()} has no text form") from error
     return address
 
 

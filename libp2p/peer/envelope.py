@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.message import DecodeError
-
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import CryptographyError, InvalidRecord
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.peer.pb import envelope_pb2
 from libp2p.peer.peer_record import (
@@ -119,10 +118,11 @@ def unmarshal_envelope(data: bytes) -> Envelope:
     """
     if len(data) > MAX_ENVELOPE_BYTES:
         raise InvalidRecord(f"envelope of {len(data)} bytes, at most {MAX_ENVELOPE_BYTES} are read")
-    try:
+    with refused_as(InvalidRecord, "envelope is malformed"):
         message = envelope_pb2.Envelope.FromString(data)
+    try:
         public_key = deserialize_public_key(message.public_key)
-    except (DecodeError, CryptographyError) as error:
+    except CryptographyError as error:
         raise InvalidRecord("envelope is malformed") from error
     return Envelope(public_key, message.payload_type, message.payload, message.signature)
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.message import DecodeError
-
 from libp2p.exceptions import InvalidPeerID, InvalidRecord
+from libp2p.hostile_input import refused_as
 from libp2p.peer.addresses import addresses_from_wire
 from libp2p.peer.id import ID
 from libp2p.peer.pb import peer_record_pb2
@@ -94,10 +93,9 @@ def unmarshal_record(data: bytes) -> PeerRecord:
 
     :raises InvalidRecord: if it is malformed.
     """
-    try:
-        return peer_record_from_protobuf(peer_record_pb2.PeerRecord.FromString(data))
-    except DecodeError as error:
-        raise InvalidRecord("peer record is malformed") from error
+    with refused_as(InvalidRecord, "peer record is malformed"):
+        message = peer_record_pb2.PeerRecord.FromString(data)
+    return peer_record_from_protobuf(message)
 
 
 def peer_record_from_protobuf(msg: peer_record_pb2.PeerRecord) -> PeerRecord:

@@ -25,7 +25,12 @@ class CipherChannel(Protocol):
 
     @property
     def has_more(self) -> bool:
-        """True if the last `open` stopped at `MAX_RECORDS_AT_ONCE`."""
+        """True if the last `open` stopped at `MAX_RECORDS_AT_ONCE`, or the next one will raise."""
+        ...
+
+    @property
+    def ended(self) -> bool:
+        """True once the peer has said that it sends nothing more: nothing more is to be read."""
         ...
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
@@ -34,6 +39,7 @@ class CipherChannel(Protocol):
 
         :return: the plaintext pieces in order, and how many bytes of ``data`` they used up.
         :raises DecryptionFailedException: if a record was forged or damaged; the channel is dead.
+            Pieces from before that record are returned first, and the next call raises.
         """
         ...
 
@@ -45,11 +51,20 @@ class CipherChannel(Protocol):
         """
         ...
 
+    def close(self) -> list[Buffer]:
+        """
+        Return the last bytes to send, if the protocol has any: that this side ends, or why.
+
+        Nothing can be sealed after them. A second call returns nothing.
+        """
+        ...
+
 
 class PlainChannel:
     """No encryption: for `/plaintext/2.0.0` and for tests."""
 
     has_more: Final = False
+    ended: Final = False
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """Hand the bytes on."""
@@ -58,3 +73,7 @@ class PlainChannel:
     def seal(self, buffers: Sequence[Buffer]) -> list[Buffer]:
         """Hand the bytes on."""
         return list(buffers)
+
+    def close(self) -> list[Buffer]:
+        """Return nothing: the connection's own end has to do."""
+        return []

@@ -9,14 +9,16 @@ misses part of a record.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.abc import ISecureConn
-from libp2p.exceptions import IncompleteReadError
-from libp2p.io.chunk_queue import ChunkQueue
+from libp2p.exceptions import IncompleteReadError, IOException
+from libp2p.io.buffer_pool import BufferPool
 from libp2p.io.utils import read_some
+from libp2p.utils.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,20 +32,8 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.security.channel import CipherChannel
 
-#: Room for one whole record of any protocol: enough for a connection that is mostly idle.
-SMALL_BUFFER_BYTES: Final = 66 * 1024
-#: What a busy connection reads at once. A read wakes tasks all the way up, and is answered with
-#: window updates; with a third of this, bulk takes a fifth more processor time.
-LARGE_BUFFER_BYTES: Final = 1024 * 1024
-#: By so much at a time.
-GROWTH: Final = 4
-#: After so many reads in a row that a small buffer would have done for, it has to do again.
-READS_BEFORE_SHRINKING: Final = 16
-
-# glibc gives free memory at the heap's end back to the kernel and soon gets it again, page by page:
-# an eighth of the time that bulk takes. It keeps twice as much as the largest block that it has
-# seen come and go.
-bytes(1024 * 1024)
+#: Of all connections.
+_BUFFERS: Final = BufferPool()
 
 
 class SecureSession(ISecureConn):
@@ -61,6 +51,7 @@ class SecureSession(ISecureConn):
         is_initiator: bool,
         early_muxer: TProtocol | None = None,
     ) -> None:
+        keep_freed_memory()  # an eighth of the time that bulk takes
         self.raw_conn = raw_conn
         self.is_initiator = is_initiator
         #: The muxer that was agreed on within the handshake, if any.
@@ -70,11 +61,14 @@ class SecureSession(ISecureConn):
         self._local_private_key = local_private_key
         self._remote_peer = remote_peer
         self._remote_public_key = remote_public_key
-        self._unread = ChunkQueue()
-        self._buffer = memoryview(bytearray(SMALL_BUFFER_BYTES))
-        # What lies between these in the buffer has not been decrypted.
-        self._start = self._end = 0
-        self._small_reads = 0
+        self._unread: list[Buffer] = []  # the last put back is last
+        # The beginning of a record.
+        self._partial = b""
+        # Records that were read and wait for their turn to be decrypted, in a buffer of the pool.
+        self._waiting: memoryview | None = None
+        self._waiting_at = self._waiting_end = 0
+        # So it was with what was read last: more tiny records will probably come.
+        self._has_waited = False
         self._unsent: list[Buffer] = []
 
     # -- reading ------------------------------------------------------------------------------
@@ -86,47 +80,60 @@ class SecureSession(ISecureConn):
         :raises DecryptionFailedException: if a record does not authenticate.
         :raises IncompleteReadError: if the peer hung up inside a record.
         """
-        if self._unread.size:
-            return self._unread.take_all()
-        while True:
-            if self._channel.has_more:
-                await trio.lowlevel.checkpoint()  # a flood of tiny records must not starve others
-            else:
-                count = await self.raw_conn.receive_into(self._room())
-                if count == 0:
-                    if self._end > self._start:
-                        raise IncompleteReadError("the peer hung up inside an encrypted record")
+        if self._unread:
+            put_back, self._unread = self._unread[::-1], []
+            return put_back
+        while not self._channel.ended:
+            if self._waiting is None:
+                await self.raw_conn.wait_readable()
+                pieces = self._read()
+                if pieces is None:
                     return []
-                self._end += count
-            pieces, used = self._channel.open(self._buffer[self._start : self._end])
-            self._start += used
+            else:
+                await trio.lowlevel.checkpoint()  # a flood of tiny records must not starve others
+                pieces = self._open(self._waiting, self._waiting_at, self._waiting_end)
             if any(pieces):  # an empty record is legal, and not the end
                 return pieces
+        return []
 
-    def _room(self) -> memoryview:
-        """
-        Give the room behind an incomplete record, which moves to the front.
-
-        A buffer that was read full grows, one of which little is used for some reads shrinks.
-        """
-        buffer, start, end = self._buffer, self._start, self._end
-        size, rest = len(buffer), end - start
-        if end == size < LARGE_BUFFER_BYTES:
-            self._buffer = memoryview(bytearray(min(GROWTH * size, LARGE_BUFFER_BYTES)))
-        elif end >= SMALL_BUFFER_BYTES or size == SMALL_BUFFER_BYTES:
-            self._small_reads = 0
-        elif (reads := self._small_reads + 1) < READS_BEFORE_SHRINKING:
-            self._small_reads = reads
-        else:
-            self._buffer = memoryview(bytearray(SMALL_BUFFER_BYTES))
+    def _read(self) -> list[Buffer] | None:
+        """Read and decrypt what the socket has; None at the end."""
+        rest = len(self._partial)
+        buffer = _BUFFERS.take(small=self._has_waited)
+        buffer[:rest] = self._partial
+        count = self.raw_conn.receive_into(buffer[rest:])
+        if count:
+            pieces = self._open(buffer, 0, rest + count)
+            self._has_waited = self._waiting is not None
+            return pieces
+        _BUFFERS.release(buffer)
+        if count is None:
+            return []
         if rest:
-            self._buffer[:rest] = buffer[start:end]
-        self._start, self._end = 0, rest
-        return self._buffer[rest:]
+            raise IncompleteReadError("the peer hung up inside an encrypted record")
+        return None
+
+    def _open(self, buffer: memoryview, start: int, end: int) -> list[Buffer]:
+        """Decrypt what is in ``buffer``, as much of it as is done at once, and keep the rest."""
+        try:
+            pieces, used = self._channel.open(buffer[start:end])
+        except IOException:
+            self._send_last()
+            raise
+        start += used
+        if self._channel.has_more and start < end:
+            self._waiting, self._waiting_at, self._waiting_end = buffer, start, end
+            _BUFFERS.keep(buffer)
+        else:
+            self._waiting = None
+            self._partial = bytes(buffer[start:end])
+            _BUFFERS.release(buffer)
+        return pieces
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
-        self._unread.prepend(data)
+        if len(data):
+            self._unread.append(data)
 
     async def read(self, n: int | None = None) -> bytes:
         """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
@@ -159,18 +166,35 @@ class SecureSession(ISecureConn):
         """Write all of ``data``."""
         await self.send((data,))
 
+    def delivered_bytes(self) -> int:
+        """Return how much has reached the peer, encrypted; see `RawChannel.delivered_bytes`."""
+        return self.raw_conn.delivered_bytes()
+
+    def undelivered_bytes(self) -> int:
+        """Return how much was encrypted and has not reached the peer."""
+        return sum(map(len, self._unsent)) + self.raw_conn.undelivered_bytes()
+
     # -- the rest -----------------------------------------------------------------------------
+
+    def _send_last(self) -> None:
+        """Tell the peer that this side ends, or why, as far as the kernel takes it now."""
+        if last := self._channel.close():
+            with suppress(IOException):  # it is gone: nobody to be told
+                self._unsent = self.raw_conn.send_nowait([*self._unsent, *last])
 
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come; reading goes on."""
+        self._send_last()
         self.raw_conn.shutdown_write()
 
     def abort(self) -> None:
         """Close the raw connection at once."""
+        self._send_last()
         self.raw_conn.abort()
 
     async def close(self) -> None:
-        """Close the raw connection."""
+        """Close the raw connection; what it has taken is still delivered."""
+        self._send_last()
         await self.raw_conn.close()
 
     def get_local_peer(self) -> ID:

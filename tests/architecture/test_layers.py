@@ -14,6 +14,7 @@ from tests.architecture.source_tree import ROOT, Module, core_entries, core_modu
 
 LAYERS: dict[str, int] = {
     "exceptions": 0,
+    "hostile_input": 0,
     "custom_types": 0,
     "connection_types": 0,
     "resources": 0,
@@ -50,7 +51,7 @@ STRANGERS_TO_EACH_OTHER = {"bitswap", "kad_dht", "discovery", "perf"}
 TYPED_AGAINST_NAMES = {"libp2p.abc", "libp2p.custom_types"}
 """Interfaces: they may name any class for type checkers, and everybody may name theirs."""
 
-MAX_MODULE_LINES = 600
+MAX_MODULE_LINES = 700
 MAX_FUNCTION_LINES = 60
 
 FORBIDDEN_IN_CORES = {

@@ -166,5 +166,20 @@ async def test_many_tasks_may_write_the_same_block(store: BlockStore) -> None:
     assert await store.get_blocks([cid for cid, _ in batch]) == [data for _, data in batch]
 
 
-async def test_close_may_be_called_at_the_end(store: BlockStore) -> None:
+@pytest.mark.parametrize("name", [name for name in STORES if name.startswith("files")])
+async def test_what_a_store_was_given_before_it_was_closed_is_there_when_it_is_opened_again(
+    name: str, tmp_path: Path
+) -> None:
+    [(cid, data)] = blocks(b"kept")
+    store = STORES[name](tmp_path)
+    await store.put_block(cid, data)
     await store.close()
+    again = STORES[name](tmp_path)
+    assert await again.get_block(cid) == data
+    await again.close()
+
+
+async def test_a_store_may_be_closed_twice_and_when_it_is_empty(store: BlockStore) -> None:
+    await store.close()
+    await store.close()
+    assert list(store.get_all_cids()) == []

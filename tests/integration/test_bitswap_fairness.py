@@ -10,6 +10,7 @@ import trio
 
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from tests.support.blocks import blocks
+from tests.support.fair_time import Stopwatch
 from tests.support.hosts import info_of, running_host
 
 if TYPE_CHECKING:
@@ -60,9 +61,9 @@ async def waits_of(clients: list[BitswapClient]) -> list[float]:
 
     async def ask(client: BitswapClient) -> None:
         for cid in SMALL:
-            start = trio.current_time()
+            watch = Stopwatch()
             await client.get_block(cid)
-            waits.append(trio.current_time() - start)
+            waits.append(watch.seconds)
             await client.block_store.delete_block(cid)
 
     async with trio.open_nursery() as nursery:

@@ -15,6 +15,7 @@ from libp2p.bitswap.messages import Message
 from libp2p.bitswap.wantlist import BlockPresenceType, WantType
 from libp2p.exceptions import BaseLibp2pError
 from tests.support.blocks import blocks
+from tests.support.fair_time import Stopwatch
 from tests.support.hosts import LOOPBACK, info_of, running_host
 
 if TYPE_CHECKING:
@@ -111,10 +112,10 @@ async def fetcher(*hosts: BasicHost) -> AsyncIterator[BitswapClient]:
 
 async def fetch(client: BitswapClient, *, ordered: bool = False) -> float:
     """Fetch the content and give the seconds that it took."""
-    begin = trio.current_time()
+    watch = Stopwatch()
     got = {cid: data async for cid, data in client.get_blocks(CONTENT, ordered=ordered)}
     assert got == CONTENT
-    return trio.current_time() - begin
+    return watch.seconds
 
 
 @pytest.mark.slow

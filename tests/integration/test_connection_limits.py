@@ -123,7 +123,7 @@ def grow_old(host: BasicHost, seconds: float) -> None:
     """Let all connections have been idle for so long."""
     for connection in host.get_network().get_connections():
         connection._opened_at -= seconds
-        connection.muxed_conn.active_at -= seconds
+        connection.muxed_conn.session.active_at -= seconds
 
 
 async def test_an_idle_stranger_makes_room_for_a_newcomer_and_is_told_why() -> None:
@@ -156,7 +156,7 @@ async def test_above_the_high_water_idle_connections_are_closed_down_to_the_low_
         grow_old(host, host.get_network().config.idle_grace)
         busy = members[0].get_id()
         [connection] = host.get_network().get_connections(busy)
-        connection.muxed_conn.active_at = trio.current_time()
+        connection.muxed_conn.session.active_at = trio.current_time()
         await newcomer.connect(info_of(host))
         await wait_for(lambda: len(host.get_connected_peers()) == 3)
         assert {busy, newcomer.get_id()} < set(host.get_connected_peers())

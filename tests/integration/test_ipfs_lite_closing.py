@@ -269,7 +269,6 @@ async def transfer() -> AsyncIterator[tuple[Peer, Peer, UnixFSReader]]:
 
 @pytest.mark.parametrize("end", ENDINGS)
 @pytest.mark.parametrize("steps", [0, 1, 5, 20])
-@pytest.mark.xfail(reason="bitswap starts a task in a nursery that has ended", strict=False)
 async def test_ending_while_blocks_come_logs_nothing(
     end: Callable[[Peer, trio.CancelScope], Awaitable[None]],
     steps: int,
@@ -292,7 +291,6 @@ async def test_ending_while_blocks_come_logs_nothing(
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".part")]
 
 
-@pytest.mark.xfail(reason="bitswap starts a task in a nursery that has ended", strict=False)
 async def test_one_side_ends_and_the_other_lives(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     async with Peer.open(block_store=MemoryBlockStore(), listen=[LOOPBACK]) as provider:

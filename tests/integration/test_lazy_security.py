@@ -46,7 +46,8 @@ async def test_the_proposal_and_the_first_message_are_one_write() -> None:
     async with connected() as (ours, theirs), trio.open_nursery() as nursery:
         nursery.start_soon(security("alice", NOISE_ID).secure_outbound, ours, peer_id_of("bob"))
         buffer = bytearray(1024)
-        size = await theirs.receive_into(memoryview(buffer))
+        await theirs.wait_readable()
+        size = theirs.receive_into(memoryview(buffer))
         assert buffer.startswith(PROPOSAL)
         assert size == len(PROPOSAL) + FIRST_NOISE_MESSAGE
         nursery.cancel_scope.cancel()

@@ -164,7 +164,7 @@ async def test_02_a_write_cancelled_while_the_socket_is_full_harms_no_other_stre
                 async with trio.open_nursery() as nursery:
                     for stream in streams:
                         nursery.start_soon(stream.write, BLOCK)
-                    while not muxed_conn._socket_full:
+                    while not muxed_conn._full_since:
                         await trio.lowlevel.checkpoint()
                     nursery.cancel_scope.cancel()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MIB)

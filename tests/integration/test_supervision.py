@@ -330,7 +330,8 @@ async def test_a_handler_that_misses_bytes_at_the_end_has_answered_all_the_same(
 
 
 async def test_a_handler_that_raises_resets_its_stream_alone() -> None:
-    async def fail(_: INetStream) -> None:
+    async def fail(stream: INetStream) -> None:
+        await stream.read(1)
         raise ValueError("mine")
 
     async with connected_hosts() as (a, b):
@@ -338,6 +339,7 @@ async def test_a_handler_that_raises_resets_its_stream_alone() -> None:
         b.set_stream_handler(ECHO, echo)
         stream = await a.new_stream(b.get_id(), [ECHO])
         failing = await a.new_stream(b.get_id(), [ANSWER])
+        await failing.write(b"x")
         with pytest.raises(StreamReset):
             await failing.read()
         await stream.write(b"on")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,13 @@ async def test_a_listener_tells_the_port_that_it_got(family: str) -> None:
     assert listener.get_addrs() == ()
 
 
+async def read_into(connection: TcpConnection, buffer: bytearray) -> int:
+    while True:
+        await connection.wait_readable()
+        if (count := connection.receive_into(memoryview(buffer))) is not None:
+            return count
+
+
 async def _ignore(connection: ReadWriteCloser) -> None:
     await connection.close()
 
@@ -63,6 +71,10 @@ async def test_both_families_may_have_the_same_port() -> None:
     await listener.listen(Multiaddr("/ip6/::/tcp/0"))
     port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
     await listener.listen(Multiaddr(f"/ip4/0.0.0.0/tcp/{port}"))
+    addresses = [Multiaddr(f"/ip6/::/tcp/{port}"), Multiaddr(f"/ip4/0.0.0.0/tcp/{port}")]
+    assert list(listener.get_addrs()) == addresses
+    for near in ("/ip6/::1", "/ip4/127.0.0.1"):
+        (await TCP().dial(Multiaddr(f"{near}/tcp/{port}"))).abort()
     await listener.close()
 
 
@@ -174,8 +186,12 @@ async def test_a_listener_that_is_closed_stops_serving() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(listener.serve, nursery)
             await trio.testing.wait_all_tasks_blocked()
+            [address] = listener.get_addrs()
             await listener.close()
             await listener.close()
+    assert listener.get_addrs() == ()
+    with pytest.raises(OpenConnectionError, match="refused"):
+        await TCP().dial(address)
 
 
 async def test_connections_made_before_serving_are_accepted() -> None:
@@ -281,7 +297,7 @@ async def test_bytes_put_back_are_read_again_first() -> None:
         assert await theirs.read(10) == b"abc"
         theirs.unread(b"def")
         buffer = bytearray(2)
-        assert await theirs.receive_into(memoryview(buffer)) == 2
+        assert await read_into(theirs, buffer) == 2
         assert buffer == b"de"
         assert await theirs.receive() == [b"f"]
 
@@ -292,7 +308,7 @@ async def test_a_read_that_fills_its_buffer_is_followed_by_the_rest() -> None:
         ours.shutdown_write()
         buffer = bytearray(RECEIVE_BYTES)
         received = b""
-        while count := await theirs.receive_into(memoryview(buffer)):
+        while count := await read_into(theirs, buffer):
             received += buffer[:count]
         assert received == BULK[: 3 * RECEIVE_BYTES]
 
@@ -301,7 +317,7 @@ async def test_a_read_that_just_fills_its_buffer_waits_for_more() -> None:
     async with connected() as (ours, theirs), trio.open_nursery() as nursery:
         buffer = bytearray(10)
         await ours.write(b"just these")
-        assert await theirs.receive_into(memoryview(buffer)) == 10
+        assert await read_into(theirs, buffer) == 10
 
         async def write_later() -> None:
             await trio.testing.wait_all_tasks_blocked()
@@ -312,6 +328,32 @@ async def test_a_read_that_just_fills_its_buffer_waits_for_more() -> None:
 
 
 # -- the end --------------------------------------------------------------------------------------
+
+
+async def test_closing_with_unread_input_does_not_reset_what_the_peer_has_to_read() -> None:
+    async with connected() as (ours, theirs):
+        await theirs.write(bytes(100_000))
+        await ours.wait_readable()
+        await ours.write(b"farewell")
+        await ours.close()
+        assert await theirs.read() == b"farewell"
+
+
+async def test_the_peers_kernel_tells_what_has_reached_it() -> None:
+    async with connected() as (ours, theirs):
+        rest = ours.send_nowait([BULK])
+        taken = len(BULK) - sum(map(len, rest))
+        assert 0 < ours.delivered_bytes() + ours.undelivered_bytes() == taken
+        assert sys.platform != "linux" or ours.undelivered_bytes() > 0
+        received = 0
+        while received < taken:
+            received += len(b"".join(await theirs.receive()))
+        with trio.fail_after(5):
+            while ours.undelivered_bytes():
+                await trio.lowlevel.checkpoint()
+        assert ours.delivered_bytes() == taken
+        ours.abort()
+        assert (ours.delivered_bytes(), ours.undelivered_bytes()) == (taken, 0)
 
 
 async def test_half_closing_leaves_the_other_direction_open() -> None:

@@ -15,7 +15,7 @@ import pytest
 import trio
 
 from libp2p.exceptions import ConnectionClosedError, MuxedConnUnavailable, MuxedStreamReset
-from libp2p.stream_muxer.yamux.flow_control import ReceiveBudget
+from libp2p.resources import Scope
 from tests.support.ends import ACK, GO_AWAY, PING, SYN, WINDOW_UPDATE
 
 from .files import MIB, pattern, random_bytes
@@ -89,7 +89,7 @@ async def test_go_echoes_every_byte(dialler: Side, window: int) -> None:
     """Writing and reading at once, then its end after ours."""
     data = random_bytes(f"echo {window}", WINDOWS[window])
     async with meeting(dialler, window=max(window, FIRST_WINDOW)) as ends:
-        ends.ours.session.budget = ReceiveBudget(0)
+        ends.ours.session._holdings.windows = Scope("budget", 0)
         stream = await ends.stream("we", "echo")
         resize(stream, window)
         async with trio.open_nursery() as nursery:
@@ -108,7 +108,7 @@ async def test_we_echo_every_byte(dialler: Side, window: int) -> None:
         meeting(dialler, window=max(window, FIRST_WINDOW)) as ends,
         trio.open_nursery() as nursery,
     ):
-        ends.ours.session.budget = ReceiveBudget(0)
+        ends.ours.session._holdings.windows = Scope("budget", 0)
 
         def serve(stream: YamuxStream) -> None:
             resize(stream, window)

@@ -62,12 +62,13 @@ class MemoryConnection(IRawConnection):
         self.peer._writable.unpark_all()
         return list(pieces)
 
-    async def receive_into(self, buffer: memoryview) -> int:
-        data = b"".join(await self.receive())
-        count = min(len(data), len(buffer))
-        buffer[:count] = data[:count]
-        self.unread(data[count:])
-        return count
+    async def wait_readable(self) -> None:
+        self._unread.extend(await self.receive())
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        data = self._unread.take(min(len(self._unread), len(buffer)))
+        buffer[: len(data)] = data
+        return len(data)
 
     def unread(self, data: Buffer) -> None:
         self._unread.prepend(data)
@@ -125,6 +126,12 @@ class MemoryConnection(IRawConnection):
         await self.send((data,))
 
     # -- the end ----------------------------------------------------------------------------------
+
+    def delivered_bytes(self) -> int:
+        return len(self.sent) - self.undelivered_bytes()
+
+    def undelivered_bytes(self) -> int:
+        return 0 if self.peer.is_closed else len(self.peer._incoming)
 
     def shutdown_write(self) -> None:
         self._finished = True

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from hypothesis import strategies as st
 
-from libp2p.stream_muxer.yamux.session import Event, StreamOpened, StreamReadable, YamuxSession
+from libp2p.stream_muxer.yamux.events import Event, StreamOpened, StreamReadable
+from libp2p.stream_muxer.yamux.session import YamuxSession
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
+    from libp2p.resources import Resources
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
@@ -151,14 +153,14 @@ def readable(events: Sequence[Event]) -> list[StreamState]:
     return [event.stream for event in events if isinstance(event, StreamReadable)]
 
 
-def pair() -> tuple[YamuxSession, YamuxSession]:
-    """The dialling and the listening end."""
-    return YamuxSession(is_initiator=True), YamuxSession(is_initiator=False)
+def pair(resources: Resources | None = None) -> tuple[YamuxSession, YamuxSession]:
+    """The dialling and the listening end, which may belong to a host."""
+    return YamuxSession(is_initiator=True), YamuxSession(is_initiator=False, resources=resources)
 
 
-def listener() -> YamuxSession:
+def listener(resources: Resources | None = None) -> YamuxSession:
     """A session whose peer is played by hand: the peer dialled, its stream ids are odd."""
-    return YamuxSession(is_initiator=False)
+    return YamuxSession(is_initiator=False, resources=resources)
 
 
 def inbound(session: YamuxSession, stream_id: int = 1) -> StreamState:

@@ -2,21 +2,28 @@
 Hosts joined in memory: what bitswap uses of a host, its network and its streams.
 
 Streams have a window, so that a reader that does not read stops the writer, and every way to end:
-the clean end of each half, a reset from either side, a lost connection.
+the clean end of each half, a reset from either side, a lost connection. `tests/conformance` runs
+the same tests over these hosts and over real ones, so that what passes here is true there.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import deque
+from contextlib import asynccontextmanager
+from itertools import count
 from typing import TYPE_CHECKING
 
 import trio
+from multiaddr import Multiaddr
 
 from libp2p.exceptions import (
+    BaseLibp2pError,
     ConnectionFailure,
     HostException,
     ProtocolNotSupportedError,
     StreamClosed,
+    StreamEOF,
     StreamFailure,
     StreamReset,
 )
@@ -24,9 +31,7 @@ from libp2p.peer.id import ID
 from libp2p.resources import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    from multiaddr import Multiaddr
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from libp2p.abc import INotifee
     from libp2p.custom_types import Buffer, TProtocol
@@ -34,6 +39,13 @@ if TYPE_CHECKING:
 
 WINDOW = 256 * 1024
 FRAME = 65_507
+
+logger = logging.getLogger(__name__)
+#: What handlers, services and notifees have raised. A real host logs it and lives; here a test
+#: fails that does not look at it (`tests/drivers/conftest.py`).
+failures: list[Exception] = []
+
+_ports = count(1)
 
 
 def peer_id(name: str) -> ID:
@@ -109,6 +121,7 @@ class FakeStream:
         self._protocol = protocol
         self._outgoing = outgoing
         self._incoming = incoming
+        self._unread = bytearray()
 
     @property
     def remote_peer_id(self) -> ID:
@@ -139,6 +152,22 @@ class FakeStream:
     async def receive(self) -> list[Buffer]:
         return await self._incoming.receive()
 
+    async def write(self, data: bytes) -> None:
+        await self.send([data])
+
+    async def read(self, n: int | None = None) -> bytes:
+        """Return 1 to ``n`` bytes, or all up to the end if ``n`` is None."""
+        pieces = self._unread
+        while n is None or not pieces:
+            if not (buffers := await self.receive()):
+                break
+            pieces += b"".join(buffers)
+        if n is not None and not pieces:
+            raise StreamEOF
+        taken = bytes(pieces[:n])
+        del pieces[:n]
+        return taken
+
     async def close_write(self) -> None:
         self._outgoing.end()
         await trio.lowlevel.checkpoint()
@@ -149,6 +178,9 @@ class FakeStream:
     async def reset(self, error_code: int = 0) -> None:
         self.cut()
         await trio.lowlevel.checkpoint()
+
+    def abort(self, error_code: int = 0) -> None:
+        self.cut()
 
     def cut(self) -> None:
         """Reset both directions, as a lost connection does."""
@@ -189,11 +221,12 @@ class FakeNetwork:
 
 
 class FakeHost:
-    """A host whose handlers and services run in ``nursery``."""
+    """A host whose handlers and services run in ``nursery``, or for the length of `run`."""
 
     def __init__(self, nursery: trio.Nursery | None, name: str) -> None:
         self._nursery = nursery
         self._id = peer_id(name)
+        self._closed = False
         self.network = FakeNetwork()
         self.resources = Resources()
         self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
@@ -205,6 +238,22 @@ class FakeHost:
         """Hosts that `connect` finds."""
         self.fail_streams = 0
         """How many of the next streams cannot be opened."""
+        self.door = Door()
+        """What dials of it pass through."""
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Run for the length of the block; afterwards the host is closed."""
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                yield
+                self._nursery = None
+                nursery.cancel_scope.cancel()
+        finally:
+            self._nursery, self._closed = None, True
+            for peer in list(self.network.connections):
+                await self.disconnect(peer)
 
     def get_id(self) -> ID:
         return self._id
@@ -224,22 +273,79 @@ class FakeHost:
         self.handlers.pop(protocol, None)
 
     def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        self._in_use().start_soon(self._run_service, task, *args)
+
+    def _in_use(self, error: type[HostException] = HostException) -> trio.Nursery:
         if self._nursery is None:
-            raise HostException("the host is not running")
-        self._nursery.start_soon(task, *args)
+            raise error("the host is closed" if self._closed else "the host is not running")
+        return self._nursery
+
+    async def _run_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        try:
+            await task(*args)
+        except Exception as error:  # task's edge, as the real host has it
+            failures.append(error)
+            logger.exception("the service %r failed", task)
+
+    async def _handle(
+        self, handler: Callable[[FakeStream], Awaitable[None]], stream: FakeStream
+    ) -> None:
+        try:
+            await handler(stream)
+        except StreamEOF:
+            await stream.close()
+        except BaseLibp2pError:
+            stream.cut()
+        except Exception as error:  # task's edge, as the real host has it
+            failures.append(error)
+            logger.exception("a handler failed")
+            stream.cut()
 
     async def connect(self, peer_info: PeerInfo) -> None:
         await trio.lowlevel.checkpoint()
-        remote = self.known.get(peer_info.peer_id)
-        if remote is None:
-            raise ConnectionFailure(f"no way to {peer_info.peer_id}")
-        await connect(self, remote)
+        self._in_use(ConnectionFailure)
+        peer = peer_info.peer_id
+        found = [PLACES[address] for address in peer_info.addrs if address in PLACES]
+        if found and found[0].get_id() == peer:
+            self.known[peer] = found[0]
+        await self._dial(peer)
 
-    async def new_stream(self, peer: ID, protocols: Sequence[TProtocol]) -> FakeStream:
+    async def _dial(self, peer: ID) -> None:
+        if self.network.get_connections(peer):
+            return
+        if peer == self._id:
+            raise ConnectionFailure("a host cannot dial itself")
+        remote = self.known.get(peer)
+        if remote is None:
+            raise ConnectionFailure(f"no way to {peer}")
+        await remote.door.enter()
+        self._in_use(ConnectionFailure)
+        if remote._nursery is None:
+            raise ConnectionFailure(f"nobody listens for {peer}")
+        if remote.door.refuses:
+            raise ConnectionFailure(f"{peer} closed the connection at once")
+        if not self.network.get_connections(peer):
+            await connect(self, remote)
+
+    async def disconnect(self, peer: ID) -> None:
+        """Close all connections to a peer."""
         await trio.lowlevel.checkpoint()
+        while connections := self.network.get_connections(peer):
+            await disconnect(self, connections[0].remote)
+
+    async def new_stream(
+        self, peer: ID, protocols: Sequence[TProtocol], *, no_dial: bool = False
+    ) -> FakeStream:
+        await trio.lowlevel.checkpoint()
+        self._in_use(StreamFailure)
         if self.fail_streams:
             self.fail_streams -= 1
             raise StreamFailure("no stream today")
+        if not no_dial:
+            try:
+                await self._dial(peer)
+            except ConnectionFailure as error:
+                raise StreamFailure(str(error)) from error
         connections = self.network.get_connections(peer)
         if not connections:
             raise StreamFailure(f"not connected to {peer}")
@@ -257,8 +363,54 @@ class FakeHost:
         connection.streams.append(mine)
         other.streams.append(theirs)
         self.opened.append(mine)
-        remote.start_service(remote.handlers[protocol], theirs)
+        remote.start_service(remote._handle, remote.handlers[protocol], theirs)
         return mine
+
+
+class Door:
+    """The way in to a host: it may be shut, and it may lead out again at once."""
+
+    def __init__(self) -> None:
+        self.gate = trio.Event()
+        self.gate.set()
+        self.refuses = False
+        self.arrived = 0
+        self._arrival = trio.lowlevel.ParkingLot()
+
+    def shut(self) -> None:
+        """Hold up whoever comes from now on until `gate` is set."""
+        self.gate = trio.Event()
+
+    async def enter(self) -> None:
+        self.arrived += 1
+        self._arrival.unpark_all()
+        await self.gate.wait()
+
+    async def until_arrived(self, number: int) -> None:
+        """Wait until so many have come."""
+        while self.arrived < number:
+            await self._arrival.park()
+
+
+PLACES: dict[Multiaddr, FakeHost] = {}
+"""Hosts by their addresses, for those that have some."""
+
+
+def place(host: FakeHost) -> Multiaddr:
+    """Give a host an address by which all others find it."""
+    address = Multiaddr(f"/ip4/127.0.0.1/tcp/{next(_ports)}")
+    PLACES[address] = host
+    return address
+
+
+async def tell(host: FakeHost, event: str, connection: FakeConnection) -> None:
+    """Tell all notifees; one that raises keeps nothing from the others."""
+    for notifee in list(host.network.notifees):
+        try:
+            await getattr(notifee, event)(host.network, connection)
+        except Exception as error:  # task's edge, as the real host has it
+            failures.append(error)
+            logger.exception("%s of %r failed", event, notifee)
 
 
 async def connect(one: FakeHost, two: FakeHost) -> None:
@@ -269,11 +421,7 @@ async def connect(one: FakeHost, two: FakeHost) -> None:
         host.network.connections.setdefault(remote.get_id(), []).append(connection)
         made.append(connection)
     for connection in made:
-        for notifee in list(connection.host.network.notifees):
-            await notifee.connected(
-                connection.host.network,  # type: ignore[arg-type]  # the part that is used
-                connection,  # type: ignore[arg-type]
-            )
+        await tell(connection.host, "connected", connection)
 
 
 async def disconnect(one: FakeHost, two: FakeHost) -> None:
@@ -288,8 +436,4 @@ async def disconnect(one: FakeHost, two: FakeHost) -> None:
         for stream in connection.streams:
             stream.cut()
     for connection in lost:
-        for notifee in list(connection.host.network.notifees):
-            await notifee.disconnected(
-                connection.host.network,  # type: ignore[arg-type]  # the part that is used
-                connection,  # type: ignore[arg-type]
-            )
+        await tell(connection.host, "disconnected", connection)

@@ -19,11 +19,12 @@ from itertools import chain, cycle
 from struct import iter_unpack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from libp2p.resources import Scope
+from libp2p.stream_muxer.yamux.events import Event, StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.flow_control import (
     DEFAULT_WINDOW_SIZE,
     GROWTH_ROUND_TRIPS,
     MAX_WINDOW_SIZE,
-    ReceiveBudget,
     ReceiveWindow,
 )
 from libp2p.stream_muxer.yamux.frame import (
@@ -31,13 +32,8 @@ from libp2p.stream_muxer.yamux.frame import (
     TYPE_WINDOW_UPDATE,
     YAMUX_HEADER_FORMAT,
 )
-from libp2p.stream_muxer.yamux.session import (
-    CONNECTION_RECEIVE_BUDGET,
-    Event,
-    StreamOpened,
-    StreamReadable,
-    YamuxSession,
-)
+from libp2p.stream_muxer.yamux.holdings import CONNECTION_RECEIVE_BUDGET
+from libp2p.stream_muxer.yamux.session import YamuxSession
 
 if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
@@ -197,7 +193,7 @@ class Reader(End):
     def on_event(self, event: Event) -> None:
         if isinstance(event, StreamOpened):
             self.stream = event.stream
-            window = self._window_type(self.clock.now, self.session.budget)
+            window = self._window_type(self.clock.now, self.session._holdings.windows)
             window.credit = event.stream.receive_window.credit  # data may have come with the SYN
             event.stream.receive_window = window
             self.session.accept(event.stream)
@@ -238,7 +234,7 @@ class LeakingReceiveWindow(ReceiveWindow):
 
     __slots__ = ("_leaking_epoch_start",)
 
-    def __init__(self, now: float, budget: ReceiveBudget) -> None:
+    def __init__(self, now: float, budget: Scope) -> None:
         super().__init__(now, budget)
         self._leaking_epoch_start = now
 
@@ -284,7 +280,7 @@ class VirtualLink:
         there = Wire(self.clock, delay, bandwidth, settings.splits)
         back = Wire(self.clock, delay, bandwidth, settings.splits)
         listener = YamuxSession(is_initiator=False)
-        listener.budget = ReceiveBudget(settings.budget)
+        listener._holdings.windows = Scope("windows", settings.budget)
         self.reader = Reader(self.clock, listener, back, settings)
         self.sender = GreedySender(self.clock, YamuxSession(is_initiator=True), there)
         there.deliver = self.reader.receive

@@ -124,6 +124,16 @@ def test_the_end_of_a_burst_is_told_once() -> None:
     assert falls == [100, 0]
 
 
+def test_the_end_of_a_burst_is_told_wherever_it_was() -> None:
+    resources, falls = Resources(), [0]
+    early = resources.scope("early")
+    resources.on_fall(10, lambda: falls.append(1))
+    for scope in (early, resources.scope("late")):
+        scope.hold(20)
+        scope.hold(-20)
+    assert sum(falls) == 2
+
+
 def test_one_place_tells_all() -> None:
     resources = Resources()
     unread = resources.scope("unread", 100)

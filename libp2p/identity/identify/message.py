@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.message import DecodeError
-
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import (
     CryptographyError,
@@ -21,6 +19,7 @@ from libp2p.exceptions import (
     MessageTooLarge,
     ParseError,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.io.frame_reader import FrameReader
 from libp2p.peer.addresses import (
@@ -78,8 +77,9 @@ class IdentifyReader:
                 self._merged += 1
                 if self._merged > MAX_MESSAGES:
                     raise IdentifyError(f"more than {MAX_MESSAGES} identify messages")
-                self._message.MergeFromString(frame)
-        except (ParseError, MessageTooLarge, DecodeError) as error:
+                with refused_as(IdentifyError, "malformed identify message"):
+                    self._message.MergeFromString(frame)
+        except (ParseError, MessageTooLarge) as error:
             raise IdentifyError(f"malformed identify message: {error}") from error
 
     def finish(self) -> Identify:
@@ -117,10 +117,8 @@ def _parse_framed(response: bytes) -> Identify | None:
 
 
 def _parse_bare(response: bytes) -> Identify:
-    try:
+    with refused_as(IdentifyError, "malformed identify message"):
         return Identify.FromString(response)
-    except DecodeError as error:
-        raise IdentifyError("malformed identify message") from error
 
 
 def encode_identify(message: Identify) -> bytes:

@@ -37,8 +37,12 @@ def run(args: Sequence[str] | None = None) -> int:
         if error.name != "click":
             raise
         return _tell("the command line needs more packages: pip install 'libp2p[cli]'", FAILED)
-    # What the library logs is not for the terminal: errors are told below.
+    # What the library logs is not for the terminal: errors are told below. What the repo warns of
+    # is: only its owner can mend it.
     logging.getLogger("libp2p").addHandler(logging.NullHandler())
+    warnings = logging.StreamHandler()
+    warnings.setFormatter(logging.Formatter(f"{PROGRAM}: warning: %(message)s"))
+    logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
     try:
         # Not `cli.main`: it ends the process with 1 where a closed pipe is no failure.
         with cli.make_context(PROGRAM, list(sys.argv[1:] if args is None else args)) as context:
@@ -48,6 +52,8 @@ def run(args: Sequence[str] | None = None) -> int:
         return exit_request.exit_code
     except BaseException as error:  # noqa: BLE001 - task's edge: the process ends here
         return _report(error)
+    finally:
+        logging.getLogger("libp2p.ipfs_lite").removeHandler(warnings)
     return DONE
 
 

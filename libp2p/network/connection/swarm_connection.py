@@ -158,7 +158,7 @@ class SwarmConn(INetConn):
 
     def abort(self) -> None:
         """Drop the connection at once."""
-        self.muxed_conn.secured_conn.abort()
+        self.muxed_conn.abort()
         self.release()
 
     def release(self) -> None:
@@ -173,7 +173,7 @@ class SwarmConn(INetConn):
         cause = self.muxed_conn.close_cause
         if isinstance(cause, MuxedConnUnavailable) and cause.code in REASONS:
             return REASONS[cause.code]
-        return str(cause)
+        return str(cause or "this side could not serve it")
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address."""

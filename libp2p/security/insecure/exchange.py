@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from google.protobuf.message import DecodeError
-
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import (
     CryptographyError,
@@ -20,6 +18,7 @@ from libp2p.exceptions import (
     ParseError,
     PeerIDMismatchesPubkey,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.security.insecure.pb import plaintext_pb2
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
@@ -106,11 +105,10 @@ class PlaintextExchange:
         return message
 
     def _identity(self, message: bytes) -> ClaimedIdentity:
-        try:
+        with refused_as(HandshakeFailure, "plaintext exchange is malformed"):
             exchange = plaintext_pb2.Exchange.FromString(message)
+        try:
             public_key = deserialize_public_key(exchange.pubkey)
-        except DecodeError as error:
-            raise HandshakeFailure("plaintext exchange is malformed") from error
         except CryptographyError as error:
             raise HandshakeFailure(f"key in the plaintext exchange: {error}") from error
         peer_id = ID.from_pubkey(public_key)

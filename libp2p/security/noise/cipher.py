@@ -58,7 +58,9 @@ def _pack_records(buffers: Sequence[Buffer]) -> Iterator[Buffer]:
 class NoiseCipher:
     """Both directions of a Noise channel after its handshake."""
 
-    __slots__ = ("_receive", "_receive_nonce", "_send", "_send_nonce", "has_more")
+    __slots__ = ("_failure", "_receive", "_receive_nonce", "_send", "_send_nonce", "has_more")
+
+    ended: Final = False  # Noise has no word for it
 
     def __init__(self, send_key: bytes, receive_key: bytes) -> None:
         self._send = ChaCha20Poly1305(send_key)
@@ -66,9 +68,12 @@ class NoiseCipher:
         self._send_nonce = 0
         self._receive_nonce = 0
         self.has_more = False
+        self._failure: DecryptionFailedException | None = None
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """Decrypt complete records; see `CipherChannel.open`."""
+        if self._failure is not None:
+            raise self._failure
         plaintexts: list[Buffer] = []
         decrypt, pack_nonce = self._receive.decrypt, _NONCE.pack
         nonce = self._receive_nonce
@@ -84,7 +89,11 @@ class NoiseCipher:
             try:
                 plaintexts.append(decrypt(pack_nonce(nonce), data[start:stop], None))
             except InvalidTag:
-                raise DecryptionFailedException("a Noise record does not authenticate") from None
+                self._failure = DecryptionFailedException("a Noise record does not authenticate")
+                if not plaintexts:
+                    raise self._failure from None
+                self.has_more = True  # what came before it is handed up first
+                break
             nonce += 1
             offset = stop
         else:
@@ -106,3 +115,7 @@ class NoiseCipher:
             nonce += 1
         self._send_nonce = nonce
         return wire
+
+    def close(self) -> list[Buffer]:
+        """Return nothing: Noise says neither that it ends nor why."""
+        return []

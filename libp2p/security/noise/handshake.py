@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from libp2p.exceptions import HandshakeFailure, LocalProtocolError
+from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -174,11 +175,11 @@ class XXHandshake:
             if token is _Token.E:
                 public, rest = _cut(rest, KEY_BYTES)
                 self._state.mix_hash(public)
-                self._remote_ephemeral = X25519PublicKey.from_public_bytes(public)
+                self._remote_ephemeral = _public_key(public)
             elif token is _Token.S:
                 sealed, rest = _cut(rest, KEY_BYTES + TAG_BYTES)
                 public = self._state.decrypt(sealed)
-                self._remote_static = X25519PublicKey.from_public_bytes(public)
+                self._remote_static = _public_key(public)
             else:
                 self._mix_shared_secret(token)
         payload = self._state.decrypt(rest)
@@ -206,13 +207,16 @@ class XXHandshake:
         own = self._static if uses_static else self._ephemeral
         remote = self._remote_static if meets_static else self._remote_ephemeral
         assert remote is not None  # the order of the tokens sees to it
-        try:
+        # An all-zero secret: the peer sent a point of small order, to make the key known to
+        # everyone (RFC 7748 §6.1).
+        with refused_as(HandshakeFailure, "the peer's key is a point of small order"):
             secret = own.exchange(remote)
-        except ValueError as error:
-            # An all-zero secret: the peer sent a point of small order, to make the key known to
-            # everyone (RFC 7748 §6.1).
-            raise HandshakeFailure("the peer's key is a point of small order") from error
         self._state.mix_key(secret)
+
+
+def _public_key(data: bytes) -> X25519PublicKey:
+    with refused_as(HandshakeFailure, "the peer's key is malformed"):
+        return X25519PublicKey.from_public_bytes(data)
 
 
 def _cut(message: bytes, size: int) -> tuple[bytes, bytes]:

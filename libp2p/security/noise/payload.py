@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from google.protobuf.message import DecodeError
-
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
@@ -20,6 +18,7 @@ from libp2p.exceptions import (
     InvalidSignature,
     PeerIDMismatchesPubkey,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
 from libp2p.security.noise.pb import noise_pb2
 
@@ -68,11 +67,10 @@ def open_payload(
     :raises PeerIDMismatchesPubkey: if the peer is not ``expected_peer``.
     :raises HandshakeFailure: if the payload is malformed.
     """
-    try:
+    with refused_as(HandshakeFailure, "Noise payload is malformed"):
         message = noise_pb2.NoiseHandshakePayload.FromString(payload)
+    try:
         public_key = deserialize_public_key(message.identity_key)
-    except DecodeError as error:
-        raise HandshakeFailure("Noise payload is malformed") from error
     except CryptographyError as error:
         raise HandshakeFailure(f"identity key in the Noise payload: {error}") from error
     if not public_key.verify(SIGNATURE_PREFIX + remote_static, message.identity_sig):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from libp2p.exceptions import ConnectionClosedError, DecryptionFailedException
+from libp2p.exceptions import ConnectionClosedError, DecryptionFailedException, IOException
 from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 
 if TYPE_CHECKING:
@@ -33,25 +33,36 @@ TAG_BYTES: Final = 16
 NONCE_BYTES: Final = 12
 #: What one record carries (§5.1).
 MAX_PLAINTEXT_BYTES: Final = 16_384
-#: Kind, tag and padding may add this much (§5.2).
-MAX_RECORD_BYTES: Final = MAX_PLAINTEXT_BYTES + 256
+#: Content, kind and padding have this much room (§5.4), and the tag follows. §5.2 would let other
+#: ciphers add more than these do.
+MAX_RECORD_BYTES: Final = MAX_PLAINTEXT_BYTES + 1 + TAG_BYTES
 #: Seven full records are decrypted into one piece. Its memory is only given back as a whole, and
 #: above 128 KiB the allocator would get it from the kernel each time.
 PIECE_BYTES: Final = 7 * (MAX_PLAINTEXT_BYTES + 1)
 
 #: AES-GCM is good for 2^24.5 full records under one key (§5.5): 380 GB, some minutes of bulk.
 MAX_RECORDS_PER_KEY: Final = 2**24
-#: Records without data in a row. Honest peers send a few tickets at most; the others would make
-#: this side compute keys for nothing.
+#: Records without data, or messages in them, in a row. Honest peers send a few tickets at most; the
+#: others would make this side read messages and compute keys for nothing.
 MAX_RECORDS_WITHOUT_DATA: Final = 32
 #: A handshake message may span records. The only long one is a ticket, which is not even wanted.
 MAX_MESSAGE_BYTES: Final = 16 * 1024
+#: A ticket's lifetime, age, and three lengths (§4.6.1).
+MIN_TICKET_BYTES: Final = 13
 
 ALERT: Final = 21
 HANDSHAKE: Final = 22
 APPLICATION_DATA: Final = 23
 
 CLOSE_NOTIFY: Final = 0
+UNEXPECTED_MESSAGE: Final = 10
+BAD_RECORD_MAC: Final = 20
+RECORD_OVERFLOW: Final = 22
+BAD_CERTIFICATE: Final = 42
+DECODE_ERROR: Final = 50
+USER_CANCELED: Final = 90
+_WARNING, _FATAL = 1, 2
+
 _NEW_SESSION_TICKET: Final = 4
 _KEY_UPDATE: Final = 24
 _UPDATE_NOT_REQUESTED: Final = b"\x00"
@@ -61,7 +72,7 @@ _DATA: Final = bytes((APPLICATION_DATA,))
 #: Every protected record claims to be application data of TLS 1.2 (§5.2).
 _HEADER_START: Final = _DATA + b"\x03\x03"
 
-_FULL_BYTES: Final = MAX_PLAINTEXT_BYTES + 1
+_FULL_BYTES: Final = MAX_PLAINTEXT_BYTES + 1  # with the kind
 #: Kind, version, length. The version is only authenticated (§5.2: "ignored for all purposes").
 _unpack_header: Final = Struct(">BHH").unpack_from
 
@@ -149,29 +160,57 @@ class _Keys:
         self._use(expand_label(self._secret, b"traffic upd", len(self._secret), self._suite.digest))
 
 
+def _alert(code: int) -> bytes:
+    return bytes((_FATAL if code else _WARNING, code, ALERT))
+
+
+def plain_alert(code: int) -> bytes:
+    """Return an alert as a record from before there are keys."""
+    return bytes((ALERT, 3, 3, 0, 2, _FATAL, code))
+
+
+def seal_alert(suite: CipherSuite, secret: bytes, code: int) -> bytes:
+    """Return an alert as the first record that is protected by ``secret``."""
+    return b"".join(_Keys(secret, suite).seal(_alert(code)))
+
+
 class TlsChannel:
     """Both directions of a TLS connection after its handshake."""
 
     __slots__ = (
-        "_finished",
+        "_failure",
+        "_is_initiator",
+        "_last_alert",
         "_message",
         "_receive",
         "_send",
         "_update_owed",
         "_without_data",
+        "ended",
         "has_more",
     )
 
-    def __init__(self, suite: CipherSuite, send_secret: bytes, receive_secret: bytes) -> None:
+    def __init__(
+        self,
+        suite: CipherSuite,
+        send_secret: bytes,
+        receive_secret: bytes,
+        *,
+        is_initiator: bool = False,
+    ) -> None:
         """
         :param send_secret: this side's application_traffic_secret_0, from the handshake.
         :param receive_secret: the peer's.
+        :param is_initiator: whether the peer is a server, which may send tickets.
         """
         self._send = _Keys(send_secret, suite)
         self._receive = _Keys(receive_secret, suite)
+        self._is_initiator = is_initiator
         self.has_more = False
-        self._finished = False  # the peer has said that nothing more will come
-        self._update_owed = False  # it has asked this side to renew its keys
+        self.ended = False
+        self._failure: IOException | None = None  # why no more records are opened
+        self._last_alert: int | None = CLOSE_NOTIFY  # None: it was said, or is not due
+        self._update_owed = False  # the peer has asked this side to renew its keys
         self._without_data = 0
         self._message = b""  # the beginning of a handshake message
 
@@ -181,106 +220,171 @@ class TlsChannel:
         """
         Decrypt complete records; see `CipherChannel.open`.
 
+        What came before the record that ends the connection is returned first.
+
         :raises ConnectionClosedError: if the peer has ended the connection with an alert. So it
             does when it refuses this side's certificate: a client knows only here.
         """
+        if self._failure is not None:
+            raise self._failure
         pieces: list[Buffer] = []
+        try:
+            used = self._open_into(pieces, data)
+        except InvalidTag:
+            self._failure = self._fault(BAD_RECORD_MAC, "a TLS record does not authenticate")
+        except IOException as error:
+            self._failure = error
+        else:
+            return pieces, len(data) if self.ended else used
+        if not pieces:
+            raise self._failure
+        self.has_more = True
+        return pieces, 0
+
+    def _open_into(self, pieces: list[Buffer], data: memoryview) -> int:
+        """Append the plaintext to ``pieces``, also what there is before an error."""
         piece, filled, room = memoryview(b""), 0, 0
         keys = self._receive
         offset, end = 0, len(data)
         self.has_more = False
-        for _ in range(MAX_RECORDS_AT_ONCE):
-            if end - offset < HEADER_BYTES or self._finished:
-                break
-            start = offset + HEADER_BYTES
-            kind, _, length = _unpack_header(data, offset)
-            if not TAG_BYTES < length <= MAX_RECORD_BYTES or kind != APPLICATION_DATA:
-                raise DecryptionFailedException("what the peer sent is no TLS record")
-            stop = start + length
-            if stop > end:
-                break
-            content_bytes = length - TAG_BYTES
-            last = filled + content_bytes - 1
-            if last >= room:
-                if filled:
-                    pieces.append(piece[:filled].toreadonly())
-                room = max(content_bytes, min(end - offset, PIECE_BYTES))
-                piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
-            nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
-            content = piece[filled : last + 1]
-            try:
+        try:
+            for _ in range(MAX_RECORDS_AT_ONCE):
+                if end - offset < HEADER_BYTES or self.ended:
+                    break
+                start = offset + HEADER_BYTES
+                kind, _, length = _unpack_header(data, offset)
+                if not TAG_BYTES < length <= MAX_RECORD_BYTES or kind != APPLICATION_DATA:
+                    raise self._not_a_record(kind, length)
+                stop = start + length
+                if stop > end:
+                    break
+                content_bytes = length - TAG_BYTES
+                last = filled + content_bytes - 1
+                if last >= room:
+                    if filled:
+                        pieces.append(piece[:filled].toreadonly())
+                    room = max(content_bytes, min(end - offset, PIECE_BYTES))
+                    piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
+                nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
+                content = piece[filled : last + 1]
                 keys.decrypt_into(nonce, data[start:stop], data[offset:start], content)
-            except InvalidTag:
-                raise DecryptionFailedException("a TLS record does not authenticate") from None
-            keys.sequence += 1
-            offset = stop
-            if piece[last] == APPLICATION_DATA and 1 < content_bytes <= _FULL_BYTES:
-                self._without_data = 0
-                filled = last  # the next record overwrites the kind
+                keys.sequence += 1
+                offset = stop
+                if piece[last] == APPLICATION_DATA and content_bytes > 1:
+                    if self._without_data:
+                        self._on_data()
+                    filled = last  # the next record overwrites the kind
+                else:
+                    rest = self._unusual(bytes(content))
+                    piece[filled : filled + len(rest)] = rest
+                    filled += len(rest)
             else:
-                rest = self._unusual(bytes(content))
-                piece[filled : filled + len(rest)] = rest
-                filled += len(rest)
-        else:
-            self.has_more = True
-        if filled:
-            pieces.append(piece[:filled].toreadonly())
-        return pieces, end if self._finished else offset
+                self.has_more = True
+        finally:
+            if filled:
+                pieces.append(piece[:filled].toreadonly())
+        return offset
+
+    def _fault(self, alert: int, text: str) -> DecryptionFailedException:
+        """Return the error for what the peer must not do, and keep what to tell it."""
+        if self._last_alert is not None:
+            self._last_alert = alert
+        return DecryptionFailedException(text)
+
+    def _not_a_record(self, kind: int, length: int) -> DecryptionFailedException:
+        too_long = kind == APPLICATION_DATA and length > MAX_RECORD_BYTES
+        alert = RECORD_OVERFLOW if too_long else UNEXPECTED_MESSAGE
+        return self._fault(alert, "what the peer sent is no TLS record")
 
     def _unusual(self, content: bytes) -> bytes:
         """Handle a record that has padding, or no data; return the data, if any."""
         content = content.rstrip(b"\x00")
-        if not 0 < len(content) <= MAX_PLAINTEXT_BYTES + 1:
-            raise DecryptionFailedException("a TLS record has no content or too much")
+        if not content:
+            raise self._fault(UNEXPECTED_MESSAGE, "a TLS record has no content")
         kind, content = content[-1], content[:-1]
+        if kind == HANDSHAKE and content:
+            self._on_handshake(content)
+            return b""
         if kind == APPLICATION_DATA and content:
-            self._without_data = 0
+            self._on_data()
             return content
-        self._without_data += 1
-        if self._without_data > MAX_RECORDS_WITHOUT_DATA:
-            raise DecryptionFailedException("the peer sends TLS records without data in them")
+        self._refuse_interruption()
+        self._count_without_data()
         if kind == ALERT and len(content) == 2:
             self._on_alert(content[1])
-        elif kind == HANDSHAKE and content:
-            self._on_handshake(content)
         elif kind != APPLICATION_DATA:
-            raise DecryptionFailedException(f"unexpected TLS record of kind {kind}")
+            raise self._fault(UNEXPECTED_MESSAGE, f"unexpected TLS record of kind {kind}")
         return b""
 
+    def _on_data(self) -> None:
+        self._refuse_interruption()
+        self._without_data = 0
+
+    def _refuse_interruption(self) -> None:
+        # §5.1: nothing may come between the records of one handshake message.
+        if self._message:
+            raise self._fault(UNEXPECTED_MESSAGE, "a TLS record interrupts a handshake message")
+
+    def _count_without_data(self) -> None:
+        self._without_data += 1
+        if self._without_data > MAX_RECORDS_WITHOUT_DATA:
+            text = "the peer sends TLS records or messages without data in them"
+            raise self._fault(UNEXPECTED_MESSAGE, text)
+
     def _on_alert(self, code: int) -> None:
-        if code != CLOSE_NOTIFY:
+        if code == CLOSE_NOTIFY:
+            self.ended = True
+        elif code != USER_CANCELED:  # which says no more than that a close_notify follows
+            self._last_alert = None
             name = _ALERTS.get(code, "unknown")
             raise ConnectionClosedError(
                 f"the peer ended the TLS connection: {name} (alert {code})", close_code=code
             )
-        self._finished = True
 
     def _on_handshake(self, content: bytes) -> None:
         """Handle what a peer may still say of the handshake: take a ticket, and use new keys."""
-        self._message += content
-        while len(self._message) >= 4:
-            kind, size = self._message[0], int.from_bytes(self._message[1:4])
-            if size > MAX_MESSAGE_BYTES:
-                raise DecryptionFailedException(f"a TLS message of {size} bytes is not allowed")
-            if len(self._message) < 4 + size:
+        data = self._message + content
+        offset, end = 0, len(data)
+        while end - offset >= 4:
+            kind, size = data[offset], int.from_bytes(data[offset + 1 : offset + 4])
+            self._check_message(kind, size)
+            start, stop = offset + 4, offset + 4 + size
+            if stop > end:
                 break
-            body, self._message = self._message[4 : 4 + size], self._message[4 + size :]
+            self._count_without_data()
+            offset = stop
             if kind == _KEY_UPDATE:
-                self._on_key_update(body)
-            elif kind != _NEW_SESSION_TICKET:
-                raise DecryptionFailedException(f"unexpected TLS handshake message {kind}")
+                self._on_key_update(data[start:stop], is_last=stop == end)
+        if offset == 0:
+            self._count_without_data()
+        self._message = data[offset:]
 
-    def _on_key_update(self, request: bytes) -> None:
+    def _check_message(self, kind: int, size: int) -> None:
+        expected = (_KEY_UPDATE, _NEW_SESSION_TICKET) if self._is_initiator else (_KEY_UPDATE,)
+        if kind not in expected:
+            raise self._fault(UNEXPECTED_MESSAGE, f"unexpected TLS handshake message {kind}")
+        if size > MAX_MESSAGE_BYTES or (kind == _NEW_SESSION_TICKET and size < MIN_TICKET_BYTES):
+            raise self._fault(DECODE_ERROR, f"a TLS message of {size} bytes is not allowed")
+
+    def _on_key_update(self, request: bytes, *, is_last: bool) -> None:
+        if request not in (_UPDATE_NOT_REQUESTED, _UPDATE_REQUESTED):
+            raise self._fault(DECODE_ERROR, "a TLS key update is malformed")
         # The new keys begin with the next record, so nothing may follow in this one (§5.1).
-        if request not in (_UPDATE_NOT_REQUESTED, _UPDATE_REQUESTED) or self._message:
-            raise DecryptionFailedException("a TLS key update is malformed")
+        if not is_last:
+            raise self._fault(UNEXPECTED_MESSAGE, "a TLS key update is not the last of its record")
         self._receive.renew()
         self._update_owed = self._update_owed or request == _UPDATE_REQUESTED
 
     # -- sending ------------------------------------------------------------------------------
 
     def seal(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Encrypt in as few records as possible; see `CipherChannel.seal`."""
+        """
+        Encrypt in as few records as possible; see `CipherChannel.seal`.
+
+        :raises ConnectionClosedError: if this side has ended its direction with `close`.
+        """
+        if self._last_alert is None:
+            raise ConnectionClosedError("this side has ended the TLS connection")
         wire: list[Buffer] = []
         keys = self._send
         for content in _pack_records(buffers):
@@ -288,6 +392,11 @@ class TlsChannel:
                 wire += self._renew_keys()
             wire += keys.seal(content)
         return wire
+
+    def close(self) -> list[Buffer]:
+        """Return an alert: which rule the peer broke, or that nothing more comes (§6.1)."""
+        alert, self._last_alert = self._last_alert, None
+        return [] if alert is None else list(self._send.seal(_alert(alert)))
 
     def _renew_keys(self) -> tuple[bytes, bytes]:
         # Who was asked must not ask back, or it would never end.

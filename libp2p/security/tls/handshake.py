@@ -16,8 +16,16 @@ from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from libp2p.exceptions import HandshakeFailure, LocalProtocolError
+from libp2p.hostile_input import refused_as
 from libp2p.security.tls.certificate import CertifiedIdentity, verify_certificate
-from libp2p.security.tls.channel import CIPHER_SUITES, HEADER_BYTES, TlsChannel
+from libp2p.security.tls.channel import (
+    BAD_CERTIFICATE,
+    CIPHER_SUITES,
+    HEADER_BYTES,
+    TlsChannel,
+    plain_alert,
+    seal_alert,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -39,9 +47,11 @@ MAX_HANDSHAKE_BYTES: Final = 16 * 1024
 #: Record types: change_cipher_spec, alert, handshake, application_data.
 _CONTENT_TYPES: Final = range(20, 24)
 
-#: What OpenSSL calls the two secrets of the connection proper when it tells them.
+#: What OpenSSL calls the two secrets of the connection proper when it tells them, and the one that
+#: a client writes with before.
 _CLIENT_SECRET: Final = b"CLIENT_TRAFFIC_SECRET_0"
 _SERVER_SECRET: Final = b"SERVER_TRAFFIC_SECRET_0"
+_CLIENT_HANDSHAKE_SECRET: Final = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET"
 
 
 class Established(NamedTuple):
@@ -54,30 +64,49 @@ class Established(NamedTuple):
 
 
 class _Findings:
-    """What OpenSSL's callbacks have to know of one connection, and what they found."""
+    """
+    What OpenSSL's callbacks have to know of one connection, and what they found.
 
-    __slots__ = ("_expected_peer", "_now", "remote", "secrets")
+    They keep what is wrong instead of raising it: pyOpenSSL would keep it for the whole context.
+    """
+
+    __slots__ = ("_expected_peer", "_now", "failure", "remote", "secrets")
 
     def __init__(self, now: float, expected_peer: ID | None) -> None:
         self._now = now
         self._expected_peer = expected_peer
         self.remote: CertifiedIdentity | None = None
+        self.failure: HandshakeFailure | None = None
         self.secrets: dict[bytes, bytes] = {}
 
-    def check(self, certificate: X509) -> None:
-        if self.remote is None:  # OpenSSL asks again for each objection of its own
-            der = dump_certificate(FILETYPE_ASN1, certificate)
-            self.remote = verify_certificate(der, now=self._now, expected_peer=self._expected_peer)
+    def refuse(self, reason: str) -> HandshakeFailure:
+        self.failure = HandshakeFailure(reason)
+        return self.failure
+
+    def accept(self, certificate: X509, depth: int) -> bool:
+        """Tell whether a certificate is right; OpenSSL asks again for each objection of its own."""
+        if self.failure is not None or (self.remote is not None and depth == 0):
+            return self.failure is None
+        try:
+            with refused_as(HandshakeFailure, "the peer's certificate cannot be verified"):
+                if depth:
+                    # Verifying a chain takes long, and OpenSSL begins at its far end.
+                    raise self.refuse("the peer sent certificates besides its own")
+                der = dump_certificate(FILETYPE_ASN1, certificate)
+                self.remote = verify_certificate(
+                    der, now=self._now, expected_peer=self._expected_peer
+                )
+        except HandshakeFailure as error:
+            self.failure = error
+        return self.failure is None
 
 
 def _on_certificate(
     connection: SSL.Connection, certificate: X509, _error: int, depth: int, _ok: int
 ) -> bool:
-    """Judge the peer's own certificate in OpenSSL's place; an exception makes it send an alert."""
-    if depth == 0:
-        findings: _Findings = connection.get_app_data()
-        findings.check(certificate)
-    return True
+    """Judge the peer's certificate in OpenSSL's place."""
+    findings: _Findings = connection.get_app_data()
+    return findings.accept(certificate, depth)
 
 
 def _on_secret(connection: SSL.Connection, line: bytes) -> None:
@@ -183,10 +212,7 @@ class TlsHandshake:
         for buffer in buffers:
             self._buffer += buffer
         while (record := self._next_record()) is not None:
-            self._connection.bio_write(record)
-            if self._advance():
-                self._is_over = True
-                established = self._established()
+            if established := self._advance(record):
                 # A server's OpenSSL has tickets to send, whatever its options say. They resume
                 # nothing and stay here: as they never go out, the count of records begins at 0.
                 return self._take_output() if self._is_initiator else b"", established
@@ -225,23 +251,51 @@ class TlsHandshake:
         self._received += size
         return record
 
-    def _advance(self) -> bool:
-        """Let OpenSSL take the next step; return True if the handshake is done."""
+    def _advance(self, record: bytes = b"") -> Established | None:
+        """
+        Let OpenSSL take the next step; return what came of the handshake if it is done.
+
+        :raises HandshakeFailure: if it failed; `take_alert` then has what to tell the peer.
+        """
         try:
+            with refused_as(HandshakeFailure, "TLS handshake"):
+                done = self._step(record)
+                established = self._established() if done else None
+        except HandshakeFailure as error:
+            self._is_over = True
+            self._alert = self._own_alert() or self._take_output()
+            failure = self._findings.failure or error
+            raise failure from failure.__cause__
+        self._is_over = done
+        return established
+
+    def _step(self, record: bytes) -> bool:
+        try:
+            if record:
+                self._connection.bio_write(record)
             self._connection.do_handshake()
         except SSL.WantReadError:
             return False
         except SSL.Error as error:
-            self._end_with_alert()
             raise HandshakeFailure(f"TLS handshake: {_reason(error)}") from error
-        except HandshakeFailure:  # a callback's
-            self._end_with_alert()
-            raise
         return True
 
-    def _end_with_alert(self) -> None:
-        self._is_over = True
-        self._alert = self._take_output()
+    def _own_alert(self) -> bytes:
+        """
+        Return what tells the peer that its certificate was refused here; nothing if it was not.
+
+        OpenSSL would say what it thinks of a self-signed certificate. Nothing else has been sent
+        with these keys, whose first record this is. A client has none before its second flight:
+        till then its alerts are not encrypted.
+        """
+        if self._findings.failure is None:
+            return b""
+        name = _CLIENT_HANDSHAKE_SECRET if self._is_initiator else _SERVER_SECRET
+        secret = self._findings.secrets.get(name)
+        suite = CIPHER_SUITES.get(self._connection.get_cipher_name() or "")
+        if secret is None or suite is None:
+            return plain_alert(BAD_CERTIFICATE)
+        return seal_alert(suite, secret, BAD_CERTIFICATE)
 
     def _take_output(self) -> bytes:
         return _output(self._connection)
@@ -251,10 +305,10 @@ class TlsHandshake:
         # A client is given the whole chain here, a server only what came with the certificate.
         others = len(connection.get_peer_cert_chain() or ()) - self._is_initiator
         if others:
-            raise HandshakeFailure(f"the peer sent {others} certificates besides its own")
+            raise self._findings.refuse(f"the peer sent {others} certificates besides its own")
         remote = self._findings.remote
         if remote is None:
-            raise HandshakeFailure("the peer's certificate was not verified")
+            raise self._findings.refuse("the peer's certificate was not verified")
         # Nothing, or ALPN_PROTOCOL, leaves the muxer open.
         muxer = self._muxers.get(connection.get_alpn_proto_negotiated())
         return Established(self._channel(), remote, muxer)
@@ -263,7 +317,11 @@ class TlsHandshake:
         suite = CIPHER_SUITES[self._connection.get_cipher_name() or ""]
         secrets = self._findings.secrets
         own, remote = secrets[_CLIENT_SECRET], secrets[_SERVER_SECRET]
-        return TlsChannel(suite, *((own, remote) if self._is_initiator else (remote, own)))
+        return TlsChannel(
+            suite,
+            *((own, remote) if self._is_initiator else (remote, own)),
+            is_initiator=self._is_initiator,
+        )
 
 
 def _output(connection: SSL.Connection) -> bytes:
@@ -276,5 +334,5 @@ def _output(connection: SSL.Connection) -> bytes:
 
 def _reason(error: SSL.Error) -> str:
     """Return what OpenSSL says of an error: its queue of (library, function, reason)."""
-    queue = error.args[0] if error.args else ()
+    queue = error.args[0] if error.args and isinstance(error.args[0], list) else ()
     return "; ".join(reason for *_, reason in queue) or type(error).__name__

@@ -1,5 +1,5 @@
 """
-Receive windows that grow with the bandwidth-delay product, and their budget (sans-I/O).
+Receive windows that grow with the bandwidth-delay product (sans-I/O).
 
 Specification: libp2p/specs yamux, "Flow control". A stream starts with 256 KiB of credit in each
 direction. The receiver returns credit as the application reads. How much, and when::
@@ -20,9 +20,12 @@ given cannot be taken back. A slow reader never grows, nor does anyone before th
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import RemoteProtocolError
+
+if TYPE_CHECKING:
+    from libp2p.resources import Scope
 
 #: Fixed by the specification for both directions; nothing negotiates it.
 DEFAULT_WINDOW_SIZE: Final = 256 * 1024
@@ -37,58 +40,6 @@ UPDATE_BYTES: Final = 64 * 1024
 GROWTH_ROUND_TRIPS: Final = 4
 #: Credit is a u32 on the wire and must not wrap (CVE-2026-31814 is what happens otherwise).
 MAX_CREDIT: Final = 2**32 - 1
-
-
-class ReceiveBudget:
-    """
-    How far windows may grow beyond their first 256 KiB, in bytes, for a connection or the host.
-
-    A parent's limit holds for the sum over its children. It also holds, once more, for what lies
-    unread in all of their streams: see `hold`.
-    """
-
-    __slots__ = ("_held", "_limit", "_used", "parent")
-
-    def __init__(self, limit: int, parent: ReceiveBudget | None = None) -> None:
-        self._limit = limit
-        self.parent = parent
-        self._used = 0
-        self._held = 0
-
-    @property
-    def limit(self) -> int:
-        """Bytes that may be reserved."""
-        return self._limit
-
-    @property
-    def used(self) -> int:
-        """Bytes reserved now."""
-        return self._used
-
-    def reserve(self, size: int) -> bool:
-        """Reserve ``size`` bytes, or change nothing and return False."""
-        if self._used + size > self._limit:
-            return False
-        if self.parent is not None and not self.parent.reserve(size):
-            return False
-        self._used += size
-        return True
-
-    def hold(self, before: int, after: int) -> bool:
-        """
-        Account for the unread bytes of one connection, ``after`` where there were ``before``.
-
-        :return: False if these are more than what is left for the others. So one peer whose
-            streams nobody reads can take half of the limit, a second one half of the rest.
-        """
-        self._held += after - before
-        return after <= max(self._limit - self._held, 0)
-
-    def release(self, size: int) -> None:
-        """Give back what was reserved."""
-        self._used -= size
-        if self.parent is not None:
-            self.parent.release(size)
 
 
 def _update_at(size: int) -> int:
@@ -110,7 +61,8 @@ class ReceiveWindow:
         "size",
     )
 
-    def __init__(self, now: float, budget: ReceiveBudget) -> None:
+    def __init__(self, now: float, budget: Scope) -> None:
+        """:param budget: holds the bytes by which this window and others have grown."""
         self.size = DEFAULT_WINDOW_SIZE
         #: Bytes that the peer may still send.
         self.credit = DEFAULT_WINDOW_SIZE
@@ -164,7 +116,7 @@ class ReceiveWindow:
 
     def _grow(self) -> None:
         grown = min(2 * self.size, MAX_WINDOW_SIZE)
-        if grown > self.size and self._budget.reserve(grown - self.size):
+        if grown > self.size and self._budget.try_hold(grown - self.size):
             self._reserved += grown - self.size
             self.size = grown
             self._update_at = _update_at(grown)

@@ -15,15 +15,20 @@ raise `RemoteProtocolError`; the driver then sends GoAway.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import LocalProtocolError, MuxedConnUnavailable, RemoteProtocolError
-from libp2p.stream_muxer.yamux.flow_control import (
-    DEFAULT_WINDOW_SIZE,
-    ReceiveBudget,
-    ReceiveWindow,
+from libp2p.io.chunk_queue import detached
+from libp2p.resources import Resources
+from libp2p.stream_muxer.yamux.events import (
+    Event,
+    GoAwayReceived,
+    OpenAllowed,
+    PongReceived,
+    StreamOpened,
+    StreamWritable,
 )
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveWindow
 from libp2p.stream_muxer.yamux.frame import (
     CONTINUATION,
     FLAG_ACK,
@@ -36,14 +41,14 @@ from libp2p.stream_muxer.yamux.frame import (
     TYPE_WINDOW_UPDATE,
     FrameParser,
 )
+from libp2p.stream_muxer.yamux.holdings import CONTROL_FRAME_BYTES, Holdings
 from libp2p.stream_muxer.yamux.outgoing import Outgoing
 from libp2p.stream_muxer.yamux.statistics import SessionStatistics
 from libp2p.stream_muxer.yamux.stream_state import OPEN, Half, StreamState
-from libp2p.stream_muxer.yamux.stream_state import StreamReadable as StreamReadable
 from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from libp2p.custom_types import Buffer
     from libp2p.stream_muxer.yamux.frame import Frame
@@ -72,10 +77,12 @@ MAX_OUTGOING_BYTES: Final = 512 * 1024
 #: Data that is sealed and sent in one go, where there is so much: a system call for each 64 KiB
 #: costs bulk a tenth, and full TLS records are made only of what goes out together.
 BATCH_BYTES: Final = 256 * 1024
-#: How much may arrive on a connection until it is looked at what lies unread in its streams.
-UNREAD_CHECK_BYTES: Final = 1024 * 1024
-#: Growth of all receive windows of one connection together.
-CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
+#: What a connection may queue, in data and in control frames, when too much waits in all of them:
+#: so much that each goes on, and that a peer may open the streams that it may have unacknowledged.
+LEAST_OUTGOING_BYTES: Final = 32 * 1024
+LEAST_PENDING_CONTROL: Final = 512
+#: Idle streams that are reset at once where a host has too many.
+CUT_STREAMS: Final = 16
 #: Stream ids are never used again; ids and ping values are u32.
 MAX_STREAM_ID: Final = 2**32 - 1
 
@@ -85,44 +92,6 @@ _BODIES: Final = (TYPE_DATA, CONTINUATION)
 RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
 
 
-@dataclass(slots=True)
-class StreamOpened:
-    """The peer opened a stream; `YamuxSession.accept` takes it."""
-
-    stream: StreamState
-
-
-@dataclass(slots=True)
-class StreamWritable:
-    """Something changed for a writer: credit after none, or a reset."""
-
-    stream: StreamState
-
-
-@dataclass(slots=True)
-class OpenAllowed:
-    """An open stream was acknowledged or ended: another may be opened."""
-
-
-@dataclass(slots=True)
-class PongReceived:
-    """The answer to our ping came; ``rtt`` is its round-trip time in seconds."""
-
-    rtt: float
-
-
-@dataclass(slots=True)
-class GoAwayReceived:
-    """The peer is closing the connection, with this code."""
-
-    code: int
-
-
-Event: TypeAlias = (
-    StreamOpened | StreamReadable | StreamWritable | OpenAllowed | PongReceived | GoAwayReceived
-)
-
-
 class YamuxSession:
     """One connection's streams and frames."""
 
@@ -130,7 +99,15 @@ class YamuxSession:
         self,
         is_initiator: bool,
         max_inbound_streams: int = MAX_INBOUND_STREAMS,
+        resources: Resources | None = None,
+        name: str = "connection",
     ) -> None:
+        """
+        Begin a connection on which nothing has been said yet.
+
+        :param resources: what the host of this connection may hold; None for a host of its own.
+        :param name: how the connection is called there.
+        """
         self.is_initiator = is_initiator
         self.streams: dict[int, StreamState] = {}
         #: Stream data in bytes, in all.
@@ -142,8 +119,13 @@ class YamuxSession:
         # a larger one still. So windows go by the link's own round trip: the shortest seen.
         self._least_rtt = math.inf
         self.closed_by: BaseException | None = None
-        #: For the growth of all receive windows; the host may set its ``parent``.
-        self.budget = ReceiveBudget(CONNECTION_RECEIVE_BUDGET)
+        #: Told of streams that are reset because the host holds too much.
+        self.on_cut: Callable[[StreamState], object] | None = None
+        #: When a stream was opened last, or data came; pings do not count. 0 before.
+        self.active_at = 0.0
+        self._holdings = Holdings(
+            resources or Resources(), name, self._cut_unread, self._cut_inbound
+        )
         self._parser = FrameParser()
         self._max_inbound_streams = max_inbound_streams
         self._next_id = 1 if is_initiator else 2
@@ -155,8 +137,6 @@ class YamuxSession:
         self._ping_id = 0
         self._ping_sent_at: float | None = None
         self._going_away = False
-        self._unread = 0  # as the host's budget was last told
-        self._unread_check_at = UNREAD_CHECK_BYTES
         self._streams_opened = 0
         self._streams_accepted = 0
         self._streams_refused = 0
@@ -185,7 +165,8 @@ class YamuxSession:
             raise LocalProtocolError(f"{self._unacknowledged} opens await acknowledgement")
         if self._next_id > MAX_STREAM_ID:
             raise MuxedConnUnavailable("the connection has used up its stream ids")
-        stream = StreamState(self._next_id, True, ReceiveWindow(now, self.budget))
+        stream = StreamState(self._next_id, True, ReceiveWindow(now, self._holdings.windows))
+        self.active_at = now
         self._next_id += 2
         self._unacknowledged += 1
         self._streams_opened += 1
@@ -215,8 +196,9 @@ class YamuxSession:
         before = inbox.size
         if before:
             buffers = inbox.take_buffers(limit)
+            left = inbox.size
+            self._holdings.on_read(stream, before - left)
             if stream.reading is OPEN:
-                left = inbox.size
                 rtt = self._least_rtt if self.rtt else 0.0
                 delta = stream.receive_window.consumed(before - left, left, now, rtt)
                 if delta:
@@ -229,7 +211,8 @@ class YamuxSession:
     def unread(self, stream: StreamState, data: Buffer) -> None:
         """Put back what `read` has returned; in the window it counts again."""
         if stream.reading in (OPEN, Half.EOF) or stream.lost_to is not None:
-            stream.inbox.prepend(data)
+            stream.inbox.prepend(detached(data))
+            self._holdings.on_put_back(stream, len(data))
 
     def sendable(self, stream: StreamState) -> int:
         """
@@ -240,13 +223,16 @@ class YamuxSession:
         """
         if stream.writing is not OPEN:
             raise stream.error(stream.writing)
-        return TURN_BYTES if stream.send_credit > TURN_BYTES else stream.send_credit
+        most = LEAST_OUTGOING_BYTES if self._holdings.must_queue_less else TURN_BYTES
+        return most if stream.send_credit > most else stream.send_credit
 
     def send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> None:
         """Queue ``pieces``, ``size`` bytes in all, at most `sendable`."""
         stream.send_credit -= size
         self._outgoing.add_data(stream.stream_id, pieces)
         self.bytes_sent += size
+        if self._holdings.sealed:
+            self._tell_queued()
 
     def close_write(self, stream: StreamState) -> None:
         """Send FIN after everything queued; reading goes on."""
@@ -261,17 +247,18 @@ class YamuxSession:
         """Drop what is unread and what may still come; yamux has no frame to say so."""
         if stream.reading in (OPEN, Half.EOF):
             stream.reading = Half.CLOSED
+            self._holdings.forget(stream)
             stream.inbox.clear()
             self._after_close(stream)
 
     def reset(self, stream: StreamState, code: int = 0) -> None:
         """Abort both directions and tell the peer, with an error code."""
-        if stream.finished:
-            stream.reset(code, remote=False)
-            return
+        was_finished = stream.finished
+        self._holdings.forget(stream)
         stream.reset(code, remote=False)
-        self._send_reset(stream.stream_id, code)
-        self._forget(stream)
+        if not was_finished:
+            self._send_reset(stream.stream_id, code)
+            self._forget(stream)
 
     def ping(self, now: float) -> bool:
         """Queue a ping, unless one is in flight; return whether it was queued."""
@@ -309,8 +296,8 @@ class YamuxSession:
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
             bytes_queued=self._outgoing.data_bytes,
-            receive_budget_used=self.budget.used,
-            receive_budget=self.budget.limit,
+            receive_budget_used=self._holdings.windows.held,
+            receive_budget=self._holdings.windows.limit or 0,
             pongs_dropped=self._pongs_dropped,
             pongs_unsolicited=self._pongs_unsolicited,
         )
@@ -321,13 +308,12 @@ class YamuxSession:
             self.closed_by = cause
         ended = list(self.streams.values())
         for stream in ended:
+            self._holdings.forget(stream)
             stream.receive_window.release()
             stream.lose(self.closed_by)
         self.streams.clear()
         self._lingering.clear()
-        if self.budget.parent is not None:
-            self.budget.parent.hold(self._unread, 0)
-            self._unread = 0
+        self._holdings.close()
         return ended
 
     # -- what goes out ------------------------------------------------------------------------
@@ -341,7 +327,8 @@ class YamuxSession:
     @property
     def is_congested(self) -> bool:
         """True if so much data is queued that writers should wait for the socket."""
-        return self._outgoing.data_bytes >= MAX_OUTGOING_BYTES
+        most = LEAST_OUTGOING_BYTES if self._holdings.must_queue_less else MAX_OUTGOING_BYTES
+        return self._outgoing.data_bytes >= most
 
     @property
     def has_batch(self) -> bool:
@@ -351,6 +338,15 @@ class YamuxSession:
     def take_outgoing(self) -> list[Buffer]:
         """Return every queued frame, in the order to send them: control first, then data."""
         return self._outgoing.take()
+
+    def on_socket(self, sealed: int) -> None:
+        """The socket has left ``sealed`` encrypted bytes of what was taken; 0 if none."""
+        self._holdings.on_socket(sealed)
+        self._tell_queued()
+
+    def _tell_queued(self) -> None:
+        waiting = self._outgoing
+        self._holdings.on_queued(waiting.data_bytes + CONTROL_FRAME_BYTES * len(waiting.control))
 
     def _send_reset(self, stream_id: int, code: int) -> None:
         self._outgoing.drop_credit(stream_id)
@@ -370,7 +366,7 @@ class YamuxSession:
 
     # -- what comes in ------------------------------------------------------------------------
 
-    def receive(self, pieces: Iterable[Buffer], now: float) -> Iterator[list[Event]]:
+    def receive(self, pieces: Sequence[Buffer], now: float) -> Iterator[list[Event]]:
         """
         Handle what came off the wire, some at a time: all that is returned has to be asked for.
 
@@ -382,6 +378,8 @@ class YamuxSession:
         events: list[Event] = []
         frames = 0
         streams = self.streams
+        before = self.bytes_received
+        self._holdings.begin_batch(sum(map(len, pieces)))
         for frame in self._parser.receive(pieces):
             kind, flags, stream_id, length, body = frame
             if flags or kind not in _BODIES or (stream := streams.get(stream_id)) is None:
@@ -390,34 +388,41 @@ class YamuxSession:
                 self._on_body(stream, body, length, events)
             frames += 1
             if frames == MAX_FRAMES_AT_ONCE or len(events) >= MAX_EVENTS_AT_ONCE:
-                self._check_limits(events)
+                self._check_limits()
                 yield events
                 events, frames = [], 0
-        self._check_limits(events)
+        self._check_limits()
+        if self.bytes_received != before:
+            self.active_at = now
+            self._holdings.end_batch()
         yield events
 
-    def _check_limits(self, events: list[Event]) -> None:
-        if self._outgoing.provoked > MAX_PENDING_CONTROL:
+    def _check_limits(self) -> None:
+        provoked = self._outgoing.provoked
+        if provoked > MAX_PENDING_CONTROL or (
+            provoked > LEAST_PENDING_CONTROL and self._holdings.must_queue_less
+        ):
             raise RemoteProtocolError("the peer provokes control frames and does not read them")
-        if self.bytes_received >= self._unread_check_at:
-            self._unread_check_at = self.bytes_received + UNREAD_CHECK_BYTES
-            self._check_unread(events)
 
-    def _check_unread(self, events: list[Event]) -> None:
-        """Reset the fullest streams if more lies unread in all of them than the host allows."""
-        host, unread = self.budget.parent, 0
-        for stream in self.streams.values():
-            stream.inbox.detach()
-            unread += len(stream.inbox)
-        while host is not None:
-            fits = host.hold(self._unread, unread)
-            self._unread = unread
-            if fits:
-                return
-            fullest = max(self.streams.values(), key=lambda stream: len(stream.inbox))
-            unread -= len(fullest.inbox)
-            self.reset(fullest, RESOURCE_LIMIT_EXCEEDED)
-            events += fullest.readable, StreamWritable(fullest)
+    def _cut_unread(self) -> None:
+        """Reset the fullest stream: too much lies unread in all of the host's."""
+        if self._holdings.settle() or not self.streams:
+            return
+        fullest = max(self.streams.values(), key=lambda stream: stream.inbox.size)
+        self._cut(fullest)
+        self._holdings.settle()
+
+    def _cut_inbound(self) -> None:
+        """Reset some streams on which nothing happens: the host has too many."""
+        inbound = [stream for stream in self.streams.values() if not stream.outbound]
+        idle = [stream for stream in inbound if not stream.inbox.size]
+        for stream in (idle or inbound)[:CUT_STREAMS]:
+            self._cut(stream)
+
+    def _cut(self, stream: StreamState) -> None:
+        self.reset(stream, RESOURCE_LIMIT_EXCEEDED)
+        if self.on_cut is not None:
+            self.on_cut(stream)
 
     def _on_frame(self, frame: Frame, now: float, events: list[Event]) -> None:
         kind, flags, stream_id, length, body = frame
@@ -477,13 +482,15 @@ class YamuxSession:
             self._going_away
             or self._inbound >= self._max_inbound_streams
             or self._unaccepted >= ACCEPT_BACKLOG
+            or not self._holdings.add_inbound()
         ):
             self._streams_refused += 1
             self._outgoing.provoked += 1
             self._send_reset(stream_id, RESOURCE_LIMIT_EXCEEDED)
             return
-        stream = StreamState(stream_id, False, ReceiveWindow(now, self.budget))
+        stream = StreamState(stream_id, False, ReceiveWindow(now, self._holdings.windows))
         self.streams[stream_id] = stream
+        self.active_at = now
         self._inbound += 1
         self._unaccepted += 1
         events.append(StreamOpened(stream))
@@ -499,6 +506,7 @@ class YamuxSession:
             if size and not inbox.size:
                 events.append(stream.readable)
             inbox.append(body)
+            self._holdings.on_body(stream, size)
         elif stream.reading is Half.CLOSED and not stream.receive_window.credit:
             # The application has closed it, and the peer has written until its credit was gone:
             # without a word it would wait for ever. Not sooner, for a reset also makes the peer
@@ -527,6 +535,7 @@ class YamuxSession:
             self._end(stream, events)
 
     def _on_reset(self, stream: StreamState, code: int, events: list[Event]) -> None:
+        self._holdings.forget(stream)
         stream.reset(code, remote=True)
         self._outgoing.drop_credit(stream.stream_id)
         events.append(stream.readable)
@@ -580,8 +589,10 @@ class YamuxSession:
         if self.streams.pop(stream.stream_id, None) is None:
             return
         self._lingering.pop(stream.stream_id, None)
+        self._holdings.forget(stream)
         stream.receive_window.release()
         if not stream.outbound:
+            self._holdings.remove_inbound()
             self._inbound -= 1  # if not accepted, it still waits for `accept` in the backlog
         elif not stream.acknowledged:
             stream.acknowledged = True

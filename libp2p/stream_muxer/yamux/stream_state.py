@@ -66,6 +66,7 @@ class StreamState:
         "acknowledged",
         "handle",
         "inbox",
+        "is_counted",
         "lost_to",
         "outbound",
         "peer_finished",
@@ -86,6 +87,8 @@ class StreamState:
         self.reading = OPEN
         self.writing = OPEN
         self.inbox = ChunkQueue()
+        #: What is in the inbox counts for the host's budget; changed by `Holdings` alone.
+        self.is_counted = True
         self.receive_window = receive_window
         #: Bytes that this side may still send.
         self.send_credit = DEFAULT_WINDOW_SIZE

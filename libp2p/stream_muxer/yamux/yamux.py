@@ -2,15 +2,16 @@
 A yamux connection on a secure session: the waiting around `YamuxSession`.
 
 Two tasks own the socket. The read loop decrypts, hands the bytes to the session and wakes whom the
-events concern; it never waits for the application nor for the writer. The flush loop waits for the
-socket whenever the kernel did not take all at once. All writes are serialised: a batch of frames
-is sealed and sent under `_write_lock`, or synchronously, in one go, while nobody holds it.
+events concern; it never waits for the application nor for the writer. The write loop waits for the
+socket whenever the kernel did not take all at once, and for the time to look after the peer. All
+writes are serialised: a batch of frames is sealed and given to the kernel in one step of one task.
+If the kernel does not take all of it, `_full_since` is set, and that is the write lock: the write
+loop holds it until the rest is sent, and nobody else gives the socket anything.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,14 @@ from libp2p.exceptions import (
     RemoteProtocolError,
 )
 from libp2p.io.waiter import Waiter
+from libp2p.stream_muxer.yamux.events import (
+    Event,
+    GoAwayReceived,
+    OpenAllowed,
+    StreamOpened,
+    StreamReadable,
+    StreamWritable,
+)
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.frame import (
     FLAG_ACK,
@@ -46,27 +55,28 @@ from libp2p.stream_muxer.yamux.frame import (
     YAMUX_HEADER_FORMAT,
 )
 from libp2p.stream_muxer.yamux.frame import MAX_FRAME_PAYLOAD as MAX_MESSAGE_SIZE
-from libp2p.stream_muxer.yamux.session import (
-    MAX_PENDING_CONTROL,
-    Event,
-    GoAwayReceived,
-    OpenAllowed,
-    PongReceived,
-    StreamOpened,
-    StreamReadable,
-    StreamWritable,
-    YamuxSession,
+from libp2p.stream_muxer.yamux.liveness import (
+    CLOSE_GRACE,
+    PING_TIMEOUT,
+    WRITE_PROGRESS_TIMEOUT,
+    Farewell,
+    Finding,
+    Liveness,
 )
+from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, YamuxSession
+from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from multiaddr import Multiaddr
 
     from libp2p.connection_types import ConnectionType
+    from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession
     from libp2p.stream_muxer.yamux.statistics import SessionStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
@@ -101,14 +111,6 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL_ID: Final = "/yamux/1.0.0"
 
-#: The round-trip time is measured when the connection starts and then this often, in seconds.
-PING_INTERVAL: Final = 30.0
-#: A peer that neither answers a ping nor sends anything else for this long is gone.
-PING_TIMEOUT: Final = 10.0
-#: A peer that takes no bytes for this long while there are some for it is gone.
-WRITE_PROGRESS_TIMEOUT: Final = 10.0
-#: How long closing waits for the peer to have read the last frames, in seconds.
-CLOSE_GRACE: Final = 0.1
 #: A writer yields to other tasks after this many bytes that needed no waiting.
 YIELD_BYTES: Final = 256 * 1024
 
@@ -122,36 +124,62 @@ class Yamux(IMuxedConn):
         peer_id: ID,
         is_initiator: bool | None = None,
         on_close: Callable[[], Awaitable[object]] | None = None,
+        resources: Resources | None = None,
     ) -> None:
+        """
+        Take over ``secured_conn``.
+
+        :param resources: what the host of this connection may hold; see also `use`.
+        """
         self.secured_conn = secured_conn
         self.peer_id = peer_id
         initiator = secured_conn.is_initiator if is_initiator is None else is_initiator
-        self.session = YamuxSession(initiator)
+        self.session = self._new_session(initiator, resources)
         self._on_close = on_close
         self._on_stream: Callable[[YamuxStream], None] | None = None
-        self._backlog: deque[YamuxStream] = deque()
+        self._backlog: dict[YamuxStream, None] = {}  # the next to be accepted first
         self._acceptors = trio.lowlevel.ParkingLot()
         self._openers = trio.lowlevel.ParkingLot()
         self._line: WriteLine[YamuxStream] = WriteLine()
         self._drained = trio.lowlevel.ParkingLot()
-        # Held by the flush loop while it waits for the socket in the middle of a batch.
-        self._write_lock = trio.Lock()
         self._flush_wanted = Waiter()
-        self._socket_full = False
+        # The write lock: since when the socket is full, in the middle of a batch. Until it has
+        # taken the rest, the write loop alone gives it anything.
+        self._full_since: float | None = None
         self._writing_ended = False
+        self._is_closing = False
+        # The last batch before the end has been taken from the session; the socket has taken it.
+        self._goodbye_taken = self._has_said_all = False
+        #: After `close`: how many bytes of what was written, encrypted, did not reach the peer.
+        self.undelivered_bytes = 0
+        self._timer = trio.CancelScope()
         #: How much stream data has been sent when a writer next yields.
         self.yield_at = YIELD_BYTES
         #: Set while the read loop handles what came; what that queues goes out together behind it.
         self.handling = False
-        #: When the last bytes came, in trio's time.
-        self.received_at = 0.0
-        #: When a stream last brought something; pings do not count.
-        self.active_at = 0.0
-        self._ponged = Waiter()
+        #: Whether the peer is there, and when its last bytes came.
+        self.liveness = Liveness(0.0)
         self._scope = trio.CancelScope()
         self._cause: BaseException | None = None
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
+
+    def _new_session(self, is_initiator: bool, resources: Resources | None) -> YamuxSession:
+        session = YamuxSession(is_initiator, resources=resources, name=str(self.peer_id))
+        session.on_cut = lambda state: self._wake_streams((state,))
+        return session
+
+    def use(self, resources: Resources) -> None:
+        """
+        Count what this connection holds in ``resources``, which are its host's.
+
+        For a network whose upgrader makes muxers without knowing of them; before `run`.
+
+        :raises LocalProtocolError: if the connection runs already.
+        """
+        if self.event_started.is_set():
+            raise LocalProtocolError("a connection that runs already has its resources")
+        self.session = self._new_session(self.session.is_initiator, resources)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -161,13 +189,12 @@ class Yamux(IMuxedConn):
 
         Why it ended is in `close_cause` then.
         """
-        self.received_at = trio.current_time()
+        self.liveness = Liveness(trio.current_time())
         self.event_started.set()
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._flush_loop)
-                    nursery.start_soon(self._keep_alive)
+                    nursery.start_soon(self._write_loop)
                     # A task of its own: all that await each other are resumed for each read.
                     nursery.start_soon(self._read_loop)
         finally:
@@ -181,21 +208,59 @@ class Yamux(IMuxedConn):
 
     async def close(self, error_code: int = GO_AWAY_NORMAL) -> None:
         """
-        Tell the peer, let it read what is under way for at most `CLOSE_GRACE`, and end.
+        Tell the peer, let it get what was written before, and end.
 
-        Every stream that is still open then fails with a reset.
+        That takes as long as the peer goes on taking it, and cannot be cancelled: see `Farewell`.
+        `undelivered_bytes` and `close_cause` tell what was not delivered. Streams that are still
+        open then fail with a reset.
         """
-        if self._cause is not None or self.event_closed.is_set():
+        if self.is_closed:
+            if self._is_closing:
+                await self.event_closed.wait()
             return
+        self._is_closing = True
         self._cause = ConnectionClosedError("the connection was closed by this side")
         self.session.go_away(error_code)
         self.flush_now()
-        with trio.move_on_after(CLOSE_GRACE, shield=True):
-            await self._drain()
-            self._end_writing()
-            await self.event_closed.wait()
+        with trio.CancelScope(shield=True):
+            await self._take_leave()
+            self.undelivered_bytes = self._missing_bytes()
+            if self.undelivered_bytes:
+                self._cause = ConnectionClosedError(
+                    f"closed by this side, and {self.undelivered_bytes} bytes did not get there"
+                )
+            await self.secured_conn.close()
         self._scope.cancel()
         self._finish(self._cause)
+
+    def abort(self) -> None:
+        """End the connection at once, also one that never ran; what was written may be lost."""
+        cause = ConnectionClosedError("the connection was aborted by this side")
+        self._end(cause)
+        self._finish(cause)
+
+    async def _take_leave(self) -> None:
+        """Wait until the peer has got all that was written, and has closed its side."""
+        with trio.move_on_after(CLOSE_GRACE):
+            await self.event_started.wait()
+        farewell = Farewell(trio.current_time(), self.secured_conn.delivered_bytes())
+        while (
+            self.event_started.is_set()
+            and not self.event_closed.is_set()
+            and farewell.goes_on(
+                trio.current_time(), self.secured_conn.delivered_bytes(), self._missing_bytes()
+            )
+        ):
+            with trio.move_on_after(CLOSE_GRACE):
+                if not self._writing_ended:
+                    await self._drain()
+                    self._end_writing()
+                await self.event_closed.wait()
+
+    def _missing_bytes(self) -> int:
+        """Return how much of what was written and encrypted the peer's kernel has not got."""
+        queued = 0 if self._has_said_all else self.session.statistics().bytes_queued
+        return queued + self.secured_conn.undelivered_bytes()
 
     def _end_writing(self) -> None:
         """
@@ -204,7 +269,7 @@ class Yamux(IMuxedConn):
         Sending it would fail, and the connection end before its grace: closing a socket with
         unread input makes TCP drop what the peer has not got yet.
         """
-        self._writing_ended = True
+        self._writing_ended = self._has_said_all = True
         self.secured_conn.shutdown_write()
 
     def _end(self, cause: BaseException) -> None:
@@ -246,6 +311,16 @@ class Yamux(IMuxedConn):
         """True while the connection is served."""
         return self.event_started.is_set() and not self.is_closed
 
+    @property
+    def received_at(self) -> float:
+        """When the last bytes came, in trio's time."""
+        return self.liveness.read_at
+
+    @property
+    def active_at(self) -> float:
+        """When a stream was opened last, or stream data came, in trio's time; 0 before."""
+        return self.session.active_at
+
     def rtt(self) -> float:
         """Return the smoothed round-trip time in seconds; 0 until it was measured."""
         return self.session.rtt
@@ -280,7 +355,7 @@ class Yamux(IMuxedConn):
             if self.is_closed:
                 raise MuxedConnUnavailable() from self._cause
             await self._acceptors.park()
-        stream = self._backlog.popleft()
+        stream = self._next_in_backlog()
         self._accept(stream)
         return stream
 
@@ -288,13 +363,20 @@ class Yamux(IMuxedConn):
         """Hand each inbound stream to ``handler``, which must not wait, instead of queueing it."""
         self._on_stream = handler
         while self._backlog:
-            stream = self._backlog.popleft()
+            stream = self._next_in_backlog()
             self._deliver(stream)
             stream.wake_reader()  # for what has come meanwhile
+            if stream.state.reading is not OPEN:
+                stream.wake_reader()  # and for the end: who has read the data is called again
+
+    def _next_in_backlog(self) -> YamuxStream:
+        stream = next(iter(self._backlog))
+        del self._backlog[stream]
+        return stream
 
     def _deliver(self, stream: YamuxStream) -> None:
         if self._on_stream is None:
-            self._backlog.append(stream)
+            self._backlog[stream] = None
             self._acceptors.unpark()
         else:
             self._accept(stream)
@@ -320,24 +402,31 @@ class Yamux(IMuxedConn):
         clock = trio.lowlevel.current_clock().current_time
         try:
             while pieces := await self.secured_conn.receive():
-                self.received_at = now = clock()
+                now = clock()
+                self.liveness.on_read(now)
                 for turn, events in enumerate(self.session.receive(pieces, now)):
                     if turn:
                         await trio.lowlevel.checkpoint()
-                    self.handling = True
-                    for event in events:
-                        if type(event) is not StreamReadable:
-                            self._on_event(event)
-                        elif event.stream.handle is not None:  # nearly all
-                            event.stream.handle.wake_reader()
-                    self.handling = False
-                    self.flush_now()
-            self._end(ConnectionClosedError("the peer closed the connection"))
+                    self._handle(events)
+                del pieces, events  # an idle connection keeps nothing of what came last
+            # Where both sides close, this one may still have something to deliver.
+            if not (self._is_closing and self._missing_bytes()):
+                self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
             logger.debug("%s broke the yamux protocol: %s", self.peer_id, error)
             await self._turn_away(error)
         except IOException as error:
             self._end(error)
+
+    def _handle(self, events: list[Event]) -> None:
+        self.handling = True
+        for event in events:
+            if type(event) is not StreamReadable:
+                self._on_event(event)
+            elif event.stream.handle is not None:  # nearly all
+                event.stream.handle.wake_reader()
+        self.handling = False
+        self.flush_now()
 
     async def _turn_away(self, error: RemoteProtocolError) -> None:
         """
@@ -367,9 +456,7 @@ class Yamux(IMuxedConn):
                 self._deliver(YamuxStream(self, stream))
             case OpenAllowed():
                 self._openers.unpark()
-            case PongReceived():
-                self._ponged.wake()
-            case GoAwayReceived(code):
+            case GoAwayReceived(code) if not self._is_closing:
                 self._end(MuxedConnUnavailable(f"the peer is going away (code {code})", code))
 
     def _wake_streams(self, states: Iterable[StreamState]) -> None:
@@ -377,13 +464,14 @@ class Yamux(IMuxedConn):
             if state.handle is not None:
                 state.handle.wake_reader()
                 state.handle.wake_writer()
+        self.flush_soon()
 
     # -- writing ------------------------------------------------------------------------------
 
     def flush_now(self) -> None:
         """Send what is queued, as far as the kernel takes it without waiting."""
-        if self._socket_full or self._writing_ended or self.handling:
-            return  # the flush loop is at it, or the read loop soon
+        if self._full_since is not None or self._writing_ended or self.handling:
+            return  # the write loop is at it, or the read loop soon
         if not self._send_batch():
             self._flush_wanted.wake()
 
@@ -400,53 +488,72 @@ class Yamux(IMuxedConn):
     def _send_batch(self) -> bool:
         """Seal and send all that is queued, in one go; return False if the socket is full now."""
         batch = self.session.take_outgoing()
-        if not batch:
-            return True
+        self._goodbye_taken = self._cause is not None
+        return not batch or self._give_to_socket(batch)
+
+    def _give_to_socket(self, batch: Sequence[Buffer]) -> bool:
+        """Send what the socket did not take before, and then ``batch``; False if it is full."""
         try:
             done = self.secured_conn.send_nowait(batch)
         except (IOException, LocalProtocolError) as error:
             self._writing_ended = True  # or writers would go on into nothing
+            self._full_since = None
             self._end(error)
             return True
-        self._socket_full = not done
-        if self._line.long or self._line.short:
+        if done:
+            if self._full_since is not None:
+                self._full_since = None
+                self.session.on_socket(0)
+            if self._goodbye_taken:
+                self._drained.unpark_all()
+        elif self._full_since is None:
+            self._full_since = now = trio.current_time()
+            self.session.on_socket(sum(map(len, batch)))
+            if self.liveness.on_full(now, self.secured_conn.delivered_bytes()):
+                self._timer.deadline = self.liveness.look_at
+        if batch and (self._line.long or self._line.short):
             self.give_turns()
         if len(batch) >= MAX_PENDING_CONTROL:
             self._let_open()
         return done
 
-    async def _flush_loop(self) -> None:
-        """Own the sending half of the socket whenever there is something to wait for."""
-        with trio.CancelScope() as progress:
-            while True:
-                if self._socket_full:
-                    progress.deadline = trio.current_time() + WRITE_PROGRESS_TIMEOUT
-                    await self._flush_rest()
-                    progress.deadline = float("inf")
-                elif self.session.has_outgoing and not self._writing_ended:
-                    self._send_batch()
-                else:
-                    self._drained.unpark_all()
-                    await self._flush_wanted.wait()
-        if progress.cancelled_caught:
+    async def _write_loop(self) -> None:
+        """Own the sending half of the socket while it is full, and the timer at all times."""
+        while True:
+            self._look()
+            with trio.CancelScope(deadline=self.liveness.look_at) as self._timer:
+                await self._flush_when_wanted()
+
+    async def _flush_when_wanted(self) -> None:
+        while True:
+            if self._full_since is not None:
+                with suppress(IOException):  # writing will say the same
+                    await self.secured_conn.wait_writable()
+                self._give_to_socket(())
+            elif self.session.has_outgoing and not self._writing_ended:
+                self._send_batch()
+            else:
+                await self._flush_wanted.wait()
+
+    def _look(self) -> None:
+        """Look whether the peer is still there; measure the round-trip time now and then."""
+        finding = self.liveness.look(
+            trio.current_time(),
+            self.secured_conn.delivered_bytes(),
+            self.session.ping_sent_at,
+            self._full_since,
+        )
+        if finding is Finding.PING:
+            self.session.ping(trio.current_time())
+            self.flush_now()
+        elif finding is Finding.SILENT:
+            self._end(MuxedConnError(f"no sign of life for {PING_TIMEOUT:.0f} s"))
+        elif finding is Finding.STUCK:
             self._end(MuxedConnError(f"the peer read nothing for {WRITE_PROGRESS_TIMEOUT:.0f} s"))
 
-    async def _flush_rest(self) -> None:
-        """Wait for the socket and give it more of the batch that it did not take at once."""
-        self._write_lock.acquire_nowait()
-        try:
-            await self.secured_conn.wait_writable()
-            self._socket_full = not self.secured_conn.send_nowait(())
-        except IOException as error:
-            self._writing_ended = True
-            self._end(error)
-            self._socket_full = False
-        finally:
-            self._write_lock.release()
-
     async def _drain(self) -> None:
-        """Wait until the socket has taken everything that is queued."""
-        while self.session.has_outgoing or self._socket_full:
+        """Wait until the socket has taken everything that was queued before the goodbye."""
+        while not self._goodbye_taken or self._full_since is not None:
             await self._drained.park()
 
     def may_queue(self, has_turn: bool, short: bool) -> bool:
@@ -483,22 +590,6 @@ class Yamux(IMuxedConn):
         """Let other tasks run, as this connection's writers have not waited for long."""
         self.yield_at = self.session.bytes_sent + YIELD_BYTES
         await trio.lowlevel.checkpoint()
-
-    # -- pings --------------------------------------------------------------------------------
-
-    async def _keep_alive(self) -> None:
-        """Measure the round-trip time now and then; notice a peer that has silently gone."""
-        while True:
-            self.session.ping(trio.current_time())
-            self.flush_now()
-            while self.session.ping_sent_at is not None:
-                with trio.move_on_after(PING_TIMEOUT):
-                    await self._ponged.wait()
-                if trio.current_time() - self.received_at >= PING_TIMEOUT:
-                    self._end(MuxedConnError(f"no sign of life for {PING_TIMEOUT:.0f} s"))
-                    return
-            with trio.move_on_after(PING_INTERVAL):
-                await self.event_closed.wait()
 
     # -- the rest -----------------------------------------------------------------------------
 

@@ -2,12 +2,13 @@
 A TCP connection as the layers above want it: one reader, one writer, gathered writes.
 
 The socket is a plain non-blocking one and trio is asked only to wait for it. So a write that the
-kernel takes at once costs no task switch, and a read costs one wait for up to 256 KiB.
+kernel takes at once costs no task switch, and a read costs one wait.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -17,7 +18,6 @@ from multiaddr import Multiaddr
 from libp2p.abc import IRawConnection
 from libp2p.connection_types import ConnectionType
 from libp2p.exceptions import ConnectionClosedError, MultiselectClientError, RawConnError
-from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.utils import put_back, read_some
 from libp2p.protocol_muxer.negotiation import Initiator
 
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 RECEIVE_BYTES: Final = 64 * 1024
 #: Linux takes at most 1,024 buffers in one call (IOV_MAX).
 MAX_GATHER: Final = 1024
+
+#: What may lie unread in a socket that is closed, in reads: more than a megabyte is no accident.
+MAX_DROPPED_READS: Final = 16
 
 _CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
 
@@ -44,6 +47,20 @@ def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
             return [memoryview(buffer)[sent:], *buffers[index + 1 :]]
         sent -= size
     return []
+
+
+if sys.platform == "linux":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
+    def _unacknowledged(sock: socket.socket) -> int:
+        """Return how many bytes the peer has not acknowledged; OSError if it is not known."""
+        return int.from_bytes(ioctl(sock, TIOCOUTQ, bytes(4)), sys.byteorder)
+
+else:
+
+    def _unacknowledged(_: socket.socket) -> int:
+        return 0
 
 
 def _closed_here() -> ConnectionClosedError:
@@ -63,10 +80,11 @@ class TcpConnection(IRawConnection):
     def __init__(self, sock: socket.socket, is_initiator: bool) -> None:
         self.is_initiator = is_initiator
         self._sock = sock
-        self._unread = ChunkQueue()
+        self._unread: list[Buffer] = []  # the last put back is last
         # The last read filled its buffer, so more is probably waiting already.
         self._more_expected = False
         self._closed = False
+        self._sent_bytes = 0
         # The proposal whose answer has not been read yet.
         self._proposed: Initiator | None = None
         self._queued = b""
@@ -82,34 +100,46 @@ class TcpConnection(IRawConnection):
 
     # -- reading ------------------------------------------------------------------------------
 
-    async def receive_into(self, buffer: memoryview) -> int:
+    async def wait_readable(self) -> None:
         """
-        Read into ``buffer``; return the number of bytes, 0 at the end.
+        Wait until `receive_into` would read something, or the end.
+
+        :raises ConnectionClosedError: if this side has closed the connection.
+        """
+        if self._unread:
+            return
+        if self._closed:
+            raise _closed_here()
+        if self._more_expected:
+            await trio.lowlevel.checkpoint()
+            return
+        try:
+            await trio.lowlevel.wait_readable(self._sock)
+        except trio.ClosedResourceError:
+            raise _closed_here() from None
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """
+        Read into ``buffer``; return the number of bytes, 0 at the end, None for nothing yet.
 
         :raises ConnectionClosedError: if this side has closed the connection.
         :raises RawConnError: if the connection failed.
         """
-        if self._unread.size:
-            pushed_back = self._unread.take(min(len(self._unread), len(buffer)))
-            buffer[: len(pushed_back)] = pushed_back
-            return len(pushed_back)
-        while not self._closed:
-            try:
-                if self._more_expected:
-                    await trio.lowlevel.checkpoint()
-                else:
-                    await trio.lowlevel.wait_readable(self._sock)
-                count = self._sock.recv_into(buffer)
-            except BlockingIOError:
-                self._more_expected = False
-            except trio.ClosedResourceError:
-                break
-            except OSError as error:
-                raise self._failed(error) from error
-            else:
-                self._more_expected = count == len(buffer)
-                return count
-        raise _closed_here()
+        if self._unread:
+            put_back = memoryview(self._unread.pop())
+            count = min(len(put_back), len(buffer))
+            buffer[:count] = put_back[:count]
+            self.unread(put_back[count:])
+            return count
+        try:
+            count = self._sock.recv_into(buffer)
+        except BlockingIOError:
+            self._more_expected = False
+            return None
+        except OSError as error:
+            raise self._failed(error) from error
+        self._more_expected = count == len(buffer)
+        return count
 
     async def receive(self) -> list[Buffer]:
         """
@@ -123,14 +153,19 @@ class TcpConnection(IRawConnection):
 
     async def _receive(self) -> list[Buffer]:
         if self._unread:
-            return self._unread.take_all()
-        buffer = bytearray(RECEIVE_BYTES)
-        count = await self.receive_into(memoryview(buffer))
-        return [bytes(memoryview(buffer)[:count])] if count else []
+            put_back, self._unread = self._unread[::-1], []
+            return put_back
+        count = None
+        while count is None:
+            await self.wait_readable()
+            buffer = memoryview(bytearray(RECEIVE_BYTES))  # a peer that says nothing costs none
+            count = self.receive_into(buffer)
+        return [bytes(buffer[:count])] if count else []
 
     def unread(self, data: Buffer) -> None:
         """Put ``data`` back: it is what the next read returns."""
-        self._unread.prepend(data)
+        if len(data):
+            self._unread.append(data)
 
     async def read(self, n: int | None = None) -> bytes:
         """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
@@ -167,8 +202,20 @@ class TcpConnection(IRawConnection):
                 break
             except OSError as error:
                 raise self._failed(error) from error
+            self._sent_bytes += sent
             rest = _after(rest, sent)
         return rest
+
+    def delivered_bytes(self) -> int:
+        """Return how many of the bytes written the peer has acknowledged, if the system tells."""
+        return self._sent_bytes - self.undelivered_bytes()
+
+    def undelivered_bytes(self) -> int:
+        """Return how many it has not acknowledged; 0 if the system does not tell."""
+        try:
+            return min(_unacknowledged(self._sock), self._sent_bytes)  # the end counts for a byte
+        except (OSError, ValueError):  # closed
+            return 0
 
     async def wait_writable(self) -> None:
         """Wait until `send_nowait` would take something."""
@@ -208,7 +255,17 @@ class TcpConnection(IRawConnection):
             self._sock.close()
 
     async def close(self) -> None:
-        """Close; what the kernel has taken is still delivered."""
+        """
+        Close; what the kernel has taken is still delivered.
+
+        What has come and was not read is dropped first: else the kernel would reset the connection
+        instead, and the peer could lose what it has not read yet.
+        """
+        self.shutdown_write()
+        with suppress(OSError):  # there is no more, or the peer is gone
+            for _ in range(MAX_DROPPED_READS):
+                if not self._sock.recv(RECEIVE_BYTES):
+                    break
         self.abort()
 
     def _failed(self, error: OSError) -> ConnectionClosedError | RawConnError:

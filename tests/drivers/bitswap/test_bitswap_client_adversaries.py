@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 from contextlib import asynccontextmanager
 from itertools import cycle
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
     from libp2p.bitswap.client import BitswapClient
+    from libp2p.peer.id import ID
 
 HAVE, DONT_HAVE = BlockPresenceType.Have, BlockPresenceType.DontHave
 MIB = 1024 * 1024
@@ -289,10 +290,10 @@ async def test_one_that_does_not_speak_bitswap_is_tried_once(
         tries = 0
         new_stream = host_of(scene.client).new_stream
 
-        async def counted(peer: object, protocols: object) -> FakeStream:
+        async def counted(peer: ID, *args: Any, **options: Any) -> FakeStream:
             nonlocal tries
             tries += peer == mute.host.get_id()
-            return await new_stream(peer, protocols)  # type: ignore[arg-type]
+            return await new_stream(peer, *args, **options)
 
         host_of(scene.client).new_stream = counted  # type: ignore[method-assign]
         with pytest.raises(BlockUnavailableError) as caught:

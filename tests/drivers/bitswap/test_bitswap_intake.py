@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from libp2p.bitswap.alarms import Alarms, Timed
 from libp2p.bitswap.config import (
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
@@ -16,25 +17,32 @@ from libp2p.bitswap.config import (
     MIN_MESSAGE_COST,
     STORE_BATCH_BYTES,
 )
+from libp2p.bitswap.faults import FaultLog
 from libp2p.bitswap.intake import Intake, IntakeOwner
 from libp2p.bitswap.keeper import Keeper
 from libp2p.bitswap.messages import Message
+from libp2p.bitswap.reception import Reception
 from libp2p.bitswap.want_state import Unavailable, Want
 from libp2p.bitswap.wantlist import Entry
 from libp2p.exceptions import MuxedStreamReset
 from libp2p.ipld.cid import CID
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
+from libp2p.resources import Resources
 from libp2p.utils.varint import encode_uvarint
 from tests.support.memory_session import joined, stream_between
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
+    from libp2p.bitswap.block_store import BlockStore
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 PEER = ID(b"\x00\x04peer")
+
+
+A_WANT = Want(b"", CID.for_block(b""), 1, 0)
 
 
 class Tracker:
@@ -44,6 +52,12 @@ class Tracker:
     def bytes_arrived(self, peer_id: ID, size: int, now: float) -> None:
         self.bytes += size
 
+    def is_asked(self, peer_id: ID) -> bool:
+        return False
+
+    def has_delivered(self, peer_id: ID, now: float) -> bool:
+        return False
+
 
 class Owner:
     """Notes what it is given; ``answering`` and ``storing`` hold it up."""
@@ -52,7 +66,12 @@ class Owner:
         self.nursery = nursery
         self.is_running = True
         self.tracker = Tracker()
+        self.faults = FaultLog()
+        self.block_store = cast("BlockStore", self)
         self.keeper = Keeper(self)
+        self.resources = Resources()
+        self.reception = Reception(self)
+        self.timeouts: Alarms[Timed] = Alarms()
         self.taken: list[bytes] = []
         self.answered: list[CID] = []
         self.kept: list[int] = []
@@ -63,15 +82,21 @@ class Owner:
         self.answering.set()
         self.storing.set()
         nursery.start_soon(self.keeper.run)
+        nursery.start_soon(self.reception.run)
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         self.nursery.start_soon(task, *args)
+
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        self.timeouts.set(waiter, when)
+
+    def heard(self, peer_id: ID, messages: Sequence[Message]) -> None: ...
 
     def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
         if self.trouble is not None:
             raise self.trouble
         for message in messages:
-            blocks = [(cast("Want", cid), data) for cid, data in message.blocks.items()]
+            blocks = [(Want(cid.multihash, cid, 1, 0), d) for cid, d in message.blocks.items()]
             self.taken += message.blocks.values()
             self.keeper.add(blocks)
 
@@ -84,12 +109,16 @@ class Owner:
         await self.answering.wait()
         self.answered += [cid for message in messages for cid in message.entries]
 
-    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        raise AssertionError("nothing comes on a stream of ours here")
+    def put_blocks_now(self, blocks: Sequence[tuple[CID, bytes]]) -> bool:
+        return False
 
-    async def keep(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
+    async def put_blocks(self, blocks: Sequence[tuple[bytes, bytes]]) -> None:
         await self.storing.wait()
         self.kept.append(len(blocks))
+
+    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None: ...
+
+    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None: ...
 
     def fail(self, outcome: Unavailable) -> None:
         self.failed.append(f"after {sum(self.kept)}")
@@ -234,7 +263,7 @@ async def test_a_few_bytes_are_acted_on_without_a_task(two: Two) -> None:
         await stream.write(data[at : at + 7])
         await wait_all_tasks_blocked()
     assert two.owner.taken == [b"one", b"two"]
-    assert len(two.owner.nursery.child_tasks) == 1  # the keeper
+    assert len(two.owner.nursery.child_tasks) == 2  # the keeper, and who takes turns
 
 
 @pytest.mark.parametrize("data", [with_block(bytes(INTAKE_NOW_BYTES)), 3 * with_block(b"one")])
@@ -248,7 +277,7 @@ async def test_much_or_many_are_taken_by_a_task(two: Two, data: bytes) -> None:
 
 async def test_a_few_bytes_wait_as_well_while_the_store_is_behind(two: Two) -> None:
     two.owner.storing = trio.Event()
-    two.owner.keeper.add([(cast("Want", None), bytes(MAX_UNSTORED_BYTES))])
+    two.owner.keeper.add([(A_WANT, bytes(MAX_UNSTORED_BYTES))])
     await two.open(with_block(b"one"))
     await wait_all_tasks_blocked()
     assert two.owner.taken == []
@@ -264,10 +293,10 @@ async def test_a_failure_is_told_after_the_blocks_that_came_before_it(
     failure = object.__new__(Unavailable)
     owner.keeper.fail(failure)
     owner.storing = trio.Event()
-    owner.keeper.add([(cast("Want", None), b"one")])
+    owner.keeper.add([(A_WANT, b"one")])
     owner.keeper.fail(failure)
     owner.keeper.fail(failure)
-    owner.keeper.add([(cast("Want", None), b"two")])
+    owner.keeper.add([(A_WANT, b"two")])
     await wait_all_tasks_blocked()
     assert owner.failed == ["after 0"]
     owner.storing.set()
@@ -301,7 +330,7 @@ async def test_what_came_before_the_peer_was_lost_is_still_taken(two: Two) -> No
     await stream.write(with_block(b"three"))  # the connection was not lost after all
     await wait_all_tasks_blocked()
     assert two.owner.taken[2:] == [b"three"]
-    assert len(two.owner.nursery.child_tasks) == 1  # the keeper
+    assert len(two.owner.nursery.child_tasks) == 2  # the keeper, and who takes turns
 
 
 async def test_a_flood_of_tiny_messages_lets_others_run(two: Two) -> None:

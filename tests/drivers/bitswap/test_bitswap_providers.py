@@ -30,7 +30,7 @@ from tests.support.blocks import block, blocks
 from tests.support.fake_host import FakeHost, connect, disconnect, peer_id
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Iterator
 
     from libp2p.abc import IHost
     from libp2p.peer.id import ID
@@ -511,3 +511,93 @@ async def test_results_are_remembered_for_a_time_and_up_to_a_number(
     await trio.sleep(4)
     assert entry.age() == 4
     assert not entry.is_expired()
+
+
+# -- routers and callers that misbehave -----------------------------------------------------------
+
+
+async def test_two_searches_without_a_client_are_independent() -> None:
+    """R13: one that gives up cancels the other's neither, and is not cancelled with it."""
+    ann = peer_id("ann")
+    for first, second in ((5.0, 0.1), (0.1, 5.0)):
+        manager = ProviderQueryManager(Router(ann, seconds=1))
+        found: dict[float, list[ID]] = {}
+
+        async def find(
+            seconds: float,
+            manager: ProviderQueryManager = manager,
+            found: dict[float, list[ID]] = found,
+        ) -> None:
+            found[seconds] = await manager.find_providers_single(X, seconds)
+
+        async with trio.open_nursery() as finding:
+            finding.start_soon(find, first)
+            await trio.testing.wait_all_tasks_blocked()
+            finding.start_soon(find, second)
+        assert found == {5.0: [ann], 0.1: []}
+
+
+class OddRouter:
+    """Answers with whatever it is given."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    def find_provider_iter(self, cid: bytes, count: int) -> object:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+def _endless(*infos: object) -> Iterator[object]:
+    while True:
+        yield from infos
+
+
+async def _raising() -> AsyncIterator[PeerInfo]:
+    yield PeerInfo(peer_id("nobody"), [])
+    raise ExceptionGroup("a nursery of the router's", [KeyError("a fault")])
+
+
+async def _hanging() -> AsyncIterator[PeerInfo]:
+    await trio.sleep(3600)
+    yield PeerInfo(peer_id("nobody"), [])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        KeyError("a fault"),
+        None,
+        7,
+        [None, "garbage", PeerInfo(peer_id("nobody"), [])],
+        _endless("garbage"),
+        _endless(PeerInfo(peer_id("nobody"), [])),
+        _raising,
+        _hanging,
+    ],
+    ids=["raises", "none", "number", "garbage", "endless", "repeats", "group", "hangs"],
+)
+@pytest.mark.usefixtures("clock")
+async def test_an_odd_router_costs_the_search_and_nothing_else(
+    nursery: trio.Nursery, answer: object
+) -> None:
+    bob = Searcher(nursery, OddRouter(answer() if callable(answer) else answer))
+    async with bob.client.run():
+        with trio.fail_after(2 * SEARCH_SECONDS), pytest.raises(BlockUnavailableError):
+            await bob.client.get_block(X, timeout=60)
+        assert bob.client.is_running
+
+
+async def test_a_provider_that_cannot_even_be_tried_is_unreachable(nursery: trio.Nursery) -> None:
+    ann = peer_id("ann")
+    bob = Searcher(nursery, Router(ann))
+
+    async def connect_badly(info: PeerInfo) -> None:
+        raise UnicodeError("an address of a stranger's")
+
+    bob.host.connect = connect_badly  # type: ignore[method-assign, assignment]
+    async with bob.client.run():
+        with pytest.raises(BlockUnavailableError) as failure:
+            await bob.client.get_block(X)
+        assert failure.value.peers == {ann: PeerAnswer.UNREACHABLE}

@@ -14,7 +14,6 @@ from libp2p.bitswap.config import BITSWAP_PROTOCOL_V110, EARLY_HAVE_SECONDS, STO
 from libp2p.bitswap.messages import Message
 from libp2p.bitswap.server import ServerOptions
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
-from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import ScriptedPeer, host_of, running_client
 from tests.support.bitswap_server import (
     SlowStore,
@@ -348,13 +347,17 @@ async def test_a_limit_for_all_does_not_outlive_its_client(
     content = blocks(10, 100 * KIB)
     limits = BandwidthLimits(total=50 * KIB)
     async with running_server(nursery, content, ServerOptions(bandwidth=limits)) as server:
+        seconds = []
         for _ in range(2):
+            began = trio.current_time()
             ann = await connected(nursery, "ann", server)
             await ask(ann, server, *map(want, content))
             await until_blocks(ann, 2)
+            seconds.append(trio.current_time() - began)
             await server.stop()
             await disconnect(ann.host, host_of(server))
             await server.start()
+        assert 5 < sum(seconds) < 8  # 400 KiB at 50 KiB/s: the rate is kept, and work goes on
 
 
 # -- a word in the meantime -----------------------------------------------------------------------
@@ -551,36 +554,3 @@ async def test_sizes_are_looked_up_in_batches(nursery: trio.Nursery) -> None:
         await until_blocks(ann, 500)
         assert sum(batches) == 500
         assert len(batches) == 4
-
-
-async def test_a_store_that_gives_too_few_answers_gives_none(
-    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Short(MemoryBlockStore):
-        async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
-            return (await super().get_blocks(cids))[1:]
-
-    async with running_server(nursery, {X: X_DATA}, store=Short()) as server:
-        ann = await connected(nursery, "ann", server)
-        await ask(ann, server, want(X))
-        await ann.wait_for(1)
-        assert said(ann) == {X: DONT_HAVE}
-        assert "0 answers for 1 CIDs" in caplog.text
-
-
-async def test_one_block_that_cannot_be_looked_up_does_not_hide_the_others(
-    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Damaged(MemoryBlockStore):
-        async def get_size(self, cid: CIDInput) -> int | None:
-            if CID.of(cid) == Y:
-                raise OSError("bad sector")
-            return await super().get_size(cid)
-
-    content = {X: X_DATA, Y: Y_DATA, Z: Z_DATA}
-    async with running_server(nursery, content, store=Damaged()) as server:
-        ann = await connected(nursery, "ann", server)
-        await ask(ann, server, want(X), want(Y), want(Z))
-        assert await until_blocks(ann, 2) == [X, Z]
-        assert said(ann) == {Y: DONT_HAVE}
-        assert caplog.text.count("cannot look up") == 1

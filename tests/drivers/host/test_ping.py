@@ -267,10 +267,13 @@ class TestAnswering:
         with pytest.raises(IncompleteReadError):
             await handle_ping(theirs)
 
-    async def test_a_reset_ends_it_quietly(self, two: Two) -> None:
+    async def test_a_reset_ends_it_quietly(
+        self, two: Two, caplog: pytest.LogCaptureFixture
+    ) -> None:
         mine, theirs = await two.asker.open()
         await mine.reset()
         await handle_ping(theirs)
+        assert not caplog.records
 
     async def test_silence_ends_it_after_a_minute_since_the_last_ping(
         self, two: Two, autojump_clock: MockClock
@@ -421,8 +424,12 @@ class TestInTheReadLoop:
         await handle_ping(theirs)
         assert trio.current_time() - started_at == pytest.approx(IDLE_TIMEOUT)
 
-    async def test_closing_the_other_direction_ends_it_quietly(self, muxed: Two) -> None:
+    async def test_closing_the_other_direction_ends_it_quietly(
+        self, muxed: Two, caplog: pytest.LogCaptureFixture
+    ) -> None:
         mine, theirs = await muxed.asker.open()
         await theirs.close_write()
         await mine.write(PAYLOAD)
         await handle_ping(theirs)
+        assert not caplog.records
+        assert await mine.read() == b""

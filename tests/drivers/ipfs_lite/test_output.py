@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,29 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     written.commit()
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "file").read_bytes() == b"data"
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755])
+def test_what_is_replaced_keeps_its_mode(tmp_path: Path, mode: int) -> None:
+    target = tmp_path / "file"
+    target.touch()
+    target.chmod(mode)
+    written = FileOutput(target)
+    [part] = set(names(tmp_path)) - {"file"}
+    assert stat.S_IMODE((tmp_path / part).stat().st_mode) == mode
+    written.commit()
+    assert stat.S_IMODE(target.stat().st_mode) == mode
+
+
+def test_a_link_that_appears_in_the_place_of_a_device_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "precious").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    monkeypatch.setattr(os.path, "realpath", lambda path: path)
+    monkeypatch.setattr(FileOutput, "_mode", lambda _: stat.S_IFCHR)
+    with pytest.raises(OutputError):
+        FileOutput(tmp_path / "link")
 
 
 def test_a_device_is_written_into_not_replaced() -> None:

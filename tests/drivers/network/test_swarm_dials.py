@@ -84,9 +84,9 @@ async def test_the_windows_of_all_connections_grow_out_of_one_budget() -> None:
     swarm = swarm_over(addresses, ConnectionConfig(receive_budget=1000))
     async with swarm.running():
         budgets = [
-            (await swarm.dial_addr(address, PEER)).muxed_conn.session.budget
+            (await swarm.dial_addr(address, PEER)).muxed_conn.session._holdings.windows
             for address in ADDRESSES[:2]
         ]
-        assert budgets[0].reserve(800)
-        assert not budgets[1].reserve(300)
-        assert budgets[1].reserve(200)
+        assert budgets[0].try_hold(800)
+        assert not budgets[1].try_hold(300)
+        assert budgets[1].try_hold(200)

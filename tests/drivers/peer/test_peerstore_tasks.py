@@ -48,13 +48,27 @@ async def test_subscribers_get_addresses_as_they_are_added(nursery: trio.Nursery
 
 async def test_a_slow_subscriber_misses_some_and_holds_nobody_up() -> None:
     store = PeerStore()
-    addresses = store.addr_stream(PEER)
+    received: list[Multiaddr] = []
+
+    async def subscribe() -> None:
+        async for known in store.addr_stream(PEER):
+            received.append(known)
+
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(addresses.__anext__)
+        nursery.start_soon(subscribe)
         await wait_all_tasks_blocked()
-        store.add_addrs(PEER, [address(n) for n in range(MAX_ADDRESSES_PER_PEER + 50)])
-    await addresses.aclose()  # type: ignore[attr-defined]
-    store.add_addr(PEER, address(9999))
+        # All at once: the subscriber has no chance to read between two of them.
+        for n in range(MAX_ADDRESSES_PER_PEER + 50):
+            store.add_addr(PEER, address(n))
+        assert received == []
+        await wait_all_tasks_blocked()
+        missed = MAX_ADDRESSES_PER_PEER + 50 - len(received)
+        assert 0 < missed < 50
+        assert received == [address(n) for n in range(len(received))]
+        store.add_addr(PEER, address(9999))
+        await wait_all_tasks_blocked()
+        assert received[-1] == address(9999)
+        nursery.cancel_scope.cancel()
 
 
 async def test_a_subscription_ends_when_its_reader_stops(nursery: trio.Nursery) -> None:

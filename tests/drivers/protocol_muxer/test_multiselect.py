@@ -208,6 +208,9 @@ async def test_the_handshake_alone() -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(MultiselectClient().handshake, MultiselectCommunicator(dialler))
         await Multiselect().handshake(MultiselectCommunicator(listener))
+    for one, other in ((dialler, listener), (listener, dialler)):
+        await one.write(b"and nothing is left of it")
+        assert await other.read(100) == b"and nothing is left of it"
 
 
 async def test_steps_refuse_what_does_not_belong_there() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -12,17 +14,15 @@ from libp2p.exceptions import (
     DecryptionFailedException,
     IncompleteReadError,
 )
+from libp2p.io.buffer_pool import LARGE_BUFFER_BYTES, MAX_KEPT_BUFFERS, SMALL_BUFFER_BYTES
 from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.security.noise.cipher import NoiseCipher
-from libp2p.security.secure_session import (
-    LARGE_BUFFER_BYTES,
-    READS_BEFORE_SHRINKING,
-    SMALL_BUFFER_BYTES,
-    SecureSession,
-)
 from tests.support.channels import MemoryConnection, connection_pair
 from tests.support.identities import ed25519_pair, peer_id_of
 from tests.support.memory_session import bounded_pair, numbered, secured_by
+
+if TYPE_CHECKING:
+    from libp2p.security.secure_session import SecureSession
 
 KEY_A, KEY_B = bytes(32), bytes([1]) * 32
 RECORD = 65_519
@@ -76,25 +76,53 @@ async def test_everything_that_one_read_brought_is_handed_up_at_once() -> None:
     assert await theirs.receive() == [b"one", b"twothree"]
 
 
-async def test_a_busy_connection_gets_a_larger_buffer_until_it_is_idle_again() -> None:
+async def test_bulk_is_read_in_large_pieces_and_an_idle_session_has_no_buffer() -> None:
     ours, theirs = session_pair(connection_pair())
+    await ours.write(bytes(40 * RECORD))
+    most = received = 0
+    while received < 40 * RECORD:
+        size = len(b"".join(await theirs.receive()))
+        most, received = max(most, size), received + size
+    assert most == LARGE_BUFFER_BYTES // (RECORD + 18) * RECORD
+    assert held_by(theirs) == 0
 
-    async def most_at_once() -> int:
-        await ours.write(bytes(40 * RECORD))
-        most = received = 0
-        while received < 40 * RECORD:
-            size = len(b"".join(await theirs.receive()))
-            most, received = max(most, size), received + size
-        return most
 
-    assert SMALL_BUFFER_BYTES < 2 * RECORD
-    assert await most_at_once() == LARGE_BUFFER_BYTES // (RECORD + 18) * RECORD
-    for _ in range(READS_BEFORE_SHRINKING):
-        assert len(theirs._buffer) == LARGE_BUFFER_BYTES
-        await ours.write(b"x")
-        assert await theirs.receive() == [b"x"]
-    await ours.write(bytes(10 * RECORD))
-    assert len(b"".join(await theirs.receive())) == RECORD
+async def test_of_an_incomplete_record_no_more_is_kept_than_has_come(
+    autojump_clock: MockClock,
+) -> None:
+    ends = connection_pair()
+    _, theirs = session_pair(ends)
+    (record,) = sealed(bytes(RECORD))
+    for start in range(0, len(record), 1000):
+        await ends[0].write(record[start : start + 1000])
+        with trio.move_on_after(1):
+            assert await theirs.receive() == [bytes(RECORD)]
+        assert held_by(theirs) in (start + 1000, 0)
+
+
+def held_by(session: SecureSession) -> int:
+    """What a session has read and not handed on."""
+    kept = len(session._partial)
+    return kept if session._waiting is None else kept + session._waiting.nbytes
+
+
+async def test_many_floods_of_tiny_records_share_few_large_buffers() -> None:
+    flood = b"".join(sealed(*[b"x"] * 50 * MAX_RECORDS_AT_ONCE))
+    sessions = []
+    for _ in range(40):
+        ends = connection_pair()
+        await ends[0].write(flood)
+        sessions.append(session_pair(ends)[1])
+        await sessions[-1].receive()
+    large = [session for session in sessions if held_by(session) > SMALL_BUFFER_BYTES]
+    assert len(large) == MAX_KEPT_BUFFERS
+    assert all(held_by(session) for session in sessions)
+    for session in large:
+        while held_by(session):
+            await session.receive()
+    ours, theirs = session_pair(connection_pair())
+    await ours.write(bytes(40 * RECORD))
+    assert len(b"".join(await theirs.receive())) > SMALL_BUFFER_BYTES
 
 
 async def test_tiny_records_are_handed_up_some_at_a_time_and_others_run_between() -> None:
@@ -193,11 +221,20 @@ async def test_a_cancelled_write_tears_no_record_and_burns_no_nonce(
 async def test_a_write_waits_for_a_peer_that_reads_slowly() -> None:
     ours, theirs = session_pair(bounded_pair())
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(ours.write, BULK)
+        written = trio.Event()
+
+        async def write() -> None:
+            await ours.write(BULK)
+            written.set()
+
+        nursery.start_soon(write)
         await wait_all_tasks_blocked()
-        received = 0
-        while received < len(BULK):
-            received += len(b"".join(await theirs.receive()))
+        assert not written.is_set()
+        received = b""
+        while len(received) < len(BULK):
+            received += b"".join(await theirs.receive())
+        assert received == BULK
+        await written.wait()
 
 
 async def test_a_cancelled_read_loses_nothing(autojump_clock: MockClock) -> None:

@@ -18,9 +18,9 @@ from libp2p.exceptions import (
     MuxedStreamTimeout,
 )
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.liveness import WRITE_PROGRESS_TIMEOUT
 from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
 from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
-from libp2p.stream_muxer.yamux.yamux import WRITE_PROGRESS_TIMEOUT
 from tests.support.ends import (
     DATA,
     FIN,

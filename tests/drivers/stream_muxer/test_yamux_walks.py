@@ -19,7 +19,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.exceptions import MuxedConnUnavailable, MuxedStreamError
 from libp2p.stream_muxer.yamux import session as session_module
-from libp2p.stream_muxer.yamux.yamux import CLOSE_GRACE
+from libp2p.stream_muxer.yamux.liveness import CLOSE_GRACE
 from tests.support.memory_session import joined, numbered
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Walk:
             assert not connection.session._lingering
             assert connection._line.may_pass(short=False), "nobody stands in line or has a turn"
             assert not connection._openers
-            assert connection.session.budget.used == 0
+            assert connection.session._holdings.windows.held == 0
         for direction, size in self.ended_cleanly.items():
             assert self.complete.get(direction, size) == size
 

@@ -8,7 +8,7 @@ from libp2p.bitswap import ledger as ledger_module
 from libp2p.bitswap import peer_wants
 from libp2p.bitswap.config import MAX_REPLY_PRESENCES
 from libp2p.bitswap.ledger import Ledger, Task
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from tests.support.bitswap_ledger import (
@@ -314,9 +314,9 @@ def test_a_new_want_takes_the_place_of_the_oldest_that_waits_in_vain() -> None:
 
 def test_only_the_wants_that_are_named_are_retained() -> None:
     server = Server()
-    server.ledger.retain(ANN, [])
+    list(server.ledger.retaining(ANN, {}))
     server.ledger.receive(ANN, [want(LARGE), want(SMALL)])
-    server.ledger.retain(ANN, [SMALL])
+    list(server.ledger.retaining(ANN, {SMALL: Entry(SMALL)}))
     assert server.wanted(ANN) == [SMALL]
 
 

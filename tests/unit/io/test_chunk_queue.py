@@ -161,14 +161,17 @@ def test_a_small_view_does_not_keep_its_record_in_memory() -> None:
 
 def test_views_that_stay_can_be_cut_loose_from_what_they_show_a_part_of() -> None:
     record = bytes(64 * 1024)
+    three_quarters = len(record) // 4 * 3
     queue = ChunkQueue()
-    for size in (COPY_BELOW, len(record) // 2, len(record) // 2 + 1):
+    for size in (COPY_BELOW, COPY_BELOW, three_quarters, three_quarters + 1):
         queue.append(memoryview(record)[:size])
     queue.append(record)
     size = len(queue)
-    queue.detach()
+    queue.detach(4)
     assert len(queue) == size
-    assert [type(chunk) for chunk in queue.take_all()] == [bytes, bytes, memoryview, bytes]
+    kinds = [type(chunk) for chunk in queue.take_all()]
+    assert kinds == [memoryview, bytes, bytes, memoryview, bytes]
+    queue.detach(4)
 
 
 def test_tiny_pieces_cost_little_more_than_their_bytes() -> None:

@@ -246,3 +246,14 @@ def test_the_last_nonce_is_never_used() -> None:
     assert theirs.open(memoryview(b"".join(ours.seal([b"last"]))))[0] == [b"last"]
     with pytest.raises(LocalProtocolError, match="nonces"):
         ours.seal([b"one too many"])
+
+
+def test_what_came_before_a_forged_record_is_not_lost() -> None:
+    ours, theirs = cipher_pair()
+    wire = b"".join(ours.seal([b"last words"])) + b"\x00\x14" + bytes(20)
+    assert theirs.open(memoryview(wire))[0] == [b"last words"]
+    assert theirs.has_more, "the session must come back without waiting for more bytes"
+    for _ in range(2):
+        with pytest.raises(DecryptionFailedException, match="authenticate"):
+            theirs.open(memoryview(b""))
+    assert theirs.close() == []

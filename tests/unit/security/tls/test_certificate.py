@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.hashes import SHA224, SHA384
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
@@ -145,10 +145,15 @@ def test_what_other_implementations_may_do_differently_is_accepted(recipe: Recip
 
 def test_validity_includes_its_ends() -> None:
     for edge in (-3600, 3600):
-        verify_certificate(GOOD.der(), now=NOW + edge)
+        assert verify_certificate(GOOD.der(), now=NOW + edge).peer_id == peer_id_of("alice")
 
 
 # -- what must be refused -------------------------------------------------------------------------
+
+
+def with_tls_feature(value: str) -> Recipe:
+    extension = x509.UnrecognizedExtension(x509.TLSFeature.oid, bytes.fromhex(value))
+    return GOOD.but(more=((extension, False),))
 
 
 REFUSED: dict[str, tuple[Recipe, str]] = {
@@ -165,6 +170,12 @@ REFUSED: dict[str, tuple[Recipe, str]] = {
     "issued by somebody else": (GOOD.but(issuer="authority"), "not signed with its own"),
     "weak hash": (GOOD.but(hash=SHA224()), "sha224"),
     "weak key": (GOOD.but(key=rsa.generate_private_key(65_537, 1024)), "RSA key of 1024 bits"),
+    "a key that signs nothing": (
+        GOOD.but(key=x25519.X25519PrivateKey.generate(), signing_key=p256_key()),
+        "of a kind that TLS has not",
+    ),
+    "a KeyError of cryptography's": (with_tls_feature("3003020101"), r"malformed: KeyError\(1\)"),
+    "a TypeError of cryptography's": (with_tls_feature("3000"), "malformed: TypeError"),
     "identity is no key": (GOOD.but(signed_key=encode_signed_key(b"key", b"")), "identity key"),
     "extension is no key": (GOOD.but(signed_key=b"key"), "malformed"),
     "identity of somebody else": (

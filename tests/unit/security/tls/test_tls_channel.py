@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,6 +17,7 @@ from libp2p.security.tls import channel as channel_module
 from libp2p.security.tls.channel import (
     ALERT,
     APPLICATION_DATA,
+    BAD_RECORD_MAC,
     CIPHER_SUITES,
     CLOSE_NOTIFY,
     HANDSHAKE,
@@ -21,6 +25,8 @@ from libp2p.security.tls.channel import (
     MAX_PLAINTEXT_BYTES,
     MAX_RECORD_BYTES,
     MAX_RECORDS_WITHOUT_DATA,
+    RECORD_OVERFLOW,
+    UNEXPECTED_MESSAGE,
     TlsChannel,
     expand_label,
 )
@@ -29,6 +35,7 @@ from tests.support.strategies import octets
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import FrameType
 
     from libp2p.custom_types import Buffer
 
@@ -50,7 +57,7 @@ KEY_UPDATE, NEW_SESSION_TICKET, CERTIFICATE_REQUEST = 24, 4, 13
 def ends() -> tuple[TlsChannel, TlsChannel]:
     """A client's channel and its server's."""
     return (
-        TlsChannel(AES_128, CLIENT_SECRET, SERVER_SECRET),
+        TlsChannel(AES_128, CLIENT_SECRET, SERVER_SECRET, is_initiator=True),
         TlsChannel(AES_128, SERVER_SECRET, CLIENT_SECRET),
     )
 
@@ -228,7 +235,7 @@ def test_an_incomplete_record_is_left_for_later() -> None:
         assert server.open(memoryview(first + second[:cut])) == ([b"first"], len(first))
 
 
-@pytest.mark.parametrize("padding", [1, 100, 255])
+@pytest.mark.parametrize("padding", [1, 100, MAX_PLAINTEXT_BYTES - 15])
 def test_padding_is_taken_off(padding: int) -> None:
     _, server = ends()
     client = ByHand()
@@ -260,18 +267,69 @@ def test_a_changed_bit_is_noticed(plaintext: bytes, data: st.DataObject) -> None
         server.open(memoryview(wire))
 
 
-@pytest.mark.parametrize("length", [0, 1, 15, 16, MAX_RECORD_BYTES + 1, 0xFFFF])
-def test_a_record_of_an_impossible_length_is_refused(length: int) -> None:
+def refused(server: TlsChannel, wire: bytes, alert: int, match: str = ".") -> None:
+    """It ends the connection, for good, and the peer is told why, once."""
+    for _ in range(2):
+        with pytest.raises(DecryptionFailedException, match=match):
+            server.open(memoryview(wire))
+    client, _ = ends()
+    with pytest.raises(ConnectionClosedError, match=rf"\(alert {alert}\)"):
+        opened(client, join(server.close()))
+    assert server.close() == []
+    with pytest.raises(ConnectionClosedError, match="this side"):
+        server.seal([b"data"])
+
+
+@pytest.mark.parametrize("length", [0, 1, 15, 16])
+def test_a_record_that_is_too_short_is_refused(length: int) -> None:
     _, server = ends()
-    with pytest.raises(DecryptionFailedException):
-        server.open(memoryview(b"\x17\x03\x03" + length.to_bytes(2) + bytes(40)))
+    header = b"\x17\x03\x03" + length.to_bytes(2)
+    refused(server, header + bytes(40), UNEXPECTED_MESSAGE)
+
+
+@pytest.mark.parametrize("length", [MAX_RECORD_BYTES + 1, MAX_PLAINTEXT_BYTES + 256, 0xFFFF])
+def test_a_record_that_is_too_long_is_refused_at_its_length(length: int) -> None:
+    _, server = ends()
+    refused(server, b"\x17\x03\x03" + length.to_bytes(2), RECORD_OVERFLOW)
+
+
+def test_padding_is_part_of_a_records_length() -> None:
+    _, server = ends()
+    refused(server, ByHand().data(b"data", MAX_PLAINTEXT_BYTES - 3), RECORD_OVERFLOW)
 
 
 @pytest.mark.parametrize("kind", [20, ALERT, HANDSHAKE, ord("G")])
 def test_a_record_that_is_not_protected_is_refused(kind: int) -> None:
     _, server = ends()
-    with pytest.raises(DecryptionFailedException):
-        server.open(memoryview(bytes([kind]) + b"\x03\x03\x00\x01\x01"))
+    refused(server, bytes([kind]) + b"\x03\x03\x00\x01\x01", UNEXPECTED_MESSAGE)
+
+
+def test_a_forged_record_is_refused() -> None:
+    _, server = ends()
+    wire = bytearray(ByHand().data(b"data"))
+    wire[-1] ^= 1
+    refused(server, bytes(wire), BAD_RECORD_MAC, "authenticate")
+
+
+ENDS_BADLY: dict[str, Callable[[ByHand], bytes]] = {
+    "forged": lambda client: b"\x17\x03\x03\x00\x14" + bytes(20),
+    "no record": lambda client: b"GET / HTTP/1.1",
+    "fatal alert": lambda client: client.record(ALERT, bytes([2, 80])),
+    "unexpected message": lambda client: client.message(CERTIFICATE_REQUEST, b""),
+}
+
+
+@pytest.mark.parametrize("ending", ENDS_BADLY)
+def test_what_came_before_is_not_lost(ending: str) -> None:
+    _, server = ends()
+    client = ByHand()
+    wire = client.data(b"last words") + client.data(b", padded", 1) + ENDS_BADLY[ending](client)
+    plaintexts, _ = server.open(memoryview(wire))
+    assert join(plaintexts) == b"last words, padded"
+    assert server.has_more, "the session must come back without waiting for more bytes"
+    for _ in range(2):
+        with pytest.raises((DecryptionFailedException, ConnectionClosedError)):
+            server.open(memoryview(b""))
 
 
 def test_a_replayed_record_is_refused() -> None:
@@ -287,7 +345,7 @@ def test_a_replayed_record_is_refused() -> None:
     [
         b"",
         bytes(100),
-        bytes(MAX_PLAINTEXT_BYTES + 1) + b"\x17",
+        bytes(MAX_PLAINTEXT_BYTES + 1),
         b"data" + bytes([20]),
         b"data" + bytes([99]),
         bytes([HANDSHAKE]),
@@ -307,8 +365,7 @@ def test_a_replayed_record_is_refused() -> None:
 )
 def test_content_that_makes_no_sense_is_refused(inner: bytes) -> None:
     _, server = ends()
-    with pytest.raises(DecryptionFailedException):
-        server.open(memoryview(ByHand().seal(inner)))
+    refused(server, ByHand().seal(inner), UNEXPECTED_MESSAGE)
 
 
 def test_records_without_data_are_refused_if_there_are_many() -> None:
@@ -332,8 +389,52 @@ def test_a_close_notify_ends_what_is_read() -> None:
     client = ByHand()
     wire = client.data(b"last words") + client.record(ALERT, bytes([1, CLOSE_NOTIFY]))
     assert opened(server, wire + client.data(b"after") + b"rubbish") == b"last words"
+    assert server.ended
     assert opened(server, b"more rubbish") == b""
     assert record_sizes(join(server.seal([b"still writing"]))) == [13]
+
+
+def test_this_side_ends_with_a_close_notify() -> None:
+    client, server = ends()
+    wire = join(client.seal([b"last words"])) + join(client.close())
+    assert client.close() == []
+    with pytest.raises(ConnectionClosedError, match="this side"):
+        client.seal([b"more"])
+    assert opened(server, wire) == b"last words"
+    assert server.ended
+    assert not client.ended
+    # The peer may go on, and then ends as well.
+    assert opened(client, join(server.seal([b"answer"])) + join(server.close())) == b"answer"
+    assert client.ended
+
+
+def test_who_has_ended_names_no_faults_any_more() -> None:
+    _, server = ends()
+    assert server.close()
+    with pytest.raises(DecryptionFailedException):
+        server.open(memoryview(ByHand().message(CERTIFICATE_REQUEST, b"")))
+    assert server.close() == []
+
+
+def test_a_close_notify_is_a_warning() -> None:
+    client, _ = ends()
+    assert join(client.close()) == ByHand().record(ALERT, bytes([1, CLOSE_NOTIFY]))
+
+
+def test_a_user_that_cancels_is_followed_by_a_close_notify() -> None:
+    _, server = ends()
+    client = ByHand()
+    assert opened(server, client.data(b"data") + client.record(ALERT, b"\x01\x5a")) == b"data"
+    assert not server.ended
+    assert opened(server, client.data(b"more") + client.record(ALERT, b"\x01\x00")) == b"more"
+    assert server.ended
+
+
+def test_a_peer_that_ended_with_an_error_is_told_nothing() -> None:
+    _, server = ends()
+    with pytest.raises(ConnectionClosedError):
+        server.open(memoryview(ByHand().record(ALERT, bytes([2, 80]))))
+    assert server.close() == []
 
 
 @pytest.mark.parametrize(("code", "name"), [(42, "bad certificate"), (77, "unknown")])
@@ -347,16 +448,110 @@ def test_any_other_alert_is_an_error(code: int, name: str) -> None:
 # -- messages of the handshake --------------------------------------------------------------------
 
 
+def ticket(size: int) -> bytes:
+    return bytes([NEW_SESSION_TICKET]) + size.to_bytes(3) + bytes(size)
+
+
 def test_tickets_are_not_wanted() -> None:
-    _, server = ends()
-    client = ByHand()
-    ticket = bytes([NEW_SESSION_TICKET]) + (1000).to_bytes(3) + bytes(1000)
-    wire = client.record(HANDSHAKE, ticket + ticket) + client.data(b"data")
-    assert opened(server, wire) == b"data"
+    client, _ = ends()
+    server = ByHand(SERVER_SECRET)
+    wire = server.record(HANDSHAKE, ticket(1000) + ticket(13)) + server.data(b"data")
+    assert opened(client, wire) == b"data"
     # One over several records.
-    for start in range(0, len(ticket), 300):
-        assert opened(server, client.record(HANDSHAKE, ticket[start : start + 300])) == b""
-    assert opened(server, client.data(b"more")) == b"more"
+    for start in range(0, 1004, 300):
+        assert opened(client, server.record(HANDSHAKE, ticket(1000)[start : start + 300])) == b""
+    assert opened(client, server.data(b"more")) == b"more"
+
+
+def test_only_servers_send_tickets() -> None:
+    _, server = ends()
+    refused(server, ByHand().record(HANDSHAKE, ticket(1000)[:4]), UNEXPECTED_MESSAGE)
+
+
+@pytest.mark.parametrize("size", [0, 12])
+def test_a_ticket_without_a_ticket_in_it_is_refused(size: int) -> None:
+    client, _ = ends()
+    with pytest.raises(DecryptionFailedException, match="not allowed"):
+        client.open(memoryview(ByHand(SERVER_SECRET).record(HANDSHAKE, ticket(size))))
+
+
+def test_it_is_messages_that_are_counted() -> None:
+    client, _ = ends()
+    server = ByHand(SERVER_SECRET)
+    many = ticket(13) * MAX_RECORDS_WITHOUT_DATA
+    # Each of these is one message, also the one that spans two records.
+    opened(client, server.record(HANDSHAKE, many) + server.data(b"data"))
+    opened(client, server.record(HANDSHAKE, many[:-1]) + server.record(HANDSHAKE, many[-1:]))
+    with pytest.raises(DecryptionFailedException, match="without data"):
+        client.open(memoryview(server.record(HANDSHAKE, ticket(13))))
+
+
+INTERRUPTIONS: dict[str, Callable[[ByHand], bytes]] = {
+    "data": lambda peer: peer.data(b"data"),
+    "padded data": lambda peer: peer.data(b"data", 1),
+    "empty data": lambda peer: peer.data(b""),
+    "close_notify": lambda peer: peer.record(ALERT, bytes([1, CLOSE_NOTIFY])),
+    "user_canceled": lambda peer: peer.record(ALERT, bytes([1, 90])),
+}
+
+
+@pytest.mark.parametrize("name", INTERRUPTIONS)
+def test_nothing_comes_between_the_records_of_a_message(name: str) -> None:
+    client, _ = ends()
+    server = ByHand(SERVER_SECRET)
+    assert opened(client, server.record(HANDSHAKE, ticket(100)[:50])) == b""
+    with pytest.raises(DecryptionFailedException, match="interrupts"):
+        client.open(memoryview(INTERRUPTIONS[name](server)))
+
+
+# -- what a peer can make this side do ------------------------------------------------------------
+
+
+def renewing(peer: ByHand, request: bytes) -> bytes:
+    record = peer.message(KEY_UPDATE, request)
+    peer.renew()
+    return record
+
+
+FLOODS: dict[str, Callable[[ByHand], bytes]] = {
+    "one byte": lambda peer: peer.data(b"x"),
+    "one byte, padded": lambda peer: peer.data(b"x", 1),
+    "padding": lambda peer: peer.data(b"x", MAX_PLAINTEXT_BYTES - 1),
+    "tickets": lambda peer: peer.record(HANDSHAKE, ticket(13) * 32) + peer.data(b"x"),
+    "no tickets": lambda peer: peer.record(HANDSHAKE, ticket(0) * 4096) + peer.data(b"x"),
+    "big tickets": lambda peer: peer.record(HANDSHAKE, ticket(16_380)) + peer.data(b"x"),
+    "bits of tickets": lambda peer: (
+        b"".join(peer.record(HANDSHAKE, bytes([byte])) for byte in ticket(13)) + peer.data(b"x")
+    ),
+    "key updates": lambda peer: renewing(peer, b"\x01") + peer.data(b"x"),
+    "cancellations": lambda peer: peer.record(ALERT, b"\x01\x5a") + peer.data(b"x"),
+    "nothing": lambda peer: peer.data(b"") + peer.data(b"x"),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_one_call_does_a_bounded_amount_of_work(name: str) -> None:
+    client, _ = ends()
+    server, wire = ByHand(SERVER_SECRET), b""
+    while len(wire) < 1 << 20 and server.sequence < 3 * MAX_RECORDS_AT_ONCE:
+        wire += FLOODS[name](server)
+        if name == "key updates" and len(wire) > 20_000:
+            break
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        with suppress(DecryptionFailedException):
+            client.open(memoryview(wire))
+    finally:
+        sys.setprofile(before)
+    # Sixty calls to each record, Python's own included: a few milliseconds on a slow machine.
+    assert calls < 60 * MAX_RECORDS_AT_ONCE
 
 
 @pytest.mark.parametrize(
@@ -375,10 +570,10 @@ def test_other_messages_are_refused(kind: int, body: bytes) -> None:
 
 
 def test_a_huge_message_is_refused_at_its_length() -> None:
-    _, server = ends()
+    client, _ = ends()
     message = bytes([NEW_SESSION_TICKET]) + (MAX_MESSAGE_BYTES + 1).to_bytes(3)
     with pytest.raises(DecryptionFailedException, match="not allowed"):
-        server.open(memoryview(ByHand().record(HANDSHAKE, message)))
+        client.open(memoryview(ByHand(SERVER_SECRET).record(HANDSHAKE, message)))
 
 
 def test_nothing_may_follow_a_key_update_under_the_old_keys() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from OpenSSL import SSL
@@ -17,7 +19,12 @@ from libp2p.exceptions import (
     PeerIDMismatchesPubkey,
 )
 from libp2p.security.tls.channel import CIPHER_SUITES
-from libp2p.security.tls.handshake import MAX_HANDSHAKE_BYTES, TlsEndpoint, TlsHandshake
+from libp2p.security.tls.handshake import (
+    MAX_HANDSHAKE_BYTES,
+    TlsEndpoint,
+    TlsHandshake,
+    _Findings,
+)
 from tests.support.certificates import NOW, Recipe, p256_key
 from tests.support.ends import Chop, byte_by_byte, chops, whole
 from tests.support.identities import ed25519_pair, peer_id_of
@@ -286,17 +293,25 @@ def test_a_client_of_tls_1_2_is_refused() -> None:
     refused(context, "unsupported protocol", "alert protocol version")
 
 
+def with_tls_feature(value: str) -> Recipe:
+    """A certificate with this value in an extension that `cryptography` makes an object of."""
+    extension = x509.UnrecognizedExtension(x509.TLSFeature.oid, bytes.fromhex(value))
+    return CLIENT.but(more=((extension, False),))
+
+
 BAD = {
     "expired": (CLIENT.but(ends=-CLIENT.ends), "expired"),
     "no extension": (CLIENT.but(with_libp2p=False), "no libp2p extension"),
     "not self-signed": (CLIENT.but(signing_key=p256_key("other")), "not signed with its own key"),
+    "a KeyError of cryptography's": (with_tls_feature("3003020101"), "malformed: KeyError"),
+    "a TypeError of cryptography's": (with_tls_feature("3000"), "malformed: TypeError"),
 }
 
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_client_with_a_bad_certificate_is_refused(name: str) -> None:
     recipe, reason = BAD[name]
-    refused(openssl_context(recipe.but(begins=-10 * CLIENT.ends)), reason, "alert")
+    refused(openssl_context(recipe.but(begins=-10 * CLIENT.ends)), reason, "bad certificate")
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -307,7 +322,17 @@ def test_a_server_with_a_bad_certificate_is_refused(name: str) -> None:
     with pytest.raises(HandshakeFailure, match=reason):
         alice.receive([peer.receive(alice.start())])
     peer.receive(alice.take_alert())
-    assert "alert" in peer.reasons()
+    assert "alert bad certificate" in peer.reasons()
+
+
+def test_a_refused_certificate_says_nothing_to_the_next_connection() -> None:
+    of = endpoint("bob")
+    for name in BAD:
+        recipe, reason = BAD[name]
+        peer = OpenSSLPeer(openssl_context(recipe), is_client=True)
+        with pytest.raises(HandshakeFailure, match=reason):
+            meets_client(server(of), peer)
+        passes(join(client(), server(of)))
 
 
 def test_another_peer_than_the_dialled_one_is_refused() -> None:
@@ -326,48 +351,122 @@ CHAINS = {
     "somebody's": Recipe(identity=ed25519_pair("carol"), key=p256_key("carol"), subject="carol"),
     "its issuer's": Recipe(key=p256_key("certificate")),
 }
+BESIDES = "certificates besides its own"
 
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_client_with_two_certificates_is_refused(name: str) -> None:
     context = openssl_context(CLIENT, [CHAINS[name].make()])
-    peer, bob = OpenSSLPeer(context, is_client=True), server()
-    to_peer, _ = bob.receive([peer.receive(b"")])
-    with pytest.raises(HandshakeFailure, match="1 certificates besides"):
-        bob.receive([peer.receive(to_peer)])
+    refused(context, BESIDES, "bad certificate")
 
 
 @pytest.mark.parametrize("name", CHAINS)
 def test_a_server_with_two_certificates_is_refused(name: str) -> None:
     context = openssl_context(SERVER, [CHAINS[name].make()])
     peer, alice = OpenSSLPeer(context, is_client=False), client()
-    with pytest.raises(HandshakeFailure, match="1 certificates besides"):
+    with pytest.raises(HandshakeFailure, match=BESIDES):
         alice.receive([peer.receive(alice.start())])
-    assert alice.take_alert() == b""
+    peer.receive(alice.take_alert())
+    assert "alert bad certificate" in peer.reasons()
 
 
 def test_a_certificate_from_an_authority_is_refused() -> None:
     authority = CHAINS["somebody's"]
     issued = SERVER.but(issuer=authority.subject, signing_key=authority.key)
     peer = OpenSSLPeer(openssl_context(issued, [authority.make()]), is_client=False)
-    with pytest.raises(HandshakeFailure, match="not signed with its own key"):
+    with pytest.raises(HandshakeFailure, match=BESIDES):
         shake_hands(client(), peer)
+    alone = OpenSSLPeer(openssl_context(issued), is_client=False)
+    with pytest.raises(HandshakeFailure, match="not signed with its own key"):
+        shake_hands(client(), alone)
+
+
+class SlowKey:
+    """An RSA key that takes a hundred times as long to verify with, and cannot sign."""
+
+    def public_key(self) -> rsa.RSAPublicKey:
+        return rsa.RSAPublicNumbers(e=2**64 - 1, n=2**16383 + 2**64 + 1).public_key()
+
+
+def test_no_certificate_of_a_chain_is_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    constraints: Any = ((x509.BasicConstraints(ca=True, path_length=None), True),)
+    signer = rsa.generate_private_key(65_537, 2048)
+    slow = Recipe(key=SlowKey(), signing_key=signer, with_libp2p=False, more=constraints)  # type: ignore[arg-type]
+    chain = [
+        slow.but(subject=f"ca {height}", issuer=f"ca {min(height + 1, 2)}").make()
+        for height in range(3)
+    ]
+    asked: list[int] = []
+    accept = _Findings.accept
+
+    def noting(findings: _Findings, certificate: Any, depth: int) -> bool:
+        asked.append(depth)
+        return accept(findings, certificate, depth)
+
+    monkeypatch.setattr(_Findings, "accept", noting)
+    leaf = CLIENT.but(issuer="ca 0", signing_key=signer)
+    refused(openssl_context(leaf, chain), BESIDES, "bad certificate")
+    assert len(asked) == 1
 
 
 def test_no_certificate_goes_without_being_verified() -> None:
     alice = client()
 
-    class Blind:
+    class Blind(_Findings):
         """Sees nothing, so nothing is found."""
 
-        remote = None
+        def accept(self, certificate: object, depth: int) -> bool:
+            return True
 
-        def check(self, certificate: object) -> None: ...
-
-    alice._findings = Blind()  # type: ignore[assignment]
+    blind = Blind(NOW, None)
+    alice._findings = blind
+    alice._connection.set_app_data(blind)
     peer = OpenSSLPeer(openssl_context(SERVER), is_client=False)
     with pytest.raises(HandshakeFailure, match="not verified"):
         alice.receive([peer.receive(alice.start())])
+
+
+# -- what OpenSSL must not do ---------------------------------------------------------------------
+
+
+def test_secrets_that_never_come_fail_the_handshake() -> None:
+    class Deaf(_Findings):
+        """Is told no secrets."""
+
+    alice = client()
+    deaf = Deaf(NOW, None)
+    deaf.secrets = type("Nothing", (dict,), {"__setitem__": lambda *_: None})()
+    alice._findings = deaf
+    alice._connection.set_app_data(deaf)
+    peer = OpenSSLPeer(openssl_context(SERVER), is_client=False)
+    with pytest.raises(HandshakeFailure, match="KeyError"):
+        alice.receive([peer.receive(alice.start())])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [SSL.SysCallError(-1, "Unexpected EOF"), SSL.ZeroReturnError(), SSL.Error(), RecursionError()],
+    ids=lambda error: type(error).__name__,
+)
+def test_whatever_openssl_raises_fails_the_handshake(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: SSL.Connection) -> None:
+        raise error
+
+    monkeypatch.setattr(SSL.Connection, "do_handshake", fail)
+    with pytest.raises(HandshakeFailure, match=type(error).__name__):
+        server().receive([b"\x16\x03\x01\x00\x01\x01"])
+
+
+def test_whatever_a_certificate_makes_a_library_raise_fails_the_handshake(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr("libp2p.security.tls.handshake.dump_certificate", fail)
+    refused(openssl_context(CLIENT), "MemoryError", "bad certificate")
 
 
 # -- what is no handshake -------------------------------------------------------------------------

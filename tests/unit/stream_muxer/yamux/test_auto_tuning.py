@@ -86,7 +86,7 @@ def test_nothing_grows_before_the_round_trip_time_is_known() -> None:
 def test_a_used_up_budget_stops_the_growth_and_nothing_else() -> None:
     link = run(LinkSettings(LONG, budget=MIB))
     assert link.window == MIB
-    assert link.reader.session.budget.used == MIB - DEFAULT_WINDOW_SIZE
+    assert link.reader.session._holdings.windows.held == MIB - DEFAULT_WINDOW_SIZE
     assert steady_rate(link) == pytest.approx(MIB / LONG, rel=0.1)
 
 

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.exceptions import RemoteProtocolError
+from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.flow_control import (
     DEFAULT_WINDOW_SIZE,
     MAX_CREDIT,
     MAX_WINDOW_SIZE,
-    ReceiveBudget,
     ReceiveWindow,
     add_credit,
 )
@@ -22,7 +22,7 @@ RTT = 0.050
 
 
 def window(now: float = 0.0, budget: int = 2**40) -> ReceiveWindow:
-    return ReceiveWindow(now, ReceiveBudget(budget))
+    return ReceiveWindow(now, Scope("budget", budget))
 
 
 def arrive(account: ReceiveWindow, size: int) -> None:
@@ -143,27 +143,13 @@ def test_growth_is_refused_when_the_budget_is_used_up() -> None:
 
 
 def test_a_window_that_is_gone_gives_its_growth_back_once() -> None:
-    budget = ReceiveBudget(DEFAULT_WINDOW_SIZE)
+    budget = Scope("budget", DEFAULT_WINDOW_SIZE)
     account = ReceiveWindow(0.0, budget)
     pump(account, 128 * KIB, now=0.0)
-    assert budget.used == DEFAULT_WINDOW_SIZE
+    assert budget.held == DEFAULT_WINDOW_SIZE
     account.release()
     account.release()
-    assert budget.used == 0
-
-
-def test_a_parents_budget_holds_for_the_sum_of_its_children() -> None:
-    host = ReceiveBudget(100)
-    first, second = ReceiveBudget(80, host), ReceiveBudget(80, host)
-    assert first.reserve(60)
-    assert not second.reserve(60)
-    assert (first.used, second.used, host.used) == (60, 0, 60)
-    assert second.reserve(40)
-    assert not first.reserve(1)
-    assert not first.reserve(21), "its own limit comes first"
-    first.release(60)
-    assert host.used == 40
-    assert second.reserve(40)
+    assert budget.held == 0
 
 
 @given(
@@ -174,7 +160,7 @@ def test_a_parents_budget_holds_for_the_sum_of_its_children() -> None:
 def test_credit_and_unread_bytes_and_what_is_owed_make_the_window(
     steps: list[tuple[int, int, float]], rtt: float, limit: int
 ) -> None:
-    budget = ReceiveBudget(limit)
+    budget = Scope("budget", limit)
     account = ReceiveWindow(0.0, budget)
     peer_credit, buffered, now = DEFAULT_WINDOW_SIZE, 0, 0.0
     for arriving, reading, elapsed in steps:
@@ -192,7 +178,7 @@ def test_credit_and_unread_bytes_and_what_is_owed_make_the_window(
         assert 0 <= owed < account.size // 8
         assert account.size in {before, 2 * before}
         assert account.size <= MAX_WINDOW_SIZE
-        assert budget.used == account.size - DEFAULT_WINDOW_SIZE <= limit
+        assert budget.held == account.size - DEFAULT_WINDOW_SIZE <= limit
 
 
 def test_send_credit_adds_up_to_what_32_bits_hold() -> None:

@@ -9,17 +9,18 @@ from hypothesis import strategies as st
 from libp2p.exceptions import (
     MuxedStreamReset,
 )
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveBudget
-from libp2p.stream_muxer.yamux.frame import MAX_FRAME_PAYLOAD
-from libp2p.stream_muxer.yamux.session import (
+from libp2p.resources import Resources
+from libp2p.stream_muxer.yamux.events import (
     Event,
     GoAwayReceived,
     OpenAllowed,
     StreamOpened,
     StreamReadable,
     StreamWritable,
-    YamuxSession,
 )
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.frame import MAX_FRAME_PAYLOAD
+from libp2p.stream_muxer.yamux.session import YamuxSession
 from libp2p.stream_muxer.yamux.stream_state import Half
 from tests.support.ends import (
     ACK,
@@ -270,9 +271,10 @@ def test_no_credit_is_returned_for_what_the_peer_has_finished() -> None:
 
 
 def test_a_fast_reader_gets_a_window_that_grows_and_the_budget_pays() -> None:
-    host = ReceiveBudget(2 * DEFAULT_WINDOW_SIZE)
-    a, b = YamuxSession(is_initiator=True), YamuxSession(is_initiator=False)
-    b.budget.parent = host
+    resources = Resources()
+    host = resources.scope("receive windows", 2 * DEFAULT_WINDOW_SIZE)
+    a = YamuxSession(is_initiator=True)
+    b = YamuxSession(is_initiator=False, resources=resources)
     b.rtt = 1.0
     ours, theirs = stream_pair(a, b)
     for _ in range(40):
@@ -282,9 +284,9 @@ def test_a_fast_reader_gets_a_window_that_grows_and_the_budget_pays() -> None:
         join(a, b)
     assert theirs.receive_window.size == 2 * DEFAULT_WINDOW_SIZE
     assert ours.send_credit + 32 * KIB > theirs.receive_window.size - 64 * KIB
-    assert host.used == DEFAULT_WINDOW_SIZE
+    assert host.held == DEFAULT_WINDOW_SIZE
     b.reset(theirs)
-    assert host.used == 0
+    assert host.held == 0
 
 
 def test_reading_nothing_is_not_an_error() -> None:

@@ -10,12 +10,10 @@ from libp2p.exceptions import (
     MuxedStreamClosed,
     MuxedStreamReset,
 )
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveBudget
-from libp2p.stream_muxer.yamux.session import (
-    MAX_LINGERING,
-    GoAwayReceived,
-    StreamWritable,
-)
+from libp2p.resources import Resources
+from libp2p.stream_muxer.yamux.events import GoAwayReceived, StreamWritable
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.session import MAX_LINGERING
 from tests.support.ends import (
     DATA,
     FIN,
@@ -219,9 +217,9 @@ def test_streams_go_on_while_going_away() -> None:
 
 
 def test_the_end_of_the_connection_ends_every_stream() -> None:
-    host = ReceiveBudget(2**30)
-    a, b = pair()
-    b.budget.parent = host
+    resources = Resources()
+    host = resources.scope("receive windows", 2**30)
+    a, b = pair(resources)
     b.rtt = 1.0
     ours, theirs = stream_pair(a, b)
     for _ in range(3):
@@ -230,12 +228,12 @@ def test_the_end_of_the_connection_ends_every_stream() -> None:
         b.read(theirs, 100 * KIB, 0.0)
     write(a, ours, b"unread")
     join(a, b)
-    assert host.used > 0
+    assert host.held > 0
     cause = ConnectionClosedError("cut")
     assert b.close(cause) == [theirs]
     assert b.close(ConnectionClosedError("again")) == []
     assert b.closed_by is cause
-    assert host.used == 0
+    assert host.held == 0
     assert not b.streams
     assert read(b, theirs) == b"unread"
     with pytest.raises(MuxedStreamReset) as caught:

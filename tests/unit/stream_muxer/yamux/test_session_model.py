@@ -35,23 +35,23 @@ from libp2p.exceptions import (
     MuxedStreamReset,
 )
 from libp2p.stream_muxer.yamux import session as session_module
-from libp2p.stream_muxer.yamux.flow_control import MAX_CREDIT
-from libp2p.stream_muxer.yamux.frame import HEADER_SIZE, MAX_FRAME_PAYLOAD
-from libp2p.stream_muxer.yamux.session import (
+from libp2p.stream_muxer.yamux.events import (
     GoAwayReceived,
     OpenAllowed,
     PongReceived,
     StreamOpened,
     StreamReadable,
     StreamWritable,
-    YamuxSession,
 )
+from libp2p.stream_muxer.yamux.flow_control import MAX_CREDIT
+from libp2p.stream_muxer.yamux.frame import HEADER_SIZE, MAX_FRAME_PAYLOAD
+from libp2p.stream_muxer.yamux.session import YamuxSession
 from libp2p.stream_muxer.yamux.stream_state import Half
 from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 from tests.support.ends import ACK, DATA, FIN, PING, RST, SYN, WINDOW_UPDATE, RawFrame, parse
 
 if TYPE_CHECKING:
-    from libp2p.stream_muxer.yamux.session import Event
+    from libp2p.stream_muxer.yamux.events import Event
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 SMALL_LIMITS = {
@@ -537,7 +537,7 @@ class JoinedSessions(RuleBasedStateMachine):
                 session.open_stream(self.now)
             assert not session.streams
             assert not session._lingering
-            assert session.budget.used == 0
+            assert session._holdings.windows.held == 0
 
     def _check_complete(self, end: StreamEnd, other: StreamEnd | None) -> None:
         """A clean end means that all has been read; anything else has a reason."""
@@ -558,7 +558,7 @@ class JoinedSessions(RuleBasedStateMachine):
             assert not session.streams
             assert not session._lingering
             assert session._unacknowledged == session._inbound == session._unaccepted == 0
-            assert session.budget.used == 0
+            assert session._holdings.windows.held == 0
             assert session.statistics().pongs_unsolicited == 0
             assert session.ping_sent_at is None
             assert self.pings[side] == 0

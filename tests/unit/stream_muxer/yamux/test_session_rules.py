@@ -13,6 +13,7 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     RemoteProtocolError,
 )
+from libp2p.stream_muxer.yamux.events import OpenAllowed, PongReceived, StreamReadable
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
 from libp2p.stream_muxer.yamux.session import (
     ACCEPT_BACKLOG,
@@ -22,9 +23,6 @@ from libp2p.stream_muxer.yamux.session import (
     MAX_STREAM_ID,
     MAX_UNACKNOWLEDGED,
     RESOURCE_LIMIT_EXCEEDED,
-    OpenAllowed,
-    PongReceived,
-    StreamReadable,
     YamuxSession,
 )
 from tests.support.ends import (

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from libp2p.exceptions import LocalProtocolError, MuxedStreamReset
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveBudget
+from libp2p.exceptions import LocalProtocolError, MuxedStreamReset, RemoteProtocolError
+from libp2p.resources import Resources, Scope
+from libp2p.stream_muxer.yamux.events import Event, StreamReadable
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.holdings import ACCOUNT_STEP, MAX_UNREAD_BYTES
 from libp2p.stream_muxer.yamux.session import (
+    CUT_STREAMS,
+    LEAST_OUTGOING_BYTES,
+    LEAST_PENDING_CONTROL,
     MAX_EVENTS_AT_ONCE,
     MAX_FRAMES_AT_ONCE,
     MAX_PENDING_CONTROL,
     RESOURCE_LIMIT_EXCEEDED,
-    UNREAD_CHECK_BYTES,
-    Event,
-    StreamReadable,
-    StreamWritable,
     YamuxSession,
 )
 from tests.support.ends import (
     ACK,
     PING,
+    RST,
     SYN,
     WINDOW_UPDATE,
     RawFrame,
@@ -32,6 +37,9 @@ from tests.support.ends import (
     read,
     sent,
 )
+
+if TYPE_CHECKING:
+    from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -100,56 +108,127 @@ def unread(session: YamuxSession) -> int:
     return sum(len(stream.inbox) for stream in session.streams.values())
 
 
-def hosted(host: ReceiveBudget) -> YamuxSession:
-    session = listener()
-    session.budget.parent = host
-    return session
+def host_with(name: str, limit: int) -> tuple[Resources, Scope]:
+    """A host with this limit, and the scope that has it."""
+    resources = Resources()
+    return resources, resources.scope(name, limit)
+
+
+def watched(resources: Resources) -> tuple[YamuxSession, list[StreamState]]:
+    """A connection of a host, and the streams that it loses for want of resources."""
+    session = listener(resources)
+    lost: list[StreamState] = []
+    session.on_cut = lost.append
+    return session, lost
 
 
 def test_where_too_much_lies_unread_the_fullest_streams_are_reset() -> None:
-    host = ReceiveBudget(4 * MIB)
-    session = hosted(host)
+    resources, host = host_with("unread bytes", 4 * MIB)
+    session, lost = watched(resources)
     small = inbound(session, 999)
     deliver(session, data_frame(999, b"small"))
-    events = fill(session, 40)
-    lost = [event.stream for event in events if isinstance(event, StreamWritable)]
+    fill(session, 40)
     assert lost
-    assert all(StreamReadable(stream) in events for stream in lost)
     with pytest.raises(MuxedStreamReset) as caught:
         read(session, lost[0])
     assert (caught.value.error_code, caught.value.remote) == (RESOURCE_LIMIT_EXCEEDED, False)
-    assert unread(session) <= 2 * MIB + UNREAD_CHECK_BYTES
+    assert 3 * MIB < unread(session) <= 4 * MIB + ACCOUNT_STEP
+    assert host.held <= 4 * MIB
     assert read(session, small) == b"small"
 
 
 def test_what_has_been_read_does_not_count() -> None:
-    session = hosted(ReceiveBudget(4 * MIB))
+    resources, host = host_with("unread bytes", 4 * MIB)
+    session, lost = watched(resources)
     stream = inbound(session)
     for _ in range(40):
         deliver(session, data_frame(1, bytes(200 * KIB)))
         assert len(read(session, stream)) == 200 * KIB
-    assert session.streams == {1: stream}
+    assert not lost
+    assert host.held == 0
 
 
-def test_one_connection_leaves_as_much_for_others_as_it_takes_itself() -> None:
-    host = ReceiveBudget(8 * MIB)
-    greedy, second = hosted(host), hosted(host)
+def test_the_connection_with_the_most_unread_bytes_is_the_one_that_loses_streams() -> None:
+    resources, _ = host_with("unread bytes", 8 * MIB)
+    (greedy, lost), (modest, none_lost) = watched(resources), watched(resources)
+    fill(modest, 5)
     fill(greedy, 80)
-    fill(second, 80)
-    assert unread(greedy) <= 4 * MIB + UNREAD_CHECK_BYTES
-    assert unread(greedy) + unread(second) <= 8 * MIB
-    modest = hosted(host)
-    assert not [e for e in fill(modest, 5) if isinstance(e, StreamWritable)]
+    assert lost
+    assert not none_lost
+    second, _ = watched(resources)
+    fill(second, 10)
+    assert unread(second) == 10 * DEFAULT_WINDOW_SIZE
+    assert unread(greedy) + unread(second) + unread(modest) <= 8 * MIB + 3 * ACCOUNT_STEP
+    assert not none_lost
+
+
+def test_many_connections_with_little_each_are_counted_too() -> None:
+    resources, _ = host_with("unread bytes", 8 * MIB)
+    sessions = [listener(resources) for _ in range(100)]
+    for session in sessions:
+        fill(session, 2, 80 * KIB)
+    assert sum(map(unread, sessions)) <= 8 * MIB + 100 * ACCOUNT_STEP
+
+
+def test_a_batch_counts_as_a_whole_while_a_part_of_it_is_unread() -> None:
+    resources, host = host_with("unread bytes", 8 * MIB)
+    session, _ = watched(resources)
+    slow, quick = inbound(session, 1), inbound(session, 3)
+    batch = data_frame(1, bytes(4 * KIB)) + data_frame(3, bytes(200 * KIB))
+    for _ in range(2):
+        deliver(session, batch)
+        read(session, quick)
+        assert host.held >= len(batch)
+    deliver(session, frame(PING, SYN, 0, 1))
+    assert not any(isinstance(chunk, memoryview) for chunk in slow.inbox.take_all())
+
+
+def test_memory_is_given_back_before_a_stream_is_cut() -> None:
+    resources, host = host_with("unread bytes", MIB)
+    connections = [watched(resources) for _ in range(20)]
+    for session, _ in connections:
+        inbound(session, 1)
+        quick = inbound(session, 3)
+        deliver(session, data_frame(1, bytes(4 * KIB)) + data_frame(3, bytes(200 * KIB)))
+        read(session, quick)
+        assert host.held <= MIB
+    assert not [lost for _, lost in connections if lost]
+    assert all(unread(session) == 4 * KIB for session, _ in connections)
 
 
 def test_what_is_put_back_counts_again() -> None:
     # A negotiation reads all there is and puts back what comes after it.
-    session = hosted(ReceiveBudget(4 * MIB))
+    resources, _ = host_with("unread bytes", 4 * MIB)
+    session, lost = watched(resources)
     for stream_id in ids(40):
         stream = inbound(session, stream_id)
         deliver(session, data_frame(stream_id, bytes(DEFAULT_WINDOW_SIZE)))
         session.unread(stream, read(session, stream))
-    assert unread(session) <= 2 * MIB + UNREAD_CHECK_BYTES
+    assert lost
+    assert unread(session) <= 4 * MIB + DEFAULT_WINDOW_SIZE + ACCOUNT_STEP
+
+
+@pytest.mark.parametrize("end", ["read", "close", "reset", "reset by the peer", "lost"])
+def test_nothing_is_held_for_a_stream_that_has_ended(end: str) -> None:
+    resources, host = host_with("unread bytes", 4 * MIB)
+    session = listener(resources)
+    stream = inbound(session)
+    deliver(session, data_frame(1, bytes(DEFAULT_WINDOW_SIZE)))
+    assert host.held > DEFAULT_WINDOW_SIZE
+    if end == "read":
+        read(session, stream)
+    elif end == "close":
+        session.close_read(stream)
+    elif end == "reset":
+        session.reset(stream)
+    elif end == "lost":
+        session.close(ConnectionError())
+        assert len(read(session, stream)) == DEFAULT_WINDOW_SIZE
+    else:
+        deliver(session, frame(WINDOW_UPDATE, RST, 1))
+    assert host.held == 0
+    session.unread(stream, b"put back")
+    assert host.held == 0
 
 
 def test_nothing_is_put_back_into_a_stream_that_is_closed_or_reset() -> None:
@@ -163,26 +242,91 @@ def test_nothing_is_put_back_into_a_stream_that_is_closed_or_reset() -> None:
     assert not reset.inbox
 
 
-def test_a_connection_that_ends_gives_back_what_it_held() -> None:
-    host = ReceiveBudget(8 * MIB)
-    for _ in range(5):
-        session = hosted(host)
-        assert not [e for e in fill(session, 15) if isinstance(e, StreamWritable)]
+def test_a_connection_without_a_host_has_limits_of_its_own() -> None:
+    session, lost = watched(Resources())
+    fill(session, 300)
+    assert lost
+    assert unread(session) <= MAX_UNREAD_BYTES
+
+
+def test_where_much_waits_for_sockets_every_connection_may_queue_a_little() -> None:
+    resources, host = host_with("queued bytes", 2 * MIB)
+    stuck = [listener(resources) for _ in range(20)]
+    for session in stuck:
+        stream = inbound(session)
+        session.on_socket(100 * KIB)
+        while not session.is_congested and session.sendable(stream):
+            session.send(stream, [bytes(16 * KIB)], 16 * KIB)
+    queued = [session.statistics().bytes_queued for session in stuck]
+    assert queued[0] >= DEFAULT_WINDOW_SIZE
+    assert LEAST_OUTGOING_BYTES <= queued[-1] < 2 * LEAST_OUTGOING_BYTES
+    assert host.held < 2 * MIB + 20 * (LEAST_OUTGOING_BYTES + 100 * KIB + ACCOUNT_STEP)
+    for session in stuck:
+        session.take_outgoing()
+        session.on_socket(0)
+        assert not session.is_congested
+    assert host.held == 0
+
+
+def test_a_connection_whose_socket_takes_everything_does_not_count() -> None:
+    resources, host = host_with("queued bytes", 2 * MIB)
+    session = listener(resources)
+    session.send(inbound(session), [bytes(200 * KIB)], 200 * KIB)
+    assert host.held == 0
+
+
+def test_control_frames_count_for_what_waits() -> None:
+    resources, _ = host_with("queued bytes", 0)
+    session = listener(resources)
+    session.on_socket(64 * KIB)
+    for stream_id in ids(LEAST_PENDING_CONTROL):
+        session.accept(opened(deliver(session, frame(WINDOW_UPDATE, SYN, stream_id)))[0])
+    session.accept(opened(deliver(session, frame(WINDOW_UPDATE, SYN, 9999)))[0])
+    with pytest.raises(RemoteProtocolError, match="provokes"):
+        deliver(session, frame(PING, SYN, 0, 1))
+
+
+def test_what_a_connection_sends_after_its_end_is_nobodys() -> None:
+    resources, host = host_with("queued bytes", 2 * MIB)
+    session = listener(resources)
+    session.on_socket(100 * KIB)
+    assert host.held == 100 * KIB
+    session.close(ConnectionError())
+    session.on_socket(200 * KIB)
+    assert host.held == 0
+
+
+# -- inbound streams -------------------------------------------------------------------------------
+
+
+def test_where_a_host_has_too_many_streams_the_connection_with_the_most_loses_idle_ones() -> None:
+    resources, host = host_with("inbound streams", 100)
+    (greedy, lost), (modest, none_lost) = watched(resources), watched(resources)
+    for stream_id in ids(95):
+        inbound(greedy, stream_id)
+    deliver(greedy, data_frame(1, b"busy"))
+    for stream_id in ids(20):
+        inbound(modest, stream_id)
+    assert not none_lost
+    assert [stream.stream_id for stream in lost] == [2 * n + 3 for n in range(CUT_STREAMS)]
+    assert host.held == 115 - CUT_STREAMS
+    for session in (greedy, modest):
         session.close(ConnectionError())
+    assert host.held == 0
 
 
-def test_a_connection_without_a_host_has_only_its_windows() -> None:
-    session = listener()
-    fill(session, 40)
-    assert unread(session) == 40 * DEFAULT_WINDOW_SIZE
+def test_where_no_stream_is_idle_the_oldest_go() -> None:
+    resources, _ = host_with("inbound streams", 10)
+    session, lost = watched(resources)
+    for stream_id in ids(11):
+        inbound(session, stream_id)
+        deliver(session, data_frame(stream_id, b"unread"))
+    assert [stream.stream_id for stream in lost] == list(ids(10))
 
 
-def test_unread_data_does_not_keep_what_came_beside_it_in_memory() -> None:
-    # A record with 60 KiB for nobody and 4 KiB that nobody reads would cost 64 KiB for 4.
-    session = listener()
-    stream = inbound(session, 501)
-    for _ in range(20):
-        deliver(session, data_frame(501, bytes(4 * KIB)) + data_frame(77, bytes(60 * KIB)))
-    fill(session, 6)
-    held = [chunk for chunk in stream.inbox.take_all() if isinstance(chunk, memoryview)]
-    assert held == []
+def test_a_stream_for_which_there_is_no_room_at_all_is_refused() -> None:
+    resources, host = host_with("inbound streams", 0)
+    session, _ = watched(resources)
+    assert deliver(session, frame(WINDOW_UPDATE, SYN, 1)) == []
+    assert sent(session) == [RawFrame(WINDOW_UPDATE, RST, 1, RESOURCE_LIMIT_EXCEEDED)]
+    assert host.held == 0

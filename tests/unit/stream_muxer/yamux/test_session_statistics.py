@@ -11,11 +11,8 @@ from hypothesis import strategies as st
 from libp2p.exceptions import ConnectionClosedError
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.frame import HEADER_SIZE
-from libp2p.stream_muxer.yamux.session import (
-    ACCEPT_BACKLOG,
-    CONNECTION_RECEIVE_BUDGET,
-    MAX_PENDING_PONGS,
-)
+from libp2p.stream_muxer.yamux.holdings import CONNECTION_RECEIVE_BUDGET
+from libp2p.stream_muxer.yamux.session import ACCEPT_BACKLOG, MAX_PENDING_PONGS
 from libp2p.stream_muxer.yamux.statistics import SessionStatistics, StreamStatistics
 from libp2p.stream_muxer.yamux.stream_state import Half
 from tests.support.ends import (

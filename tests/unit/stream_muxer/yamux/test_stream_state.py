@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from libp2p.exceptions import ConnectionClosedError, MuxedStreamClosed, MuxedStreamReset
+from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.flow_control import (
     DEFAULT_WINDOW_SIZE,
-    ReceiveBudget,
     ReceiveWindow,
 )
 from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
@@ -16,7 +16,7 @@ from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
 def stream(
     reading: Half = Half.OPEN, writing: Half = Half.OPEN, unread: bytes = b"", outbound: bool = True
 ) -> StreamState:
-    state = StreamState(1, outbound, ReceiveWindow(0.0, ReceiveBudget(0)))
+    state = StreamState(1, outbound, ReceiveWindow(0.0, Scope("budget", 0)))
     state.reading, state.writing = reading, writing
     state.peer_finished = reading is Half.EOF
     state.inbox.append(unread)

@@ -1,0 +1,47 @@
+"""What a yamux session tells its driver (sans-I/O)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from libp2p.stream_muxer.yamux.stream_state import StreamReadable as StreamReadable
+from libp2p.stream_muxer.yamux.stream_state import StreamState
+
+
+@dataclass(slots=True)
+class StreamOpened:
+    """The peer opened a stream; `YamuxSession.accept` takes it."""
+
+    stream: StreamState
+
+
+@dataclass(slots=True)
+class StreamWritable:
+    """Something changed for a writer: credit after none, or a reset."""
+
+    stream: StreamState
+
+
+@dataclass(slots=True)
+class OpenAllowed:
+    """An open stream was acknowledged or ended: another may be opened."""
+
+
+@dataclass(slots=True)
+class PongReceived:
+    """The answer to our ping came; ``rtt`` is its round-trip time in seconds."""
+
+    rtt: float
+
+
+@dataclass(slots=True)
+class GoAwayReceived:
+    """The peer is closing the connection, with this code."""
+
+    code: int
+
+
+Event: TypeAlias = (
+    StreamOpened | StreamReadable | StreamWritable | OpenAllowed | PongReceived | GoAwayReceived
+)

@@ -1,0 +1,76 @@
+"""
+What is asked of glibc's allocator; others do not listen, which does no harm.
+
+Two wishes stand against each other. Bulk work is faster if memory that was freed is used again
+instead of going back to the system page by page (`keep_freed_memory`). And a burst should not leave
+the process large for good (`give_back`).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Blocks up to this size come from the heap, whose free end is kept up to twice this size.
+KEPT_BLOCK_BYTES: Final = 8 * 1024 * 1024
+#: Memory is given back no more often than this, in seconds.
+GIVE_BACK_PAUSE: Final = 1.0
+
+
+class _State:
+    """There is one allocator, whoever uses it."""
+
+    is_kept = False
+    is_giving_back = False
+    given_back_at = -math.inf
+
+
+def keep_freed_memory() -> None:
+    """
+    Let memory that was freed be used again, instead of going back to the system at once.
+
+    Every page of a block from the system is faulted in anew: for blocks of 1 MiB that is half as
+    much work as hashing them. glibc's thresholds follow the largest block ever freed, so freeing
+    one that was never touched is enough. A second call does nothing.
+    """
+    if not _State.is_kept:
+        _State.is_kept = True
+        bytes(KEPT_BLOCK_BYTES)
+
+
+async def give_back() -> None:
+    """
+    Give the memory that is free now back to the system.
+
+    It is done in a thread, but whoever needs memory meanwhile waits, up to 30 ms for each 100 MiB.
+    So call this whenever some tens of MiB have become free, not at the end of it all. A second call
+    within `GIVE_BACK_PAUSE` waits until that is over; further ones do nothing, since the second is
+    still to come.
+    """
+    trim = find_malloc_trim()
+    if trim is None or _State.is_giving_back:
+        await trio.lowlevel.checkpoint()
+        return
+    _State.is_giving_back = True
+    try:
+        await trio.sleep_until(_State.given_back_at + GIVE_BACK_PAUSE)
+    finally:
+        _State.is_giving_back = False
+    _State.given_back_at = trio.current_time()
+    await trio.to_thread.run_sync(trim, 0)
+
+
+def find_malloc_trim() -> Callable[[int], object] | None:
+    """Return glibc's ``malloc_trim``; None where there is none."""
+    if sys.platform != "linux":
+        return None
+    import ctypes  # loaded only by those who need it
+
+    trim: Callable[[int], object] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim

@@ -1,0 +1,153 @@
+"""
+Many at once at one host: honest clients in one moment, idle strangers, handshakes that never go on,
+and a host that is out of descriptors.
+
+Host and crowds are processes of their own. ``make nightly`` runs the same with more of them.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trio
+
+from libp2p.network.config import ConnectionConfig
+from libp2p.network.connection_table import IDLE_WHEN_FULL
+from tests.support.crowd import Crowd
+from tests.support.hosts import ECHO, running_host
+from tests.support.proxy import proxied
+from tests.support.watched_host import WatchedHost
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from libp2p import BasicHost
+    from libp2p.peer.id import ID
+    from libp2p.peer.peerinfo import PeerInfo
+
+#: Crowds and host share two processors with what else the machine does.
+PATIENCE_SECONDS = 20
+#: To a peer on another continent, one way.
+FAR_SECONDS = 0.05
+#: `NIGHTLY=1` (``make nightly``) takes as many as the house promises.
+NIGHTLY = bool(os.environ.get("NIGHTLY"))
+
+
+@contextmanager
+def crowds(address: str, count: int) -> Iterator[list[Crowd]]:
+    with ExitStack() as stack:
+        yield [stack.enter_context(Crowd(address)) for _ in range(count)]
+
+
+async def all_arrive(
+    members: list[Crowd], command: str, count: int, **fields: object
+) -> list[dict[str, Any]]:
+    """Let ``count`` members come to each crowd at the same time; what each crowd tells."""
+    told: list[dict[str, Any]] = []
+
+    async def arrive(crowd: Crowd) -> None:
+        told.append(
+            await trio.to_thread.run_sync(lambda: crowd.arrive(command, count=count, **fields))
+        )
+
+    async with trio.open_nursery() as nursery:
+        for crowd in members:
+            nursery.start_soon(arrive, crowd)
+    return told
+
+
+async def visit(info: PeerInfo) -> None:
+    """Be a new client that connects and is served."""
+    async with running_host() as late:
+        with trio.fail_after(PATIENCE_SECONDS):
+            await late.connect(info)
+            await echoes(late, info.peer_id, b"late")
+
+
+async def echoes(host: BasicHost, peer_id: ID, words: bytes) -> None:
+    """Say something and hear it."""
+    stream = await host.new_stream(peer_id, [ECHO])
+    await stream.write(words)
+    await stream.close_write()
+    assert await stream.read() == words
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_all_who_dial_in_one_moment_are_connected_and_served() -> None:
+    count = 200 if NIGHTLY else 100
+    with WatchedHost() as victim, crowds(victim.address, 2) as members:
+        told = await all_arrive(members, "connect", count, at=time.monotonic() + 1)
+        everybody = dict.fromkeys(("connected", "identified", "echoed", "fetched"), count)
+        assert [crowd["tally"] for crowd in told] == [everybody, everybody]
+        assert victim.ask()["connections"] == 2 * count
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+async def test_idle_strangers_do_not_keep_a_new_client_out() -> None:
+    processes, count, limit = (4, 500, 0) if NIGHTLY else (2, 30, 32)
+    with (
+        WatchedHost(max_connections=limit) as victim,
+        crowds(victim.address, processes) as strangers,
+    ):
+        async with running_host() as friend:
+            await friend.connect(victim.info)
+            await echoes(friend, victim.info.peer_id, b"before")
+            await all_arrive(strangers, "connect", count, pause=0.005, served=False)
+            await trio.sleep(IDLE_WHEN_FULL + 0.5)  # who came a moment ago is not idle yet
+            await visit(victim.info)
+        assert victim.ask()["connections"] <= (limit or ConnectionConfig().max_connections)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("own", [False, True], ids=["other addresses", "the same address"])
+async def test_a_flood_of_half_open_handshakes_does_not_stop_honest_ones(own: bool) -> None:
+    # From the own address nobody can be told apart, so the flood is less of one there.
+    count = 500 if NIGHTLY and not own else 300
+    with WatchedHost() as victim, crowds(victim.address, 2) as flood:
+        await all_arrive(flood, "half_open", count, own=own, pause=0.0)
+        # A handshake from afar takes three times the way there and back.
+        async with proxied(victim.info, FAR_SECONDS) as far, trio.open_nursery() as nursery:
+            for info in [victim.info, far.info] * (8 if NIGHTLY else 2):
+                nursery.start_soon(visit, info)
+
+
+@pytest.mark.slow
+async def test_a_host_without_descriptors_serves_on_and_accepts_again_when_others_leave() -> None:
+    with WatchedHost(descriptors=128, files=1) as victim:
+        async with running_host() as friend:
+            await friend.connect(victim.info)
+            with crowds(victim.address, 1) as others:
+                # From many addresses: a share per address must not be what saves the host.
+                await all_arrive(others, "half_open", 300, own=False, pause=1.0)
+                for number in range(20):
+                    with trio.fail_after(PATIENCE_SECONDS):
+                        await echoes(friend, victim.info.peer_id, b"%d" % number)
+                    # The store opens files: some descriptors are kept for it.
+                    assert victim.request("store", number=1000 + number)["same"]
+                assert victim.ask()["descriptors"] <= 128
+            await visit(victim.info)
+    lines = victim.stderr_text().splitlines()
+    assert len(lines) < 20, lines[:5]
+    assert not any("Traceback" in line for line in lines)
+
+
+@pytest.mark.slow
+async def test_a_host_full_of_connections_without_descriptors_serves_on() -> None:
+    with WatchedHost(descriptors=128, files=1) as victim:
+        async with running_host() as friend:
+            await friend.connect(victim.info)
+            with crowds(victim.address, 1) as others:
+                await all_arrive(others, "connect", 150, pause=0.005, served=False, patience=2.0)
+                for number in range(20):
+                    with trio.fail_after(PATIENCE_SECONDS):
+                        await echoes(friend, victim.info.peer_id, b"%d" % number)
+                    assert victim.request("store", number=1000 + number)["same"]
+            await visit(victim.info)
+    lines = victim.stderr_text().splitlines()
+    assert len(lines) < 20, lines[:5]
