@@ -10,7 +10,6 @@ from tests.support.peer_walk import walk_and_return
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="bitswap starts a task in a nursery that has ended", strict=False)
 @pytest.mark.parametrize("seed", [1, 2, 3])
 async def test_peers_live_through_everything(seed: int, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
