@@ -3,7 +3,7 @@ Many slow readers in a process of their own, whose memory is their own.
 
 Arguments: a folder, the address of a provider, how many readers, their bytes per second, seconds,
 and the CIDs that they read. It prints one JSON line: MiB of memory at the start, at most and in the
-end, the most that the readers held by their own account and what they hold in the end, and MiB read.
+end, the most that the readers held by their own account, what they hold in the end, and MiB read.
 """
 
 from __future__ import annotations
