@@ -7,13 +7,19 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from libp2p.resources import Scope
 
-#: What all readers of a host may hold together: eight fast ones, or some hundred slow ones. Two
-#: hundred downloads would hold 3 GiB without it.
-MAX_READERS_BYTES: Final = 128 * 1024 * 1024
+#: What all readers of a host may hold together, besides the one block that each waits for. So a
+#: hundred slow downloads stay below 200 MiB of memory.
+MAX_READERS_BYTES: Final = 96 * 1024 * 1024
 #: The longest way ahead: 160 MB/s at 100 ms round trip.
 WINDOW_BYTES: Final = 16 * 1024 * 1024
+#: The first: at 100 ms round trip the longest is reached after three.
+FIRST_WINDOW_BYTES: Final = 2 * 1024 * 1024
 #: The shortest: at 100 KB/s the next block is asked for two and a half seconds before its time.
 MIN_WINDOW_BYTES: Final = 256 * 1024
+
+#: A reader holds up to this part of what the others leave. So one that is alone has its longest
+#: window, and there is always some room for the next: a hundred have 0.9 MiB each.
+_SHARE: Final = MAX_READERS_BYTES // WINDOW_BYTES
 
 #: A reader is given what it consumes in so much time: less than two seconds is every round trip.
 AHEAD_SECONDS: Final = 2.0
@@ -37,7 +43,7 @@ class ReadAhead:
         self._scope = scope
         self._most = most
         self._least = min(MIN_WINDOW_BYTES, most)
-        self.window = self._least
+        self.window = self._first = min(FIRST_WINDOW_BYTES, most)
         """Bytes that are of use ahead of the reader; for others to read."""
         self.block = 1
         """The size of the largest block so far; for others to read."""
@@ -56,8 +62,9 @@ class ReadAhead:
         elapsed = now - self._began
         seconds = max(self._past_seconds + elapsed, _PERIOD)
         wanted = int(AHEAD_SECONDS * (self._past_bytes + self._bytes) / seconds)
-        self.window = min(max(wanted, self._least), self._most)
+        self.window = min(max(wanted, self._first, self._least), self._most)
         if elapsed >= _PERIOD:
+            self._first = 0
             self._past_seconds, self._past_bytes = elapsed, self._bytes
             self._began, self._bytes = now, 0
 
@@ -76,20 +83,18 @@ class ReadAhead:
         room = self._scope.room
         if room is None:
             return self.window - left
+        room = (room + self._scope.held) // _SHARE - self._pinned(left)
         # A block is asked for if it begins within the window, so it may reach beyond by its length.
-        room += self._scope.held - self._pinned(left) - self.block + 1
-        return min(self.window - left, room)
+        return min(self.window - left, room - self.block + 1)
 
-    def hold(self, left: int, ready: int, waiting: int) -> None:
+    def hold(self, left: int, ahead: int) -> None:
         """
         Note what is held.
 
         :param left: bytes of the block that is being read.
-        :param ready: bytes behind it that are here.
-        :param waiting: blocks that were asked for.
+        :param ahead: bytes behind it that are here or were asked for.
         """
-        held = self._pinned(left) + ready + waiting * self.block
-        self._scope.hold(held - self._scope.held)
+        self._scope.hold(self._pinned(left) + ahead - self._scope.held)
 
     def _pinned(self, left: int) -> int:
         """Give what the rest of a block keeps in memory: all of it."""

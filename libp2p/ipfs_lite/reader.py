@@ -17,6 +17,7 @@ from weakref import ref
 
 import trio
 
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
@@ -27,7 +28,7 @@ from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator
 
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.fetcher import BlockFetcher
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
 WINDOW_BLOCKS: Final = 1024
+#: What `UnixFSReader.receive` gives at most, for the caller holds it besides the window. A call
+#: that writes it costs little beside it.
+RECEIVE_BYTES: Final = 2 * 1024 * 1024
 #: The speed of a reader is computed anew after so many bytes.
 STEP_BYTES: Final = 16 * 1024
 
@@ -57,8 +61,9 @@ class UnixFSReader(AsyncClosing):
         self.cid: Final = cid
         self._fetcher = fetcher
         self._nursery = nursery
-        self._scope = Scope("reader") if scope is None else scope
-        self._ahead = ReadAhead(self._scope, trio.current_time(), window_bytes)
+        self.scope: Final = Scope("reader") if scope is None else scope
+        """What it holds."""
+        self._ahead = ReadAhead(self.scope, trio.current_time(), window_bytes)
         self._unnoted = 0
         self._left = 0
         self._size = 0
@@ -131,7 +136,7 @@ class UnixFSReader(AsyncClosing):
     async def receive(self) -> list[Buffer]:
         """Give bytes at hand, waiting for some; nothing at the end. The fastest way."""
         self._check_open()
-        limit = max(self._ahead.window // 4, 1)
+        limit = max(min(self._ahead.window // 4, RECEIVE_BYTES), 1)
         if not len(self._ready):
             self._left = 0
             await self._receive(limit)
@@ -162,19 +167,8 @@ class UnixFSReader(AsyncClosing):
         self._fetcher.close()
         self._ready.clear()
         self._start_walk(0)  # drops what the old one holds
-        self._scope.close()
+        self.scope.close()
         self._waiter.wake()
-
-    def cut(self) -> None:
-        """Drop what was fetched ahead, because others need the room; the store has it."""
-        walk = self._walk
-        # Never a lone block: two readers could take it from each other for ever.
-        is_far_ahead = walk.waiting > 1 or walk.ready > self._ahead.block
-        if is_far_ahead and self._end is None and self._error is None:
-            self._stop_fetching()
-            self._start_walk(walk.position)
-            self._ahead.hold(self._left, 0, 0)
-            self._waiter.wake()
 
     def _check_open(self) -> None:
         if self._end is not None:
@@ -209,17 +203,26 @@ class UnixFSReader(AsyncClosing):
             self._fetch_ahead()
 
     def _fetch_ahead(self) -> None:
-        walk = self._walk
         if self._error is not None or self._end is not None:
             return
-        if walk.waiting <= self._ask_again_at:
-            walk.window_bytes = self._ahead.room(self._left)
-            if wanted := walk.wanted():
-                scope = trio.CancelScope()
-                self._fetches.add(scope)
-                self._nursery.start_soon(self._fetch, wanted, walk, scope)
-                self._ask_again_at = walk.waiting // 2
-        self._ahead.hold(self._left, walk.ready, walk.waiting)
+        walk, ahead = self._walk, self._ahead
+        walk.window_bytes = ahead.room(self._left)
+        unasked = walk.window_bytes - walk.ready - walk.waiting_bytes
+        if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
+            self._ask(walk)
+        ahead.hold(self._left, walk.ready + walk.waiting_bytes)
+
+    def _ask(self, walk: FileWalk) -> None:
+        try:
+            wanted = walk.wanted()
+        except BaseLibp2pError as error:  # of a block at hand: what is before it can be read
+            self._error = error
+            return
+        if wanted:
+            scope = trio.CancelScope()
+            self._fetches.add(scope)
+            self._nursery.start_soon(self._fetch, wanted, walk, scope)
+            self._ask_again_at = walk.waiting // 2
 
     async def _fetch(self, cids: list[CID], walk: FileWalk, scope: trio.CancelScope) -> None:
         if scope.cancel_called:  # before this task's first step
@@ -283,12 +286,8 @@ class Readers:
         """Make a reader; what nobody reads any more is let go, whether it was closed or not."""
         while self._gone:
             self._open.pop(self._gone.popleft()).close()
-        # The tree of scopes must not keep a reader that was dropped.
-        opened: list[ref[UnixFSReader]] = []
-        scope = self._scope.open("reader", cut=lambda: _cut(opened))
-        reader = UnixFSReader(cid, fetcher, nursery, scope=scope)
-        opened.append(ref(reader, self._gone.append))
-        self._open[opened[0]] = scope
+        reader = UnixFSReader(cid, fetcher, nursery, scope=self._scope.open("reader"))
+        self._open[ref(reader, self._gone.append)] = reader.scope
         return reader
 
     def end(self, error: Exception) -> None:
@@ -296,9 +295,3 @@ class Readers:
         for reference in list(self._open):
             if (reader := reference()) is not None:
                 reader.end(error)
-
-
-def _cut(references: Iterable[ref[UnixFSReader]]) -> None:
-    for reference in references:
-        if (reader := reference()) is not None:
-            reader.cut()

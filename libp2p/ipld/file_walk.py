@@ -19,6 +19,7 @@ from math import inf
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidUnixFS, NotAFile
+from libp2p.ipld.block import MAX_BLOCK_BYTES
 from libp2p.ipld.file_node import NOTHING_REPEATED, FileNode, Kind, kind_of, read_file_node
 
 if TYPE_CHECKING:
@@ -58,6 +59,11 @@ class _Slot(NamedTuple):
     size: int | None  # by the word of the node above; the root has none
     depth: int
     repeated: bool
+
+    @property
+    def block_bytes(self) -> int:
+        """What the block has at most if it is data; a node above more data has less."""
+        return min(self.size or 0, MAX_BLOCK_BYTES)
 
 
 class _OpenNode:
@@ -161,6 +167,8 @@ class FileWalk:
         self._waiting_slots = 0
         self.waiting = 0
         """How many blocks were asked for and not supplied yet."""
+        self.waiting_bytes = 0
+        """About how long they are together, by the word of the nodes above."""
         self._ready: dict[int, Buffer] = {}
         self.ready = 0
         """How many bytes of the file are at hand and were not taken yet."""
@@ -211,6 +219,7 @@ class FileWalk:
             self._waiting[name] = [slot]
             self._waiting_slots += 1
             self.waiting += 1
+            self.waiting_bytes += slot.block_bytes
             wants.append(slot.cid)
         return wants
 
@@ -226,6 +235,7 @@ class FileWalk:
         if slots is None:
             return
         self.waiting -= 1
+        self.waiting_bytes -= slots[0].block_bytes
         self._waiting_slots -= len(slots)
         node = self._read(slots[0], data)
         if slots[0].repeated or len(slots) > 1:

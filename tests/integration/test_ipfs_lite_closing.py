@@ -174,7 +174,7 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
 def test_every_public_method_is_called() -> None:
     """What is not: what closes, and what only tells what is known already."""
     told = {"open", "config", "store", "resources", "online", "size", "tell", "close", "aclose"}
-    told |= {"end", "cut"}  # the peer's business
+    told |= {"end", "scope"}  # the peer's business
     names = {name for kind in (Peer, UnixFSReader) for name in dir(kind) if name[0] != "_"}
     assert names - told <= {name.partition(" ")[0] for name in CALLS} | {"receive"}
 

@@ -37,6 +37,8 @@ async def test_slow_readers_hold_little(tmp_path: Path) -> None:
         )
     told = json.loads(ended.stdout)
     assert told["peak"] - told["start"] <= 200
-    assert told["most"] <= 128 + READERS  # the block that each waits for
+    # Memory is given back when most of a burst is over, and not for a small rest again.
+    assert told["end"] - told["start"] <= 0.5 * (told["peak"] - told["start"])
+    assert told["most"] <= 96 + READERS  # the block that each waits for
     assert told["held"] == 0
     assert told["read"] * MIB >= 0.9 * READERS * RATE * SECONDS

@@ -202,8 +202,10 @@ def test_the_window_may_change_and_what_is_taken_may_be_limited() -> None:
     assert walk.wanted() == []
     walk.window_bytes = 35
     assert walk.wanted() == leaves[:4]
+    assert walk.waiting_bytes == 40
     for leaf in leaves[:4]:
         walk.supply(leaf, dag.blocks[leaf])
+    assert walk.waiting_bytes == 0
     assert walk.ready == 40
     assert walk.take(11) == [dag.blocks[leaf] for leaf in leaves[:2]]
     assert walk.ready == 20
