@@ -121,6 +121,25 @@ class Scope:
         self._add(size)
         return True
 
+    def claim(self, size: int) -> bool:
+        """
+        Hold ``size`` more if it fits, or if this scope has less than its share of what is above.
+
+        In the second case the heaviest are cut for it. Who has more is refused: among many that
+        ask for ever more, the one that asks is turned away, and nobody is cut to no end.
+
+        :return: whether it is held.
+        """
+        if self.try_hold(size):
+            return True
+        parent = self._parent
+        if parent is None or parent.limit is None or parent.held + size <= parent.limit:
+            return False
+        if self.held + size > parent.limit / len(parent._children):
+            return False
+        self.hold(size)
+        return True
+
     def hold(self, change: int) -> None:
         """
         Hold ``change`` more, or less if it is negative.

@@ -21,24 +21,27 @@ RELIEF_DELAYS: Final = (1.0, 6.0)
 
 
 class MemoryRelief:
-    """Gives memory back, twice for all bursts that end within `RELIEF_DELAYS`."""
+    """Gives memory back after bursts; for those that end within `RELIEF_DELAYS` together."""
 
     def __init__(self, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
         """:param start: start a task of the host; raises `HostException` when that has ended."""
         self._start = start
-        self._is_due = False
+        self._runs = self._is_due = False
 
     def burst_is_over(self) -> None:
         """Note that much has been released; for `Resources.on_fall`."""
-        if not self._is_due:
+        self._is_due = True
+        if not self._runs:
             try:
                 self._start(self._run)
             except HostException:
                 return  # the program may keep what its host has left
-            self._is_due = True
+            self._runs = True
 
     async def _run(self) -> None:
-        for delay in RELIEF_DELAYS:
-            await trio.sleep(delay)  # no event says that the last reference is gone
-            await give_back()
-        self._is_due = False
+        while self._is_due:
+            self._is_due = False
+            for delay in RELIEF_DELAYS:
+                await trio.sleep(delay)  # no event says that the last reference is gone
+                await give_back()
+        self._runs = False

@@ -224,10 +224,10 @@ async def test_handlers_that_outlive_their_streams_are_limited(
         for _ in range(100):
             await (await open_stream(greedy)).reset()
         await wait_for(lambda: running[0] == 13)
-        others = [await open_stream(modest) for _ in range(6)]
+        others = [await open_stream(modest) for _ in range(4)]
         await wait_for(lambda: running[0] == 15)
         assert not any(stream.is_closed for stream in (*kept, *others))
         handlers = host.resources.statistics()["stream handlers"]
-        assert sorted(child.held for child in handlers.children) == [6, 9]
+        assert sorted(child.held for child in handlers.children) == [7, 8]
     assert running[0] == 0
     assert host.resources.statistics()["stream handlers"].held == 0

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import trio
 
-from libp2p.host.memory_relief import RELIEF_DELAY
+from libp2p.host.memory_relief import RELIEF_DELAYS
 from libp2p.ipfs_lite import Peer
 
 MIB = 1024 * 1024
@@ -57,7 +57,7 @@ async def main(*arguments: str) -> None:
                 nursery.start_soon(read_slowly, peer, cids[number % len(cids)])
         scope = peer.resources.scope("readers")
         told = {"start": start, "peak": memory("VmHWM:"), "read": read / MIB}
-        await trio.sleep(2 * RELIEF_DELAY)  # the system takes memory back without telling
+        await trio.sleep(2 * sum(RELIEF_DELAYS))  # the system takes memory back without telling
         told["end"] = memory("VmRSS:")
         print(json.dumps({**told, "held": scope.held, "most": scope.peak / MIB}), flush=True)
 

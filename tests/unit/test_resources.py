@@ -59,6 +59,26 @@ def test_a_scope_may_be_cut_for_what_it_has_just_taken() -> None:
     assert scope.held == 75
 
 
+def test_who_has_less_than_its_share_gets_it_from_the_others() -> None:
+    host = Scope("host", 100)
+    greedy, modest = cut_half(host, "greedy"), cut_half(host, "modest")
+    assert greedy.claim(90)
+    assert not greedy.claim(11)
+    assert modest.claim(10)
+    assert modest.claim(40)
+    assert (greedy.held, modest.held) == (45, 50)
+    assert modest.claim(5)
+    assert not modest.claim(1)
+    assert not greedy.claim(6)
+
+
+def test_a_limit_of_its_own_is_no_bodys_share() -> None:
+    host = Scope("host", 100)
+    assert not host.claim(101)
+    assert not Scope("host").open("peer", 10).claim(11)
+    assert not host.open("peer", 10).claim(11)
+
+
 def test_the_weight_decides_where_it_is_given() -> None:
     host = Scope("host", 100)
     useful = host.open("useful", cut=lambda: useful.release(useful.held), weigh=lambda: 0)

@@ -33,9 +33,10 @@ class StreamHandlers:
 
     def begin(self, stream: NetStream) -> trio.CancelScope | None:
         """Return the scope to run the stream's handler in; None if there is no room for it."""
+        if not self._count.claim(1):
+            return None
         scope = self._running[stream] = trio.CancelScope()
-        self._count.hold(1)
-        return None if scope.cancel_called else scope
+        return scope
 
     def end(self, stream: NetStream) -> None:
         """Count a handler no longer; a second call does nothing."""

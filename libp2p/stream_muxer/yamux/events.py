@@ -21,6 +21,8 @@ class StreamWritable:
     """Something changed for a writer: credit after none, or a reset."""
 
     stream: StreamState
+    #: The stream has ended, and this is the last event of it.
+    is_last: bool = False
 
 
 @dataclass(slots=True)

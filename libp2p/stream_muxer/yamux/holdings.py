@@ -186,12 +186,8 @@ class Holdings:
     # -- inbound streams ----------------------------------------------------------------------
 
     def add_inbound(self) -> bool:
-        """Count one more inbound stream; False if there is no room even after a cut."""
-        if self._inbound.try_hold(1):
-            return True
-        self._inbound.hold(1)
-        self._inbound.release(1)
-        return self._inbound.try_hold(1)
+        """Count one more inbound stream; False if there is no room for it."""
+        return self._inbound.claim(1)
 
     def remove_inbound(self) -> None:
         """Count one less."""

@@ -308,6 +308,7 @@ class YamuxSession:
             self.closed_by = cause
         ended = list(self.streams.values())
         for stream in ended:
+            del stream.readable
             self._holdings.forget(stream)
             stream.receive_window.release()
             stream.lose(self.closed_by)
@@ -515,7 +516,7 @@ class YamuxSession:
                 self._outgoing.provoked += 1
                 self._send_reset(stream.stream_id, 0)
                 stream.reset(0, remote=False)
-                events.append(StreamWritable(stream))
+                events.append(StreamWritable(stream, is_last=True))
             else:
                 self._reset_after_data(stream)
             self._end(stream, events)
@@ -539,7 +540,7 @@ class YamuxSession:
         stream.reset(code, remote=True)
         self._outgoing.drop_credit(stream.stream_id)
         events.append(stream.readable)
-        events.append(StreamWritable(stream))
+        events.append(StreamWritable(stream, is_last=True))
         self._end(stream, events)
 
     def _on_ping(self, flags: int, value: int, now: float, events: list[Event]) -> None:
@@ -588,6 +589,7 @@ class YamuxSession:
         """Drop all trace of a stream; its object, and unread data in it, live on with its user."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
+        del stream.readable
         self._lingering.pop(stream.stream_id, None)
         self._holdings.forget(stream)
         stream.receive_window.release()

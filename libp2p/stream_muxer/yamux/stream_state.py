@@ -98,7 +98,8 @@ class StreamState:
         self.acknowledged = False
         #: Inbound: the application has taken the stream. Outbound streams begin accepted.
         self.accepted = outbound
-        #: The most frequent event; made once.
+        #: The most frequent event; made once. The session drops it with the stream: it refers back,
+        #: and would keep unread bytes until a garbage collection.
         self.readable = StreamReadable(self)
         #: Whom the driver wakes for this stream; the core never touches it.
         self.handle: StreamHandle | None = None

@@ -166,7 +166,7 @@ class Yamux(IMuxedConn):
 
     def _new_session(self, is_initiator: bool, resources: Resources | None) -> YamuxSession:
         session = YamuxSession(is_initiator, resources=resources, name=str(self.peer_id))
-        session.on_cut = lambda state: self._wake_streams((state,))
+        session.on_cut = lambda state: self._wake_ended((state,))
         return session
 
     def use(self, resources: Resources) -> None:
@@ -286,7 +286,7 @@ class Yamux(IMuxedConn):
         logger.debug("connection to %s ended: %s", self.peer_id, cause)
         self._writing_ended = True
         self.secured_conn.abort()
-        self._wake_streams(self.session.close(cause))
+        self._wake_ended(self.session.close(cause))
         self.event_closed.set()
         for lot in (self._acceptors, self._openers, self._drained):
             lot.unpark_all()
@@ -437,7 +437,7 @@ class Yamux(IMuxedConn):
         """
         self.handling = False
         self._cause = self._cause or error
-        self._wake_streams(self.session.close(error))
+        self._wake_ended(self.session.close(error))
         self.session.go_away(error.code)
         self.flush_now()
         with trio.move_on_after(CLOSE_GRACE), suppress(IOException):
@@ -449,9 +449,11 @@ class Yamux(IMuxedConn):
 
     def _on_event(self, event: Event) -> None:
         match event:
-            case StreamWritable(stream):
+            case StreamWritable(stream, is_last):
                 if stream.handle is not None:
                     stream.handle.wake_writer()
+                    if is_last:
+                        stream.handle = None  # see `_wake_ended`
             case StreamOpened(stream):
                 self._deliver(YamuxStream(self, stream))
             case OpenAllowed():
@@ -459,11 +461,18 @@ class Yamux(IMuxedConn):
             case GoAwayReceived(code) if not self._is_closing:
                 self._end(MuxedConnUnavailable(f"the peer is going away (code {code})", code))
 
-    def _wake_streams(self, states: Iterable[StreamState]) -> None:
+    def _wake_ended(self, states: Iterable[StreamState]) -> None:
+        """
+        Wake all who wait for streams that have ended; nobody has to be woken again.
+
+        Their states forget the streams: a circle would keep what is unread in memory until the next
+        garbage collection.
+        """
         for state in states:
-            if state.handle is not None:
-                state.handle.wake_reader()
-                state.handle.wake_writer()
+            handle, state.handle = state.handle, None
+            if handle is not None:
+                handle.wake_reader()
+                handle.wake_writer()
         self.flush_soon()
 
     # -- writing ------------------------------------------------------------------------------

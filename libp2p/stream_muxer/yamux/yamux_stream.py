@@ -304,6 +304,8 @@ class YamuxStream(IMuxedStream):
     def _after_local_end(self) -> None:
         self.wake_reader()
         self.wake_writer()
+        if self.state.finished:
+            self.state.handle = None  # see `Yamux._wake_ended`
         self.muxed_conn.after_local_end()
 
     # -- waiting ------------------------------------------------------------------------------

@@ -28,15 +28,22 @@ async def test_memory_is_given_back_twice_for_bursts_that_end_together(
     resources = Resources()
     resources.on_fall(BURST_BYTES, MemoryRelief(nursery.start_soon).burst_is_over)
     readers, unread = resources.scope("readers"), resources.scope("unread")
-    for scope in (readers, unread):
-        scope.hold(BURST_BYTES)
-        scope.release(BURST_BYTES)
-    await trio.sleep(sum(RELIEF_DELAYS) + 1)
-    assert given == [RELIEF_DELAYS[0], sum(RELIEF_DELAYS)]
-    readers.hold(BURST_BYTES)
-    readers.release(BURST_BYTES)
-    await trio.sleep(sum(RELIEF_DELAYS) + 1)
-    assert len(given) == 4
+
+    def burst() -> None:
+        for scope in (readers, unread):
+            scope.hold(BURST_BYTES)
+            scope.release(BURST_BYTES)
+
+    burst()
+    await trio.sleep(sum(RELIEF_DELAYS) - 1)
+    assert given == [RELIEF_DELAYS[0]]
+    burst()
+    await trio.sleep(3 * sum(RELIEF_DELAYS))
+    first, second = RELIEF_DELAYS
+    assert given == [first, first + second, 2 * first + second, 2 * first + 2 * second]
+    burst()
+    await trio.sleep(3 * sum(RELIEF_DELAYS))
+    assert len(given) == 6
 
 
 def test_a_burst_that_ends_with_its_host_is_nobodys_concern() -> None:

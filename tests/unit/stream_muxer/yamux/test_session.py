@@ -323,7 +323,7 @@ def test_flags_are_understood_on_both_types_of_frame(kind: int) -> None:
     assert deliver(a, frame(kind, FIN, 1)) == [StreamReadable(ours)]
     b = listener()
     (theirs,) = opened(deliver(b, frame(kind, SYN, 1)))
-    assert deliver(b, frame(kind, RST, 1)) == [StreamReadable(theirs), StreamWritable(theirs)]
+    assert deliver(b, frame(kind, RST, 1)) == [StreamReadable(theirs), StreamWritable(theirs, True)]
 
 
 @pytest.mark.parametrize("kind", [DATA, WINDOW_UPDATE])
@@ -386,7 +386,7 @@ def test_the_body_of_a_frame_that_resets_is_drained() -> None:
     wire = data_frame(1, b"\x00\x02\x00\x01" * 100, RST)
     events = deliver(session, wire[:100])
     events += deliver(session, wire[100:] + frame(PING, SYN, 0, 5))
-    assert events == [StreamReadable(stream), StreamWritable(stream)]
+    assert events == [StreamReadable(stream), StreamWritable(stream, True)]
     assert not stream.inbox
     assert sent(session) == [RawFrame(PING, ACK, 0, 5)]
 

@@ -114,7 +114,7 @@ def test_a_window_of_data_for_a_closed_reader_aborts_the_writing_half_too() -> N
     stream = inbound(session)
     session.close_read(stream)
     wire = data_frame(1, bytes(DEFAULT_WINDOW_SIZE), FIN)
-    assert deliver(session, wire) == [StreamWritable(stream)]
+    assert deliver(session, wire) == [StreamWritable(stream, True)]
     assert [f.flags for f in sent(session)] == [RST]
     with pytest.raises(MuxedStreamReset):
         session.sendable(stream)

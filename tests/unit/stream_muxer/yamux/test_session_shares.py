@@ -317,11 +317,22 @@ def test_where_a_host_has_too_many_streams_the_connection_with_the_most_loses_id
 
 def test_where_no_stream_is_idle_the_oldest_go() -> None:
     resources, _ = host_with("inbound streams", 10)
-    session, lost = watched(resources)
-    for stream_id in ids(11):
+    (session, lost), (other, _) = watched(resources), watched(resources)
+    for stream_id in ids(10):
         inbound(session, stream_id)
         deliver(session, data_frame(stream_id, b"unread"))
+    inbound(other, 1)
     assert [stream.stream_id for stream in lost] == list(ids(10))
+
+
+def test_who_has_its_share_of_streams_is_refused_more() -> None:
+    resources, host = host_with("inbound streams", 10)
+    session, lost = watched(resources)
+    for stream_id in ids(10):
+        inbound(session, stream_id)
+    assert deliver(session, frame(WINDOW_UPDATE, SYN, 21)) == []
+    assert not lost
+    assert host.held == 10
 
 
 def test_a_stream_for_which_there_is_no_room_at_all_is_refused() -> None:
