@@ -38,7 +38,7 @@ class ConnectionConfig:
     high_water: float = 0.75
     low_water: float = 0.625
     idle_grace: float = 30.0
-    max_stream_handlers: int = 4096
+    max_stream_handlers: int = 2048
     max_pending_inbound: int = 256
     max_dials: int = 160
     max_dials_per_peer: int = 8

@@ -10,8 +10,6 @@ import trio
 from libp2p.utils.faults import fault_barrier
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import INetwork, INotifee
@@ -46,25 +44,35 @@ class Notifees:
             for notifee in self._notifees:
                 nursery.start_soon(_call, notifee, "listen", self._network, address)
 
-    async def accompany(
-        self, connection: SwarmConn, serve: Callable[[], Awaitable[object]]
-    ) -> None:
-        """Tell all of a connection, ``serve`` it meanwhile, and tell all of its end."""
-        busy: dict[int, _Busy] = {}  # by id: notifees need not be hashable
-        async with trio.open_nursery() as nursery:
-            for notifee in self._notifees:
-                busy[id(notifee)] = told = _Busy()
-                nursery.start_soon(self._connected, notifee, connection, told)
-            await serve()
-            for notifee in self._notifees:
-                nursery.start_soon(self._disconnected, notifee, connection, busy.get(id(notifee)))
+    def connected(self, connection: SwarmConn, nursery: trio.Nursery) -> dict[int, _Busy]:
+        """
+        Tell all of a connection that begins, in tasks of ``nursery``.
 
-    async def _connected(self, notifee: INotifee, connection: SwarmConn, told: _Busy) -> None:
+        :return: those that have not returned yet, for `disconnected`.
+        """
+        busy: dict[int, _Busy] = {}  # by id: notifees need not be hashable
+        for notifee in self._notifees:
+            busy[id(notifee)] = _Busy()
+            nursery.start_soon(self._tell_of_start, notifee, connection, busy)
+        return busy
+
+    def disconnected(
+        self, connection: SwarmConn, nursery: trio.Nursery, busy: dict[int, _Busy]
+    ) -> None:
+        """Tell all of its end, each after it has returned from being told of its start."""
+        for notifee in self._notifees:
+            nursery.start_soon(self._tell_of_end, notifee, connection, busy.get(id(notifee)))
+
+    async def _tell_of_start(
+        self, notifee: INotifee, connection: SwarmConn, busy: dict[int, _Busy]
+    ) -> None:
+        told = busy[id(notifee)]
         with told.scope:
             await _call(notifee, "connected", self._network, connection)
         told.over.set()
+        busy.pop(id(notifee), None)
 
-    async def _disconnected(
+    async def _tell_of_end(
         self, notifee: INotifee, connection: SwarmConn, told: _Busy | None
     ) -> None:
         if told is not None:

@@ -365,9 +365,7 @@ class Swarm(INetworkService):
                 self.peerstore.add_pubkey(
                     connection.peer_id, connection.muxed_conn.secured_conn.get_remote_public_key()
                 )
-                await self._notifees.accompany(
-                    connection, partial(connection.run, self._accept_stream, self._remove)
-                )
+                await connection.run(self._accept_stream, self._remove, self._notifees)
             finally:
                 self._remove(connection)
                 connection.abort()

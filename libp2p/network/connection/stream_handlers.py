@@ -8,6 +8,7 @@ them. So handlers are counted by themselves, for the connection and for the host
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -29,19 +30,26 @@ class StreamHandlers:
     def __init__(self, host: Scope) -> None:
         """:param host: the handlers of all connections."""
         self._count = host.open("a connection", MAX_HANDLERS, cut=self._cut)
+        self._deadline = math.inf
         self._running: dict[NetStream, trio.CancelScope] = {}
 
     def begin(self, stream: NetStream) -> trio.CancelScope | None:
         """Return the scope to run the stream's handler in; None if there is no room for it."""
         if not self._count.claim(1):
             return None
-        scope = self._running[stream] = trio.CancelScope()
+        scope = self._running[stream] = trio.CancelScope(deadline=self._deadline)
         return scope
 
     def end(self, stream: NetStream) -> None:
         """Count a handler no longer; a second call does nothing."""
         if self._running.pop(stream, None) is not None:
             self._count.release(1)
+
+    def end_by(self, deadline: float) -> None:
+        """Let them end by then, also those that begin now."""
+        self._deadline = deadline
+        for scope in self._running.values():
+            scope.deadline = deadline
 
     def close(self) -> None:
         """The connection has ended, and all its handlers."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from libp2p.connection_types import ConnectionType
     from libp2p.custom_types import StreamHandlerFn
+    from libp2p.network.notifees import Notifees
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
@@ -76,23 +77,34 @@ class SwarmConn(INetConn):
         self._handlers = StreamHandlers(handlers or Scope("handlers"))
 
     async def run(
-        self, accept: Callable[[NetStream], None], ended: Callable[[SwarmConn], object]
+        self,
+        accept: Callable[[NetStream], None],
+        ended: Callable[[SwarmConn], object],
+        notifees: Notifees,
     ) -> None:
         """
         Serve the connection and give each inbound stream to ``accept``, until it ends.
 
         :param ended: called at its end, before the handlers have finished.
+        :param notifees: told of its beginning and its end.
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                self.muxed_conn.on_stream(partial(self._give, accept))
-                await self.muxed_conn.run()
+                busy = notifees.connected(self, nursery)
+                with fault_barrier(self._failed):
+                    self.muxed_conn.on_stream(partial(self._give, accept))
+                    await self.muxed_conn.run()
             finally:
                 self.release()
                 ended(self)
-            nursery.cancel_scope.deadline = trio.current_time() + HANDLER_GRACE
+            self._handlers.end_by(trio.current_time() + HANDLER_GRACE)
+            notifees.disconnected(self, nursery, busy)
         self._handlers.close()
+
+    def _failed(self, error: Exception) -> None:
+        logger.error("the connection to %s failed", self.peer_id, exc_info=error)
+        self.abort()
 
     def _give(self, accept: Callable[[NetStream], None], stream: YamuxStream) -> None:
         try:
@@ -103,7 +115,11 @@ class SwarmConn(INetConn):
 
     def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
         """Run a stream's handler as a task of this connection, if there are not too many."""
-        if self._nursery is None or (scope := self._handlers.begin(stream)) is None:
+        if (
+            self._nursery is None
+            or self.is_closed
+            or (scope := self._handlers.begin(stream)) is None
+        ):
             stream.abort(STREAM_LIMIT_EXCEEDED)
         else:
             self._nursery.start_soon(self._handle, handler, stream, scope)

@@ -194,9 +194,9 @@ class Yamux(IMuxedConn):
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write_loop)
                     # A task of its own: all that await each other are resumed for each read.
                     nursery.start_soon(self._read_loop)
+                    await self._write_loop()
         finally:
             self._finish(ConnectionClosedError("the connection was cancelled"))
         if self._on_close is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
@@ -12,11 +12,12 @@ from libp2p.custom_types import TProtocol
 from libp2p.exceptions import MuxedStreamReset
 from libp2p.host.inbound import InboundStreams, StreamAcceptor
 from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.network.notifees import Notifees
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
 from tests.support.memory_session import bounded_pair, yamux_over
 
 if TYPE_CHECKING:
-    from libp2p.abc import INetStream
+    from libp2p.abc import INetStream, INetwork
     from libp2p.custom_types import Buffer, StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
@@ -69,7 +70,9 @@ class Two:
         self.peer, connection = map(yamux_over, bounded_pair())
         self.connection = SwarmConn(connection)
         nursery.start_soon(self.peer.run)
-        nursery.start_soon(self.connection.run, self.inbound.add, id)
+        nursery.start_soon(
+            self.connection.run, self.inbound.add, id, Notifees(cast("INetwork", self))
+        )
         nursery.start_soon(self.inbound.run)
 
     async def open(self, data: bytes = b"") -> YamuxStream:
