@@ -72,7 +72,7 @@ MAX_INBOUND_STREAMS_TOTAL: Final = 16_384
 MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
 #: The same of all peers together. Beyond, a peer of which more than the second number waits is not
 #: read until others are done.
-MAX_INTAKE_TOTAL: Final = 64 * 1024 * 1024
+MAX_INTAKE_TOTAL: Final = 32 * 1024 * 1024
 MIN_INTAKE_BYTES: Final = 64 * 1024
 #: So much of it is decoded, which means hashed, before others run: some milliseconds. With half as
 #: much, and half as much stored at once, a fetch from Kubo takes 7 % more processor time.

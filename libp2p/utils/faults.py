@@ -7,32 +7,48 @@ anything. What it raises must cost what it was run for, a stream or a dial, and 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from types import TracebackType
 
 
-@contextmanager
-def fault_barrier(report: Callable[[Exception], object]) -> Iterator[None]:
+class fault_barrier:
     """
-    Run a block whose errors end here; ``report`` is given them.
+    Run a block whose errors end here: ``with fault_barrier(report):``; ``report`` is given them.
 
     Cancellation and what ends the program (`KeyboardInterrupt`, `SystemExit`) go on. Code with a
     nursery raises groups, and one that is cancelled while its tasks fail raises both kinds in one:
     they are taken apart.
     """
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001 - task's edge: this is what the edges are made of
-        report(error)
-    except BaseExceptionGroup as group:
-        errors, others = group.split(Exception)
+
+    __slots__ = ("_report",)
+
+    def __init__(self, report: Callable[[Exception], object]) -> None:
+        self._report = report
+
+    def __enter__(self) -> None:
+        """Nothing is to be done before."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        """Report what ends here; True if that is all."""
+        if isinstance(error, Exception):
+            self._report(error)
+            return True
+        if not isinstance(error, BaseExceptionGroup):
+            return False
+        errors, others = error.split(Exception)
         if errors is not None:
-            report(errors)
+            self._report(errors)
         if others is not None:
             raise others from None
+        return True
 
 
 def consists_of(error: BaseException, kinds: type[BaseException] | tuple[type, ...]) -> bool:

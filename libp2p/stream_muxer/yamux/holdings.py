@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
 #: And of all connections of a host, if its configuration says nothing else.
 HOST_RECEIVE_BUDGET: Final = 256 * 1024 * 1024
-#: What may lie unread in all streams of a host: the first 256 KiB of 256 slow readers. Where there
+#: What may lie unread in all streams of a host: the first 256 KiB of 192 slow readers. Where there
 #: is more, the fullest stream of the connection with the most is reset.
-MAX_UNREAD_BYTES: Final = 64 * 1024 * 1024
+MAX_UNREAD_BYTES: Final = 48 * 1024 * 1024
 #: What may wait for sockets in all connections of a host. Where there is more, each connection may
 #: queue only what keeps it going.
 MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
