@@ -226,7 +226,7 @@ class ProviderQueryManager:
             return
         if not self._is_connected(info.peer_id):
             try:
-                await self._owner.host.connect(info)
+                await self._owner.host.connect(info, hearsay=True)
             except BaseLibp2pError as error:
                 logger.debug("provider %s: %s", info.peer_id, error)
                 query.failed[info.peer_id] = PeerAnswer.UNREACHABLE

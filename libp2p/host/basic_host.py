@@ -18,6 +18,7 @@ from libp2p.exceptions import (
     StreamFailure,
     SwarmException,
 )
+from libp2p.host.hearsay import worth_dialling
 from libp2p.host.inbound import InboundStreams
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
 from libp2p.host.ping import ID as PING_ID
@@ -30,7 +31,7 @@ from libp2p.identity.identify_push.identify_push import (
     identify_push_handler_for,
 )
 from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.peer.peerstore import PERMANENT_ADDR_TTL
+from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import select_one
 
@@ -143,15 +144,20 @@ class BasicHost(IHost):
 
     # -- connections --------------------------------------------------------------------------
 
-    async def connect(self, peer_info: PeerInfo) -> None:
+    async def connect(self, peer_info: PeerInfo, *, hearsay: bool = False) -> None:
         """
         Be connected to a peer, and know its protocols, when this returns.
 
+        :param hearsay: somebody else has told of the addresses: they are kept for a while only,
+            and left out where they cannot lead to the peer; see `worth_dialling`.
         :raises ConnectionFailure: saying why there is no connection: of each address, or why the
             peer closed it at once; or that the host is not running.
         """
         peer_id = peer_info.peer_id
-        if peer_info.addrs:
+        if hearsay:
+            addresses = worth_dialling(peer_info.addrs, self._neighbours())
+            self.peerstore.add_addrs(peer_id, addresses, HEARSAY_ADDR_TTL)
+        elif peer_info.addrs:
             self.peerstore.add_addrs(peer_id, peer_info.addrs, PERMANENT_ADDR_TTL)
         try:
             connections = await self._network.dial_peer(peer_id)
@@ -162,6 +168,11 @@ class BasicHost(IHost):
         if not self._network.get_connections(peer_id):
             reason = connections[-1].end_reason
             raise ConnectionFailure(f"the connection to {peer_id} was closed at once: {reason}")
+
+    def _neighbours(self) -> list[Multiaddr]:
+        connections = self._network.get_connections()
+        connected = [a for connection in connections for a in connection.get_transport_addresses()]
+        return [*self.get_transport_addrs(), *connected]
 
     async def disconnect(self, peer_id: ID) -> None:
         """Close all connections to a peer."""

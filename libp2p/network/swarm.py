@@ -365,7 +365,11 @@ class Swarm(INetworkService):
                 self.peerstore.add_pubkey(
                     connection.peer_id, connection.muxed_conn.secured_conn.get_remote_public_key()
                 )
-                await connection.run(self._accept_stream, self._remove, self._notifees)
+                self.peerstore.protect(connection.peer_id)
+                try:
+                    await connection.run(self._accept_stream, self._remove, self._notifees)
+                finally:
+                    self.peerstore.unprotect(connection.peer_id)
             finally:
                 self._remove(connection)
                 connection.abort()

@@ -21,14 +21,16 @@ from libp2p.exceptions import (
     ConnectionFailure,
     HostException,
     OpenConnectionError,
+    PeerStoreError,
     StreamEOF,
     StreamFailure,
     StreamReset,
 )
 from libp2p.host.ping import PingService
+from libp2p.identity.identify.store import ANNOUNCED_ADDR_TTL
 from libp2p.network.config import ConnectionConfig
 from libp2p.peer.peerinfo import PeerInfo
-from libp2p.peer.peerstore import PeerStore
+from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PeerStore
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from tests.support.hosts import ECHO, LOOPBACK, connected_hosts, echo, info_of, running_host
 from tests.support.identities import peer_id_of
@@ -542,3 +544,31 @@ async def test_an_end_of_file_error_is_what_py_libp2p_handlers_catch() -> None:
         await stream.close_write()
         with pytest.raises(StreamEOF):
             await stream.read(1)
+
+
+async def test_hearsay_is_kept_for_a_while_and_leads_to_no_network_of_others() -> None:
+    now = 0.0
+    store = PeerStore(clock=lambda: now)
+    host = new_host(peerstore_opt=store)
+    private = Multiaddr("/ip4/10.0.0.1/tcp/4001")
+    async with host.run([LOOPBACK]), running_host() as peer:
+        with pytest.raises(ConnectionFailure, match="no address is known"):
+            await host.connect(PeerInfo(NOBODY, [private]), hearsay=True)
+        told = PeerInfo(peer.get_id(), [private, *peer.get_transport_addrs()])
+        await host.connect(told, hearsay=True)
+        assert private not in store.addrs(peer.get_id())
+        known = store.addrs(peer.get_id())
+        now = HEARSAY_ADDR_TTL + ANNOUNCED_ADDR_TTL
+        assert known
+        with pytest.raises(PeerStoreError):
+            store.addrs(peer.get_id())
+
+
+async def test_what_is_known_of_connected_peers_is_kept() -> None:
+    store = PeerStore(max_peers=4)
+    host = new_host(peerstore_opt=store)
+    async with host.run([LOOPBACK]), running_host() as peer:
+        await peer.connect(info_of(host))
+        for number in range(20):
+            store.add_addrs(peer_id_of(f"heard of {number}"), [LOOPBACK], 60)
+        assert store.has_peer(peer.get_id())

@@ -301,7 +301,7 @@ class FakeHost:
             logger.exception("a handler failed")
             stream.cut()
 
-    async def connect(self, peer_info: PeerInfo) -> None:
+    async def connect(self, peer_info: PeerInfo, *, hearsay: bool = False) -> None:
         await trio.lowlevel.checkpoint()
         self._in_use(ConnectionFailure)
         peer = peer_info.peer_id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import gc
 import json
 import os
 import signal
@@ -206,6 +207,7 @@ def serve(repo: Path, listen: Sequence[Multiaddr], as_json: bool) -> None:
                     _print_json(address=str(address))
                 else:
                     _print_line(str(address))
+            gc.freeze()  # what is loaded by now stays: garbage collections need not look at it
             await trio.sleep_forever()
 
     _run(work, stopping_is_success=True)

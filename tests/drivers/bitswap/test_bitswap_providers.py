@@ -301,7 +301,7 @@ async def test_a_provider_that_never_completes_a_dial_holds_up_nobody(
     nursery: trio.Nursery, clock: object
 ) -> None:
     class Endless(FakeHost):
-        async def connect(self, peer_info: PeerInfo) -> None:
+        async def connect(self, peer_info: PeerInfo, *, hearsay: bool = False) -> None:
             if peer_info.peer_id == peer_id("tarpit"):
                 await trio.sleep_forever()
             await super().connect(peer_info)

@@ -1,0 +1,39 @@
+"""Which addresses to dial of those that somebody else, a router or a record, tells of a peer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libp2p.peer.addresses import AddressScope, scope_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multiaddr import Multiaddr
+
+_ANY_INTERFACE = frozenset({"/ip4/0.0.0.0", "/ip6/::"})
+
+
+def worth_dialling(
+    addresses: Iterable[Multiaddr], neighbours: Iterable[Multiaddr]
+) -> list[Multiaddr]:
+    """
+    Return the ``addresses`` that lead to where this host is, and public ones.
+
+    A record from the other side of the world that names 10.0.0.1 or 127.0.0.1 would have this host
+    knock at doors of its own network.
+
+    :param neighbours: where this host listens and what it is connected to. Without any, nothing is
+        known of where it is, and all addresses are returned.
+    """
+    scopes = {_place_of(address) for address in neighbours}
+    if not scopes:
+        return list(addresses)
+    scopes.add(AddressScope.PUBLIC)
+    return [address for address in addresses if scope_of(address) in scopes]
+
+
+def _place_of(address: Multiaddr) -> AddressScope:
+    if "/".join(str(address).split("/")[:3]) in _ANY_INTERFACE:
+        return AddressScope.PRIVATE  # all interfaces of a machine that is probably in some network
+    return scope_of(address)
