@@ -158,13 +158,13 @@ class Swarm(INetworkService):
             self._state = _State.CLOSED
         for dial in self._dials.values():
             dial.cancel()
-        with trio.move_on_after(timeout, shield=True):
+        with trio.move_on_after(timeout, shield=True) as scope:
             listeners, self.listeners = self.listeners, []
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
                     nursery.start_soon(_close, listener)
                 for connection in self.get_connections():
-                    nursery.start_soon(_close, connection)
+                    nursery.start_soon(_close_by, scope.deadline, connection)
 
     def start_soon(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         """
@@ -463,6 +463,19 @@ def _report(what: str, error: Exception) -> None:
 async def _supervise(task: Callable[..., Awaitable[object]], *args: object) -> None:
     with fault_barrier(lambda error: _report(f"the task {task!r} failed", error)):
         await task(*args)
+
+
+async def _close_by(deadline: float, connection: SwarmConn) -> None:
+    """Close a connection, which cannot be cancelled, and abort it if that takes too long."""
+
+    async def abort_late() -> None:
+        await trio.sleep_until(deadline)
+        connection.abort()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(abort_late)
+        await _close(connection)
+        nursery.cancel_scope.cancel()
 
 
 async def _close(closer: IListener | SwarmConn, *error_code: int) -> None:

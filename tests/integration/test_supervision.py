@@ -29,10 +29,20 @@ from libp2p.exceptions import (
 from libp2p.host.ping import PingService
 from libp2p.identity.identify.store import ANNOUNCED_ADDR_TTL
 from libp2p.network.config import ConnectionConfig
+from libp2p.network.swarm import HURRIED_CLOSE_TIMEOUT
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PeerStore
 from libp2p.stream_muxer.yamux.yamux import Yamux
-from tests.support.hosts import ECHO, LOOPBACK, connected_hosts, echo, info_of, running_host
+from tests.support.hosts import (
+    ECHO,
+    HOLD,
+    LOOPBACK,
+    connected_hosts,
+    echo,
+    hold,
+    info_of,
+    running_host,
+)
 from tests.support.identities import peer_id_of
 
 if TYPE_CHECKING:
@@ -572,3 +582,23 @@ async def test_what_is_known_of_connected_peers_is_kept() -> None:
         for number in range(20):
             store.add_addrs(peer_id_of(f"heard of {number}"), [LOOPBACK], 60)
         assert store.has_peer(peer.get_id())
+
+
+async def test_a_host_that_is_cancelled_ends_soon_although_a_peer_reads_nothing() -> None:
+    async with running_host() as peer:
+        peer.set_stream_handler(HOLD, hold)
+        started = 0.0
+        with trio.CancelScope() as scope:
+            async with running_host() as host:
+                await host.connect(info_of(peer))
+                stream = await host.new_stream(peer.get_id(), [HOLD])
+                [connection] = peer.get_network().get_connections(host.get_id())
+                raw = connection.muxed_conn.secured_conn.raw_conn
+                # Nothing is read any more: what is written stays on the way.
+                raw.wait_readable = trio.sleep_forever  # type: ignore[method-assign]
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(stream.write, bytes(8 * 1024 * 1024))
+                    await wait_all_tasks_blocked(0.05)
+                    started = trio.current_time()
+                    scope.cancel()
+        assert trio.current_time() - started < 4 * HURRIED_CLOSE_TIMEOUT

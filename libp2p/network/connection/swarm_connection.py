@@ -115,11 +115,7 @@ class SwarmConn(INetConn):
 
     def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
         """Run a stream's handler as a task of this connection, if there are not too many."""
-        if (
-            self._nursery is None
-            or self.is_closed
-            or (scope := self._handlers.begin(stream)) is None
-        ):
+        if self._nursery is None or (scope := self._handlers.begin(stream)) is None:
             stream.abort(STREAM_LIMIT_EXCEEDED)
         else:
             self._nursery.start_soon(self._handle, handler, stream, scope)
