@@ -10,7 +10,7 @@ the buffer over a wait. So few large ones may be kept that many such peers toget
 from __future__ import annotations
 
 from typing import Final
-from weakref import WeakValueDictionary
+from weakref import ref
 
 #: What is read at once. A read wakes tasks all the way up, and is answered with window updates;
 #: with a third of this, bulk takes a fifth more processor time.
@@ -42,7 +42,8 @@ class BufferPool:
         self._max_kept = max_kept
         # One, or one for each thread that runs a host.
         self._spare: list[memoryview] = []
-        self._kept: WeakValueDictionary[int, _Memory] = WeakValueDictionary()  # by id
+        # By id. A plain dict: it is asked at every read whether it is empty.
+        self._kept: dict[int, ref[_Memory]] = {}
 
     def take(self, *, small: bool = False) -> memoryview:
         """Return a buffer, a small one if that is asked for or too many large ones are kept."""
@@ -55,13 +56,16 @@ class BufferPool:
 
     def keep(self, buffer: memoryview) -> None:
         """Tell that ``buffer`` will be in use over a wait."""
-        if isinstance(buffer.obj, _Memory):
-            self._kept[id(buffer.obj)] = buffer.obj
+        memory = buffer.obj
+        if isinstance(memory, _Memory):
+            number, kept = id(memory), self._kept
+            kept[number] = ref(memory, lambda _: kept.pop(number, None))
 
     def release(self, buffer: memoryview) -> None:
         """Take ``buffer`` back; nothing may refer to its memory any more."""
         memory = buffer.obj
-        if isinstance(memory, _Memory):
-            self._kept.pop(id(memory), None)
+        if type(memory) is _Memory:
+            if self._kept:
+                self._kept.pop(id(memory), None)
             if not self._spare:
                 self._spare.append(buffer)

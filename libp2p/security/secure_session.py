@@ -98,10 +98,12 @@ class SecureSession(ISecureConn):
 
     def _read(self) -> list[Buffer] | None:
         """Read and decrypt what the socket has; None at the end."""
-        rest = len(self._partial)
         buffer = _BUFFERS.take(small=self._has_waited)
-        buffer[:rest] = self._partial
-        count = self.raw_conn.receive_into(buffer[rest:])
+        if rest := len(self._partial):
+            buffer[:rest] = self._partial
+            count = self.raw_conn.receive_into(buffer[rest:])
+        else:
+            count = self.raw_conn.receive_into(buffer)
         if count:
             pieces = self._open(buffer, 0, rest + count)
             self._has_waited = self._waiting is not None
@@ -121,13 +123,16 @@ class SecureSession(ISecureConn):
             self._send_last()
             raise
         start += used
-        if self._channel.has_more and start < end:
+        if start == end:
+            self._partial = b""
+        elif self._channel.has_more:
             self._waiting, self._waiting_at, self._waiting_end = buffer, start, end
             _BUFFERS.keep(buffer)
+            return pieces
         else:
-            self._waiting = None
             self._partial = bytes(buffer[start:end])
-            _BUFFERS.release(buffer)
+        self._waiting = None
+        _BUFFERS.release(buffer)
         return pieces
 
     def unread(self, data: Buffer) -> None:

@@ -593,6 +593,7 @@ async def test_odd_notifees_cost_no_connection(
                 await a.disconnect(b.get_id())
                 while len(calm.told) < 2 * number:
                     await trio.testing.wait_all_tasks_blocked(0.001)
+        await trio.testing.wait_all_tasks_blocked(0.001)  # each is told in a task of its own
         for notifee in notifees:
             assert notifee.told.count("connected") >= 2
             a.get_network().remove_notifee(notifee)
