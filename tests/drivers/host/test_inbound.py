@@ -14,13 +14,13 @@ from libp2p.host.inbound import InboundStreams, StreamAcceptor
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.notifees import Notifees
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
+from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from tests.support.memory_session import bounded_pair, yamux_over
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream, INetwork
     from libp2p.custom_types import Buffer, StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
-    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 ECHO = TProtocol("/echo/1.0.0")
 SINK = TProtocol("/sink/1.0.0")
@@ -180,3 +180,23 @@ async def test_a_lost_connection_leaves_no_negotiation_behind(
     await wait_all_tasks_blocked()
     assert two.connection.is_closed
     assert not two.inbound._pending
+
+
+async def test_a_stream_that_cannot_be_given_up_keeps_no_other_open(
+    two: Two, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    abort, failed = YamuxStream.abort, [0]
+
+    def fail_once(stream: YamuxStream, error_code: int = 0) -> None:
+        if stream.muxed_conn is not two.peer and not failed[0]:
+            failed[0] += 1
+            raise RuntimeError("a bug")
+        abort(stream, error_code)
+
+    monkeypatch.setattr(YamuxStream, "abort", fail_once)
+    await two.open(b"\x13")
+    second = await two.open(b"\x13")
+    assert await is_reset(second)
+    assert failed == [1]
+    await trio.sleep(TIMEOUT)
+    assert await is_reset(await two.open(b"\x13"))
