@@ -106,6 +106,7 @@ class Scope:
             return
         self._add(-self.held)
         del parent._children[self]
+        self._cut = self._weigh = None  # these refer to whoever holds the scope: a circle
 
     @property
     def room(self) -> int | None:

@@ -6,6 +6,7 @@ Limits are counted in the host's `Resources`: "connections", and below it "inbou
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -94,11 +95,12 @@ class ConnectionTable:
         """
         Return the connection whose place a new one takes, if there is one.
 
-        It is the newest: a crowd that keeps coming should not push out those who were here before.
+        It is the newest of the idle ones, and never of the older half: a crowd that keeps coming
+        should not push out those who were here before.
         """
-        return self.manager.choose(
-            self._counted(), 1, now - IDLE_WHEN_FULL, inbound=inbound, newest=True
-        )
+        counted = sorted(self._counted(), key=attrgetter("opened_at"))
+        younger = counted[len(counted) // 2 :]
+        return self.manager.choose(younger, 1, now - IDLE_WHEN_FULL, inbound=inbound, newest=True)
 
     def _counted(self) -> list[SwarmConn]:
         return [c for c in self.live() if c.is_counted]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 from typing import TYPE_CHECKING
@@ -207,3 +208,31 @@ def test_an_option_that_is_accepted_has_its_effect() -> None:
     assert host.get_network().config.negotiate_timeout == 3
     with pytest.raises(ValueError, match="enable_quic"):
         new_host(enable_quic=True)
+
+
+async def test_what_has_ended_is_freed_without_a_garbage_collection() -> None:
+    """A circle keeps what is unread until one, and many make it long: nothing else runs then."""
+    rounds = 20
+    async with running_host() as a, running_host() as b:
+        b.set_stream_handler(ECHO, echo)
+
+        async def use_once() -> None:
+            await a.connect(info_of(b))
+            stream = await a.new_stream(b.get_id(), [ECHO])
+            assert await echoed(stream, b"hello") == b"hello"
+            await stream.close()
+            await (await a.new_stream(b.get_id(), [ECHO])).reset()
+            await a.disconnect(b.get_id())
+            while b.get_connected_peers():
+                await trio.testing.wait_all_tasks_blocked()
+
+        await use_once()
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(rounds):
+                await use_once()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert gc.collect() < 25 * rounds  # 300 each, once
+        finally:
+            gc.enable()

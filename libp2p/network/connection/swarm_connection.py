@@ -101,6 +101,7 @@ class SwarmConn(INetConn):
             self._handlers.end_by(trio.current_time() + HANDLER_GRACE)
             notifees.disconnected(self, nursery, busy)
         self._handlers.close()
+        self._nursery = None
 
     def _failed(self, error: Exception) -> None:
         logger.error("the connection to %s failed", self.peer_id, exc_info=error)

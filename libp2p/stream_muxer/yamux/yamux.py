@@ -64,7 +64,7 @@ from libp2p.stream_muxer.yamux.liveness import (
     Liveness,
 )
 from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, YamuxSession
-from libp2p.stream_muxer.yamux.stream_state import OPEN
+from libp2p.stream_muxer.yamux.stream_state import OPEN, Half
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
@@ -179,7 +179,9 @@ class Yamux(IMuxedConn):
         """
         if self.event_started.is_set():
             raise LocalProtocolError("a connection that runs already has its resources")
-        self.session = self._new_session(self.session.is_initiator, resources)
+        unused, self.session = self.session, self._new_session(self.is_initiator, resources)
+        unused.on_cut = None
+        unused.close(ConnectionClosedError("another session has taken its place"))
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -287,6 +289,7 @@ class Yamux(IMuxedConn):
         self._writing_ended = True
         self.secured_conn.abort()
         self._wake_ended(self.session.close(cause))
+        self._on_stream = self.session.on_cut = None  # circles, as in `_wake_ended`
         self.event_closed.set()
         for lot in (self._acceptors, self._openers, self._drained):
             lot.unpark_all()
@@ -425,6 +428,8 @@ class Yamux(IMuxedConn):
                 self._on_event(event)
             elif event.stream.handle is not None:  # nearly all
                 event.stream.handle.wake_reader()
+                if event.stream.reading is not OPEN and event.stream.writing is Half.CLOSED:
+                    event.stream.handle = None  # see `_wake_ended`
         self.handling = False
         self.flush_now()
 

@@ -304,7 +304,7 @@ class YamuxStream(IMuxedStream):
     def _after_local_end(self) -> None:
         self.wake_reader()
         self.wake_writer()
-        if self.state.finished:
+        if self.state.reading is not OPEN and self.state.writing is not OPEN:
             self.state.handle = None  # see `Yamux._wake_ended`
         self.muxed_conn.after_local_end()
 
