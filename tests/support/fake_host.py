@@ -273,7 +273,7 @@ class FakeHost:
         self.handlers.pop(protocol, None)
 
     def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
-        self._in_use().start_soon(self._run_service, task, *args)
+        self._in_use().start_soon(self._run_service, task, *args, name=task)
 
     def _in_use(self, error: type[HostException] = HostException) -> trio.Nursery:
         if self._nursery is None:
