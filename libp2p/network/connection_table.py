@@ -69,7 +69,7 @@ class ConnectionTable:
         if len(self.live(peer_id)) >= self._config.max_connections_per_peer:
             return None, leaving
         if not scope.try_hold(1):
-            leaving = self._give_way(scope.limit == scope.held, now)
+            leaving = self._give_way(not muxed_conn.is_initiator, now)
             _release(leaving)
             if not scope.try_hold(1):
                 return None, leaving
