@@ -35,10 +35,15 @@ FETCH_SECONDS: Final = 60.0
 
 @dataclass(frozen=True)
 class Bounds:
-    """What a host may hold and how long it may take; the defaults are those of docs/limits."""
+    """
+    What a host may hold and how long it may take; the defaults are those of docs/limits.
+
+    :param left_bytes: what may stay: the interpreter gives its heap of small objects back only
+        where a whole arena of it is free.
+    """
 
     grown_bytes: int = 256 * MIB
-    left_bytes: int = 32 * MIB
+    left_bytes: int = 64 * MIB
     settle_seconds: float = 60.0
     longest_step: float = 0.050
     least_speed: float = 0.5
