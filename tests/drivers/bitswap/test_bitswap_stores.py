@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap import config
 from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
@@ -153,6 +154,7 @@ async def test_a_distant_store_is_asked_for_each_block_once_and_for_many_at_once
         await until_blocks(ann, count)
         assert len(store.asked) == count
         assert trio.current_time() - start < count * 0.05 / 10
+        await wait_all_tasks_blocked()  # the server notes what it has written a moment later
         assert server.resources.statistics()["bitswap replies that are written"].held == 0
 
 
