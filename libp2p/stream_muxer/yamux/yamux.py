@@ -501,6 +501,8 @@ class Yamux(IMuxedConn):
 
     def _send_batch(self) -> bool:
         """Seal and send all that is queued, in one go; return False if the socket is full now."""
+        if self._goodbye_taken:
+            return True  # nothing comes after it: a peer may have closed when it reads it
         batch = self.session.take_outgoing()
         self._goodbye_taken = self._cause is not None
         return not batch or self._give_to_socket(batch)
@@ -544,7 +546,7 @@ class Yamux(IMuxedConn):
                 with suppress(IOException):  # writing will say the same
                     await self.secured_conn.wait_writable()
                 self._give_to_socket(())
-            elif self.session.has_outgoing and not self._writing_ended:
+            elif self.session.has_outgoing and not self._writing_ended and not self._goodbye_taken:
                 self._send_batch()
             else:
                 await self._flush_wanted.wait()
