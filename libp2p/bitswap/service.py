@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
 from libp2p.bitswap.errors import ClientClosedError
 from libp2p.bitswap.faults import FaultLog
+from libp2p.utils.faults import fault_barrier
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -128,11 +130,12 @@ class Service(ABC):
 
     async def _run_part(self, life: _Life, part: Callable[[], Awaitable[None]]) -> None:
         """Run what the client cannot do without: it ends, and says so, if that ends."""
-        try:
+        with fault_barrier(partial(self._part_failed, life)):
             await part()
-        except Exception as error:  # task's edge: it ends the client, and says so
-            logger.exception("bitswap ends by a fault")
-            self._end(life, error)
+
+    def _part_failed(self, life: _Life, error: Exception) -> None:
+        logger.error("bitswap ends by a fault", exc_info=error)
+        self._end(life, error)
 
     def _end(self, life: _Life, fault: Exception | None = None) -> None:
         if self._life is not life:
@@ -154,7 +157,6 @@ class Service(ABC):
             self._nursery.start_soon(self._run_task, task, *args, name=task)
 
     async def _run_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        try:
+        what = f"bitswap's {getattr(task, '__qualname__', task)}"
+        with fault_barrier(partial(self.faults.note, what)):
             await task(*args)
-        except Exception as error:  # task's edge: it ends the client, and says so  # noqa: BLE001 - task's edge: one task must not end the client
-            self.faults.note(f"bitswap's {getattr(task, '__qualname__', task)}", error)

@@ -64,7 +64,10 @@ class ConnectionManager:
 
     def untag_peer(self, peer_id: ID, tag: str) -> None:
         """Take a tag back."""
-        _drop(self._tags, peer_id, tag)
+        tags = self._tags.get(peer_id, {})
+        tags.pop(tag, None)
+        if not tags:
+            self._tags.pop(peer_id, None)
 
     def value_of(self, peer_id: ID) -> int:
         """Return the sum of a peer's tags."""
@@ -76,8 +79,11 @@ class ConnectionManager:
 
     def unprotect(self, peer_id: ID, tag: str) -> bool:
         """Take a protection back; return whether another one still holds."""
-        _drop(self._protected, peer_id, tag)
-        return peer_id in self._protected
+        tags = self._protected.get(peer_id, set())
+        tags.discard(tag)
+        if not tags:
+            self._protected.pop(peer_id, None)
+        return bool(tags)
 
     def is_protected(self, peer_id: ID, tag: str = "") -> bool:
         """Tell whether a peer is protected, by this tag or by any."""
@@ -117,15 +123,3 @@ class ConnectionManager:
                 -c.opened_at if newest else c.active_at,
             ),
         )
-
-
-def _drop(tags: dict[ID, dict[str, int]] | dict[ID, set[str]], peer_id: ID, tag: str) -> None:
-    of_peer = tags.get(peer_id)
-    if of_peer is None:
-        return
-    if isinstance(of_peer, dict):
-        of_peer.pop(tag, None)
-    else:
-        of_peer.discard(tag)
-    if not of_peer:
-        del tags[peer_id]

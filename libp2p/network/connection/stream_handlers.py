@@ -13,15 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
+
 if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Scope
 
 #: Handlers that run for one connection at the same time: as many as it may have inbound streams.
 MAX_HANDLERS: Final = 1000
-
-#: The code that a stream is reset with; libp2p's for streams.
-STREAM_LIMIT_EXCEEDED: Final = 0x1002
 
 
 class StreamHandlers:

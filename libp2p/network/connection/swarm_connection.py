@@ -15,9 +15,10 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     StreamEOF,
 )
-from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
+from libp2p.network.connection.stream_handlers import StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.resources import Scope
+from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import consists_of, fault_barrier
 
