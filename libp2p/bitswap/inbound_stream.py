@@ -15,6 +15,7 @@ from libp2p.exceptions import (
     ParseError,
     StreamError,
 )
+from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -90,7 +91,7 @@ class InboundStream:
 
     def _fail(self, error: BaseLibp2pError) -> None:
         logger.debug("bad message from %s: %s", self._intake.peer_id, error)
-        self.error = error
+        self.error = without_traceback(error)
         self._failed = self.to_end = True
 
     async def end(self) -> None:

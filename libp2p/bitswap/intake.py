@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from copy import copy
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -199,7 +200,7 @@ class Intake:
             self._add(inbound)
             await self._read(inbound, stream)
             if inbound.error is not None:
-                raise inbound.error
+                raise copy(inbound.error)
         finally:
             if not inbound.finished:
                 inbound.forget()

@@ -194,20 +194,20 @@ class PeerLink:
 
     async def _read_want_stream(self, stream: INetStream) -> None:
         """Read what py-libp2p answers on our stream, and notice when the peer ends it."""
-        failure: BaseLibp2pError | None = None
+        failed = refused = False
         try:
             await self.intake.read(stream)
         except (StreamError, ParseError, MsgioException) as error:
             logger.debug("want stream of %s: %s", self.peer_id, error)
-            failure = error
+            failed, refused = True, is_refusal(error)
         if self._want_stream is not stream:
             return
         # Helia ends its half at once, py-libp2p when it stops listening: either way the next
         # message gets a stream of its own, and the peer's end of this one is no error.
         self._want_stream = None
-        if failure is not None:
+        if failed:
             await reset_stream(stream)
-            if is_refusal(failure):  # a protocol agreed on lazily is refused only now
+            if refused:  # a protocol agreed on lazily is refused only now
                 self._wants_refused()
             else:
                 self._owner.tracker.stream_reset(self.peer_id, trio.current_time())

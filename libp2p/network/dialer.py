@@ -10,6 +10,7 @@ import trio
 from libp2p.exceptions import BaseLibp2pError, DialError, SwarmDialAllFailedError
 from libp2p.network.dial_plan import DialBackoff, PlannedDial, plan_dials
 from libp2p.resources import Scope
+from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -137,7 +138,7 @@ class _Attempt:
             connection = await self._dialer.dial_address(self._peer_id, planned.address)
         except DialError as error:
             logger.debug("dial of %s failed: %s", self._peer_id, error)
-            self.errors.append(error)
+            self.errors.append(without_traceback(error))
             failed.set()
             self._free.release()
             return

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.exceptions import SwarmDialAllFailedError
+from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -48,7 +49,7 @@ class SharedDial:
             with self._scope:
                 self._connection = await dial()
         except SwarmDialAllFailedError as error:
-            self._error = error
+            self._error = without_traceback(error)
         except Exception as error:  # task's edge: a peer store or a transport of the user's
             logger.exception("dialling %s failed", self._peer_id)
             self._error = SwarmDialAllFailedError(

@@ -7,11 +7,13 @@ anything. What it raises must cost what it was run for, a stream or a dial, and 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+_E = TypeVar("_E", bound=BaseException)
 
 
 class fault_barrier:
@@ -44,11 +46,36 @@ class fault_barrier:
         if not isinstance(error, BaseExceptionGroup):
             return False
         errors, others = error.split(Exception)
-        if errors is not None:
-            self._report(errors)
-        if others is not None:
+        if errors is None:
+            return False
+        self._report(errors)
+        if others is None:
+            return True
+        try:
             raise others from None
-        return True
+        finally:
+            del error, others  # its traceback holds this frame: see `without_traceback`
+
+
+def without_traceback(error: _E) -> _E:
+    """
+    Return ``error`` without tracebacks, its own and those of what it came from: for who keeps it.
+
+    A traceback holds the frames that it went through, and these the objects whose code they ran.
+    An object that keeps the error would be in a circle, and only the garbage collector could free
+    it: many connections that end at once then hold the loop for as long as that takes.
+    """
+    seen: set[int] = set()
+    errors: list[BaseException | None] = [error]
+    while errors:
+        one = errors.pop()
+        if one is not None and id(one) not in seen:
+            seen.add(id(one))
+            one.__traceback__ = None
+            errors += one.__cause__, one.__context__
+            if isinstance(one, BaseExceptionGroup):
+                errors += one.exceptions
+    return error
 
 
 def consists_of(error: BaseException, kinds: type[BaseException] | tuple[type, ...]) -> bool:

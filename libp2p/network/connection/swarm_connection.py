@@ -126,25 +126,11 @@ class SwarmConn(INetConn):
         self, handler: StreamHandlerFn, stream: NetStream, scope: trio.CancelScope
     ) -> None:
         """Run the handler; whatever goes wrong in it ends this stream and nothing else."""
-        errors: list[Exception] = []
         try:
-            with fault_barrier(errors.append), scope:
+            with fault_barrier(partial(_end_after_fault, stream)), scope:
                 await handler(stream)
         finally:
             self._handlers.end(stream)
-        for error in errors:
-            if consists_of(error, _ENDS):
-                # The peer has said all it had to say, which ends many handlers. What they have
-                # answered is on its way still, and a reset would overtake it.
-                logger.debug("%r ended: %s", stream, error)
-                await stream.close()
-                continue
-            if consists_of(error, BaseLibp2pError):
-                # A peer that hangs up or resets is normal life, not an event for the user.
-                logger.debug("%r ended: %s", stream, error)
-            else:
-                logger.error("the handler of %r failed", stream, exc_info=error)
-            stream.abort()
 
     @property
     def is_initiator(self) -> bool:
@@ -218,3 +204,18 @@ class SwarmConn(INetConn):
         """Name the peer and how the connection stands."""
         state = "closed" if self.is_closed else "open"
         return f"<SwarmConn {state} to {self.peer_id} at {self.get_transport_addresses()}>"
+
+
+def _end_after_fault(stream: NetStream, error: Exception) -> None:
+    """Log what ended a stream's handler, and end the stream."""
+    if consists_of(error, BaseLibp2pError):
+        # A peer that hangs up or resets is normal life, not an event for the user.
+        logger.debug("%r ended: %s", stream, error)
+    else:
+        logger.error("the handler of %r failed", stream, exc_info=error)
+    if consists_of(error, _ENDS):
+        # The peer has said all it had to say, which ends many handlers. What they have answered
+        # is on its way still, and a reset would overtake it.
+        stream.muxed_stream.close_nowait()
+    else:
+        stream.abort()

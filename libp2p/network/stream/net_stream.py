@@ -10,7 +10,7 @@ from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from types import TracebackType
 
     from libp2p.custom_types import Buffer, TProtocol
@@ -77,8 +77,12 @@ class NetStream(INetStream):
             await self.reset()
             raise StreamReset(f"{self._protocol} was not agreed on: {error}") from error
 
-    async def receive(self) -> list[Buffer]:
+    def receive(self) -> Coroutine[object, object, list[Buffer]]:
         """Return all bytes at hand, unjoined, waiting for at least one; empty at the end."""
+        # No coroutine of its own: a host has thousands of streams that wait here.
+        return self.muxed_stream.receive() if self._proposed is None else self._receive_answer()
+
+    async def _receive_answer(self) -> list[Buffer]:
         if self._proposed is not None:
             await self._read_answer(self._proposed)
         return await self.muxed_stream.receive()

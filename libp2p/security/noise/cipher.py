@@ -55,10 +55,14 @@ def _pack_records(buffers: Sequence[Buffer]) -> Iterator[Buffer]:
         yield group[0] if len(group) == 1 else b"".join(group)
 
 
+def _not_authentic() -> DecryptionFailedException:
+    return DecryptionFailedException("a Noise record does not authenticate")
+
+
 class NoiseCipher:
     """Both directions of a Noise channel after its handshake."""
 
-    __slots__ = ("_failure", "_receive", "_receive_nonce", "_send", "_send_nonce", "has_more")
+    __slots__ = ("_failed", "_receive", "_receive_nonce", "_send", "_send_nonce", "has_more")
 
     ended: Final = False  # Noise has no word for it
 
@@ -68,12 +72,12 @@ class NoiseCipher:
         self._send_nonce = 0
         self._receive_nonce = 0
         self.has_more = False
-        self._failure: DecryptionFailedException | None = None
+        self._failed = False
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:
         """Decrypt complete records; see `CipherChannel.open`."""
-        if self._failure is not None:
-            raise self._failure
+        if self._failed:
+            raise _not_authentic()
         plaintexts: list[Buffer] = []
         decrypt, pack_nonce = self._receive.decrypt, _NONCE.pack
         nonce = self._receive_nonce
@@ -89,9 +93,9 @@ class NoiseCipher:
             try:
                 plaintexts.append(decrypt(pack_nonce(nonce), data[start:stop], None))
             except InvalidTag:
-                self._failure = DecryptionFailedException("a Noise record does not authenticate")
+                self._failed = True
                 if not plaintexts:
-                    raise self._failure from None
+                    raise _not_authentic() from None
                 self.has_more = True  # what came before it is handed up first
                 break
             nonce += 1

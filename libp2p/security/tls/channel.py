@@ -14,6 +14,7 @@ may go on to new keys (§4.6.3), which this side does before AES-GCM's limit.
 from __future__ import annotations
 
 import hmac
+from copy import copy
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -22,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from libp2p.exceptions import ConnectionClosedError, DecryptionFailedException, IOException
 from libp2p.security.channel import MAX_RECORDS_AT_ONCE
+from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -226,18 +228,18 @@ class TlsChannel:
             does when it refuses this side's certificate: a client knows only here.
         """
         if self._failure is not None:
-            raise self._failure
+            raise copy(self._failure)
         pieces: list[Buffer] = []
         try:
             used = self._open_into(pieces, data)
         except InvalidTag:
             self._failure = self._fault(BAD_RECORD_MAC, "a TLS record does not authenticate")
         except IOException as error:
-            self._failure = error
+            self._failure = without_traceback(error)
         else:
             return pieces, len(data) if self.ended else used
         if not pieces:
-            raise self._failure
+            raise copy(self._failure)
         self.has_more = True
         return pieces, 0
 

@@ -10,6 +10,7 @@ records are protected with from there on.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from OpenSSL import SSL
@@ -26,6 +27,7 @@ from libp2p.security.tls.channel import (
     plain_alert,
     seal_alert,
 )
+from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -97,7 +99,7 @@ class _Findings:
                     der, now=self._now, expected_peer=self._expected_peer
                 )
         except HandshakeFailure as error:
-            self.failure = error
+            self.failure = without_traceback(error)
         return self.failure is None
 
 
@@ -261,11 +263,12 @@ class TlsHandshake:
             with refused_as(HandshakeFailure, "TLS handshake"):
                 done = self._step(record)
                 established = self._established() if done else None
-        except HandshakeFailure as error:
+        except HandshakeFailure:
             self._is_over = True
             self._alert = self._own_alert() or self._take_output()
-            failure = self._findings.failure or error
-            raise failure from failure.__cause__
+            if self._findings.failure is None:
+                raise
+            raise copy(self._findings.failure) from self._findings.failure.__cause__
         self._is_over = done
         return established
 

@@ -67,6 +67,7 @@ from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, YamuxSession
 from libp2p.stream_muxer.yamux.stream_state import OPEN, Half
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -277,7 +278,7 @@ class Yamux(IMuxedConn):
     def _end(self, cause: BaseException) -> None:
         """End the connection at once."""
         if self._cause is None:
-            self._cause = cause
+            self._cause = without_traceback(cause)
         self._scope.cancel()
 
     def _finish(self, default_cause: BaseException) -> None:
@@ -441,7 +442,7 @@ class Yamux(IMuxedConn):
         with unread input makes TCP reset it, and the peer may lose our last frame.
         """
         self.handling = False
-        self._cause = self._cause or error
+        self._cause = self._cause or without_traceback(error)
         self._wake_ended(self.session.close(error))
         self.session.go_away(error.code)
         self.flush_now()

@@ -22,7 +22,7 @@ from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
     from types import TracebackType
 
     from libp2p.custom_types import Buffer
@@ -80,7 +80,7 @@ class YamuxStream(IMuxedStream):
 
     # -- reading ------------------------------------------------------------------------------
 
-    async def receive(self) -> list[Buffer]:
+    def receive(self) -> Coroutine[object, object, list[Buffer]]:
         """
         Return all bytes at hand, unjoined, waiting for at least one; empty at the clean end.
 
@@ -88,7 +88,7 @@ class YamuxStream(IMuxedStream):
         :raises MuxedStreamClosed: if reading was closed here.
         :raises MuxedStreamTimeout: if the read deadline passed.
         """
-        return await self._receive(_EVERYTHING)
+        return self._receive(_EVERYTHING)
 
     async def _receive(self, limit: int) -> list[Buffer]:
         while (buffers := self.receive_nowait(limit)) is None:
@@ -289,8 +289,13 @@ class YamuxStream(IMuxedStream):
 
     async def close(self) -> None:
         """Close both directions; what was written is still delivered."""
+        self.close_nowait()
+
+    def close_nowait(self) -> None:
+        """Do what `close` does, which never waits."""
         self._session.close_write(self.state)
-        await self.close_read()
+        self._session.close_read(self.state)
+        self._after_local_end()
 
     async def reset(self, error_code: int = 0) -> None:
         """Abort both directions, with an error code for the peer."""
