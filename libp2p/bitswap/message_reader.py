@@ -125,14 +125,16 @@ def owned(buffers: Sequence[Buffer]) -> Sequence[Buffer]:
 
     A record of 64 KiB may bring four for a message that stays unfinished, and sixty for others.
     """
+    views = [buffer for buffer in buffers if type(buffer) is memoryview]
+    if all(2 * len(view) > memoryview(view.obj).nbytes for view in views):
+        return buffers  # most of what comes in bulk
     shown: dict[int, int] = {}
-    for buffer in buffers:
-        if isinstance(buffer, memoryview):
-            at = id(buffer.obj)
-            shown[at] = shown.get(at, 0) + len(buffer)
+    for view in views:
+        at = id(view.obj)
+        shown[at] = shown.get(at, 0) + len(view)
     return [
         bytes(buffer)
-        if isinstance(buffer, memoryview)
+        if type(buffer) is memoryview
         and 2 * shown[id(buffer.obj)] <= memoryview(buffer.obj).nbytes
         else buffer
         for buffer in buffers

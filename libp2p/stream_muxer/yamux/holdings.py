@@ -111,7 +111,10 @@ class Holdings:
         """``size`` bytes of the batch have been put into a stream's inbox."""
         self._unread += size
         if self._batch_bytes >= COPY_BELOW:  # of less, everything has been copied
-            self._fresh[stream] = self._fresh.get(stream, 0) + 1
+            try:
+                self._fresh[stream] += 1
+            except KeyError:
+                self._fresh[stream] = 1
 
     def end_batch(self) -> None:
         """Tell the host what lies unread now; it may cut off streams of this connection."""
