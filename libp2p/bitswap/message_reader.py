@@ -134,8 +134,7 @@ def owned(buffers: Sequence[Buffer]) -> Sequence[Buffer]:
         shown[at] = shown.get(at, 0) + len(view)
     return [
         bytes(buffer)
-        if type(buffer) is memoryview
-        and 2 * shown[id(buffer.obj)] <= memoryview(buffer.obj).nbytes
+        if type(buffer) is memoryview and 2 * shown[id(buffer.obj)] <= memoryview(buffer.obj).nbytes
         else buffer
         for buffer in buffers
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,8 +12,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap import config
+from libp2p.bitswap.extension import IBitswapExtension
 from libp2p.bitswap.messages import Message
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry
+from libp2p.custom_types import TProtocol
 from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_uvarint
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
@@ -83,6 +86,51 @@ async def test_unfinished_messages_of_many_peers_are_bounded_and_the_useful_one_
         for name in ("unfinished messages", "intake", "inbound streams"):
             assert scope_of(bob, name).held == 0
             assert scope_of(bob, name).statistics().children == ()
+
+
+class Extension(IBitswapExtension):
+    """Lets the client see everything."""
+
+    protocol = TProtocol("/test/bitswap/9")
+
+    async def process_message(self, *_: object) -> bool:
+        return False
+
+    async def process_wantlist(self, *_: object) -> bool:
+        return False
+
+
+async def test_those_of_extensions_are_bounded_as_well(nursery: trio.Nursery) -> None:
+    async with running_client(nursery, "bob") as bob:
+        bob.register_extension(Extension.protocol, Extension())
+        streams = []
+        for number in range(20):
+            peer = ScriptedPeer(nursery, f"attacker {number}")
+            await connect(peer.host, host_of(bob))
+            stream = await peer.host.new_stream(host_of(bob).get_id(), [Extension.protocol])
+            await stream.send([encode_uvarint(4 * MIB), bytes(4 * MIB - 10)])
+            streams.append(stream)
+            await wait_all_tasks_blocked()
+            assert scope_of(bob, "unfinished messages").held <= config.MAX_UNFINISHED_BYTES
+        assert 4 <= sum(stream.was_reset for stream in streams) < 8
+
+
+async def test_those_of_extensions_end_in_time_and_are_nobody_elses_fault(
+    nursery: trio.Nursery, clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    unfinished = encode_uvarint(100) + bytes(10)
+    unreadable = b"\x06\x0a\x04\x0a\x02\x0a\xff"
+    async with running_client(nursery, "bob") as bob:
+        bob.register_extension(Extension.protocol, Extension())
+        peer = ScriptedPeer(nursery, "attacker")
+        await connect(peer.host, host_of(bob))
+        for wire in (unfinished, unreadable):
+            stream = await peer.host.new_stream(host_of(bob).get_id(), [Extension.protocol])
+            await stream.send([wire])
+            await trio.sleep(config.UNFINISHED_SECONDS + 1)
+            assert stream.was_reset
+        assert scope_of(bob, "unfinished messages").held == 0
+        assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
 
 
 def _remote(client: BitswapClient, peer_id: ID) -> FakeHost:
