@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.want_tracker import Want
     from libp2p.custom_types import StreamHandlerFn, TProtocol
     from libp2p.ipld.cid import CIDInput
+    from libp2p.network.connection_manager import ConnectionManager
     from libp2p.peer.id import ID
 
 logger = logging.getLogger(__name__)
@@ -116,13 +117,32 @@ class Exchange(Service, INotifee):
         for protocol, handler in self.stream_handlers.items():
             self.host.set_stream_handler(protocol, handler)
         self.host.get_network().register_notifee(self)
+        if (manager := self._connection_manager) is not None:
+            manager.add_estimate(self._worth)
         self._find_peers()
+
+    @property
+    def _connection_manager(self) -> ConnectionManager | None:
+        # py-libp2p's interface of a network has none.
+        return getattr(self.host.get_network(), "connection_manager", None)
+
+    def _worth(self, peer_id: ID) -> int:
+        """
+        Tell what a connection is worth: up to 25 for what was exchanged, more while blocks are due.
+
+        A want makes a peer worth little more than one that is silent: any stranger can have one.
+        """
+        asked = 25 if self.tracker.is_asked(peer_id) else 0
+        waits = 1 if self.ledger.count_of(peer_id) else 0
+        return asked + waits + self.server.score(peer_id, trio.current_time())
 
     def _leave(self, fault: Exception | None) -> None:
         """Leave the host and tell everybody who waits."""
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         self.host.get_network().remove_notifee(self)
+        if (manager := self._connection_manager) is not None:
+            manager.remove_estimate(self._worth)
         error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
         error.__cause__ = fault
         for session in list(self._sessions.values()):

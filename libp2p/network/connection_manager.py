@@ -9,13 +9,16 @@ while. A peer that is protected is never chosen. The words are go-libp2p's.
 
 from __future__ import annotations
 
+import logging
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from libp2p.peer.id import ID
+
+logger = logging.getLogger(__name__)
 
 #: Peers that can be tagged or protected. A program that tags each peer it meets must not grow
 #: for ever; a tag set beyond is dropped with the tags of the peer that was tagged first.
@@ -55,6 +58,7 @@ class ConnectionManager:
     def __init__(self) -> None:
         self._tags: dict[ID, dict[str, int]] = {}
         self._protected: dict[ID, set[str]] = {}
+        self._estimates: dict[Callable[[ID], int], None] = {}
 
     def tag_peer(self, peer_id: ID, tag: str, value: int) -> None:
         """Say what a peer is worth for a reason; values of several tags add up."""
@@ -69,9 +73,29 @@ class ConnectionManager:
         if not tags:
             self._tags.pop(peer_id, None)
 
+    def add_estimate(self, estimate: Callable[[ID], int]) -> None:
+        """
+        Have ``estimate`` asked what a peer is worth, besides its tags, when one has to go.
+
+        For a service that knows at any time, and would have to change a tag all the time. One that
+        raises is not asked again.
+        """
+        self._estimates[estimate] = None
+
+    def remove_estimate(self, estimate: Callable[[ID], int]) -> None:
+        """Ask it no longer; a second call does nothing."""
+        self._estimates.pop(estimate, None)
+
     def value_of(self, peer_id: ID) -> int:
-        """Return the sum of a peer's tags."""
-        return sum(self._tags.get(peer_id, {}).values())
+        """Return the sum of a peer's tags and of what the services that know it say."""
+        value = sum(self._tags.get(peer_id, {}).values())
+        for estimate in list(self._estimates):
+            try:
+                value += estimate(peer_id)
+            except Exception:  # task's edge: connections come and go whatever a service does
+                logger.exception("%r cannot tell what a peer is worth", estimate)
+                self.remove_estimate(estimate)
+        return value
 
     def protect(self, peer_id: ID, tag: str) -> None:
         """Never part with a peer's connections; several tags protect until all are gone."""

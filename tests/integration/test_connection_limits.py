@@ -14,12 +14,17 @@ import pytest
 import trio
 
 from libp2p import new_host
+from libp2p.bitswap import BitswapClient, MemoryBlockStore
+from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120
+from libp2p.bitswap.messages import Message
+from libp2p.bitswap.wantlist import Entry
 from libp2p.exceptions import ConnectionFailure, IOException
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection import stream_handlers
 from libp2p.network.connection.swarm_connection import RESOURCE_LIMIT_EXCEEDED
 from libp2p.network.connection_table import IDLE_WHEN_FULL
 from libp2p.network.pending import MIN_HANDSHAKE_SECONDS
+from tests.support.blocks import block
 from tests.support.ends import GO_AWAY
 from tests.support.hosts import ECHO, LOOPBACK, info_of, running_host
 from tests.support.identities import ed25519_pair
@@ -162,6 +167,26 @@ async def test_above_the_high_water_idle_connections_are_closed_down_to_the_low_
         await newcomer.connect(info_of(host))
         await wait_for(lambda: len(host.get_connected_peers()) == 3)
         assert {busy, newcomer.get_id()} < set(host.get_connected_peers())
+
+
+async def test_a_peer_that_waits_for_a_block_stays_rather_than_one_that_does_not() -> None:
+    cid, _ = block(1)
+    async with (
+        limited_host(max_connections=10, high_water=0.6, low_water=0.3) as host,
+        BitswapClient(host, MemoryBlockStore()).run() as server,
+        crowd(host, 6) as members,
+        running_host() as newcomer,
+    ):
+        stream = await members[0].new_stream(host.get_id(), [BITSWAP_PROTOCOL_V120])
+        for frame in Message([Entry(cid)]).frames():
+            await stream.send(frame)
+        await wait_for(lambda: server.wantlist_for_peer(members[0].get_id()) == [cid])
+        grow_old(host, host.get_network().config.idle_grace)
+        [waiting] = host.get_network().get_connections(members[0].get_id())
+        waiting.muxed_conn.session.active_at -= 60  # the first to go, but for what it waits for
+        await newcomer.connect(info_of(host))
+        await wait_for(lambda: len(host.get_connected_peers()) == 3)
+        assert host.is_peer_connected(members[0].get_id())
 
 
 async def test_strangers_leave_room_for_what_this_side_dials() -> None:

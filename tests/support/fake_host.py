@@ -27,6 +27,7 @@ from libp2p.exceptions import (
     StreamFailure,
     StreamReset,
 )
+from libp2p.network.connection_manager import ConnectionManager
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
 
@@ -208,6 +209,7 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.connections: dict[ID, list[FakeConnection]] = {}
         self.notifees: list[INotifee] = []
+        self.connection_manager = ConnectionManager()
 
     def register_notifee(self, notifee: INotifee) -> None:
         self.notifees.append(notifee)

@@ -65,6 +65,27 @@ def test_tags_add_up_and_can_be_taken_back() -> None:
     assert manager.value_of(first.peer_id) == 0
 
 
+def test_services_are_asked_what_a_peer_is_worth(caplog: pytest.LogCaptureFixture) -> None:
+    manager = ConnectionManager()
+    first, second = Connection("first"), Connection("second")
+
+    def estimate(peer_id: ID) -> int:
+        return 3 if peer_id == first.peer_id else 1
+
+    def fail(peer_id: ID) -> int:
+        raise ValueError("a user's mistake")
+
+    manager.add_estimate(fail)
+    manager.add_estimate(estimate)
+    manager.tag_peer(second.peer_id, "friend", 1)
+    assert chosen(manager, first, second) == ["second", "first"]
+    assert manager.value_of(first.peer_id) == 3
+    assert len(caplog.records) == 1
+    manager.remove_estimate(estimate)
+    manager.remove_estimate(estimate)
+    assert chosen(manager, first, second) == ["first", "second"]
+
+
 def test_protected_peers_never_go() -> None:
     manager = ConnectionManager()
     friend = Connection("friend")
