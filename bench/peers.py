@@ -131,7 +131,7 @@ def rows(mib: int) -> list[Row]:
             unit="us",
             flags=["-mode", "ping", "-count", "2000"],
             figure=lambda result: result["median"] * 1e6,
-            budgets=[Budget(OURS, GO, 2.5, at_least=False)],
+            budgets=[Budget(OURS, GO, 4, at_least=False)],
         ),
         _open("open", 1, 500),
         _open("open50", 50, 1000),

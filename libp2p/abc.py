@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from libp2p.connection_types import ConnectionType as ConnectionType  # noqa: TC001 - re-export
 from libp2p.io.abc import Closer, ReadWriteCloser
@@ -158,6 +158,26 @@ class INetStream(ReadWriteCloser):
 
     @abstractmethod
     async def reset(self, error_code: int = 0) -> None: ...
+
+    async def aclose(self) -> None:
+        """Do what `close` does, under trio's name for it."""
+        await self.close()
+
+    async def __aenter__(self) -> Self:
+        """Use the stream for the block."""
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the stream, or reset it if the block failed: the peer must not take it for all."""
+        if exc_type is None:
+            await self.close()
+        else:
+            await self.reset()
 
 
 class INetConn(Closer):

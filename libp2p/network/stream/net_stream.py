@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
@@ -11,7 +11,6 @@ from libp2p.protocol_muxer.negotiation import Initiator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from types import TracebackType
 
     from libp2p.custom_types import Buffer, TProtocol
     from libp2p.network.connection.swarm_connection import SwarmConn
@@ -139,26 +138,6 @@ class NetStream(INetStream):
         what did not reach the peer. To be sure, let the peer answer.
         """
         await self.muxed_stream.close()
-
-    async def aclose(self) -> None:
-        """Do what `close` does, under trio's name for it."""
-        await self.close()
-
-    async def __aenter__(self) -> Self:
-        """Use the stream for the block; afterwards it is closed."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the stream, or reset it if the block failed: the peer must not take it for all."""
-        if kind is None:
-            await self.close()
-        else:
-            self.abort()
 
     async def close_read(self) -> None:
         """Read no more."""

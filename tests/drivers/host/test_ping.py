@@ -1,4 +1,4 @@
-"""Ping, both sides: over streams in memory, and over yamux, where pings need no task switch."""
+"""Ping, both sides: over streams in memory, and over yamux."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tests.support.memory_session import bounded_pair, stream_between, yamux_ove
 from tests.support.streams import MemoryStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from libp2p.abc import INetStream
     from libp2p.custom_types import TProtocol
@@ -118,25 +118,6 @@ async def two(nursery: trio.Nursery, request: pytest.FixtureRequest) -> Two:
 @pytest.fixture
 async def muxed(nursery: trio.Nursery) -> Two:
     return Two(nursery, over_yamux=True)
-
-
-class StepsOf(trio.abc.Instrument):
-    """Counts within its block how often the tasks of these functions are resumed."""
-
-    def __init__(self, *functions: Callable[..., object]) -> None:
-        self.count = 0
-        self._names = [f"{function.__module__}.{function.__qualname__}" for function in functions]
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        self.count += task.name in self._names
-
-    def __enter__(self) -> StepsOf:
-        trio.lowlevel.add_instrument(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        trio.lowlevel.remove_instrument(self)
-        assert self.count
 
 
 class TestAsking:
@@ -310,21 +291,7 @@ class TestAnswering:
         await mine.close()
 
 
-class TestInTheReadLoop:
-    async def test_neither_side_wakes_a_task_for_one_of_many_pings(self, muxed: Two) -> None:
-        counts = []
-        for count in (2, 50):
-            with StepsOf(self.ask, serve) as steps:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self.ask, muxed, count)
-                await wait_all_tasks_blocked()
-            counts.append(steps.count)
-        assert counts[0] == counts[1]
-
-    @staticmethod
-    async def ask(two: Two, count: int) -> None:
-        assert len(await two.service.ping_microseconds(two.answerer.id, count)) == count
-
+class TestOverYamux:
     async def test_each_answer_is_timed_and_each_has_its_ten_seconds(
         self, muxed: Two, autojump_clock: MockClock
     ) -> None:
