@@ -112,9 +112,6 @@ logger = logging.getLogger(__name__)
 
 PROTOCOL_ID: Final = "/yamux/1.0.0"
 
-#: A writer yields to other tasks after this many bytes that needed no waiting.
-YIELD_BYTES: Final = 256 * 1024
-
 
 class Yamux(IMuxedConn):
     """Streams over one secure connection. `run` does the work; until it runs nothing moves."""
@@ -154,8 +151,8 @@ class Yamux(IMuxedConn):
         #: After `close`: how many bytes of what was written, encrypted, did not reach the peer.
         self.undelivered_bytes = 0
         self._timer = trio.CancelScope()
-        #: How much stream data has been sent when a writer next yields.
-        self.yield_at = YIELD_BYTES
+        #: What has been read and written since a task of this connection last waited.
+        self.unyielded = 0
         #: Set while the read loop handles what came; what that queues goes out together behind it.
         self.handling = False
         #: Whether the peer is there, and when its last bytes came.
@@ -590,7 +587,7 @@ class Yamux(IMuxedConn):
         self.give_turns()
         self._line.join(stream, short)
         await woken.wait()
-        self.yield_at = self.session.bytes_sent + YIELD_BYTES
+        self.unyielded = 0
         return self._line.has_turn(stream)
 
     def leave_line(self, stream: YamuxStream) -> None:
@@ -604,8 +601,8 @@ class Yamux(IMuxedConn):
             stream.wake_writer()
 
     async def yield_turn(self) -> None:
-        """Let other tasks run, as this connection's writers have not waited for long."""
-        self.yield_at = self.session.bytes_sent + YIELD_BYTES
+        """Let other tasks run, as this connection's have not waited for long."""
+        self.unyielded = 0
         await trio.lowlevel.checkpoint()
 
     # -- the rest -----------------------------------------------------------------------------

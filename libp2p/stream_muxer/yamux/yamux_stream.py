@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: A reader or writer yields to other tasks after this many bytes that needed no waiting.
+YIELD_BYTES: Final = 256 * 1024
+#: What a call counts as besides its bytes: a thousand small ones take some milliseconds.
+CALL_BYTES: Final = 256
 #: No window is larger, so one `receive` takes everything.
 _EVERYTHING: Final = MAX_WINDOW_SIZE
 
@@ -48,7 +52,8 @@ class YamuxStream(IMuxedStream):
     One stream of a `Yamux` connection.
 
     At most one task reads and one writes at a time; a second one gets `trio.BusyResourceError`.
-    A read that finds data returns without a checkpoint, which its window bounds to 16 MiB.
+    A read that finds data and a write that finds room return without a checkpoint, until the
+    connection's tasks have read and written `YIELD_BYTES` in that way.
     Cancelling a write never tears a frame, but how much of the data had gone out is not known.
     """
 
@@ -91,12 +96,17 @@ class YamuxStream(IMuxedStream):
         return self._receive(_EVERYTHING)
 
     async def _receive(self, limit: int) -> list[Buffer]:
+        conn = self.muxed_conn
+        if conn.unyielded >= YIELD_BYTES and self.state.inbox.size:
+            await conn.yield_turn()  # before anything is taken: a cancelled read loses nothing
         while (buffers := self.receive_nowait(limit)) is None:
             if self._read_deadline is None:
                 await self._reader.wait()
             else:
                 with self._fail_at(self._read_deadline):
                     await self._reader.wait()
+            conn.unyielded = 0
+        conn.unyielded += sum(map(len, buffers)) + CALL_BYTES
         return buffers
 
     def receive_nowait(self, limit: int = _EVERYTHING) -> list[Buffer] | None:
@@ -179,9 +189,10 @@ class YamuxStream(IMuxedStream):
         :raises MuxedStreamClosed: if writing was closed here.
         :raises MuxedStreamTimeout: if the write deadline passed.
         """
-        conn, session = self.muxed_conn, self._session
+        conn = self.muxed_conn
         if self.send_nowait(buffers):
-            if session.bytes_sent >= conn.yield_at:
+            conn.unyielded += sum(map(len, buffers)) + CALL_BYTES
+            if conn.unyielded >= YIELD_BYTES:
                 await conn.yield_turn()
             return
         if self._sending:
@@ -202,7 +213,8 @@ class YamuxStream(IMuxedStream):
     async def _send_queue(self, queue: ChunkQueue) -> None:
         """Queue frames; where streams compete for the socket, some at a time and then in line."""
         conn, session, state = self.muxed_conn, self._session, self.state
-        short = len(queue) <= SHORT_BYTES
+        total = len(queue)
+        short = total <= SHORT_BYTES
         turn = 0  # bytes that may be queued before the next in line, if there was one
         lined_up = False
         try:
@@ -229,7 +241,8 @@ class YamuxStream(IMuxedStream):
             if lined_up:
                 conn.leave_line(self)
         conn.flush_now()
-        if session.bytes_sent >= conn.yield_at:
+        conn.unyielded += total
+        if conn.unyielded >= YIELD_BYTES:
             await conn.yield_turn()
 
     def send_nowait(self, buffers: Sequence[Buffer]) -> bool:

@@ -21,6 +21,7 @@ from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.liveness import WRITE_PROGRESS_TIMEOUT
 from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
 from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
+from libp2p.stream_muxer.yamux.yamux_stream import CALL_BYTES, YIELD_BYTES
 from tests.support.ends import (
     DATA,
     FIN,
@@ -628,3 +629,50 @@ async def test_sending_without_waiting_is_all_or_nothing() -> None:
         assert await theirs.read() == bytes(2 * DEFAULT_WINDOW_SIZE)
         with pytest.raises(MuxedStreamClosed):
             ours.send_nowait([b"too late"])
+
+
+# -- the turns of other tasks ---------------------------------------------------------------------
+
+
+async def calls_between_turns(call: Callable[[], Awaitable[object]], count: int) -> int:
+    """Make ``count`` calls in a row; return the most of them before another task had its turn."""
+    made = most = 0
+
+    async def watch() -> None:
+        nonlocal made, most
+        while True:
+            await trio.lowlevel.checkpoint()
+            most, made = max(most, made), 0
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watch)
+        for _ in range(count):
+            await call()
+            made += 1
+        nursery.cancel_scope.cancel()
+    return most
+
+
+async def test_who_reads_byte_by_byte_lets_others_run() -> None:
+    async with stream_pair() as (ours, theirs):
+        await ours.write(bytes(20_000))
+        most = await calls_between_turns(lambda: theirs.read(1), 20_000)
+        assert most <= 2 * YIELD_BYTES // CALL_BYTES  # tasks run in a random order
+
+
+async def test_who_writes_byte_by_byte_lets_others_run() -> None:
+    async with stream_pair() as (ours, _):
+        most = await calls_between_turns(lambda: ours.write(b"x"), 20_000)
+        assert most <= 2 * YIELD_BYTES // CALL_BYTES  # tasks run in a random order
+
+
+async def test_a_read_that_is_cancelled_in_another_tasks_turn_takes_nothing() -> None:
+    async with stream_pair() as (ours, theirs):
+        await ours.write(numbered(2000))
+        await wait_all_tasks_blocked()
+        theirs.muxed_conn.unyielded = YIELD_BYTES
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await theirs.read(1000)
+        assert scope.cancelled_caught
+        assert await theirs.read_exactly(2000) == numbered(2000)
