@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.message_reader import MessageReader, decode
 from libp2p.exceptions import MsgioException, ParseError, StreamError
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.pb.bitswap_pb2 import Message
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class IBitswapExtension(ABC):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from libp2p.bitswap.config import MAX_MESSAGES_AT_ONCE
@@ -15,6 +14,7 @@ from libp2p.exceptions import (
     ParseError,
     StreamError,
 )
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
     from libp2p.network.stream.net_stream import NetStream
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class InboundStream:

@@ -10,7 +10,6 @@ limits, and to write where that has to wait.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from contextlib import aclosing, asynccontextmanager
@@ -31,6 +30,7 @@ from libp2p.exceptions import (
 from libp2p.io.utils import read_exactly
 from libp2p.io.waiter import Waiter
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -55,7 +55,7 @@ MAX_INBOUND_STREAMS: Final = 2
 
 _OTHER_BYTES: Final = "ping was answered with other bytes than were sent"
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 async def handle_ping(stream: INetStream) -> None:

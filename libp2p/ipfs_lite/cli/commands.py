@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, Unpack
 
 import click
 
+from libp2p.ipfs_lite.cli.log import log_to_stderr
 from libp2p.ipfs_lite.cli.parameters import (
     CidArgument,
     Duration,
@@ -59,11 +60,16 @@ def _from_peers(command: Callable[_P, _R]) -> Callable[_P, _R]:
     metavar="DIR",
     help="The repo's folder, else $IPFS_LITE_PATH, else one in the user's data folder.",
 )
+@click.option(
+    "-v", "--verbose", count=True, help="Log to the standard error; -vv logs the protocols too."
+)
 @click.pass_context
-def cli(ctx: click.Context, repo: Path | None) -> None:
+def cli(ctx: click.Context, repo: Path | None, verbose: int) -> None:
     """Add, fetch and serve IPFS files, without a daemon."""
     from libp2p.ipfs_lite.config import default_repo_path
 
+    if verbose:
+        ctx.with_resource(log_to_stderr(verbose))
     ctx.obj = repo if repo is not None else default_repo_path()
 
 
