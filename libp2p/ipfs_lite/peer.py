@@ -124,8 +124,10 @@ class Peer:
                     )
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 peer = cls(config or Config(), block_store, nursery, bitswap, resources)
-                who, where = peer.peer_id if online else "without network", opened and opened.path
-                logger.info("peer open: %s, %s", who, where or "in a store of the program's")
+                who = peer.peer_id if online else "without network"
+                where = "a store of the program's" if opened is None else opened.path
+                logger.info("peer open: %s, %s", who, where)
+                stack.callback(logger.info, "peer closes: %s, %s", who, where)
                 try:
                     yield peer
                 except BaseException as error:

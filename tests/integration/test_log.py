@@ -65,6 +65,8 @@ async def test_a_trade_of_two_peers(tmp_path: Path, caplog: pytest.LogCaptureFix
         f"INFO peer open: PEER, {tmp_path / 'one'}",
         f"INFO added: CID, {tmp_path}/film\\n.bin, {len(CONTENT)} bytes in T s",
         f"INFO peer open: PEER, {tmp_path / 'two'}",
+        f"INFO peer closes: PEER, {tmp_path / 'one'}",
+        f"INFO peer closes: PEER, {tmp_path / 'two'}",
         f"INFO connected: PEER at {HERE}N, inbound, /tls/1.0.0, {agent}",
         f"INFO connected: PEER at {HERE}N, outbound, /tls/1.0.0, {agent}",
         f"INFO fetched: CID, {len(CONTENT)} of {len(CONTENT)} bytes in T s, "
@@ -87,7 +89,7 @@ async def test_errors_are_told_with_their_cause(
             await peer.add_file(tmp_path / "\x1b[2Jnone")
         with pytest.raises(ConnectionFailure):
             await peer.connect(f"/ip4/127.0.0.1/tcp/1/p2p/{new_host().get_id()}")
-    told = lines(caplog)[1:]
+    told = lines(caplog)[1:-1]
     assert told == [
         f"INFO not added: {tmp_path}/\\x1b[2Jnone: no such file: {tmp_path}/\\x1b[2Jnone",
         f"INFO no connection: cannot connect to PEER: {HERE}N: cannot connect to {HERE}N: "
