@@ -105,7 +105,7 @@ class FileSource:
         status = os.fstat(descriptor)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
         self._descriptor = descriptor
-        self.name = name
+        self._name = self.name = name
         self._read_bytes = read_bytes
 
     async def next_batch(self) -> list[Buffer]:
@@ -124,7 +124,7 @@ class FileSource:
                 batch.append(data)
                 room -= len(data)
         except OSError as error:
-            raise SourceError(f"cannot read {self.name}: {error.strerror}") from error
+            raise SourceError(f"cannot read {self._name}: {error.strerror}") from error
         return batch
 
 

@@ -39,6 +39,7 @@ def run(args: Sequence[str] | None = None) -> int:
         return _tell("the command line needs more packages: pip install 'libp2p[cli]'", FAILED)
     # What the library logs is not for the terminal: errors are told below. What the repo warns of
     # is: only its owner can mend it.
+    logging.getLogger("libp2p").addHandler(logging.NullHandler())
     warnings = logging.StreamHandler()
     warnings.setFormatter(logging.Formatter(f"{PROGRAM}: warning: %(message)s"))
     logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
