@@ -103,23 +103,6 @@ async def add_file(
     return AddResult(importer.root, importer.file_size, importer.dag_size)
 
 
-@contextmanager
-def _failure_logged(source: SourceInput) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        causes = ", ".join(str(cause) or repr(cause) for cause in leaves_of(error))
-        logger.info("not added: %s: %s", _name_of(source), causes)
-        raise
-
-
-def _name_of(source: SourceInput) -> str:
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None)  # of a file
-    return name if isinstance(name, str) else type(source).__name__
-
-
 def _read_bytes(chunker: str) -> int:
     """Give the chunk's size if reading in such pieces saves copying, else the usual one."""
     name, _, size = chunker.partition("-")
@@ -168,3 +151,20 @@ def _assemble(importer: FileImporter, chunks: list[Buffer], leaves: list[Block])
     for chunk, leaf in zip(chunks, leaves, strict=True):
         blocks += importer.add_leaf(leaf, len(chunk))
     return blocks
+
+
+@contextmanager
+def _failure_logged(source: SourceInput) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        causes = ", ".join(str(cause) or repr(cause) for cause in leaves_of(error))
+        logger.info("not added: %s: %s", _name_of(source), causes)
+        raise
+
+
+def _name_of(source: SourceInput) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)  # of a file
+    return name if isinstance(name, str) else type(source).__name__

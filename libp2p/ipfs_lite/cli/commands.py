@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, Unpack
 
 import click
 
-from libp2p.ipfs_lite.cli.log import log_to_stderr
 from libp2p.ipfs_lite.cli.parameters import (
     CidArgument,
     Duration,
@@ -52,24 +51,34 @@ def _from_peers(command: Callable[_P, _R]) -> Callable[_P, _R]:
     return peers(timeout(command))
 
 
+def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
+    if verbosity:
+        from libp2p.ipfs_lite.cli.log import log_to_stderr
+
+        ctx.with_resource(log_to_stderr(verbosity))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ipfs-lite")
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_log,
+    help="Log to the standard error; -vv logs the protocols too.",
+)
 @click.option(
     "--repo",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="DIR",
     help="The repo's folder, else $IPFS_LITE_PATH, else one in the user's data folder.",
 )
-@click.option(
-    "-v", "--verbose", count=True, help="Log to the standard error; -vv logs the protocols too."
-)
 @click.pass_context
-def cli(ctx: click.Context, repo: Path | None, verbose: int) -> None:
+def cli(ctx: click.Context, repo: Path | None) -> None:
     """Add, fetch and serve IPFS files, without a daemon."""
     from libp2p.ipfs_lite.config import default_repo_path
 
-    if verbose:
-        ctx.with_resource(log_to_stderr(verbose))
     ctx.obj = repo if repo is not None else default_repo_path()
 
 
