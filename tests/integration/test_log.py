@@ -114,18 +114,18 @@ async def test_debug_tells_the_protocols(caplog: pytest.LogCaptureFixture) -> No
             await client.get_block(cid, peer_id)
         await dialler.disconnect(peer_id)
     told = lines(caplog, logging.DEBUG)
-    for line in (
-        "DEBUG dialling PEER at /ip4/127.0.0.1/tcp/N",
-        "DEBUG dialled PEER at /ip4/127.0.0.1/tcp/N in T s",
-        "DEBUG <NetStream /echo/1.0.0 #3 with PEER> opened",
-        "DEBUG <NetStream /echo/1.0.0 #3 with PEER> opened by the peer",
-        "DEBUG <NetStream /echo/1.0.0 #3 with PEER> closed",
-        "DEBUG to PEER: 1 wants",
-        "DEBUG from PEER: 1 wants",
-        "DEBUG to PEER: 1 blocks of 11 bytes",
-        "DEBUG from PEER: 1 blocks of 11 bytes",
+    for pattern in (
+        rf"DEBUG dialling PEER at {HERE}N",
+        rf"DEBUG dialled PEER at {HERE}N in T s",
+        r"DEBUG <NetStream.* /echo/1\.0\.0 .*PEER.*> opened",
+        r"DEBUG <NetStream.* /echo/1\.0\.0 .*PEER.*> opened by the peer",
+        r"DEBUG <NetStream.* /echo/1\.0\.0 .*PEER.*> closed",
+        r"DEBUG to PEER: 1 wants",
+        r"DEBUG from PEER: 1 wants",
+        r"DEBUG to PEER: 1 blocks of 11 bytes",
+        r"DEBUG from PEER: 1 blocks of 11 bytes",
     ):
-        assert line in told, line
+        assert any(re.fullmatch(pattern, line) for line in told), pattern
     assert all(line.isprintable() for line in told)
     assert {record.name.partition(".")[0] for record in caplog.records} == {"libp2p"}
 
