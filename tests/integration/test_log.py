@@ -14,6 +14,7 @@ import trio
 
 from libp2p import new_host
 from libp2p.bitswap import BitswapClient, BlockUnavailableError
+from libp2p.bitswap.dag import MerkleDag
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, ConnectionFailure
 from libp2p.identity.identify import announcement
@@ -205,3 +206,20 @@ def test_the_command_logs_if_it_is_asked_to(tmp_path: Path) -> None:
     assert add() == ""
     assert " INFO libp2p.ipfs_lite.adder: added: bafy" in add("-v")
     assert "multiaddr" not in add("-vv")
+
+
+async def test_py_libp2ps_way_to_add_and_fetch_is_told_too(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with (
+        connected_hosts() as (dialler, listener),
+        BitswapClient(dialler).run() as client,
+        BitswapClient(listener).run() as server,
+    ):
+        root = await MerkleDag(server).add_bytes(CONTENT)
+        data, _ = await MerkleDag(client).fetch_file(root)
+    assert data == CONTENT
+    told = lines(caplog)
+    assert f"INFO added: CID, BytesIO, {len(CONTENT)} bytes" in told
+    assert f"INFO fetched: CID, {len(CONTENT)} bytes" in told
