@@ -11,6 +11,7 @@ keys, does not pay for the network.
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
@@ -50,6 +51,9 @@ if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
+
+# A library says nothing on its own; docs/logging.rst says how to listen.
+logging.getLogger("libp2p").addHandler(logging.NullHandler())
 
 #: Where each public name lives: the module, and its name there.
 _HOMES: Final = {

@@ -34,6 +34,7 @@ from libp2p.ipld.file_node import Kind, kind_of, read_file_node
 from libp2p.ipld.file_walk import FileWalk
 from libp2p.ipld.importer import FileImporter
 from libp2p.ipld.profiles import ImportOptions
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -51,6 +52,8 @@ if TYPE_CHECKING:
     ProgressCallback: TypeAlias = "Callable[[int, int, str], Awaitable[None] | None]"
 else:
     ProgressCallback = object
+
+logger = get_logger(__name__)
 
 _JSON_CODECS = (CODEC_DAG_JSON, CODEC_DAG_JOSE, CODEC_IPLD)
 
@@ -160,6 +163,8 @@ class MerkleDag:
             await _tell(progress, importer.file_size, size, "chunking")
         await self._put(importer.finish())
         await _tell(progress, importer.file_size, size, "completed")
+        name = getattr(source, "name", type(source).__name__)
+        logger.info("added: %s, %s, %d bytes", importer.root, name, importer.file_size)
         return importer
 
     async def _put(self, blocks: Iterable[Block]) -> None:
@@ -203,6 +208,7 @@ class MerkleDag:
             parts += walk.take()
             await _tell(progress_callback, walk.position, walk.size, "downloading")
         await _tell(progress_callback, walk.position, walk.size, "completed")
+        logger.info("fetched: %s, %d bytes", root, walk.position)
         return b"".join(parts), name
 
     async def get_file_info(

@@ -8,7 +8,6 @@ something to do. Nothing is awaited between a change and what follows from it.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections import deque
 from typing import TYPE_CHECKING
@@ -60,8 +59,6 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
     from libp2p.peer.id import ID
-
-logger = logging.getLogger(__name__)
 
 
 class Exchange(Service, INotifee):
@@ -433,8 +430,7 @@ class Exchange(Service, INotifee):
 
     def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Note that messages have come."""
-        if self.tracing.tracer is not None:
-            self.tracing.received(peer_id, messages)
+        self.tracing.received(peer_id, messages)
         self.tracker.heard(peer_id, messages[-1].pending_bytes)
         self.stats.messages_received += len(messages)
         self.server.heard(peer_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from math import inf
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from libp2p.bitswap.config import UNFINISHED_SECONDS
 from libp2p.bitswap.message_reader import MessageReader, decode
 from libp2p.exceptions import MsgioException, ParseError, StreamError
 from libp2p.hostile_input import refused_as
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class IBitswapExtension(ABC):

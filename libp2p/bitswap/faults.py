@@ -8,14 +8,15 @@ were left out.
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Final
+
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: The same kind of fault is logged once in so many seconds.
 FAULT_LOG_SECONDS: Final = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from libp2p.bitswap.config import MAX_MESSAGES_AT_ONCE
@@ -16,6 +15,7 @@ from libp2p.exceptions import (
     StreamError,
 )
 from libp2p.utils.faults import without_traceback
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
     from libp2p.network.stream.net_stream import NetStream
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class InboundStream:

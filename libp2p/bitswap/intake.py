@@ -13,7 +13,6 @@ task's. What waits is bounded: beyond, streams are not read, and so the peer's w
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from copy import copy
 from typing import TYPE_CHECKING, Protocol
@@ -40,6 +39,7 @@ from libp2p.bitswap.inbound_stream import AnswerStream, InboundStream, PushedStr
 from libp2p.bitswap.message_reader import Decoding, owned
 from libp2p.bitswap.stream_ends import reset_stream
 from libp2p.exceptions import StreamError
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class IntakeOwner(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,6 +12,7 @@ from libp2p.bitswap.stream_ends import end_stream, reset_stream
 from libp2p.bitswap.wantlist import BlockPresenceType, WantType
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class BitswapMessageQueue:

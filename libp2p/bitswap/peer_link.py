@@ -10,7 +10,6 @@ A stream that fails costs that stream: its message goes out again on a new one.
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Protocol
 
 import trio
@@ -27,6 +26,7 @@ from libp2p.exceptions import (
     ParseError,
     StreamError,
 )
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from libp2p.abc import INetStream
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class LinkOwner(ServerOwner, IntakeOwner, Protocol):

@@ -9,7 +9,6 @@ block is known by its multihash here, as in the records of the DHT.
 from __future__ import annotations
 
 import inspect
-import logging
 import time
 from collections.abc import (
     AsyncGenerator,
@@ -39,12 +38,13 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import IHost
     from libp2p.ipld.cid import CIDInput
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 Providers: TypeAlias = Iterable[PeerInfo] | AsyncIterable[PeerInfo]
 

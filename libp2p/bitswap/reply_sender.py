@@ -10,7 +10,6 @@ written the next one is read, unless the store is too quick for that to pay.
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, TypeAlias, cast
 
@@ -33,6 +32,7 @@ from libp2p.bitswap.messages import Dialect, speaks_have
 from libp2p.bitswap.reply_pace import Pace
 from libp2p.bitswap.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 _Read: TypeAlias = "tuple[Reply, list[bytes | None]]"
 
@@ -383,7 +383,7 @@ class ReplySender:
         if message.blocks:
             size = sum(map(len, message.blocks.values()))
             self._pace.wrote(size, now - start)
-            self._server.count_sent(self.peer_id, len(message.blocks), size, now)
+            self._server.count_sent(self.peer_id, message.blocks, size, now)
 
     async def _deliver(self, message: Message, size: int = 0) -> bool:
         """Write a message; if that fails, the stream is reset and it has to be sent again."""

@@ -7,7 +7,6 @@ comes; `BitswapClient.refilter` asks again for the wants that are still waiting.
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
 from inspect import isawaitable
 from pathlib import Path
@@ -19,6 +18,7 @@ from libp2p.bitswap.config import MAX_DENYLIST_BYTES, MAX_FILTER_DECISIONS
 from libp2p.bitswap.denylist import Denylist
 from libp2p.bitswap.errors import DenylistError
 from libp2p.ipld.cid import CID
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class RequestFilter(Protocol):

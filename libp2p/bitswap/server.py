@@ -30,11 +30,12 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.ledger import Ledger
 from libp2p.bitswap.reply_sender import ReplySender
+from libp2p.bitswap.served import ServedLog
 from libp2p.bitswap.store_reader import StoreReader
 from libp2p.bitswap.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from libp2p.abc import IHost
     from libp2p.bitswap.block_store import BlockStore
@@ -106,6 +107,7 @@ class Server:
             scope=owner.resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
         )
         self.accounts = Accounts()
+        self._served = ServedLog(owner.start_task)
         self.uplink = Uplink(options.bandwidth)
         self._comparator = options.task_comparator
         order = None if self._comparator is None else self._is_before
@@ -137,6 +139,7 @@ class Server:
         sender = self._senders.pop(peer_id, None)
         if sender is not None:
             sender.close()
+        self._served.forget(peer_id)
         self.ledger.forget(peer_id)
         self._turns.forget(peer_id)
         self._give_turns()
@@ -227,12 +230,14 @@ class Server:
                 if (sender := self._senders.get(peer_id)) is not None:
                     sender.wake()
 
-    def count_sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
+    def count_sent(self, peer_id: ID, blocks: Mapping[CID, bytes], size: int, now: float) -> None:
         """Enter blocks that have been written."""
+        count = len(blocks)
         stats = self.owner.stats
-        stats.blocks_sent += blocks
+        stats.blocks_sent += count
         stats.data_sent += size
-        self.accounts.sent(peer_id, blocks, size, now)
+        self.accounts.sent(peer_id, count, size, now)
+        self._served.note(peer_id, next(iter(blocks)), count, size, now)
 
     # -- turns at the store ---------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,11 +11,12 @@ import trio
 from libp2p.bitswap.errors import ClientClosedError
 from libp2p.bitswap.faults import FaultLog
 from libp2p.utils.faults import fault_barrier
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class _Life:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import trio
 
 from libp2p.bitswap.config import SEND_BACKOFF_SECONDS
 from libp2p.exceptions import BaseLibp2pError, ProtocolNotSupportedError
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def is_refusal(error: Exception) -> bool:

@@ -7,7 +7,11 @@ is logged and changes nothing. Without a tracer they cost one test each.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from libp2p.bitswap.wantlist import BlockPresenceType
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,6 +21,8 @@ if TYPE_CHECKING:
     from libp2p.bitswap.want_state import Want
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
+
+logger = get_logger(__name__)
 
 
 class Tracer(Protocol):
@@ -42,6 +48,28 @@ class BlockTracer(Protocol):
         """
 
 
+class _Counts:
+    """What is in a message, in numbers, counted when the line is written."""
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    def __str__(self) -> str:
+        message = self._message
+        entries = message.entries.values()
+        cancels = sum(entry.cancel for entry in entries)
+        size = sum(map(len, message.blocks.values()))
+        has = sum(kind is BlockPresenceType.Have for kind in message.presences.values())
+        counts = (
+            (len(entries) - cancels, "wants"),
+            (cancels, "cancels"),
+            (len(message.blocks), f"blocks of {size} bytes"),
+            (has, "times HAVE"),
+            (len(message.presences) - has, "times DONT_HAVE"),
+        )
+        return ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing"
+
+
 class Tracing:
     """The calls of a client's tracer, for the parts of the client."""
 
@@ -51,12 +79,17 @@ class Tracing:
 
     def received(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Peers have sent messages."""
+        if logger.isEnabledFor(logging.DEBUG):
+            for message in messages:
+                logger.debug("from %s: %s", peer_id, _Counts(message))
         if self.tracer is not None:
             for message in messages:
                 self._call(self.tracer.message_received, peer_id, message)
 
     def sent(self, peer_id: ID, message: Message) -> None:
         """A message has been written."""
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("to %s: %s", peer_id, _Counts(message))
         if self.tracer is not None:
             self._call(self.tracer.message_sent, peer_id, message)
 

@@ -21,6 +21,7 @@ from libp2p.exceptions import (
 from libp2p.host.hearsay import worth_dialling
 from libp2p.host.inbound import InboundStreams
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
+from libp2p.host.peer_log import log_connected, log_gone
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
 from libp2p.identity.identify.identify import ID as IDENTIFY_ID
@@ -34,6 +35,7 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import select_one
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class BasicHost(IHost):
@@ -162,6 +164,7 @@ class BasicHost(IHost):
         try:
             connections = await self._network.dial_peer(peer_id)
         except SwarmException as error:
+            logger.log(logging.DEBUG if hearsay else logging.INFO, "no connection: %s", error)
             raise ConnectionFailure(str(error)) from error
         for connection in connections:
             await connection.event_identified.wait()
@@ -229,6 +232,7 @@ class BasicHost(IHost):
             stream.propose(TProtocol(known[0]))
         else:
             await self._agree(stream, protocol_ids)
+        logger.debug("%r opened", stream)
         return stream
 
     async def _agree(self, stream: NetStream, protocol_ids: Sequence[TProtocol]) -> None:
@@ -259,14 +263,20 @@ class _Identifier(INotifee):
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """Run identify; the connection is as good without it."""
         assert isinstance(conn, SwarmConn)
+        agent = "not identified"
         try:
-            await identify(self._host, conn)
+            identity = await identify(self._host, conn)
+            agent = identity.agent_version or "no agent"
         except BaseLibp2pError as error:
-            logger.debug("%s was not identified: %s", conn.peer_id, error)
+            agent = f"not identified: {error}"
         finally:
             conn.event_identified.set()
+            log_connected(conn, agent)
 
-    async def disconnected(self, network: INetwork, conn: INetConn) -> None: ...
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """Say so."""
+        assert isinstance(conn, SwarmConn)
+        log_gone(conn)
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
 

@@ -8,7 +8,6 @@ task is started, or, for a `StreamAcceptor`, none at all.
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from functools import partial
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from libp2p.io.utils import put_back
 from libp2p.io.waiter import Waiter
 from libp2p.protocol_muxer.negotiation import Responder
 from libp2p.utils.faults import fault_barrier
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer, StreamHandlerFn, TProtocol
     from libp2p.network.stream.net_stream import NetStream
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class StreamAcceptor(ABC):
@@ -138,6 +138,7 @@ class _Negotiation:
     def _hand_over(self, protocol: TProtocol, leftover: list[Buffer]) -> None:
         stream = self._stream
         stream.set_protocol(protocol)
+        logger.debug("%r opened by the peer", stream)
         handler = self._owner.handlers[protocol]
         if isinstance(handler, StreamAcceptor):
             handler.accept(stream, leftover)

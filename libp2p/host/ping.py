@@ -6,7 +6,6 @@ https://github.com/libp2p/specs/blob/master/ping/ping.md
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
 from contextlib import aclosing
@@ -22,6 +21,7 @@ from libp2p.exceptions import (
     StreamError,
     StreamTimeout,
 )
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -42,7 +42,7 @@ IDLE_TIMEOUT: Final = 60
 #: Streams answered per peer (the spec's limit): each costs a task.
 MAX_INBOUND_STREAMS: Final = 2
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 async def handle_ping(stream: INetStream) -> None:

@@ -12,25 +12,29 @@ Hashing and file calls release the interpreter's lock, so the threads do run sid
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from libp2p.ipfs_lite.errors import plain_errors
+from libp2p.ipfs_lite.errors import leaves_of, plain_errors
 from libp2p.ipfs_lite.source import MIN_READ_BYTES, READ_BYTES, open_source
 from libp2p.ipld.block import Block
 from libp2p.ipld.importer import FileImporter, leaf_block
 from libp2p.utils.allocator import keep_freed_memory
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from libp2p.bitswap.block_store import BlockStore
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.source import Source, SourceInput
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportOptions
+
+logger = get_logger(__name__)
 
 #: Threads that hash at once; more cores than this wait for the one that reads.
 HASH_THREADS: Final = min(4, os.cpu_count() or 1)
@@ -69,7 +73,8 @@ async def add_file(
     :raises BlockStoreError: if the store cannot be written; blocks stored before stay.
     """
     keep_freed_memory()
-    with plain_errors():
+    started_at = trio.current_time()
+    with plain_errors(), _failure_logged(source):
         async with (
             open_source(source, _read_bytes(options.chunker)) as opened,
             trio.open_nursery() as nursery,
@@ -87,6 +92,14 @@ async def add_file(
                             await stored([block.cid for block in blocks])
                     if progress is not None:
                         progress(importer.file_size, opened.size)
+    logger.info(
+        "%s: %s, %s, %d bytes in %.2f s",
+        "hashed" if store is None else "added",
+        importer.root,
+        _name_of(source),
+        importer.file_size,
+        trio.current_time() - started_at,
+    )
     return AddResult(importer.root, importer.file_size, importer.dag_size)
 
 
@@ -138,3 +151,20 @@ def _assemble(importer: FileImporter, chunks: list[Buffer], leaves: list[Block])
     for chunk, leaf in zip(chunks, leaves, strict=True):
         blocks += importer.add_leaf(leaf, len(chunk))
     return blocks
+
+
+@contextmanager
+def _failure_logged(source: SourceInput) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        causes = ", ".join(str(cause) or repr(cause) for cause in leaves_of(error))
+        logger.info("not added: %s: %s", _name_of(source), causes)
+        raise
+
+
+def _name_of(source: SourceInput) -> str:
+    if isinstance(source, str | os.PathLike):
+        return os.fspath(source)
+    name = getattr(source, "name", None)  # of a file
+    return name if isinstance(name, str) else type(source).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.errors import BlockNotFoundError
+from libp2p.exceptions import first_few
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -44,6 +45,14 @@ class BlockFetcher:
             if found is None:
                 raise BlockNotFoundError(f"block {cid} is not in the repo", cid)
             yield cid, found
+
+    def sources(self) -> str:
+        """Say where the blocks came from, until `close`."""
+        if self._session is None or not self._session.stats.blocks_received:
+            return "from the store"
+        stats = self._session.stats
+        peers = first_few(map(str, self._session.active_peers))
+        return f"{stats.blocks_received} blocks of {stats.data_received} bytes from {peers}"
 
     def close(self) -> None:
         """Ask for nothing more."""

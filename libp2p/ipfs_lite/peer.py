@@ -30,6 +30,7 @@ from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipld.cid import CID
 from libp2p.ipld.profiles import DEFAULT_PROFILE, resolve_options
 from libp2p.resources import Resources
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
+
+logger = get_logger(__name__)
 
 #: The longest time without any block before a fetch fails, if no peer says no.
 DEFAULT_TIMEOUT: Final = 30.0
@@ -104,6 +107,7 @@ class Peer:
         :raises OpenConnectionError: if an address cannot be listened on.
         """
         with plain_errors() as own_errors:
+            opened: Repo | None = None
             async with AsyncExitStack() as stack:
                 if block_store is None:
                     opened = await trio.to_thread.run_sync(
@@ -120,6 +124,10 @@ class Peer:
                     )
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 peer = cls(config or Config(), block_store, nursery, bitswap, resources)
+                who = peer.peer_id if online else "without network"
+                where = "a store of the program's" if opened is None else opened.path
+                logger.info("peer open: %s, %s", who, where)
+                stack.callback(logger.info, "peer closes: %s, %s", who, where)
                 try:
                     yield peer
                 except BaseException as error:

@@ -9,6 +9,7 @@ is being read and what the caller has taken, whatever the size of the file.
 from __future__ import annotations
 
 import io
+import logging
 from collections import deque
 from contextlib import aclosing
 from copy import copy
@@ -26,6 +27,7 @@ from libp2p.ipld.file_walk import FileWalk
 from libp2p.resources import Scope
 from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.closing import AsyncClosing
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.fetcher import BlockFetcher
     from libp2p.ipld.cid import CID
+
+logger = get_logger(__name__)
 
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
 WINDOW_BLOCKS: Final = 1024
@@ -70,6 +74,7 @@ class UnixFSReader(AsyncClosing):
         self._ready = ChunkQueue()
         self._waiter = Waiter()
         self._end: Exception | None = None
+        self._opened_at = trio.current_time()
         self._start_walk(0)
 
     # -- the file -----------------------------------------------------------------------------
@@ -163,12 +168,26 @@ class UnixFSReader(AsyncClosing):
         if self._end is not None:
             return
         self._end = error
+        self._log_end()
         self._stop_fetching()
         self._fetcher.close()
         self._ready.clear()
         self._start_walk(0)  # drops what the old one holds
         self.scope.close()
         self._waiter.wake()
+
+    def _log_end(self) -> None:
+        if not logger.isEnabledFor(logging.INFO):
+            return
+        seconds = trio.current_time() - self._opened_at
+        sources = self._fetcher.sources()
+        if self._error is not None or self._walk.size is None:
+            why = self._error or "given up"
+            logger.info("not fetched: %s after %.2f s: %s", self.cid, seconds, why)
+        else:
+            what = "fetched" if self.tell() >= self._size else "closed"
+            place = (self.tell(), self._size, seconds, sources)
+            logger.info("%s: %s, %d of %d bytes in %.2f s, %s", what, self.cid, *place)
 
     def _check_open(self) -> None:
         if self._end is not None:

@@ -21,7 +21,6 @@ import binascii
 import contextlib
 import errno
 import json
-import logging
 import os
 import re
 import secrets
@@ -34,6 +33,7 @@ from typing import IO, TYPE_CHECKING, Final
 from libp2p.exceptions import CryptographyError
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ _LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 #: Not on Windows: no links are followed, and nobody waits for the other end of a pipe.
 _CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class FileSource:
         status = os.fstat(descriptor)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
         self._descriptor = descriptor
-        self._name = name
+        self._name = self.name = name
         self._read_bytes = read_bytes
 
     async def next_batch(self) -> list[Buffer]:

@@ -9,16 +9,17 @@ while. A peer that is protected is never chosen. The words are go-libp2p's.
 
 from __future__ import annotations
 
-import logging
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Peers that can be tagged or protected. A program that tags each peer it meets must not grow
 #: for ever; a tag set beyond is dropped with the tags of the peer that was tagged first.

@@ -8,15 +8,16 @@ have what it has.
 
 from __future__ import annotations
 
-import logging
 import sys
 from dataclasses import dataclass
 from typing import Final
 
+from libp2p.utils.logs import get_logger
+
 if sys.platform != "win32":  # which has no such limit
     import resource
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: The soft limit is raised to at most this: a program that closes all descriptors before it starts
 #: another counts up to the limit.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,6 +10,7 @@ from libp2p.exceptions import BaseLibp2pError, DialError, SwarmDialAllFailedErro
 from libp2p.network.dial_plan import DialBackoff, PlannedDial, plan_dials
 from libp2p.resources import Scope
 from libp2p.utils.faults import without_traceback
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.peer.id import ID
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 class Dialer:
@@ -71,6 +71,8 @@ class Dialer:
 
     async def _dial_now(self, peer_id: ID, address: Multiaddr) -> SwarmConn:
         key = (peer_id, address)
+        started_at = trio.current_time()
+        logger.debug("dialling %s at %s", peer_id, address)
         try:
             with trio.fail_after(self._address_timeout):
                 connection = await self._dial(address, peer_id)
@@ -83,10 +85,13 @@ class Dialer:
             logger.exception("the dial of %s failed", address)
             raise self._failed(key, f"{type(error).__name__}: {error}") from error
         self._backoff.succeeded(key)
+        seconds = trio.current_time() - started_at
+        logger.debug("dialled %s at %s in %.3f s", peer_id, address, seconds)
         return connection
 
     def _failed(self, key: tuple[ID, Multiaddr], reason: str) -> DialError:
         self._backoff.failed(key, trio.current_time())
+        logger.debug("the dial of %s at %s failed: %s", *key, reason)
         return DialError(key[1], reason)
 
 
@@ -137,7 +142,6 @@ class _Attempt:
         try:
             connection = await self._dialer.dial_address(self._peer_id, planned.address)
         except DialError as error:
-            logger.debug("dial of %s failed: %s", self._peer_id, error)
             self.errors.append(without_traceback(error))
             failed.set()
             self._free.release()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.utils.faults import fault_barrier
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from libp2p.abc import INetwork, INotifee
     from libp2p.network.connection.swarm_connection import SwarmConn
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds that a notifee which is still busy with a new connection gets when that has ended, and
 #: that it may take for the end. Without a limit, one that hangs would keep every ended connection.

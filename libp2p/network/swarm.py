@@ -9,7 +9,6 @@ is logged if it is no peer's, and nothing else notices.
 
 from __future__ import annotations
 
-import logging
 import math
 from contextlib import asynccontextmanager
 from enum import Enum
@@ -43,6 +42,7 @@ from libp2p.network.shared_dial import SharedDial
 from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils.faults import fault_barrier
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from libp2p.transport.tcp.tcp_connection import TcpConnection
     from libp2p.transport.upgrader import TransportUpgrader
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Seconds that closing all connections may take: a peer may read slowly what was written, and a
 #: muxer of the user's may never come back.
@@ -196,6 +196,8 @@ class Swarm(INetworkService):
             listener = self.transport.create_listener(self._on_inbound, self._admit)
             await listener.listen(maddr)
             self.listeners.append(listener)
+            for address in listener.get_addrs():
+                logger.info("listening on %s", address)
             self.start_soon(listener.serve, nursery)
             await self._notifees.listening(maddr)
         return bool(multiaddrs)

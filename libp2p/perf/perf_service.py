@@ -9,7 +9,6 @@ send 2^64 bytes.
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from libp2p.exceptions import RemoteProtocolError
 from libp2p.io.utils import read_exactly
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.perf.types import PerfInit, PerfOutput
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -40,7 +40,7 @@ SERVED_STREAMS: Final = 8
 #: Stream error code of go-libp2p: refused for lack of resources.
 RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,15 @@ class SecureSession(ISecureConn):
         remote_public_key: PublicKey,
         is_initiator: bool,
         early_muxer: TProtocol | None = None,
+        protocol: TProtocol | None = None,
     ) -> None:
         keep_freed_memory()  # an eighth of the time that bulk takes
         self.raw_conn = raw_conn
         self.is_initiator = is_initiator
         #: The muxer that was agreed on within the handshake, if any.
         self.early_muxer = early_muxer
+        #: The security protocol, for who looks at the connection.
+        self.protocol = protocol
         self._channel = channel
         self._local_peer = local_peer
         self._local_private_key = local_private_key

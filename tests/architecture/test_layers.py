@@ -134,6 +134,14 @@ def test_only_drivers_import_trio() -> None:
     assert_none(each_module(trio))
 
 
+def test_every_logger_makes_its_lines_safe() -> None:
+    def unsafe(module: Module) -> Iterator[str]:
+        if "getLogger(__name__)" in module.text:
+            yield "1 log through libp2p.utils.logs.get_logger"
+
+    assert_none(each_module(unsafe))
+
+
 def test_cores_are_pure() -> None:
     faults = [
         f"{module.file}:{found.line} imports {found.target}"

@@ -9,7 +9,7 @@ from tests.architecture.source_tree import ROOT
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PROGRAM = re.compile(r"<!-- (examples/\w+\.py) -->\n```python\n(.*?)```", re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:)([^)]+)\)")
-LONGEST_EXAMPLE = 60
+LONGEST_EXAMPLE = 80
 
 
 def test_the_readme_shows_the_examples_as_they_are() -> None:

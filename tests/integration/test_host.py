@@ -160,7 +160,7 @@ async def test_a_port_that_is_taken_is_a_clear_error() -> None:
 async def test_a_peer_that_leaves_is_no_event_for_the_user(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.WARNING)
     async with running_host() as a:
         async with running_host() as b:
             b.set_stream_handler(ECHO, echo)

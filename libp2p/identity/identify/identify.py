@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -32,8 +31,6 @@ __all__ = [
 
 ID: Final = TProtocol("/ipfs/id/1.0.0")
 
-logger = logging.getLogger(__name__)
-
 
 async def identify(host: IHost, connection: INetConn) -> PeerIdentity:
     """
@@ -47,7 +44,6 @@ async def identify(host: IHost, connection: INetConn) -> PeerIdentity:
     with trio.move_on_after(IDENTIFY_TIMEOUT):
         identity = await _ask(connection)
         store_identity(host.get_peerstore(), identity)
-        logger.debug("%s is %s", identity.peer_id, identity.agent_version)
         return identity
     raise StreamTimeout(f"peer did not identify itself within {IDENTIFY_TIMEOUT:.0f} s")
 

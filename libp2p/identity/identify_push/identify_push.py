@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
@@ -13,6 +12,7 @@ from libp2p.identity.identify.announcement import Announcement
 from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
 from libp2p.identity.identify.store import store_identity
 from libp2p.utils.faults import fault_barrier
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +26,7 @@ ID_PUSH: Final = TProtocol("/ipfs/id/push/1.0.0")
 #: Peers told at the same time, as go-libp2p has it.
 CONCURRENCY_LIMIT: Final = 32
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 def identify_push_handler_for(host: IHost) -> StreamHandlerFn:

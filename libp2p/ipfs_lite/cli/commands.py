@@ -51,8 +51,23 @@ def _from_peers(command: Callable[_P, _R]) -> Callable[_P, _R]:
     return peers(timeout(command))
 
 
+def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
+    if verbosity:
+        from libp2p.ipfs_lite.cli.log import log_to_stderr
+
+        ctx.with_resource(log_to_stderr(verbosity))
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ipfs-lite")
+@click.option(
+    "-v",
+    "--verbose",
+    count=True,
+    expose_value=False,
+    callback=_log,
+    help="Log to the standard error; -vv logs the protocols too.",
+)
 @click.option(
     "--repo",
     type=click.Path(path_type=Path, file_okay=False),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +20,7 @@ from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import consists_of, fault_barrier
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: When a connection has ended, its handlers get this long, in seconds, to finish with what they
 #: had received: a block that has come should still reach the disk.
@@ -51,6 +51,10 @@ REASONS: Final = {
 }
 RESOURCE_LIMIT_EXCEEDED: Final = 0x1001
 GARBAGE_COLLECTED: Final = 0x1005
+_OWN_REASONS: Final = {
+    RESOURCE_LIMIT_EXCEEDED: "there are as many connections as there may be",
+    GARBAGE_COLLECTED: "it was idle and made room",
+}
 
 #: The peer has ended its half, cleanly: whoever reads on learns of it by these.
 _ENDS: Final = (StreamEOF, IncompleteReadError)
@@ -74,6 +78,7 @@ class SwarmConn(INetConn):
         self.event_identified = trio.Event()
         self._scope = scope
         self.opened_at: Final = trio.current_time()
+        self._own_reason = ""
         self._nursery: trio.Nursery | None = None
         self._handlers = StreamHandlers(handlers or Scope("handlers"))
 
@@ -171,6 +176,7 @@ class SwarmConn(INetConn):
 
     async def close(self, error_code: int = 0) -> None:
         """End the connection; what was written before is still delivered."""
+        self._own_reason = _OWN_REASONS.get(error_code, "")
         await self.muxed_conn.close(error_code)
 
     def abort(self) -> None:
@@ -190,7 +196,7 @@ class SwarmConn(INetConn):
         cause = self.muxed_conn.close_cause
         if isinstance(cause, MuxedConnUnavailable) and cause.code in REASONS:
             return REASONS[cause.code]
-        return str(cause or "this side could not serve it")
+        return self._own_reason or str(cause or "this side could not serve it")
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address."""

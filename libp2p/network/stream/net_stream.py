@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
 from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
+from libp2p.stream_muxer.yamux.stream_state import OPEN
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+
+logger = get_logger(__name__)
 
 
 class NetStream(INetStream):
@@ -137,6 +142,7 @@ class NetStream(INetStream):
         That is done in the background and lasts as long as the connection does: `Yamux.close` tells
         what did not reach the peer. To be sure, let the peer answer.
         """
+        self._note_end("closed")
         await self.muxed_stream.close()
 
     async def close_read(self) -> None:
@@ -149,11 +155,17 @@ class NetStream(INetStream):
 
     async def reset(self, error_code: int = 0) -> None:
         """Abort both directions, with an error code for the peer."""
+        self._note_end("reset")
         self.muxed_stream.abort(error_code)
 
     def abort(self, error_code: int = 0) -> None:
         """Do what `reset` does, which never waits."""
+        self._note_end("reset")
         self.muxed_stream.abort(error_code)
+
+    def _note_end(self, what: str) -> None:
+        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.state.writing is OPEN:
+            logger.debug("%r %s", self, what)
 
     def set_deadline(self, ttl: float) -> bool:
         """Let reads and writes fail that are not done within ``ttl`` seconds; 0 means never."""

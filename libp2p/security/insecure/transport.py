@@ -72,4 +72,5 @@ class InsecureTransport(ISecureTransport):
             remote_peer=remote.peer_id,
             remote_public_key=remote.public_key,
             is_initiator=is_initiator,
+            protocol=PLAINTEXT_PROTOCOL_ID,
         )

@@ -113,6 +113,7 @@ class Transport(ISecureTransport):
             remote_public_key=remote.public_key,
             is_initiator=is_initiator,
             early_muxer=early_muxer,
+            protocol=PROTOCOL_ID,
         )
 
 

@@ -117,6 +117,7 @@ class TLSTransport(ISecureTransport):
             remote_public_key=remote.public_key,
             is_initiator=is_initiator,
             early_muxer=early_muxer,
+            protocol=PROTOCOL_ID,
         )
 
     def get_protocol_id(self) -> TProtocol:

@@ -11,7 +11,6 @@ loop holds it until the rest is sent, and nobody else gives the socket anything.
 
 from __future__ import annotations
 
-import logging
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -68,6 +67,7 @@ from libp2p.stream_muxer.yamux.stream_state import OPEN, Half
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import without_traceback
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -108,7 +108,7 @@ __all__ = [
     "YamuxStream",
 ]
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 PROTOCOL_ID: Final = "/yamux/1.0.0"
 

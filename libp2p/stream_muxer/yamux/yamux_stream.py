@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +19,7 @@ from libp2p.io.waiter import Waiter
 from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.stream_state import StreamState
     from libp2p.stream_muxer.yamux.yamux import Yamux
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: A reader or writer yields to other tasks after this many bytes that needed no waiting.
 YIELD_BYTES: Final = 256 * 1024

@@ -7,7 +7,6 @@ Addresses: ``/ip4/…/tcp/…``, ``/ip6/…/tcp/…``, ``/dns4``, ``/dns6`` and 
 from __future__ import annotations
 
 import errno
-import logging
 import math
 import socket
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -17,6 +16,7 @@ import trio
 from libp2p.abc import IListener, ITransport
 from libp2p.exceptions import OpenConnectionError
 from libp2p.transport.tcp.tcp_connection import TcpConnection, multiaddr_of
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 #: Connections that the kernel completes before they are accepted.
 LISTEN_BACKLOG: Final = 1024

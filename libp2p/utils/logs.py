@@ -1,0 +1,76 @@
+"""
+The library's loggers. What peers and files say stands in a log as one line that forges nothing.
+
+A peer chooses its agent version and its protocol names, a stranger the names of files, and both get
+into errors. Every argument of a record is escaped and cut when the record is written, so no line of
+the library has to think of it; where a level is off, nothing is formatted at all.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Letters of one argument of a log line: a dial that failed at eight addresses fits into it.
+MAX_LOGGED_CHARACTERS: Final = 1000
+
+
+def get_logger(name: str) -> logging.Logger:
+    """Return a module's logger, whose records are safe to print; ``name`` is its ``__name__``."""
+    logger = logging.getLogger(name)
+    logger.addFilter(_make_safe)
+    return logger
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` with everything escaped that is not printable, and cut if it is long."""
+    if len(text) > MAX_LOGGED_CHARACTERS:
+        text = text[: MAX_LOGGED_CHARACTERS - 1] + "…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+class _Safe:
+    """An argument that is formatted when, and if, the record is written."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __str__(self) -> str:
+        return self._told_by(str)
+
+    def __repr__(self) -> str:
+        return self._told_by(repr)
+
+    def _told_by(self, function: Callable[[object], str]) -> str:
+        try:
+            return one_line(function(self._value))
+        except Exception:  # noqa: BLE001 - task's edge: multiaddr cannot name every address
+            return f"<{type(self._value).__name__}>"
+
+
+def _make_safe(record: logging.LogRecord) -> bool:
+    args = record.args if isinstance(record.args, tuple) else (record.args,)
+    record.args = tuple(arg if isinstance(arg, int | float) else _Safe(arg) for arg in args)
+    if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
+        # An error's text may have line feeds: all of a traceback is indented, a record never is.
+        lines = "".join(traceback.format_exception(record.exc_info[1])).splitlines()
+        record.exc_text = "\n".join(f"  {one_line(line)}" for line in lines)
+    return True
+
+
+def quieten_multiaddr() -> None:
+    """Keep multiaddr's lines for each byte out of a log at DEBUG, unless its level has been set."""
+    logger = logging.getLogger("multiaddr")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
+quieten_multiaddr()
