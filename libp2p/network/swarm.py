@@ -302,7 +302,7 @@ class Swarm(INetworkService):
                 if self.transport.can_dial(address):
                     addresses.append(address)
                 else:
-                    unfit.append(DialError(address, "there is no transport for it"))
+                    unfit.append(DialError(address, _why_unfit(address)))
             except Exception as error:  # noqa: BLE001 - task's edge: multiaddr or a user's transport
                 unfit.append(DialError(address.to_bytes().hex(), str(error)))
         return await self._dialer.dial_peer(peer_id, addresses, unfit)
@@ -454,6 +454,12 @@ class Swarm(INetworkService):
 
 def _refuse(stream: NetStream) -> None:
     stream.abort()
+
+
+def _why_unfit(address: Multiaddr) -> str:
+    if str(address).startswith("/dnsaddr/"):
+        return "/dnsaddr is not looked up: give an address that it stands for"
+    return "there is no transport for it"
 
 
 def _report(what: str, error: Exception) -> None:

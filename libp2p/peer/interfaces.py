@@ -1,0 +1,80 @@
+"""
+The addresses of this machine's network interfaces, as the system tells them.
+
+They come and go with cables, radios and tunnels. No portable event says so; they are read again
+when somebody asks.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING, Final
+
+from libp2p.peer.own_addresses import LOOPBACK_INTERFACES, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+logger = logging.getLogger(__name__)
+
+#: Seconds that the list is good for. Reading it takes a third of a millisecond.
+FRESH_SECONDS: Final = 5.0
+#: So many times what reading took it is good for at least: with a thousand interfaces reading takes
+#: 50 ms, and is not to take more than half a percent of the time.
+FRESH_FACTOR: Final = 200.0
+
+
+class InterfaceList:
+    """The interfaces that are up; ``read`` gives them, or raises `OSError`."""
+
+    def __init__(
+        self,
+        read: Callable[[], Iterable[Interface]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._clock = clock
+        self._known: tuple[Interface, ...] = ()
+        self._fresh_until = float("-inf")
+        self._complained = False
+
+    def current(self) -> Sequence[Interface]:
+        """
+        Return the addresses of the interfaces; the same object for as long as nothing changes.
+
+        A system that does not tell has loopback, as far as is known here.
+        """
+        started = self._clock()
+        if started < self._fresh_until:
+            return self._known
+        try:
+            found = tuple(self._read())
+        except (OSError, ValueError) as error:
+            found = LOOPBACK_INTERFACES
+            if not self._complained:
+                logger.warning("the addresses of this machine are not known: %s", error)
+            self._complained = True
+        if found != self._known:
+            self._known = found
+        ended = self._clock()
+        self._fresh_until = ended + max(FRESH_SECONDS, FRESH_FACTOR * (ended - started))
+        return self._known
+
+
+def _read_system() -> list[Interface]:
+    import psutil  # takes 20 ms, and not every host has to know
+
+    states = psutil.net_if_stats()
+    return [
+        Interface.of(each.address, each.netmask)
+        for name, addresses in psutil.net_if_addrs().items()
+        if name not in states or states[name].isup
+        for each in addresses
+        if each.family in (socket.AF_INET, socket.AF_INET6)
+    ]
+
+
+#: The interfaces of this machine: one list for all hosts of the process.
+local_interfaces: Final = InterfaceList(_read_system).current
