@@ -9,6 +9,7 @@ network, on the internet the public ones.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -41,6 +42,7 @@ class Interface:
     scope: AddressScope
 
     @classmethod
+    @lru_cache(maxsize=4096)  # they are read again and again, and rarely are others
     def of(cls, address: str, netmask: str | None) -> Interface:
         """
         Read an address, with or without a zone, and the mask of its network, if it has one.
