@@ -62,8 +62,10 @@ class BasicHost(IHost):
     Its life is `run`; handlers may be set before. Identify and ping are always answered.
     """
 
-    def __init__(self, network: Swarm) -> None:
+    def __init__(self, network: Swarm, announce_addrs: Sequence[Multiaddr] | None = None) -> None:
+        """:param announce_addrs: `get_addrs` in place of those listened on: what a router maps."""
         self._network = network
+        self._announced = list(announce_addrs or ())
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
         self._pusher = IdentifyPusher(self, network.get_connections)
@@ -133,9 +135,12 @@ class BasicHost(IHost):
         Return the addresses to give to others, with ``/p2p/<id>``, those that reach far first.
 
         A host that listens on ``0.0.0.0`` or ``::`` has those of the network interfaces that are
-        up. They are looked at again after a few seconds.
+        up. They are looked at again after a few seconds. If the host was made with
+        ``announce_addrs``, these are all that it has, for as long as it listens.
         """
         listening = self.get_transport_addrs()
+        if listening and self._announced:
+            listening = self._announced
         interfaces: Sequence[Interface] = ()
         if any(map(is_any_interface, listening)):
             interfaces = local_interfaces()

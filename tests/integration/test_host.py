@@ -117,6 +117,20 @@ async def test_connected_peers_are_told_when_an_interface_has_come_or_gone(
                     await trio.testing.wait_all_tasks_blocked()
 
 
+async def test_a_host_can_be_told_what_to_say_of_itself() -> None:
+    """Where a router or a container's host maps ports, no interface has the address that works."""
+    mapped = [Multiaddr("/dns4/example.org/tcp/4001"), Multiaddr("/ip4/203.0.113.7/tcp/4001")]
+    host = new_host(announce_addrs=mapped)
+    assert host.get_addrs() == []
+    async with host.run([ANY_4]), running_host() as peer:
+        named = [Multiaddr(f"{address}/p2p/{host.get_id()}") for address in mapped]
+        assert host.get_addrs() == named
+        await peer.connect(info_of(host))
+        record = peer.get_peerstore().get_peer_record(host.get_id())
+        assert record is not None
+        assert record.record().addrs == mapped
+
+
 async def test_a_host_that_names_its_interfaces_does_not_ask_for_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
