@@ -60,7 +60,7 @@ class HostOptions(TypedDict, total=False):
     listen_addrs: Sequence[Multiaddr] | None  # without effect: pass them to `host.run`
     enable_tcp: bool
     negotiate_timeout: float
-    announce_addrs: Sequence[Multiaddr] | None  # told to others in place of those listened on
+    announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
 
     enable_mDNS: bool
     enable_upnp: bool

@@ -30,7 +30,7 @@ from libp2p.identity.identify_push.identify_push import (
     identify_push_handler_for,
 )
 from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.peer.addresses import with_peer_id
+from libp2p.peer.addresses import address_from_text, with_peer_id
 from libp2p.peer.interfaces import local_interfaces
 from libp2p.peer.own_addresses import is_any_interface, reachable_addresses
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
@@ -62,10 +62,15 @@ class BasicHost(IHost):
     Its life is `run`; handlers may be set before. Identify and ping are always answered.
     """
 
-    def __init__(self, network: Swarm, announce_addrs: Sequence[Multiaddr] | None = None) -> None:
+    def __init__(
+        self, network: Swarm, announce_addrs: Sequence[Multiaddr | str] | None = None
+    ) -> None:
         """:param announce_addrs: `get_addrs` in place of those listened on: what a router maps."""
         self._network = network
-        self._announced = list(announce_addrs or ())
+        self._announced = [
+            address_from_text(address) if isinstance(address, str) else address
+            for address in announce_addrs or ()
+        ]
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
         self._pusher = IdentifyPusher(self, network.get_connections)

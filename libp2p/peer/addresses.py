@@ -117,9 +117,14 @@ def address_from_text(text: str) -> Multiaddr:
     try:
         return Multiaddr(written)
     except (MultiaddrError, ValueError) as error:
-        # multiaddr's own words repeat the address, and may have it twice.
-        reason = error.__cause__ or error
-        raise InvalidAddrError(f"{text!r:.200} is not a multiaddr: {reason!s:.200}") from error
+        reason = reason_of(error)
+        raise InvalidAddrError(f"{text!r:.200} is not a multiaddr: {reason:.200}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Say why an address cannot be read: multiaddr's own words repeat it, and the reason."""
+    known = isinstance(error, MultiaddrError) and error.__cause__ is not None
+    return str(error.__cause__ if known else error)
 
 
 def text_of(address: Multiaddr) -> str:

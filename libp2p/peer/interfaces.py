@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from libp2p.peer.own_addresses import LOOPBACK_INTERFACES, Interface
+from libp2p.utils.faults import fault_barrier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +28,7 @@ FRESH_FACTOR: Final = 200.0
 
 
 class InterfaceList:
-    """The interfaces that are up; ``read`` gives them, or raises `OSError`."""
+    """The interfaces that are up; ``read`` gives them, or raises."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class InterfaceList:
     ) -> None:
         self._read = read
         self._clock = clock
-        self._known: tuple[Interface, ...] = ()
+        self._known: tuple[Interface, ...] = LOOPBACK_INTERFACES
         self._fresh_until = float("-inf")
         self._complained = False
 
@@ -44,23 +45,22 @@ class InterfaceList:
         """
         Return the addresses of the interfaces; the same object for as long as nothing changes.
 
-        A system that does not tell has loopback, as far as is known here.
+        If the system does not tell, they are what they were, or loopback.
         """
         started = self._clock()
-        if started < self._fresh_until:
-            return self._known
-        try:
-            found = tuple(self._read())
-        except (OSError, ValueError) as error:
-            found = LOOPBACK_INTERFACES
-            if not self._complained:
-                logger.warning("the addresses of this machine are not known: %s", error)
-            self._complained = True
-        if found != self._known:
-            self._known = found
-        ended = self._clock()
-        self._fresh_until = ended + max(FRESH_SECONDS, FRESH_FACTOR * (ended - started))
+        if started >= self._fresh_until:
+            with fault_barrier(self._complain):
+                found = tuple(self._read())
+                if found != self._known:
+                    self._known = found
+            ended = self._clock()
+            self._fresh_until = ended + max(FRESH_SECONDS, FRESH_FACTOR * (ended - started))
         return self._known
+
+    def _complain(self, error: Exception) -> None:
+        if not self._complained:
+            logger.warning("the addresses of this machine cannot be read: %r", error)
+        self._complained = True
 
 
 def _read_system() -> list[Interface]:

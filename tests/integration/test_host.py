@@ -120,7 +120,7 @@ async def test_connected_peers_are_told_when_an_interface_has_come_or_gone(
 async def test_a_host_can_be_told_what_to_say_of_itself() -> None:
     """Where a router or a container's host maps ports, no interface has the address that works."""
     mapped = [Multiaddr("/dns4/example.org/tcp/4001"), Multiaddr("/ip4/203.0.113.7/tcp/4001")]
-    host = new_host(announce_addrs=mapped)
+    host = new_host(announce_addrs=[str(mapped[0]), mapped[1]])
     assert host.get_addrs() == []
     async with host.run([ANY_4]), running_host() as peer:
         named = [Multiaddr(f"{address}/p2p/{host.get_id()}") for address in mapped]

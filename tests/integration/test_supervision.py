@@ -19,6 +19,7 @@ from libp2p.abc import INotifee
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
+    DialError,
     HostException,
     OpenConnectionError,
     PeerStoreError,
@@ -96,6 +97,8 @@ async def test_an_address_without_a_transport_is_named() -> None:
     async with running_host() as host:
         with pytest.raises(ConnectionFailure, match=f"{ODD}: there is no transport for it"):
             await host.connect(PeerInfo(NOBODY, [ODD]))
+        with pytest.raises(DialError, match=f"{ODD}: there is no transport for it"):
+            await host.get_network().dial_addr(ODD, NOBODY)
 
 
 async def test_of_a_mixed_list_what_can_be_dialled_is_tried_and_both_kinds_are_named() -> None:
@@ -120,8 +123,14 @@ async def test_a_dns_record_of_addresses_is_refused_by_name() -> None:
 async def test_a_name_that_is_none_fails_its_dial(name: bytes) -> None:
     address = Multiaddr(b"\x36" + bytes([len(name)]) + name + b"\x06\x0f\xa1")
     async with running_host() as host:
-        with pytest.raises(ConnectionFailure):
+        with pytest.raises(ConnectionFailure) as caught:
             await host.connect(PeerInfo(NOBODY, [address]))
+        assert str(caught.value).startswith(
+            f"cannot connect to {NOBODY}: {address.to_bytes().hex()}: "
+        )
+        assert len(str(caught.value)) < 400
+        with pytest.raises(DialError, match=address.to_bytes().hex()):
+            await host.get_network().dial_addr(address, NOBODY)
         await assert_alive(host)
 
 

@@ -76,8 +76,10 @@ def test_reading_takes_a_bounded_part_of_the_time() -> None:
     assert machine.reads == 2
 
 
-@pytest.mark.parametrize("error", [PermissionError("not on this system"), ValueError("odd")])
-def test_a_system_that_does_not_tell_has_loopback_and_that_is_logged_once(
+@pytest.mark.parametrize(
+    "error", [PermissionError("not on this system"), ValueError("odd"), ImportError("psutil")]
+)
+def test_a_system_that_does_not_tell_is_logged_once(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine = Machine(LAN)
@@ -85,10 +87,16 @@ def test_a_system_that_does_not_tell_has_loopback_and_that_is_logged_once(
     def refuse() -> Iterable[Interface]:
         raise error
 
-    broken = InterfaceList(refuse, lambda: machine.now)
+    read, machine.read = machine.read, refuse  # type: ignore[method-assign]
+    machine.list = InterfaceList(lambda: machine.read(), lambda: machine.now)
     for _ in range(3):
-        assert tuple(broken.current()) == LOOPBACK_INTERFACES
+        assert tuple(machine.list.current()) == LOOPBACK_INTERFACES
         machine.now += FRESH_SECONDS
+    machine.read = read  # type: ignore[method-assign]
+    assert machine.list.current() == (LAN,)
+    machine.read = refuse  # type: ignore[method-assign]
+    machine.now += FRESH_SECONDS
+    assert machine.list.current() == (LAN,), "they are probably what they were"
     (record,) = caplog.records
     assert str(error) in record.message
 
