@@ -316,7 +316,11 @@ class DialError(SwarmException):
 
 
 class SwarmDialAllFailedError(SwarmException):
-    """No address of a peer could be dialled; ``errors`` has a `DialError` for each."""
+    """
+    No address of a peer could be dialled; ``errors`` has a `DialError` for each.
+
+    ``num_addrs_tried`` are those of them that there is a transport for.
+    """
 
     def __init__(
         self,
@@ -331,10 +335,13 @@ class SwarmDialAllFailedError(SwarmException):
         self.errors = list(errors)
 
     @classmethod
-    def of(cls, peer_id: object, errors: Sequence[DialError]) -> Self:
-        """Make the error for a peer from what was tried; its text names the first few."""
-        reasons = first_few(map(str, errors), separator="; ") or "no address is known"
-        return cls(f"cannot connect to {peer_id}: {reasons}", peer_id, len(errors), errors)
+    def of(
+        cls, peer_id: object, errors: Sequence[DialError], unfit: Sequence[DialError] = ()
+    ) -> Self:
+        """Make the error for a peer from what was tried, and not; its text names the first few."""
+        reasons = [first_few(map(str, kind), separator="; ") for kind in (errors, unfit) if kind]
+        text = "; ".join(reasons) or "no address is known"
+        return cls(f"cannot connect to {peer_id}: {text}", peer_id, len(errors), [*errors, *unfit])
 
 
 class HostException(BaseLibp2pError):

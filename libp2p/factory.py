@@ -60,6 +60,7 @@ class HostOptions(TypedDict, total=False):
     listen_addrs: Sequence[Multiaddr] | None  # without effect: pass them to `host.run`
     enable_tcp: bool
     negotiate_timeout: float
+    announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
 
     enable_mDNS: bool
     enable_upnp: bool
@@ -89,6 +90,7 @@ _EFFECTIVE: Final = frozenset(
         "listen_addrs",
         "enable_tcp",
         "negotiate_timeout",
+        "announce_addrs",
     }
 )
 
@@ -193,4 +195,4 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     >>> host.get_id().pretty().startswith("12D3KooW")
     True
     """
-    return BasicHost(new_swarm(**options))
+    return BasicHost(new_swarm(**options), options.get("announce_addrs"))

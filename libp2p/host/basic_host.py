@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
-from multiaddr import Multiaddr
 
 from libp2p.abc import IHost, INotifee
 from libp2p.custom_types import TProtocol
@@ -32,6 +31,9 @@ from libp2p.identity.identify_push.identify_push import (
     identify_push_handler_for,
 )
 from libp2p.network.connection.swarm_connection import SwarmConn
+from libp2p.peer.addresses import address_from_text, with_peer_id
+from libp2p.peer.interfaces import local_interfaces
+from libp2p.peer.own_addresses import is_any_interface, reachable_addresses
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import select_one
@@ -40,12 +42,15 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
+    from multiaddr import Multiaddr
+
     from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.peer.id import ID
+    from libp2p.peer.own_addresses import Interface
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
 
@@ -59,11 +64,21 @@ class BasicHost(IHost):
     Its life is `run`; handlers may be set before. Identify and ping are always answered.
     """
 
-    def __init__(self, network: Swarm) -> None:
+    def __init__(
+        self, network: Swarm, announce_addrs: Sequence[Multiaddr | str] | None = None
+    ) -> None:
+        """:param announce_addrs: `get_addrs` in place of those listened on: what a router maps."""
         self._network = network
+        self._announced = [
+            address_from_text(address) if isinstance(address, str) else address
+            for address in announce_addrs or ()
+        ]
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
         self._pusher = IdentifyPusher(self, network.get_connections)
+        #: Where this host listens, the interfaces by then, and the addresses that follow.
+        self._addresses: tuple[list[Multiaddr], Sequence[Interface], list[Multiaddr]] = [], (), []
+        self._told_addresses: list[Multiaddr] = []
         self._inbound = InboundStreams(self.multiselect.handlers, network.config.negotiate_timeout)
         network.set_stream_acceptor(self._inbound.add)
         network.register_notifee(_Identifier(self, self._pusher))
@@ -119,13 +134,36 @@ class BasicHost(IHost):
         return self.peerstore.privkey(self.get_id())
 
     def get_transport_addrs(self) -> list[Multiaddr]:
-        """Return the addresses listened on, without the peer id."""
+        """Return the addresses listened on, as they are: one may be ``0.0.0.0``."""
         return self._network.get_listen_addrs()
 
     def get_addrs(self) -> list[Multiaddr]:
-        """Return the addresses to give to others: those listened on, with ``/p2p/<id>``."""
-        suffix = Multiaddr(f"/p2p/{self.get_id()}")
-        return [addr.encapsulate(suffix) for addr in self.get_transport_addrs()]
+        """
+        Return the addresses to give to others, with ``/p2p/<id>``, those that reach far first.
+
+        A host that listens on ``0.0.0.0`` or ``::`` has those of the network interfaces that are
+        up. They are looked at again after a few seconds. If the host was made with
+        ``announce_addrs``, these are all that it has, for as long as it listens.
+        """
+        listening = self.get_transport_addrs()
+        if listening and self._announced:
+            listening = self._announced
+        interfaces: Sequence[Interface] = ()
+        if any(map(is_any_interface, listening)):
+            interfaces = local_interfaces()
+        if self._addresses[:2] != (listening, interfaces):
+            peer_id = self.get_id()
+            found = reachable_addresses(listening, interfaces)
+            found = [with_peer_id(address, peer_id) for address in found]
+            self._addresses = listening, interfaces, found
+        return list(self._addresses[2])
+
+    def look_at_addresses(self) -> None:
+        """Tell connected peers if the addresses of this host are others than at the last call."""
+        addresses = self.get_addrs()
+        if addresses != self._told_addresses:
+            self._told_addresses = addresses
+            self._pusher.changed()
 
     @property
     def resources(self) -> Resources:
@@ -156,16 +194,21 @@ class BasicHost(IHost):
             peer closed it at once; or that the host is not running.
         """
         peer_id = peer_info.peer_id
+        left_out = 0
         if hearsay:
             addresses = worth_dialling(peer_info.addrs, self._neighbours())
+            left_out = len(peer_info.addrs) - len(addresses)
             self.peerstore.add_addrs(peer_id, addresses, HEARSAY_ADDR_TTL)
         elif peer_info.addrs:
             self.peerstore.add_addrs(peer_id, peer_info.addrs, PERMANENT_ADDR_TTL)
         try:
             connections = await self._network.dial_peer(peer_id)
         except SwarmException as error:
-            logger.log(logging.DEBUG if hearsay else logging.INFO, "no connection: %s", error)
-            raise ConnectionFailure(str(error)) from error
+            reason = str(error)
+            if left_out:
+                reason += f"; {left_out} left out, of networks that this host is not in"
+            logger.log(logging.DEBUG if hearsay else logging.INFO, "no connection: %s", reason)
+            raise ConnectionFailure(reason) from error
         for connection in connections:
             await connection.event_identified.wait()
         if not self._network.get_connections(peer_id):
@@ -263,6 +306,8 @@ class _Identifier(INotifee):
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """Run identify; the connection is as good without it."""
         assert isinstance(conn, SwarmConn)
+        # No event says that an interface has come or gone; that is when connections come and go.
+        self._host.look_at_addresses()
         agent = "not identified"
         try:
             identity = await identify(self._host, conn)
@@ -284,6 +329,6 @@ class _Identifier(INotifee):
 
     async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
         """Tell connected peers where this host listens now."""
-        self._pusher.changed()
+        self._host.look_at_addresses()
 
     async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...

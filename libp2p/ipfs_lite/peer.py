@@ -299,18 +299,17 @@ def _open_blocks(repo: Repo) -> FilesystemBlockStore:
 async def _run_network(
     private_key: PrivateKey | None, store: BlockStore, listen: Sequence[str | Multiaddr]
 ) -> AsyncIterator[tuple[BitswapClient, Resources]]:
-    from multiaddr import Multiaddr
-
     from libp2p.bitswap.client import BitswapClient
     from libp2p.crypto.keys import KeyPair
     from libp2p.factory import new_host
+    from libp2p.peer.addresses import address_from_text
 
     pair = None
     if private_key is not None:
         pair = KeyPair(private_key, private_key.get_public_key())
     host = new_host(key_pair=pair)
     bitswap = BitswapClient(host, store)
-    addresses = [Multiaddr(item) if isinstance(item, str) else item for item in listen]
+    addresses = [address_from_text(item) if isinstance(item, str) else item for item in listen]
     # Listening comes last: who connects first asks once which protocols there are, and remembers.
     async with host.run([]), bitswap.run():
         await host.get_network().listen(*addresses)

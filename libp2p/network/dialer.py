@@ -53,12 +53,19 @@ class Dialer:
         """
         now = trio.current_time()
         avoid = [a for a in addresses if self._backoff.is_active((peer_id, a), now)]
-        attempt = _Attempt(self, peer_id, plan_dials(addresses, avoid))
+        plan = plan_dials(addresses, avoid)
+        attempt = _Attempt(self, peer_id, plan)
         with trio.move_on_after(self._peer_timeout):
             await attempt.run()
         if attempt.connection is not None:
             return attempt.connection
-        raise SwarmDialAllFailedError.of(peer_id, [*attempt.errors, *unfit])
+        failed = {error.address for error in attempt.errors}
+        attempt.errors += [
+            DialError(planned.address, f"not connected within {self._peer_timeout:.0f} s")
+            for planned in plan
+            if planned.address not in failed
+        ]
+        raise SwarmDialAllFailedError.of(peer_id, attempt.errors, unfit)
 
     async def dial_address(self, peer_id: ID, address: Multiaddr) -> SwarmConn:
         """

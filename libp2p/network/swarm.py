@@ -39,6 +39,7 @@ from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
+from libp2p.peer.addresses import reason_of, text_of
 from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils.faults import fault_barrier
@@ -297,17 +298,20 @@ class Swarm(INetworkService):
             known = self.peerstore.addrs(peer_id)
         except PeerStoreError:  # it is not known, or its addresses have expired
             known = []
-        addresses: list[Multiaddr] = []
-        unfit: list[DialError] = []
-        for address in known:
-            try:
-                if self.transport.can_dial(address):
-                    addresses.append(address)
-                else:
-                    unfit.append(DialError(address, "there is no transport for it"))
-            except Exception as error:  # noqa: BLE001 - task's edge: multiaddr or a user's transport
-                unfit.append(DialError(address.to_bytes().hex(), str(error)))
-        return await self._dialer.dial_peer(peer_id, addresses, unfit)
+        unfit = {address: error for address in known if (error := self._unfit(address))}
+        addresses = [address for address in known if address not in unfit]
+        return await self._dialer.dial_peer(peer_id, addresses, list(unfit.values()))
+
+    def _unfit(self, address: Multiaddr) -> DialError | None:
+        """Return why an address cannot be tried; None if it can."""
+        try:
+            if self.transport.can_dial(address):
+                return None
+        except Exception as error:  # noqa: BLE001 - task's edge: multiaddr or a user's transport
+            return DialError(text_of(address), reason_of(error))
+        if str(address).startswith("/dnsaddr/"):
+            return DialError(address, "/dnsaddr is not looked up: give what it stands for")
+        return DialError(address, "there is no transport for it")
 
     async def dial_addr(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:
         """
@@ -317,6 +321,8 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         self._check_running()
+        if unfit := self._unfit(addr):
+            raise unfit
         return await self._dialer.dial_address(peer_id, addr)
 
     async def _dial_and_add(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:

@@ -7,14 +7,17 @@ peer pass through `address_from_wire` first.
 
 from __future__ import annotations
 
+import re
 from enum import IntEnum
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from multiaddr import Multiaddr
+from multiaddr.exceptions import Error as MultiaddrError
 
 from libp2p.exceptions import IncompleteVarint, InvalidAddrError, InvalidPeerID, ParseError
 from libp2p.hostile_input import refused_as
+from libp2p.peer.host_names import ascii_name
 from libp2p.peer.id import ID
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
@@ -46,6 +49,12 @@ MAX_ADDRESS_BYTES: Final = 1024
 
 #: Behind /p2p a CID may stand in place of the multihash.
 _PEER_CID_PREFIX: Final = b"\x01\x72"
+
+
+IPAddress: TypeAlias = IPv4Address | IPv6Address
+
+#: How people write the zone of a link-local address, and what multiaddr knows of that.
+_ZONE_IN_ADDRESS: Final = re.compile(r"/ip6/([^/%]+)%([^/]+)")
 
 
 class Component(NamedTuple):
@@ -93,6 +102,39 @@ def split_address(data: Buffer) -> list[Component]:
     except ParseError as error:
         raise InvalidAddrError(f"malformed address {raw.hex()}") from error
     return components
+
+
+def address_from_text(text: str) -> Multiaddr:
+    """
+    Read an address that a person has typed.
+
+    Blanks around it are no part of it, the old ``/ipfs/`` is taken for ``/p2p/``, and
+    ``/ip6/fe80::1%eth0`` for ``/ip6zone/eth0/ip6/fe80::1``.
+
+    :raises InvalidAddrError: saying what is wrong with it.
+    """
+    written = _ZONE_IN_ADDRESS.sub(r"/ip6zone/\2/ip6/\1", text.strip().replace("/ipfs/", "/p2p/"))
+    try:
+        return Multiaddr(written)
+    except (MultiaddrError, ValueError) as error:
+        reason = reason_of(error)
+        raise InvalidAddrError(f"{text!r:.200} is not a multiaddr: {reason:.200}") from error
+
+
+def reason_of(error: Exception) -> str:
+    """Say why an address cannot be read: multiaddr's own words repeat it, and the reason."""
+    known = isinstance(error, MultiaddrError) and error.__cause__ is not None
+    return str(error.__cause__ if known else error)
+
+
+def text_of(address: Multiaddr) -> str:
+    """Return ``address`` as text, or its bytes in hex if it is malformed."""
+    text: str
+    try:
+        text = str(address)
+    except (MultiaddrError, ValueError):
+        text = address.to_bytes().hex()
+    return text
 
 
 def address_from_wire(data: Buffer) -> Multiaddr:
@@ -152,16 +194,44 @@ def without_peer_id(addresses: Iterable[Multiaddr], owner: ID) -> list[Multiaddr
     return transports
 
 
+def without_zone(address: Multiaddr) -> Multiaddr:
+    """Return ``address`` without the name of an interface of ours, which says nothing to others."""
+    components = split_address(address.to_bytes())
+    if not components or components[0].code != IP6ZONE:
+        return address
+    return Multiaddr(address.to_bytes()[len(components[0].raw) :])
+
+
+def ip_of(address: Multiaddr) -> IPAddress | None:
+    """
+    Return the IP address that ``address`` begins with, without its zone; None if there is none.
+
+    :raises InvalidAddrError: if it is malformed.
+    """
+    components = split_address(without_zone(address).to_bytes())
+    return _ip_of(components[0]) if components else None
+
+
+def _ip_of(component: Component) -> IPAddress | None:
+    if component.code == IP4:
+        return IPv4Address(component.value)
+    return IPv6Address(component.value) if component.code == IP6 else None
+
+
+def ip_component(ip: IPAddress) -> bytes:
+    """Return the component of an address that is this IP address."""
+    return bytes((IP4 if ip.version == 4 else IP6,)) + ip.packed
+
+
 def scope_of(address: Multiaddr) -> AddressScope:
     """Tell how far ``address`` reaches, by its first component."""
     components = split_address(address.to_bytes())
     if not components:
         return AddressScope.LOOPBACK
     code, value, _ = components[0]
-    if code == IP4:
-        return scope_of_ip(IPv4Address(value))
-    if code == IP6:
-        return scope_of_ip(IPv6Address(value))
+    ip = _ip_of(components[0])
+    if ip is not None:
+        return scope_of_ip(ip)
     if code == IP6ZONE:
         return AddressScope.PRIVATE
     if code in DNS:
@@ -171,7 +241,7 @@ def scope_of(address: Multiaddr) -> AddressScope:
     return AddressScope.PUBLIC
 
 
-def scope_of_ip(address: IPv4Address | IPv6Address) -> AddressScope:
+def scope_of_ip(address: IPAddress) -> AddressScope:
     """Tell how far an IP address reaches."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
@@ -182,11 +252,21 @@ def scope_of_ip(address: IPv4Address | IPv6Address) -> AddressScope:
 
 def visible_addresses(addresses: Iterable[Multiaddr], scope: AddressScope) -> list[Multiaddr]:
     """
-    Return the addresses to tell to, or to believe from, a peer that is in ``scope``.
+    Return the addresses to believe from a peer that is in ``scope``.
 
-    A public peer that announces 127.0.0.1 or 10.0.0.1 would have us dial our own network.
+    A public peer that announces 127.0.0.1 or 10.0.0.1 would have us dial our own network. Without
+    a zone a link-local address of IPv6 leads nowhere, and the peer's zones are not ours.
     """
-    return [address for address in addresses if scope_of(address) >= scope]
+    return [
+        address
+        for address in addresses
+        if scope_of(address) >= scope and not is_link_local_6(ip_of(address))
+    ]
+
+
+def is_link_local_6(ip: IPAddress | None) -> bool:
+    """True for an address that only leads anywhere together with an interface of its user."""
+    return isinstance(ip, IPv6Address) and ip.is_link_local
 
 
 def _peer_id_of(component: Component) -> ID:
@@ -204,14 +284,11 @@ def _p2p_component(peer_id: ID) -> bytes:
 def _canonical(component: Component) -> bytes:
     if component.code == P2P:
         return _p2p_component(_peer_id_of(component))
-    if component.code in DNS and not _is_host_name(component.value):
-        raise InvalidAddrError(f"address with a malformed host name {component.value!r}")
+    if component.code in DNS:
+        if not component.value.isascii():
+            raise InvalidAddrError(f"address with a malformed host name {component.value!r}")
+        ascii_name(component.value.decode())
     return component.raw
-
-
-def _is_host_name(value: bytes) -> bool:
-    # Names reach resolvers, logs and terminals: no control characters, no slashes.
-    return value.isascii() and value.translate(None, b"-._").isalnum()
 
 
 def _scope_of_name(name: bytes) -> AddressScope:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from multiaddr import Multiaddr
-from multiaddr.exceptions import Error as MultiaddrError
-
 from libp2p.exceptions import InvalidAddrError, InvalidPeerID
-from libp2p.peer.addresses import split_peer_id
+from libp2p.peer.addresses import address_from_text, split_peer_id
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from multiaddr import Multiaddr
 
 __all__ = [
     "InvalidAddrError",
@@ -52,7 +51,7 @@ def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:
 
     :raises InvalidAddrError: if it is not such an address.
     """
-    address = _parse_text(addr) if isinstance(addr, str) else addr
+    address = address_from_text(addr) if isinstance(addr, str) else addr
     if address is None or not address.to_bytes():
         raise InvalidAddrError("the address is empty")
     transport, peer_id = split_peer_id(address)
@@ -74,13 +73,6 @@ def peer_info_from_bytes(data: bytes) -> PeerInfo:
     """
     try:
         peer_id, *addresses = data.decode().splitlines()
-        return PeerInfo(ID.from_string(peer_id), [_parse_text(line) for line in addresses])
+        return PeerInfo(ID.from_string(peer_id), [address_from_text(line) for line in addresses])
     except (ValueError, InvalidPeerID) as error:
         raise InvalidAddrError(f"not a peer with its addresses: {error}") from error
-
-
-def _parse_text(text: str) -> Multiaddr:
-    try:
-        return Multiaddr(text.strip().replace("/ipfs/", "/p2p/"))
-    except (MultiaddrError, ValueError) as error:
-        raise InvalidAddrError(f"{text!r} is not a multiaddr") from error

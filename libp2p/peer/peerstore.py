@@ -21,6 +21,7 @@ from libp2p.exceptions import InvalidAddrError, InvalidRecord, PeerStoreError
 from libp2p.peer.addresses import without_peer_id
 from libp2p.peer.envelope import Envelope, seal_record
 from libp2p.peer.id import ID
+from libp2p.peer.own_addresses import MAX_OWN_ADDRESSES
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.peer.peerdata import MAX_ADDRESSES_PER_PEER, PeerData
 from libp2p.peer.peerinfo import PeerInfo
@@ -457,4 +458,4 @@ def issue_and_cache_local_record(host: IHost) -> bytes:
 
 
 def _transport_addresses(host: IHost) -> list[Multiaddr]:
-    return without_peer_id(host.get_addrs(), host.get_id())
+    return without_peer_id(host.get_addrs(), host.get_id())[:MAX_OWN_ADDRESSES]

@@ -23,11 +23,14 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.identity.identify_push import ID_PUSH, identify_push_handler_for
-from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.own_addresses import LOOPBACK_INTERFACES, Interface
+from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from tests.support.hosts import ECHO, LOOPBACK, connected_hosts, echo, echoed, info_of, running_host
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
+
+ANY_4, ANY_6 = Multiaddr("/ip4/0.0.0.0/tcp/0"), Multiaddr("/ip6/::/tcp/0")
 
 
 async def test_hosts_connect_and_know_each_others_protocols() -> None:
@@ -77,6 +80,67 @@ async def test_connected_peers_are_told_of_new_addresses() -> None:
             while a.get_peerstore().addrs(b.get_id()) == before:
                 await trio.testing.wait_all_tasks_blocked()
         assert set(b.get_transport_addrs()) <= set(a.get_peerstore().addrs(b.get_id()))
+
+
+async def test_a_host_on_all_interfaces_has_addresses_that_can_be_dialled() -> None:
+    async with running_host(ANY_4, ANY_6) as host:
+        addresses = host.get_addrs()
+        assert len(addresses) >= 2
+        assert not any(
+            "/0.0.0.0/" in str(address) or "/::/" in str(address) for address in addresses
+        )
+        assert {str(address).split("/")[2] for address in addresses} >= {"127.0.0.1", "::1"}
+        for address in addresses:
+            async with running_host() as other:
+                await other.connect(info_from_p2p_addr(address))
+        assert len(host.get_transport_addrs()) == 2, "these are where it listens"
+
+
+async def test_connected_peers_are_told_when_an_interface_has_come_or_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lan = Interface.of("192.168.1.7", "255.255.255.0")
+    interfaces: list[tuple[Interface, ...]] = [LOOPBACK_INTERFACES]
+    for module in ("host.basic_host", "identity.identify.announcement"):
+        monkeypatch.setattr(f"libp2p.{module}.local_interfaces", lambda: interfaces[-1])
+    async with running_host(ANY_4) as host, running_host() as peer:
+        await peer.connect(info_from_p2p_addr(host.get_addrs()[0]))
+        known = peer.get_peerstore()
+        assert len(known.addrs(host.get_id())) == 1
+        for now in ((*LOOPBACK_INTERFACES, lan), LOOPBACK_INTERFACES):
+            interfaces.append(now)
+            async with running_host() as other:  # that is when the host looks
+                await other.connect(PeerInfo(host.get_id(), known.addrs(host.get_id())[:1]))
+            expected = {"127.0.0.1"} | ({"192.168.1.7"} if lan in now else set())
+            with trio.fail_after(2):
+                while {str(a).split("/")[2] for a in known.addrs(host.get_id())} != expected:
+                    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_host_can_be_told_what_to_say_of_itself() -> None:
+    """Where a router or a container's host maps ports, no interface has the address that works."""
+    mapped = [Multiaddr("/dns4/example.org/tcp/4001"), Multiaddr("/ip4/203.0.113.7/tcp/4001")]
+    host = new_host(announce_addrs=[str(mapped[0]), mapped[1]])
+    assert host.get_addrs() == []
+    async with host.run([ANY_4]), running_host() as peer:
+        named = [Multiaddr(f"{address}/p2p/{host.get_id()}") for address in mapped]
+        assert host.get_addrs() == named
+        await peer.connect(info_of(host))
+        record = peer.get_peerstore().get_peer_record(host.get_id())
+        assert record is not None
+        assert record.record().addrs == mapped
+
+
+async def test_a_host_that_names_its_interfaces_does_not_ask_for_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def asked() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("libp2p.host.basic_host.local_interfaces", asked)
+    async with running_host() as host:
+        [address] = host.get_addrs()
+        assert str(address).startswith("/ip4/127.0.0.1/tcp/")
 
 
 async def test_a_stream_echoes_more_than_its_window() -> None:

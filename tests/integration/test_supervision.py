@@ -19,6 +19,7 @@ from libp2p.abc import INotifee
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
+    DialError,
     HostException,
     OpenConnectionError,
     PeerStoreError,
@@ -96,14 +97,40 @@ async def test_an_address_without_a_transport_is_named() -> None:
     async with running_host() as host:
         with pytest.raises(ConnectionFailure, match=f"{ODD}: there is no transport for it"):
             await host.connect(PeerInfo(NOBODY, [ODD]))
+        with pytest.raises(DialError, match=f"{ODD}: there is no transport for it"):
+            await host.get_network().dial_addr(ODD, NOBODY)
+
+
+async def test_of_a_mixed_list_what_can_be_dialled_is_tried_and_both_kinds_are_named() -> None:
+    unfit = [ODD, Multiaddr("/dns4/x/tcp/1/ws"), Multiaddr(f"/p2p/{NOBODY}/p2p-circuit")]
+    refused = Multiaddr("/ip4/127.0.0.1/tcp/1")
+    async with running_host() as host, running_host() as peer:
+        with pytest.raises(ConnectionFailure, match="refused") as caught:
+            await host.connect(PeerInfo(NOBODY, [*unfit, refused]))
+        for address in unfit:
+            assert f"{address}: there is no transport for it" in str(caught.value)
+        await host.connect(PeerInfo(peer.get_id(), [*unfit, *peer.get_transport_addrs()]))
+
+
+async def test_a_dns_record_of_addresses_is_refused_by_name() -> None:
+    bootstrap = Multiaddr("/dnsaddr/bootstrap.libp2p.io")
+    async with running_host() as host:
+        with pytest.raises(ConnectionFailure, match="/dnsaddr is not looked up"):
+            await host.connect(PeerInfo(NOBODY, [bootstrap]))
 
 
 @pytest.mark.parametrize("name", [b"a" * 64 + b".example", b"x..y", b"\xff\xfe", b"-", b"a\0b"])
 async def test_a_name_that_is_none_fails_its_dial(name: bytes) -> None:
     address = Multiaddr(b"\x36" + bytes([len(name)]) + name + b"\x06\x0f\xa1")
     async with running_host() as host:
-        with pytest.raises(ConnectionFailure):
+        with pytest.raises(ConnectionFailure) as caught:
             await host.connect(PeerInfo(NOBODY, [address]))
+        assert str(caught.value).startswith(
+            f"cannot connect to {NOBODY}: {address.to_bytes().hex()}: "
+        )
+        assert len(str(caught.value)) < 400
+        with pytest.raises(DialError, match=address.to_bytes().hex()):
+            await host.get_network().dial_addr(address, NOBODY)
         await assert_alive(host)
 
 
@@ -562,7 +589,8 @@ async def test_hearsay_is_kept_for_a_while_and_leads_to_no_network_of_others() -
     host = new_host(peerstore_opt=store)
     private = Multiaddr("/ip4/10.0.0.1/tcp/4001")
     async with host.run([LOOPBACK]), running_host() as peer:
-        with pytest.raises(ConnectionFailure, match="no address is known"):
+        reason = "no address is known; 1 left out, of networks that this host is not in"
+        with pytest.raises(ConnectionFailure, match=reason):
             await host.connect(PeerInfo(NOBODY, [private]), hearsay=True)
         told = PeerInfo(peer.get_id(), [private, *peer.get_transport_addrs()])
         await host.connect(told, hearsay=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -100,12 +100,34 @@ async def test_nobody_listening_is_an_error_that_names_the_address() -> None:
     assert isinstance(caught.value.__cause__, ConnectionRefusedError)
 
 
+RELAY = "12D3KooWM6CgA9iBFZmcYAHA6A2qvbAxqfkmrYiRQuz3XEsk4Ksv"
+OTHERS = [
+    "/ip4/1.2.3.4/udp/1/quic-v1",
+    "/ip4/1.2.3.4/tcp/1/ws",
+    "/dns4/x/tcp/1/tls/ws",
+    "/ip4/1.2.3.4",
+    f"/ip4/1.2.3.4/tcp/1/p2p/{RELAY}/p2p-circuit",
+    f"/p2p/{RELAY}/p2p-circuit",
+    "/ip6zone/eth0/dns6/x/tcp/1",
+    "/ip6zone/eth0",
+    "/dnsaddr/bootstrap.libp2p.io",
+    "/unix/tmp/socket",
+]
+
+
 def test_it_knows_which_addresses_are_its_own() -> None:
     tcp = TCP()
-    for address in ("/ip4/1.2.3.4/tcp/1", "/dns/example.com/tcp/1"):
+    for address in (
+        "/ip4/1.2.3.4/tcp/1",
+        "/dns/example.com/tcp/1",
+        "/dns4/my_node/tcp/1",
+        "/ip6zone/eth0/ip6/fe80::1/tcp/1",
+        f"/ip4/1.2.3.4/tcp/1/p2p/{RELAY}",
+    ):
         assert tcp.can_dial(Multiaddr(address))
         assert tcp.can_listen(Multiaddr(address))
-    assert not tcp.can_dial(Multiaddr("/ip4/1.2.3.4/udp/1/quic-v1"))
+    for address in OTHERS:
+        assert not tcp.can_dial(Multiaddr(address)), address
     assert tcp.protocols() == ["tcp"]
 
 
@@ -168,6 +190,54 @@ async def test_every_address_of_a_name_is_tried() -> None:
         with pytest.raises(OpenConnectionError, match="cannot connect to /dns4"):
             await TCP().dial(Multiaddr("/dns4/peer.test/tcp/4001"))
     await listener.close()
+
+
+async def test_names_that_idna_does_not_know_are_looked_up() -> None:
+    """Docker compose names its containers ``my_node``."""
+    asked: list[object] = []
+
+    class Compose(Resolver):
+        async def getaddrinfo(self, host: object, *rest: Any, **more: Any) -> Any:
+            asked.append(host)
+            return await super().getaddrinfo(host, *rest, **more)
+
+    listener = TCP().create_listener(_ignore)
+    await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
+    good = listener._sockets[0].getsockname()
+    trio.socket.set_custom_hostname_resolver(Compose((socket.AF_INET, good)))
+    for name in ("my_node", "ab--node", "xn--mnchen-3ya.de"):
+        for protocol in ("dns", "dns4"):
+            connection = await TCP().dial(Multiaddr(f"/{protocol}/{name}/tcp/4001"))
+            assert connection.get_remote_address() == good
+            connection.abort()
+    await listener.close()
+    assert asked == [b"my_node"] * 2 + [b"ab--node"] * 2 + [b"xn--mnchen-3ya.de"] * 2
+
+
+@pytest.mark.parametrize("family", LOOPBACKS)
+async def test_an_address_of_all_interfaces_leads_to_this_machine(family: str) -> None:
+    listener = TCP().create_listener(_ignore)
+    await listener.listen(Multiaddr(LOOPBACKS[family]))
+    anywhere = {"ip4": "0.0.0.0", "ip6": "::"}[family]
+    port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
+    address = Multiaddr(f"/{family}/{anywhere}/tcp/{port}")
+    connection = await TCP().dial(address)
+    assert connection.get_transport_addresses() == list(listener.get_addrs())
+    connection.abort()
+    await listener.close()
+    with pytest.raises(OpenConnectionError, match=f"{address}, which stands for this machine"):
+        await TCP().dial(address)
+
+
+async def test_a_link_local_address_needs_an_interface_that_exists() -> None:
+    with pytest.raises(OpenConnectionError, match="write /ip6zone/<name>/ip6/fe80::1/tcp/1"):
+        await TCP().dial(Multiaddr("/ip6/fe80::1/tcp/1"))
+    with pytest.raises(OpenConnectionError, match="no network interface 'nowhere9'"):
+        await TCP().dial(Multiaddr("/ip6zone/nowhere9/ip6/fe80::1/tcp/1"))
+    with pytest.raises(OpenConnectionError, match="no network interface"):
+        await (
+            TCP().create_listener(_ignore).listen(Multiaddr("/ip6zone/nowhere9/ip6/fe80::1/tcp/0"))
+        )
 
 
 async def test_a_name_without_an_address_is_an_error() -> None:

@@ -35,14 +35,20 @@ class Measured:
 
 
 class LiteServer(Child):
-    """`ipfs-lite serve`, from the lines with its addresses until it is stopped or killed."""
+    """
+    `ipfs-lite serve`, from the lines with its addresses until it is stopped or killed.
 
-    def __init__(self, command: Sequence[str], listen: Sequence[str]) -> None:
+    There is a line for each address listened on; ``lines`` of them where one is all interfaces.
+    """
+
+    def __init__(
+        self, command: Sequence[str], listen: Sequence[str], lines: int | None = None
+    ) -> None:
         flags = [text for addr in listen for text in ("--listen", addr)]
         super().__init__([*command, "serve", *flags], env=_environment())
         self.addrs: list[str] = []
         try:
-            self.addrs += [self.line() for _ in listen]
+            self.addrs += [self.line() for _ in range(lines or len(listen))]
         except ChildError:
             self.kill()
             raise
@@ -54,10 +60,15 @@ class LiteServer(Child):
 
 
 class Lite:
-    """One repo of ours, and the commands on it. The repo is made by the first that needs it."""
+    """
+    One repo of ours, and the commands on it. The repo is made by the first that needs it.
 
-    def __init__(self, repo: Path) -> None:
+    ``prefix`` is a command that runs them, such as one that enters a namespace.
+    """
+
+    def __init__(self, repo: Path, *, prefix: Sequence[str] = ()) -> None:
         self.repo = repo
+        self._prefix = list(prefix)
 
     @property
     def blocks(self) -> Path:
@@ -69,8 +80,9 @@ class Lite:
         return ["--repo", str(self.repo)]
 
     @property
-    def _command(self) -> list[str]:
-        return [sys.executable, "-m", "libp2p.ipfs_lite", *self._flags]
+    def command(self) -> list[str]:
+        """What a verb is put behind."""
+        return [*self._prefix, sys.executable, "-m", "libp2p.ipfs_lite", *self._flags]
 
     def run(
         self,
@@ -83,7 +95,7 @@ class Lite:
 
         `subprocess.TimeoutExpired` when it takes longer than `timeout` seconds.
         """
-        return _run([*self._command, *args], input, timeout, check)
+        return _run([*self.command, *args], input, timeout, check)
 
     def text(self, *args: str | os.PathLike[str], input: bytes | None = None) -> str:
         """Run `ipfs-lite ARGS` and return its output as text, without the last newline."""
@@ -99,7 +111,7 @@ class Lite:
 
     def start(self, *args: str | os.PathLike[str]) -> Child:
         """Start `ipfs-lite ARGS` and leave it running, to be killed or talked to."""
-        return Child([*self._command, *args], env=_environment())
+        return Child([*self.command, *args], env=_environment())
 
     def add(self, path: str | os.PathLike[str], *flags: str) -> str:
         """`ipfs-lite add -Q FLAGS PATH`: the root CID."""
@@ -120,7 +132,7 @@ class Lite:
     @contextmanager
     def serve(self, *listen: str) -> Iterator[LiteServer]:
         """Serve the repo's blocks for the length of the block, on loopback or on `listen`."""
-        with LiteServer(self._command, listen or [LOOPBACK]) as server:
+        with LiteServer(self.command, listen or [LOOPBACK]) as server:
             yield server
 
 

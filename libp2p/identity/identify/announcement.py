@@ -6,13 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.peer.addresses import (
-    AddressScope,
-    scope_of,
-    split_peer_id,
-    visible_addresses,
-    without_peer_id,
-)
+from libp2p.peer.addresses import AddressScope, split_peer_id, without_peer_id, without_zone
+from libp2p.peer.interfaces import local_interfaces
+from libp2p.peer.own_addresses import OwnAddress, addresses_for, scope_of_peer
 from libp2p.peer.peerstore import create_signed_peer_record
 from libp2p.utils.version import get_agent_version
 
@@ -24,16 +20,18 @@ if TYPE_CHECKING:
 PROTOCOL_VERSION: Final = "ipfs/0.1.0"
 AGENT_VERSION: Final = get_agent_version()
 
-#: Enough for every interface of a well-connected host; a record of them stays below 4 KiB.
-MAX_OWN_ADDRESSES: Final = 64
+#: Signed records that are kept: peers on this machine, in each network, and the rest are told
+#: different addresses.
+MAX_KEPT_RECORDS: Final = 16
 
 
 class Announcement:
-    """Builds this host's identify messages; signs a record only when addresses have changed."""
+    """Builds this host's identify messages; signs no record of the same addresses twice."""
 
     def __init__(self, host: IHost) -> None:
         self._host = host
-        self._records: dict[AddressScope, tuple[list[Multiaddr], bytes]] = {}
+        self._own: tuple[list[Multiaddr], list[OwnAddress]] = [], []
+        self._records: dict[tuple[Multiaddr, ...], bytes] = {}
 
     def build(self, connection: IMuxedConn) -> Identify:
         """
@@ -43,9 +41,7 @@ class Announcement:
         internet needs to know the address plan of our network.
         """
         host, observed = self._host, address_of(connection)
-        scope = scope_of_connection(connection)
-        known = without_peer_id(host.get_addrs(), host.get_id())
-        addresses = visible_addresses(known, scope)[:MAX_OWN_ADDRESSES]
+        addresses = addresses_for(self._own_addresses(), local_interfaces(), observed)
         message = Identify(
             public_key=host.get_public_key().serialize(),
             listen_addrs=[address.to_bytes() for address in addresses],
@@ -54,22 +50,33 @@ class Announcement:
             agent_version=AGENT_VERSION,
         )
         if observed is not None:
-            message.observed_addr = observed.to_bytes()
+            message.observed_addr = without_zone(observed).to_bytes()
         if addresses:
-            message.signedPeerRecord = self._record(scope, addresses)
+            message.signedPeerRecord = self._record(addresses)
         return message
 
     def encode(self, connection: IMuxedConn) -> bytes:
         """Return the bytes of `build`, ready to be sent."""
         return encode_identify(self.build(connection))
 
-    def _record(self, scope: AddressScope, addresses: list[Multiaddr]) -> bytes:
-        signed_for, record = self._records.get(scope, ([], b""))
-        if signed_for != addresses:
+    def _own_addresses(self) -> list[OwnAddress]:
+        addresses = self._host.get_addrs()
+        if addresses != self._own[0]:
+            known = without_peer_id(addresses, self._host.get_id())
+            self._own = addresses, [OwnAddress.of(address) for address in known]
+            self._records.clear()  # of two records of one peer the one signed last counts
+        return self._own[1]
+
+    def _record(self, addresses: list[Multiaddr]) -> bytes:
+        key = tuple(addresses)
+        record = self._records.pop(key, None)
+        if record is None:
             record = create_signed_peer_record(
                 self._host.get_id(), addresses, self._host.get_private_key()
             ).marshal_envelope()
-            self._records[scope] = addresses, record
+        self._records[key] = record
+        if len(self._records) > MAX_KEPT_RECORDS:
+            del self._records[next(iter(self._records))]
         return record
 
 
@@ -82,5 +89,4 @@ def address_of(connection: IMuxedConn) -> Multiaddr | None:
 
 def scope_of_connection(connection: IMuxedConn) -> AddressScope:
     """Tell where the other end is; unknown counts as public, the careful answer."""
-    address = address_of(connection)
-    return AddressScope.PUBLIC if address is None else scope_of(address)
+    return scope_of_peer(address_of(connection), local_interfaces())

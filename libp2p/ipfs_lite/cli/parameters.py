@@ -85,14 +85,16 @@ class ListenAddress(click.ParamType["Multiaddr"]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Multiaddr:
         from multiaddr import Multiaddr
-        from multiaddr.exceptions import Error as MultiaddrError
+
+        from libp2p.exceptions import InvalidAddrError
+        from libp2p.peer.addresses import address_from_text
 
         if isinstance(value, Multiaddr):
             return value
         try:
-            return Multiaddr(str(value))
-        except (MultiaddrError, ValueError) as error:
-            self.fail(f"{value!r} is not a multiaddr ({error}).", param, ctx)
+            return address_from_text(str(value))
+        except InvalidAddrError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 class FlagOrValue(click.Command):

@@ -1,7 +1,8 @@
 """
 TCP: dial and listen, IPv4 and IPv6, names resolved with the system's resolver.
 
-Addresses: ``/ip4/…/tcp/…``, ``/ip6/…/tcp/…``, ``/dns4``, ``/dns6`` and ``/dns`` names.
+Addresses: ``/ip4/…/tcp/…``, ``/ip6/…/tcp/…``, the latter behind ``/ip6zone/…`` if it is link-local,
+``/dns4``, ``/dns6`` and ``/dns`` names.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
 from libp2p.abc import IListener, ITransport
 from libp2p.exceptions import OpenConnectionError
+from libp2p.peer.addresses import is_link_local_6
+from libp2p.peer.host_names import ascii_name
 from libp2p.transport.tcp.tcp_connection import TcpConnection, multiaddr_of
 from libp2p.utils.logs import get_logger
 
@@ -60,21 +64,47 @@ _FAMILIES: Final = {
 }
 
 
+#: Where a connection to "all interfaces" leads: to this machine. Windows has to be told so.
+_LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
 def tcp_endpoint(maddr: Multiaddr) -> tuple[str, str, int] | None:
-    """Return (protocol of the host part, host, port) of a TCP multiaddr; None if it is another."""
-    parts = str(maddr).split("/")
-    if len(parts) < 5 or parts[1] not in _FAMILIES or parts[3] != "tcp":
+    """
+    Return (protocol of the host part, host, port) of a TCP multiaddr; None if it is another.
+
+    The zone of a link-local address is behind its host: ``fe80::1%eth0``.
+    """
+    parts = str(maddr).split("/")[1:]
+    zone = ""
+    if parts[0] == "ip6zone" and parts[2:3] == ["ip6"]:
+        zone = f"%{parts[1]}"
+        parts = parts[2:]
+    if len(parts) < 4 or parts[0] not in _FAMILIES or parts[2] != "tcp":
         return None
-    if len(parts) > 5 and parts[5] not in ("p2p", "ipfs"):
+    if len(parts) > 4 and (parts[4] != "p2p" or len(parts) > 6):
         return None  # /ws, /tls, /p2p-circuit: another transport
-    return parts[1], parts[2], int(parts[4])
+    return parts[0], parts[1] + zone, int(parts[3])
 
 
 def _endpoint(maddr: Multiaddr) -> tuple[str, str, int]:
     endpoint = tcp_endpoint(maddr)
     if endpoint is None:
         raise OpenConnectionError(f"{maddr} is not a TCP address")
+    protocol, host, _ = endpoint
+    if protocol == "ip6":
+        host, _, zone = host.partition("%")
+        if not zone and is_link_local_6(IPv6Address(host)):
+            raise OpenConnectionError(f"{maddr} needs an interface: write /ip6zone/<name>{maddr}")
+        if zone and not _is_interface(zone):
+            raise OpenConnectionError(f"there is no network interface {zone!r} for {maddr}")
     return endpoint
+
+
+def _is_interface(zone: str) -> bool:
+    try:
+        return zone.isdecimal() or socket.if_nametoindex(zone) > 0
+    except (OSError, ValueError):
+        return False
 
 
 def _set_up(sock: socket.socket) -> None:
@@ -95,12 +125,14 @@ async def _resolve(protocol: str, host: str, port: int) -> list[tuple[int, _Sock
     :raises OpenConnectionError: if the name is none, or has no address.
     """
     try:
+        if protocol.startswith("dns"):
+            host = ascii_name(host)
         found = await trio.socket.getaddrinfo(
             host, port, family=_FAMILIES[protocol], type=socket.SOCK_STREAM
         )
     except OSError as error:
         raise OpenConnectionError(f"cannot resolve {host}: {error.strerror or error}") from error
-    except (UnicodeError, ValueError, OverflowError) as error:  # no name, or no port
+    except (ValueError, OverflowError) as error:  # no name, or no port
         raise OpenConnectionError(f"cannot resolve {host!r}: {error}") from error
     return [(family, address) for family, _, _, _, address in found]
 
@@ -117,6 +149,7 @@ class TCPListener(IListener):
         self._handler = handler
         self._admit = admit
         self._sockets: list[socket.socket] = []
+        self._addresses: list[Multiaddr] = []
         self._complain_at = -math.inf
 
     async def listen(self, maddr: Multiaddr) -> None:
@@ -127,10 +160,12 @@ class TCPListener(IListener):
         """
         found = await _resolve(*_endpoint(maddr))
         try:
-            self._sockets.append(self._bind(*found[0]))
+            sock = self._bind(*found[0])
         except OSError as error:
             reason = error.strerror or error
             raise OpenConnectionError(f"cannot listen on {maddr}: {reason}") from error
+        self._sockets.append(sock)
+        self._addresses.append(multiaddr_of(sock.getsockname()))
 
     def _bind(self, family: int, address: _SocketAddress) -> socket.socket:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -198,7 +233,7 @@ class TCPListener(IListener):
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
         """Return the addresses listened on, with their real ports."""
-        return tuple(multiaddr_of(sock.getsockname()) for sock in self._sockets)
+        return tuple(self._addresses)
 
     async def close(self) -> None:
         """Stop listening; accepted connections are not touched."""
@@ -206,6 +241,7 @@ class TCPListener(IListener):
             trio.lowlevel.notify_closing(sock)
             sock.close()
         self._sockets.clear()
+        self._addresses.clear()
 
 
 class TCP(ITransport):
@@ -215,16 +251,21 @@ class TCP(ITransport):
         """
         Connect; a name is resolved and its addresses tried in the resolver's order.
 
+        ``0.0.0.0`` and ``::``, at which a peer may listen, lead to this machine.
+
         :raises OpenConnectionError: if nothing at ``maddr`` can be connected to.
         """
-        found = await _resolve(*_endpoint(maddr))
+        protocol, host, port = _endpoint(maddr)
+        near = _LOOPBACK_OF.get(host)
+        found = await _resolve(protocol, near or host, port)
+        where = f"{maddr}, which stands for this machine" if near else str(maddr)
         for position, (family, address) in enumerate(found, start=1):
             try:
                 return await self._connect(family, address)
             except OSError as error:
                 if position == len(found):
                     reason = error.strerror or str(error)
-                    raise OpenConnectionError(f"cannot connect to {maddr}: {reason}") from error
+                    raise OpenConnectionError(f"cannot connect to {where}: {reason}") from error
         raise OpenConnectionError(f"{maddr} resolves to no address")
 
     async def _connect(self, family: int, address: _SocketAddress) -> TcpConnection:

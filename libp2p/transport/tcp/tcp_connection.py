@@ -68,10 +68,11 @@ def _closed_here() -> ConnectionClosedError:
 
 
 def multiaddr_of(address: tuple[str, int]) -> Multiaddr:
-    """Return the multiaddr of a socket address."""
-    host, port = address[0], address[1]
+    """Return the multiaddr of a socket address; a link-local one has its zone."""
+    host, _, zone = address[0].partition("%")
     family = "ip6" if ":" in host else "ip4"
-    return Multiaddr(f"/{family}/{host.partition('%')[0]}/tcp/{port}")
+    prefix = f"/ip6zone/{zone}" if zone else ""
+    return Multiaddr(f"{prefix}/{family}/{host}/tcp/{address[1]}")
 
 
 class TcpConnection(IRawConnection):

@@ -18,6 +18,7 @@ from libp2p.exceptions import (
     StreamTimeout,
 )
 from libp2p.identity.identify import ID as NAME_FROM_PACKAGE
+from libp2p.identity.identify.announcement import MAX_KEPT_RECORDS, Announcement
 from libp2p.identity.identify.identify import (
     AGENT_VERSION,
     ID,
@@ -38,6 +39,7 @@ from libp2p.identity.identify_push import (
 )
 from libp2p.identity.update import update_peerstore_from_identify as same_function
 from libp2p.peer.id import ID as PeerID
+from libp2p.peer.own_addresses import Interface
 from tests.support.identity_hosts import FakeHost, NegotiatingConnection
 
 if TYPE_CHECKING:
@@ -147,6 +149,48 @@ async def test_the_record_is_signed_once_while_addresses_stay(two: Two) -> None:
     assert await record() == first
     two.answerer.transports.append(Multiaddr("/ip4/8.8.8.8/tcp/1"))
     assert await record() != first
+
+
+async def test_addresses_that_come_back_are_signed_anew(two: Two) -> None:
+    """Peers keep the record signed last: an old one again would leave them with the one between."""
+    before = two.answerer.transports
+    between = [Multiaddr("/ip4/10.0.0.77/tcp/1")]
+    for addresses in (before, between, before):
+        two.answerer.transports = addresses
+        await identify(two.asker.as_host(), two.connection.as_connection())
+        assert two.asker.peerstore.addrs(two.answerer.id) == addresses
+
+
+async def test_each_network_has_its_record_and_few_are_kept(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    networks = range(MAX_KEPT_RECORDS + 4)
+    interfaces = [Interface.of(f"10.1.{n}.1", "255.255.255.0") for n in networks]
+    monkeypatch.setattr(
+        "libp2p.identity.identify.announcement.local_interfaces", lambda: interfaces
+    )
+    two.answerer.transports = [Multiaddr(f"/ip4/10.1.{n}.1/tcp/1") for n in networks]
+    announcement = Announcement(two.answerer.as_host())
+
+    def record_for(network: int) -> bytes:
+        _, theirs = two.asker.open_to(two.answerer)
+        theirs.muxed_conn.get_transport_addresses()[:] = [Multiaddr(f"/ip4/10.1.{network}.9/tcp/1")]
+        message = announcement.build(theirs.muxed_conn)
+        assert message.listen_addrs[0] == two.answerer.transports[network].to_bytes()
+        assert len(message.listen_addrs) == len(networks)
+        return message.signedPeerRecord
+
+    records = [record_for(network) for network in networks]
+    assert len(set(records)) == len(networks)
+    assert record_for(networks[-1]) == records[-1]
+    assert record_for(0) != records[0], "the oldest was forgotten"
+
+
+async def test_an_observed_address_has_no_zone_of_ours(two: Two) -> None:
+    _, theirs = two.asker.open_to(two.answerer)
+    theirs.muxed_conn.get_transport_addresses()[:] = [Multiaddr("/ip6zone/eth0/ip6/fe80::9/tcp/1")]
+    message = Announcement(two.answerer.as_host()).build(theirs.muxed_conn)
+    assert message.observed_addr == Multiaddr("/ip6/fe80::9/tcp/1").to_bytes()
 
 
 async def test_old_py_libp2p_can_have_a_bare_message(two: Two) -> None:

@@ -143,6 +143,38 @@ async def test_the_failure_lists_every_address_and_why(autojump_clock: MockClock
     assert isinstance(failure.errors[0].__cause__, OpenConnectionError)
 
 
+async def test_addresses_that_cannot_be_tried_are_named_beside_those_that_failed(
+    autojump_clock: MockClock,
+) -> None:
+    network = Network(refuses=dict.fromkeys(FAR, 0.01))
+    unfit = [DialError(f"/ip4/1.2.3.4/udp/{n}/quic-v1", "there is no transport") for n in range(9)]
+    with pytest.raises(SwarmDialAllFailedError) as caught:
+        await dialer(network).dial_peer(PEER, FAR, unfit)
+    text = str(caught.value)
+    assert f"{FAR[0]}: " in text
+    assert " and 3 more; " in text
+    assert f"{unfit[0].address}: there is no transport" in text
+    assert text.endswith(" and 4 more")
+    assert len(text) < 1000
+    assert caught.value.num_addrs_tried == len(FAR)
+    assert caught.value.errors[-len(unfit) :] == unfit
+
+
+async def test_one_address_that_can_be_tried_is_enough(autojump_clock: MockClock) -> None:
+    network = Network(answers={FAR[0]: 0.1})
+    unfit = [DialError("/dnsaddr/x", "there is no transport for it")]
+    assert await dialer(network).dial_peer(PEER, FAR[:1], unfit) == network.connection(FAR[0])
+
+
+async def test_addresses_that_were_not_done_in_time_are_named(autojump_clock: MockClock) -> None:
+    """They are known: "no address is known" would send the user the wrong way."""
+    impatient = Dialer(Network().dial, ADDRESS_TIMEOUT, 2.0)
+    with pytest.raises(SwarmDialAllFailedError) as caught:
+        await impatient.dial_peer(PEER, FAR)
+    assert {error.address for error in caught.value.errors} == set(FAR)
+    assert f"{FAR[0]}: not connected within 2 s" in str(caught.value)
+
+
 async def test_a_peer_without_addresses_fails_at_once_and_says_so(
     autojump_clock: MockClock,
 ) -> None:

@@ -146,10 +146,9 @@ async def test_a_listener_may_be_closed_while_it_pauses() -> None:
             await listener.close()
 
 
-def test_the_address_of_a_listener_is_a_multiaddr() -> None:
+async def test_the_address_of_a_listener_is_a_multiaddr() -> None:
     listener = TCPListener(lambda connection: connection.close())
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        listener._sockets.append(sock)
-        port = sock.getsockname()[1]
-        assert listener.get_addrs() == (Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"),)
+    await listener.listen(Multiaddr("/ip4/127.0.0.1/tcp/0"))
+    port = listener._sockets[0].getsockname()[1]
+    assert listener.get_addrs() == (Multiaddr(f"/ip4/127.0.0.1/tcp/{port}"),)
+    await listener.close()

@@ -13,8 +13,10 @@ from libp2p.exceptions import InvalidAddrError
 from libp2p.peer.addresses import (
     MAX_ADDRESS_BYTES,
     AddressScope,
+    address_from_text,
     address_from_wire,
     addresses_from_wire,
+    ip_of,
     scope_of,
     scope_of_ip,
     split_address,
@@ -22,6 +24,7 @@ from libp2p.peer.addresses import (
     visible_addresses,
     with_peer_id,
     without_peer_id,
+    without_zone,
 )
 from libp2p.peer.id import ID
 
@@ -185,3 +188,65 @@ def test_scope_of_other_addresses(text: str, scope: AddressScope) -> None:
 def test_addresses_are_visible_from_their_scope_inwards(scope: AddressScope, count: int) -> None:
     addresses = [Multiaddr(f"/ip4/{ip}/tcp/1") for ip in ("8.8.8.8", "10.0.0.1", "127.0.0.1")]
     assert visible_addresses(addresses, scope) == addresses[:count]
+
+
+@pytest.mark.parametrize("scope", AddressScope)
+def test_link_local_addresses_of_ipv6_are_believed_of_nobody(scope: AddressScope) -> None:
+    addresses = [Multiaddr("/ip6/fe80::1/tcp/1"), Multiaddr("/ip6zone/eth0/ip6/fe80::1/tcp/1")]
+    assert visible_addresses(addresses, scope) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "ip"),
+    [
+        ("/ip4/10.0.0.1/tcp/1", "10.0.0.1"),
+        ("/ip6/fd00::1/udp/1/quic-v1", "fd00::1"),
+        ("/ip6zone/eth0/ip6/fe80::1/tcp/1", "fe80::1"),
+        ("/dns4/my_node/tcp/1", None),
+        ("/ip6zone/eth0", None),
+        ("", None),
+    ],
+)
+def test_the_ip_address_that_an_address_begins_with(text: str, ip: str | None) -> None:
+    assert ip_of(Multiaddr(text)) == (None if ip is None else ip_address(ip))
+
+
+def test_a_zone_is_taken_off() -> None:
+    plain = Multiaddr("/ip6/fe80::1/tcp/1")
+    assert without_zone(Multiaddr("/ip6zone/eth0/ip6/fe80::1/tcp/1")) == plain
+    assert without_zone(plain) == plain
+    assert without_zone(Multiaddr("")) == Multiaddr("")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("/ip6/fe80::1%eth0/tcp/4001", "/ip6zone/eth0/ip6/fe80::1/tcp/4001"),
+        ("  /ip4/1.2.3.4/tcp/1\n", "/ip4/1.2.3.4/tcp/1"),
+        (f"/ip4/1.2.3.4/tcp/1/ipfs/{PEER}", f"/ip4/1.2.3.4/tcp/1/p2p/{PEER}"),
+    ],
+)
+def test_addresses_are_read_as_people_write_them(typed: str, meant: str) -> None:
+    assert str(address_from_text(typed)) == meant
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("nonsense", "No protocol with name 'nonsense'"),
+        ("/ip4/1.2.3/tcp/1", "'1.2.3' is not IPv4"),
+        ("/ip4/1.2.3.4/tcp", "missing value"),
+        ("/ip4/1.2.3.4/tcp/70000", "integer not in range"),
+        ("/dns4/a b/tcp/1", "'a b' is no host name"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_the_reason(typed: str, reason: str) -> None:
+    with pytest.raises(InvalidAddrError, match=reason) as caught:
+        address_from_text(typed)
+    assert typed in str(caught.value)
+
+
+def test_a_refusal_of_a_long_text_is_short() -> None:
+    with pytest.raises(InvalidAddrError) as caught:
+        address_from_text("/ip4/" * 10_000)
+    assert len(str(caught.value)) < 600
