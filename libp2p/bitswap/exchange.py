@@ -353,7 +353,8 @@ class Exchange(Service, INotifee):
     def fail(self, outcome: Unavailable) -> None:
         """Tell who waits for a block that it does not come."""
         if (session := self._sessions.get(outcome.session_id)) is not None:
-            error = unavailable(outcome.cid, outcome.peers, outcome.providers)
+            damage = self.block_store.damage_of(outcome.cid)
+            error = unavailable(outcome.cid, outcome.peers, outcome.providers, damage)
             session.fail(outcome.key, error)
 
     def keep_time(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.errors import BlockNotFoundError
+from libp2p.bitswap.errors import not_here
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
@@ -32,7 +32,8 @@ class BlockFetcher:
         """
         Give the blocks in the order in which they come; to be closed by ``aclose``.
 
-        :raises BlockNotFoundError: if a block is not in the store and there is no network.
+        :raises BlockUnavailableError: if a block is not in the store, or is damaged there, and
+            there is no network.
         :raises BitswapError: if the peers do not have it, or fail.
         """
         if self._session is None:
@@ -42,7 +43,7 @@ class BlockFetcher:
     async def _read(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
         for cid, found in zip(cids, await self._store.get_blocks(cids), strict=True):
             if found is None:
-                raise BlockNotFoundError(f"block {cid} is not in the repo", cid)
+                raise not_here(cid, self._store.damage_of(cid))
             yield cid, found
 
     def close(self) -> None:
