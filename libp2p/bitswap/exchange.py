@@ -45,7 +45,7 @@ from libp2p.peer.addresses import AddressScope, scope_of
 from libp2p.resources import Resources
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from multiaddr import Multiaddr
 
@@ -435,19 +435,18 @@ class Exchange(Service, INotifee):
         """Act on blocks and presences; return the blocks that were wanted."""
         kept: list[tuple[Want, bytes]] = []
         for message in messages:
-            if message.blocks:
-                kept += self._claim(peer_id, message.blocks, now)
+            if message.blocks or message.unusable:
+                kept += self._claim(peer_id, message, now)
             if message.presences:
                 self.tracker.receive_presences(peer_id, message.presences, now)
         return kept
 
-    def _claim(
-        self, peer_id: ID, blocks: Mapping[CID, bytes], now: float
-    ) -> list[tuple[Want, bytes]]:
+    def _claim(self, peer_id: ID, message: Message, now: float) -> list[tuple[Want, bytes]]:
         claimed: list[tuple[Want, bytes]] = []
         size = 0
         stats = self.stats
-        for cid, data in blocks.items():
+        unasked = message.unusable
+        for cid, data in message.blocks.items():
             stats.blocks_received += 1
             stats.data_received += len(data)
             want = self.tracker.claim(peer_id, cid, len(data), now)
@@ -460,8 +459,14 @@ class Exchange(Service, INotifee):
                 for number in sessions:
                     if (session := self._sessions.get(number)) is not None:
                         session.count_duplicate(data)
+            elif self.tracker.is_late(peer_id, cid):
+                stats.late_blocks_received += 1
             else:
-                stats.unwanted_blocks_received += 1
+                unasked += 1 + message.repeats.get(cid, 0)
+        if unasked:
+            logger.debug("%s sent %d blocks that were not asked for", peer_id, unasked)
+            stats.unwanted_blocks_received += unasked
+            self.tracker.unasked(peer_id, unasked)
         if claimed:
             self.server.accounts.received(peer_id, len(claimed), size, now)
             self.tracing.blocks(peer_id, claimed, now)
