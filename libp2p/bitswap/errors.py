@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-#: Characters of a store's error that are quoted in one of ours.
+#: Characters of a store's error, or of a line of a denylist, that are quoted in an error of ours.
 MAX_QUOTED: Final = 200
 
 
@@ -52,7 +52,7 @@ class InvalidCIDError(BitswapError, InvalidCID):
 
 
 class DenylistError(BitswapError, ValueError):
-    """A denylist is of a version that is not known, or too large."""
+    """A denylist has a line that is no rule, is of an unknown version or too large, or not read."""
 
 
 class ClientClosedError(BitswapError):

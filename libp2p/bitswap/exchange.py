@@ -17,9 +17,11 @@ from weakref import WeakValueDictionary
 import trio
 
 from libp2p.abc import INotifee
+from libp2p.bitswap.accounts import Accounts
 from libp2p.bitswap.alarms import Alarms, Timed
 from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
+    BitswapError,
     BlockTooLargeError,
     ClientClosedError,
     InvalidBlockError,
@@ -82,9 +84,8 @@ class Exchange(Service, INotifee):
         self.tracing = Tracing(self.faults)
         self.tracker = WantTracker()
         self.chores = self.tracker.chores
-        self.server = Server(self, server_options)
-        self.answer, self.answer_now = self.server.receive, self.server.receive_now
-        self.ledger = self.server.ledger
+        self.accounts = Accounts()
+        self.server_options = server_options or ServerOptions()
         self.stats = BitswapStat()
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
@@ -103,6 +104,26 @@ class Exchange(Service, INotifee):
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
+
+    @property
+    def server_options(self) -> ServerOptions:
+        """
+        How blocks are served. Options set here are those of the next `start`.
+
+        :raises BitswapError: if they are set while the client works.
+        """
+        return self._server_options
+
+    @server_options.setter
+    def server_options(self, options: ServerOptions) -> None:
+        if not isinstance(options, ServerOptions):
+            raise TypeError(f"server_options must be ServerOptions, not {type(options).__name__}")
+        if self.is_running:
+            raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
+        self._server_options = options
+        self.server = Server(self, options)
+        self.answer, self.answer_now = self.server.receive, self.server.receive_now
+        self.ledger = self.server.ledger
 
     # -- life -----------------------------------------------------------------------------------
 
