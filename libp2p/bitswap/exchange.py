@@ -19,6 +19,7 @@ import trio
 from libp2p.abc import INotifee
 from libp2p.bitswap.accounts import Accounts
 from libp2p.bitswap.alarms import Alarms, Timed
+from libp2p.bitswap.block_store import read_blocks
 from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
     BitswapError,
@@ -270,12 +271,12 @@ class Exchange(Service, INotifee):
         """Give a block that needs no peer: in the store, or told by the CID itself."""
         if cid.is_identity:
             return cid.digest
-        found = self.block_store.get_blocks_now((cid,))
+        found = self._read_now((cid,))
         if found is not None:
             data = found[0]
         else:
             with trio.move_on_after(max(timeout, 0)) as scope:
-                data = await self.block_store.get_block(cid.buffer)
+                data = await self._read(cid)
             if scope.cancelled_caught:
                 raise timed_out(cid, timeout, {})
         if data is None and (found is None or cid.is_empty_block):
@@ -284,13 +285,19 @@ class Exchange(Service, INotifee):
 
     async def find_all_here(self, cids: Sequence[CID]) -> list[bytes | None]:
         """Do as `find_here` for several."""
-        found = self.block_store.get_blocks_now(cids)
+        found = self._read_now(cids)
         if found is None:
-            found = await self.block_store.get_blocks([cid.buffer for cid in cids])
+            found, _ = await read_blocks(self.block_store, cids)
         return [
             await self._find_otherwise(cid) if data is None else data
             for cid, data in zip(cids, found, strict=True)
         ]
+
+    def _read_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        return self.block_store.get_blocks_now(cids) if self.block_store.verifies else None
+
+    async def _read(self, cid: CID) -> bytes | None:
+        return (await read_blocks(self.block_store, [cid]))[0][0]
 
     async def _find_otherwise(self, cid: CID) -> bytes | None:
         """Give a block that the store did not give, and that needs no peer all the same."""
@@ -298,7 +305,7 @@ class Exchange(Service, INotifee):
             return cid.digest
         if self.tracker.came_lately(cid):
             # Another fetch has just stored it, while the store was being asked.
-            return await self.block_store.get_block(cid.buffer)
+            return await self._read(cid)
         if cid.is_empty_block:
             # boxo says DONT_HAVE of it even where it has it: no Kubo gives an empty raw file.
             await self.add_block(cid, b"")

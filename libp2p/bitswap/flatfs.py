@@ -229,7 +229,7 @@ class FlatFiles:
             if size == len(data) and _read_file(path)[0] == bytes(data):
                 return
             # One of the two is wrong.
-            if _is_block(multihash, data) is False:
+            if is_block(multihash, data) is False:
                 raise BlockStoreError(f"{len(data)} bytes are not block {_name(multihash)}")
         temporary = f"{self._temp_prefix}{next(self._counter)}"
         try:
@@ -395,7 +395,7 @@ def _name(multihash: bytes) -> str:
     return "b" + encode_base32(b"\x01\x55" + multihash)
 
 
-def _is_block(multihash: bytes, data: Buffer) -> bool | None:
+def is_block(multihash: bytes, data: Buffer) -> bool | None:
     """Tell whether bytes are those of a block; None if their hash cannot be computed."""
     if len(multihash) == 34 and multihash.startswith(_SHA2_256_START):
         return sha256(data).digest() == multihash[2:]
@@ -415,7 +415,7 @@ def _judged(multihash: bytes, path: str, verify: bool) -> tuple[bytes | None, st
     data, fault = _read_file(path)
     # Without ``verify`` no more than what a power loss leaves is looked for.
     if data is not None and (verify or not data):
-        is_right = _is_block(multihash, data)
+        is_right = is_block(multihash, data)
         if is_right is None and data:
             raise BlockStoreError(f"block {_name(multihash)} cannot be verified: unknown hash")
         if not is_right:

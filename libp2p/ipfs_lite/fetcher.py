@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.block_store import damage_of, read_blocks
 from libp2p.bitswap.errors import not_here
 
 if TYPE_CHECKING:
@@ -41,10 +42,11 @@ class BlockFetcher:
         return self._session.get_blocks(cids, timeout=self._timeout, window=len(cids))
 
     async def _read(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
-        for cid, found in zip(cids, await self._store.get_blocks(cids), strict=True):
-            if found is None:
-                raise not_here(cid, self._store.damage_of(cid))
-            yield cid, found
+        blocks, damaged = await read_blocks(self._store, cids)
+        for cid, data in zip(cids, blocks, strict=True):
+            if data is None:
+                raise not_here(cid, damage_of(self._store, cid, damaged))
+            yield cid, data
 
     def close(self) -> None:
         """Ask for nothing more."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
 
-from libp2p.bitswap.block_store import FilesystemBlockStore
+from libp2p.bitswap.block_store import FilesystemBlockStore, damage_of, read_blocks
 from libp2p.bitswap.errors import not_here
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config, default_repo_path
@@ -228,8 +228,10 @@ class Peer:
         with self._call():
             if self._bitswap is not None:
                 return await self._bitswap.get_block(cid, timeout=timeout)
-            if (data := await self.store.get_block(cid)) is None:
-                raise not_here(CID.of(cid), self.store.damage_of(cid))
+            named = CID.of(cid)
+            [data], damaged = await read_blocks(self.store, [named])
+            if data is None:
+                raise not_here(named, damage_of(self.store, named, damaged))
             return data
 
     # -- network ------------------------------------------------------------------------------

@@ -15,17 +15,21 @@ import pytest
 import trio
 
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import FilesystemBlockStore, MemoryBlockStore
+from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.bitswap.errors import BlockUnavailableError, DamagedBlockError
+from libp2p.exceptions import BlockStoreError
 from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite.cli.entry import run
 from libp2p.ipld.cid import CID
+from tests.integration.test_cli import command as command_line
 from tests.integration.test_cli import serving
 from tests.support.damage import DAMAGES, block_files, names_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from libp2p.ipld.cid import CIDInput
 
 
 NIGHTLY = bool(os.environ.get("NIGHTLY"))
@@ -168,11 +172,106 @@ async def test_a_damaged_block_is_not_served(
         assert await peer.get_block(cid) == data
 
 
+class OwnStore(BlockStore):
+    """A store as a user writes it."""
+
+    def __init__(self) -> None:
+        self.blocks: dict[bytes, bytes] = {}
+
+    async def get_block(self, cid: CIDInput) -> bytes | None:
+        return self.blocks.get(CID.of(cid).multihash)
+
+    async def put_block(self, cid: CIDInput, data: bytes) -> None:
+        self.blocks[CID.of(cid).multihash] = data
+
+    async def has_block(self, cid: CIDInput) -> bool:
+        return CID.of(cid).multihash in self.blocks
+
+    async def delete_block(self, cid: CIDInput) -> None:
+        self.blocks.pop(CID.of(cid).multihash, None)
+
+    def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        return [self.blocks.get(cid.multihash) for cid in cids]
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+@pytest.mark.parametrize("verifies", [False, True])
+async def test_a_store_of_ones_own_is_verified_unless_it_says_that_it_does(
+    size: int, verifies: bool
+) -> None:
+    data, store = random.Random(1).randbytes(size), OwnStore()
+    cid = CID.for_block(data)
+    store.verifies = verifies
+    await store.put_block(cid, bytes(size))
+    async with Peer.open(block_store=store, online=False) as peer:
+        if verifies:
+            assert await peer.get_block(cid) == bytes(size)
+            return
+        with pytest.raises(DamagedBlockError, match=f"{cid}.*gave other bytes"):
+            await peer.get_block(cid)
+        with pytest.raises(DamagedBlockError, match=str(cid)):
+            await peer.get_file(cid)
+    async with (
+        Peer.open(block_store=MemoryBlockStore(), listen=[LOOPBACK]) as provider,
+        Peer.open(block_store=store) as peer,
+    ):
+        with pytest.raises(BlockUnavailableError, match=str(cid)):
+            await peer.get_block(cid)
+        await provider.store.put_block(cid, data)
+        await peer.connect(provider.addrs[0])
+        assert await peer.get_block(cid) == data
+        assert store.blocks[cid.multihash] == data
+        await store.put_block(cid, bytes(size))
+        assert await peer.bitswap.get_blocks_batch([cid]) == {bytes(cid): data}
+        await store.put_block(cid, bytes(size))
+        service = BlockService(store, peer.bitswap)
+        assert await service.get_blocks_batch([cid]) == {bytes(cid): data}
+
+
+@pytest.mark.parametrize(
+    ("found", "text"), [([], "0 answers for 1"), (["text"], "gave a str for a block")]
+)
+async def test_what_is_no_list_of_blocks_is_an_error(found: list[object], text: str) -> None:
+    class Odd(OwnStore):
+        async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
+            return found  # type: ignore[return-value]
+
+    async with Peer.open(block_store=Odd(), online=False) as peer:
+        with pytest.raises(BlockStoreError, match=text):
+            await peer.get_block(CID.for_block(b"x"))
+        unknown = CID.decode(b"\x01\x55\xff\x7f\x01x")
+        found[:] = [b"x"]
+        with pytest.raises(BlockStoreError, match="cannot be verified"):
+            await peer.get_block(unknown)
+
+
+async def test_damage_that_is_served_is_told_by_who_receives_it() -> None:
+    data, store = b"what it should be", OwnStore()
+    cid = CID.for_block(data)
+    await store.put_block(cid, b"what it is")
+    async with (
+        Peer.open(block_store=store, listen=[LOOPBACK]) as server,
+        Peer.open(block_store=MemoryBlockStore(), listen=[LOOPBACK]) as honest,
+        Peer.open(block_store=MemoryBlockStore()) as peer,
+    ):
+        await peer.connect(server.addrs[0])
+        text = f"{server.peer_id} sent a block that was not asked for"
+        with trio.fail_after(5), pytest.raises(BlockUnavailableError, match=text):
+            await peer.get_block(cid)
+        await honest.add_file(data)
+        await peer.connect(honest.addrs[0])
+        with trio.fail_after(5):
+            assert await peer.get_block(cid) == data
+
+
 async def test_verifying_can_be_switched_off(tmp_path: Path) -> None:
     async with Peer.open(tmp_path / "repo", online=False) as peer:
         added = await peer.add_file(b"the content of a file")
     (path,) = block_files(tmp_path / "repo" / "blocks")
     path.write_bytes(b"THE CONTENT OF A FILE")
+    command = command_line(tmp_path / "repo", "cat", "--no-verify", str(added.cid))
+    shown = await trio.run_process(command, capture_stdout=True)
+    assert shown.stdout == b"THE CONTENT OF A FILE"
     async with Peer.open(tmp_path / "repo", online=False, verify=False) as peer:
         assert await (await peer.get_file(added.cid)).read() == b"THE CONTENT OF A FILE"
         await peer.add_file(b"the content of a file")  # heals all the same
