@@ -157,6 +157,8 @@ class FlatFiles:
             if data is None and self._has_old_layout and (old := self._old_files.get(multihash)):
                 # py-libp2p 0.8 let two writers share one temporary file: they are always hashed.
                 data = self._get(multihash, old, verify=True)
+                if data is None:
+                    self._old_files.pop(multihash, None)
         except OSError as error:
             raise BlockStoreError(
                 f"cannot read block {_name(multihash)} from {self.base}: {error.strerror}"

@@ -198,7 +198,8 @@ class Peer:
         :param timeout: the longest time without any block.
         :raises NotAFile: if the CID is that of a directory or of something else.
         :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
-            was asked and what each answered. Later blocks fail in the reader.
+            was asked and what each answered. It is a `DamagedBlockError` if the block was here and
+            its file is damaged. Later blocks fail in the reader.
         """
         with self._call():
             session = None

@@ -118,6 +118,7 @@ def test_damage_of_the_old_layout_is_set_aside(tmp_path: Path) -> None:
     assert not path.exists()
     assert files.damage_of(KEY) is not None
     assert files.size(KEY) is None
+    assert list(files.multihashes()) == []
 
 
 def test_a_block_that_is_too_long_is_neither_stored_nor_read(
