@@ -69,8 +69,8 @@ walk: $(DEV_STAMP) ## a random walk over a host, by default of 10,000 steps (STE
 attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an honest peer beside them
 	@$(BIN)/python -m bench.attackers --attackers $(or $(ATTACKERS),400)
 
-nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, and hundreds of clients
-	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py
+nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, hundreds of clients, 200 damages
+	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
 	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"

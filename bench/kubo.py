@@ -1,4 +1,4 @@
-"""Rows beside Kubo: fetching a file from it, and adding one."""
+"""Rows beside Kubo: fetching a file from it, adding one, and reading one that is here."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import check_output
 
 from bench.contestants import KUBO, OURS, ROOT, NotHere, ipfs_lite, run
 from bench.row import Budget, Row, Sample
@@ -22,6 +23,8 @@ KUBO_PIN = "kubo, pin add"
 """Into its repository only, without writing the file."""
 COMMAND = "ours, whole command"
 """`ipfs-lite get` from its start to its end: imports, keys, connecting."""
+
+UNVERIFIED = "ours, --no-verify"
 
 SMALL_MIB = 96
 """100 MB."""
@@ -164,7 +167,43 @@ class Add(_KuboRow):
         return Sample(self._rate(cost.seconds), (cost.cpu_seconds,), cost.peak_bytes)
 
 
+@dataclass
+class Cat(_KuboRow):
+    """A file out of the repository to nowhere, the whole command; its blocks are hashed or not."""
+
+    name: str = "cat"
+    contestants: tuple[str, ...] = (OURS, UNVERIFIED, KUBO)
+    # Kubo does not hash what it reads.
+    budgets: tuple[Budget, ...] = (Budget(OURS, UNVERIFIED, 0.5),)
+    peak_budget_mib: float | None = 110
+    _repos: dict[str, tuple[Path, str]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.title = f"{self.mib} MiB of the own repository, 1 MiB chunks"
+
+    def prepare(self, stack: ExitStack) -> None:
+        super().prepare(stack)
+        repo = self._scratch() / "repo"
+        add = ["add", "-Q", "--chunker=size-1048576", "--cid-version=1", "--raw-leaves"]
+        cid = check_output(ipfs_lite("--repo", repo, *add, self._file), cwd=ROOT, text=True).strip()
+        self._repos = {OURS: (repo, cid), UNVERIFIED: (repo, cid)}
+        repo = self._scratch() / "repo"
+        with Kubo(repo=repo, daemon=False) as kubo:
+            self._repos[KUBO] = repo, kubo.add(self._file, *add[2:])
+
+    def measure(self, contestant: str) -> Sample:
+        repo, cid = self._repos[contestant]
+        if contestant == KUBO:
+            binary = find_peer("kubo")
+            assert binary is not None
+            cost = run([binary, "--repo-dir", repo, "cat", cid])
+        else:
+            flags = ["--no-verify"] if contestant == UNVERIFIED else []
+            cost = run(ipfs_lite("--repo", repo, "cat", *flags, cid))
+        return Sample(self._rate(cost.seconds), (cost.cpu_seconds,), cost.peak_bytes)
+
+
 def rows(mib: int) -> list[Row]:
     """The rows of this module; files have `mib` MiB."""
     small = Fetch(SMALL_MIB, name="fetch100")
-    return [Fetch(mib), small, Add(mib), Add(mib, name="hash", only_hash=True)]
+    return [Fetch(mib), small, Add(mib), Add(mib, name="hash", only_hash=True), Cat(mib)]

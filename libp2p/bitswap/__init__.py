@@ -46,6 +46,7 @@ from libp2p.bitswap.request_filter import (
     AllOf,
     AllowList,
     DenylistFiles,
+    DenylistReport,
     Remembered,
     RequestFilter,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "AllowList",
     "BandwidthLimits",
     "DenylistFiles",
+    "DenylistReport",
     "Remembered",
     "RequestFilter",
     "ServerOptions",

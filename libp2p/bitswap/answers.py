@@ -58,8 +58,10 @@ class Answers:
                     self._dispatcher.found(session, sender)
         asking.withdraw(want, came=True)
         self._dispatcher.forget(want)
-        if sender is not None and not sender.held and asking.busy:
-            self._takeovers.offer_help(sender, now)
+        if sender is not None:
+            if not sender.held and asking.busy:
+                self._takeovers.offer_help(sender, now)
+            self._judge(sender)
         return want
 
     def settle(self, want: Want) -> tuple[int, ...]:
@@ -95,6 +97,39 @@ class Answers:
             return tuple(session.session_id for session in want.sessions)
         return self._recent.get(key)
 
+    def is_late(self, peer_id: ID, cid: CID) -> bool:
+        """Tell whether a peer was asked for a block that came when nobody wanted it any more."""
+        peer = self._peers.get(peer_id)
+        return peer is not None and peer.cancelled.pop(cid.multihash, self) is None
+
+    def unasked(self, peer_id: ID, count: int = 1) -> None:
+        """
+        Take in blocks that a peer was never asked for.
+
+        They are in place of what it was asked for and has damaged. It is not known of what; but a
+        peer works in order, so they are counted until the rest of the message is here.
+        """
+        peer = self._peers.get(peer_id)
+        if peer is None:
+            return
+        due = peer.oldest or peer
+        due.wrong += count
+        self._judge(peer)
+
+    def _judge(self, peer: Peer) -> None:
+        """Ask others for the blocks in place of which a peer has sent something else."""
+        batch = peer.oldest
+        if batch is not None:
+            if batch.wrong < batch.due:
+                return
+            wants = [want for want, went_with in peer.held.items() if went_with is batch]
+        elif len(peer.unanswered) <= peer.wrong:
+            wants = [self._wants[key] for key in peer.unanswered]
+        else:
+            return
+        for want in wants:
+            self._receive_no(want, peer, PeerAnswer.UNASKED)
+
     # -- presences ------------------------------------------------------------------------------
 
     def receive_presences(
@@ -119,10 +154,13 @@ class Answers:
                 if batch is not None:
                     batch.heard = now
                 self._receive_dont_have(want, peer)
+        self._judge(peer)
 
     def _receive_have(self, want: Want, peer: Peer) -> None:
         peer.proven = True
         answer = want.answers.get(peer)
+        if answer is PeerAnswer.UNASKED:
+            return  # it has something by that name, and that is damaged
         asked = want.asked[peer]
         if answer is PeerAnswer.SILENT and asked is WantType.Block:
             return  # it is to send the block, not to promise it again
@@ -161,11 +199,15 @@ class Answers:
 
     def _receive_dont_have(self, want: Want, peer: Peer) -> None:
         answer = want.answers.get(peer)
-        if answer is PeerAnswer.DONT_HAVE:
+        if answer is PeerAnswer.DONT_HAVE or answer is PeerAnswer.UNASKED:
             return
         if answer is PeerAnswer.HAVE and want.asked[peer] is WantType.Have:
             return  # replies on two streams have overtaken each other: HAVE is the later one
-        want.answers[peer] = PeerAnswer.DONT_HAVE
+        self._receive_no(want, peer, PeerAnswer.DONT_HAVE)
+
+    def _receive_no(self, want: Want, peer: Peer, answer: PeerAnswer) -> None:
+        """A peer has said, or shown, that it will not send a block."""
+        want.answers[peer] = answer
         want.noes += 1
         self._asking.answered(want, peer)
         for session in want.sessions:

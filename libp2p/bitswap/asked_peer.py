@@ -40,7 +40,7 @@ _SLACK_BYTES: Final = 64 * 1024
 class Batch:
     """The want-blocks of one message."""
 
-    __slots__ = ("due", "first", "heard", "limit", "written")
+    __slots__ = ("due", "first", "heard", "limit", "written", "wrong")
 
     def __init__(self, first: bool) -> None:
         self.due = 0
@@ -52,16 +52,18 @@ class Batch:
         """When one of its blocks came last, or bytes that may precede them."""
         self.limit = 0
         """The count of bytes from the peer up to which they may."""
+        self.wrong = 0
+        """Blocks that nobody asked for and that came in place of some of it."""
 
 
 class Peer:
     """One connected peer."""
 
     __slots__ = (
-        "alarm", "batches", "cancels", "delivered", "delivered_at", "doubt", "doubts", "down",
-        "down_since", "held", "known", "local", "lone", "max_wants", "owed", "pace", "peer_id",
-        "pending", "proven", "repeat_at", "repeats", "resets", "retry_at", "spared",
-        "supports_have", "told", "unanswered", "worked", "writing",
+        "alarm", "batches", "cancelled", "cancels", "delivered", "delivered_at", "doubt", "doubts",
+        "down", "down_since", "held", "known", "local", "lone", "max_wants", "owed", "pace",
+        "peer_id", "pending", "proven", "repeat_at", "repeats", "resets", "retry_at", "spared",
+        "supports_have", "told", "unanswered", "worked", "writing", "wrong",
     )  # fmt: skip
 
     def __init__(self, peer_id: ID, max_wants: int, *, local: bool = False) -> None:
@@ -89,6 +91,10 @@ class Peer:
         """What it has been sent and has not answered: counted against its limit."""
         self.owed: dict[bytes, tuple[int, ...]] = {}
         """Want-blocks taken back since another peer was quicker, and the sessions they were for."""
+        self.cancelled: dict[bytes, None] = {}
+        """What it has been sent and nobody wants any more; it may be on its way."""
+        self.wrong = 0
+        """Blocks that nobody asked for and that came when no block was due."""
         # what is due
         self.held: dict[Want, Batch | None] = {}
         """Wants that it is the holder of, and the batch that each went with, once it has."""
@@ -167,6 +173,7 @@ class Peer:
         if batch.due:
             self.batches.append(batch)
         if taken:
+            self.wrong = 0
             self.writing = batch
             self.lone = len(taken) == 1
         return entries
@@ -289,6 +296,12 @@ class Peer:
         seconds = min(LIAR_SECONDS * 2**self.doubts, MAX_LIAR_SECONDS)
         self.doubts = min(self.doubts + 1, 10)
         self.doubt = now + seconds
+
+    def let_off(self, key: bytes) -> None:
+        """Remember a want that is taken back since nobody wants the block any more."""
+        self.cancelled[key] = None
+        if len(self.cancelled) > MAX_OWED:
+            del self.cancelled[next(iter(self.cancelled))]
 
     def owe(self, want: Want) -> None:
         """Remember a want-block that is taken back since another peer was quicker."""

@@ -135,7 +135,9 @@ class Asking:
             peer.repeats.discard(key)
         if (cid := peer.known.pop(key, None)) is not None:
             peer.cancels[key] = cid
-            if owe and want.asked[peer] is WantType.Block:
+            if not owe:
+                peer.let_off(key)
+            elif want.asked[peer] is WantType.Block:
                 peer.owe(want)
         peer.unanswered.pop(key, None)
         self.note_outgoing(peer)
@@ -159,7 +161,7 @@ class Asking:
         """Forget what a peer was to be told and to send; `abandon` each want that is returned."""
         keys = list({**peer.pending, **peer.known})
         peer.forget_sent()
-        for said in (peer.pending, peer.known, peer.cancels, peer.owed):
+        for said in (peer.pending, peer.known, peer.cancels, peer.owed, peer.cancelled):
             said.clear()
         peer.told = 0
         return keys
@@ -170,8 +172,8 @@ class Asking:
         if want is None or peer not in want.asked:
             return None  # it has ended since
         self.forget_asked(want, peer)
-        if want.answers.pop(peer, None) is PeerAnswer.DONT_HAVE:
-            want.noes -= 1
+        want.noes -= want.has_said_no(peer)
+        want.answers.pop(peer, None)
         want.lose(peer.peer_id, reason)
         if want.holder is peer:
             self.release(want)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.block_store import read_blocks
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
@@ -43,7 +44,8 @@ class BlockService:
         :raises BitswapError: if it could not be asked for at all.
         """
         wanted = CID.of(cid).buffer
-        if (data := await self.store.get_block(wanted)) is not None:
+        [data], _ = await read_blocks(self.store, [CID.of(cid)])
+        if data is not None:
             return data
         source, peer_id = self._source(session, peer_id)
         try:
@@ -73,8 +75,9 @@ class BlockService:
 
         :raises BitswapError: if one of them cannot be had; those that came are in the store.
         """
-        wanted = [CID.of(cid).buffer for cid in cids]
-        blocks = await self.store.get_blocks(wanted)
+        named = [CID.of(cid) for cid in cids]
+        wanted = [cid.buffer for cid in named]
+        blocks, _ = await read_blocks(self.store, named)
         found = {cid: data for cid, data in zip(wanted, blocks, strict=True) if data is not None}
         missing: list[CIDInput] = [cid for cid in wanted if cid not in found]
         if missing:

@@ -3,19 +3,21 @@ Where blocks are kept, by multihash: CIDs of other versions or codecs find the s
 
 `BlockStore` is what a store of your own implements: four methods are enough, the others fall back
 on them, some calls at a time (`STORE_CALLS`). Bitswap hands CIDs to a store as bytes. Identity CIDs
-carry their block: every store here answers them without holding anything. Blocks come verified; a
-store does not hash.
+carry their block: every store here answers them without holding anything. Blocks come verified: a
+store does not hash what it is given. The one on disk hashes what it reads; of a store of your own,
+`read_blocks` does.
 """
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
-from libp2p.bitswap.flatfs import FlatFiles
+from libp2p.bitswap.flatfs import FlatFiles, is_block
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 
@@ -38,6 +40,10 @@ STORE_CALLS: Final = 32
 #: Blocks whose files are looked at without a thread. A stat of a cached folder takes 3 us, a hop to
 #: a thread thirty times as much; but on a cold disk each of them holds up the event loop.
 STATS_IN_LOOP: Final = 4
+#: Bytes that are hashed without a thread, as long as a hop to one takes.
+HASHED_IN_LOOP: Final = 128 * 1024
+
+logger = logging.getLogger(__name__)
 
 
 async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> list[_R]:
@@ -71,6 +77,9 @@ def _as_bytes(cid: CIDInput) -> bytes:
 
 class BlockStore(ABC):
     """Keeps blocks. Methods may be called by several tasks at once."""
+
+    verifies: bool = False
+    """True if damaged blocks are found by the store; else they are by whoever reads from it."""
 
     @abstractmethod
     async def get_block(self, cid: CIDInput) -> bytes | None:
@@ -125,13 +134,63 @@ class BlockStore(ABC):
         """Do the same if that takes no time worth a task switch, else return None."""
         return None
 
+    def damage_of(self, cid: CIDInput) -> str | None:
+        """Say where what was found in place of a missing block is; None if nothing was."""
+        return None
+
     async def close(self) -> None:
         """Release what the store holds open; it cannot be used afterwards."""
         return
 
 
+async def read_blocks(
+    store: BlockStore, cids: Sequence[CID]
+) -> tuple[list[bytes | None], set[CID]]:
+    """
+    Read blocks for somebody who uses them; return those that the store has damaged as well.
+
+    They are missing. A store of your own replaces them when they are put again, or not.
+
+    :raises BlockStoreError: if what the store gives is no list of blocks, or cannot be verified.
+    """
+    found = await store.get_blocks([cid.buffer for cid in cids])
+    if store.verifies:
+        return found, set()
+    if len(found) != len(cids):
+        raise BlockStoreError(f"the block store gave {len(found)} answers for {len(cids)} CIDs")
+    for data in found:
+        if data is not None and not isinstance(data, bytes):
+            raise BlockStoreError(f"the block store gave a {type(data).__name__} for a block")
+    if sum(len(data) for data in found if data) <= HASHED_IN_LOOP:
+        damaged = _damaged(cids, found)
+    else:
+        damaged = await trio.to_thread.run_sync(_damaged, cids, found)
+    for cid in damaged:
+        logger.warning("block %s is damaged: the store gave other bytes", cid)
+    return [
+        None if cid in damaged else data for cid, data in zip(cids, found, strict=True)
+    ], damaged
+
+
+def damage_of(store: BlockStore, cid: CID, damaged: set[CID]) -> str | None:
+    """Say what is known of a block that `read_blocks` did not give; None if it was not here."""
+    return "the store gave other bytes" if cid in damaged else store.damage_of(cid)
+
+
+def _damaged(cids: Sequence[CID], found: Sequence[bytes | None]) -> set[CID]:
+    damaged = set()
+    for cid, data in zip(cids, found, strict=True):
+        if data is not None and not (is_right := is_block(cid.multihash, data)):
+            if is_right is None:
+                raise BlockStoreError(f"block {cid} cannot be verified: unknown hash")
+            damaged.add(cid)
+    return damaged
+
+
 class MemoryBlockStore(BlockStore):
     """Blocks in a dict, gone with the process."""
+
+    verifies = True  # nothing damages them
 
     def __init__(self) -> None:
         self._blocks: dict[bytes, tuple[bytes, bytes]] = {}  # multihash: (first CID, data)
@@ -222,13 +281,23 @@ class FilesystemBlockStore(BlockStore):
         process shows half a block, but a power loss may take the newest ones away.
     :param exclusive: promise that no other process uses the folder, so that whatever unfinished
         files are there can be swept at once.
+    :param verify: hash each block that is read. A file that holds anything else is set aside in
+        ``.damaged`` and logged, and the block is missing until it is stored again. Without, what a
+        disk has made of a block is given out as the block. It takes half a millisecond per MiB.
     :raises BlockStoreError: here and in every method, with the `OSError` as its cause.
     """
 
+    verifies = True
+
     def __init__(
-        self, base_path: str | Path, *, sync: bool = False, exclusive: bool = False
+        self,
+        base_path: str | Path,
+        *,
+        sync: bool = False,
+        exclusive: bool = False,
+        verify: bool = True,
     ) -> None:
-        self._files = FlatFiles(Path(base_path), sync=sync, exclusive=exclusive)
+        self._files = FlatFiles(Path(base_path), sync=sync, exclusive=exclusive, verify=verify)
         self._writing = trio.Lock()
         self._next_batch = _WriteBatch()
 
@@ -297,6 +366,10 @@ class FilesystemBlockStore(BlockStore):
         """Read several blocks in one hop to a thread."""
         named = [CID.of(value) for value in cids]
         return await trio.to_thread.run_sync(self._read_all, named, abandon_on_cancel=True)
+
+    def damage_of(self, cid: CIDInput) -> str | None:
+        """Give the file that was found in place of a missing block, until it is stored again."""
+        return self._files.damage_of(CID.of(cid).multihash)
 
     def size(self) -> int:
         """Count the blocks. It walks the folders before it returns."""

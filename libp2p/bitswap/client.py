@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore
+from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore, read_blocks
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V120,
     BITSWAP_PROTOCOLS,
@@ -227,7 +227,7 @@ class BitswapClient(Exchange):
         """Send blocks that were stored some other way to those who wait for them."""
         for cid in map(CID.of, cids):
             if self.tracker.is_wanted(cid) or self.ledger.is_wanted(cid):
-                data = await self.block_store.get_block(cid.buffer)
+                [data], _ = await read_blocks(self.block_store, [cid])
                 if data is not None:
                     self.announce(cid, data)
 

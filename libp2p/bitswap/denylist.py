@@ -11,6 +11,7 @@ only rules for a CID say anything here:
 
 Rules for paths below a CID and for ``/ipns`` are passed over, as are hints. Of the header only the
 version is looked at. A rule for a well-known empty block or folder is ignored: programs need them.
+A line that is no rule is an error: what it was to deny would be served.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import MAX_DENYLIST_LINE, MAX_DENYLIST_RULES
-from libp2p.bitswap.errors import DenylistError
+from libp2p.bitswap.errors import MAX_QUOTED, DenylistError
 from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, ParseError
 from libp2p.ipld import multibase, multihash
 from libp2p.ipld.cid import CID
@@ -33,6 +34,7 @@ _MAX_HEADER: Final = 1024 * 1024
 _HEX_DIGITS: Final = 64
 #: Decisions about double-hashed rules that are remembered: each costs several hashes.
 _MAX_DECISIONS: Final = 65_536
+_MAX_TOLD: Final = 5
 
 #: The empty block; the empty folder and file in dag-pb; the empty map in dag-cbor and dag-json.
 _NEEDED: Final = frozenset(
@@ -46,12 +48,18 @@ class Denylist:
     The rules of one list or of several, the later ones counting.
 
     :param text: the contents of a ``.deny`` file.
-    :raises DenylistError: if it is of a version that is not known, or too large.
+    :param strict: False to pass over lines that are no rules; `invalid_lines` has them.
+    :raises DenylistError: if a line is no rule, or if the list is of a version that is not known or
+        too large.
     """
 
-    def __init__(self, text: str = "") -> None:
-        self.invalid_lines: list[int] = []
-        """Lines, from 1, that are no rule of the format; what they were to deny is served."""
+    def __init__(self, text: str = "", *, strict: bool = True) -> None:
+        self.invalid = 0
+        """How many lines are no rules."""
+        self._first_invalid: list[str] = []
+        self.passed_over = 0
+        """Rules for paths and names, which say nothing of a block."""
+        self._strict = strict
         self._lines = 0  # of all lists, to number their rules
         # Each with the number of its rule, negative if that is an exception.
         self._plain: dict[bytes, int] = {}
@@ -71,17 +79,46 @@ class Denylist:
             return self._decide(cid) > 0
         return self._plain.get(cid.multihash, 0) > 0
 
+    def denied(self) -> set[bytes | tuple[object, bytes]]:
+        """Give what is denied, to be compared with another list: multihashes and hashes of them."""
+        found: set[bytes | tuple[object, bytes]] = {
+            key for key, number in self._plain.items() if number > 0
+        }
+        for function, rules in (*self._double.items(), ("legacy", self._legacy)):
+            found.update((function, key) for key, number in rules.items() if number > 0)
+        return found
+
     def add(self, text: str) -> None:
-        """Add another list, which overrides the ones before."""
-        lines = text.split("\n")
+        """
+        Add another list, which overrides the ones before.
+
+        :raises DenylistError: as the class. Rules before the bad line may have been added then.
+        """
+        lines = text.removeprefix("\ufeff").split("\n")
         start = _header_lines(lines)
+        invalid = self.invalid
         for number, line in enumerate(lines[start:], start + 1):
             if len(line) > MAX_DENYLIST_LINE:
                 raise DenylistError(f"line {number} has {len(line)} characters")
             rule = line.strip()
             if rule and not rule.startswith("#") and not self._add_rule(rule.split()[0]):
-                self.invalid_lines.append(number)
+                self._note_invalid(number, rule)
         self._decide.cache_clear()
+        if self.invalid > invalid and self._strict:
+            raise DenylistError(self.invalid_lines)
+
+    @property
+    def invalid_lines(self) -> str:
+        """The first lines that are no rules: ``line 7 is no rule: 'nonsense'``, counted from 1."""
+        text = ", ".join(self._first_invalid)
+        more = self.invalid - len(self._first_invalid)
+        return f"{text} and {more} more" if more else text
+
+    def _note_invalid(self, number: int, rule: str) -> None:
+        self.invalid += 1
+        if len(self._first_invalid) < _MAX_TOLD:
+            text = rule if len(rule) <= MAX_QUOTED else f"{rule[:MAX_QUOTED]}…"
+            self._first_invalid.append(f"line {number} is no rule: {text!r}")
 
     def _add_rule(self, rule: str) -> bool:
         """Take one rule in; False if it is none."""
@@ -96,10 +133,15 @@ class Denylist:
         if rule.startswith("/ipfs/"):
             name, _, path = rule[6:].partition("/")
             key = _multihash_of(name)
-            if key is not None and path in ("", "*") and key not in _NEEDED:
+            if key is None:
+                return False
+            if path not in ("", "*"):
+                self.passed_over += 1
+            elif key not in _NEEDED:
                 self._plain[key] = number
-            return key is not None
-        return rule.startswith("/ipns/")
+            return True
+        self.passed_over += (is_name := rule.startswith("/ipns/"))
+        return is_name
 
     def _add_double_hash(self, text: str, number: int) -> bool:
         known = False

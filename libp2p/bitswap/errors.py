@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-#: Characters of a store's error that are quoted in one of ours.
+#: Characters of a store's error, or of a line of a denylist, that are quoted in an error of ours.
 MAX_QUOTED: Final = 200
 
 
@@ -24,6 +24,7 @@ class PeerAnswer(Enum):
     DONT_HAVE = "does not have it"
     HAVE = "said that it has it, then sent nothing"
     SILENT = "did not answer"
+    UNASKED = "sent a block that was not asked for"
     DISCONNECTED = "disconnected"
     UNREACHABLE = "could not be reached"
     NOT_SUPPORTED = "does not speak bitswap"
@@ -51,7 +52,7 @@ class InvalidCIDError(BitswapError, InvalidCID):
 
 
 class DenylistError(BitswapError, ValueError):
-    """A denylist is of a version that is not known, or too large."""
+    """A denylist has a line that is no rule, is of an unknown version or too large, or not read."""
 
 
 class ClientClosedError(BitswapError):
@@ -87,6 +88,10 @@ class BlockNotFoundError(BlockUnavailableError):
     """Every peer that was asked for a block said that it does not have it."""
 
 
+class DamagedBlockError(BlockUnavailableError):
+    """A block was here and is damaged, and no peer is left to ask for another copy."""
+
+
 def describe_peers(peers: Mapping[ID, PeerAnswer]) -> str:
     """Say in words what the first few answered: ``12D3… does not have it and 195 more``."""
     if not peers:
@@ -95,16 +100,33 @@ def describe_peers(peers: Mapping[ID, PeerAnswer]) -> str:
 
 
 def unavailable(
-    cid: CID, peers: Mapping[ID, PeerAnswer], providers: int | None = None
+    cid: CID,
+    peers: Mapping[ID, PeerAnswer],
+    providers: int | None = None,
+    damage: str | None = None,
 ) -> BlockUnavailableError:
-    """Make the error for a block that nobody is left to be asked for."""
+    """
+    Make the error for a block that nobody is left to be asked for.
+
+    :param damage: the file that was found in place of a copy here.
+    """
     kind = BlockUnavailableError
-    if peers and all(answer is PeerAnswer.DONT_HAVE for answer in peers.values()):
-        kind = BlockNotFoundError
     text = f"no peer has block {cid}: {describe_peers(peers)}"
     if providers is not None:
         text += f"; providers found: {providers or 'none'}"
+    if damage is not None:
+        kind = DamagedBlockError
+        text += f"; the copy here is damaged: {damage}"
+    elif peers and all(answer is PeerAnswer.DONT_HAVE for answer in peers.values()):
+        kind = BlockNotFoundError
     return kind(text, cid, peers, providers)
+
+
+def not_here(cid: CID, damage: str | None) -> BlockUnavailableError:
+    """Make the error for a block that is not in the store and that no peer can be asked for."""
+    if damage is not None:
+        return DamagedBlockError(f"block {cid} is damaged: {damage}", cid)
+    return BlockNotFoundError(f"block {cid} is not in the repo", cid)
 
 
 def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> TimeoutError:

@@ -16,9 +16,12 @@ from weakref import WeakValueDictionary
 import trio
 
 from libp2p.abc import INotifee
+from libp2p.bitswap.accounts import Accounts
 from libp2p.bitswap.alarms import Alarms, Timed
+from libp2p.bitswap.block_store import read_blocks
 from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
+    BitswapError,
     BlockTooLargeError,
     ClientClosedError,
     InvalidBlockError,
@@ -42,9 +45,10 @@ from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
 from libp2p.resources import Resources
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from multiaddr import Multiaddr
 
@@ -59,6 +63,8 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
     from libp2p.peer.id import ID
+
+logger = get_logger(__name__)
 
 
 class Exchange(Service, INotifee):
@@ -80,9 +86,8 @@ class Exchange(Service, INotifee):
         self.tracing = Tracing(self.faults)
         self.tracker = WantTracker()
         self.chores = self.tracker.chores
-        self.server = Server(self, server_options)
-        self.answer, self.answer_now = self.server.receive, self.server.receive_now
-        self.ledger = self.server.ledger
+        self.accounts = Accounts()
+        self.server_options = server_options or ServerOptions()
         self.stats = BitswapStat()
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
@@ -101,6 +106,26 @@ class Exchange(Service, INotifee):
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
+
+    @property
+    def server_options(self) -> ServerOptions:
+        """
+        How blocks are served. Options set here are those of the next `start`.
+
+        :raises BitswapError: if they are set while the client works.
+        """
+        return self._server_options
+
+    @server_options.setter
+    def server_options(self, options: ServerOptions) -> None:
+        if not isinstance(options, ServerOptions):
+            raise TypeError(f"server_options must be ServerOptions, not {type(options).__name__}")
+        if self.is_running:
+            raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
+        self._server_options = options
+        self.server = Server(self, options)
+        self.answer, self.answer_now = self.server.receive, self.server.receive_now
+        self.ledger = self.server.ledger
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -266,12 +291,12 @@ class Exchange(Service, INotifee):
         """Give a block that needs no peer: in the store, or told by the CID itself."""
         if cid.is_identity:
             return cid.digest
-        found = self.block_store.get_blocks_now((cid,))
+        found = self._read_now((cid,))
         if found is not None:
             data = found[0]
         else:
             with trio.move_on_after(max(timeout, 0)) as scope:
-                data = await self.block_store.get_block(cid.buffer)
+                data = await self._read(cid)
             if scope.cancelled_caught:
                 raise timed_out(cid, timeout, {})
         if data is None and (found is None or cid.is_empty_block):
@@ -280,13 +305,19 @@ class Exchange(Service, INotifee):
 
     async def find_all_here(self, cids: Sequence[CID]) -> list[bytes | None]:
         """Do as `find_here` for several."""
-        found = self.block_store.get_blocks_now(cids)
+        found = self._read_now(cids)
         if found is None:
-            found = await self.block_store.get_blocks([cid.buffer for cid in cids])
+            found, _ = await read_blocks(self.block_store, cids)
         return [
             await self._find_otherwise(cid) if data is None else data
             for cid, data in zip(cids, found, strict=True)
         ]
+
+    def _read_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        return self.block_store.get_blocks_now(cids) if self.block_store.verifies else None
+
+    async def _read(self, cid: CID) -> bytes | None:
+        return (await read_blocks(self.block_store, [cid]))[0][0]
 
     async def _find_otherwise(self, cid: CID) -> bytes | None:
         """Give a block that the store did not give, and that needs no peer all the same."""
@@ -294,7 +325,7 @@ class Exchange(Service, INotifee):
             return cid.digest
         if self.tracker.came_lately(cid):
             # Another fetch has just stored it, while the store was being asked.
-            return await self.block_store.get_block(cid.buffer)
+            return await self._read(cid)
         if cid.is_empty_block:
             # boxo says DONT_HAVE of it even where it has it: no Kubo gives an empty raw file.
             await self.add_block(cid, b"")
@@ -370,7 +401,8 @@ class Exchange(Service, INotifee):
     def fail(self, outcome: Unavailable) -> None:
         """Tell who waits for a block that it does not come."""
         if (session := self._sessions.get(outcome.session_id)) is not None:
-            error = unavailable(outcome.cid, outcome.peers, outcome.providers)
+            damage = self.block_store.damage_of(outcome.cid)
+            error = unavailable(outcome.cid, outcome.peers, outcome.providers, damage)
             session.fail(outcome.key, error)
 
     def keep_time(self) -> None:
@@ -450,19 +482,18 @@ class Exchange(Service, INotifee):
         """Act on blocks and presences; return the blocks that were wanted."""
         kept: list[tuple[Want, bytes]] = []
         for message in messages:
-            if message.blocks:
-                kept += self._claim(peer_id, message.blocks, now)
+            if message.blocks or message.unusable:
+                kept += self._claim(peer_id, message, now)
             if message.presences:
                 self.tracker.receive_presences(peer_id, message.presences, now)
         return kept
 
-    def _claim(
-        self, peer_id: ID, blocks: Mapping[CID, bytes], now: float
-    ) -> list[tuple[Want, bytes]]:
+    def _claim(self, peer_id: ID, message: Message, now: float) -> list[tuple[Want, bytes]]:
         claimed: list[tuple[Want, bytes]] = []
         size = 0
         stats = self.stats
-        for cid, data in blocks.items():
+        unasked = message.unusable
+        for cid, data in message.blocks.items():
             stats.blocks_received += 1
             stats.data_received += len(data)
             want = self.tracker.claim(peer_id, cid, len(data), now)
@@ -475,8 +506,14 @@ class Exchange(Service, INotifee):
                 for number in sessions:
                     if (session := self._sessions.get(number)) is not None:
                         session.count_duplicate(data)
+            elif self.tracker.is_late(peer_id, cid):
+                stats.late_blocks_received += 1
             else:
-                stats.unwanted_blocks_received += 1
+                unasked += 1 + message.repeats.get(cid, 0)
+        if unasked:
+            logger.debug("%s sent %d blocks that were not asked for", peer_id, unasked)
+            stats.unwanted_blocks_received += unasked
+            self.tracker.unasked(peer_id, unasked)
         if claimed:
             self.server.accounts.received(peer_id, len(claimed), size, now)
             self.tracing.blocks(peer_id, claimed, now)

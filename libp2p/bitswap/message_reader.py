@@ -253,7 +253,9 @@ def _decode_block(pieces: Pieces, message: Message) -> None:
     try:
         cid = CID.from_prefix_and_data(prefix, data)
     except ValueError:
-        return  # a prefix that is malformed, or a hash that cannot be computed or vouch for it
+        # A prefix that is malformed, or a hash that cannot be computed or vouch for it.
+        message.unusable += 1
+        return
     message.add_block(cid, data)
 
 

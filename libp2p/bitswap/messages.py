@@ -97,7 +97,7 @@ class Message:
     DONT_HAVE stay, and a want for the block beats one for a HAVE.
     """
 
-    __slots__ = ("blocks", "entries", "full", "pending_bytes", "presences")
+    __slots__ = ("blocks", "entries", "full", "pending_bytes", "presences", "repeats", "unusable")
 
     def __init__(
         self,
@@ -113,6 +113,10 @@ class Message:
         self.blocks: dict[CID, bytes] = {}
         self.presences: dict[CID, BlockPresenceType] = {}
         self.pending_bytes = pending_bytes
+        self.repeats: dict[CID, int] = {}
+        """How often more than once blocks were in it."""
+        self.unusable = 0
+        """Blocks in it whose CIDs cannot be computed."""
         for entry in entries:
             self.add_entry(entry)
         for cid, data in blocks:
@@ -131,9 +135,12 @@ class Message:
 
     def answers(self, limit: int) -> Iterator[Message]:
         """Give what it says of blocks in messages of up to ``limit`` blocks or presences."""
+        unusable = self.unusable
         for blocks in _batches(self.blocks.items(), limit):
             part = Message(pending_bytes=self.pending_bytes)
             part.blocks.update(blocks)
+            part.repeats = self.repeats
+            part.unusable, unusable = unusable, 0
             yield part
         for presences in _batches(self.presences.items(), limit):
             part = Message(pending_bytes=self.pending_bytes)
@@ -157,6 +164,8 @@ class Message:
 
     def add_block(self, cid: CID, data: bytes) -> None:
         """Add a block; what was said about having it is dropped."""
+        if cid in self.blocks:
+            self.repeats[cid] = self.repeats.get(cid, 0) + 1
         self.blocks[cid] = data
         if self.presences:
             self.presences.pop(cid, None)

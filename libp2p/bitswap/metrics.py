@@ -67,6 +67,11 @@ class BitswapCollector(Collector):
             "Blocks received that had not been asked for",
             stat.unwanted_blocks_received,
         )
+        yield CounterMetricFamily(
+            "libp2p_bitswap_late_blocks_received",
+            "Blocks received that were not wanted any more",
+            stat.late_blocks_received,
+        )
 
     def _pending(self) -> int:
         ledger = self._client.ledger

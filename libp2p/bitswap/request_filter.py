@@ -8,6 +8,7 @@ comes; `BitswapClient.refilter` asks again for the wants that are still waiting.
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -66,39 +67,69 @@ class AllowList:
         return allowed is None or cid.multihash in allowed
 
 
+@dataclass(frozen=True)
+class DenylistReport:
+    """What `DenylistFiles.reload` has read."""
+
+    rules: int
+    """Rules that concern blocks, in all files."""
+    added: int
+    """Rules that deny something and that were not there before."""
+    removed: int
+    """Rules that were there, and deny nothing any more."""
+    passed_over: int
+    """Rules for paths and names, which say nothing of a block."""
+    invalid: int
+    """Lines that are no rules; only without ``strict`` they are no error."""
+
+
 class DenylistFiles:
     """
     Lets nobody have what the lists in some files deny; see `Denylist`.
 
-    Nothing is denied before the first `reload`.
+    Everything is denied before the first `reload`.
 
     :param paths: files in the compact denylist format; later ones override earlier ones.
+    :param strict: False to log lines that are no rules as a warning, and to pass them over. What
+        they were to deny is served then.
     """
 
-    def __init__(self, *paths: str | Path) -> None:
+    def __init__(self, *paths: str | Path, strict: bool = True) -> None:
         self._paths = [Path(path) for path in paths]
+        self._strict = strict
+        self._read_at_all = False
         self.denylist = Denylist()
 
-    async def reload(self) -> None:
+    async def reload(self) -> DenylistReport:
         """
         Read the files again. If that fails, the rules stay as they were.
 
-        :raises OSError: if a file cannot be read.
-        :raises DenylistError: if one is not of the format, or too large.
+        :raises OSError: if a file cannot be read, or is not there any more.
+        :raises DenylistError: if a line is no rule, which it names, or a file is too large.
         """
-        self.denylist = await trio.to_thread.run_sync(self._read)
-        if invalid := self.denylist.invalid_lines:
-            logger.error("%d lines of the denylists are no rules: %s", len(invalid), invalid[:10])
+        self.denylist, report = await trio.to_thread.run_sync(self._read, self.denylist)
+        self._read_at_all = True
+        if report.invalid:
+            logger.warning("passed over in denylists: %s", self.denylist.invalid_lines)
+        return report
 
-    def _read(self) -> Denylist:
-        denylist = Denylist()
+    def _read(self, before: Denylist) -> tuple[Denylist, DenylistReport]:
+        denylist = Denylist(strict=self._strict)
         for path in self._paths:
             if path.stat().st_size > MAX_DENYLIST_BYTES:
                 raise DenylistError(f"{path} is larger than {MAX_DENYLIST_BYTES} bytes")
-            denylist.add(path.read_text(encoding="utf-8", errors="replace"))
-        return denylist
+            try:
+                denylist.add(path.read_text(encoding="utf-8", errors="replace"))
+            except DenylistError as error:
+                raise DenylistError(f"{path}: {error}") from error
+        old, new = before.denied(), denylist.denied()
+        return denylist, DenylistReport(
+            len(denylist), len(new - old), len(old - new), denylist.passed_over, denylist.invalid
+        )
 
     def __call__(self, peer_id: ID, cid: CID, want_type: WantType) -> bool:
+        if not self._read_at_all:
+            raise DenylistError("the denylists were not read: call reload() before serving")
         return not self.denylist.denies(cid)
 
 

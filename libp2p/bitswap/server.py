@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import trio
 
-from libp2p.bitswap.accounts import Accounts
 from libp2p.bitswap.alarms import Alarms
 from libp2p.bitswap.bandwidth import BandwidthLimits, Uplink
 from libp2p.bitswap.chores import each
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from libp2p.abc import IHost
+    from libp2p.bitswap.accounts import Accounts
     from libp2p.bitswap.block_store import BlockStore
     from libp2p.bitswap.chores import Chores
     from libp2p.bitswap.faults import FaultLog
@@ -79,6 +79,7 @@ class ServerOwner(Protocol):
 
     host: IHost
     block_store: BlockStore
+    accounts: Accounts
     stats: BitswapStat
     tracing: Tracing
     faults: FaultLog
@@ -96,8 +97,7 @@ class ServerOwner(Protocol):
 class Server:
     """Answers the wants of all peers."""
 
-    def __init__(self, owner: ServerOwner, options: ServerOptions | None = None) -> None:
-        options = options or ServerOptions()
+    def __init__(self, owner: ServerOwner, options: ServerOptions) -> None:
         self.owner = owner
         self.ledger = Ledger(
             max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
@@ -106,7 +106,7 @@ class Server:
             chores=owner.chores,
             scope=owner.resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
         )
-        self.accounts = Accounts()
+        self.accounts = owner.accounts
         self._served = ServedLog(owner.start_task)
         self.uplink = Uplink(options.bandwidth)
         self._comparator = options.task_comparator

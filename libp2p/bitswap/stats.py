@@ -21,6 +21,8 @@ class BitswapStat:
     dup_data_received: int = 0
     unwanted_blocks_received: int = 0
     """Blocks that were never asked for; they are dropped."""
+    late_blocks_received: int = 0
+    """Blocks that came when nobody wanted them any more; they are dropped."""
     messages_received: int = 0
     blocks_sent: int = 0
     data_sent: int = 0

@@ -45,7 +45,7 @@ class Want:
         self.asked: dict[Peer, WantType] = {}
         """What each peer is asked, or will be with the next message to it."""
         self.noes = 0
-        """How many of them have said DONT_HAVE."""
+        """How many of them have said DONT_HAVE, or sent another block."""
         self.answers: dict[Peer, PeerAnswer] = {}
         self.lost: dict[ID, PeerAnswer] = {}
         """Peers that were asked and are gone, providers that could not be reached."""
@@ -67,14 +67,20 @@ class Want:
 
     def is_open(self, peer: Peer) -> bool:
         """Tell whether a peer may still deliver the block."""
-        return peer.down is None and self.answers.get(peer) is not PeerAnswer.DONT_HAVE
+        answer = self.answers.get(peer)
+        is_no = answer is PeerAnswer.DONT_HAVE or answer is PeerAnswer.UNASKED
+        return not is_no and peer.down is None
 
     def is_tried(self, peer: Peer) -> bool:
         """Tell whether a peer was asked for the block already, or does not have it."""
-        answer = self.answers.get(peer)
-        if answer is PeerAnswer.DONT_HAVE or answer is PeerAnswer.SILENT:
+        if self.has_said_no(peer) or self.answers.get(peer) is PeerAnswer.SILENT:
             return True
         return self.asked.get(peer) is WantType.Block
+
+    def has_said_no(self, peer: Peer) -> bool:
+        """Tell whether a peer does not have the block, or has sent another one in its place."""
+        answer = self.answers.get(peer)
+        return answer is PeerAnswer.DONT_HAVE or answer is PeerAnswer.UNASKED
 
     def has_said(self, peer: Peer, answer: PeerAnswer) -> bool:
         return self.answers.get(peer) is answer

@@ -63,6 +63,8 @@ class WantTracker:
         self.settle = self._answers.settle
         self.duplicate = self._answers.duplicate
         self.came_lately = self._answers.came_lately
+        self.is_late = self._answers.is_late
+        self.unasked = self._answers.unasked
         self.alarms = self._upkeep.alarms
         self.next_deadline = self._upkeep.next_deadline
         self.tick = self._upkeep.tick

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.errors import BlockNotFoundError
+from libp2p.bitswap.block_store import damage_of, read_blocks
+from libp2p.bitswap.errors import not_here
 from libp2p.exceptions import first_few
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class BlockFetcher:
         """
         Give the blocks in the order in which they come; to be closed by ``aclose``.
 
-        :raises BlockNotFoundError: if a block is not in the store and there is no network.
+        :raises BlockUnavailableError: if a block is not in the store, or is damaged there, and
+            there is no network.
         :raises BitswapError: if the peers do not have it, or fail.
         """
         if self._session is None:
@@ -41,10 +43,11 @@ class BlockFetcher:
         return self._session.get_blocks(cids, timeout=self._timeout, window=len(cids))
 
     async def _read(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
-        for cid, found in zip(cids, await self._store.get_blocks(cids), strict=True):
-            if found is None:
-                raise BlockNotFoundError(f"block {cid} is not in the repo", cid)
-            yield cid, found
+        blocks, damaged = await read_blocks(self._store, cids)
+        for cid, data in zip(cids, blocks, strict=True):
+            if data is None:
+                raise not_here(cid, damage_of(self._store, cid, damaged))
+            yield cid, data
 
     def sources(self) -> str:
         """Say where the blocks came from, until `close`."""

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
 
-from libp2p.bitswap.block_store import FilesystemBlockStore
-from libp2p.bitswap.errors import BlockNotFoundError
+from libp2p.bitswap.block_store import FilesystemBlockStore, damage_of, read_blocks
+from libp2p.bitswap.errors import not_here
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from libp2p.abc import IHost
     from libp2p.bitswap.block_store import BlockStore
     from libp2p.bitswap.client import BitswapClient
+    from libp2p.bitswap.server import ServerOptions
     from libp2p.crypto.keys import PrivateKey
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.source import SourceInput
@@ -84,7 +85,7 @@ class Peer:
 
     @classmethod
     @asynccontextmanager
-    async def open(
+    async def open(  # noqa: PLR0913 - options by name
         cls,
         repo: str | PathLike[str] | None = None,
         *,
@@ -93,6 +94,8 @@ class Peer:
         config: Config | None = None,
         block_store: BlockStore | None = None,
         private_key: PrivateKey | None = None,
+        server_options: ServerOptions | None = None,
+        verify: bool = True,
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
@@ -103,6 +106,8 @@ class Peer:
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
         :param private_key: the identity; by default the repo's, or a new one without a repo.
+        :param server_options: what is served to whom.
+        :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
         :raises RepoError: if the repo cannot be used.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
@@ -115,12 +120,12 @@ class Peer:
                     )
                     stack.callback(opened.close)
                     config, private_key = opened.config, private_key or opened.private_key
-                    block_store = await trio.to_thread.run_sync(_open_blocks, opened)
+                    block_store = await trio.to_thread.run_sync(_open_blocks, opened, verify)
                     stack.push_async_callback(block_store.close)
                 bitswap, resources = None, Resources()
                 if online:
                     bitswap, resources = await stack.enter_async_context(
-                        _run_network(private_key, block_store, listen)
+                        _run_network(private_key, block_store, listen, server_options)
                     )
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 peer = cls(config or Config(), block_store, nursery, bitswap, resources)
@@ -201,7 +206,8 @@ class Peer:
         :param timeout: the longest time without any block.
         :raises NotAFile: if the CID is that of a directory or of something else.
         :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
-            was asked and what each answered. Later blocks fail in the reader.
+            was asked and what each answered. It is a `DamagedBlockError` if the block was here and
+            its file is damaged. Later blocks fail in the reader.
         """
         with self._call():
             session = None
@@ -231,8 +237,10 @@ class Peer:
         with self._call():
             if self._bitswap is not None:
                 return await self._bitswap.get_block(cid, timeout=timeout)
-            if (data := await self.store.get_block(cid)) is None:
-                raise BlockNotFoundError(f"block {CID.of(cid)} is not in the repo", CID.of(cid))
+            named = CID.of(cid)
+            [data], damaged = await read_blocks(self.store, [named])
+            if data is None:
+                raise not_here(named, damage_of(self.store, named, damaged))
             return data
 
     # -- network ------------------------------------------------------------------------------
@@ -291,13 +299,17 @@ def import_options(config: Config, profile: str | None, choices: ImportKnobs) ->
     return resolve_options(profile, **choices)
 
 
-def _open_blocks(repo: Repo) -> FilesystemBlockStore:
-    return FilesystemBlockStore(repo.blocks_path, sync=repo.config.sync, exclusive=True)
+def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
+    sync = repo.config.sync
+    return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)
 
 
 @asynccontextmanager
 async def _run_network(
-    private_key: PrivateKey | None, store: BlockStore, listen: Sequence[str | Multiaddr]
+    private_key: PrivateKey | None,
+    store: BlockStore,
+    listen: Sequence[str | Multiaddr],
+    server_options: ServerOptions | None,
 ) -> AsyncIterator[tuple[BitswapClient, Resources]]:
     from libp2p.bitswap.client import BitswapClient
     from libp2p.crypto.keys import KeyPair
@@ -308,7 +320,7 @@ async def _run_network(
     if private_key is not None:
         pair = KeyPair(private_key, private_key.get_public_key())
     host = new_host(key_pair=pair)
-    bitswap = BitswapClient(host, store)
+    bitswap = BitswapClient(host, store, server_options=server_options)
     addresses = [address_from_text(item) if isinstance(item, str) else item for item in listen]
     # Listening comes last: who connects first asks once which protocols there are, and remembers.
     async with host.run([]), bitswap.run():

@@ -99,6 +99,29 @@ async def test_code_of_the_page_runs(
         await piece.run(**names)
 
 
+async def test_the_denylist_of_the_page_denies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (piece,) = [piece for piece in OTHERS if "DenylistFiles" in piece.code]
+    async with at_hand() as names:
+        names = await piece.run(**names)
+        options, store = names["options"], names["bitswap"].block_store
+        for cid, data in zip(names["cids"], CONTENT, strict=True):
+            await store.put_block(cid, data)
+        async with running_host() as host, BitswapClient(host).run() as peer:
+            names["allowed"].allow(host.get_id())
+            await names["bitswap"].stop()
+            names["bitswap"].server_options = options
+            await names["bitswap"].start()
+            await host.connect(info_of(names["host"]))
+            denied = names["cids"][1]
+            assert await peer.get_block(names["cids"][0]) == CONTENT[0]
+            assert await peer.get_block(names["cids"][2]) == CONTENT[2]
+            with pytest.raises(errors.BlockNotFoundError):
+                await peer.get_block(denied)
+
+
 async def test_the_client_of_the_page_fetches_from_its_provider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

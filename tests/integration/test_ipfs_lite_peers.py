@@ -11,6 +11,7 @@ import trio
 
 from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
+from libp2p.bitswap.server import ServerOptions
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import ConnectionFailure, InvalidAddrError, InvalidImportOptions
 from libp2p.ipfs_lite import (
@@ -157,3 +158,15 @@ def other_id() -> str:
     from libp2p.peer.id import ID
 
     return str(ID.from_pubkey(create_new_key_pair().public_key))
+
+
+async def test_what_is_served_to_whom_can_be_chosen(tmp_path: Path) -> None:
+    nothing = ServerOptions(request_filter=lambda peer_id, cid, want_type: False)
+    async with (
+        Peer.open(tmp_path / "provider", listen=[LOOPBACK], server_options=nothing) as provider,
+        Peer.open(block_store=MemoryBlockStore()) as second,
+    ):
+        added = await provider.add_file(b"not for everybody")
+        await second.connect(provider.addrs[0])
+        with pytest.raises(BlockNotFoundError):
+            await second.get_block(added.cid)

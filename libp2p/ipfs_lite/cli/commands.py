@@ -48,7 +48,10 @@ def _from_peers(command: Callable[_P, _R]) -> Callable[_P, _R]:
     timeout = click.option(
         "--timeout", type=Duration(), help="Give up after this time: seconds, or 90s, or 2m."
     )
-    return peers(timeout(command))
+    verify = click.option(
+        "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
+    )
+    return peers(timeout(verify(command)))
 
 
 def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
@@ -151,23 +154,26 @@ def get(
     output: Path | None,
     peers: tuple[PeerInfo, ...],
     timeout: float | None,
+    verify: bool,
     as_json: bool,
 ) -> None:
     """Fetch a file and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.get(verbs.Fetch(repo, cid, peers, timeout), output, as_json)
+    verbs.get(verbs.Fetch(repo, cid, peers, timeout, verify), output, as_json)
 
 
 @cli.command()
 @click.argument("cid", type=CidArgument())
 @_from_peers
 @click.pass_obj
-def cat(repo: Path, cid: CID, peers: tuple[PeerInfo, ...], timeout: float | None) -> None:
+def cat(
+    repo: Path, cid: CID, peers: tuple[PeerInfo, ...], timeout: float | None, verify: bool
+) -> None:
     """Fetch a file and write it to the standard output."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.cat(verbs.Fetch(repo, cid, peers, timeout))
+    verbs.cat(verbs.Fetch(repo, cid, peers, timeout, verify))
 
 
 @cli.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 import trio
 
-from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
+from libp2p.bitswap.errors import BlockUnavailableError, DamagedBlockError, TimeoutError
 from libp2p.exceptions import (
     BaseLibp2pError,
     HashNotSupported,
@@ -50,6 +50,8 @@ def _text_of(error: BaseException) -> str:
             return f"{error}: only files can be fetched"
         case TimeoutError():
             return f"{error}; try a longer --timeout or another --peer"
+        case DamagedBlockError():
+            return f"{error}; add the file again, or name a peer that has it with --peer"
         case BlockUnavailableError() if not error.peers:
             return f"{error}: name a peer that has it with --peer"
         case BlockUnavailableError():

@@ -134,6 +134,7 @@ class Fetch:
     cid: CID
     peers: Sequence[PeerInfo]
     timeout: float | None
+    verify: bool
 
 
 def get(fetch: Fetch, output: Path | None, as_json: bool) -> None:
@@ -167,7 +168,8 @@ def cat(fetch: Fetch) -> None:
 def _run_fetch(fetch: Fetch, work: Callable[[Peer], Awaitable[None]]) -> None:
     async def with_peer() -> None:
         with trio.fail_after(float("inf") if fetch.timeout is None else fetch.timeout):
-            async with Peer.open(fetch.repo, online=bool(fetch.peers)) as peer:
+            online, verify = bool(fetch.peers), fetch.verify
+            async with Peer.open(fetch.repo, online=online, verify=verify) as peer:
                 await _connect_to_any(peer, fetch.peers)
                 await work(peer)
 

@@ -242,6 +242,9 @@ async def test_a_block_that_was_cancelled_long_ago_is_dropped(nursery: trio.Nurs
         await scene.client.cancel_want(X)
         await scene.send(Message(blocks=[(X, X_DATA)]))
         assert scene.stored == 0
+        assert scene.client.stat().late_blocks_received == 1
+        assert scene.client.stat().unwanted_blocks_received == 0
+        await scene.send(Message(blocks=[(X, X_DATA)]))  # once is late, twice is something else
         assert scene.client.stat().unwanted_blocks_received == 1
 
 

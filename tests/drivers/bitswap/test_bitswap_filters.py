@@ -9,7 +9,13 @@ import trio
 
 from libp2p.bitswap.errors import DenylistError
 from libp2p.bitswap.messages import Message
-from libp2p.bitswap.request_filter import AllOf, AllowList, DenylistFiles, Remembered
+from libp2p.bitswap.request_filter import (
+    AllOf,
+    AllowList,
+    DenylistFiles,
+    DenylistReport,
+    Remembered,
+)
 from libp2p.bitswap.server import ServerOptions
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 from libp2p.ipld.cid import CID
@@ -184,23 +190,42 @@ async def test_denylists_are_read_again_when_asked_to(
     content = {X: X_DATA, Y: Y_DATA}
     async with running_server(nursery, content, ServerOptions(request_filter=denylists)) as server:
         ann = await connected(nursery, "ann", server)
-        await ask(ann, server, want(X))
-        assert await until_blocks(ann, 1) == [X]  # nothing is denied before the first reading
-        await denylists.reload()
-        await ask(ann, server, want(X), want(Y))
-        await trio.testing.wait_all_tasks_blocked()
-        assert blocks_of(ann) == [X, Y]
-        assert said(ann) == {X: DONT_HAVE}
-        two.write_text("nonsense\n")
-        await denylists.reload()
-        assert "1 lines of the denylists are no rules: [1]" in caplog.text
         await ask(ann, server, want(Y))
         await trio.testing.wait_all_tasks_blocked()
-        assert said(ann)[Y] == DONT_HAVE
-        one.write_text("version: 2\n---\n")
-        with pytest.raises(DenylistError):
+        assert said(ann) == {Y: DONT_HAVE}  # everything is denied before the first reading
+        assert "call reload()" in caplog.text
+        assert await denylists.reload() == DenylistReport(2, 1, 0, 0, 0)
+        await ask(ann, server, want(X), want(Y))
+        await trio.testing.wait_all_tasks_blocked()
+        assert blocks_of(ann) == [Y]
+        assert said(ann) == {X: DONT_HAVE, Y: DONT_HAVE}
+        one.write_text(f"/ipfs/{X}\n/ipfs/{Z}/path\n/ipns/name\n")
+        two.unlink()
+        with pytest.raises(FileNotFoundError):
+            await denylists.reload()
+        two.write_text(f"/ipfs/{Y}\nnonsense\n")
+        with pytest.raises(DenylistError, match=f"^{two}: line 2 is no rule: 'nonsense'"):
+            await denylists.reload()
+        two.write_text("version: 2\n---\n")
+        with pytest.raises(DenylistError, match=str(two)):
             await denylists.reload()
         assert denylists.denylist.denies(X)  # the old rules stay
+        assert not denylists.denylist.denies(Y)
+        two.write_text("")
+        assert await denylists.reload() == DenylistReport(1, 0, 0, 2, 0)
+
+
+async def test_lines_that_are_no_rules_can_be_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "one.deny"
+    path.write_text(f"/ipfs/{X}\nnonsense\n")
+    denylists = DenylistFiles(path, strict=False)
+    assert await denylists.reload() == DenylistReport(1, 1, 0, 0, 1)
+    assert denylists.denylist.denies(X)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "line 2 is no rule: 'nonsense'" in record.getMessage()
 
 
 async def test_a_denylist_that_is_too_large_is_refused(

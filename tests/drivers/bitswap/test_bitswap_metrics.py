@@ -57,6 +57,7 @@ async def test_numbers_are_those_of_stat_by_kubos_names(nursery: trio.Nursery) -
             "libp2p_bitswap_peers": 1,
             "libp2p_bitswap_messages_received_total": messages,
             "libp2p_bitswap_unwanted_blocks_received_total": 0,
+            "libp2p_bitswap_late_blocks_received_total": 0,
         }
         sent = numbers_of(ann)
         assert sent["ipfs_bitswap_sent_all_blocks_bytes_count"] == 1

@@ -13,8 +13,14 @@ from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V110,
     BITSWAP_PROTOCOLS,
 )
-from libp2p.bitswap.errors import BlockUnavailableError, PeerAnswer
+from libp2p.bitswap.errors import (
+    BitswapError,
+    BlockNotFoundError,
+    BlockUnavailableError,
+    PeerAnswer,
+)
 from libp2p.bitswap.messages import Message
+from libp2p.bitswap.server import ServerOptions
 from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
 from libp2p.custom_types import TProtocol
 from libp2p.ipld.cid import CID
@@ -196,3 +202,28 @@ async def test_counts_are_those_of_ipfs_bitswap_stat(nursery: trio.Nursery) -> N
         assert (account.recv, account.sent, account.exchanged) == (len(X_DATA), 0, 1)
         account = ann.ledger_for_peer(host_of(bob).get_id())
         assert (account.recv, account.sent, account.exchanged) == (0, len(X_DATA), 1)
+
+
+# -- options set later ----------------------------------------------------------------------------
+
+
+async def test_server_options_set_later_take_effect_or_are_refused(nursery: trio.Nursery) -> None:
+    nothing = ServerOptions(request_filter=lambda peer_id, cid, want_type: False)
+    async with (
+        running_client(nursery, "ann", [(X, X_DATA), (Y, Y_DATA)]) as ann,
+        running_client(nursery, "bob") as bob,
+    ):
+        await connect(host_of(ann), host_of(bob))
+        assert await bob.get_block(X) == X_DATA
+        with pytest.raises(BitswapError, match="stop it first"):
+            ann.server_options = nothing
+        assert ann.server_options == ServerOptions()
+        await ann.stop()
+        with pytest.raises(TypeError, match="not dict"):
+            ann.server_options = {"enabled": False}  # type: ignore[assignment]
+        ann.server_options = nothing
+        await ann.start()
+        await connect(host_of(ann), host_of(bob))
+        with pytest.raises(BlockNotFoundError):
+            await bob.get_block(Y)
+        assert ann.ledger_for_peer(host_of(bob).get_id()).sent == len(X_DATA)  # it stays

@@ -67,8 +67,10 @@ def test_a_rule_for_a_path_denies_no_block(text: str) -> None:
 
 def test_what_the_rules_do_not_need_is_no_error() -> None:
     denylist = Denylist(SPECIFIED)
-    assert denylist.invalid_lines == []
+    assert denylist.invalid == 0
     assert len(denylist) == 5
+    assert denylist.passed_over == 3
+    assert len(denylist.denied()) == 5
 
 
 @pytest.mark.parametrize(
@@ -139,7 +141,13 @@ def test_a_later_list_overrides_an_earlier_one() -> None:
     "rule",
     [
         "nonsense",
+        "  nonsense with a hint:value",
+        "!",
         "/ipfs/nonsense",
+        "/ipfs/",
+        f"ipfs://{FIRST}",
+        FIRST,
+        "/ipfs/" + CID.parse(FIRST).buffer.hex(),  # as the docs had it
         "/ipfs/0OIl",
         "//0OIl",
         "//" + "g" * 64,
@@ -147,10 +155,26 @@ def test_a_later_list_overrides_an_earlier_one() -> None:
         "//" + multibase.encode_base58btc(b"\xff\xff\x03\x01x"),  # one that is not known
     ],
 )
-def test_what_is_no_rule_is_passed_over_and_told(rule: str) -> None:
-    denylist = Denylist(f"\n{rule}\n/ipfs/{FIRST}")
-    assert denylist.invalid_lines == [2]
+def test_what_is_no_rule_is_an_error_that_names_it(rule: str) -> None:
+    text = f"\n{rule}\n/ipfs/{FIRST}"
+    with pytest.raises(DenylistError) as caught:
+        Denylist(text)
+    assert str(caught.value) == f"line 2 is no rule: {rule.strip()!r}"
+    denylist = Denylist(text, strict=False)
+    assert denylist.invalid_lines == str(caught.value)
     assert denylist.denies(CID.parse(FIRST))
+
+
+def test_an_error_names_the_first_of_many_lines_and_a_part_of_a_long_one() -> None:
+    with pytest.raises(DenylistError, match=r"^line 1 .* line 5 is no rule: 'x' and 95 more$"):
+        Denylist("x\n" * 100)
+    with pytest.raises(DenylistError) as caught:
+        Denylist("/ipfs/" + "x" * 1_000_000)
+    assert len(str(caught.value)) < 300
+
+
+def test_what_an_editor_puts_before_a_text_is_no_part_of_it() -> None:
+    assert Denylist(f"\ufeff/ipfs/{FIRST}\r\n").denies(CID.parse(FIRST))
 
 
 def test_a_list_without_a_header_may_start_with_its_end() -> None:
@@ -159,9 +183,9 @@ def test_a_list_without_a_header_may_start_with_its_end() -> None:
 
 def test_a_header_that_is_too_long_is_none() -> None:
     text = f"/ipfs/{FIRST}\n" + "#" * (1 << 20) + "\n---\n"
-    denylist = Denylist(text)
+    denylist = Denylist(text, strict=False)
     assert denylist.denies(CID.parse(FIRST))
-    assert denylist.invalid_lines == [3]
+    assert denylist.invalid_lines == "line 3 is no rule: '---'"
 
 
 def test_a_version_that_is_not_known_is_refused() -> None:
