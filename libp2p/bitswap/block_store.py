@@ -305,6 +305,10 @@ class FilesystemBlockStore(BlockStore):
     def base_path(self) -> Path:
         return self._files.base
 
+    async def close(self) -> None:
+        """Let nothing be written any more; a thread that hangs in a write cannot be waited for."""
+        self._files.close()
+
     def _read_all(self, cids: list[CID]) -> list[bytes | None]:
         read = self._files.get
         return [cid.digest if cid.is_identity else read(cid.multihash) for cid in cids]

@@ -24,6 +24,7 @@ import os
 import re
 import secrets
 import stat
+import threading
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
@@ -89,6 +90,9 @@ class FlatFiles:
         self._root = str(base)
         self._temp_prefix = os.path.join(self._root, TEMP_FOLDER, f"temp-{secrets.token_hex(6)}-")
         self._counter = itertools.count()
+        self._closing = threading.Lock()
+        self._closed = False
+        self._unfinished: set[str] = set()
         try:
             os.makedirs(os.path.join(self._root, TEMP_FOLDER), exist_ok=True)
             self._shard_length = self._open_sharding()
@@ -101,6 +105,22 @@ class FlatFiles:
     def is_quick(self) -> bool:
         """True if looking at a block is one stat, and no folder has to be listed for it."""
         return not self._has_old_layout
+
+    def close(self) -> None:
+        """Let nothing be written any more, by threads that were left behind neither."""
+        with self._closing:
+            self._closed = True
+            for temporary in list(self._unfinished):
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    @contextlib.contextmanager
+    def _open_for_a_change(self) -> Iterator[None]:
+        """Have `close` wait for a change of names, which is quick; writing data may not be."""
+        with self._closing:
+            if self._closed:
+                raise BlockStoreError(f"the block store {self.base} is closed")
+            yield
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -142,11 +162,12 @@ class FlatFiles:
     def delete(self, multihash: bytes) -> None:
         """Remove a block; it is no error if it is not there."""
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(multihash))
-            if self._has_old_layout and (old := self._old_files.pop(multihash, None)):
+            with self._open_for_a_change():
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(old)
+                    os.unlink(self._path(multihash))
+                if self._has_old_layout and (old := self._old_files.pop(multihash, None)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(old)
         except OSError as error:
             raise BlockStoreError(
                 f"cannot delete a block from {self.base}: {error.strerror}"
@@ -182,20 +203,25 @@ class FlatFiles:
         temporary = f"{self._temp_prefix}{next(self._counter)}"
         try:
             self._write_file(temporary, data)
-            try:
-                os.replace(temporary, path)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                os.replace(temporary, path)
+            with self._open_for_a_change():
+                try:
+                    os.replace(temporary, path)
+                except FileNotFoundError:
+                    os.makedirs(os.path.dirname(path), exist_ok=True)
+                    os.replace(temporary, path)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+        finally:
+            self._unfinished.discard(temporary)
         if self._sync:
             _sync_folder(os.path.dirname(path))
 
     def _write_file(self, path: str, data: Buffer) -> None:
-        descriptor = os.open(path, _WRITE_FLAGS, 0o644)
+        with self._open_for_a_change():
+            descriptor = os.open(path, _WRITE_FLAGS, 0o644)
+            self._unfinished.add(path)
         try:
             written = os.write(descriptor, data)
             if written < len(data):  # only close to a full disk or a quota

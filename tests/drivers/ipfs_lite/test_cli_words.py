@@ -68,11 +68,11 @@ def test_of_several_errors_the_one_for_people_is_told() -> None:
 
 
 def test_without_click_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "click", None)
     assert run(["--help"]) == 1
-    assert capsys.readouterr().err == (
+    assert capfd.readouterr().err == (
         "ipfs-lite: the command line needs more packages: pip install 'libp2p[cli]'\n"
     )
 
