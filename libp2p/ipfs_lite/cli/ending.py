@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 #: Seconds for cleaning up. Whoever ends a command sees it end within a second.
-GRACE: Final = 0.5
+GRACE: Final = 0.4
 LATE: Final = "not done in the time that --timeout gave"
 INTERRUPTED: Final = "interrupted"
 #: What shells add to a signal's number for the exit code of a process that it ended.

@@ -27,9 +27,9 @@ DEBUG_VARIABLE: Final = "IPFS_LITE_DEBUG"
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave the process."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        # Until there is something to clean up, a signal just ends the process.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Until there is something to clean up, a signal just ends the process. So does SIGINT where a
+    # shell has it ignored, in a script's background.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     code = run(args)
     if code > MISUSED and os.name == "posix":
         from libp2p.ipfs_lite.cli.ending import BY_SIGNAL, end_by_signal

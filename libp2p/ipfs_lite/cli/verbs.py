@@ -79,24 +79,26 @@ def init(at: At, config: Config, as_json: bool) -> None:
         with Repo.open(repo, config):
             return Repo.identity_of(repo)
 
-    at.run(partial(_show, repo, make, as_json))
+    at.run(partial(_show, repo, make, as_json, needed=False))
 
 
 def show_id(at: At, as_json: bool) -> None:
     at.run(partial(_show, at.repo, partial(Repo.identity_of, at.repo), as_json))
 
 
-async def _show(repo: Path, find: Callable[[], Identity], as_json: bool) -> None:
+async def _show(
+    repo: Path, find: Callable[[], Identity], as_json: bool, *, needed: bool = True
+) -> None:
     from libp2p.peer.id import ID
 
     identity = await trio.to_thread.run_sync(find)
     public_key = identity.private_key.get_public_key()
     peer_id = str(ID.from_pubkey(public_key))
     if not as_json:
-        return await say(peer_id)
+        return await say(peer_id, needed=needed)
     key_text = base64.b64encode(public_key.serialize()).decode()
     named = {"id": peer_id, "public_key": key_text, "repo": str(repo)}
-    await say_json({**named, **identity.config.to_json()})
+    await say_json({**named, **identity.config.to_json()}, needed=needed)
 
 
 # -- adding ---------------------------------------------------------------------------------------
