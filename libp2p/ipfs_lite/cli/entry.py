@@ -1,6 +1,8 @@
 """
 From the process to a command and back: exit codes, and one line for each error.
 
+Little is imported before `main` has dealt with signals: until then, an interrupt is a traceback.
+
 Exit codes: 0 done, 1 it failed, 2 it was asked wrongly. What a signal ends is seen by shells as 130
 (SIGINT), 143 (SIGTERM), 129 (SIGHUP), or 141 if nobody reads the output any more.
 """
@@ -8,11 +10,9 @@ Exit codes: 0 done, 1 it failed, 2 it was asked wrongly. What a signal ends is s
 from __future__ import annotations
 
 import io
-import logging
 import os
 import signal
 import sys
-import traceback
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -40,6 +40,8 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; all errors have been told then."""
+    import logging
+
     from libp2p.ipfs_lite.cli import terminal
 
     terminal.take_closed_numbers()
@@ -55,7 +57,7 @@ def run(args: Sequence[str] | None = None) -> int:
     # What the library logs is not for the terminal: errors are told below. What the repo warns of
     # is: only its owner can mend it.
     logging.getLogger("libp2p").addHandler(logging.NullHandler())
-    warnings = _Warnings()
+    warnings = terminal.Warnings()
     logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
     code, printed = DONE, io.StringIO()
     try:
@@ -85,6 +87,8 @@ def _report(error: BaseException) -> int:
     from libp2p.ipfs_lite.errors import OutputError, leaves_of
 
     if DEBUG_VARIABLE in os.environ:
+        import traceback
+
         traceback.print_exception(error)
     leaves = list(leaves_of(error))
     for leaf in leaves:
@@ -97,13 +101,3 @@ def _report(error: BaseException) -> int:
         if isinstance(leaf, Interrupted):
             return BY_SIGNAL + leaf.number
     return MISUSED if misused else FAILED
-
-
-class _Warnings(logging.Handler):
-    """Shows what the library warns of."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        from libp2p.ipfs_lite.cli.explain import one_line
-        from libp2p.ipfs_lite.cli.terminal import tell
-
-        tell(f"warning: {one_line(record.getMessage())}")

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import select
 import sys
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, reason_of, wait_until_ready, write_all
-from libp2p.ipfs_lite.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import TextIO
+
+    from libp2p.ipfs_lite.errors import OutputError
 
 PROGRAM: Final = "ipfs-lite"
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -86,7 +88,19 @@ def tell(text: str) -> None:
         pass
 
 
+class Warnings(logging.Handler):
+    """Shows what the library warns of."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from libp2p.ipfs_lite.cli.explain import one_line
+
+        tell(f"warning: {one_line(record.getMessage())}")
+
+
 def unwritable(error: OSError) -> OutputError:
+    """Name what could not be written."""
+    from libp2p.ipfs_lite.errors import OutputError  # it brings bitswap along
+
     return OutputError(f"cannot write {STDOUT_NAME}: {reason_of(error)}")
 
 
