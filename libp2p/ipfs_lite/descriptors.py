@@ -111,7 +111,7 @@ def read_some(descriptor: int, size: int) -> bytes:
             return os.read(descriptor, size)
         except BlockingIOError:
             # Another program has made the pipe non-blocking, which all of its ends then are.
-            wait_until_ready(descriptor, select.POLLIN)
+            wait_until_ready(descriptor, to_write=False)
 
 
 def write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
@@ -125,7 +125,7 @@ def write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
             else:
                 written = os.write(descriptor, rest[-1])
         except BlockingIOError:
-            wait_until_ready(descriptor, select.POLLOUT)
+            wait_until_ready(descriptor, to_write=True)
             continue
         while rest and written >= len(rest[-1]):
             written -= len(rest.pop())
@@ -138,10 +138,12 @@ def reason_of(error: OSError) -> str:
     return "it is closed" if error.errno == errno.EBADF else str(error.strerror)
 
 
-def wait_until_ready(descriptor: int, event: int, seconds: float | None = None) -> bool:
+def wait_until_ready(descriptor: int, *, to_write: bool, seconds: float | None = None) -> bool:
     """Block until something can be read or written, or has ended; False if it takes longer."""
+    if not hasattr(select, "poll"):
+        return True  # on Windows nothing can be non-blocking here
     poll = select.poll()
-    poll.register(descriptor, event)
+    poll.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 

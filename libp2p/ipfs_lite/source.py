@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
-from libp2p.ipfs_lite.descriptors import SharedDescriptor, read_some, reason_of
+from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, read_some, reason_of
 from libp2p.ipfs_lite.errors import SourceError
 
 if TYPE_CHECKING:
@@ -99,7 +99,11 @@ def _open_file(path: str) -> int:
     except FileNotFoundError:
         raise SourceError(f"no such file: {path}") from None
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+        number = descriptor_of(path)
+        if number is None:
+            raise SourceError(f"cannot read {path}: {error.strerror}") from error
+        # ``/dev/stdin`` and the like cannot be opened if it is a socket, or another user's.
+        descriptor = os.dup(number)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise SourceError(f"{path} is a directory: only files can be added, pack it first (tar)")

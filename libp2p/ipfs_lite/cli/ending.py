@@ -114,7 +114,7 @@ class _Ending:
 
     def _leave_after(self, seconds: float, text: str, code: int) -> None:
         def leave() -> None:
-            if self.is_over.wait(seconds):
+            if self.is_over.wait(min(seconds, threading.TIMEOUT_MAX)):
                 return
             give_up_all()
             if self._stopping_is_success:

@@ -11,7 +11,6 @@ import errno
 import json
 import logging
 import os
-import select
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -65,8 +64,7 @@ async def say(text: str, *, needed: bool = True) -> None:
 
 async def say_json(values: Mapping[str, object], *, needed: bool = True) -> None:
     """Print an object on a line of its own."""
-    text = json.dumps(values, ensure_ascii=False)
-    await say("".join(map(_in_json, text)), needed=needed)
+    await say(as_json(values), needed=needed)
 
 
 def say_now(text: str) -> None:
@@ -82,7 +80,7 @@ def tell(text: str) -> None:
     data = encoded(f"{PROGRAM}: {text}\n", sys.__stderr__)
     try:
         # A pipe that is ready takes a line as a whole, without waiting.
-        if wait_until_ready(STDERR, select.POLLOUT, _PATIENCE):
+        if wait_until_ready(STDERR, to_write=True, seconds=_PATIENCE):
             os.write(STDERR, data)
     except OSError:
         pass
@@ -131,6 +129,11 @@ def _escaped(letter: str) -> str:
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def as_json(values: Mapping[str, object]) -> str:
+    """Write an object that any terminal can take."""
+    return "".join(map(_in_json, json.dumps(values, ensure_ascii=False)))
 
 
 def _in_json(letter: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
+import socket
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +18,7 @@ from libp2p.bitswap.block_store import FilesystemBlockStore, MemoryBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipfs_lite import adder, source
 from libp2p.ipfs_lite.adder import add_file
+from libp2p.ipfs_lite.descriptors import SharedDescriptor
 from libp2p.ipfs_lite.errors import SourceError, leaves_of, plain_errors
 from libp2p.ipfs_lite.source import FileSource, SourceInput
 from libp2p.ipld.importer import FileImporter
@@ -64,7 +67,7 @@ class Sometimes(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes | None:
         self._turns += 1
-        return self._file.read(size) if self._turns % 2 else None
+        return None if self._turns % 2 else self._file.read(size)
 
 
 SOURCES: dict[str, Callable[[Path], SourceInput]] = {
@@ -184,6 +187,44 @@ async def test_a_pipe_that_others_made_non_blocking_is_read_to_its_end() -> None
         added = await add_file(FileSource(reading, "pipe"), OPTIONS, None)
     os.close(reading)
     assert added.cid == expected_root(DATA)
+
+
+async def test_a_socket_by_the_name_of_its_descriptor() -> None:
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        writing.sendall(b"what comes")
+        writing.shutdown(socket.SHUT_WR)
+        added = await add_file(f"/dev/fd/{reading.fileno()}", OPTIONS, None)
+    assert added.cid == expected_root(b"what comes")
+
+
+async def test_a_fifo_that_nobody_opens_can_be_left(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with trio.move_on_after(0.05) as scope:
+        await add_file(tmp_path / "fifo", OPTIONS, None)
+    assert scope.cancelled_caught
+    # Whoever opens it later finds that the other side has gone away again.
+    writing = await trio.to_thread.run_sync(os.open, tmp_path / "fifo", os.O_WRONLY)
+    reader = select.poll()
+    reader.register(writing, 0)
+    assert reader.poll(10_000) == [(writing, select.POLLERR)]
+    os.close(writing)
+
+
+async def test_a_pipe_that_is_left_is_not_read_on() -> None:
+    reading, writing = os.pipe()
+    source = SharedDescriptor(reading)
+    with trio.move_on_after(0.05) as scope:
+        await add_file(FileSource(source, "pipe"), OPTIONS, None)
+    assert scope.cancelled_caught
+    source.close()
+    pair = os.pipe()
+    assert reading not in pair  # its number is not given away while a thread is using it
+    os.close(writing)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        await source.use(os.fstat)
+    for number in pair:
+        os.close(number)
 
 
 async def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
