@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 #: Seconds for cleaning up. Whoever ends a command sees it end within a second.
 GRACE: Final = 0.4
+_LAST_GRACE: Final = 0.2
 LATE: Final = "not done in the time that --timeout gave"
 INTERRUPTED: Final = "interrupted"
 #: What shells add to a signal's number for the exit code of a process that it ended.
@@ -116,15 +117,29 @@ class _Ending:
         def leave() -> None:
             if self.is_over.wait(min(seconds, threading.TIMEOUT_MAX)):
                 return
-            give_up_all()
+            _start(clean_up)  # it may hang on the same disk
+            is_clean.wait(_LAST_GRACE)
             if self._stopping_is_success:
                 os._exit(0)
             tell(text)
             os._exit(code)
 
-        # Not a `threading.Thread`: starting one takes a lock, which the main thread may be holding
-        # where a signal has stopped it.
-        _thread.start_new_thread(leave, ())
+        def clean_up() -> None:
+            give_up_all()
+            is_clean.set()
+
+        is_clean = threading.Event()
+        _start(leave)
+
+
+def _start(call: Callable[[], None]) -> None:
+    """
+    Call in a thread.
+
+    Not a `threading.Thread`: starting one takes a lock, which the main thread may be holding where
+    a signal has stopped it.
+    """
+    _thread.start_new_thread(call, ())
 
 
 def end_by_signal(number: int) -> NoReturn:

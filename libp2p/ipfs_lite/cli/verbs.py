@@ -150,9 +150,8 @@ def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[
 
     async def work() -> None:
         config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
-        import_options(
-            config, request.profile, request.choices
-        )  # it makes no repo if asked wrongly
+        # Whoever asks wrongly is told so before a repo is made.
+        import_options(config, request.profile, request.choices)
         if request.only_hash:
             return await add_all(config, None)
         async with Peer.open(at.repo, online=False) as peer:
