@@ -10,7 +10,6 @@ store does not hash what it is given. The one on disk hashes what it reads; of a
 
 from __future__ import annotations
 
-import logging
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -20,6 +19,7 @@ import trio
 from libp2p.bitswap.flatfs import FlatFiles, is_block
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -43,7 +43,7 @@ STATS_IN_LOOP: Final = 4
 #: Bytes that are hashed without a thread, as long as a hop to one takes.
 HASHED_IN_LOOP: Final = 128 * 1024
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 
 async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> list[_R]:
@@ -377,6 +377,10 @@ class FilesystemBlockStore(BlockStore):
 
     def base_path(self) -> Path:
         return self._files.base
+
+    async def close(self) -> None:
+        """Let nothing be written any more; a thread that hangs in a write cannot be waited for."""
+        self._files.close()
 
     def _read_all(self, cids: list[CID]) -> list[bytes | None]:
         read = self._files.get

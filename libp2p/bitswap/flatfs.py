@@ -26,11 +26,11 @@ import binascii
 import contextlib
 import errno
 import itertools
-import logging
 import os
 import re
 import secrets
 import stat
+import threading
 import time
 from functools import cached_property
 from hashlib import sha256
@@ -40,6 +40,7 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID, InvalidCID
 from libp2p.ipld.multibase import encode_base32
 from libp2p.ipld.multihash import SHA2_256, HashNotSupported, InvalidMultihash, hasher, unwrap
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,7 +80,7 @@ _MAX_TOLD: Final = 1024
 _DENIED: Final = "it may not be read"
 _SHA2_256_START: Final = bytes((SHA2_256, 32))
 
-logger = logging.getLogger(__name__)
+logger = get_logger(__name__)
 
 # The first two characters of CIDv0 and of base58 CIDv1 texts hold a lower-case letter, which no
 # flatfs shard has: the two layouts share a folder without meeting.
@@ -120,6 +121,9 @@ class FlatFiles:
         self._temp_prefix = os.path.join(self._root, TEMP_FOLDER, f"temp-{secrets.token_hex(6)}-")
         self._counter = itertools.count()
         self._told: set[bytes] = set()  # blocks whose damage was logged
+        self._closing = threading.Lock()
+        self._closed = False
+        self._unfinished: set[str] = set()
         try:
             os.makedirs(os.path.join(self._root, TEMP_FOLDER), exist_ok=True)
             self._shard_length = self._open_sharding()
@@ -133,6 +137,22 @@ class FlatFiles:
     def is_quick(self) -> bool:
         """True if looking at a block is one stat, and no folder has to be listed for it."""
         return not self._has_old_layout
+
+    def close(self) -> None:
+        """Let nothing be written any more, by threads that were left behind neither."""
+        with self._closing:
+            self._closed = True
+            for temporary in list(self._unfinished):
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+
+    @contextlib.contextmanager
+    def _open_for_a_change(self) -> Iterator[None]:
+        """Have `close` wait for a change of names, which is quick; writing data may not be."""
+        with self._closing:
+            if self._closed:
+                raise BlockStoreError(f"the block store {self.base} is closed")
+            yield
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -185,12 +205,13 @@ class FlatFiles:
     def delete(self, multihash: bytes) -> None:
         """Remove a block; it is no error if it is not there."""
         try:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._path(multihash))
-            self._drop_damaged(multihash)
-            if self._has_old_layout and (old := self._old_files.pop(multihash, None)):
+            with self._open_for_a_change():
                 with contextlib.suppress(FileNotFoundError):
-                    os.unlink(old)
+                    os.unlink(self._path(multihash))
+                self._drop_damaged(multihash)
+                if self._has_old_layout and (old := self._old_files.pop(multihash, None)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(old)
         except OSError as error:
             raise BlockStoreError(
                 f"cannot delete a block from {self.base}: {error.strerror}"
@@ -236,18 +257,21 @@ class FlatFiles:
         temporary = f"{self._temp_prefix}{next(self._counter)}"
         try:
             self._write_file(temporary, data)
-            try:
-                self._move(temporary, path)
-            except IsADirectoryError:
-                self._move(path, self._aside(multihash))
-                self._move(temporary, path)
+            with self._open_for_a_change():
+                try:
+                    self._move(temporary, path)
+                except IsADirectoryError:
+                    self._move(path, self._aside(multihash))
+                    self._move(temporary, path)
+                self._drop_damaged(multihash)
         except BaseException:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             raise
+        finally:
+            self._unfinished.discard(temporary)
         if self._sync:
             _sync_folder(os.path.dirname(path))
-        self._drop_damaged(multihash)
 
     def _move(self, source: str, path: str) -> None:
         try:
@@ -257,7 +281,9 @@ class FlatFiles:
             os.replace(source, path)
 
     def _write_file(self, path: str, data: Buffer) -> None:
-        descriptor = os.open(path, _WRITE_FLAGS, 0o644)
+        with self._open_for_a_change():
+            descriptor = os.open(path, _WRITE_FLAGS, 0o644)
+            self._unfinished.add(path)
         try:
             written = os.write(descriptor, data)
             if written < len(data):  # only close to a full disk or a quota
@@ -300,12 +326,13 @@ class FlatFiles:
         """
         aside = self._aside(multihash)
         moved = f"{aside}.{secrets.token_hex(6)}"
-        self._move(path, moved)
-        data, _ = _judged(multihash, moved, verify)
-        if data is None:
-            self._has_damaged = True
-        place = aside if data is None else path
-        self._move(moved, place)
+        with self._open_for_a_change():
+            self._move(path, moved)
+            data, _ = _judged(multihash, moved, verify)
+            if data is None:
+                self._has_damaged = True
+            place = aside if data is None else path
+            self._move(moved, place)
         return data, place
 
     def _drop_damaged(self, multihash: bytes) -> None:

@@ -76,7 +76,7 @@ async def add_file(
     started_at = trio.current_time()
     with plain_errors(), _failure_logged(source):
         async with (
-            open_source(source, _read_bytes(options.chunker)) as opened,
+            open_source(source, read_bytes_for(options.chunker)) as opened,
             trio.open_nursery() as nursery,
         ):
             importer = FileImporter(options)
@@ -103,7 +103,7 @@ async def add_file(
     return AddResult(importer.root, importer.file_size, importer.dag_size)
 
 
-def _read_bytes(chunker: str) -> int:
+def read_bytes_for(chunker: str) -> int:
     """Give the chunk's size if reading in such pieces saves copying, else the usual one."""
     name, _, size = chunker.partition("-")
     if name == "size" and int(size) >= MIN_READ_BYTES:

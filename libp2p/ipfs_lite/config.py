@@ -62,9 +62,23 @@ class Config:
 
 
 def default_repo_path() -> Path:
-    """Where the repo is if nobody says: ``$IPFS_LITE_PATH``, else in the user's data folder."""
-    if path := os.environ.get(REPO_VARIABLE):
-        return Path(path).expanduser()
+    """
+    Where the repo is if nobody says: ``$IPFS_LITE_PATH``, else in the user's data folder.
+
+    :raises RepoError: if the user has no home folder.
+    """
+    try:
+        if named := os.environ.get(REPO_VARIABLE):
+            return Path(named).expanduser()
+        path = _data_path()
+    except RuntimeError:  # of pathlib
+        path = Path()
+    if not path.is_absolute():  # else a folder whose name is "~" would be made
+        raise RepoError(f"no home folder is known: name a repo with --repo or {REPO_VARIABLE}")
+    return path
+
+
+def _data_path() -> Path:
     try:
         from platformdirs import user_data_path
     except ImportError:  # the library without its command line

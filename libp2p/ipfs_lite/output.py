@@ -1,124 +1,340 @@
 """
-Writes a fetched file beside its target and renames it when it is whole.
+Writes a fetched file to where it is wanted.
 
-Whatever happens before, the target is as it was and nothing half-written is left beside it; only
-SIGKILL and a power loss can leave a ``.part`` file behind.
+A file is written beside its target and renamed when it is whole. Whatever happens before, the
+target is as it was and nothing half-written is left beside it; only SIGKILL and a power loss can
+leave a ``.part`` file behind, and the next `save` to that target removes it.
+
+Where a rename would change more than the contents (hard links, access lists, an owner who cannot be
+given) or is not allowed (a folder that is read-only, a mount point), the target is written in its
+place, once all of its blocks are in the store. If that is interrupted, the target is empty.
+
+What is no file (a pipe, a device, a descriptor's name) is written into as the bytes come.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import hashlib
 import os
+import re
 import secrets
 import stat
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
+from libp2p.ipfs_lite import file_locks
+from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, reason_of, write_all
 from libp2p.ipfs_lite.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.reader import UnixFSReader
 
-#: What one call of ``writev`` takes on every system.
-_MAX_BUFFERS: Final = 1024
+_T = TypeVar("_T")
+
+#: Bytes that a file's name may have where the system does not say.
+_NAME_BYTES: Final = 255
+_TOKEN: Final = "[0-9a-f]{8}"
+#: What says that a folder, and not the disk, is in the way.
+_NOT_ALLOWED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NOT_RENAMED: Final = (*_NOT_ALLOWED, errno.EBUSY, errno.EXDEV)
+#: Not on Windows: a link that stands there now was put there just now.
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
-async def save(reader: UnixFSReader, target: Path, progress: Progress | None = None) -> None:
+async def save(
+    reader: UnixFSReader, target: str | os.PathLike[str], progress: Progress | None = None
+) -> None:
     """
     Write the rest of a file to ``target``, replacing a file that is there.
 
-    :raises OutputError: if it cannot be written there.
+    A link stays, and its file is replaced. A file keeps its mode and its owner.
+
+    :raises OutputError: if it cannot be written there, with the `OSError` as its cause.
     """
-    output = await trio.to_thread.run_sync(FileOutput, target)
-    try:
-        while buffers := await reader.receive():
-            await trio.to_thread.run_sync(output.write, buffers)
-            if progress is not None:
-                progress(reader.tell(), reader.size)
-        output.commit()
-    finally:
-        output.close()
-
-
-class FileOutput:
-    """One file being written; it blocks. Without `commit`, `close` removes what was written."""
-
-    def __init__(self, target: Path) -> None:
-        self._target = Path(os.path.realpath(target))  # a link stays, its file is replaced
-        self._part: Path | None = None
-        with self._errors_named():
-            mode = self._mode()
-            if mode is not None and not stat.S_ISREG(mode):
-                # A device or a pipe cannot be replaced, only written into. No link stands here but
-                # one that was put here just now.
-                flags = os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
-                self._descriptor = os.open(self._target, flags)
-                return
-            part = self._target.with_name(f".{self._target.name}.{secrets.token_hex(4)}.part")
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-            # What is replaced may be for its owner only, and so is what takes its place.
-            self._descriptor = os.open(part, flags, 0o666 if mode is None else 0o600)
-            self._part = part
-            if mode is not None:
-                os.chmod(part, mode & 0o777)
-
-    def _mode(self) -> int | None:
-        """The target's kind and permissions; None if there is none."""
+    path = Path(target)
+    with _errors_named(path):
+        number = descriptor_of(path)
+        is_stream = number is not None or not _is_file_place(path)
+    if is_stream:
+        output = SharedDescriptor()
         try:
-            return self._target.stat().st_mode
+            with _errors_named(path):
+                await output.open(partial(_open_stream, path, number))
+            await stream(reader, output, path, progress)
+        finally:
+            output.close()
+    else:
+        await _replace(reader, await _call(path, path.resolve), progress)
+
+
+async def stream(
+    reader: UnixFSReader, output: SharedDescriptor, name: object, progress: Progress | None = None
+) -> None:
+    """
+    Write the rest of a file into a pipe or a device.
+
+    :raises OutputError: if it cannot be written, with the `OSError` as its cause.
+    """
+    while buffers := await reader.receive():
+        with _errors_named(name):
+            await output.use(partial(write_all, buffers=buffers))
+        _tell(progress, reader)
+
+
+async def _replace(reader: UnixFSReader, target: Path, progress: Progress | None) -> None:
+    start = reader.tell()
+    part = await _call(target, PartFile.beside, target)
+    if part is None:
+        while await reader.receive():  # what cannot be had must not cost what is there
+            _tell(progress, reader)
+    else:
+        try:
+            await _write(reader, part, progress)
+            if await _call(target, part.commit):
+                return
+        finally:
+            part.close()
+    reader.seek(start)
+    in_place = await _call(target, InPlace, target)
+    try:
+        await _write(reader, in_place, None)
+        await _call(target, in_place.commit)
+    finally:
+        in_place.close()
+
+
+async def _write(reader: UnixFSReader, file: PartFile | InPlace, progress: Progress | None) -> None:
+    while buffers := await reader.receive():
+        await _call(file.target, file.write, buffers)
+        _tell(progress, reader)
+
+
+def _tell(progress: Progress | None, reader: UnixFSReader) -> None:
+    if progress is not None:
+        progress(reader.tell(), reader.size)
+
+
+async def _call(name: Path, call: Callable[..., _T], *args: object) -> _T:
+    with _errors_named(name):
+        return await trio.to_thread.run_sync(call, *args)
+
+
+@contextlib.contextmanager
+def _errors_named(name: object) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {reason_of(error)}") from error
+
+
+def _is_file_place(path: Path) -> bool:
+    """Tell whether a file is there, or nothing."""
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
+def _open_stream(path: Path, number: int | None) -> int:
+    if number is not None:
+        return os.dup(number)
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NOCTTY", 0))
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)  # a link to it was put here just now
+        raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+    return descriptor
+
+
+# -- files ----------------------------------------------------------------------------------------
+
+_unfinished: set[PartFile | InPlace] = set()
+
+
+def give_up_all() -> None:
+    """Remove what is half-written: this process is about to end without ending its tasks."""
+    for file in list(_unfinished):
+        file.close()
+
+
+def _is_given_up(file: PartFile | InPlace) -> bool:
+    """Tell the first who asks, and no other: the process may end while a task is cleaning up."""
+    try:
+        _unfinished.remove(file)
+    except KeyError:
+        return False
+    return True
+
+
+class PartFile:
+    """
+    A file that takes its target's place when it is whole; its methods block.
+
+    Without `commit`, `close` removes what was written.
+    """
+
+    def __init__(self, target: Path, path: Path, descriptor: int) -> None:
+        self.target: Final = target
+        self._path = path
+        self._descriptor = descriptor
+        _unfinished.add(self)
+
+    @classmethod
+    def beside(cls, target: Path) -> PartFile | None:
+        """
+        Begin one; None if the target should be written in its place.
+
+        :raises OSError: if neither is possible.
+        """
+        try:
+            status = target.stat()
         except FileNotFoundError:
+            status = None
+        _sweep(target)
+        if status is not None:
+            if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if status.st_nlink > 1 or _has_access_list(target):
+                return None
+        try:
+            part = cls._create(target, 0o666 if status is None else 0o600)
+        except OSError as error:
+            if status is None or error.errno not in _NOT_ALLOWED:
+                raise
             return None
+        if status is not None and not part._is_made_alike(status):
+            part.close()
+            return None
+        return part
+
+    @classmethod
+    def _create(cls, target: Path, mode: int) -> PartFile:
+        while True:
+            path = target.with_name(f"{_part_prefix(target)}{secrets.token_hex(4)}.part")
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
+            descriptor = os.open(path, flags, mode)
+            # Whoever sweeps sees by the lock that somebody is still writing. A moment ago there was
+            # none yet: then this file may be gone, and another one is made.
+            with contextlib.suppress(OSError):
+                file_locks.lock(descriptor)
+            if os.fstat(descriptor).st_nlink:
+                return cls(target, path, descriptor)
+            file_locks.release(descriptor)
+
+    def _is_made_alike(self, status: os.stat_result) -> bool:
+        """Give it the owner and the mode of what it replaces; tell if that can be done."""
+        if not hasattr(os, "fchown"):
+            return True
+        own = os.fstat(self._descriptor)
+        try:
+            if (own.st_uid, own.st_gid) != (status.st_uid, status.st_gid):
+                os.fchown(self._descriptor, status.st_uid, status.st_gid)
+            os.fchmod(self._descriptor, status.st_mode & 0o777)
+        except OSError:
+            return False
+        return True
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        with self._errors_named():
-            write_all(self._descriptor, buffers)
+        write_all(self._descriptor, buffers)
 
-    def commit(self) -> None:
-        """Make the file visible under its name."""
-        with self._errors_named():
-            self._close_descriptor()
-            if self._part is not None:
-                os.replace(self._part, self._target)
-                self._part = None
+    def commit(self) -> bool:
+        """Make the file visible under its name; False if it has to be written in its place."""
+        os.close(os.dup(self._descriptor))  # some network disks say only now that they are full
+        if os.name == "nt":
+            self._close_descriptor()  # an open file cannot be renamed there
+        try:
+            os.replace(self._path, self.target)
+        except OSError as error:
+            if error.errno not in _NOT_RENAMED or not self.target.is_file():
+                raise
+            return False
+        _unfinished.discard(self)
+        self._close_descriptor()
+        return True
 
     def close(self) -> None:
         """Give up what was not committed; after `commit` it does nothing."""
-        with contextlib.suppress(OSError):
-            self._close_descriptor()
-        if self._part is not None:
+        if _is_given_up(self):
             with contextlib.suppress(OSError):
-                self._part.unlink()
-            self._part = None
+                self._path.unlink()
+            self._close_descriptor()  # not before: without its lock, another could be sweeping it
 
     def _close_descriptor(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                file_locks.release(descriptor)
+
+
+class InPlace:
+    """A file that is overwritten; its methods block. Without `commit`, `close` empties it."""
+
+    def __init__(self, target: Path) -> None:
+        self.target: Final = target
+        self._descriptor = os.open(target, os.O_WRONLY | os.O_TRUNC | _NO_LINK)
+        _unfinished.add(self)
+
+    def write(self, buffers: Sequence[Buffer]) -> None:
+        write_all(self._descriptor, buffers)
+
+    def commit(self) -> None:
+        """Keep what was written."""
+        os.close(os.dup(self._descriptor))
+        _unfinished.discard(self)
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if _is_given_up(self):
+            with contextlib.suppress(OSError):
+                os.ftruncate(descriptor, 0)
+        if descriptor >= 0:
             os.close(descriptor)
 
-    @contextlib.contextmanager
-    def _errors_named(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise OutputError(f"cannot write {self._target}: {error.strerror}") from error
+
+def _part_prefix(target: Path) -> str:
+    """Give what the names of a target's part files begin with; never too long a name."""
+    name = os.fsencode(target.name)
+    try:
+        most = os.pathconf(target.parent, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        most = _NAME_BYTES
+    if len(name) + len("..01234567.part") <= most:
+        return f".{target.name}."
+    digest = hashlib.sha256(name).hexdigest()[:16]
+    start = name[: max(most - 64, 0)].decode("utf-8", "ignore")
+    return f".{start}.{digest}."
 
 
-def write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
-    """Write buffers one after the other, without joining them where the system can do that."""
-    rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
-    rest.reverse()
-    while rest:
-        if hasattr(os, "writev"):
-            written = os.writev(descriptor, rest[: -_MAX_BUFFERS - 1 : -1])
-        else:
-            written = os.write(descriptor, rest[-1])
-        while rest and written >= len(rest[-1]):
-            written -= len(rest.pop())
-        if written:
-            rest[-1] = rest[-1][written:]
+def _sweep(target: Path) -> None:
+    """Remove the part files of this target whose writers were killed."""
+    is_part = re.compile(re.escape(_part_prefix(target)) + _TOKEN + r"\.part").fullmatch
+    with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
+        for entry in entries:
+            if is_part(entry.name):
+                with contextlib.suppress(OSError):
+                    _remove_unlocked(entry.path)
+
+
+def _remove_unlocked(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NO_LINK)
+    try:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file_locks.lock(descriptor)
+            os.unlink(path)
+    finally:
+        file_locks.release(descriptor)
+
+
+def _has_access_list(path: Path) -> bool:
+    try:
+        return "system.posix_acl_access" in os.listxattr(path)
+    except (AttributeError, OSError):
+        return False

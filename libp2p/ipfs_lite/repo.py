@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from libp2p.exceptions import CryptographyError
+from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
 from libp2p.utils.logs import get_logger
@@ -41,11 +42,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from libp2p.crypto.keys import PrivateKey
-
-if sys.platform == "win32":
-    import msvcrt
-else:
-    import fcntl
 
 VERSION: Final = "ipfs-lite 1"
 VERSION_FILE: Final = "version"
@@ -83,7 +79,7 @@ class Repo:
     Use `open`, or `identity_of` for what needs no lock.
     """
 
-    def __init__(self, path: Path, lock: IO[bytes], identity: Identity) -> None:
+    def __init__(self, path: Path, lock: int, identity: Identity) -> None:
         self.path = path
         self.private_key = identity.private_key
         self.config = identity.config
@@ -108,7 +104,7 @@ class Repo:
                     _create(path, config or Config())
                 return cls(path, lock, _read_identity(path))
             except BaseException:
-                lock.close()
+                file_locks.release(lock)
                 raise
 
     @classmethod
@@ -135,7 +131,9 @@ class Repo:
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""
-        self._lock.close()
+        lock, self._lock = self._lock, -1
+        if lock >= 0:
+            file_locks.release(lock)
 
     def __enter__(self) -> Repo:
         return self
@@ -175,16 +173,13 @@ def _refuse_foreign(path: Path) -> None:
         )
 
 
-def _take_lock(path: Path) -> IO[bytes]:
-    lock = _open_file(path / LOCK_FILE, os.O_RDWR | os.O_CREAT)
+def _take_lock(path: Path) -> int:
+    with _open_file(path / LOCK_FILE, os.O_RDWR | os.O_CREAT) as file:
+        lock = os.dup(file.fileno())
     try:
-        if sys.platform == "win32":
-            lock.seek(0)
-            msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file_locks.lock(lock)
     except OSError as error:
-        lock.close()
+        file_locks.release(lock)
         if error.errno not in _LOCK_HELD:
             raise
         raise RepoLockedError(

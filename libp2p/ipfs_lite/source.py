@@ -12,10 +12,12 @@ import os
 import stat
 from collections.abc import AsyncIterable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 import trio
 
+from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, read_some, reason_of
 from libp2p.ipfs_lite.errors import SourceError
 
 if TYPE_CHECKING:
@@ -31,6 +33,10 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 READ_BYTES: Final = 1024 * 1024
 #: Reading chunk by chunk pays from this chunk size on; below, system calls cost more than copies.
 MIN_READ_BYTES: Final = 128 * 1024
+
+
+#: A reader that is no file is asked so often whether it has something by now.
+_RETRY_SECONDS: Final = 0.02
 
 
 class SyncReader(Protocol):
@@ -70,11 +76,13 @@ async def open_source(source: SourceInput, read_bytes: int = READ_BYTES) -> Asyn
     :raises SourceError: if a path cannot be read or is not a file.
     """
     if isinstance(source, str | os.PathLike):
-        descriptor = await trio.to_thread.run_sync(_open_file, os.fspath(source))
+        path = os.fspath(source)
+        file = SharedDescriptor()
+        await file.open(partial(_open_file, path))
         try:
-            yield FileSource(descriptor, os.fspath(source), read_bytes)
+            yield FileSource(file, path, read_bytes)
         finally:
-            os.close(descriptor)
+            file.close()
     elif isinstance(source, bytes | bytearray | memoryview):
         yield BytesSource(source)
     elif isinstance(source, Source):
@@ -91,7 +99,11 @@ def _open_file(path: str) -> int:
     except FileNotFoundError:
         raise SourceError(f"no such file: {path}") from None
     except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+        number = descriptor_of(path)
+        if number is None:
+            raise SourceError(f"cannot read {path}: {error.strerror}") from error
+        # ``/dev/stdin`` and the like cannot be opened if it is a socket, or another user's.
+        descriptor = os.dup(number)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise SourceError(f"{path} is a directory: only files can be added, pack it first (tar)")
@@ -101,30 +113,33 @@ def _open_file(path: str) -> int:
 class FileSource:
     """A file, a pipe or a device by its descriptor, which stays the caller's."""
 
-    def __init__(self, descriptor: int, name: str, read_bytes: int = READ_BYTES) -> None:
-        status = os.fstat(descriptor)
+    def __init__(
+        self, descriptor: int | SharedDescriptor, name: str, read_bytes: int = READ_BYTES
+    ) -> None:
+        if isinstance(descriptor, int):
+            descriptor = SharedDescriptor(descriptor)
+        status = os.fstat(descriptor.number)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
         self._descriptor = descriptor
         self._name = self.name = name
         self._read_bytes = read_bytes
+        self._ended = False
 
     async def next_batch(self) -> list[Buffer]:
-        # Reading a file ends soon. A pipe may never give anything: leave its thread behind then.
-        # (multiaddr brings type stubs of an older trio along.)
-        return await trio.to_thread.run_sync(
-            self._read_batch,
-            abandon_on_cancel=self.size is None,  # type: ignore[call-arg, unused-ignore]
-        )
+        # A terminal that has said once that this is the end would be read on.
+        return [] if self._ended else await self._descriptor.use(self._read_batch)
 
-    def _read_batch(self) -> list[Buffer]:
+    def _read_batch(self, descriptor: int) -> list[Buffer]:
         batch: list[Buffer] = []
         room = BATCH_BYTES
         try:
-            while room > 0 and (data := os.read(self._descriptor, self._read_bytes)):
-                batch.append(data)
+            while room > 0 and not self._ended:
+                data = read_some(descriptor, self._read_bytes)
+                self._ended = not data
+                batch += [data] if data else []
                 room -= len(data)
         except OSError as error:
-            raise SourceError(f"cannot read {self._name}: {error.strerror}") from error
+            raise SourceError(f"cannot read {self._name}: {reason_of(error)}") from error
         return batch
 
 
@@ -141,7 +156,11 @@ class BytesSource:
 
 
 class ReaderSource:
-    """Whatever has ``read(size)``, waiting or blocking; a blocking one is read in a thread."""
+    """
+    Whatever has ``read(size)``, waiting or blocking; a blocking one is read in a thread.
+
+    One that is non-blocking gives None as long as there is nothing to read.
+    """
 
     def __init__(self, reader: SyncReader | AsyncReader, read_bytes: int = READ_BYTES) -> None:
         self.size: int | None = None
@@ -150,11 +169,22 @@ class ReaderSource:
 
     async def next_batch(self) -> list[Buffer]:
         read = self._reader.read
-        if inspect.iscoroutinefunction(read):
-            data = await read(self._read_bytes)
-        else:
-            data = await trio.to_thread.run_sync(read, self._read_bytes)
-        return [data] if data else []
+        while True:
+            if inspect.iscoroutinefunction(read):
+                data = await read(self._read_bytes)
+            else:
+                data = await trio.to_thread.run_sync(read, self._read_bytes)
+            if data is not None:
+                return [data] if data else []
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait until there is something to read, or for a moment if the system cannot tell."""
+        try:
+            number = self._reader.fileno()  # type: ignore[union-attr]
+            await trio.lowlevel.wait_readable(number)
+        except (AttributeError, OSError, ValueError, trio.BusyResourceError):
+            await trio.sleep(_RETRY_SECONDS)  # no event: a reader that is no file has none
 
 
 class IteratorSource:

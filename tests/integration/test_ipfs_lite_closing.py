@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import signal
+import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,16 @@ import trio
 
 from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BitswapError, ClientClosedError
+from libp2p.bitswap.flatfs import FlatFiles
 from libp2p.crypto.ed25519 import create_new_key_pair
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.exceptions import BaseLibp2pError, BlockStoreError
 from libp2p.ipfs_lite import IpfsLiteError, Peer, PeerClosedError, UnixFSReader, save
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
+from tests.support.command_line import tree
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
     from libp2p.custom_types import Buffer
@@ -323,3 +326,39 @@ def test_an_interrupt_at_the_keyboard_comes_out_as_itself(
     with pytest.raises(KeyboardInterrupt):
         trio.run(work)
     assert not caplog.records
+
+
+async def test_a_closed_peer_writes_nothing_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that hangs in a write when the peer is closed, and goes on later."""
+    writes, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
+    real_write, real_put = os.write, FlatFiles.put
+
+    def hang(descriptor: int, data: bytes) -> int:
+        writes.set()
+        goes_on.wait()
+        return real_write(descriptor, data)
+
+    def put(self: FlatFiles, blocks: Iterable[tuple[bytes, Buffer]]) -> None:
+        try:
+            real_put(self, blocks)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(FlatFiles, "put", put)
+    async with Peer.open(tmp_path / "repo", online=False) as peer, trio.open_nursery() as nursery:
+        blocks = [(CID.for_block(data), data) for data in (b"a", b"b")]
+        nursery.start_soon(peer.store.put_blocks, blocks)
+        monkeypatch.setattr(os, "write", hang)
+        await trio.to_thread.run_sync(writes.wait)
+        monkeypatch.setattr(os, "write", real_write)
+        nursery.cancel_scope.cancel()
+    before = tree(tmp_path)
+    assert not any("temp-" in name for name in before)
+    goes_on.set()
+    await trio.to_thread.run_sync(ended.wait)
+    assert tree(tmp_path) == before
+    with pytest.raises(BlockStoreError, match="is closed"):
+        await peer.store.put_block(CID.for_block(b"c"), b"c")
+    assert tree(tmp_path) == before

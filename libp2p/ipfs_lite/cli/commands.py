@@ -6,8 +6,9 @@ Only what is needed to read a command line is imported here: ``--help`` is immed
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
@@ -25,12 +26,10 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.ipfs_lite.cli.verbs import At
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportKnobs
     from libp2p.peer.peerinfo import PeerInfo
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
 
 PROFILE_NAMES: Final = ("unixfs-v1-2025", "unixfs-v0-2015", "legacy-cid-v0")
 
@@ -40,25 +39,41 @@ _profile = click.option(
 )
 
 
-def _from_peers(command: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Give a command the options of a fetch."""
-    peers = click.option(
-        "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
-    )
-    timeout = click.option(
-        "--timeout", type=Duration(), help="Give up after this time: seconds, or 90s, or 2m."
-    )
-    verify = click.option(
-        "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
-    )
-    return peers(timeout(verify(command)))
-
-
 def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
     if verbosity:
         from libp2p.ipfs_lite.cli.log import log_to_stderr
 
         ctx.with_resource(log_to_stderr(verbosity))
+
+
+def _at(
+    timeout_help: str = "Give up after this time: seconds, or 90s, or 2m.",
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the option ``--timeout``, and as its first argument that and the repo."""
+
+    def with_timeout(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--timeout", type=Duration(), help=timeout_help)
+        @click.pass_obj
+        @functools.wraps(command)
+        def run(repo: Path | None, /, timeout: float | None, **options: object) -> None:
+            from libp2p.ipfs_lite.cli.verbs import At
+
+            command(At(repo, timeout), **options)
+
+        return run
+
+    return with_timeout
+
+
+def _from_peers(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of a fetch."""
+    peers = click.option(
+        "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
+    )
+    verify = click.option(
+        "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
+    )
+    return peers(verify(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -80,9 +95,7 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
 @click.pass_context
 def cli(ctx: click.Context, repo: Path | None) -> None:
     """Add, fetch and serve IPFS files, without a daemon."""
-    from libp2p.ipfs_lite.config import default_repo_path
-
-    ctx.obj = repo if repo is not None else default_repo_path()
+    ctx.obj = repo
 
 
 @cli.command()
@@ -92,24 +105,29 @@ def cli(ctx: click.Context, repo: Path | None) -> None:
 )
 @click.option("--sync", is_flag=True, help="Flush each block to the disk: safe at a power loss.")
 @_as_json
-@click.pass_obj
+@_at()
 def init(
-    repo: Path, profile: str | None, listen: tuple[Multiaddr, ...], sync: bool, as_json: bool
+    at: At,
+    profile: str | None,
+    listen: tuple[Multiaddr, ...],
+    sync: bool,
+    as_json: bool,
 ) -> None:
     """Make the repo with options of your choice; any first use makes it with the defaults."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.init(repo, profile, [str(address) for address in listen], sync, as_json)
+    config = verbs.config_of(profile, [str(address) for address in listen], sync)
+    verbs.init(at, config, as_json)
 
 
 @cli.command("id")
 @_as_json
-@click.pass_obj
-def show_id(repo: Path, as_json: bool) -> None:
+@_at()
+def show_id(at: At, as_json: bool) -> None:
     """Print the peer id; with --json also the public key and the settings."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.show_id(repo, as_json)
+    verbs.show_id(at, as_json)
 
 
 @cli.command(cls=FlagOrValue)
@@ -121,14 +139,16 @@ def show_id(repo: Path, as_json: bool) -> None:
 @click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
+@click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
 @_profile
 @_as_json
-@click.pass_obj
+@_at()
 def add(
-    repo: Path,
+    at: At,
     paths: tuple[str, ...],
     quieter: bool,
     only_hash: bool,
+    allow_empty: bool,
     profile: str | None,
     as_json: bool,
     **choices: Unpack[ImportKnobs],
@@ -136,44 +156,39 @@ def add(
     """Add files; - is the standard input."""
     from libp2p.ipfs_lite.cli import verbs
 
-    request = verbs.AddRequest(repo, paths, profile, choices, only_hash)
-    verbs.add(request, verbs.add_style(quieter, as_json))
+    request = verbs.AddRequest(paths, profile, choices, only_hash, allow_empty)
+    verbs.add(at, request, verbs.add_style(quieter, as_json))
 
 
 @cli.command()
 @click.argument("cid", type=CidArgument())
-@click.option(
-    "-o", "--output", type=click.Path(path_type=Path), metavar="OUT", help="By default the CID."
-)
+@click.option("-o", "--output", metavar="OUT", help="By default the CID; - is the standard output.")
 @_from_peers
 @_as_json
-@click.pass_obj
+@_at()
 def get(
-    repo: Path,
+    at: At,
     cid: CID,
-    output: Path | None,
+    output: str | None,
     peers: tuple[PeerInfo, ...],
-    timeout: float | None,
     verify: bool,
     as_json: bool,
 ) -> None:
     """Fetch a file and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.get(verbs.Fetch(repo, cid, peers, timeout, verify), output, as_json)
+    verbs.get(at, verbs.Fetch(cid, peers, verify), output, as_json)
 
 
 @cli.command()
 @click.argument("cid", type=CidArgument())
 @_from_peers
-@click.pass_obj
-def cat(
-    repo: Path, cid: CID, peers: tuple[PeerInfo, ...], timeout: float | None, verify: bool
-) -> None:
+@_at()
+def cat(at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool) -> None:
     """Fetch a file and write it to the standard output."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.cat(verbs.Fetch(repo, cid, peers, timeout, verify))
+    verbs.cat(at, verbs.Fetch(cid, peers, verify))
 
 
 @cli.command()
@@ -185,9 +200,9 @@ def cat(
     help="Where to listen; repeatable. By default what `init` was told.",
 )
 @_as_json
-@click.pass_obj
-def serve(repo: Path, listen: tuple[Multiaddr, ...], as_json: bool) -> None:
+@_at("Stop after this time; it is no failure.")
+def serve(at: At, listen: tuple[Multiaddr, ...], as_json: bool) -> None:
     """Give the repo's blocks to other peers until SIGINT or SIGTERM."""
     from libp2p.ipfs_lite.cli import verbs
 
-    verbs.serve(repo, listen, as_json)
+    verbs.serve(at, listen, as_json)

@@ -1,21 +1,24 @@
 """
 From the process to a command and back: exit codes, and one line for each error.
 
-Exit codes: 0 done, 1 it failed, 2 it was asked wrongly.
+Little is imported before `main` has dealt with signals: until then, an interrupt is a traceback.
+
+Exit codes: 0 done, 1 it failed, 2 it was asked wrongly. What a signal ends is seen by shells as 130
+(SIGINT), 143 (SIGTERM), 129 (SIGHUP), or 141 if nobody reads the output any more.
 """
 
 from __future__ import annotations
 
-import logging
+import io
 import os
+import signal
 import sys
-import traceback
+from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PROGRAM: Final = "ipfs-lite"
 DONE, FAILED, MISUSED = 0, 1, 2
 
 #: Set to anything to see where an error came from.
@@ -24,11 +27,24 @@ DEBUG_VARIABLE: Final = "IPFS_LITE_DEBUG"
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
     """Run one command and leave the process."""
-    sys.exit(run(args))
+    # Until there is something to clean up, a signal just ends the process. So does SIGINT where a
+    # shell has it ignored, in a script's background.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    code = run(args)
+    if code > MISUSED and os.name == "posix":
+        from libp2p.ipfs_lite.cli.ending import BY_SIGNAL, end_by_signal
+
+        end_by_signal(code - BY_SIGNAL)
+    sys.exit(code)
 
 
 def run(args: Sequence[str] | None = None) -> int:
     """Run one command and give its exit code; all errors have been told then."""
+    import logging
+
+    from libp2p.ipfs_lite.cli import terminal
+
+    terminal.take_closed_numbers()
     try:
         import click
 
@@ -36,42 +52,52 @@ def run(args: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name != "click":
             raise
-        return _tell("the command line needs more packages: pip install 'libp2p[cli]'", FAILED)
+        terminal.tell("the command line needs more packages: pip install 'libp2p[cli]'")
+        return FAILED
     # What the library logs is not for the terminal: errors are told below. What the repo warns of
     # is: only its owner can mend it.
     logging.getLogger("libp2p").addHandler(logging.NullHandler())
-    warnings = logging.StreamHandler()
-    warnings.setFormatter(logging.Formatter(f"{PROGRAM}: warning: %(message)s"))
+    warnings = terminal.Warnings()
     logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
+    code, printed = DONE, io.StringIO()
     try:
-        # Not `cli.main`: it ends the process with 1 where a closed pipe is no failure.
-        with cli.make_context(PROGRAM, list(sys.argv[1:] if args is None else args)) as context:
-            cli.invoke(context)
-        sys.stdout.flush()
-    except click.exceptions.Exit as exit_request:  # --help and --version
-        return exit_request.exit_code
+        try:
+            # Not `cli.main`: it has exit codes and lines of its own.
+            with (
+                redirect_stdout(printed),
+                cli.make_context(
+                    terminal.PROGRAM, list(sys.argv[1:] if args is None else args)
+                ) as context,
+            ):
+                cli.invoke(context)
+        except click.exceptions.Exit as exit_request:  # --help and --version
+            code = exit_request.exit_code
+        terminal.say_now(printed.getvalue())
     except BaseException as error:  # noqa: BLE001 - task's edge: the process ends here
         return _report(error)
     finally:
         logging.getLogger("libp2p.ipfs_lite").removeHandler(warnings)
-    return DONE
+    return code
 
 
 def _report(error: BaseException) -> int:
+    from libp2p.ipfs_lite.cli.ending import BY_SIGNAL, Interrupted
     from libp2p.ipfs_lite.cli.explain import explain
-    from libp2p.ipfs_lite.errors import leaves_of
+    from libp2p.ipfs_lite.cli.terminal import tell
+    from libp2p.ipfs_lite.errors import OutputError, leaves_of
 
     if DEBUG_VARIABLE in os.environ:
+        import traceback
+
         traceback.print_exception(error)
     leaves = list(leaves_of(error))
-    if any(isinstance(leaf, BrokenPipeError) for leaf in leaves):
-        # Whoever read our output has seen enough. Python must not try to flush the rest.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
+    for leaf in leaves:
+        if isinstance(leaf, OutputError) and isinstance(leaf.__cause__, BrokenPipeError):
+            # Whoever read our output has seen enough.
+            return BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
     text, misused = explain(leaves)
-    return _tell(text, MISUSED if misused else FAILED)
-
-
-def _tell(text: str, code: int) -> int:
-    sys.stderr.write(f"{PROGRAM}: {text}\n")
-    return code
+    tell(text)
+    for leaf in leaves:
+        if isinstance(leaf, Interrupted):
+            return BY_SIGNAL + leaf.number
+    return MISUSED if misused else FAILED

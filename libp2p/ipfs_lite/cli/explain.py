@@ -14,6 +14,7 @@ from libp2p.exceptions import (
     InvalidImportOptions,
     NotAFile,
 )
+from libp2p.ipfs_lite.cli.ending import INTERRUPTED, LATE, Interrupted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,10 +29,10 @@ def explain(leaves: Sequence[BaseException]) -> tuple[str, bool]:
     """Say in one short line what went wrong, and whether the command was asked wrongly."""
     # Of several errors the first that was meant for people says most.
     error = next((leaf for leaf in leaves if isinstance(leaf, BaseLibp2pError)), leaves[0])
-    return _one_line(_text_of(error)), isinstance(error, _MISUSE)
+    return one_line(_text_of(error)), isinstance(error, _MISUSE)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Make a text fit for a terminal: a part of it may have come from a peer."""
     line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
     return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…"
@@ -44,8 +45,8 @@ def _text_of(error: BaseException) -> str:
             return f"{error.format_message()} Try '{command} --help'."
         case click.ClickException():
             return error.format_message()
-        case click.Abort() | KeyboardInterrupt():
-            return "interrupted"
+        case click.Abort() | KeyboardInterrupt() | Interrupted():
+            return INTERRUPTED
         case NotAFile():
             return f"{error}: only files can be fetched"
         case TimeoutError():
@@ -59,10 +60,12 @@ def _text_of(error: BaseException) -> str:
         case BaseLibp2pError():
             return str(error)
         case trio.TooSlowError():
-            return "not done in the time that --timeout gave"
+            return LATE
         case MemoryError():
             return "out of memory"
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             return f"{where}{error.strerror or error}"
+        case RuntimeError() if "start new thread" in str(error):
+            return "the system allows this user no more threads"
     return f"internal error, please report it: {type(error).__name__}: {error}"

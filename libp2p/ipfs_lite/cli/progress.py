@@ -23,7 +23,7 @@ class Bar:
         self._task: TaskID | None = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr is not None and sys.stderr.isatty():
             try:
                 from rich.console import Console
                 from rich.markup import escape

@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
+import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +18,7 @@ from libp2p.bitswap.block_store import FilesystemBlockStore, MemoryBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipfs_lite import adder, source
 from libp2p.ipfs_lite.adder import add_file
+from libp2p.ipfs_lite.descriptors import SharedDescriptor
 from libp2p.ipfs_lite.errors import SourceError, leaves_of, plain_errors
 from libp2p.ipfs_lite.source import FileSource, SourceInput
 from libp2p.ipld.importer import FileImporter
@@ -54,11 +58,16 @@ async def pieces(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 9999]
 
 
-class NonBlocking(io.RawIOBase):
-    """A raw file that has nothing at the moment ends the source, as Python's own files do."""
+class Sometimes(io.RawIOBase):
+    """A raw file that is non-blocking: it has nothing in between, and gives None then."""
+
+    def __init__(self, data: bytes) -> None:
+        self._file = io.BytesIO(data)
+        self._turns = 0
 
     def read(self, size: int = -1) -> bytes | None:
-        return None
+        self._turns += 1
+        return None if self._turns % 2 else self._file.read(size)
 
 
 SOURCES: dict[str, Callable[[Path], SourceInput]] = {
@@ -137,8 +146,85 @@ async def test_a_silent_pipe_can_be_left() -> None:
     os.close(writing)
 
 
-async def test_a_reader_with_nothing_ends() -> None:
-    assert (await add_file(NonBlocking(), OPTIONS, None)).size == 0
+async def test_a_reader_that_has_nothing_at_the_moment_has_not_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    added = await add_file(Sometimes(DATA), OPTIONS, None)
+    assert (added.cid, added.size) == (expected_root(DATA), len(DATA))
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+async def test_a_non_blocking_pipe_is_waited_for(buffering: int) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def write() -> None:
+        with open(writing, "wb", buffering=0) as file:
+            file.write(b"twelve bytes")
+            threading.Event().wait(0.05)
+            file.write(b"and eleven.")
+
+    with os.fdopen(reading, "rb", buffering=buffering) as file:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.to_thread.run_sync, write)
+            added = await add_file(file, OPTIONS, None)
+    assert (added.cid, added.size) == (expected_root(b"twelve bytesand eleven."), 23)
+
+
+async def test_a_pipe_that_others_made_non_blocking_is_read_to_its_end() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+
+    def write() -> None:
+        with open(writing, "wb", buffering=0) as file:
+            for start in range(0, len(DATA), 50_000):
+                file.write(DATA[start : start + 50_000])
+                if start % 500_000 == 0:
+                    threading.Event().wait(0.001)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, write)
+        added = await add_file(FileSource(reading, "pipe"), OPTIONS, None)
+    os.close(reading)
+    assert added.cid == expected_root(DATA)
+
+
+async def test_a_socket_by_the_name_of_its_descriptor() -> None:
+    reading, writing = socket.socketpair()
+    with reading, writing:
+        writing.sendall(b"what comes")
+        writing.shutdown(socket.SHUT_WR)
+        added = await add_file(f"/dev/fd/{reading.fileno()}", OPTIONS, None)
+    assert added.cid == expected_root(b"what comes")
+
+
+async def test_a_fifo_that_nobody_opens_can_be_left(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    with trio.move_on_after(0.05) as scope:
+        await add_file(tmp_path / "fifo", OPTIONS, None)
+    assert scope.cancelled_caught
+    # Whoever opens it later finds that the other side has gone away again.
+    writing = await trio.to_thread.run_sync(os.open, tmp_path / "fifo", os.O_WRONLY)
+    reader = select.poll()
+    reader.register(writing, 0)
+    assert reader.poll(10_000) == [(writing, select.POLLERR)]
+    os.close(writing)
+
+
+async def test_a_pipe_that_is_left_is_not_read_on() -> None:
+    reading, writing = os.pipe()
+    source = SharedDescriptor(reading)
+    with trio.move_on_after(0.05) as scope:
+        await add_file(FileSource(source, "pipe"), OPTIONS, None)
+    assert scope.cancelled_caught
+    source.close()
+    pair = os.pipe()
+    assert reading not in pair  # its number is not given away while a thread is using it
+    os.close(writing)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        await source.use(os.fstat)
+    for number in pair:
+        os.close(number)
 
 
 async def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,7 @@ from libp2p.exceptions import (
 from libp2p.ipfs_lite.cli.entry import run
 from libp2p.ipfs_lite.cli.explain import explain
 from libp2p.ipfs_lite.cli.progress import Bar
+from libp2p.ipfs_lite.cli.terminal import as_json, encoded, printable
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
@@ -47,6 +50,7 @@ PEER = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key)
         (trio.TooSlowError(), "--timeout", False),
         (OSError(28, "No space left on device"), "No space left on device", False),
         (PermissionError(13, "Permission denied", "/x"), "/x: Permission denied", False),
+        (RuntimeError("can't start new thread"), "no more threads", False),
         (MemoryError(), "out of memory", False),
         (PeerClosedError(), "the peer was closed", False),
         (SwarmDialAllFailedError.of(PEER, [DialError("/a", "no")] * 200), "and 195 more", False),
@@ -63,16 +67,43 @@ def test_errors_in_words(error: BaseException, text: str, misused: bool) -> None
     assert asked_wrongly is misused
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("añb c", "añb c"),
+        ("esc\x1b[2J", "esc\\x1b[2J"),
+        ("one\ntwo\r", "one\\x0atwo\\x0d"),
+        ("c1\x9b", "c1\\x9b"),
+        (os.fsdecode(b"\xff"), "\\xff"),
+        ("\u202egnp", "\\u202egnp"),
+        ("\U000e0001", "\\U000e0001"),
+    ],
+)
+def test_a_name_cannot_steer_a_terminal(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    in_json = as_json({"name": text})
+    assert in_json.isprintable()
+    assert json.loads(in_json) == {"name": text}
+
+
+def test_a_name_in_another_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "__stdout__", screen)
+    assert as_json({"name": "ä\U0001f600"}) == '{"name": "\\u00e4\\ud83d\\ude00"}'
+    assert encoded("ä\n", screen) == b"\\xe4\n"
+    assert encoded("ä\n", None) == "ä\n".encode()
+
+
 def test_of_several_errors_the_one_for_people_is_told() -> None:
     assert explain([KeyError("x"), BaseLibp2pError("the disk is full")])[0] == "the disk is full"
 
 
 def test_without_click_it_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "click", None)
     assert run(["--help"]) == 1
-    assert capsys.readouterr().err == (
+    assert capfd.readouterr().err == (
         "ipfs-lite: the command line needs more packages: pip install 'libp2p[cli]'\n"
     )
 

@@ -192,13 +192,13 @@ def test_of_a_folder_that_others_can_write_to_there_is_a_warning(
 
 
 def test_the_warning_is_seen_on_the_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     Repo.open(tmp_path / "repo").close()
     (tmp_path / "repo" / "config.json").chmod(0o644)
     for _ in range(2):
         assert run(["--repo", str(tmp_path / "repo"), "id"]) == 0
-        assert capsys.readouterr().err.count("ipfs-lite: warning: others can use") == 1
+        assert capfd.readouterr().err.count("ipfs-lite: warning: others can use") == 1
 
 
 def test_a_key_that_another_user_chose_is_refused(
