@@ -8,6 +8,7 @@ pause between them are told of together.
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -44,7 +45,7 @@ class ServedLog:
     def __init__(self, start: Callable[[Callable[[], Awaitable[None]]], object]) -> None:
         self._start = start
         self._bursts: dict[ID, _Burst] = {}
-        self._runs = False
+        self._wakes_at = -math.inf  # the task
 
     def note(self, peer_id: ID, first: CID, blocks: int, size: int, now: float) -> None:
         """Blocks have been written, ``first`` before the others."""
@@ -56,8 +57,8 @@ class ServedLog:
         burst.last_at = now
         burst.blocks += blocks
         burst.size += size
-        if not self._runs:
-            self._runs = True
+        if now > self._wakes_at + QUIET_SECONDS:  # it does not run, or was not started
+            self._wakes_at = now + QUIET_SECONDS
             self._start(self._run)
 
     def forget(self, peer_id: ID) -> None:
@@ -76,11 +77,12 @@ class ServedLog:
     async def _run(self) -> None:
         try:
             while self._bursts:
-                await trio.sleep_until(trio.current_time() + QUIET_SECONDS)
+                self._wakes_at = trio.current_time() + QUIET_SECONDS
+                await trio.sleep_until(self._wakes_at)
                 self._tell(trio.current_time())
         finally:
-            self._runs = False
-            self._tell(float("inf"))
+            self._wakes_at = -math.inf
+            self._tell(math.inf)
 
     def _tell(self, now: float) -> None:
         for peer_id, burst in list(self._bursts.items()):

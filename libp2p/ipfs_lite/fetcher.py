@@ -54,7 +54,7 @@ class BlockFetcher:
         if self._session is None or not self._session.stats.blocks_received:
             return "from the store"
         stats = self._session.stats
-        peers = first_few(map(str, self._session.active_peers))
+        peers = first_few(map(str, self._session.active_peers)) or "peers that have gone"
         return f"{stats.blocks_received} blocks of {stats.data_received} bytes from {peers}"
 
     def close(self) -> None:

@@ -95,7 +95,7 @@ class FreshEnvironment:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_every_page_is_followed_to_the_letter(tmp_path: Path) -> None:
     fresh = FreshEnvironment(tmp_path)
     # The README first: it says how to install.

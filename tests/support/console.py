@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 SERVERS = ("ipfs-lite serve", "ipfs-lite -v serve", "--mode provider", "uvicorn ")
 """Commands that run until they are ended."""
-SECONDS = 120
+SECONDS = 300
 _VARIES = re.compile(r"…|/ip4/[\d.]+/tcp/\d+|\d{4,}")
 """What differs from run to run: what is left out, addresses, and large numbers."""
 

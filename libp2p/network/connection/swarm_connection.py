@@ -176,7 +176,8 @@ class SwarmConn(INetConn):
 
     async def close(self, error_code: int = 0) -> None:
         """End the connection; what was written before is still delivered."""
-        self._own_reason = _OWN_REASONS.get(error_code, "")
+        if not self.is_closed:
+            self._own_reason = _OWN_REASONS.get(error_code, "")
         await self.muxed_conn.close(error_code)
 
     def abort(self) -> None:
