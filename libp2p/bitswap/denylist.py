@@ -24,7 +24,7 @@ from libp2p.bitswap.config import MAX_DENYLIST_LINE, MAX_DENYLIST_RULES
 from libp2p.bitswap.errors import MAX_QUOTED, DenylistError
 from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, ParseError
 from libp2p.ipld import multibase, multihash
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, MAX_TEXT_CHARACTERS
 from libp2p.ipld.multihash import IDENTITY, SHA2_256
 
 if TYPE_CHECKING:
@@ -145,6 +145,8 @@ class Denylist:
 
     def _add_double_hash(self, text: str, number: int) -> bool:
         known = False
+        if len(text) > MAX_TEXT_CHARACTERS:
+            return False
         if len(text) == _HEX_DIGITS:
             try:
                 self._legacy[bytes.fromhex(text)] = number
@@ -203,6 +205,8 @@ def _header_lines(lines: Iterable[str]) -> int:
 
 def _multihash_of(text: str) -> bytes | None:
     """Read the multihash out of a CID, or one that stands alone in base58."""
+    if len(text) > MAX_TEXT_CHARACTERS:
+        return None  # base58 takes time quadratic in the length
     try:
         return CID.parse(text).multihash
     except InvalidCID:

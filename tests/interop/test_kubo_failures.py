@@ -154,3 +154,30 @@ def test_a_killed_server_of_ours_is_named_too(lite: Lite, source: Path, tmp_path
     with lite.serve() as server:
         fetcher.get(cid, out, "--peer", server.addr)
     assert same_bytes(source, out)
+
+
+@pytest.mark.parametrize("size", [200_000, 16 * MIB])
+def test_a_block_that_kubo_has_damaged_is_told_at_once(
+    lite: Lite, tmp_path: Path, size: int
+) -> None:
+    """Kubo does not hash what it serves, unless it is told to; another Kubo has the block whole."""
+    need("kubo")
+    source = write_file(tmp_path / "source", "damaged", size)
+    with Kubo() as kubo, Kubo() as other:
+        cid = kubo.add(source, "--raw-leaves", "--cid-version=1")
+        files = [
+            path for path in kubo.repo.glob("blocks/*/*.data") if path.stat().st_size > 100_000
+        ]
+        for path in files[:: max(len(files) // 3, 1)]:
+            path.write_bytes(bytes(path.stat().st_size))
+        began = time.monotonic()
+        with lite.start("get", "--peer", kubo.addr, "-o", tmp_path / "out", cid) as fetch:
+            assert fetch.wait(SECONDS_TO_FAIL) == 1
+            (line,) = fetch.stderr_text().splitlines()
+        assert time.monotonic() - began < SECONDS_TO_FAIL
+        assert f"{kubo.id} sent a block that was not asked for" in line
+        assert other.add(source, "--raw-leaves", "--cid-version=1") == cid
+        peers = ["--peer", kubo.addr, "--peer", other.addr]
+        with lite.start("get", *peers, "-o", tmp_path / "out", cid) as fetch:
+            assert fetch.wait(SECONDS_TO_FAIL) == 0
+        assert same_bytes(source, tmp_path / "out")
