@@ -37,7 +37,7 @@ class Duration(click.ParamType[float]):
 
 
 class CidArgument(click.ParamType["CID"]):
-    """A CID, also as ``/ipfs/<CID>``."""
+    """A CID in any form that `CID.of` takes: also ``/ipfs/<CID>`` and the URL of a gateway."""
 
     name = "cid"
 
@@ -50,7 +50,7 @@ class CidArgument(click.ParamType["CID"]):
             return value
         text = str(value)
         try:
-            return CID.parse(text.removeprefix("/ipfs/").removeprefix("ipfs://"))
+            return CID.of(text)
         except InvalidCID as error:
             self.fail(f"{text!r} is not a CID ({error}).", param, ctx)
 

@@ -32,7 +32,11 @@ def test_what_is_no_duration(text: str) -> None:
         Duration().convert(text, None, None)
 
 
-@pytest.mark.parametrize("text", [CID_TEXT, f"/ipfs/{CID_TEXT}", f"ipfs://{CID_TEXT}"])
+@pytest.mark.parametrize(
+    "text",
+    [CID_TEXT, f"/ipfs/{CID_TEXT}", f"ipfs://{CID_TEXT}", f" {CID_TEXT}\n",
+     f"https://example.org/ipfs/{CID_TEXT}/", f"https://{CID_TEXT}.ipfs.dweb.link"],
+)  # fmt: skip
 def test_cids(text: str) -> None:
     cid = CidArgument().convert(text, None, None)
     assert str(cid) == CID_TEXT
@@ -42,6 +46,11 @@ def test_cids(text: str) -> None:
 def test_what_is_no_cid() -> None:
     with pytest.raises(click.BadParameter, match="'bafy' is not a CID"):
         CidArgument().convert("bafy", None, None)
+
+
+def test_a_path_below_a_cid_is_refused_by_name() -> None:
+    with pytest.raises(click.BadParameter, match=r"'/a/b\.txt' below"):
+        CidArgument().convert(f"/ipfs/{CID_TEXT}/a/b.txt", None, None)
 
 
 def test_peer_addresses() -> None:
