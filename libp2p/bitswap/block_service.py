@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.block_store import check_store
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
+from libp2p.utils import arguments
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +24,13 @@ class BlockService:
     """A store first, then the peers."""
 
     def __init__(self, store: BlockStore, bitswap: BitswapClient) -> None:
+        check_store(store)
+        arguments.having(bitswap, ("get_block", "add_block"), "bitswap", "a BitswapClient")
         self.store = store
         self.bitswap = bitswap
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"with {self.store!r}")
 
     @property
     def block_store(self) -> BlockStore:
@@ -42,7 +50,7 @@ class BlockService:
             parameter but ``peer_id`` in its place, which is taken as well.
         :raises BitswapError: if it could not be asked for at all.
         """
-        wanted = CID.of(cid).buffer
+        wanted, timeout = CID.of(cid).buffer, arguments.seconds(timeout)
         if (data := await self.store.get_block(wanted)) is not None:
             return data
         source, peer_id = self._source(session, peer_id)
@@ -73,7 +81,9 @@ class BlockService:
 
         :raises BitswapError: if one of them cannot be had; those that came are in the store.
         """
-        wanted = [CID.of(cid).buffer for cid in cids]
+        batch_size = arguments.count(batch_size, "batch_size", least=1)
+        timeout = arguments.seconds(timeout)
+        wanted = [CID.of(cid).buffer for cid in arguments.cids(cids)]
         blocks = await self.store.get_blocks(wanted)
         found = {cid: data for cid, data in zip(wanted, blocks, strict=True) if data is not None}
         missing: list[CIDInput] = [cid for cid in wanted if cid not in found]

@@ -31,6 +31,7 @@ from libp2p.exceptions import (
 from libp2p.io.utils import read_exactly
 from libp2p.io.waiter import Waiter
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -273,6 +274,7 @@ class PingService:
         :raises StreamError: if the stream fails.
         :raises trio.TooSlowError: if an answer takes longer than `RESP_TIMEOUT`.
         """
+        count = arguments.count(count, "count", least=1)
         async with aclosing(self._round_trips(peer_id, count, in_a_row=True)) as round_trips:
             return [seconds * 1e6 async for seconds in round_trips]
 
@@ -292,6 +294,7 @@ class PingService:
         :param cancel_scope: entered for the ping; for a single one, since trio lets it be entered
             only once.
         """
+        ping_amt = arguments.count(ping_amt, "ping_amt", least=1)
         async with aclosing(self._round_trips(peer_id, ping_amt, cancel_scope)) as round_trips:
             async for seconds in round_trips:
                 yield _milliseconds(seconds)
@@ -309,8 +312,6 @@ class PingService:
 
         go-libp2p closes it after ten seconds without a ping, and after thirty in any case.
         """
-        if count < 1:
-            raise ValueError(f"cannot ping {count} times")
         while count:
             async with self._stream_to(peer_id) as stream:
                 answered = False

@@ -4,10 +4,12 @@ from libp2p.ipfs_lite.adder import AddResult
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.errors import (
     ForeignRepoError,
+    InvalidSource,
     IpfsLiteError,
     OfflineError,
     OutputError,
     PeerClosedError,
+    ReaderClosedError,
     RepoError,
     RepoLockedError,
     SourceError,
@@ -31,6 +33,8 @@ __all__ = [
     "ForeignRepoError",
     "OfflineError",
     "PeerClosedError",
+    "ReaderClosedError",
     "SourceError",
+    "InvalidSource",
     "OutputError",
 ]

@@ -40,7 +40,8 @@ class BlockFetcher:
         return self._session.get_blocks(cids, timeout=self._timeout, window=len(cids))
 
     async def _read(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
-        for cid, found in zip(cids, await self._store.get_blocks(cids), strict=True):
+        blocks = await self._store.get_blocks([cid.buffer for cid in cids])
+        for cid, found in zip(cids, blocks, strict=True):
             if found is None:
                 raise BlockNotFoundError(f"block {cid} is not in the repo", cid)
             yield cid, found

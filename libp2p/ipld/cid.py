@@ -18,6 +18,7 @@ from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, Pa
 from libp2p.ipld import multibase, multihash
 from libp2p.ipld.codec import DAG_PB, RAW, codec_code, codec_name
 from libp2p.ipld.multihash import IDENTITY, MAX_DIGEST_BYTES, SHA2_256
+from libp2p.utils import arguments
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
@@ -167,6 +168,12 @@ class CID:
         :raises InvalidCID: if there is no such version, or version 0 cannot say this.
         :raises HashNotSupported: if the hash cannot be computed.
         """
+        arguments.binary(data)
+        # What is of a wrong type is refused here, before it is looked for in a cache.
+        codec_code(codec)
+        multihash.code_of(hash)
+        if not isinstance(version, int | float):
+            raise InvalidCID(f"CID version {version!r:.100} does not exist")
         return cid_maker(codec, version, hash)(data)
 
     @staticmethod
@@ -250,6 +257,7 @@ class CID:
 
         :raises HashNotSupported: if the hash is unknown or too weak to tell.
         """
+        arguments.binary(data)
         hash_code, digest = multihash.unwrap(self.multihash)
         multihash.check_allowed(hash_code, len(digest))
         if hash_code == IDENTITY:

@@ -349,7 +349,7 @@ def encode(base: str, data: Buffer) -> str:
 
     :raises InvalidMultibase: if the name is not known.
     """
-    known = _BASES.get(base)
+    known = _BASES[base] if base in list(_BASES) else None
     if known is None:
         raise InvalidMultibase(f"unknown base {base!r}, known are {', '.join(sorted(_BASES))}")
     return known.prefix + known.encode(data)

@@ -84,15 +84,13 @@ class ListenAddress(click.ParamType["Multiaddr"]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Multiaddr:
-        from multiaddr import Multiaddr
-        from multiaddr.exceptions import Error as MultiaddrError
+        from libp2p.exceptions import InvalidAddrError
+        from libp2p.utils import arguments
 
-        if isinstance(value, Multiaddr):
-            return value
         try:
-            return Multiaddr(str(value))
-        except (MultiaddrError, ValueError) as error:
-            self.fail(f"{value!r} is not a multiaddr ({error}).", param, ctx)
+            return arguments.multiaddr(value)
+        except InvalidAddrError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 class FlagOrValue(click.Command):

@@ -67,6 +67,7 @@ from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, YamuxSession
 from libp2p.stream_muxer.yamux.stream_state import OPEN, Half
 from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -303,6 +304,13 @@ class Yamux(IMuxedConn):
     def is_initiator(self) -> bool:
         """True if this side dialled."""
         return self.session.is_initiator
+
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"{state} to {self.peer_id}, streams: {len(self.session.streams)}"
 
     @property
     def is_closed(self) -> bool:

@@ -71,8 +71,11 @@ def test_listen_addresses() -> None:
     address = ListenAddress().convert("/ip4/0.0.0.0/tcp/0", None, None)
     assert str(address) == "/ip4/0.0.0.0/tcp/0"
     assert ListenAddress().convert(address, None, None) is address
-    with pytest.raises(click.BadParameter, match="not a multiaddr"):
-        ListenAddress().convert("0.0.0.0:4001", None, None)
+    for text in ("0.0.0.0:4001", "/ip4/0.0.0.0/tcp/99999", "/ip6zone", "/dns4/", "/onion3/x:1"):
+        with pytest.raises(click.BadParameter, match="not a multiaddr"):
+            ListenAddress().convert(text, None, None)
+    with pytest.raises(click.BadParameter, match="empty"):
+        ListenAddress().convert("", None, None)
 
 
 @pytest.mark.parametrize(

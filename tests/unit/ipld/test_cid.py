@@ -5,7 +5,7 @@ import copy
 import hashlib
 import pickle
 import re
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cid as py_cid
 import pytest
@@ -342,6 +342,15 @@ def test_a_digest_gets_its_cid() -> None:
 def test_what_no_cid_can_say_is_refused(codec: str | int, version: int, hash_name: str) -> None:
     with pytest.raises(InvalidCID):
         CID.for_block(HELLO, codec, version, hash_name)
+
+
+@pytest.mark.parametrize("wrong", [[], {}, None, True, 1j])
+@pytest.mark.parametrize("name", ["codec", "hash", "version"])
+def test_choices_of_a_wrong_kind_are_refused(name: str, wrong: Any) -> None:
+    if (name, wrong) == ("version", True):
+        return
+    with pytest.raises((InvalidCID, HashNotSupported)):
+        CID.for_block(HELLO, **{name: wrong})
 
 
 def test_versions_are_converted() -> None:
