@@ -395,8 +395,8 @@ def cid(data: bytes) -> None:
 
 
 def cid_text(data: bytes) -> None:
-    found = CID.parse(data.decode("latin-1"))
-    assert CID.parse(str(found)) == found
+    found = CID.of(data.decode("latin-1"))
+    assert CID.parse(str(found)) == CID.of(f" https://a/ipfs/{found}/\n") == found
 
 
 def multibase_text(data: bytes) -> None:

@@ -74,6 +74,14 @@ class ValidationError(BaseLibp2pError):
     """A value is well-formed but not acceptable."""
 
 
+class InvalidArgument(ValidationError, ValueError):
+    """An argument has a value that cannot be; the text says what was expected."""
+
+
+class WrongArgumentType(ValidationError, TypeError):
+    """An argument is of another kind than was expected, which the text names."""
+
+
 class ParseError(BaseLibp2pError):
     """Bytes or text do not have the form that they must have."""
 

@@ -6,11 +6,15 @@ Its names are re-exported by `libp2p`; nothing else in the library imports it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
+from libp2p.abc import IPeerStore
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
+from libp2p.crypto.keys import KeyPair
 from libp2p.custom_types import TMuxerOptions, TProtocol, TSecurityOptions
+from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import Swarm
@@ -24,14 +28,12 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.upgrader import TransportUpgrader
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from multiaddr import Multiaddr
-
-    from libp2p.abc import IPeerStore
-    from libp2p.crypto.keys import KeyPair
 
 MUXER_YAMUX: Final = "YAMUX"
 MUXER_MPLEX: Final = "MPLEX"
@@ -95,6 +97,15 @@ _EFFECTIVE: Final = frozenset(
 )
 
 
+_KINDS: Final = {
+    "key_pair": KeyPair,
+    "muxer_opt": Mapping,
+    "sec_opt": Mapping,
+    "peerstore_opt": IPeerStore,
+    "connection_config": ConnectionConfig,
+}
+
+
 def generate_new_ed25519_identity() -> KeyPair:
     """Return a new Ed25519 key pair: the kind to use."""
     return create_new_ed25519_key_pair()
@@ -109,6 +120,7 @@ def generate_new_rsa_identity() -> KeyPair:
 
 def generate_peer_id_from(key_pair: KeyPair) -> ID:
     """Return the peer id that belongs to a key pair."""
+    arguments.instance(key_pair, KeyPair, "key_pair")
     return ID.from_pubkey(key_pair.public_key)
 
 
@@ -123,7 +135,7 @@ def create_mplex_muxer_option() -> TMuxerOptions:
 
     :raises ValueError: always: mplex is deprecated by the libp2p specifications.
     """
-    raise ValueError(_MPLEX_GONE)
+    raise InvalidArgument(_MPLEX_GONE)
 
 
 def set_default_muxer(muxer_name: Literal["YAMUX", "MPLEX"]) -> None:
@@ -132,8 +144,10 @@ def set_default_muxer(muxer_name: Literal["YAMUX", "MPLEX"]) -> None:
 
     :raises ValueError: for any other.
     """
-    if muxer_name.upper() != MUXER_YAMUX:
-        raise ValueError(_MPLEX_GONE)
+    if str(muxer_name).upper() == MUXER_MPLEX:
+        raise InvalidArgument(_MPLEX_GONE)
+    if str(muxer_name).upper() != MUXER_YAMUX:
+        raise arguments.out_of_range("muxer_name", muxer_name, MUXER_YAMUX)
 
 
 def get_default_muxer() -> str:
@@ -150,18 +164,29 @@ def _check(options: HostOptions) -> None:
     """Refuse what has no effect here, by name, instead of ignoring it."""
     for name, value in options.items():
         if name not in HostOptions.__annotations__:
-            raise TypeError(f"new_host() got an unexpected option {name!r}")
+            raise WrongArgumentType(f"new_host() got an unexpected option {name!r}")
         if name not in _EFFECTIVE and value not in (None, False):
-            raise ValueError(f"new_host({name}=…) is not supported by this version of libp2p")
+            raise InvalidArgument(f"new_host({name}=…) is not supported by this version of libp2p")
+    for name, kind in _KINDS.items():
+        if (value := options.get(name)) is not None:
+            arguments.instance(value, kind, name)
+    for name, value in (options.get("sec_opt") or {}).items():
+        arguments.having(value, ("secure_inbound", "secure_outbound"), name, "a secure transport")
+    if (provider := options.get("key_pair_provider")) is not None:
+        arguments.function(provider, "key_pair_provider")
+    if (preference := options.get("muxer_preference")) not in (None, MUXER_YAMUX, MUXER_MPLEX):
+        raise arguments.out_of_range("muxer_preference", preference, MUXER_YAMUX)
     if options.get("muxer_preference") == MUXER_MPLEX:
-        raise ValueError(_MPLEX_GONE)
+        raise InvalidArgument(_MPLEX_GONE)
     if options.get("enable_tcp") is False:
-        raise ValueError("TCP is the only transport of this version and cannot be disabled")
+        raise InvalidArgument("TCP is the only transport of this version and cannot be disabled")
 
 
 def _key_pair(options: HostOptions) -> KeyPair:
-    provider = options.get("key_pair_provider")
-    return options.get("key_pair") or (provider() if provider else generate_new_ed25519_identity())
+    provider = options.get("key_pair_provider") or generate_new_ed25519_identity
+    pair = options.get("key_pair") or provider()
+    arguments.instance(pair, KeyPair, "what key_pair_provider gives")
+    return pair
 
 
 def new_swarm(**options: Unpack[HostOptions]) -> Swarm:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.block_store import read_blocks
+from libp2p.bitswap.block_store import check_store, read_blocks
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
+from libp2p.utils import arguments
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +24,13 @@ class BlockService:
     """A store first, then the peers."""
 
     def __init__(self, store: BlockStore, bitswap: BitswapClient) -> None:
+        check_store(store)
+        arguments.having(bitswap, ("get_block", "add_block"), "bitswap", "a BitswapClient")
         self.store = store
         self.bitswap = bitswap
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"with {self.store!r}")
 
     @property
     def block_store(self) -> BlockStore:
@@ -43,17 +50,17 @@ class BlockService:
             parameter but ``peer_id`` in its place, which is taken as well.
         :raises BitswapError: if it could not be asked for at all.
         """
-        wanted = CID.of(cid).buffer
-        [data], _ = await read_blocks(self.store, [CID.of(cid)])
+        wanted, timeout = CID.of(cid), arguments.seconds(timeout)
+        [data], _ = await read_blocks(self.store, [wanted])
         if data is not None:
             return data
         source, peer_id = self._source(session, peer_id)
         try:
-            data = await source.get_block(wanted, peer_id, timeout)
+            data = await source.get_block(wanted.buffer, peer_id, timeout)
         except (BlockUnavailableError, TimeoutError):
             return None
         if data is not None:
-            await self._keep(wanted, data)
+            await self._keep(wanted.buffer, data)
         return data
 
     async def put_block(self, cid: CIDInput, data: bytes) -> None:
@@ -75,7 +82,9 @@ class BlockService:
 
         :raises BitswapError: if one of them cannot be had; those that came are in the store.
         """
-        named = [CID.of(cid) for cid in cids]
+        batch_size = arguments.count(batch_size, "batch_size", least=1)
+        timeout = arguments.seconds(timeout)
+        named = [CID.of(cid) for cid in arguments.cids(cids)]
         wanted = [cid.buffer for cid in named]
         blocks, _ = await read_blocks(self.store, named)
         found = {cid: data for cid, data in zip(wanted, blocks, strict=True) if data is not None}

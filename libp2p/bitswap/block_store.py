@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import trio
 
 from libp2p.bitswap.flatfs import FlatFiles, is_block
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
 
 __all__ = ["BlockStore", "FilesystemBlockStore", "MemoryBlockStore"]
+
+#: What a store's methods are called with: ``bytes`` by this library. A store may say that it takes
+#: these alone, or CIDs in any form; to a type checker both are overrides of the methods here.
+StoreCID: TypeAlias = Any
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -71,30 +77,38 @@ async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> 
     return [results[index] for index in range(len(items))]
 
 
-def _as_bytes(cid: CIDInput) -> bytes:
-    return cid if type(cid) is bytes else CID.of(cid).buffer
+def check_store(store: BlockStore) -> None:
+    """:raises TypeError: if ``store`` does not have the methods of a `BlockStore`."""
+    methods = ("get_block", "put_block", "has_block", "delete_block")
+    arguments.having(store, methods, "block_store", "a BlockStore")
 
 
 class BlockStore(ABC):
-    """Keeps blocks. Methods may be called by several tasks at once."""
+    """
+    Keeps blocks. Methods may be called by several tasks at once.
+
+    CIDs are handed to a store in their binary form; the stores here take them in any form. What a
+    method raises reaches the caller of `BitswapClient` or `Peer` as it is; where it cannot, as for
+    blocks that came from a peer, it is the cause of a `BitswapError`.
+    """
 
     verifies: bool = False
     """True if damaged blocks are found by the store; else they are by whoever reads from it."""
 
     @abstractmethod
-    async def get_block(self, cid: CIDInput) -> bytes | None:
+    async def get_block(self, cid: StoreCID) -> bytes | None:
         """Give a block's bytes, or None if it is not here."""
 
     @abstractmethod
-    async def put_block(self, cid: CIDInput, data: bytes) -> None:
+    async def put_block(self, cid: StoreCID, data: bytes) -> None:
         """Keep a block; ``data`` must be what the CID says."""
 
     @abstractmethod
-    async def has_block(self, cid: CIDInput) -> bool:
+    async def has_block(self, cid: StoreCID) -> bool:
         """Tell whether the block is here."""
 
     @abstractmethod
-    async def delete_block(self, cid: CIDInput) -> None:
+    async def delete_block(self, cid: StoreCID) -> None:
         """Forget a block; it is no error if it is not here."""
 
     def get_all_cids(self) -> list[bytes]:
@@ -105,20 +119,20 @@ class BlockStore(ABC):
         """
         return []
 
-    async def get_size(self, cid: CIDInput) -> int | None:
+    async def get_size(self, cid: StoreCID) -> int | None:
         """Give a block's length, or None if it is not here."""
         data = await self.get_block(cid)
         return None if data is None else len(data)
 
-    async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
+    async def get_sizes(self, cids: Sequence[StoreCID]) -> list[int | None]:
         """Give the lengths of several blocks in the order of ``cids``, None if not here."""
-        return await for_each([_as_bytes(cid) for cid in cids], self.get_size)
+        return await for_each(cids, self.get_size)
 
-    async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
+    async def put_blocks(self, blocks: Sequence[tuple[StoreCID, Buffer]]) -> None:
         """Keep several blocks; if it fails, those before the one that failed are kept."""
 
-        async def put(block: tuple[CIDInput, Buffer]) -> None:
-            await self.put_block(CID.of(block[0]).buffer, bytes(block[1]))
+        async def put(block: tuple[StoreCID, Buffer]) -> None:
+            await self.put_block(block[0], bytes(block[1]))
 
         await for_each(blocks, put)
 
@@ -126,9 +140,9 @@ class BlockStore(ABC):
         """Keep several blocks if that takes no time worth a task switch; else return False."""
         return False
 
-    async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
+    async def get_blocks(self, cids: Sequence[StoreCID]) -> list[bytes | None]:
         """Give several blocks in the order of ``cids``, None for those that are not here."""
-        return await for_each([_as_bytes(cid) for cid in cids], self.get_block)
+        return await for_each(cids, self.get_block)
 
     def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
         """Do the same if that takes no time worth a task switch, else return None."""
@@ -141,6 +155,9 @@ class BlockStore(ABC):
     async def close(self) -> None:
         """Release what the store holds open; it cannot be used afterwards."""
         return
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
 
 
 async def read_blocks(
@@ -246,9 +263,12 @@ class MemoryBlockStore(BlockStore):
         """Count the blocks."""
         return len(self._blocks)
 
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"of {len(self._blocks)} blocks")
+
     def _put(self, cid: CID, data: Buffer) -> None:
         if cid.multihash not in self._blocks and not cid.is_identity:
-            self._blocks[cid.multihash] = (cid.buffer, bytes(data))
+            self._blocks[cid.multihash] = (cid.buffer, bytes(arguments.binary(data)))
 
 
 class _WriteBatch:
@@ -297,7 +317,8 @@ class FilesystemBlockStore(BlockStore):
         exclusive: bool = False,
         verify: bool = True,
     ) -> None:
-        self._files = FlatFiles(Path(base_path), sync=sync, exclusive=exclusive, verify=verify)
+        folder = Path(arguments.path(base_path, "base_path"))
+        self._files = FlatFiles(folder, sync=sync, exclusive=exclusive, verify=verify)
         self._writing = trio.Lock()
         self._next_batch = _WriteBatch()
 
@@ -346,7 +367,7 @@ class FilesystemBlockStore(BlockStore):
         peers that open a stream for each.
         """
         keyed = [
-            (cid.multihash, data)
+            (cid.multihash, arguments.binary(data))
             for cid, data in ((CID.of(value), data) for value, data in blocks)
             if not cid.is_identity
         ]
@@ -381,6 +402,9 @@ class FilesystemBlockStore(BlockStore):
     async def close(self) -> None:
         """Let nothing be written any more; a thread that hangs in a write cannot be waited for."""
         self._files.close()
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"in {str(self._files.base)!r}")
 
     def _read_all(self, cids: list[CID]) -> list[bytes | None]:
         read = self._files.get

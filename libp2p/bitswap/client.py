@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore, read_blocks
+from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore, check_store, read_blocks
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V120,
     BITSWAP_PROTOCOLS,
@@ -22,9 +22,14 @@ from libp2p.bitswap.errors import BitswapError
 from libp2p.bitswap.exchange import Exchange
 from libp2p.bitswap.extension import serve_extension
 from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
+from libp2p.bitswap.server import ServerOptions
 from libp2p.bitswap.wantlist import WantType
 from libp2p.custom_types import TProtocol
+from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.cid import CID
+from libp2p.peer.id import ID
+from libp2p.utils import arguments
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -37,13 +42,11 @@ if TYPE_CHECKING:
     from libp2p.bitswap.message_queue import BitswapMessageQueue
     from libp2p.bitswap.peer_manager import BitswapPeerManager
     from libp2p.bitswap.presence import BlockPresenceManager
-    from libp2p.bitswap.server import ServerOptions
     from libp2p.bitswap.session import BitswapSession
     from libp2p.bitswap.sim import SessionInterestManager
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.bitswap.tracer import Tracer
     from libp2p.ipld.cid import CIDInput
-    from libp2p.peer.id import ID
     from libp2p.resources import Resources
 
 
@@ -83,7 +86,12 @@ class BitswapClient(Exchange):
         :param resources: the budgets of the host, if ``host`` has no ``resources`` of its own.
         :raises ValueError: if the version does not exist, or the prefix does not begin with "/".
         """
+        arguments.having(host, ("get_network", "set_stream_handler"), "host", "an IHost")
+        if server_options is not None:
+            arguments.instance(server_options, ServerOptions, "server_options")
         protocols = _protocols(protocol_version, protocol_prefix)
+        if block_store is not None:
+            check_store(block_store)
         store = MemoryBlockStore() if block_store is None else block_store
         super().__init__(host, store, protocols, server_options, resources)
         self.tracer = tracer
@@ -94,7 +102,7 @@ class BitswapClient(Exchange):
         if provider_query_manager is not None:
             provider_query_manager.attach(self)
         self.providers = self.provider_query_manager = provider_query_manager
-        self._presence_ttl = presence_ttl
+        self._presence_ttl = arguments.seconds(presence_ttl, "presence_ttl")
         self._message_queues: WeakValueDictionary[ID, BitswapMessageQueue] = WeakValueDictionary()
         self.content_router = content_router
         self._default_session = self.new_session()
@@ -107,6 +115,7 @@ class BitswapClient(Exchange):
 
     def set_nursery(self, nursery: trio.Nursery) -> None:
         """Run the tasks in this nursery instead of the host's."""
+        arguments.having(nursery, ("start_soon",), "nursery", "a trio.Nursery")
         self._user_nursery = nursery
 
     @asynccontextmanager
@@ -117,6 +126,14 @@ class BitswapClient(Exchange):
             yield self
         finally:
             await self.stop()
+
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        state = "running" if self.is_running else "not running"
+        peers, wants = len(self.tracker.peer_ids), len(self.tracker.wantlist())
+        return f"of {self.host.get_id()}, {state}, peers: {peers}, wants: {wants}"
 
     # -- fetching -------------------------------------------------------------------------------
 
@@ -135,7 +152,7 @@ class BitswapClient(Exchange):
         self,
         cid: CIDInput,
         peer_id: ID | None = None,
-        timeout: float = DEFAULT_GET_TIMEOUT,
+        timeout: float | None = DEFAULT_GET_TIMEOUT,
         *,
         wait: bool = False,
     ) -> bytes:
@@ -155,7 +172,7 @@ class BitswapClient(Exchange):
         self,
         cids: Iterable[CIDInput],
         peer_id: ID | None = None,
-        timeout: float = DEFAULT_GET_TIMEOUT,
+        timeout: float | None = DEFAULT_GET_TIMEOUT,
         *,
         window: int | None = None,
         ordered: bool = False,
@@ -168,7 +185,7 @@ class BitswapClient(Exchange):
         self,
         cids: Sequence[CIDInput],
         peer_id: ID | None = None,
-        timeout: float = DEFAULT_GET_TIMEOUT,
+        timeout: float | None = DEFAULT_GET_TIMEOUT,
         batch_size: int = 32,
     ) -> dict[bytes, bytes]:
         """Give several blocks by their binary CIDs; see `BitswapSession.get_blocks_batch`."""
@@ -185,11 +202,14 @@ class BitswapClient(Exchange):
         Ask for a block until it comes or `cancel_want`; it is stored when it comes.
 
         :param send_dont_have: accepted for compatibility; peers are always asked to say so.
+        :raises ValueError: or `TypeError`, if there is no such priority or kind of want.
         """
         wanted = CID.of(cid)
+        priority = arguments.count(priority, "priority", -(2**31), 2**31 - 1)
+        want_type = arguments.count(want_type, "want_type", WantType.Block, WantType.Have)
         if await self.find_here(wanted) is not None:
             return
-        for_block = int(want_type) == WantType.Block
+        for_block = want_type == WantType.Block
         self.want(self._wanted_session if for_block else self._wanted_haves, [wanted], priority)
 
     async def cancel_want(self, cid: CIDInput) -> None:
@@ -201,14 +221,14 @@ class BitswapClient(Exchange):
         await trio.lowlevel.checkpoint()
 
     async def have_block(
-        self, cid: CIDInput, peer_id: ID | None = None, timeout: float = HAVE_TIMEOUT
+        self, cid: CIDInput, peer_id: ID | None = None, timeout: float | None = HAVE_TIMEOUT
     ) -> bool:
         """
         Tell whether a block can be had: from the store, or from a peer that says HAVE.
 
         :param peer_id: ask this peer, and only it.
         """
-        wanted = CID.of(cid)
+        wanted, timeout = CID.of(cid), arguments.seconds(timeout)
         if peer_id is None:
             if await self.find_here(wanted) is not None:
                 return True
@@ -225,7 +245,7 @@ class BitswapClient(Exchange):
 
     async def notify_new_blocks(self, cids: Iterable[CIDInput]) -> None:
         """Send blocks that were stored some other way to those who wait for them."""
-        for cid in map(CID.of, cids):
+        for cid in map(CID.of, arguments.cids(cids)):
             if self.tracker.is_wanted(cid) or self.ledger.is_wanted(cid):
                 [data], _ = await read_blocks(self.block_store, [cid])
                 if data is not None:
@@ -264,11 +284,11 @@ class BitswapClient(Exchange):
 
     def wantlist_for_peer(self, peer_id: ID) -> list[CID]:
         """List what a peer wants from us."""
-        return [entry.cid for entry in self.ledger.wantlist(peer_id)]
+        return [entry.cid for entry in self.ledger.wantlist(ID.of(peer_id))]
 
     def ledger_for_peer(self, peer_id: ID) -> Receipt:
         """Give the account of a peer: bytes and blocks sent and received, also while it is away."""
-        return self.server.accounts.receipt(peer_id)
+        return self.server.accounts.receipt(ID.of(peer_id))
 
     async def refilter(self) -> None:
         """Ask the request filter again for the wants that peers wait for: it has changed."""
@@ -282,6 +302,8 @@ class BitswapClient(Exchange):
 
         The protocol is offered to peers before the others.
         """
+        arguments.protocol(protocol, "protocol")
+        arguments.having(extension, ("set_client",), "extension", "an IBitswapExtension")
         extension.set_client(self)
         self.protocol_handlers[protocol] = extension
         if protocol not in self.supported_protocols:
@@ -318,6 +340,7 @@ class BitswapClient(Exchange):
         """Give the means to send messages of one's own to a peer."""
         from libp2p.bitswap.message_queue import BitswapMessageQueue
 
+        peer_id = ID.of(peer_id)
         queue = self._message_queues.get(peer_id)
         if queue is None:
             queue = self._message_queues[peer_id] = BitswapMessageQueue(self, peer_id)
@@ -326,9 +349,11 @@ class BitswapClient(Exchange):
 
 def _protocols(newest: TProtocol, prefix: str) -> list[TProtocol]:
     """List the protocol ids to be spoken."""
+    if not isinstance(prefix, str):
+        raise arguments.wrong_type("protocol_prefix", prefix, "text")
     if newest not in BITSWAP_PROTOCOLS:
-        raise ValueError(f"protocol_version {newest!r} is none of {BITSWAP_PROTOCOLS}")
+        raise InvalidArgument(f"protocol_version {newest!r} is none of {BITSWAP_PROTOCOLS}")
     if prefix and not prefix.startswith("/"):
-        raise ValueError(f"protocol_prefix {prefix!r} does not begin with '/'")
+        raise InvalidArgument(f"protocol_prefix {prefix!r} does not begin with '/'")
     spoken = BITSWAP_PROTOCOLS[BITSWAP_PROTOCOLS.index(newest) :]
     return [TProtocol(prefix + protocol) for protocol in spoken]

@@ -34,7 +34,9 @@ from libp2p.ipld.file_node import Kind, kind_of, read_file_node
 from libp2p.ipld.file_walk import FileWalk
 from libp2p.ipld.importer import FileImporter
 from libp2p.ipld.profiles import ImportOptions
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -106,6 +108,9 @@ class MerkleDag:
         self.block_store = bitswap.block_store if block_store is None else block_store
         self._service = block_service
 
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"with {self.block_store!r}")
+
     # -- adding ---------------------------------------------------------------------------------
 
     async def add_file(
@@ -121,6 +126,7 @@ class MerkleDag:
         :raises OSError: if it cannot be read.
         :raises InvalidImportOptions: if chunks of this size would not fit into blocks.
         """
+        file_path = arguments.path(file_path, "file_path")
         async with await trio.open_file(file_path, "rb") as file:
             size = os.fstat(file.fileno()).st_size
             importer = await self._import(file.wrapped, size, chunk_size, progress_callback)
@@ -136,6 +142,7 @@ class MerkleDag:
         progress_callback: ProgressCallback | None = None,
     ) -> bytes:
         """Add bytes as `add_file` adds those of a file."""
+        data = bytes(arguments.binary(data))
         importer = await self._import(BytesIO(data), len(data), chunk_size, progress_callback)
         return importer.root.buffer
 
@@ -146,6 +153,7 @@ class MerkleDag:
         progress_callback: ProgressCallback | None = None,
     ) -> bytes:
         """Add what an open file, a pipe or the like gives, up to its end."""
+        arguments.having(stream, ("read",), "stream", "open for reading bytes")
         importer = await self._import(stream, None, chunk_size, progress_callback)
         return importer.root.buffer
 
@@ -156,10 +164,12 @@ class MerkleDag:
         chunk_size: int | None,
         progress: ProgressCallback | None,
     ) -> FileImporter:
+        if chunk_size is not None:
+            chunk_size = arguments.count(chunk_size, "chunk_size", least=1)
         chunker = f"size-{DEFAULT_CHUNK_SIZE if chunk_size is None else chunk_size}"
         importer = FileImporter(ImportOptions(chunker=chunker, max_file_links=MAX_LINKS_PER_NODE))
         while data := await trio.to_thread.run_sync(read_chunk, source, importer.read_bytes):
-            await self._put(importer.feed([data]))
+            await self._put(importer.feed([arguments.binary(data, "what the stream gives")]))
             await _tell(progress, importer.file_size, size, "chunking")
         await self._put(importer.finish())
         await _tell(progress, importer.file_size, size, "completed")
@@ -218,7 +228,8 @@ class MerkleDag:
         Tell of a file without fetching more than its root.
 
         :return: its ``size``, the number of ``chunks`` or nodes that the root joins, and
-            ``chunk_sizes``, the bytes of the file in each.
+            ``chunk_sizes``, the bytes of the file in each. Of a file of old js-ipfs the root may
+            not state them: then ``chunk_sizes`` is empty, and ``size`` may be 0.
         :raises BitswapError: if the root cannot be had.
         :raises NotAFile: if it is something else.
         """
@@ -228,7 +239,8 @@ class MerkleDag:
         )
         node = read_file_node(root, data)
         sizes = [node.size] if root.codec_code == CODEC_RAW else list(node.sizes)
-        return {"size": node.size, "chunks": len(sizes), "chunk_sizes": sizes}
+        chunks = 1 if root.codec_code == CODEC_RAW else len(node.cids)
+        return {"size": node.size, "chunks": chunks, "chunk_sizes": sizes}
 
     # -- nodes ----------------------------------------------------------------------------------
 

@@ -45,6 +45,7 @@ from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
 from libp2p.resources import Resources
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Exchange(Service, INotifee):
         presence_only: bool = False,
     ) -> BitswapSession:
         """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
-        peers = None if peers is None else list(peers)
+        peers = None if peers is None else arguments.peer_ids(peers)
         number = self.tracker.open_session(
             peers,
             wait=wait,
@@ -272,6 +273,8 @@ class Exchange(Service, INotifee):
         :raises InvalidBlockError: if it is not what the CID says.
         """
         named = CID.of(cid)
+        if type(data) is not bytes:
+            data = bytes(arguments.binary(data))
         if len(data) > MAX_BLOCK_SIZE:
             raise BlockTooLargeError(f"block of {len(data)} bytes, at most {MAX_BLOCK_SIZE}")
         if not named.matches(data):

@@ -24,6 +24,7 @@ from libp2p.bitswap.config import (
 from libp2p.bitswap.errors import timed_out
 from libp2p.ipld.cid import CID
 from libp2p.utils.closing import AsyncClosing
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -195,6 +196,9 @@ class BlockIterator(AsyncClosing):
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch: Fetch | None = fetch
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: "of blocks, " + ("over" if self._fetch is None else "open"))
 
     def __aiter__(self) -> Self:
         return self

@@ -32,6 +32,7 @@ from libp2p.bitswap.reply_sender import ReplySender
 from libp2p.bitswap.served import ServedLog
 from libp2p.bitswap.store_reader import StoreReader
 from libp2p.bitswap.turns import Turns
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -72,6 +73,12 @@ class ServerOptions:
     bandwidth: BandwidthLimits | None = None
     task_comparator: TaskComparator | None = None
     want_have_replace_size: int = HAVE_REPLACE_SIZE
+
+    def __post_init__(self) -> None:
+        arguments.count(self.want_have_replace_size, "want_have_replace_size")
+        for name in ("request_filter", "task_comparator"):
+            if (given := getattr(self, name)) is not None:
+                arguments.function(given, name)
 
 
 class ServerOwner(Protocol):

@@ -20,14 +20,16 @@ from libp2p.bitswap.fetch import BlockIterator, Fetch, OrderedFetch
 from libp2p.bitswap.stats import SessionStat
 from libp2p.io.waiter import Waiter as OneTask
 from libp2p.ipld.cid import CID
+from libp2p.peer.id import ID
+from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from libp2p.bitswap.exchange import Exchange
     from libp2p.ipld.cid import CIDInput
-    from libp2p.peer.id import ID
 
 
 class Waiter(Protocol):
@@ -94,10 +96,18 @@ class BitswapSession(AsyncClosing):
         self.closed = True
         self.client.close_session(self)
 
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        asked = f"{len(self.peers)} peers" if self.peers else "all peers"
+        state = "closed" if self.closed else f"wants: {len(self._waiters)}"
+        return f"#{self.id}, asks {asked}, {state}"
+
     # -- fetching -------------------------------------------------------------------------------
 
     async def get_block(
-        self, cid: CIDInput, peer_id: ID | None = None, timeout: float = DEFAULT_TIMEOUT
+        self, cid: CIDInput, peer_id: ID | None = None, timeout: float | None = DEFAULT_TIMEOUT
     ) -> bytes:
         """
         Give a block from the store, or else from a peer; then it is in the store.
@@ -110,9 +120,11 @@ class BitswapSession(AsyncClosing):
         :raises Exception: whatever the block store raises: a block that it cannot look for it could
             not keep either, so no peer is asked.
         :raises InvalidCID: if ``cid`` is none.
-        :raises ValueError: if ``timeout`` is negative.
+        :raises ValueError: or `TypeError`, if ``timeout`` is no time. None is without end.
         """
-        wanted = CID.of(cid)
+        wanted, timeout = CID.of(cid), arguments.seconds(timeout)
+        if peer_id is not None:
+            peer_id = ID.of(peer_id)
         if (data := await self.client.find_here(wanted, timeout)) is not None:
             return data
         if peer_id is not None:
@@ -121,8 +133,6 @@ class BitswapSession(AsyncClosing):
 
     async def fetch(self, cid: CID, timeout: float) -> bytes:
         """Do as `get_block` for a block that is not in the store."""
-        if not timeout >= 0:
-            raise ValueError(f"a timeout of {timeout} seconds")
         client, key, waiter = self.client, cid.multihash, OneBlock()
         self.register(waiter, key)
         try:
@@ -147,7 +157,7 @@ class BitswapSession(AsyncClosing):
         self,
         cids: Iterable[CIDInput],
         peer_id: ID | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = DEFAULT_TIMEOUT,
         *,
         window: int | None = None,
         ordered: bool = False,
@@ -165,15 +175,20 @@ class BitswapSession(AsyncClosing):
         The iterator raises what `get_block` does and is over then. Left early, its ``close()`` (or
         ``async with``, or its end of life) takes back what was asked.
         """
-        session = self if peer_id is None else self.client.session_with(peer_id)
+        session = self
+        if peer_id is not None:
+            session = self.client.session_with(ID.of(peer_id))
+        if window is not None:
+            window = arguments.count(window, "window", least=1)
         kind = OrderedFetch if ordered else Fetch
-        return BlockIterator(kind(session, cids, timeout, window))
+        listed, seconds = arguments.cids(cids), arguments.seconds(timeout)
+        return BlockIterator(kind(session, listed, seconds, window))
 
     async def get_blocks_batch(
         self,
         cids: Sequence[CIDInput],
         peer_id: ID | None = None,
-        timeout: float = DEFAULT_TIMEOUT,
+        timeout: float | None = DEFAULT_TIMEOUT,
         batch_size: int = 32,
     ) -> dict[bytes, bytes]:
         """
@@ -182,6 +197,7 @@ class BitswapSession(AsyncClosing):
         :param batch_size: how many are asked for at once.
         :raises BitswapError: if one of them cannot be had; those that came are in the store.
         """
+        batch_size = arguments.count(batch_size, "batch_size", least=1)
         async with self.get_blocks(cids, peer_id, timeout, window=2 * batch_size) as blocks:
             return {cid.buffer: data async for cid, data in blocks}
 

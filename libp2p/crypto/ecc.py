@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from libp2p.crypto.der import read_private, read_public, write_private, write_public
-from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
+from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey, checked_bytes
 from libp2p.exceptions import CryptographyError
 from libp2p.hostile_input import accepts, refused_as
 
@@ -34,6 +34,7 @@ class ECCPublicKey(PublicKey):
             compressed or hybrid point, a curve that is not named.
         """
         _require_p256(curve)
+        data = checked_bytes(data, "ECDSA public key")
         if data[:1] == b"\x30":
             key = cls(read_public(data, ec.EllipticCurvePublicKey, "ECDSA"))
             if key.to_bytes() != data:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from nacl.signing import SigningKey, VerifyKey
 
-from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
+from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey, checked_bytes
 from libp2p.exceptions import CryptographyError
 from libp2p.hostile_input import accepts, refused_as
 
@@ -28,6 +28,7 @@ class Ed25519PublicKey(PublicKey):
     @classmethod
     def from_bytes(cls, key_bytes: bytes) -> Ed25519PublicKey:
         """:raises CryptographyError: if there are not 32 of them."""
+        key_bytes = checked_bytes(key_bytes, "Ed25519 public key")
         if len(key_bytes) != KEY_BYTES:
             raise CryptographyError(f"Ed25519 public key of {len(key_bytes)} bytes, not 32")
         with refused_as(CryptographyError, "Ed25519 public key is malformed"):
@@ -56,7 +57,7 @@ class Ed25519PrivateKey(PrivateKey):
     @classmethod
     def new(cls, seed: bytes | None = None) -> Ed25519PrivateKey:
         """Make a random key, or the one of ``seed`` (every form of `from_bytes` will do)."""
-        return cls.from_bytes(seed) if seed else cls(SigningKey.generate())
+        return cls(SigningKey.generate()) if seed is None else cls.from_bytes(seed)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Ed25519PrivateKey:
@@ -66,6 +67,7 @@ class Ed25519PrivateKey(PrivateKey):
 
         :raises CryptographyError: if the length is another, or the parts do not belong together.
         """
+        data = checked_bytes(data, "Ed25519 private key")
         if len(data) not in (KEY_BYTES, 2 * KEY_BYTES, 3 * KEY_BYTES):
             raise CryptographyError(f"Ed25519 private key of {len(data)} bytes, not 64")
         impl = SigningKey(bytes(data[:KEY_BYTES]))

@@ -15,7 +15,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, NoReturn
 
 from libp2p.crypto.pb import crypto_pb2
-from libp2p.exceptions import CryptographyError
+from libp2p.exceptions import CryptographyError, WrongArgumentType
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ class KeyType(Enum):
 
 
 SENT_KEY_TYPES: Final = frozenset((KeyType.RSA, KeyType.Ed25519, KeyType.Secp256k1, KeyType.ECDSA))
+
+
+def checked_bytes(value: Buffer, name: str) -> bytes:
+    """
+    Take the bytes of a key.
+
+    :raises CryptographyError: if it is something else.
+    """
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise CryptographyError(f"{name} must be bytes, not {type(value).__name__}")
+    return bytes(value)
 
 
 class Key(ABC):
@@ -135,6 +146,16 @@ class KeyPair:
 
     private_key: PrivateKey
     public_key: PublicKey
+
+    def __post_init__(self) -> None:
+        for name, key, kind in (
+            ("private_key", self.private_key, PrivateKey),
+            ("public_key", self.public_key, PublicKey),
+        ):
+            if not isinstance(key, kind):
+                raise WrongArgumentType(
+                    f"{name} must be a {kind.__name__}, not {type(key).__name__}"
+                )
 
 
 def _serialize(

@@ -64,10 +64,11 @@ class RSAPrivateKey(PrivateKey):
         """
         Make a random key.
 
-        :raises CryptographyError: if ``bits`` is out of range.
+        :raises CryptographyError: if ``bits`` is out of range, or ``e`` no exponent.
         """
-        validate_rsa_key_length(bits)
-        return cls(rsa.generate_private_key(public_exponent=e, key_size=bits))
+        with refused_as(CryptographyError, "RSA key cannot be made"):
+            validate_rsa_key_length(bits)
+            return cls(rsa.generate_private_key(public_exponent=e, key_size=bits))
 
     @classmethod
     def from_bytes(cls, key_bytes: bytes) -> RSAPrivateKey:
@@ -89,7 +90,7 @@ class RSAPrivateKey(PrivateKey):
 
 def validate_rsa_key_length(key_length: int) -> None:
     """:raises CryptographyError: if a key may not have that many bits."""
-    if not MIN_RSA_KEY_SIZE <= key_length <= MAX_RSA_KEY_SIZE:
+    if type(key_length) is not int or not MIN_RSA_KEY_SIZE <= key_length <= MAX_RSA_KEY_SIZE:
         raise CryptographyError(
             f"RSA key of {key_length} bits, must have {MIN_RSA_KEY_SIZE} to {MAX_RSA_KEY_SIZE}"
         )

@@ -11,7 +11,7 @@ import hashlib
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
+from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey, checked_bytes
 from libp2p.exceptions import CryptographyError
 
 try:
@@ -38,6 +38,7 @@ class Secp256k1PublicKey(PublicKey):
     __slots__ = ("_point",)
 
     def __init__(self, point: bytes) -> None:
+        point = checked_bytes(point, "secp256k1 public key")
         if not point or point[0] not in _POINT_FORMS.get(len(point), ()):
             raise CryptographyError("secp256k1 public key is no point in a form that is known")
         self._point = backend.compress(point)
@@ -72,6 +73,7 @@ class Secp256k1PrivateKey(PrivateKey):
     __slots__ = ("_secret",)
 
     def __init__(self, secret: bytes) -> None:
+        secret = checked_bytes(secret, "secp256k1 private key")
         number = int.from_bytes(secret, "big")
         if len(secret) != SECRET_BYTES or not 0 < number < GROUP_ORDER:
             raise CryptographyError("secp256k1 private key is out of range")
@@ -83,7 +85,7 @@ class Secp256k1PrivateKey(PrivateKey):
         if secret is None:
             number = 1 + secrets.randbelow(GROUP_ORDER - 1)
             secret = number.to_bytes(SECRET_BYTES, "big")
-        return cls(secret.rjust(SECRET_BYTES, b"\0"))
+        return cls(checked_bytes(secret, "secp256k1 secret").rjust(SECRET_BYTES, b"\0"))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Secp256k1PrivateKey:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.crypto.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from libp2p.crypto.keys import checked_bytes
 from libp2p.crypto.pb import crypto_pb2
 from libp2p.exceptions import CryptographyError, MissingDeserializerError
 from libp2p.hostile_input import refused_as
@@ -99,6 +100,7 @@ def deserialize_private_key(data: bytes) -> PrivateKey:
 
 
 def _parse(message: _Message, data: bytes) -> _Message:
+    data = checked_bytes(data, "key message")
     if len(data) > MAX_KEY_MESSAGE_BYTES:
         raise CryptographyError(f"key message of {len(data)} bytes")
     with refused_as(CryptographyError, "key message is malformed"):

@@ -32,12 +32,15 @@ from libp2p.identity.identify_push.identify_push import (
 )
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.peer.addresses import address_from_text, with_peer_id
+from libp2p.peer.id import ID
 from libp2p.peer.interfaces import local_interfaces
 from libp2p.peer.own_addresses import is_any_interface, reachable_addresses
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import select_one
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -49,7 +52,6 @@ if TYPE_CHECKING:
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
-    from libp2p.peer.id import ID
     from libp2p.peer.own_addresses import Interface
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
@@ -86,6 +88,9 @@ class BasicHost(IHost):
         self.set_stream_handler(ID_PUSH, identify_push_handler_for(self))
         self.set_stream_handler(PING_ID, PingService(self).handle_ping)
 
+    def __repr__(self) -> str:
+        return shown(self, lambda: self._network.facts())
+
     # -- life ---------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -93,9 +98,12 @@ class BasicHost(IHost):
         """
         Run the host for the length of the block; everything is closed when it ends.
 
-        :param listen_addrs: multiaddrs to listen on; port 0 lets the system choose one.
+        :param listen_addrs: multiaddrs to listen on, also as text; port 0 lets the system choose
+            one.
+        :raises InvalidAddrError: if one of them cannot be read.
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
+        listen_addrs = arguments.multiaddrs(listen_addrs, "listen_addrs")
         async with self._network.running():
             relief = MemoryRelief(self.start_service)
             self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
@@ -114,6 +122,7 @@ class BasicHost(IHost):
 
         :raises HostException: if the host is not running.
         """
+        arguments.async_function(task, "task")
         try:
             self._network.start_soon(task, *args)
         except SwarmException as error:
@@ -184,15 +193,19 @@ class BasicHost(IHost):
 
     # -- connections --------------------------------------------------------------------------
 
-    async def connect(self, peer_info: PeerInfo, *, hearsay: bool = False) -> None:
+    async def connect(
+        self, peer_info: PeerInfo | Multiaddr | str, *, hearsay: bool = False
+    ) -> None:
         """
         Be connected to a peer, and know its protocols, when this returns.
 
+        :param peer_info: also an address that ends in ``/p2p/<peer id>``, as a text as well.
         :param hearsay: somebody else has told of the addresses: they are kept for a while only,
             and left out where they cannot lead to the peer; see `worth_dialling`.
         :raises ConnectionFailure: saying why there is no connection: of each address, or why the
             peer closed it at once; or that the host is not running.
         """
+        peer_info = arguments.peer_info(peer_info)
         peer_id = peer_info.peer_id
         left_out = 0
         if hearsay:
@@ -234,7 +247,7 @@ class BasicHost(IHost):
 
     def is_peer_connected(self, peer_id: ID) -> bool:
         """Tell whether there is a live connection to a peer."""
-        return bool(self._network.get_connections(peer_id))
+        return bool(self._network.get_connections(ID.of(peer_id)))
 
     # -- protocols ----------------------------------------------------------------------------
 
@@ -243,22 +256,33 @@ class BasicHost(IHost):
         Accept ``protocol_id`` and give its streams to ``stream_handler``, each in a task.
 
         Connected peers are told of a protocol that is new (identify push).
+
+        :raises TypeError: if ``stream_handler`` is no async function.
         """
+        arguments.protocol(protocol_id)
+        arguments.async_function(stream_handler, "stream_handler")
         if protocol_id not in self.multiselect.handlers:
             self._pusher.changed()
         self.multiselect.add_handler(protocol_id, stream_handler)
 
     def remove_stream_handler(self, protocol_id: TProtocol) -> None:
         """Accept ``protocol_id`` no more; open streams go on, and connected peers are told."""
+        arguments.protocol(protocol_id)
         if protocol_id in self.multiselect.handlers:
             self._pusher.changed()
         self.multiselect.remove_handler(protocol_id)
 
     async def new_stream(
-        self, peer_id: ID, protocol_ids: Sequence[TProtocol], *, no_dial: bool = False
+        self,
+        peer_id: ID | str,
+        protocol_ids: Sequence[TProtocol] | TProtocol,
+        *,
+        no_dial: bool = False,
     ) -> NetStream:
         """
         Open a stream to a peer, connecting if need be, with the first protocol that it accepts.
+
+        The peer's id may be a text, and a single protocol need not be in a list.
 
         If the peer has said which of them it speaks (identify), no round trip is spent on asking.
 
@@ -266,6 +290,8 @@ class BasicHost(IHost):
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
             a `ProtocolNotSupportedError` then).
         """
+        peer_id = ID.of(peer_id)
+        protocol_ids = arguments.protocols(protocol_ids)
         try:
             stream = await self._network.new_stream(peer_id, no_dial=no_dial)
         except BaseLibp2pError as error:

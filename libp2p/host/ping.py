@@ -21,6 +21,7 @@ from libp2p.exceptions import (
     StreamError,
     StreamTimeout,
 )
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
@@ -133,6 +134,7 @@ class PingService:
         :raises StreamError: if the stream fails.
         :raises trio.TooSlowError: if an answer takes longer than `RESP_TIMEOUT`.
         """
+        count = arguments.count(count, "count", least=1)
         async with aclosing(self._round_trips(peer_id, count)) as round_trips:
             return [seconds * 1e6 async for seconds in round_trips]
 
@@ -152,6 +154,7 @@ class PingService:
         :param cancel_scope: entered for the ping; for a single one, since trio lets it be entered
             only once.
         """
+        ping_amt = arguments.count(ping_amt, "ping_amt", least=1)
         async with aclosing(self._round_trips(peer_id, ping_amt, cancel_scope)) as round_trips:
             async for seconds in round_trips:
                 yield int(seconds * 1000)
@@ -164,8 +167,6 @@ class PingService:
 
         go-libp2p closes it after ten seconds without a ping, and after thirty in any case.
         """
-        if count < 1:
-            raise ValueError(f"cannot ping {count} times")
         while count:
             async with await self._host.new_stream(peer_id, [ID]) as stream:
                 answered = False

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.config import Config as Config
     from libp2p.ipfs_lite.config import default_repo_path as default_repo_path
     from libp2p.ipfs_lite.errors import ForeignRepoError as ForeignRepoError
+    from libp2p.ipfs_lite.errors import InvalidSource as InvalidSource
     from libp2p.ipfs_lite.errors import IpfsLiteError as IpfsLiteError
     from libp2p.ipfs_lite.errors import OfflineError as OfflineError
     from libp2p.ipfs_lite.errors import OutputError as OutputError
     from libp2p.ipfs_lite.errors import PeerClosedError as PeerClosedError
+    from libp2p.ipfs_lite.errors import ReaderClosedError as ReaderClosedError
     from libp2p.ipfs_lite.errors import RepoError as RepoError
     from libp2p.ipfs_lite.errors import RepoLockedError as RepoLockedError
     from libp2p.ipfs_lite.errors import SourceError as SourceError
@@ -52,7 +54,9 @@ __all__ = [
     "ForeignRepoError",
     "OfflineError",
     "PeerClosedError",
+    "ReaderClosedError",
     "SourceError",
+    "InvalidSource",
     "OutputError",
 ]
 

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from libp2p.ipfs_lite.errors import leaves_of, plain_errors
-from libp2p.ipfs_lite.source import MIN_READ_BYTES, READ_BYTES, open_source
+from libp2p.ipfs_lite.source import MIN_READ_BYTES, READ_BYTES, checked, open_source
 from libp2p.ipld.block import Block
 from libp2p.ipld.importer import FileImporter, leaf_block
+from libp2p.utils import arguments
 from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.logs import get_logger
 
@@ -69,9 +70,12 @@ async def add_file(
     Import a file into a store; without one, only find out its CID.
 
     :param stored: awaited with the CIDs of every batch that has been stored.
-    :raises SourceError: if the source cannot be read.
+    :raises SourceError: if the source cannot be read, `InvalidSource` if it gives no bytes.
     :raises BlockStoreError: if the store cannot be written; blocks stored before stay.
+    :raises Exception: whatever a reader, a store or a progress function of the caller's raises.
     """
+    if progress is not None:
+        arguments.function(progress, "progress")
     keep_freed_memory()
     started_at = trio.current_time()
     with plain_errors(), _failure_logged(source):
@@ -87,7 +91,7 @@ async def add_file(
             async with blocks_in:
                 async for blocks in blocks_in:
                     if store is not None:
-                        await store.put_blocks(blocks)
+                        await store.put_blocks([(cid.buffer, data) for cid, data in blocks])
                         if stored is not None:
                             await stored([block.cid for block in blocks])
                     if progress is not None:
@@ -113,7 +117,7 @@ def read_bytes_for(chunker: str) -> int:
 
 async def _read(source: Source, output: trio.MemorySendChannel[list[Buffer]]) -> None:
     async with output:
-        while batch := await source.next_batch():
+        while batch := checked(await source.next_batch()):
             await output.send(batch)
 
 

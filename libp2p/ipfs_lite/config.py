@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from libp2p.exceptions import InvalidAddrError
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipld.profiles import DEFAULT_PROFILE, PROFILES
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +28,12 @@ class Config:
     What ``init`` chooses and ``config.json`` holds beside the identity.
 
     :param profile: how files are cut and laid out when `add` is not told.
-    :param listen: where ``serve`` listens when it is not told.
+    :param listen: where ``serve`` listens when it is not told; a single address need not be in a
+        tuple.
     :param sync: flush every block to the disk before it counts as stored. It survives a power
         loss, and adds at a tenth of the speed.
+    :raises RepoError: if there is no such profile.
+    :raises InvalidAddrError: if an address cannot be read.
     """
 
     profile: str = DEFAULT_PROFILE
@@ -36,6 +41,11 @@ class Config:
     sync: bool = False
 
     def __post_init__(self) -> None:
+        if self.listen != (DEFAULT_LISTEN,):  # reading the others loads multiaddr
+            listen = arguments.multiaddrs(self.listen, "listen")
+            object.__setattr__(self, "listen", tuple(map(str, listen)))
+        arguments.instance(self.sync, bool, "sync")
+        arguments.instance(self.profile, str, "profile")
         if self.profile not in PROFILES:
             raise RepoError(f"unknown profile {self.profile!r}: use one of {', '.join(PROFILES)}")
 
@@ -55,7 +65,10 @@ class Config:
             raise RepoError("listen must be a list of multiaddrs")
         if not isinstance(sync, bool):
             raise RepoError("sync must be true or false")
-        return cls(profile, tuple(listen), sync)
+        try:
+            return cls(profile, tuple(listen), sync)
+        except InvalidAddrError as error:
+            raise RepoError(f"listen must be a list of multiaddrs: {error}") from error
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)

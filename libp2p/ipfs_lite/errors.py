@@ -39,8 +39,19 @@ class PeerClosedError(IpfsLiteError, ClientClosedError):
         super().__init__(message)
 
 
+class ReaderClosedError(IpfsLiteError, ValueError):
+    """A reader was closed and is asked for something."""
+
+    def __init__(self, message: str = "the file is closed") -> None:
+        super().__init__(message)
+
+
 class SourceError(IpfsLiteError):
     """What is to be added cannot be read."""
+
+
+class InvalidSource(SourceError, TypeError, ValueError):
+    """What is to be added is neither a path nor bytes nor a reader of bytes that is open."""
 
 
 class OutputError(IpfsLiteError):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
 
-from libp2p.bitswap.block_store import FilesystemBlockStore, damage_of, read_blocks
+from libp2p.bitswap.block_store import FilesystemBlockStore, check_store, damage_of, read_blocks
 from libp2p.bitswap.errors import not_here
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config, default_repo_path
@@ -30,7 +30,9 @@ from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipld.cid import CID
 from libp2p.ipld.profiles import DEFAULT_PROFILE, resolve_options
 from libp2p.resources import Resources
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -89,7 +91,7 @@ class Peer:
         cls,
         repo: str | PathLike[str] | None = None,
         *,
-        listen: Sequence[str | Multiaddr] = (),
+        listen: Sequence[str | Multiaddr] | str | Multiaddr | None = (),
         online: bool = True,
         config: Config | None = None,
         block_store: BlockStore | None = None,
@@ -101,7 +103,8 @@ class Peer:
         Open a peer for the length of the block.
 
         :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on. Without, the peer dials and is not dialled.
+        :param listen: multiaddrs to listen on, or a single one. Without, the peer dials and is not
+            dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
@@ -109,15 +112,17 @@ class Peer:
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
         :raises RepoError: if the repo cannot be used.
+        :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
+        _check(config, block_store, private_key)
+        addresses = arguments.multiaddrs(listen, "listen") if online else []
         with plain_errors() as own_errors:
             opened: Repo | None = None
             async with AsyncExitStack() as stack:
                 if block_store is None:
-                    opened = await trio.to_thread.run_sync(
-                        Repo.open, default_repo_path() if repo is None else repo, config
-                    )
+                    path = default_repo_path() if repo is None else arguments.path(repo, "repo")
+                    opened = await trio.to_thread.run_sync(Repo.open, path, config)
                     stack.callback(opened.close)
                     config, private_key = opened.config, private_key or opened.private_key
                     block_store = await trio.to_thread.run_sync(_open_blocks, opened, verify)
@@ -125,7 +130,7 @@ class Peer:
                 bitswap, resources = None, Resources()
                 if online:
                     bitswap, resources = await stack.enter_async_context(
-                        _run_network(private_key, block_store, listen, server_options)
+                        _run_network(private_key, block_store, addresses, server_options)
                     )
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 peer = cls(config or Config(), block_store, nursery, bitswap, resources)
@@ -183,8 +188,10 @@ class Peer:
         :param only_hash: find out the CID, store nothing.
         :param progress: called with the bytes done and the bytes in all, if known.
         :raises InvalidImportOptions: if the choices contradict each other.
-        :raises SourceError: if the source cannot be read.
+        :raises SourceError: if the source cannot be read; `InvalidSource`, which is a `TypeError`,
+            if it is nothing that gives bytes.
         :raises BlockStoreError: if the blocks cannot be written.
+        :raises Exception: whatever a reader or a block store of your own raises.
         """
         with self._call():
             options = import_options(self.config, profile, choices)
@@ -197,24 +204,28 @@ class Peer:
             )
 
     async def get_file(
-        self, cid: CIDInput, peers: Iterable[ID] | None = None, timeout: float = DEFAULT_TIMEOUT
+        self,
+        cid: CIDInput,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
     ) -> UnixFSReader:
         """
         Open a file for reading; what is not here is fetched while it is read, and kept.
 
         :param peers: ask these only; by default all that are connected.
-        :param timeout: the longest time without any block.
+        :param timeout: the longest time without any block; None is without end.
         :raises NotAFile: if the CID is that of a directory or of something else.
         :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
             was asked and what each answered. It is a `DamagedBlockError` if the block was here and
             its file is damaged. Later blocks fail in the reader.
+        :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            session = None
-            if self._bitswap is not None:
-                session = self._bitswap.new_session(None if peers is None else list(peers))
-            fetcher = BlockFetcher(self.store, session, timeout)
-            reader = self._readers.add(CID.of(cid), fetcher, self._nursery)
+            root, seconds = CID.of(cid), arguments.seconds(timeout)
+            asked = None if peers is None else arguments.peer_ids(peers)
+            session = None if self._bitswap is None else self._bitswap.new_session(asked)
+            fetcher = BlockFetcher(self.store, session, seconds)
+            reader = self._readers.add(root, fetcher, self._nursery)
             try:
                 return await reader.open()
             except BaseException:
@@ -226,21 +237,22 @@ class Peer:
     async def has_block(self, cid: CIDInput) -> bool:
         """Tell whether a block is in the store."""
         with self._call():
-            return await self.store.has_block(cid)
+            return await self.store.has_block(CID.of(cid).buffer)
 
-    async def get_block(self, cid: CIDInput, timeout: float = DEFAULT_TIMEOUT) -> bytes:
+    async def get_block(self, cid: CIDInput, timeout: float | None = DEFAULT_TIMEOUT) -> bytes:
         """
         Give a block, from the store or else from a connected peer.
 
         :raises BitswapError: as `get_file`.
+        :raises Exception: whatever a block store of your own raises.
         """
         with self._call():
+            wanted, seconds = CID.of(cid), arguments.seconds(timeout)
             if self._bitswap is not None:
-                return await self._bitswap.get_block(cid, timeout=timeout)
-            named = CID.of(cid)
-            [data], damaged = await read_blocks(self.store, [named])
+                return await self._bitswap.get_block(wanted, timeout=seconds)
+            [data], damaged = await read_blocks(self.store, [wanted])
             if data is None:
-                raise not_here(named, damage_of(self.store, named, damaged))
+                raise not_here(wanted, damage_of(self.store, wanted, damaged))
             return data
 
     # -- network ------------------------------------------------------------------------------
@@ -252,12 +264,17 @@ class Peer:
         :raises InvalidAddrError: if it does not.
         :raises ConnectionFailure: naming each address tried and why it failed.
         """
-        from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
-
         with self._call():
-            info = peer if isinstance(peer, PeerInfo) else info_from_p2p_addr(peer)
+            info = arguments.peer_info(peer)
             await self.host.connect(info)
             return info.peer_id
+
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        who = "offline" if self._bitswap is None else self._bitswap.host.get_id()
+        return f"{who}, {'closed' if self._closed else 'open'}, with {self.store!r}"
 
     @property
     def online(self) -> bool:
@@ -299,6 +316,17 @@ def import_options(config: Config, profile: str | None, choices: ImportKnobs) ->
     return resolve_options(profile, **choices)
 
 
+def _check(
+    config: Config | None, block_store: BlockStore | None, private_key: PrivateKey | None
+) -> None:
+    if config is not None:
+        arguments.instance(config, Config, "config")
+    if block_store is not None:
+        check_store(block_store)
+    if private_key is not None:
+        arguments.having(private_key, ("sign", "get_public_key"), "private_key", "a PrivateKey")
+
+
 def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
     sync = repo.config.sync
     return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)
@@ -308,21 +336,19 @@ def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
 async def _run_network(
     private_key: PrivateKey | None,
     store: BlockStore,
-    listen: Sequence[str | Multiaddr],
+    listen: Sequence[Multiaddr],
     server_options: ServerOptions | None,
 ) -> AsyncIterator[tuple[BitswapClient, Resources]]:
     from libp2p.bitswap.client import BitswapClient
     from libp2p.crypto.keys import KeyPair
     from libp2p.factory import new_host
-    from libp2p.peer.addresses import address_from_text
 
     pair = None
     if private_key is not None:
         pair = KeyPair(private_key, private_key.get_public_key())
     host = new_host(key_pair=pair)
     bitswap = BitswapClient(host, store, server_options=server_options)
-    addresses = [address_from_text(item) if isinstance(item, str) else item for item in listen]
     # Listening comes last: who connects first asks once which protocols there are, and remembers.
     async with host.run([]), bitswap.run():
-        await host.get_network().listen(*addresses)
+        await host.get_network().listen(*listen)
         yield bitswap, host.resources

@@ -21,16 +21,18 @@ import trio
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
-from libp2p.ipfs_lite.errors import PeerClosedError
+from libp2p.ipfs_lite.errors import PeerClosedError, ReaderClosedError
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
 from libp2p.ipld.file_walk import FileWalk
 from libp2p.resources import Scope
+from libp2p.utils import arguments
 from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from libp2p.custom_types import Buffer
     from libp2p.ipfs_lite.fetcher import BlockFetcher
@@ -51,7 +53,10 @@ class UnixFSReader(AsyncClosing):
     """
     The bytes of one file. Made by `Peer.get_file`; one task at a time may read.
 
-    Reading fails with what the fetch failed with, after all the bytes before that place.
+    It reads and seeks as `io.BufferedIOBase` does, but that reading is awaited and that iterating
+    gives buffers, not lines. Reading fails with what the fetch failed with, after all the bytes
+    before that place. After `close`, every call but `close` raises `ReaderClosedError`, which is
+    a `ValueError`; when the peer was closed, it raises `PeerClosedError`.
     """
 
     def __init__(
@@ -75,6 +80,8 @@ class UnixFSReader(AsyncClosing):
         self._waiter = Waiter()
         self._end: Exception | None = None
         self._opened_at = trio.current_time()
+        self._beyond = 0
+        self._found_sizes: dict[bytes, Sequence[int]] = {}
         self._start_walk(0)
 
     # -- the file -----------------------------------------------------------------------------
@@ -98,35 +105,67 @@ class UnixFSReader(AsyncClosing):
         return self._size
 
     def tell(self) -> int:
-        """Give the place in the file that the next read begins at."""
+        """Give the place that the next read begins at; it may be beyond the end of the file."""
+        self._check_open()
+        return self._next + self._beyond
+
+    @property
+    def _next(self) -> int:
+        """Where in the file the bytes begin that are taken next."""
         return self._walk.position - len(self._ready)
+
+    @property
+    def closed(self) -> bool:
+        """True once nothing can be read any more."""
+        return self._end is not None
+
+    def readable(self) -> bool:
+        """Tell that it can be read."""
+        self._check_open()
+        return True
+
+    def seekable(self) -> bool:
+        """Tell that `seek` works."""
+        self._check_open()
+        return True
+
+    def writable(self) -> bool:
+        """Tell that it cannot be written."""
+        self._check_open()
+        return False
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """
-        Go to a place in the file; beyond the end there is nothing to read.
+        Go to a place in the file, and return it; beyond the end there is nothing to read.
 
         After a failed read it lets the next one try again.
 
-        :raises PeerClosedError: as reading does, if the peer was closed.
+        :param whence: what ``offset`` counts from: `io.SEEK_SET`, `io.SEEK_CUR`, `io.SEEK_END`.
+        :raises ValueError: if the place is before the beginning, or there is no such ``whence``.
         """
-        self._check_open()
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self.size}[whence]
-        target = start + offset
-        if target < 0:
-            raise ValueError(f"there is no place {target} in a file")
-        skipped = target - self.tell()
+        starts = {io.SEEK_SET: 0, io.SEEK_CUR: self.tell(), io.SEEK_END: self.size}
+        if whence not in list(starts):
+            raise arguments.out_of_range("whence", whence, "0, 1 or 2")
+        place = starts[whence] + arguments.count(offset, "offset", -(2**63), 2**63 - 1)
+        if place < 0:
+            raise arguments.out_of_range("the place to seek", place, "0 or more")
+        target = min(place, self.size)
+        self._beyond = place - target
+        skipped = target - self._next
         if 0 <= skipped <= len(self._ready) and self._error is None:
             self._ready.take_buffers(skipped)  # forward, within what has been read: keep the rest
         else:
             self._stop_fetching()
             self._ready.clear()
             self._left = 0
-            self._start_walk(min(target, self.size))
-        return self.tell()
+            self._start_walk(target)
+        return place
 
     async def read(self, size: int | None = -1) -> bytes:
         """Read ``size`` bytes, fewer only at the end of the file; by default all of the rest."""
         self._check_open()
+        if size is not None and type(size) is not int:
+            size = arguments.count(size, "size", -(2**63))
         wanted = self.size if size is None or size < 0 else size
         if len(self._ready) < wanted:
             self._ready.detach()  # a rest must not keep its block while the next one comes
@@ -137,6 +176,33 @@ class UnixFSReader(AsyncClosing):
             noted = have
             if have == wanted or not await self._receive(wanted - have):
                 return self._ready.take(have)
+
+    async def read1(self, size: int = -1) -> bytes:
+        """Read up to ``size`` bytes, by default `RECEIVE_BYTES`, waiting only if none is here."""
+        self._check_open()
+        size = arguments.count(size, "size", -(2**63))
+        wanted = RECEIVE_BYTES if size < 0 else size
+        if wanted and not len(self._ready):
+            self._left = 0
+            await self._receive(wanted)
+        have = min(len(self._ready), wanted)
+        data = self._ready.take(have)
+        self._note(have, len(self._ready))
+        return data
+
+    async def readinto(self, buffer: Buffer) -> int:
+        """Fill ``buffer``, and return how many bytes that were: fewer only at the end."""
+        self._check_open()
+        try:
+            view = memoryview(buffer).cast("B")
+        except TypeError:
+            view = memoryview(b"")
+        with view:
+            if view.readonly:
+                raise arguments.wrong_type("buffer", buffer, "a buffer that can be written")
+            data = await self.read(len(view))
+            view[: len(data)] = data
+        return len(data)
 
     async def receive(self) -> list[Buffer]:
         """Give bytes at hand, waiting for some; nothing at the end. The fastest way."""
@@ -157,11 +223,17 @@ class UnixFSReader(AsyncClosing):
             for buffer in buffers:
                 yield buffer
 
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        return f"{self.cid} {'closed' if self.closed else f'at {self.tell()} of {self.size} bytes'}"
+
     # -- lifetime -----------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop fetching; a second call does nothing."""
-        self.end(ValueError("the file is closed"))
+        self.end(ReaderClosedError())
 
     def end(self, error: Exception) -> None:
         """Close; all later calls raise this error."""
@@ -197,7 +269,11 @@ class UnixFSReader(AsyncClosing):
 
     def _start_walk(self, position: int) -> None:
         self._walk = FileWalk(
-            self.cid, position, window_blocks=WINDOW_BLOCKS, window_bytes=self._ahead.window
+            self.cid,
+            position,
+            window_blocks=WINDOW_BLOCKS,
+            window_bytes=self._ahead.window,
+            sizes=self._found_sizes,
         )
         self._error: Exception | None = None
         self._fetches: set[trio.CancelScope] = set()

@@ -34,7 +34,9 @@ from libp2p.exceptions import CryptographyError
 from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,6 +87,9 @@ class Repo:
         self.config = identity.config
         self._lock = lock
 
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"{'closed' if self._lock < 0 else 'open'}, {self.path}")
+
     @classmethod
     def open(cls, path: str | PathLike[str], config: Config | None = None) -> Repo:
         """
@@ -94,7 +99,7 @@ class Repo:
         :raises RepoLockedError: if another process has it open.
         :raises ForeignRepoError: if the folder is something else.
         """
-        path = Path(path)
+        path = Path(arguments.path(path, "the repo"))
         with _file_errors(path):
             _refuse_foreign(path)
             path.mkdir(mode=0o700, parents=True, exist_ok=True)

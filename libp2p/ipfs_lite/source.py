@@ -8,17 +8,19 @@ as long as a chunk: then chunks are the very buffers that were read, and nothing
 from __future__ import annotations
 
 import inspect
+import io
 import os
 import stat
 from collections.abc import AsyncIterable
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeGuard, runtime_checkable
 
 import trio
 
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, read_some, reason_of
-from libp2p.ipfs_lite.errors import SourceError
+from libp2p.ipfs_lite.errors import InvalidSource, SourceError
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
@@ -74,9 +76,10 @@ async def open_source(source: SourceInput, read_bytes: int = READ_BYTES) -> Asyn
     Open whatever was given; what the caller had opened stays open.
 
     :raises SourceError: if a path cannot be read or is not a file.
+    :raises InvalidSource: if it is nothing that gives bytes.
     """
     if isinstance(source, str | os.PathLike):
-        path = os.fspath(source)
+        path = arguments.path(source, "the path of a file to add")
         file = SharedDescriptor()
         await file.open(partial(_open_file, path))
         try:
@@ -87,10 +90,62 @@ async def open_source(source: SourceInput, read_bytes: int = READ_BYTES) -> Asyn
         yield BytesSource(source)
     elif isinstance(source, Source):
         yield source
+    elif not _is_reader(source) and not isinstance(source, AsyncIterable):
+        yield BytesSource(_bytes_of(source))
     elif isinstance(source, AsyncIterable):
         yield IteratorSource(source)
     else:
         yield ReaderSource(source, read_bytes)
+
+
+def _is_reader(source: object) -> TypeGuard[SyncReader | AsyncReader]:
+    """
+    Tell whether bytes can be read from an object.
+
+    :raises InvalidSource: if it is a reader of text, or not open for reading.
+    """
+    if isinstance(source, type) or not callable(getattr(source, "read", None)):
+        return False
+    if isinstance(source, io.TextIOBase) or isinstance(getattr(source, "encoding", None), str):
+        raise InvalidSource("what is added must give bytes, not text: open it in mode 'rb'")
+    if getattr(source, "closed", False) is True:
+        raise InvalidSource("what is to be added is closed")
+    if _is_for_writing_only(source):
+        raise InvalidSource("what is to be added is not open for reading: open it in mode 'rb'")
+    return True
+
+
+def _is_for_writing_only(source: object) -> bool:
+    own = getattr(type(source), "readable", None)
+    if own is io.IOBase.readable and not isinstance(source, io.BufferedWriter):
+        return False  # a class of the user's that has ``read`` alone inherits this
+    readable = getattr(source, "readable", None)
+    return callable(readable) and readable() is False
+
+
+def _bytes_of(source: object) -> memoryview:
+    """Take what holds bytes as an array does."""
+    try:
+        return memoryview(source)  # type: ignore[arg-type]
+    except TypeError:
+        raise InvalidSource(
+            "what is added must be a path, bytes, a reader of bytes or an async iterable of bytes, "
+            f"not {type(source).__name__}"
+        ) from None
+
+
+def checked(batch: list[Buffer]) -> list[Buffer]:
+    """
+    Give what a source gave.
+
+    :raises InvalidSource: if it is something else than bytes.
+    """
+    for buffer in batch:
+        if not isinstance(buffer, bytes | bytearray | memoryview):
+            raise InvalidSource(
+                f"what is added must give bytes, and has given {type(buffer).__name__}"
+            )
+    return batch
 
 
 def _open_file(path: str) -> int:
@@ -98,10 +153,12 @@ def _open_file(path: str) -> int:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
     except FileNotFoundError:
         raise SourceError(f"no such file: {path}") from None
+    except UnicodeEncodeError:
+        raise SourceError(f"no such file: {path!r}") from None
     except OSError as error:
         number = descriptor_of(path)
         if number is None:
-            raise SourceError(f"cannot read {path}: {error.strerror}") from error
+            raise SourceError(f"cannot read {path:.200}: {error.strerror}") from error
         # ``/dev/stdin`` and the like cannot be opened if it is a socket, or another user's.
         descriptor = os.dup(number)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -147,7 +204,8 @@ class BytesSource:
     """Bytes that are in memory already."""
 
     def __init__(self, data: Buffer) -> None:
-        self._rest = memoryview(data).cast("B")
+        view = memoryview(data)
+        self._rest = view.cast("B") if view.c_contiguous else memoryview(view.tobytes())
         self.size: int | None = len(self._rest)
 
     async def next_batch(self) -> list[Buffer]:
@@ -173,7 +231,10 @@ class ReaderSource:
             if inspect.iscoroutinefunction(read):
                 data = await read(self._read_bytes)
             else:
-                data = await trio.to_thread.run_sync(read, self._read_bytes)
+                # In a tuple, for it may have to be awaited all the same.
+                (data,) = await trio.to_thread.run_sync(lambda: (read(self._read_bytes),))
+                if inspect.isawaitable(data):
+                    data = await data
             if data is not None:
                 return [data] if data else []
             await self._wait()

@@ -18,6 +18,7 @@ from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, Pa
 from libp2p.ipld import multibase, multihash
 from libp2p.ipld.codec import DAG_PB, RAW, codec_code, codec_name
 from libp2p.ipld.multihash import IDENTITY, MAX_DIGEST_BYTES, SHA2_256
+from libp2p.utils import arguments
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
@@ -37,11 +38,14 @@ __all__ = [
     "cid_maker",
 ]
 
-#: The longest text that is looked at. The longest CID, in base16, has 299 characters; base58 and
-#: base36 take time quadratic in the length.
-MAX_TEXT_CHARACTERS: Final = 320
+#: The longest text of a CID that is looked at. The longest CID, in base2, has 1193 characters.
+MAX_TEXT_CHARACTERS: Final = 1200
+#: The longest path or URL that a CID is looked for in: servers take no longer ones.
+MAX_URL_CHARACTERS: Final = 8192
 
 _BUFFERS: Final = (bytes, bytearray, memoryview)
+#: What an error quotes of a text: more helps nobody.
+_QUOTED: Final = 200
 
 _V0_MULTIHASH_START: Final = bytes((SHA2_256, 32))
 _V0_BYTES: Final = 34
@@ -91,10 +95,12 @@ class CID:
         """
         Take a CID in any form; bytes are the binary form, never text.
 
-        Text may also be what py-libp2p takes: a path or URL with ``/ipfs/``, or the binary form in
+        Text may have blanks around it, and may also be ``/ipfs/CID``, ``ipfs://CID``, the URL of
+        a gateway (``https://host/ipfs/CID``, ``https://CID.ipfs.host/``), or the binary form in
         hex.
 
-        :raises InvalidCID: if it is none.
+        :raises InvalidCID: if it is none, or names more than a CID: a path below it, a query, a
+            fragment. A name of IPNS is no CID either.
         """
         if type(value) is CID:
             return value
@@ -114,7 +120,7 @@ class CID:
 
         :raises InvalidCID: if ``data`` is not exactly one CID.
         """
-        raw = bytes(data)
+        raw = data if type(data) is bytes else _as_bytes(data)
         length = len(raw)
         # Fast path: nearly every CID there is.
         if length == _COMMON_V1_BYTES and raw[:4] in _COMMON_V1:
@@ -133,6 +139,8 @@ class CID:
 
         :raises InvalidCID: if ``text`` is not exactly one CID.
         """
+        if not isinstance(text, str):
+            raise InvalidCID(f"the text of a CID is a str, not {type(text).__name__}")
         if len(text) > MAX_TEXT_CHARACTERS:
             raise InvalidCID(f"text of {len(text)} characters is too long for a CID")
         try:
@@ -160,6 +168,12 @@ class CID:
         :raises InvalidCID: if there is no such version, or version 0 cannot say this.
         :raises HashNotSupported: if the hash cannot be computed.
         """
+        arguments.binary(data)
+        # What is of a wrong type is refused here, before it is looked for in a cache.
+        codec_code(codec)
+        multihash.code_of(hash)
+        if not isinstance(version, int | float):
+            raise InvalidCID(f"CID version {version!r:.100} does not exist")
         return cid_maker(codec, version, hash)(data)
 
     @staticmethod
@@ -243,6 +257,7 @@ class CID:
 
         :raises HashNotSupported: if the hash is unknown or too weak to tell.
         """
+        arguments.binary(data)
         hash_code, digest = multihash.unwrap(self.multihash)
         multihash.check_allowed(hash_code, len(digest))
         if hash_code == IDENTITY:
@@ -322,20 +337,55 @@ _set_buffer = CID.__dict__["buffer"].__set__
 _set_multihash = CID.__dict__["multihash"].__set__
 
 
-_IPFS_PATH: Final = re.compile(r"/ipfs/([^/?#]+)")
+#: Where people find a CID, and what follows it there. An address such as
+#: /ip4/127.0.0.1/tcp/4001/ipfs/Qm… names a peer, not content: it is none of these.
+_PLACES: Final = (
+    r"(?P<space>ip[fn]s)://(?:(?P=space)/)?(?P<rest>.*)",
+    r"(?:(?:dweb|fs):)?/?(?P<space>ip[fn]s)/(?P<rest>.*)",
+    r"(?:https?://)?(?P<name>[^/?#.]+)\.(?P<space>ip[fn]s)\.[^/?#]+(?P<rest>.*)",
+    r"(?:https?://)?[^/?#]+(?:/[^?#]*?)?/(?P<space>ip[fn]s)/(?P<rest>.*)",
+    r"(?P<space>)(?P<rest>[^/?#]+[/?#].*)",
+)
+
+
+def _as_bytes(data: Buffer) -> bytes:
+    if not isinstance(data, _BUFFERS):
+        raise InvalidCID(f"the binary form of a CID is bytes, not {type(data).__name__}")
+    return bytes(data)
 
 
 def _of_text(text: str) -> CID:
+    text = text.strip() if len(text) <= MAX_URL_CHARACTERS else text
     try:
         return CID.parse(text)
     except InvalidCID:
-        if path := _IPFS_PATH.search(text):
-            return CID.parse(path[1])
+        if len(text) > MAX_URL_CHARACTERS:
+            raise
+        for place in _PLACES:
+            if found := re.fullmatch(place, text, re.IGNORECASE | re.DOTALL):
+                return _of_place(text, found.groupdict())
         # No text of a CID is hex by itself: those in base 16 begin with an f.
         with suppress(ValueError):
             if len(text) <= MAX_TEXT_CHARACTERS:
                 return CID.decode(bytes.fromhex(text.removeprefix("0x")))
         raise
+
+
+def _of_place(text: str, found: dict[str, str]) -> CID:
+    if found["space"].lower() == "ipns":
+        raise InvalidCID(f"{text[:_QUOTED]!r} is a name of IPNS, which is not resolved here")
+    whole = found.get("name", "") + found["rest"]
+    name, *behind = re.split("(?=[/?#])", whole, maxsplit=1)
+    path, *extra = re.split("(?=[?#])", "".join(behind), maxsplit=1)
+    cid = CID.parse(name)
+    if path.strip("/"):
+        raise InvalidCID(
+            f"paths in directories are not resolved here: {path[:_QUOTED]!r} below {cid}; "
+            "name the file by its own CID"
+        )
+    if extra:
+        raise InvalidCID(f"{extra[0][:_QUOTED]!r} behind {cid} is no part of a CID: leave it out")
+    return cid
 
 
 def _make(buffer: bytes, multihash_offset: int) -> CID:

@@ -46,6 +46,8 @@ def codec_code(codec: str | int) -> int:
 
     :raises InvalidCID: if the name is not known, or the number no code.
     """
+    if type(codec) is bool or not isinstance(codec, str | int):
+        raise InvalidCID(f"a codec is given by name or code, not {type(codec).__name__}")
     if isinstance(codec, int):
         if not 0 <= codec <= _MAX_CODE:
             raise InvalidCID(f"{codec} cannot be the code of a codec")

@@ -2,7 +2,8 @@
 One block of a file, as a reader sees it: bytes of the file, then blocks below (sans-I/O).
 
 A raw block and a UnixFS File or Raw node are the same to a reader. The sizes a node states must
-agree with each other; whether they agree with the blocks below is for `file_walk` to check.
+agree with each other; whether they agree with the blocks below is for `file_walk` to check. Old
+js-ipfs left sizes out, or wrote 0 for a leaf's: as Kubo does, what is not stated is looked for.
 """
 
 from __future__ import annotations
@@ -60,12 +61,29 @@ class FileNode(NamedTuple):
     data: Buffer
     cids: Sequence[CID]
     sizes: Sequence[int]
-    """The bytes of the file below each of ``cids``, by this node's word."""
+    """The bytes of the file below each of ``cids``, by this node's word; none if it is silent."""
     size: int
+    """The bytes of the file here and below; if it has no ``sizes``, what it states, or 0."""
     repeated: frozenset[bytes]
     """The binary forms of those of ``cids`` that stand there more than once."""
     mode: int | None = None
     mtime: unixfs.Mtime | None = None
+
+    @property
+    def is_sized(self) -> bool:
+        """False if it has blocks below and does not say how long they are."""
+        return not self.cids or bool(self.sizes)
+
+    def with_sizes(self, sizes: Sequence[int]) -> FileNode:
+        """
+        Give the node with sizes that were found out.
+
+        :raises InvalidUnixFS: if it states another size.
+        """
+        size = len(self.data) + sum(sizes)
+        if self.size not in (0, size):
+            raise InvalidUnixFS(f"a node states {self.size} bytes and has {size}")
+        return self._replace(sizes=sizes, size=size)
 
 
 def kind_of(block: Block) -> Kind:
@@ -103,9 +121,14 @@ def read_file_node(cid: CID, data: Buffer) -> FileNode:
         raise NotAFile(f"{cid} is not a file but: {kind}", kind)
     inline = b"" if message.data is None else message.data
     size = len(inline) + sum(message.blocksizes)
+    stated = message.filesize or size
     if len(message.blocksizes) != len(node.links):
-        raise InvalidUnixFS(f"{cid} has {len(node.links)} links, {len(message.blocksizes)} sizes")
-    if message.filesize not in (None, size):
+        if message.blocksizes:
+            raise InvalidUnixFS(
+                f"{cid} has {len(node.links)} links, {len(message.blocksizes)} sizes"
+            )
+        size = stated = message.filesize or 0
+    if stated != size:
         raise InvalidUnixFS(f"{cid} states {message.filesize} bytes and has {size}")
     cids = [link.cid for link in node.links]
     repeated = _repeated(cids) if cids else NOTHING_REPEATED

@@ -7,8 +7,10 @@ Walking a file from its root: which blocks come next, and the bytes in order (sa
         if walk.waiting:
             walk.supply(cid, data)      # blocks in any order, already verified
 
-Any shape of DAG is read. Nothing is held but a window of the file, the nodes on the way to it and
-a few blocks that occur more than once. To seek, start another walk.
+Any shape of DAG is read. Below a node that does not state the sizes of its parts all blocks are
+asked for once before its bytes are, so whoever has fetched them should have them at hand. Nothing
+is held but a window of the file, the nodes on the way to it and a few blocks that occur more than
+once. To seek, start another walk.
 """
 
 from __future__ import annotations
@@ -21,8 +23,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from libp2p.exceptions import InvalidUnixFS, NotAFile
 from libp2p.ipld.block import MAX_BLOCK_BYTES
 from libp2p.ipld.file_node import NOTHING_REPEATED, FileNode, Kind, kind_of, read_file_node
+from libp2p.ipld.measure import Measure
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from libp2p.custom_types import Buffer
     from libp2p.ipld.cid import CID
 
@@ -44,6 +49,10 @@ MAX_OPEN_LINKS: Final = 64 * 1024
 #: What the nodes on the way to one place may hold: 13 levels of the widest nodes that fit into a
 #: block. They cannot be dropped, so a longer chain of such nodes is refused.
 MAX_PATH_LINKS: Final = 512 * 1024
+
+#: Blocks asked for at once to find out how long they are: of the largest they make 16 MiB, and
+#: nobody takes them.
+MEASURED_AT_ONCE: Final = 8
 
 #: Blocks that occur more than once are kept up to this much: a file of zeros has one leaf.
 MAX_KEPT_BYTES: Final = 8 * 1024 * 1024
@@ -144,7 +153,12 @@ class FileWalk:
         *,
         window_blocks: int = DEFAULT_WINDOW_BLOCKS,
         window_bytes: int = DEFAULT_WINDOW_BYTES,
+        sizes: dict[bytes, Sequence[int]] | None = None,
     ) -> None:
+        """
+        :param sizes: what other walks of this file have found out of nodes that do not state their
+            sizes; what this one finds out is put there.
+        """
         if start < 0 or (end is not None and end < start):
             raise ValueError(f"no range of a file: {start} to {end}")
         if window_blocks < 1 or window_bytes < 1:
@@ -173,6 +187,10 @@ class FileWalk:
         self.ready = 0
         """How many bytes of the file are at hand and were not taken yet."""
         self._kept = _Kept()
+        self._sizes = {} if sizes is None else sizes
+        self._measure: Measure | None = None
+        self._unplaced: list[tuple[_Slot, FileNode]] = []
+        """Nodes without sizes: where their blocks belong is found out by `_measure`."""
 
     # -- for the driver ---------------------------------------------------------------------------
 
@@ -203,6 +221,11 @@ class FileWalk:
         """
         wants: list[CID] = []
         while len(wants) < limit:
+            if self._measure is not None:
+                if (asked := self._next_to_measure(self._measure)) is None:
+                    break
+                wants += asked
+                continue
             slot = self._next_slot()
             if slot is None:
                 break
@@ -233,6 +256,9 @@ class FileWalk:
         """
         slots = self._waiting.pop(cid.buffer, None)
         if slots is None:
+            if self._measure is not None and cid.buffer in self._measure.waiting:
+                self.waiting -= 1
+                self._note_measured(self._measure, cid, data)
             return
         self.waiting -= 1
         self.waiting_bytes -= slots[0].block_bytes
@@ -242,6 +268,8 @@ class FileWalk:
             self._kept.put(cid.buffer, node, self._kept_limit)
         for slot in slots:
             self._place(slot, node)
+        if self._measure is not None and cid.buffer in self._measure.waiting:
+            self._note_measured(self._measure, cid, data)
 
     def take(self, limit: float = inf) -> list[Buffer]:
         """
@@ -311,6 +339,15 @@ class FileWalk:
 
     def _place(self, slot: _Slot, node: FileNode) -> None:
         """Put a block where it belongs: its data to the ready bytes, its links to the open."""
+        if not node.is_sized:
+            name = slot.cid.buffer
+            sizes = self._sizes.get(name)
+            if sizes is None:
+                self._unplaced.append((slot, node))
+                if self._measure is None:
+                    self._measure = Measure(name, node, MAX_DEPTH, MAX_PATH_LINKS)
+                return
+            node = node.with_sizes(sizes)
         if slot.size is None:
             self._begin(node)
         elif slot.size != node.size:
@@ -327,6 +364,26 @@ class FileWalk:
             if self._open_links + len(node.cids) > MAX_PATH_LINKS:
                 raise InvalidUnixFS(f"{self.root} has too many links on the way to {slot.cid}")
             self._push(_OpenNode(node, slot.offset + len(node.data), slot.depth))
+
+    def _next_to_measure(self, measure: Measure) -> list[CID] | None:
+        """Give the next block to be measured, or nothing if it is here or asked for already."""
+        if len(measure.waiting) >= MEASURED_AT_ONCE or (cid := measure.next()) is None:
+            return None
+        if cid.is_identity:
+            self._note_measured(measure, cid, cid.digest)
+        elif cid.buffer not in self._waiting:
+            self.waiting += 1
+            return [cid]
+        return []
+
+    def _note_measured(self, measure: Measure, cid: CID, data: Buffer) -> None:
+        measure.supply(cid.buffer, self._read(_Slot(cid, 0, None, 1, False), data))
+        if measure.done:
+            self._sizes.update(measure.found())
+            self._measure = None
+            unplaced, self._unplaced = self._unplaced, []
+            for slot, node in unplaced:
+                self._place(slot, node)
 
     def _ask_again(self, slot: _Slot, size: int) -> None:
         only = FileNode(b"", (slot.cid,), (size,), size, NOTHING_REPEATED)

@@ -154,6 +154,10 @@ _BY_NAME["sha3"] = _BY_NAME["sha3-512"]
 
 
 def _lookup(hash_function: str | int) -> _Hash:
+    if type(hash_function) is bool or not isinstance(hash_function, str | int):
+        raise HashNotSupported(
+            f"a hash function is given by name or code, not {type(hash_function).__name__}"
+        )
     if isinstance(hash_function, int):
         known = _BY_CODE.get(hash_function)
         text = f"with code {hash_function:#x}"

@@ -7,15 +7,13 @@ The profiles are those of IPIP-499, the couplings between the choices those of `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypedDict, Unpack, cast
+from typing import Final, TypedDict, Unpack, cast
 
 from libp2p.exceptions import InvalidImportOptions, InvalidUnixFS
 from libp2p.ipld import multihash
 from libp2p.ipld.chunker import parse_chunker
 from libp2p.ipld.multihash import MAX_DIGEST_BYTES, SHA2_256
-
-if TYPE_CHECKING:
-    from libp2p.ipld.unixfs import Mtime
+from libp2p.ipld.unixfs import Mtime
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -52,6 +50,7 @@ class ImportOptions:
     """Time of the last change, kept in the file's root."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._check_cid()
         if self.max_file_links < 2:
             raise InvalidImportOptions(
@@ -65,6 +64,20 @@ class ImportOptions:
             )
         parse_chunker(self.chunker)
         self._check_metadata()
+
+    def _check_types(self) -> None:
+        numbers = ("cid_version", "max_file_links", "inline_limit", "mode")
+        for name in numbers:
+            value = getattr(self, name)
+            if value is not None and type(value) is not int:
+                raise InvalidImportOptions(f"{name} must be a whole number, not {value!r:.100}")
+        for name in ("chunker", "layout"):
+            if not isinstance(value := getattr(self, name), str):
+                raise InvalidImportOptions(f"{name} must be text, not {value!r:.100}")
+        if not isinstance(self.raw_leaves, bool):
+            raise InvalidImportOptions(f"raw_leaves must be true or false, not {self.raw_leaves!r}")
+        if self.mtime is not None and not isinstance(self.mtime, Mtime):
+            raise InvalidImportOptions(f"mtime must be an Mtime, not {self.mtime!r:.100}")
 
     def _check_cid(self) -> None:
         if self.cid_version not in (0, 1):
@@ -138,16 +151,22 @@ def resolve_options(profile: str | None = None, **knobs: Unpack[ImportKnobs]) ->
     :raises InvalidImportOptions: if the profile is unknown or the choices contradict each other.
     :raises HashNotSupported: if content may not be added under that hash.
     """
-    if profile is not None and profile not in PROFILES:
+    if profile is not None and profile not in list(PROFILES):
         raise InvalidImportOptions(
             f"profile {profile!r} is not known, known are: {', '.join(PROFILES)}"
         )
     said = dict(PROFILES[profile]) if profile is not None else {}
+    for name in knobs:
+        if name not in ImportKnobs.__annotations__:
+            raise InvalidImportOptions(
+                f"there is no choice {name!r}, but {', '.join(ImportKnobs.__annotations__)}"
+            )
     said |= {name: value for name, value in knobs.items() if value is not None}
     chosen = cast("ImportKnobs", dict(PROFILES[DEFAULT_PROFILE]) | said)
     if "raw_leaves" not in said:
         has_metadata = bool(said.get("mode")) or "mtime" in said
         chosen["raw_leaves"] = chosen["cid_version"] == 1 and not has_metadata
-    if cast("int", chosen["max_file_links"]) <= 0:
+    links = chosen["max_file_links"]
+    if type(links) is int and links <= 0:
         chosen["max_file_links"] = DEFAULT_FILE_LINKS
     return ImportOptions(**chosen)  # type: ignore[arg-type]  # None was dropped above

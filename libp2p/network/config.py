@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+
+from libp2p.utils import arguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,7 @@ class ConnectionConfig:
     :param inbound_timeout: seconds for an inbound connection to be secured and multiplexed.
     :param negotiate_timeout: seconds for a new stream to agree on its protocol.
     :param receive_budget: bytes by which all receive windows together may grow.
+    :raises ValueError: or `TypeError`, if one of them cannot be.
     """
 
     max_connections: int = 1024
@@ -47,3 +50,13 @@ class ConnectionConfig:
     inbound_timeout: float = 15.0
     negotiate_timeout: float = 10.0
     receive_budget: int = 256 * 1024 * 1024
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int):
+                arguments.count(value, field.name)
+            elif field.name in ("outbound_share", "high_water", "low_water"):
+                arguments.share(value, field.name)
+            else:
+                object.__setattr__(self, field.name, arguments.seconds(value, field.name))

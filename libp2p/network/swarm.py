@@ -17,16 +17,18 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.abc import INetworkService
+from libp2p.abc import INetworkService, INotifee
 from libp2p.exceptions import (
     BaseLibp2pError,
     DialError,
+    InvalidAddrError,
     MuxerUpgradeFailure,
     OpenConnectionError,
     PeerStoreError,
     SwarmDialAllFailedError,
     SwarmException,
 )
+from libp2p.hostile_input import refused_as
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection.swarm_connection import (
     GARBAGE_COLLECTED,
@@ -40,20 +42,22 @@ from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of
+from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.utils import arguments
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import IListener, INotifee, IPeerStore
+    from libp2p.abc import IListener, IPeerStore
     from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
-    from libp2p.peer.id import ID
     from libp2p.transport.tcp.tcp import TCP, TCPListener
     from libp2p.transport.tcp.tcp_connection import TcpConnection
     from libp2p.transport.upgrader import TransportUpgrader
@@ -71,6 +75,13 @@ class _State(Enum):
     NOT_RUNNING = "the host is not running: use it within `async with host.run(…)`"
     RUNNING = "the host is running"
     CLOSED = "the host is closed"
+
+
+_STATES: Final = {
+    _State.NOT_RUNNING: "not running",
+    _State.RUNNING: "running",
+    _State.CLOSED: "closed",
+}
 
 
 class Swarm(INetworkService):
@@ -116,6 +127,13 @@ class Swarm(INetworkService):
         self._admission = trio.lowlevel.ParkingLot()
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
+
+    def facts(self) -> str:
+        """Say whose it is and what it does."""
+        return f"{self.self_id}, {_STATES[self._state]}, connections: {self._table.count}"
+
+    def __repr__(self) -> str:
+        return shown(self, self.facts)
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -191,8 +209,10 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         nursery = self._check_running()
-        for maddr in multiaddrs:
-            if not self.transport.can_listen(maddr):
+        for maddr in arguments.multiaddrs(multiaddrs, "multiaddrs"):
+            with refused_as(InvalidAddrError, f"{maddr.to_bytes().hex()} is not a multiaddr"):
+                can_listen = self.transport.can_listen(maddr)
+            if not can_listen:
                 raise OpenConnectionError(f"no transport listens on {maddr}; there is TCP")
             listener = self.transport.create_listener(self._on_inbound, self._admit)
             await listener.listen(maddr)
@@ -265,6 +285,7 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         self._check_running()
+        peer_id = ID.of(peer_id)
         if existing := self.get_connections(peer_id):
             return existing
         if peer_id == self.self_id:
@@ -321,6 +342,7 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         self._check_running()
+        peer_id, addr = ID.of(peer_id), arguments.multiaddr(addr)
         if unfit := self._unfit(addr):
             raise unfit
         return await self._dialer.dial_address(peer_id, addr)
@@ -397,7 +419,7 @@ class Swarm(INetworkService):
 
     def get_connections(self, peer_id: ID | None = None) -> list[SwarmConn]:  # type: ignore[override]
         """Return the live connections to a peer, or to all; the best to use is last."""
-        return self._table.live(peer_id)
+        return self._table.live(None if peer_id is None else ID.of(peer_id))
 
     def get_connections_map(self) -> dict[ID, list[SwarmConn]]:
         """Return the connections by peer."""
@@ -405,7 +427,7 @@ class Swarm(INetworkService):
 
     def get_connection(self, peer_id: ID) -> SwarmConn | None:
         """Return the connection that a new stream to this peer would use."""
-        live = self.get_connections(peer_id)
+        live = self.get_connections(ID.of(peer_id))
         return live[-1] if live else None
 
     def get_total_connections(self) -> int:
@@ -414,13 +436,14 @@ class Swarm(INetworkService):
 
     async def close_peer(self, peer_id: ID) -> None:
         """Close all connections to a peer."""
-        for connection in self.get_connections(peer_id):
+        for connection in self.get_connections(ID.of(peer_id)):
             await connection.close()
 
     # -- streams ------------------------------------------------------------------------------
 
     def set_stream_handler(self, stream_handler: StreamHandlerFn) -> None:
         """Give every inbound stream to ``stream_handler``, in a task of its connection."""
+        arguments.async_function(stream_handler, "stream_handler")
 
         def accept(stream: NetStream) -> None:
             assert stream.swarm_conn is not None
@@ -430,6 +453,7 @@ class Swarm(INetworkService):
 
     def set_stream_acceptor(self, accept: Callable[[NetStream], None]) -> None:
         """Give every inbound stream to ``accept``, in its connection's read loop."""
+        arguments.function(accept, "accept")
         self._accept_stream = accept
 
     async def new_stream(self, peer_id: ID, *, no_dial: bool = False) -> NetStream:
@@ -442,7 +466,7 @@ class Swarm(INetworkService):
         :raises MuxedConnUnavailable: if the connection ends meanwhile.
         """
         if no_dial:
-            connections = self.get_connections(peer_id)
+            connections = self.get_connections(ID.of(peer_id))
             if not connections:
                 raise SwarmException(f"there is no connection to {peer_id}")
         else:
@@ -453,6 +477,8 @@ class Swarm(INetworkService):
 
     def register_notifee(self, notifee: INotifee) -> None:
         """Tell ``notifee`` what happens from now on."""
+        if not any(callable(getattr(notifee, name, None)) for name in INotifee.__abstractmethods__):
+            raise arguments.wrong_type("notifee", notifee, "an INotifee")
         self._notifees.add(notifee)
 
     def remove_notifee(self, notifee: INotifee) -> None:

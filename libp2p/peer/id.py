@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING, Final
 
+from libp2p.crypto.keys import PublicKey
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import CryptographyError, InvalidMultibase, InvalidPeerID
 from libp2p.ipld import multibase
+from libp2p.utils.arguments import binary, instance, wrong_type
 
 if TYPE_CHECKING:
-    from libp2p.crypto.keys import PublicKey
     from libp2p.custom_types import Buffer
 
 #: Serialized public keys up to this length are embedded in the id (Ed25519, secp256k1).
@@ -39,11 +40,29 @@ class ID:
 
     def __init__(self, peer_id_bytes: Buffer) -> None:
         """:raises InvalidPeerID: if these bytes are no multihash that a peer can have."""
-        self._bytes = bytes(peer_id_bytes)
+        self._bytes = (
+            peer_id_bytes if type(peer_id_bytes) is bytes else bytes(binary(peer_id_bytes))
+        )
         _check_multihash(self._bytes)
         self._hash = hash(self._bytes)
         self._base58: str | None = None
         self._xor_id: int | None = None
+
+    @classmethod
+    def of(cls, value: ID | str | Buffer, name: str = "peer_id") -> ID:
+        """
+        Take a peer id in any form: as text, in its binary form, or as it is.
+
+        :raises InvalidPeerID: if it is none.
+        :raises TypeError: if it is something else; ``name`` is what the error calls it.
+        """
+        if type(value) is ID:
+            return value
+        if isinstance(value, str):
+            return cls.from_string(value)
+        if isinstance(value, bytes | bytearray | memoryview):
+            return cls(value)
+        raise wrong_type(name, value, "a peer id (ID, or its text)")
 
     # -- binary -----------------------------------------------------------------------------------
 
@@ -63,6 +82,7 @@ class ID:
     @classmethod
     def from_pubkey(cls, key: PublicKey) -> ID:
         """Return the id of the peer that owns ``key``."""
+        instance(key, PublicKey, "key")
         serialized = key.serialize()
         if len(serialized) <= MAX_INLINE_KEY_LENGTH:
             return cls(bytes((IDENTITY_MULTIHASH_CODE, len(serialized))) + serialized)
@@ -126,6 +146,7 @@ class ID:
 
         :raises InvalidPeerID: if it is none.
         """
+        _check_length(peer_id_str)
         # The spec's rule: identity and SHA-256 multihashes begin so in base58, multibase never.
         if peer_id_str.startswith(("1", "Qm")):
             return cls.from_base58(peer_id_str)
@@ -146,7 +167,7 @@ class ID:
         return NotImplemented
 
     def __lt__(self, other: ID) -> bool:
-        return self._bytes < other._bytes
+        return self._bytes < other._bytes if type(other) is ID else NotImplemented
 
     def __hash__(self) -> int:
         return self._hash
@@ -175,5 +196,6 @@ def _check_multihash(data: bytes) -> None:
 
 
 def _check_length(text: str) -> None:
+    instance(text, str, "the text of a peer id")
     if len(text) > MAX_TEXT_LENGTH:
         raise InvalidPeerID(f"not a peer id: text of {len(text)} characters")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.exceptions import InvalidAddrError, InvalidPeerID
-from libp2p.peer.addresses import address_from_text, split_peer_id
+from libp2p.exceptions import InvalidAddrError, InvalidPeerID, first_few
+from libp2p.peer.addresses import split_peer_id
 from libp2p.peer.id import ID
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,13 +24,17 @@ __all__ = [
 
 
 class PeerInfo:
-    """A peer id and addresses of that peer, without ``/p2p/<id>`` at their ends."""
+    """
+    A peer id and addresses of that peer, without ``/p2p/<id>`` at their ends.
+
+    :raises ValueError: if one of them is none; text is taken for either.
+    """
 
     __slots__ = ("addrs", "peer_id")
 
     def __init__(self, peer_id: ID, addrs: Sequence[Multiaddr]) -> None:
-        self.peer_id = peer_id
-        self.addrs = list(addrs)
+        self.peer_id = ID.of(peer_id)
+        self.addrs = arguments.multiaddrs(addrs, "addrs")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PeerInfo):
@@ -40,7 +45,16 @@ class PeerInfo:
         return hash(self.peer_id)
 
     def __repr__(self) -> str:
-        return f"PeerInfo({self.peer_id}, [{', '.join(map(str, self.addrs))}])"
+        return f"PeerInfo({self.peer_id}, [{first_few(map(shown_address, self.addrs))}])"
+
+
+def shown_address(address: Multiaddr) -> str:
+    """Give an address as text, or its bytes in hex if they are no address."""
+    try:
+        text: str = str(address)
+    except Exception:  # noqa: BLE001 - task's edge: multiaddr raises anything for any bytes
+        return bytes(address.to_bytes()).hex()
+    return text
 
 
 def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:
@@ -51,9 +65,9 @@ def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:
 
     :raises InvalidAddrError: if it is not such an address.
     """
-    address = address_from_text(addr) if isinstance(addr, str) else addr
-    if address is None or not address.to_bytes():
+    if addr is None:
         raise InvalidAddrError("the address is empty")
+    address = arguments.multiaddr(addr)
     transport, peer_id = split_peer_id(address)
     if peer_id is None:
         raise InvalidAddrError(f"address {address} does not end in /p2p/<peer id>")
@@ -72,7 +86,7 @@ def peer_info_from_bytes(data: bytes) -> PeerInfo:
     :raises InvalidAddrError: if it is something else.
     """
     try:
-        peer_id, *addresses = data.decode().splitlines()
-        return PeerInfo(ID.from_string(peer_id), [address_from_text(line) for line in addresses])
+        peer_id, *addresses = bytes(arguments.binary(data)).decode().splitlines()
+        return PeerInfo(ID.from_string(peer_id), list(map(arguments.multiaddr, addresses)))
     except (ValueError, InvalidPeerID) as error:
         raise InvalidAddrError(f"not a peer with its addresses: {error}") from error

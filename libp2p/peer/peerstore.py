@@ -17,6 +17,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p.abc import IPeerStore
+from libp2p.crypto.keys import KeyPair
 from libp2p.exceptions import InvalidAddrError, InvalidRecord, PeerStoreError
 from libp2p.peer.addresses import without_peer_id
 from libp2p.peer.envelope import Envelope, seal_record
@@ -25,12 +26,14 @@ from libp2p.peer.own_addresses import MAX_OWN_ADDRESSES
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.peer.peerdata import MAX_ADDRESSES_PER_PEER, PeerData
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.utils import arguments
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from libp2p.abc import IHost
-    from libp2p.crypto.keys import KeyPair, PrivateKey, PublicKey
+    from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.custom_types import MetadataValue
 
 __all__ = [
@@ -79,8 +82,8 @@ class PeerStore(IPeerStore):
         max_peers: int = DEFAULT_MAX_PEERS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.max_records = max_records
-        self.max_peers = max_peers
+        self.max_records = arguments.count(max_records, "max_records")
+        self.max_peers = arguments.count(max_peers, "max_peers")
         self._clock = clock
         self._peers: dict[ID, PeerData] = {}
         self._records: dict[ID, Envelope] = {}
@@ -91,15 +94,22 @@ class PeerStore(IPeerStore):
         self._to_expire: set[ID] = set()
         self._subscribers: dict[ID, set[trio.MemorySendChannel[Multiaddr]]] = {}
 
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"of {len(self._peers)} peers")
+
+    def _find(self, peer_id: ID) -> PeerData | None:
+        return self._peers.get(ID.of(peer_id))
+
     def _known(self, peer_id: ID) -> PeerData:
         """:raises PeerStoreError: if the peer is not known."""
-        data = self._peers.get(peer_id)
+        data = self._find(peer_id)
         if data is None:
             raise PeerStoreError("peer ID not found")
         return data
 
     def _data(self, peer_id: ID) -> PeerData:
         """Give what is known of a peer that somebody tells of; it is a new one, or used again."""
+        peer_id = ID.of(peer_id)
         data = self._peers.pop(peer_id, None)
         if data is None:
             self._forget_expired()
@@ -176,13 +186,13 @@ class PeerStore(IPeerStore):
 
     def peer_info(self, peer_id: ID) -> PeerInfo:
         """:raises PeerStoreError: if the peer is not known."""
-        return PeerInfo(peer_id, self._known(peer_id).get_addrs(self._clock()))
+        return PeerInfo(ID.of(peer_id), self._known(peer_id).get_addrs(self._clock()))
 
     def peer_ids(self) -> list[ID]:
         return list(self._peers)
 
     def has_peer(self, peer_id: ID) -> bool:
-        return peer_id in self._peers
+        return self._find(peer_id) is not None
 
     def valid_peer_ids(self) -> list[ID]:
         """Return the peers whose addresses have not all expired."""
@@ -191,6 +201,7 @@ class PeerStore(IPeerStore):
 
     def clear_peerdata(self, peer_id: ID) -> None:
         """:raises PeerStoreError: if the peer is not known."""
+        peer_id = ID.of(peer_id)
         self._addresses -= self._known(peer_id).address_count
         del self._peers[peer_id]
         self._records.pop(peer_id, None)
@@ -219,26 +230,26 @@ class PeerStore(IPeerStore):
         return self._known(peer_id).get_protocols()
 
     def add_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
-        self._data(peer_id).add_protocols(protocols)
+        self._data(peer_id).add_protocols(arguments.texts(protocols, "protocols"))
 
     def set_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
-        self._data(peer_id).set_protocols(protocols)
+        self._data(peer_id).set_protocols(arguments.texts(protocols, "protocols"))
 
     def remove_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
-        if peer_id in self._peers:
-            self._peers[peer_id].remove_protocols(protocols)
+        if (data := self._find(peer_id)) is not None:
+            data.remove_protocols(protocols)
 
     def supports_protocols(self, peer_id: ID, protocols: Sequence[str]) -> list[str]:
-        data = self._peers.get(peer_id)
+        data = self._find(peer_id)
         return data.supports_protocols(protocols) if data else []
 
     def first_supported_protocol(self, peer_id: ID, protocols: Sequence[str]) -> str:
-        data = self._peers.get(peer_id)
+        data = self._find(peer_id)
         return data.first_supported_protocol(protocols) if data else ""
 
     def clear_protocol_data(self, peer_id: ID) -> None:
-        if peer_id in self._peers:
-            self._peers[peer_id].clear_protocol_data()
+        if (data := self._find(peer_id)) is not None:
+            data.clear_protocol_data()
 
     # -- metadata ---------------------------------------------------------------------------------
 
@@ -250,8 +261,8 @@ class PeerStore(IPeerStore):
         self._data(peer_id).put_metadata(key, val)
 
     def clear_metadata(self, peer_id: ID) -> None:
-        if peer_id in self._peers:
-            self._peers[peer_id].clear_metadata()
+        if (data := self._find(peer_id)) is not None:
+            data.clear_metadata()
 
     # -- addresses --------------------------------------------------------------------------------
 
@@ -266,18 +277,22 @@ class PeerStore(IPeerStore):
 
         ``/p2p/<peer_id>`` at their ends is cut off; addresses of another peer are left out.
         """
+        peer_id = ID.of(peer_id)
         transports = _transports_of(peer_id, addrs)
+        expiry = self._expiry(ttl)
         data = self._data(peer_id)
         before = data.address_count
-        data.add_addrs(transports, self._expiry(ttl))
+        data.add_addrs(transports, expiry)
         self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
 
     def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
+        peer_id = ID.of(peer_id)
         transports = _transports_of(peer_id, addrs)
+        expiry = self._expiry(ttl)
         data = self._data(peer_id)
         before = data.address_count
-        data.replace_announced(transports, self._expiry(ttl))
+        data.replace_announced(transports, expiry)
         self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
 
@@ -287,6 +302,7 @@ class PeerStore(IPeerStore):
 
         :raises PeerStoreError: if the peer is not known or all its addresses have expired.
         """
+        peer_id = ID.of(peer_id)
         data, now = self._known(peer_id), self._clock()
         if data.is_expired(now):
             raise PeerStoreError("peer ID is expired")
@@ -294,7 +310,7 @@ class PeerStore(IPeerStore):
         return data.get_addrs(now)
 
     def clear_addrs(self, peer_id: ID) -> None:
-        if (data := self._peers.get(peer_id)) is not None:
+        if (data := self._find(peer_id)) is not None:
             self._addresses -= data.address_count
             data.clear_addrs()
         self._records.pop(peer_id, None)
@@ -328,7 +344,9 @@ class PeerStore(IPeerStore):
                     subscriber.send_nowait(address)
 
     def _expiry(self, ttl: int) -> float:
-        return inf if ttl == PERMANENT_ADDR_TTL else self._clock() + ttl
+        if ttl == PERMANENT_ADDR_TTL and ttl is not False:
+            return inf
+        return self._clock() + arguments.seconds(ttl, "ttl")
 
     # -- signed records ---------------------------------------------------------------------------
 
@@ -366,19 +384,19 @@ class PeerStore(IPeerStore):
     def get_peer_record(self, peer_id: ID) -> Envelope | None:
         """Return the peer's newest record while one of its addresses is valid."""
         self.maybe_delete_peer_record(peer_id)
-        return self._records.get(peer_id)
+        return self._records.get(ID.of(peer_id))
 
     def maybe_delete_peer_record(self, peer_id: ID) -> None:
         """Forget the peer's record if no address of the peer is valid."""
-        data = self._peers.get(peer_id)
+        data = self._find(peer_id)
         if data is None or not data.get_addrs(self._clock()):
-            self._records.pop(peer_id, None)
+            self._records.pop(ID.of(peer_id), None)
 
     # -- keys -------------------------------------------------------------------------------------
 
     def add_pubkey(self, peer_id: ID, pubkey: PublicKey) -> None:
         """:raises PeerStoreError: if the key is not the peer's."""
-        if ID.from_pubkey(pubkey) != peer_id:
+        if ID.from_pubkey(pubkey) != ID.of(peer_id):
             raise PeerStoreError("peer ID and pubkey does not match")
         self._data(peer_id).add_pubkey(pubkey)
 
@@ -388,7 +406,8 @@ class PeerStore(IPeerStore):
 
     def add_privkey(self, peer_id: ID, privkey: PrivateKey) -> None:
         """:raises PeerStoreError: if the key is not the peer's."""
-        if ID.from_pubkey(privkey.get_public_key()) != peer_id:
+        arguments.having(privkey, ("sign", "get_public_key"), "privkey", "a PrivateKey")
+        if ID.from_pubkey(privkey.get_public_key()) != ID.of(peer_id):
             raise PeerStoreError("peer ID and privkey does not match")
         self._data(peer_id).add_privkey(privkey)
 
@@ -398,6 +417,7 @@ class PeerStore(IPeerStore):
 
     def add_key_pair(self, peer_id: ID, key_pair: KeyPair) -> None:
         """:raises PeerStoreError: if the keys are not the peer's."""
+        arguments.instance(key_pair, KeyPair, "key_pair")
         self.add_pubkey(peer_id, key_pair.public_key)
         self.add_privkey(peer_id, key_pair.private_key)
 
@@ -405,8 +425,8 @@ class PeerStore(IPeerStore):
         return [peer_id for peer_id, data in self._peers.items() if data.has_keys]
 
     def clear_keydata(self, peer_id: ID) -> None:
-        if peer_id in self._peers:
-            self._peers[peer_id].clear_keydata()
+        if (data := self._find(peer_id)) is not None:
+            data.clear_keydata()
 
     # -- latency ----------------------------------------------------------------------------------
 
@@ -415,17 +435,17 @@ class PeerStore(IPeerStore):
 
     def latency_EWMA(self, peer_id: ID) -> float:
         """Return the moving average; 0 if nothing was measured."""
-        data = self._peers.get(peer_id)
+        data = self._find(peer_id)
         return data.latency_EWMA() if data else 0.0
 
     def clear_metrics(self, peer_id: ID) -> None:
-        if peer_id in self._peers:
-            self._peers[peer_id].clear_metrics()
+        if (data := self._find(peer_id)) is not None:
+            data.clear_metrics()
 
 
 def _transports_of(peer_id: ID, addrs: Iterable[Multiaddr]) -> list[Multiaddr]:
     transports: list[Multiaddr] = []
-    for address in addrs:
+    for address in arguments.multiaddrs(addrs, "addrs"):
         try:
             transports += without_peer_id([address], peer_id)
         except InvalidAddrError:

@@ -19,6 +19,7 @@ from libp2p.exceptions import RemoteProtocolError
 from libp2p.io.utils import read_exactly
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.perf.types import PerfInit, PerfOutput
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
@@ -189,10 +190,9 @@ class _Run:
     """The account of one measurement."""
 
     def __init__(self, clock: Callable[[], float], send_bytes: int, receive_bytes: int) -> None:
-        if send_bytes < 0 or not 0 <= receive_bytes < 2 ** (8 * SIZE_BYTES):
-            raise ValueError(f"cannot send {send_bytes} and receive {receive_bytes} bytes")
-        self.send_bytes = send_bytes
-        self.receive_bytes = receive_bytes
+        self.send_bytes = arguments.count(send_bytes, "send_bytes")
+        most = 2 ** (8 * SIZE_BYTES) - 1
+        self.receive_bytes = arguments.count(receive_bytes, "receive_bytes", 0, most)
         self.uploaded = 0
         self.downloaded = 0
         self.finished = False

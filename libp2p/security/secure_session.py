@@ -19,6 +19,7 @@ from libp2p.exceptions import IncompleteReadError, IOException
 from libp2p.io.buffer_pool import BufferPool
 from libp2p.io.utils import read_some
 from libp2p.utils.allocator import keep_freed_memory
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,6 +205,9 @@ class SecureSession(ISecureConn):
         """Close the raw connection; what it has taken is still delivered."""
         self._send_last()
         await self.raw_conn.close()
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"with {self.get_remote_peer()}")
 
     def get_local_peer(self) -> ID:
         """Return this side's peer id."""

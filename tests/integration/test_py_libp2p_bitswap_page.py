@@ -80,17 +80,17 @@ class FileBlockStore(BlockStore):
         self.base_path = Path(base_path)
         self.base_path.mkdir(exist_ok=True)
 
-    async def get_block(self, cid: bytes) -> bytes | None:  # type: ignore[override]  # as there
+    async def get_block(self, cid: bytes) -> bytes | None:
         file = self.base_path / cid.hex()
         return file.read_bytes() if file.exists() else None
 
-    async def put_block(self, cid: bytes, data: bytes) -> None:  # type: ignore[override]
+    async def put_block(self, cid: bytes, data: bytes) -> None:
         (self.base_path / cid.hex()).write_bytes(data)
 
-    async def has_block(self, cid: bytes) -> bool:  # type: ignore[override]
+    async def has_block(self, cid: bytes) -> bool:
         return (self.base_path / cid.hex()).exists()
 
-    async def delete_block(self, cid: bytes) -> None:  # type: ignore[override]
+    async def delete_block(self, cid: bytes) -> None:
         (self.base_path / cid.hex()).unlink(missing_ok=True)
 
 

@@ -37,7 +37,7 @@ class Duration(click.ParamType[float]):
 
 
 class CidArgument(click.ParamType["CID"]):
-    """A CID, also as ``/ipfs/<CID>``."""
+    """A CID in any form that `CID.of` takes: also ``/ipfs/<CID>`` and the URL of a gateway."""
 
     name = "cid"
 
@@ -50,7 +50,7 @@ class CidArgument(click.ParamType["CID"]):
             return value
         text = str(value)
         try:
-            return CID.parse(text.removeprefix("/ipfs/").removeprefix("ipfs://"))
+            return CID.of(text)
         except InvalidCID as error:
             self.fail(f"{text!r} is not a CID ({error}).", param, ctx)
 
@@ -84,15 +84,11 @@ class ListenAddress(click.ParamType["Multiaddr"]):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Multiaddr:
-        from multiaddr import Multiaddr
-
         from libp2p.exceptions import InvalidAddrError
-        from libp2p.peer.addresses import address_from_text
+        from libp2p.utils import arguments
 
-        if isinstance(value, Multiaddr):
-            return value
         try:
-            return address_from_text(str(value))
+            return arguments.multiaddr(value)
         except InvalidAddrError as error:
             self.fail(f"{error}.", param, ctx)
 

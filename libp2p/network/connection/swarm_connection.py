@@ -16,11 +16,13 @@ from libp2p.exceptions import (
 )
 from libp2p.network.connection.stream_handlers import StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.peer.peerinfo import shown_address
 from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import consists_of, fault_barrier
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -209,8 +211,11 @@ class SwarmConn(INetConn):
 
     def __repr__(self) -> str:
         """Name the peer and how the connection stands."""
-        state = "closed" if self.is_closed else "open"
-        return f"<SwarmConn {state} to {self.peer_id} at {self.get_transport_addresses()}>"
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        addresses = " ".join(map(shown_address, self.get_transport_addresses()))
+        return f"{'closed' if self.is_closed else 'open'} to {self.peer_id} at {addresses}"
 
 
 def _end_after_fault(stream: NetStream, error: Exception) -> None:

@@ -10,7 +10,9 @@ from libp2p.exceptions import MultiselectClientError, StreamReset
 from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
 from libp2p.stream_muxer.yamux.stream_state import OPEN
+from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -117,6 +119,8 @@ class NetStream(INetStream):
 
         :raises StreamEOF: if ``n`` is positive and the stream has ended.
         """
+        if n is not None and type(n) is not int:
+            n = arguments.count(n, "n", -(2**63))
         if self._proposed is not None:
             await self._read_answer(self._proposed)
         return await self.muxed_stream.read(n)
@@ -127,12 +131,16 @@ class NetStream(INetStream):
 
         :raises IncompleteReadError: if the stream ends before.
         """
+        if type(n) is not int or n < 0:
+            n = arguments.count(n, "n")
         if self._proposed is not None:
             await self._read_answer(self._proposed)
         return await self.muxed_stream.read_exactly(n)
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``."""
+        if type(data) is not bytes:
+            arguments.binary(data)
         await self.muxed_stream.send((data,))
 
     async def close(self) -> None:
@@ -169,7 +177,7 @@ class NetStream(INetStream):
 
     def set_deadline(self, ttl: float) -> bool:
         """Let reads and writes fail that are not done within ``ttl`` seconds; 0 means never."""
-        return self.muxed_stream.set_deadline(ttl)
+        return self.muxed_stream.set_deadline(arguments.seconds(ttl, "ttl"))
 
     @property
     def is_closed(self) -> bool:
@@ -182,5 +190,9 @@ class NetStream(INetStream):
 
     def __repr__(self) -> str:
         """Name the protocol, the stream and the peer."""
-        stream_id = self.muxed_stream.stream_id
-        return f"<NetStream {self._protocol} #{stream_id} with {self.remote_peer_id}>"
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        protocol = self._protocol or "(nothing agreed)"
+        return f"{protocol} #{self.muxed_stream.stream_id} {state} with {self.remote_peer_id}"

@@ -68,6 +68,7 @@ from libp2p.stream_muxer.yamux.write_line import WriteLine
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import without_traceback
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -301,6 +302,13 @@ class Yamux(IMuxedConn):
     def is_initiator(self) -> bool:
         """True if this side dialled."""
         return self.session.is_initiator
+
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"{state} to {self.peer_id}, streams: {len(self.session.streams)}"
 
     @property
     def is_closed(self) -> bool:

@@ -20,6 +20,7 @@ from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
 from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -82,6 +83,13 @@ class YamuxStream(IMuxedStream):
     def statistics(self) -> StreamStatistics:
         """Return how the stream stands: its windows, credit and bytes; also after its end."""
         return self.state.statistics()
+
+    def __repr__(self) -> str:
+        return shown(self, self._facts)
+
+    def _facts(self) -> str:
+        state = "closed" if self.state.finished else "open"
+        return f"#{self.stream_id} {state} with {self.muxed_conn.peer_id}"
 
     # -- reading ------------------------------------------------------------------------------
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import array
 import gc
 import io
 import random
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 import trio.testing
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
 from libp2p.exceptions import InvalidUnixFS, NotAFile
 from libp2p.ipfs_lite.adder import add_file
-from libp2p.ipfs_lite.errors import PeerClosedError
+from libp2p.ipfs_lite.errors import PeerClosedError, ReaderClosedError
 from libp2p.ipfs_lite.fetcher import BlockFetcher
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipld import dag_pb, unixfs
@@ -26,7 +30,7 @@ from libp2p.ipld.unixfs import DataType, UnixFSData
 from libp2p.resources import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 DATA = random.Random(7).randbytes(100_000)
 OPTIONS = resolve_options(chunker="size-1000", max_file_links=5)
@@ -122,10 +126,130 @@ async def test_seeks_anywhere(setting: Setting, autojump_clock: trio.testing.Moc
     assert reader.seek(-10, io.SEEK_END) == len(DATA) - 10
     assert reader.seek(4, io.SEEK_CUR) == len(DATA) - 6
     assert await reader.read() == DATA[-6:]
-    assert reader.seek(10**9) == len(DATA)
+    assert reader.seek(10**9) == reader.tell() == 10**9
     assert await reader.read(5) == b""
-    with pytest.raises(ValueError, match="no place"):
-        reader.seek(-1)
+    assert reader.seek(-(10**9) - 1 + len(DATA), io.SEEK_CUR) == len(DATA) - 1
+    assert await reader.read(5) == DATA[-1:]
+    for offset, whence in ((-1, 0), (-len(DATA) - 1, 1), (-len(DATA) - 1, 2)):
+        with pytest.raises(ValueError, match="0 or more"):
+            reader.seek(offset, whence)
+    wrong: Any
+    for wrong in (3, -1, None, "0"):
+        with pytest.raises(ValueError, match="whence"):
+            reader.seek(0, wrong)
+    for wrong in (None, "0", 1.5):
+        with pytest.raises(TypeError, match="offset"):
+            reader.seek(wrong)
+    for wrong in ("5", 1.5, b"5"):
+        with pytest.raises(TypeError, match="size"):
+            await reader.read(wrong)
+    assert reader.tell() == len(DATA)
+
+
+calls = st.one_of(
+    st.tuples(st.just("read"), st.none() | st.integers(-2, 3000)),
+    st.tuples(st.just("read1"), st.integers(-2, 3000)),
+    st.tuples(st.just("readinto"), st.integers(0, 3000)),
+    st.tuples(st.just("seek"), st.tuples(st.integers(-2500, 2500), st.sampled_from([0, 1, 2]))),
+    st.tuples(st.just("tell"), st.none()),
+)
+
+
+@given(st.integers(0, 2100), st.lists(calls, max_size=12))
+def test_it_does_what_a_file_does(size: int, steps: list[tuple[str, Any]]) -> None:
+    async def compare(nursery: trio.Nursery) -> None:
+        store = MemoryBlockStore()
+        options = resolve_options(chunker="size-100", max_file_links=3)
+        added = await add_file(DATA[:size], options, store)
+        setting = Setting(store, added.cid, nursery)
+        async with await setting.open() as reader:
+            for name, value in steps:
+                await step(reader, model, name, value)
+
+    async def step(reader: UnixFSReader, model: io.BytesIO, name: str, value: Any) -> None:
+        place = model.tell()
+        match name:
+            case "read":
+                assert await reader.read(value) == model.read(value)
+            case "read1":
+                got = await reader.read1(value)
+                assert got == model.read(len(got))
+                assert value < 0 or len(got) <= value
+                assert got or not value or place >= size
+            case "readinto":
+                mine, its = bytearray(value), bytearray(value)
+                assert await reader.readinto(mine) == model.readinto(its)
+                assert mine == its
+            case "seek":
+                offset, whence = value
+                if (place, size)[whence - 1] * (whence > 0) + offset < 0:  # BytesIO goes to 0
+                    with pytest.raises(ValueError, match="0 or more"):
+                        reader.seek(offset, whence)
+                else:
+                    assert reader.seek(offset, whence) == model.seek(offset, whence)
+        assert reader.tell() == model.tell()
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            await compare(nursery)
+            nursery.cancel_scope.cancel()
+
+    model = io.BytesIO(DATA[:size])
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+
+async def test_a_closed_reader_says_so(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    assert (reader.readable(), reader.seekable(), reader.writable()) == (True, True, False)
+    wrong: Any
+    for wrong in (b"cannot be written", None, "text", 5, [0] * 9):
+        with pytest.raises(TypeError, match="buffer"):
+            await reader.readinto(wrong)
+    numbers = array.array("H", bytes(20))
+    assert await reader.readinto(numbers) == 20  # type: ignore[arg-type]
+    assert numbers.tobytes() == DATA[:20]
+    states = [reader.closed]
+    reader.close()
+    reader.close()
+    assert [*states, reader.closed] == [False, True]
+    for call in (reader.tell, partial(reader.seek, 0), reader.readable, reader.seekable):
+        with pytest.raises(ReaderClosedError, match="closed"):
+            call()
+    for wait in (
+        reader.read, partial(reader.read, 0), reader.read1, partial(reader.readinto, bytearray(1)),
+        reader.receive, anext_of(reader),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match="closed"):
+            await wait()
+
+
+def anext_of(reader: UnixFSReader) -> Callable[[], Awaitable[object]]:
+    return lambda: reader.__aiter__().__anext__()
+
+
+@pytest.mark.parametrize("filesize", [None, 0, len(DATA)])
+async def test_reads_a_file_whose_nodes_do_not_state_their_sizes(
+    setting: Setting, autojump_clock: trio.testing.MockClock, filesize: int | None
+) -> None:
+    store = setting.fetcher._store
+    parts = [DATA[start : start + 1000] for start in range(0, len(DATA), 1000)]
+    links = []
+    for part in parts:
+        leaf = dag_pb.encode((), unixfs.encode(UnixFSData(DataType.FILE, part, 0)))
+        links.append(PBLink(CID.for_block(leaf, "dag-pb")))
+        await store.put_block(links[-1].cid, leaf)
+    root = dag_pb.encode(links, unixfs.encode(UnixFSData(DataType.FILE, None, filesize)))
+    setting.root = CID.for_block(root, "dag-pb")
+    await store.put_block(setting.root, root)
+    async with await setting.open() as reader:
+        assert reader.size == len(DATA)
+        assert await reader.read() == DATA
+        asked = len(setting.fetcher.asked)
+        assert reader.seek(-500, io.SEEK_END) == len(DATA) - 500
+        assert await reader.read() == DATA[-500:]
+        assert len(setting.fetcher.asked) == asked + 2  # the root and a leaf
 
 
 async def test_a_small_step_forward_fetches_nothing_anew(

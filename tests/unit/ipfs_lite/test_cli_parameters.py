@@ -32,7 +32,11 @@ def test_what_is_no_duration(text: str) -> None:
         Duration().convert(text, None, None)
 
 
-@pytest.mark.parametrize("text", [CID_TEXT, f"/ipfs/{CID_TEXT}", f"ipfs://{CID_TEXT}"])
+@pytest.mark.parametrize(
+    "text",
+    [CID_TEXT, f"/ipfs/{CID_TEXT}", f"ipfs://{CID_TEXT}", f" {CID_TEXT}\n",
+     f"https://example.org/ipfs/{CID_TEXT}/", f"https://{CID_TEXT}.ipfs.dweb.link"],
+)  # fmt: skip
 def test_cids(text: str) -> None:
     cid = CidArgument().convert(text, None, None)
     assert str(cid) == CID_TEXT
@@ -42,6 +46,11 @@ def test_cids(text: str) -> None:
 def test_what_is_no_cid() -> None:
     with pytest.raises(click.BadParameter, match="'bafy' is not a CID"):
         CidArgument().convert("bafy", None, None)
+
+
+def test_a_path_below_a_cid_is_refused_by_name() -> None:
+    with pytest.raises(click.BadParameter, match=r"'/a/b\.txt' below"):
+        CidArgument().convert(f"/ipfs/{CID_TEXT}/a/b.txt", None, None)
 
 
 def test_peer_addresses() -> None:
@@ -62,8 +71,11 @@ def test_listen_addresses() -> None:
     address = ListenAddress().convert("/ip4/0.0.0.0/tcp/0", None, None)
     assert str(address) == "/ip4/0.0.0.0/tcp/0"
     assert ListenAddress().convert(address, None, None) is address
-    with pytest.raises(click.BadParameter, match="not a multiaddr"):
-        ListenAddress().convert("0.0.0.0:4001", None, None)
+    for text in ("0.0.0.0:4001", "/ip4/0.0.0.0/tcp/99999", "/ip6zone", "/dns4/", "/onion3/x:1"):
+        with pytest.raises(click.BadParameter, match="not a multiaddr"):
+            ListenAddress().convert(text, None, None)
+    with pytest.raises(click.BadParameter, match="empty"):
+        ListenAddress().convert("", None, None)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ import contextlib
 import copy
 import hashlib
 import pickle
-from typing import TYPE_CHECKING, cast
+import re
+from typing import TYPE_CHECKING, Any, cast
 
 import cid as py_cid
 import pytest
@@ -17,6 +18,8 @@ from libp2p.ipld.cid import CID, HashNotSupported, InvalidCID, cid_maker
 from tests.support.strategies import octets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from libp2p.ipld.cid import CIDInput
 
 HELLO = b"hello world"
@@ -24,6 +27,12 @@ V0_TEXT = "Qmf412jQZiuVUtdgnB36FXFX7xg5V6KEbSJ4dpQuhkLyfD"
 V1_TEXT = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
 V0 = CID.parse(V0_TEXT)
 V1 = CID.parse(V1_TEXT)
+BASES = (
+    "base2", "base10", "base16", "base16upper", "base32", "base32upper", "base32pad",
+    "base32padupper", "base32hex", "base32hexupper", "base32hexpad", "base32hexpadupper", "base32z",
+    "base36", "base36upper", "base58btc", "base58flickr", "base64", "base64pad", "base64url",
+    "base64urlpad", "base256emoji", "identity",
+)  # fmt: skip
 SHA256 = hashlib.sha256(HELLO).digest()
 
 multihashes = st.tuples(st.integers(0, 2**63 - 1), octets(128))
@@ -82,14 +91,14 @@ def test_any_version_1_is_read_and_written(codec: int, multihash: tuple[int, byt
     cid = CID.decode(v1(codec, *multihash))
     assert cid.buffer == v1(codec, *multihash)
     assert (cid.codec_code, cid.hash_code, cid.digest) == (codec, *multihash)
-    for base in ("base16", "base32", "base32upper", "base36", "base58btc", "base64url", None):
+    for base in (*BASES, None):
         assert CID.parse(cid.encode(base)) == cid
 
 
 # -- text ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("base", ["base32", "base32upper", "base36", "base58btc", "base16"])
+@pytest.mark.parametrize("base", BASES)
 def test_every_base_is_read(base: str) -> None:
     assert CID.parse(V1.encode(base)) == V1
 
@@ -129,11 +138,12 @@ def test_an_unknown_base_is_refused() -> None:
         V1_TEXT + "a",
         V1_TEXT + "=",
         V1_TEXT[1:],
-        V1_TEXT[:20] + V1_TEXT[20:].upper(),
+        V1_TEXT[:20] + "\u017f" + V1_TEXT[21:],
         " " + V1_TEXT,
         V1_TEXT + "\n",
         "/ipfs/" + V1_TEXT,
         "k" * 321,
+        "0" * 1201,
         "m" + "A" * 40,
     ],
 )
@@ -220,7 +230,19 @@ def test_a_cid_is_taken_in_any_form(expected: CID) -> None:
         memoryview(b"x" + expected.buffer)[1:],
         str(expected),
         f"/ipfs/{expected}",
-        f"https://example.org/ipfs/{expected}/a/path?a=query",
+        f" \t{expected}\r\n",
+        f"/ipfs/{expected}/",
+        f"ipfs/{expected}",
+        f"dweb:/ipfs/{expected}",
+        f"ipfs://{expected}",
+        f"IPFS://{expected}/",
+        f"ipfs://ipfs/{expected}",
+        f"https://example.org/ipfs/{expected}",
+        f"http://127.0.0.1:8080/ipfs/{expected}/\n",
+        f"https://example.org/below/ipfs/{expected}",
+        f"example.org/ipfs/{expected}",
+        f"https://{expected}.ipfs.dweb.link",
+        f"http://{expected}.ipfs.localhost:8080/",
         expected.buffer.hex(),
         "0x" + expected.buffer.hex(),
         expected.to_py_cid(),
@@ -233,6 +255,44 @@ def test_a_cid_is_taken_in_any_form(expected: CID) -> None:
 def test_other_text_is_no_cid(text: str) -> None:
     with pytest.raises(InvalidCID):
         CID.of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"/ipfs/{V1_TEXT}/a/b.txt", "'/a/b.txt' below"),
+        (f"{V1_TEXT}/a", "'/a' below"),
+        (f"ipfs://{V1_TEXT}/a?b#c", "'/a' below"),
+        (f"https://example.org/ipfs/{V1_TEXT}/a/path?a=query", "'/a/path' below"),
+        (f"https://{V1_TEXT}.ipfs.dweb.link/a", "'/a' below"),
+        (f"/ipfs/{V1_TEXT}/ipfs/{V0_TEXT}", "below"),
+        (f"https://example.org/ipfs/{V1_TEXT}?filename=a", "leave it out"),
+        (f"ipfs://{V1_TEXT}#top", "leave it out"),
+        (f"/ipfs/{V1_TEXT}/?a", "leave it out"),
+        (f"/ipfs/{V1_TEXT}%2Fa", "not base32"),
+        (f"/ipfs/%62{V1_TEXT[1:]}", "not a CID"),
+        (f"/ipfs/{V1_TEXT} a", "not base32"),
+        (f"/ip4/127.0.0.1/tcp/4001/ipfs/{V0_TEXT}", "not a CID"),
+        ("/ipns/k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8", "IPNS"),
+        ("ipns://docs.ipfs.tech/a", "IPNS"),
+        ("https://example.org/ipns/docs.ipfs.tech", "IPNS"),
+        ("https://docs-ipfs-tech.ipns.dweb.link/", "IPNS"),
+        ("/ipfs/" + "a" * 1_000_000, "too long"),
+        ("/ipfs/" + "z" * 4000, "too long"),
+        ("https://" + "a/ipfs" * 1000, "not a CID"),
+    ],
+)
+def test_what_is_more_than_a_cid_is_refused_by_name(text: str, said: str) -> None:
+    with pytest.raises(InvalidCID, match=re.escape(said)) as caught:
+        CID.of(text)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("read", [CID.parse, CID.decode])
+@pytest.mark.parametrize("value", [None, 3, 10**30, [1, 0x55], object()])
+def test_the_two_forms_are_not_mistaken(read: Callable[[object], CID], value: object) -> None:
+    with pytest.raises(InvalidCID, match=type(value).__name__):
+        read(value)
 
 
 @pytest.mark.parametrize("value", [None, 1, 1.5, ["Qm"], object()])
@@ -282,6 +342,15 @@ def test_a_digest_gets_its_cid() -> None:
 def test_what_no_cid_can_say_is_refused(codec: str | int, version: int, hash_name: str) -> None:
     with pytest.raises(InvalidCID):
         CID.for_block(HELLO, codec, version, hash_name)
+
+
+@pytest.mark.parametrize("wrong", [[], {}, None, True, 1j])
+@pytest.mark.parametrize("name", ["codec", "hash", "version"])
+def test_choices_of_a_wrong_kind_are_refused(name: str, wrong: Any) -> None:
+    if (name, wrong) == ("version", True):
+        return
+    with pytest.raises((InvalidCID, HashNotSupported)):
+        CID.for_block(HELLO, **{name: wrong})
 
 
 def test_versions_are_converted() -> None:

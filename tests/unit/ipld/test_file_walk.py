@@ -12,14 +12,16 @@ from libp2p.ipld import dag_pb, file_walk, unixfs
 from libp2p.ipld.block import Block
 from libp2p.ipld.cid import CID
 from libp2p.ipld.dag_pb import PBLink
+from libp2p.ipld.file_node import read_file_node
 from libp2p.ipld.file_walk import FileWalk, InvalidUnixFS, Kind, NotAFile, kind_of
 from libp2p.ipld.importer import FileImporter
+from libp2p.ipld.measure import Measure
 from libp2p.ipld.profiles import resolve_options
 from libp2p.ipld.unixfs import DataType, Mtime, UnixFSData
 from tests.support.strategies import octets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 class Dag:
@@ -48,6 +50,13 @@ class Dag:
         message = UnixFSData(kind, data, filesize, tuple(size for _, size in children))
         links = [PBLink(cid) for cid, _ in children]
         return self.add(dag_pb.encode(links, unixfs.encode(message)))
+
+    def silent(
+        self, cids: Iterable[CID], data: bytes | None = None, filesize: int | None = None
+    ) -> CID:
+        """A node that does not say how long its parts are, as old js-ipfs wrote them."""
+        message = UnixFSData(DataType.FILE, data, filesize)
+        return self.add(dag_pb.encode(map(PBLink, cids), unixfs.encode(message)))
 
 
 class Reader:
@@ -128,13 +137,16 @@ def build(dag: Dag, tree: object, pick: random.Random) -> tuple[CID, bytes]:
         if pick.random() < 0.3:
             return dag.add(tree, "raw", inline=True), tree
         kind = pick.choice([DataType.FILE, DataType.RAW])
-        return dag.node(data=tree, filesize=pick.choice([None, len(tree)]), kind=kind), tree
+        return dag.node(data=tree, filesize=pick.choice([None, 0, len(tree)]), kind=kind), tree
     assert isinstance(tree, tuple)
     inline, subtrees = tree
     built = [build(dag, subtree, pick) for subtree in subtrees]
     data = inline + b"".join(part for _, part in built)
     children = [(cid, len(part)) for cid, part in built]
-    return dag.node(children, inline, pick.choice([None, len(data)])), data
+    filesize = pick.choice([None, 0, len(data)])
+    if pick.random() < 0.3:
+        return dag.silent((cid for cid, _ in built), inline, filesize), data
+    return dag.node(children, inline, filesize), data
 
 
 @given(trees, st.integers(0, 2**32), st.integers(0, 60), st.none() | st.integers(0, 60))
@@ -145,8 +157,10 @@ def test_any_range_of_a_dag_of_any_shape_is_read(
     pick = random.Random(seed)
     root, data = build(dag, tree, pick)
     end = None if length is None else start + length
-    window = {"window_blocks": pick.randint(1, 9), "window_bytes": pick.randint(1, 30)}
-    reader = Reader(FileWalk(root, start, end, **window), dag, seed, pick.randint(1, 5))
+    walk = FileWalk(
+        root, start, end, window_blocks=pick.randint(1, 9), window_bytes=pick.randint(1, 30)
+    )
+    reader = Reader(walk, dag, seed, pick.randint(1, 5))
     assert reader.read() == data[start:end]
 
 
@@ -299,6 +313,90 @@ def test_blocks_that_repeat_are_kept_up_to_a_limit(monkeypatch: pytest.MonkeyPat
     assert reader.walk._kept.bytes <= 25
 
 
+# -- what old js-ipfs wrote ------------------------------------------------------------------------
+
+
+def test_sizes_that_were_found_out_are_of_use_to_the_next_walk() -> None:
+    dag = Dag()
+    leaves = [dag.raw(bytes((index,)) * 10) for index in range(20)]
+    root = dag.silent(leaves)
+    sizes: dict[bytes, Sequence[int]] = {}
+    first = Reader(FileWalk(root, sizes=sizes), dag)
+    assert first.read() == b"".join(dag.blocks[leaf] for leaf in leaves)
+    assert first.walk.size == 200
+    second = Reader(FileWalk(root, 15, 25, sizes=sizes), dag)
+    assert second.read() == bytes((1,)) * 5 + bytes((2,)) * 5
+    assert second.asked == [root, *leaves[1:3]]
+
+
+def test_few_blocks_are_measured_at_once() -> None:
+    dag = Dag()
+    leaves = [dag.raw(bytes((index,)) * 10) for index in range(100)]
+    root = dag.silent(leaves)
+    walk = FileWalk(root)
+    walk.supply(walk.wanted()[0], dag.blocks[root])
+    assert walk.size is None
+    wanted = walk.wanted()
+    assert len(wanted) == walk.waiting == file_walk.MEASURED_AT_ONCE
+    assert walk.wanted() == []
+    walk.supply(wanted[0], dag.blocks[wanted[0]])
+    walk.supply(wanted[0], dag.blocks[wanted[0]])
+    assert len(walk.wanted()) == 1
+
+
+def test_what_is_waited_for_is_not_asked_for_again_to_be_measured() -> None:
+    dag = Dag()
+    x, y, z = (dag.raw(letter * 10) for letter in (b"x", b"y", b"z"))
+    first, second = dag.silent([x, y]), dag.silent([z, x])
+    root = dag.node([(x, 10), (first, 20), (second, 20)])
+    walk = FileWalk(root)
+    walk.supply(walk.wanted()[0], dag.blocks[root])
+    assert walk.wanted() == [x, first, second]
+    walk.supply(first, dag.blocks[first])
+    assert walk.wanted() == [y]
+    walk.supply(second, dag.blocks[second])
+    walk.supply(y, dag.blocks[y])
+    assert walk.wanted() == []
+    walk.supply(x, dag.blocks[x])
+    assert b"".join(walk.take()) == b"x" * 10
+    assert Reader(walk, dag).read() == b"x" * 10 + b"y" * 10 + b"z" * 10 + b"x" * 10
+    assert walk.waiting == 0
+
+
+def test_nodes_are_measured_whichever_is_known_first() -> None:
+    dag = Dag()
+    leaf = dag.raw(b"abc")
+    inner = dag.silent([leaf])
+    outer = dag.silent([inner, inner, leaf])
+    nodes = {cid: read_file_node(cid, dag.blocks[cid]) for cid in (leaf, inner, outer)}
+    root = read_file_node(outer, dag.blocks[dag.silent([inner, outer])])
+    for order in ([inner, outer], [outer, inner]):
+        measure = Measure(b"root", root, 9, 9)
+        measure.next(), measure.next()
+        for cid in order:
+            measure.supply(cid.buffer, nodes[cid])
+        assert measure.next() == leaf
+        states = [measure.done]
+        measure.supply(leaf.buffer, nodes[leaf])
+        assert [*states, measure.done] == [False, True]
+        assert measure.found() == {
+            b"root": (3, 9), inner.buffer: (3,), outer.buffer: (3, 3, 3)
+        }  # fmt: skip
+
+
+def test_silent_nodes_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    dag = Dag()
+    root = dag.raw(b"x")
+    for _ in range(file_walk.MAX_DEPTH + 1):
+        root = dag.silent([root, root])
+    with pytest.raises(InvalidUnixFS, match="too many nodes"):
+        Reader(FileWalk(root), dag).read()
+    monkeypatch.setattr(file_walk, "MAX_PATH_LINKS", 25)
+    wide = dag.silent(dag.raw(bytes((index,))) for index in range(26))
+    with pytest.raises(InvalidUnixFS, match="too many nodes"):
+        Reader(FileWalk(wide), dag).read()
+
+
 # -- what is not a file ----------------------------------------------------------------------------
 
 
@@ -395,11 +493,21 @@ def lying_roots() -> dict[str, tuple[Dag, CID, str]]:
         "said twice, differently": (dag, dag.node([(leaf, 5), (leaf, 4)]), "says 4"),
         "wrong sum": (dag, dag.node([(leaf, 5)], filesize=4), "states 4 bytes and has 5"),
         "wrong sum below": (dag, dag.node([(bad_inner, 5)]), "states 6 bytes and has 5"),
-        "wrong sum of data": (dag, dag.node(data=b"x", filesize=0), "states 0 bytes and has 1"),
-        "sizes missing": (
+        "wrong sum of data": (dag, dag.node(data=b"x", filesize=2), "states 2 bytes and has 1"),
+        "wrong sum of silent parts": (
             dag,
-            dag.add(dag_pb.encode([PBLink(leaf)], unixfs.encode(UnixFSData(DataType.FILE)))),
-            "1 links, 0 sizes",
+            dag.silent([leaf], filesize=4),
+            "states 4 bytes and has 5",
+        ),
+        "wrong sum of silent parts below": (
+            dag,
+            dag.node([(dag.silent([leaf]), 4)]),
+            "has 5 bytes .* says 4",
+        ),
+        "directory in a silent node": (
+            dag,
+            dag.silent([directory]),
+            "inside the file .* directory",
         ),
         "sizes without links": (
             dag,
@@ -505,10 +613,10 @@ def test_an_impossible_range_is_refused(start: int, end: int | None) -> None:
         FileWalk(CID.parse("bafkqaaa"), start, end)
 
 
-@pytest.mark.parametrize("window", [{"window_blocks": 0}, {"window_bytes": 0}])
-def test_a_window_without_room_is_refused(window: dict[str, int]) -> None:
+@pytest.mark.parametrize(("blocks", "size"), [(0, 1), (1, 0)])
+def test_a_window_without_room_is_refused(blocks: int, size: int) -> None:
     with pytest.raises(ValueError, match="window"):
-        FileWalk(CID.parse("bafkqaaa"), **window)
+        FileWalk(CID.parse("bafkqaaa"), window_blocks=blocks, window_bytes=size)
 
 
 @pytest.mark.parametrize(("start", "end"), [(3, 3), (5, None), (7, 9), (0, 0)])

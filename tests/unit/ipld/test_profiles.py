@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,17 @@ def test_the_default_is_v1_2025() -> None:
 )
 def test_the_named_profiles(profile: str, options: ImportOptions) -> None:
     assert resolve_options(profile) == options
+
+
+@pytest.mark.parametrize(
+    "knobs",
+    [{"max_file_links": "5"}, {"cid_version": 1.0}, {"mode": True}, {"inline_limit": b"1"},
+     {"chunker": 5}, {"layout": 5}, {"raw_leaves": "yes"}, {"mtime": 5}, {"hash": True},
+     {"hash": []}, {"chunk_size": 5}],
+)  # fmt: skip
+def test_choices_of_a_wrong_kind_are_refused(knobs: dict[str, Any]) -> None:
+    with pytest.raises((InvalidImportOptions, HashNotSupported)):
+        resolve_options(**knobs)
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:

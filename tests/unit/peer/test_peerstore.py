@@ -443,3 +443,9 @@ def test_the_own_record_is_made_anew_when_addresses_change() -> None:
     local = host.store.get_local_record()
     assert local is not None
     assert local.record().addrs == [address(1), address(2)]
+
+
+def test_what_a_peer_says_that_it_speaks_is_kept_as_it_is() -> None:
+    store = PeerStore()
+    store.set_protocols(PEER, ["", "/a\nb", "/c"])
+    assert store.get_protocols(PEER) == ["", "/a\nb", "/c"]

@@ -1,0 +1,264 @@
+"""
+What programs hand to the library, checked where it comes in.
+
+Each function gives the value in the form that the inner parts use, or raises one of the library's
+errors, which names the argument and says what was expected.
+"""
+
+from __future__ import annotations
+
+import dis
+import inspect
+import math
+import os
+from collections.abc import Iterable
+from functools import partial
+from operator import index
+from typing import TYPE_CHECKING, Any, Final
+
+from libp2p.custom_types import TProtocol
+from libp2p.exceptions import InvalidAddrError, InvalidArgument, WrongArgumentType
+from libp2p.hostile_input import refused_as
+
+if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
+    from libp2p.custom_types import Buffer
+    from libp2p.ipld.cid import CIDInput
+    from libp2p.peer.id import ID
+    from libp2p.peer.peerinfo import PeerInfo
+
+_BUFFERS: Final = (bytes, bytearray, memoryview)
+#: What an error quotes of a value.
+_QUOTED: Final = 100
+
+
+def wrong_type(name: str, value: object, expected: str) -> WrongArgumentType:
+    """Make the error for a value of another kind."""
+    given = "None" if value is None else type(value).__name__
+    return WrongArgumentType(f"{name} must be {expected}, not {given}")
+
+
+def out_of_range(name: str, value: object, expected: str) -> InvalidArgument:
+    """Make the error for a value of the right kind that cannot be."""
+    return InvalidArgument(f"{name} must be {expected}, not {value!r:.{_QUOTED}}")
+
+
+# -- numbers --------------------------------------------------------------------------------------
+
+
+def seconds(value: object, name: str = "timeout") -> float:
+    """Take a time to wait, from 0 to infinite; None is infinite."""
+    if value is None:
+        return math.inf
+    if type(value) is float and value >= 0:  # nearly always
+        return value
+    if isinstance(value, bool | str) or not hasattr(value, "__float__"):
+        raise wrong_type(name, value, "a number of seconds, or None for no limit")
+    with refused_as(InvalidArgument, f"{name} cannot be used as a number"):
+        number = float(value)
+    if not number >= 0:
+        raise out_of_range(name, value, "0 seconds or more")
+    return number
+
+
+def share(value: object, name: str) -> float:
+    """Take a part of a whole, from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise wrong_type(name, value, "a number from 0 to 1")
+    if not 0 <= value <= 1:
+        raise out_of_range(name, value, "a number from 0 to 1")
+    return value
+
+
+def count(value: object, name: str, least: int = 0, most: int | None = None) -> int:
+    """Take a whole number."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise wrong_type(name, value, "a whole number")
+    number = index(value)
+    if number < least or (most is not None and number > most):
+        bound = f"{least} or more" if most is None else f"{least} to {most}"
+        raise out_of_range(name, number if abs(number) < 2**64 else "a huge number", bound)
+    return number
+
+
+# -- bytes, texts, paths, functions, objects -----------------------------------------------------
+
+
+def binary(value: object, name: str = "data") -> Buffer:
+    """Take bytes, or a view of some."""
+    if isinstance(value, _BUFFERS):
+        return value
+    raise wrong_type(name, value, "bytes")
+
+
+def path(value: object, name: str) -> str:
+    """Take the name of a file or folder."""
+    if not isinstance(value, str | os.PathLike):
+        raise wrong_type(name, value, "a path (str or os.PathLike)")
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise wrong_type(name, text, "a path of text")
+    if "\0" in text:
+        raise out_of_range(name, text, "a path without NUL")
+    return text
+
+
+def function(value: object, name: str) -> Any:
+    """Take what can be called."""
+    if not callable(value):
+        raise wrong_type(name, value, "a function")
+    return value
+
+
+def async_function(value: object, name: str) -> Any:
+    """
+    Take what is awaited when it is called.
+
+    Of what returns something, nobody can tell before; an ordinary function that returns nothing
+    does not.
+    """
+    plain = function(value, name)
+    while isinstance(plain, partial):
+        plain = plain.func
+    plain = inspect.unwrap(plain)
+    if inspect.isasyncgenfunction(plain):
+        raise WrongArgumentType(f"{name} must be an async function without yield")
+    is_plain = inspect.isfunction(plain) or inspect.ismethod(plain)
+    if is_plain and not inspect.iscoroutinefunction(plain) and not _returns_something(plain):
+        raise WrongArgumentType(
+            f"{name} must be an async function (async def), {plain.__qualname__} is an ordinary one"
+        )
+    return value
+
+
+def _returns_something(plain: Any) -> bool:
+    before: dis.Instruction | None = None
+    for step in dis.get_instructions(plain):
+        returned = step if step.opname == "RETURN_CONST" else before
+        is_none = returned is not None and "CONST" in returned.opname and returned.argval is None
+        if step.opname in ("RETURN_VALUE", "RETURN_CONST") and not is_none:
+            return True
+        before = step
+    return False
+
+
+def instance(value: object, kind: type, name: str) -> None:
+    """Refuse what is no object of a class."""
+    if not isinstance(value, kind):
+        raise wrong_type(name, value, f"a {kind.__name__}")
+
+
+def having(value: object, methods: Iterable[str], name: str, expected: str) -> None:
+    """Refuse what does not have certain methods."""
+    if isinstance(value, type) or not all(callable(getattr(value, m, None)) for m in methods):
+        raise wrong_type(name, value, expected)
+
+
+def _listed(value: Any, name: str, expected: str) -> list[Any]:
+    if not isinstance(value, Iterable):
+        raise wrong_type(name, value, expected)
+    return list(value)
+
+
+def cids(values: Iterable[CIDInput] | CIDInput) -> Iterable[CIDInput]:
+    """Take CIDs, or a single one."""
+    from libp2p.ipld.cid import CID
+
+    if isinstance(values, str | CID | bytes | bytearray | memoryview):
+        return (values,)
+    if not isinstance(values, Iterable):
+        raise wrong_type("cids", values, "a list of CIDs")
+    return values
+
+
+# -- peers and addresses --------------------------------------------------------------------------
+
+
+def protocol(value: object, name: str = "protocol_id") -> TProtocol:
+    """Take the name of a protocol."""
+    if not isinstance(value, str):
+        raise wrong_type(name, value, "the name of a protocol, such as /ipfs/ping/1.0.0")
+    if not value or "\n" in value:
+        raise out_of_range(name, value, "the name of a protocol in one line")
+    return TProtocol(value)
+
+
+def texts(values: object, name: str) -> list[str]:
+    """Take texts of any kind, for a peer may have sent them, or a single one."""
+    listed = [values] if isinstance(values, str) else _listed(values, name, "a list of texts")
+    for value in listed:
+        if not isinstance(value, str):
+            raise wrong_type(f"what is in {name}", value, "text")
+    return listed
+
+
+def protocols(values: object) -> list[TProtocol]:
+    """Take the names of protocols to choose from, or a single one."""
+    names = [protocol(value) for value in texts(values, "protocol_ids")]
+    if not names:
+        raise InvalidArgument("protocol_ids must have a protocol in it")
+    return names
+
+
+def peer_ids(values: object) -> list[ID]:
+    """Take the peers that are asked, or a single one."""
+    from libp2p.peer.id import ID
+
+    if isinstance(values, str | ID | bytes | bytearray | memoryview):
+        return [ID.of(values, "peers")]
+    listed = _listed(values, "peers", "a list of peer ids, or None for all peers")
+    if not listed:
+        raise InvalidArgument("peers is empty: name the peers to ask, or leave it out to ask all")
+    return [ID.of(value, "a peer of peers") for value in listed]
+
+
+def multiaddr(value: object, name: str = "the address") -> Multiaddr:
+    """
+    Take an address, also as text.
+
+    :raises InvalidAddrError: if it cannot be read.
+    """
+    from multiaddr import Multiaddr
+
+    from libp2p.peer.addresses import address_from_text
+
+    if not isinstance(value, str | Multiaddr):
+        raise wrong_type(name, value, "a multiaddr, such as /ip4/127.0.0.1/tcp/4001")
+    if isinstance(value, Multiaddr):
+        address = value
+    else:
+        with refused_as(InvalidAddrError, f"{value[:_QUOTED]!r} is not a multiaddr"):
+            address = address_from_text(value)
+    if not address.to_bytes():
+        raise InvalidAddrError(f"{name} is empty")
+    return address
+
+
+def multiaddrs(values: object, name: str) -> list[Multiaddr]:
+    """Take addresses, or a single one; None is none."""
+    from multiaddr import Multiaddr
+
+    if values is None:
+        return []
+    if isinstance(values, str | Multiaddr):
+        return [multiaddr(values, name)]
+    listed = _listed(values, name, "a list of multiaddrs")
+    return [multiaddr(value, f"an address of {name}") for value in listed]
+
+
+def peer_info(value: object) -> PeerInfo:
+    """
+    Take a peer with its addresses, also as an address that ends in ``/p2p/<peer id>``.
+
+    :raises InvalidAddrError: if it is an address that does not.
+    """
+    from multiaddr import Multiaddr
+
+    from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
+
+    if isinstance(value, PeerInfo):
+        return value
+    if isinstance(value, str | Multiaddr):
+        return info_from_p2p_addr(value)
+    raise wrong_type("the peer", value, "a PeerInfo, or an address that ends in /p2p/<peer id>")
