@@ -152,11 +152,9 @@ class BasicHost(IHost):
 
         A host that listens on ``0.0.0.0`` or ``::`` has those of the network interfaces that are
         up. They are looked at again after a few seconds. If the host was made with
-        ``announce_addrs``, these are all that it has, for as long as it listens.
+        ``announce_addrs``, these are all that it has.
         """
-        listening = self.get_transport_addrs()
-        if listening and self._announced:
-            listening = self._announced
+        listening = self._announced or self.get_transport_addrs()
         interfaces: Sequence[Interface] = ()
         if any(map(is_any_interface, listening)):
             interfaces = local_interfaces()

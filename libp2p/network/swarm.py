@@ -330,7 +330,7 @@ class Swarm(INetworkService):
                 return None
         except Exception as error:  # noqa: BLE001 - task's edge: multiaddr or a user's transport
             return DialError(text_of(address), reason_of(error))
-        if str(address).startswith("/dnsaddr/"):
+        if text_of(address).startswith("/dnsaddr/"):
             return DialError(address, "/dnsaddr is not looked up: give what it stands for")
         return DialError(address, "there is no transport for it")
 

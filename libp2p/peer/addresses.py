@@ -208,7 +208,9 @@ def ip_of(address: Multiaddr) -> IPAddress | None:
 
     :raises InvalidAddrError: if it is malformed.
     """
-    components = split_address(without_zone(address).to_bytes())
+    components = split_address(address.to_bytes())
+    if components and components[0].code == IP6ZONE:
+        components = components[1:]
     return _ip_of(components[0]) if components else None
 
 

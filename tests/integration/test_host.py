@@ -121,7 +121,6 @@ async def test_a_host_can_be_told_what_to_say_of_itself() -> None:
     """Where a router or a container's host maps ports, no interface has the address that works."""
     mapped = [Multiaddr("/dns4/example.org/tcp/4001"), Multiaddr("/ip4/203.0.113.7/tcp/4001")]
     host = new_host(announce_addrs=[str(mapped[0]), mapped[1]])
-    assert host.get_addrs() == []
     async with host.run([ANY_4]), running_host() as peer:
         named = [Multiaddr(f"{address}/p2p/{host.get_id()}") for address in mapped]
         assert host.get_addrs() == named
@@ -131,16 +130,20 @@ async def test_a_host_can_be_told_what_to_say_of_itself() -> None:
         assert record.record().addrs == mapped
 
 
-async def test_a_host_that_names_its_interfaces_does_not_ask_for_them(
+async def test_hosts_on_loopback_do_not_ask_for_interfaces(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def asked() -> None:
         raise AssertionError
 
-    monkeypatch.setattr("libp2p.host.basic_host.local_interfaces", asked)
-    async with running_host() as host:
-        [address] = host.get_addrs()
+    for module in ("host.basic_host", "identity.identify.announcement"):
+        monkeypatch.setattr(f"libp2p.{module}.local_interfaces", asked)
+    async with connected_hosts() as (a, b):
+        [address] = b.get_addrs()
         assert str(address).startswith("/ip4/127.0.0.1/tcp/")
+        record = a.get_peerstore().get_peer_record(b.get_id())
+        assert record is not None
+        assert record.record().addrs == b.get_transport_addrs()
 
 
 async def test_a_stream_echoes_more_than_its_window() -> None:

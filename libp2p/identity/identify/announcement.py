@@ -6,16 +6,30 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.peer.addresses import AddressScope, split_peer_id, without_peer_id, without_zone
+from libp2p.peer.addresses import (
+    AddressScope,
+    scope_of,
+    split_peer_id,
+    without_peer_id,
+    without_zone,
+)
 from libp2p.peer.interfaces import local_interfaces
-from libp2p.peer.own_addresses import OwnAddress, addresses_for, scope_of_peer
+from libp2p.peer.own_addresses import (
+    LOOPBACK_INTERFACES,
+    OwnAddress,
+    addresses_for,
+    scope_of_peer,
+)
 from libp2p.peer.peerstore import create_signed_peer_record
 from libp2p.utils.version import get_agent_version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost, IMuxedConn
+    from libp2p.peer.own_addresses import Interface
 
 PROTOCOL_VERSION: Final = "ipfs/0.1.0"
 AGENT_VERSION: Final = get_agent_version()
@@ -41,7 +55,7 @@ class Announcement:
         internet needs to know the address plan of our network.
         """
         host, observed = self._host, address_of(connection)
-        addresses = addresses_for(self._own_addresses(), local_interfaces(), observed)
+        addresses = addresses_for(self._own_addresses(), _interfaces_near(observed), observed)
         message = Identify(
             public_key=host.get_public_key().serialize(),
             listen_addrs=[address.to_bytes() for address in addresses],
@@ -89,4 +103,13 @@ def address_of(connection: IMuxedConn) -> Multiaddr | None:
 
 def scope_of_connection(connection: IMuxedConn) -> AddressScope:
     """Tell where the other end is; unknown counts as public, the careful answer."""
-    return scope_of_peer(address_of(connection), local_interfaces())
+    address = address_of(connection)
+    return scope_of_peer(address, _interfaces_near(address))
+
+
+def _interfaces_near(seen_at: Multiaddr | None) -> Sequence[Interface]:
+    """Return this machine's interfaces, as far as they matter to a peer that is seen there."""
+    # Programs that only talk to their own machine need not wait until these are read.
+    if seen_at is None or scope_of(seen_at) is AddressScope.LOOPBACK:
+        return LOOPBACK_INTERFACES
+    return local_interfaces()
