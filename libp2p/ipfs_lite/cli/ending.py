@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import trio
 
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.terminal import tell
 from libp2p.ipfs_lite.errors import plain_errors
 from libp2p.ipfs_lite.output import give_up_all
@@ -33,7 +34,7 @@ INTERRUPTED: Final = "interrupted"
 BY_SIGNAL: Final = 128
 
 
-class Interrupted(Exception):
+class Interrupted(BaseLibp2pError):
     """A signal has ended the command."""
 
     def __init__(self, number: int) -> None:

@@ -14,7 +14,7 @@ from libp2p.exceptions import (
     InvalidImportOptions,
     NotAFile,
 )
-from libp2p.ipfs_lite.cli.ending import INTERRUPTED, LATE, Interrupted
+from libp2p.ipfs_lite.cli.ending import INTERRUPTED, LATE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def _text_of(error: BaseException) -> str:
             return f"{error.format_message()} Try '{command} --help'."
         case click.ClickException():
             return error.format_message()
-        case click.Abort() | KeyboardInterrupt() | Interrupted():
+        case click.Abort() | KeyboardInterrupt():
             return INTERRUPTED
         case NotAFile():
             return f"{error}: only files can be fetched"
