@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
     from libp2p.host.basic_host import BasicHost
 
+#: Values of every kind are compared with each other here; that is no fault of anybody's.
+pytestmark = pytest.mark.filterwarnings("ignore::BytesWarning")
+
 DATA = b"a block"
 CID_OF_DATA = CID.for_block(DATA)
 MISSING = CID.for_block(b"nobody has this")
