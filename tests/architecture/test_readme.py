@@ -20,6 +20,11 @@ def test_the_readme_shows_the_examples_as_they_are() -> None:
         assert program == source, f"copy {name} from its first import on into README.md"
 
 
+def test_the_first_commands_show_it_and_test_it() -> None:
+    commands = re.findall(r"^\$ (make \w+)", README, re.MULTILINE)
+    assert commands[:2] == ["make demo", "make test"]
+
+
 def test_links_lead_to_files() -> None:
     assert [link for link in LINK.findall(README) if not (ROOT / link).is_file()] == []
 
