@@ -257,8 +257,9 @@ class UnixFSReader(AsyncClosing):
             why = self._error or "given up"
             logger.info("not fetched: %s after %.2f s: %s", self.cid, seconds, why)
         else:
-            what = "fetched" if self.tell() >= self._size else "closed"
-            place = (self.tell(), self._size, seconds, sources)
+            position = self._next + self._beyond
+            what = "fetched" if position >= self._size else "closed"
+            place = (position, self._size, seconds, sources)
             logger.info("%s: %s, %d of %d bytes in %.2f s, %s", what, self.cid, *place)
 
     def _check_open(self) -> None:

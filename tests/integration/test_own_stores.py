@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -125,13 +124,8 @@ for store in (ByBytes(), WithLists(), ByMultihash(), Counting()):
 
 
 def docs_example() -> str:
-    """The store in the documentation, without the lines that use it."""
-    text = (ROOT / "docs/libp2p.bitswap.rst").read_text(encoding="utf-8")
-    before, head, after = text.partition("   class FolderStore(BlockStore):")
-    code = (
-        before.rpartition("code-block:: python")[2] + head + after.partition("\n   async with")[0]
-    )
-    return re.sub(r"^   ", "", code, flags=re.MULTILINE)
+    """The store in the documentation."""
+    return (ROOT / "examples/own_store.py").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +59,16 @@ class Machine:
         return JsonChild(self.command(sys.executable, "-m", "tests.support.named_host"))
 
 
+def _wait_for(machine: Machine, cable: str) -> None:
+    """Return when the system knows that a cable has both ends: it looks once a second."""
+    show = ["ip", "-n", machine.name, "-o", "link", "show", cable]
+    deadline = time.monotonic() + 10
+    while b"state UP" not in subprocess.run(show, capture_output=True, check=True).stdout:
+        if time.monotonic() > deadline:
+            raise NamespaceError(f"{cable} of {machine.name} does not come up")
+        time.sleep(0.02)  # no event
+
+
 @contextmanager
 def two_machines() -> Iterator[tuple[Machine, Machine]]:
     """Make both for the length of the block."""
@@ -89,6 +100,9 @@ def two_machines() -> Iterator[tuple[Machine, Machine]]:
             machine.ip("addr", "add", f"{machine.unplugged}/24", "dev", "off")
             for cable in ("lan", "wan"):
                 machine.ip("link", "set", cable, "up")
+        for machine in (left, right):
+            for cable in ("lan", "wan"):
+                _wait_for(machine, cable)
         yield left, right
     finally:
         for machine in made:  # the cables go with them

@@ -56,7 +56,6 @@ def run(args: Sequence[str] | None = None) -> int:
         return FAILED
     # What the library logs is not for the terminal: errors are told below. What the repo warns of
     # is: only its owner can mend it.
-    logging.getLogger("libp2p").addHandler(logging.NullHandler())
     warnings = terminal.Warnings()
     logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
     code, printed = DONE, io.StringIO()

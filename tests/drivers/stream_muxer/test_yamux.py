@@ -641,8 +641,8 @@ async def calls_between_turns(call: Callable[[], Awaitable[object]], count: int)
     async def watch() -> None:
         nonlocal made, most
         while True:
-            await trio.lowlevel.checkpoint()
             most, made = max(most, made), 0
+            await trio.lowlevel.checkpoint()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(watch)
