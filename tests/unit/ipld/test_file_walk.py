@@ -344,6 +344,14 @@ def test_few_blocks_are_measured_at_once() -> None:
     assert len(walk.wanted()) == 1
 
 
+def test_a_part_that_its_cid_carries_is_measured_without_being_asked_for() -> None:
+    dag = Dag()
+    inline, fetched = dag.add(b"inline", "raw", inline=True), dag.raw(b"fetched")
+    reader = Reader(FileWalk(dag.silent([inline, fetched]), 0), dag)
+    assert reader.read() == b"inlinefetched"
+    assert inline not in reader.asked
+
+
 def test_what_is_waited_for_is_not_asked_for_again_to_be_measured() -> None:
     dag = Dag()
     x, y, z = (dag.raw(letter * 10) for letter in (b"x", b"y", b"z"))
