@@ -103,18 +103,18 @@ class IMuxedConn(ABC):
     def get_connection_type(self) -> ConnectionType: ...
 
 
-class IMuxedStream(ReadWriteCloser, AbstractAsyncContextManager["IMuxedStream"]):
-    """One stream of a multiplexed connection; leaving its ``async with`` closes it."""
-
-    muxed_conn: IMuxedConn
+class _ResettableStream(ReadWriteCloser):
+    """What ``async with`` does with the streams below."""
 
     @abstractmethod
-    async def reset(self) -> None: ...
+    async def reset(self, error_code: int = 0) -> None: ...
 
-    @abstractmethod
-    def set_deadline(self, ttl: float) -> bool: ...
+    async def aclose(self) -> None:
+        """Do what `close` does, under trio's name for it."""
+        await self.close()
 
-    async def __aenter__(self) -> IMuxedStream:
+    async def __aenter__(self) -> Self:
+        """Use the stream for the block."""
         return self
 
     async def __aexit__(
@@ -123,10 +123,23 @@ class IMuxedStream(ReadWriteCloser, AbstractAsyncContextManager["IMuxedStream"])
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self.close()
+        """Close the stream, or reset it if the block failed: the peer must not take it for all."""
+        if exc_type is None:
+            await self.close()
+        else:
+            await self.reset()
 
 
-class INetStream(ReadWriteCloser):
+class IMuxedStream(_ResettableStream):
+    """One stream of a multiplexed connection."""
+
+    muxed_conn: IMuxedConn
+
+    @abstractmethod
+    def set_deadline(self, ttl: float) -> bool: ...
+
+
+class INetStream(_ResettableStream):
     """A stream on which a protocol has been agreed, as handlers get it; a `Channel`."""
 
     muxed_conn: IMuxedConn
@@ -155,29 +168,6 @@ class INetStream(ReadWriteCloser):
 
     @abstractmethod
     async def close_read(self) -> None: ...
-
-    @abstractmethod
-    async def reset(self, error_code: int = 0) -> None: ...
-
-    async def aclose(self) -> None:
-        """Do what `close` does, under trio's name for it."""
-        await self.close()
-
-    async def __aenter__(self) -> Self:
-        """Use the stream for the block."""
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Close the stream, or reset it if the block failed: the peer must not take it for all."""
-        if exc_type is None:
-            await self.close()
-        else:
-            await self.reset()
 
 
 class INetConn(Closer):

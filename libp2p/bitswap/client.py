@@ -22,7 +22,6 @@ from libp2p.bitswap.errors import BitswapError
 from libp2p.bitswap.exchange import Exchange
 from libp2p.bitswap.extension import serve_extension
 from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
-from libp2p.bitswap.server import ServerOptions
 from libp2p.bitswap.wantlist import WantType
 from libp2p.custom_types import TProtocol
 from libp2p.exceptions import InvalidArgument
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.message_queue import BitswapMessageQueue
     from libp2p.bitswap.peer_manager import BitswapPeerManager
     from libp2p.bitswap.presence import BlockPresenceManager
+    from libp2p.bitswap.server import ServerOptions
     from libp2p.bitswap.session import BitswapSession
     from libp2p.bitswap.sim import SessionInterestManager
     from libp2p.bitswap.stats import BitswapStat
@@ -87,8 +87,6 @@ class BitswapClient(Exchange):
         :raises ValueError: if the version does not exist, or the prefix does not begin with "/".
         """
         arguments.having(host, ("get_network", "set_stream_handler"), "host", "an IHost")
-        if server_options is not None:
-            arguments.instance(server_options, ServerOptions, "server_options")
         protocols = _protocols(protocol_version, protocol_prefix)
         if block_store is not None:
             check_store(block_store)

@@ -88,7 +88,7 @@ class Exchange(Service, INotifee):
         self.tracker = WantTracker()
         self.chores = self.tracker.chores
         self.accounts = Accounts()
-        self.server_options = server_options or ServerOptions()
+        self.server_options = ServerOptions() if server_options is None else server_options
         self.stats = BitswapStat()
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
@@ -119,8 +119,7 @@ class Exchange(Service, INotifee):
 
     @server_options.setter
     def server_options(self, options: ServerOptions) -> None:
-        if not isinstance(options, ServerOptions):
-            raise TypeError(f"server_options must be ServerOptions, not {type(options).__name__}")
+        arguments.instance(options, ServerOptions, "server_options")
         if self.is_running:
             raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
         self._server_options = options

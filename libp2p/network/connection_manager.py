@@ -9,9 +9,11 @@ while. A peer that is protected is never chosen. The words are go-libp2p's.
 
 from __future__ import annotations
 
+from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
+from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
@@ -91,12 +93,13 @@ class ConnectionManager:
         """Return the sum of a peer's tags and of what the services that know it say."""
         value = sum(self._tags.get(peer_id, {}).values())
         for estimate in list(self._estimates):
-            try:
+            with fault_barrier(partial(self._drop, estimate)):
                 value += estimate(peer_id)
-            except Exception:  # task's edge: connections come and go whatever a service does
-                logger.exception("%r cannot tell what a peer is worth", estimate)
-                self.remove_estimate(estimate)
         return value
+
+    def _drop(self, estimate: Callable[[ID], int], error: Exception) -> None:
+        logger.error("%r cannot tell what a peer is worth", estimate, exc_info=error)
+        self.remove_estimate(estimate)
 
     def protect(self, peer_id: ID, tag: str) -> None:
         """Never part with a peer's connections; several tags protect until all are gone."""

@@ -77,13 +77,6 @@ class _State(Enum):
     CLOSED = "the host is closed"
 
 
-_STATES: Final = {
-    _State.NOT_RUNNING: "not running",
-    _State.RUNNING: "running",
-    _State.CLOSED: "closed",
-}
-
-
 class Swarm(INetworkService):
     """Connections, listeners, dials."""
 
@@ -130,7 +123,8 @@ class Swarm(INetworkService):
 
     def facts(self) -> str:
         """Say whose it is and what it does."""
-        return f"{self.self_id}, {_STATES[self._state]}, connections: {self._table.count}"
+        state = self._state.name.lower().replace("_", " ")
+        return f"{self.self_id}, {state}, connections: {self._table.count}"
 
     def __repr__(self) -> str:
         return shown(self, self.facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import InvalidAddrError, InvalidPeerID, first_few
-from libp2p.peer.addresses import split_peer_id
+from libp2p.peer.addresses import split_peer_id, text_of
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 
@@ -45,16 +45,7 @@ class PeerInfo:
         return hash(self.peer_id)
 
     def __repr__(self) -> str:
-        return f"PeerInfo({self.peer_id}, [{first_few(map(shown_address, self.addrs))}])"
-
-
-def shown_address(address: Multiaddr) -> str:
-    """Give an address as text, or its bytes in hex if they are no address."""
-    try:
-        text: str = str(address)
-    except Exception:  # noqa: BLE001 - task's edge: multiaddr raises anything for any bytes
-        return bytes(address.to_bytes()).hex()
-    return text
+        return f"PeerInfo({self.peer_id}, [{first_few(map(text_of, self.addrs))}])"
 
 
 def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:

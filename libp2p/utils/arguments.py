@@ -225,11 +225,7 @@ def multiaddr(value: object, name: str = "the address") -> Multiaddr:
 
     if not isinstance(value, str | Multiaddr):
         raise wrong_type(name, value, "a multiaddr, such as /ip4/127.0.0.1/tcp/4001")
-    if isinstance(value, Multiaddr):
-        address = value
-    else:
-        with refused_as(InvalidAddrError, f"{value[:_QUOTED]!r} is not a multiaddr"):
-            address = address_from_text(value)
+    address = value if isinstance(value, Multiaddr) else address_from_text(value)
     if not address.to_bytes():
         raise InvalidAddrError(f"{name} is empty")
     return address

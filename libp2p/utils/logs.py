@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-#: Letters of one argument of a log line: a dial that failed at eight addresses fits into it.
-MAX_LOGGED_CHARACTERS: Final = 1000
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -24,15 +23,6 @@ def get_logger(name: str) -> logging.Logger:
     logger = logging.getLogger(name)
     logger.addFilter(_make_safe)
     return logger
-
-
-def one_line(text: str) -> str:
-    """Return ``text`` with everything escaped that is not printable, and cut if it is long."""
-    if len(text) > MAX_LOGGED_CHARACTERS:
-        text = text[: MAX_LOGGED_CHARACTERS - 1] + "…"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class _Safe:

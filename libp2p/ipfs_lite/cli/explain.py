@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 import trio
@@ -15,12 +15,10 @@ from libp2p.exceptions import (
     NotAFile,
 )
 from libp2p.ipfs_lite.cli.ending import INTERRUPTED, LATE
+from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-#: Letters of an error: five peers with their answers, or five addresses, and what to do about it.
-MAX_LINE: Final = 1000
 
 _MISUSE = (click.UsageError, InvalidImportOptions, HashNotSupported)
 
@@ -29,13 +27,7 @@ def explain(leaves: Sequence[BaseException]) -> tuple[str, bool]:
     """Say in one short line what went wrong, and whether the command was asked wrongly."""
     # Of several errors the first that was meant for people says most.
     error = next((leaf for leaf in leaves if isinstance(leaf, BaseLibp2pError)), leaves[0])
-    return one_line(_text_of(error)), isinstance(error, _MISUSE)
-
-
-def one_line(text: str) -> str:
-    """Make a text fit for a terminal: a part of it may have come from a peer."""
-    line = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
-    return line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}…"
+    return one_line(" ".join(_text_of(error).split())), isinstance(error, _MISUSE)
 
 
 def _text_of(error: BaseException) -> str:

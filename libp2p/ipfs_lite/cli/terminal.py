@@ -15,6 +15,7 @@ import sys
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, reason_of, wait_until_ready, write_all
+from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,8 +91,6 @@ class Warnings(logging.Handler):
     """Shows what the library warns of."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        from libp2p.ipfs_lite.cli.explain import one_line
-
         tell(f"warning: {one_line(record.getMessage())}")
 
 
@@ -109,26 +108,6 @@ def encoded(text: str, stream: TextIO | None) -> bytes:
     """Encode as the user's terminal asks; letters that it does not have are written as escapes."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace")
-
-
-def printable(text: str) -> str:
-    r"""
-    Write what could steer a terminal, or begin another line, as ``\x1b`` and the like.
-
-    A file's name may hold anything. Bytes that are no UTF-8 become ``\xff`` and the like.
-    """
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(letter: str) -> str:
-    if letter.isprintable():
-        return letter
-    code = ord(letter)
-    if 0xDC80 <= code <= 0xDCFF:  # how Python carries a byte that it could not decode
-        code -= 0xDC00
-    if code < 0x100:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def as_json(values: Mapping[str, object]) -> str:

@@ -15,9 +15,8 @@ import trio
 
 from libp2p.ipfs_lite.adder import AddResult, add_file, read_bytes_for
 from libp2p.ipfs_lite.cli.ending import run_to_an_end
-from libp2p.ipfs_lite.cli.explain import one_line
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import STDIN, STDOUT, STDOUT_NAME, printable, say, say_json, tell
+from libp2p.ipfs_lite.cli.terminal import STDIN, STDOUT, STDOUT_NAME, say, say_json, tell
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
 from libp2p.ipfs_lite.errors import OutputError, RepoError, SourceError
@@ -25,6 +24,7 @@ from libp2p.ipfs_lite.output import save, stream
 from libp2p.ipfs_lite.peer import Peer, import_options
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.source import FileSource, open_source
+from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

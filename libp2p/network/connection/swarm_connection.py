@@ -16,7 +16,7 @@ from libp2p.exceptions import (
 )
 from libp2p.network.connection.stream_handlers import StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
-from libp2p.peer.peerinfo import shown_address
+from libp2p.peer.addresses import text_of
 from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
@@ -214,7 +214,7 @@ class SwarmConn(INetConn):
         return shown(self, self._facts)
 
     def _facts(self) -> str:
-        addresses = " ".join(map(shown_address, self.get_transport_addresses()))
+        addresses = " ".join(map(text_of, self.get_transport_addresses()))
         return f"{'closed' if self.is_closed else 'open'} to {self.peer_id} at {addresses}"
 
 

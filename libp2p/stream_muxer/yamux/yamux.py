@@ -113,6 +113,12 @@ logger = get_logger(__name__)
 
 PROTOCOL_ID: Final = "/yamux/1.0.0"
 
+#: A writer yields to other tasks after this many bytes that needed no waiting, a reader after
+#: sixteen times as many.
+YIELD_BYTES: Final = 256 * 1024
+#: What a call counts as besides its bytes: a thousand small ones take some milliseconds.
+CALL_BYTES: Final = 256
+
 
 class Yamux(IMuxedConn):
     """Streams over one secure connection. `run` does the work; until it runs nothing moves."""
@@ -152,8 +158,9 @@ class Yamux(IMuxedConn):
         #: After `close`: how many bytes of what was written, encrypted, did not reach the peer.
         self.undelivered_bytes = 0
         self._timer = trio.CancelScope()
-        #: What has been read and written since a task of this connection last waited.
-        self.unyielded = 0
+        #: True once as much was read and written without a wait as others should wait for.
+        self.must_yield = False
+        self._unyielded = 0
         #: Set while the read loop handles what came; what that queues goes out together behind it.
         self.handling = False
         #: Whether the peer is there, and when its last bytes came.
@@ -595,7 +602,7 @@ class Yamux(IMuxedConn):
         self.give_turns()
         self._line.join(stream, short)
         await woken.wait()
-        self.unyielded = 0
+        self.has_waited()
         return self._line.has_turn(stream)
 
     def leave_line(self, stream: YamuxStream) -> None:
@@ -610,8 +617,18 @@ class Yamux(IMuxedConn):
 
     async def yield_turn(self) -> None:
         """Let other tasks run, as this connection's have not waited for long."""
-        self.unyielded = 0
+        self.has_waited()
         await trio.lowlevel.checkpoint()
+
+    def has_waited(self) -> None:
+        """A task of this connection has let others run."""
+        self.must_yield = False
+        self._unyielded = 0
+
+    def spend(self, size: int) -> None:
+        """A call has read or written so much without a wait."""
+        self._unyielded += size + CALL_BYTES
+        self.must_yield = self._unyielded >= YIELD_BYTES
 
     # -- the rest -----------------------------------------------------------------------------
 

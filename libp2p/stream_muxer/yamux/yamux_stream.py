@@ -24,7 +24,6 @@ from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
-    from types import TracebackType
 
     from libp2p.custom_types import Buffer
     from libp2p.stream_muxer.yamux.statistics import StreamStatistics
@@ -33,11 +32,6 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: A writer yields to other tasks after this many bytes that needed no waiting, a reader after
-#: sixteen times as many.
-YIELD_BYTES: Final = 256 * 1024
-#: What a call counts as besides its bytes: a thousand small ones take some milliseconds.
-CALL_BYTES: Final = 256
 #: No window is larger, so one `receive` takes everything.
 _EVERYTHING: Final = MAX_WINDOW_SIZE
 
@@ -55,7 +49,7 @@ class YamuxStream(IMuxedStream):
 
     At most one task reads and one writes at a time; a second one gets `trio.BusyResourceError`.
     A read that finds data and a write that finds room return without a checkpoint, until the
-    connection's tasks have read and written `YIELD_BYTES` in that way.
+    connection's tasks have read and written `yamux.YIELD_BYTES` in that way.
     Cancelling a write never tears a frame, but how much of the data had gone out is not known.
     """
 
@@ -106,7 +100,7 @@ class YamuxStream(IMuxedStream):
 
     async def _receive(self, limit: int) -> list[Buffer]:
         conn = self.muxed_conn
-        if conn.unyielded >= YIELD_BYTES and self.state.inbox.size:
+        if conn.must_yield and self.state.inbox.size:
             await conn.yield_turn()  # before anything is taken: a cancelled read loses nothing
         while (buffers := self.receive_nowait(limit)) is None:
             if self._read_deadline is None:
@@ -114,9 +108,9 @@ class YamuxStream(IMuxedStream):
             else:
                 with self._fail_at(self._read_deadline):
                     await self._reader.wait()
-            conn.unyielded = 0
+            conn.has_waited()
         # Taking is quick for any number of bytes, unlike encrypting what is written.
-        conn.unyielded += CALL_BYTES + (sum(map(len, buffers)) >> 4)
+        conn.spend(sum(map(len, buffers)) >> 4)
         return buffers
 
     def receive_nowait(self, limit: int = _EVERYTHING) -> list[Buffer] | None:
@@ -202,8 +196,8 @@ class YamuxStream(IMuxedStream):
         conn = self.muxed_conn
         size = sum(map(len, buffers))
         if self._send_now(buffers, size):
-            conn.unyielded += size + CALL_BYTES
-            if conn.unyielded >= YIELD_BYTES:
+            conn.spend(size)
+            if conn.must_yield:
                 await conn.yield_turn()
             return
         if self._sending:
@@ -252,8 +246,8 @@ class YamuxStream(IMuxedStream):
             if lined_up:
                 conn.leave_line(self)
         conn.flush_now()
-        conn.unyielded += total
-        if conn.unyielded >= YIELD_BYTES:
+        conn.spend(total)
+        if conn.must_yield:
             await conn.yield_turn()
 
     def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
@@ -381,19 +375,3 @@ class YamuxStream(IMuxedStream):
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port)."""
         return self.muxed_conn.get_remote_address()
-
-    async def __aenter__(self) -> YamuxStream:
-        """Use the stream for the block; it is closed afterwards."""
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
-        """Close the stream, or reset it if the block failed."""
-        if exc_val is None:
-            await self.close()
-        else:
-            await self.reset()

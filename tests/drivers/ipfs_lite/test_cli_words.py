@@ -24,10 +24,11 @@ from libp2p.exceptions import (
 from libp2p.ipfs_lite.cli.entry import run
 from libp2p.ipfs_lite.cli.explain import explain
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import as_json, encoded, printable
+from libp2p.ipfs_lite.cli.terminal import as_json, encoded
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
+from libp2p.utils.printable import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ PEER = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key)
         (MemoryError(), "out of memory", False),
         (PeerClosedError(), "the peer was closed", False),
         (SwarmDialAllFailedError.of(PEER, [DialError("/a", "no")] * 200), "and 195 more", False),
-        (BaseLibp2pError("a\x1b[2J\nb"), "a?[2J b", False),
+        (BaseLibp2pError("a\x1b[2J\nb"), "a\\x1b[2J b", False),
         (BaseLibp2pError("a" * 20_000), "aaa…", False),
         (ValueError("?"), "internal error, please report it: ValueError: ?", False),
     ],
@@ -72,7 +73,7 @@ def test_errors_in_words(error: BaseException, text: str, misused: bool) -> None
     [
         ("añb c", "añb c"),
         ("esc\x1b[2J", "esc\\x1b[2J"),
-        ("one\ntwo\r", "one\\x0atwo\\x0d"),
+        ("one\ntwo\r", "one\\ntwo\\r"),
         ("c1\x9b", "c1\\x9b"),
         (os.fsdecode(b"\xff"), "\\xff"),
         ("\u202egnp", "\\u202egnp"),

@@ -21,7 +21,7 @@ from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.liveness import WRITE_PROGRESS_TIMEOUT
 from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
 from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
-from libp2p.stream_muxer.yamux.yamux_stream import CALL_BYTES, YIELD_BYTES
+from libp2p.stream_muxer.yamux.yamux import CALL_BYTES, YIELD_BYTES
 from tests.support.ends import (
     DATA,
     FIN,
@@ -670,7 +670,7 @@ async def test_a_read_that_is_cancelled_in_another_tasks_turn_takes_nothing() ->
     async with stream_pair() as (ours, theirs):
         await ours.write(numbered(2000))
         await wait_all_tasks_blocked()
-        theirs.muxed_conn.unyielded = YIELD_BYTES
+        theirs.muxed_conn.spend(YIELD_BYTES)
         with trio.CancelScope() as scope:
             scope.cancel()
             await theirs.read(1000)

@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from libp2p.utils.logs import MAX_LOGGED_CHARACTERS, get_logger, one_line
+from libp2p.utils.logs import get_logger
+from libp2p.utils.printable import MAX_LINE_CHARACTERS, one_line
 
 FORGED = "me\n2026-01-01 ERROR root: on fire\r\x1b[2J\x9b2J\u2028\u202e\ud800"
 """Line feeds, what clears a terminal, what turns text around, half a letter."""
@@ -26,7 +27,7 @@ def test_all_else_is_escaped() -> None:
 
 def test_long_texts_are_cut() -> None:
     told = one_line("x" * 10_000_000)
-    assert len(told) == MAX_LOGGED_CHARACTERS
+    assert len(told) == MAX_LINE_CHARACTERS
     assert told.endswith("x…")
 
 
