@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 #: Blocks up to this size come from the heap, whose free end is kept up to twice this size.
 KEPT_BLOCK_BYTES: Final = 8 * 1024 * 1024
+#: How many heaps glibc may keep: the main one, and one that all worker threads share. By default
+#: there are up to eight for each processor. ``malloc_trim`` shortens only the main one, so each of
+#: the others would keep up to twice `KEPT_BLOCK_BYTES` for good. Threads do not wait for each other
+#: here: they hold the interpreter's lock when they take memory.
+MAX_HEAPS: Final = 2
+#: glibc's number for that wish: ``M_ARENA_MAX`` of ``malloc.h``.
+_M_ARENA_MAX: Final = -8
 #: Memory is given back no more often than this, in seconds.
 GIVE_BACK_PAUSE: Final = 1.0
 
@@ -42,6 +49,8 @@ def keep_freed_memory() -> None:
     if not _State.is_kept:
         _State.is_kept = True
         bytes(KEPT_BLOCK_BYTES)
+        if set_option := find_in_glibc("mallopt"):
+            set_option(_M_ARENA_MAX, MAX_HEAPS)
 
 
 async def give_back() -> None:
@@ -53,7 +62,7 @@ async def give_back() -> None:
     within `GIVE_BACK_PAUSE` waits until that is over; further ones do nothing, since the second is
     still to come.
     """
-    trim = find_malloc_trim()
+    trim = find_in_glibc("malloc_trim")
     if trim is None or _State.is_giving_back:
         await trio.lowlevel.checkpoint()
         return
@@ -66,11 +75,11 @@ async def give_back() -> None:
     await trio.to_thread.run_sync(trim, 0)
 
 
-def find_malloc_trim() -> Callable[[int], object] | None:
-    """Return glibc's ``malloc_trim``; None where there is none."""
+def find_in_glibc(name: str) -> Callable[..., object] | None:
+    """Return a function of glibc's allocator; None where it is not the allocator."""
     if sys.platform != "linux":
         return None
     import ctypes  # loaded only by those who need it
 
-    trim: Callable[[int], object] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return trim
+    function: Callable[..., object] | None = getattr(ctypes.CDLL(None), name, None)
+    return function
