@@ -23,7 +23,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import BasicHost, new_host
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import StreamError
 from libp2p.io.utils import read_exactly
 from libp2p.peer.peerinfo import info_from_p2p_addr

@@ -12,7 +12,7 @@ from multiaddr import Multiaddr
 from fuzz import certificates, inputs
 from fuzz.certificates import IDENTITY
 from fuzz.targets import ENDPOINT, NOW, PEER, PROTOCOLS, STATIC, TARGETS, THEIRS
-from libp2p.bitswap.messages import Message
+from libp2p.bitswap.wire.message import Message
 from libp2p.crypto import ecc, rsa, secp256k1
 from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify

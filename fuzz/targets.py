@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from fuzz.certificates import IDENTITY, build
+from libp2p.base_types import Buffer, TProtocol
 from libp2p.bitswap.errors import MessageTooLargeError
-from libp2p.bitswap.message_reader import MessageReader
+from libp2p.bitswap.wire.decode import MessageReader
 from libp2p.crypto.serialization import deserialize_public_key
-from libp2p.custom_types import Buffer, TProtocol
 from libp2p.exceptions import (
     ConnectionClosedError,
     CryptographyError,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from libp2p.connection_types import ConnectionType as ConnectionType  # noqa: TC001 - re-export
 from libp2p.io.abc import Closer, ReadWriteCloser
@@ -22,17 +22,22 @@ from libp2p.peer.abc import IPeerStore as IPeerStore  # noqa: TC001 - re-export
 from libp2p.peer.abc import IProtoBook as IProtoBook
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import Buffer, StreamHandlerFn, TProtocol
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
     THandler = Callable[[ReadWriteCloser], Awaitable[None]]
+
+StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
+TMuxerClass: TypeAlias = "type[IMuxedConn]"
+TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
+TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
 
 # -- connections and streams ----------------------------------------------------------------------
 

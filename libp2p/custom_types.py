@@ -1,23 +1,16 @@
-"""Type aliases shared by all layers; no behaviour."""
+"""py-libp2p's name of the type aliases; the library itself takes them from where they are."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, NewType, TypeAlias
+from libp2p.abc import StreamHandlerFn, TMuxerClass, TMuxerOptions, TSecurityOptions
+from libp2p.base_types import Buffer, MetadataValue, TProtocol
 
-if TYPE_CHECKING:
-    from libp2p.abc import IMuxedConn, INetStream, ISecureTransport
-
-#: A protocol id as multistream-select carries it, for example ``/ipfs/ping/1.0.0``.
-TProtocol = NewType("TProtocol", str)
-
-#: What may travel between layers: immutable bytes, or a view into them.
-Buffer: TypeAlias = bytes | bytearray | memoryview
-
-StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
-TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
-TMuxerClass: TypeAlias = "type[IMuxedConn]"
-TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
-
-#: What a peer store keeps under a name for a peer.
-MetadataValue: TypeAlias = str | int | float | bool | None
+__all__ = [
+    "Buffer",
+    "MetadataValue",
+    "StreamHandlerFn",
+    "TMuxerClass",
+    "TMuxerOptions",
+    "TProtocol",
+    "TSecurityOptions",
+]

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
-from libp2p.abc import IPeerStore
+from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
+from libp2p.base_types import TProtocol
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
 from libp2p.crypto.keys import KeyPair
-from libp2p.custom_types import TMuxerOptions, TProtocol, TSecurityOptions
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from libp2p.bitswap.bandwidth import BandwidthLimits
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.bitswap.cid import (
     CID_V0,
     CID_V1,
@@ -41,8 +39,10 @@ from libp2p.bitswap.errors import (
     TimeoutError,
 )
 from libp2p.bitswap.extension import IBitswapExtension
+from libp2p.bitswap.fetch.session import BitswapSession
 from libp2p.bitswap.provider_query import ProviderQueryManager
-from libp2p.bitswap.request_filter import (
+from libp2p.bitswap.serve.bandwidth import BandwidthLimits
+from libp2p.bitswap.serve.filters import (
     AllOf,
     AllowList,
     DenylistFiles,
@@ -50,18 +50,12 @@ from libp2p.bitswap.request_filter import (
     Remembered,
     RequestFilter,
 )
-from libp2p.bitswap.server import ServerOptions
-from libp2p.bitswap.session import BitswapSession
+from libp2p.bitswap.serve.server import ServerOptions
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import BlockTracer, Tracer
-from libp2p.bitswap.wantlist import (
-    BitswapMessage,
-    BlockPresence,
-    BlockPresenceType,
-    Wantlist,
-    WantlistEntry,
-    WantType,
-)
+from libp2p.bitswap.wantlist import BitswapMessage, BlockPresence, Wantlist, WantlistEntry
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
+from libp2p.blockstore import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.ipld.cid import CIDInput
 
 __all__ = [

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.block_store import check_store, read_blocks
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
+from libp2p.blockstore import read_blocks
+from libp2p.blockstore.base import check_store
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
@@ -14,9 +15,9 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.bitswap.block_store import BlockStore
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.session import BitswapSession
+    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
 
 

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore, check_store, read_blocks
+from libp2p.base_types import TProtocol
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V120,
     BITSWAP_PROTOCOLS,
@@ -19,11 +19,12 @@ from libp2p.bitswap.config import (
     HAVE_TIMEOUT,
 )
 from libp2p.bitswap.errors import BitswapError
-from libp2p.bitswap.exchange import Exchange
 from libp2p.bitswap.extension import serve_extension
+from libp2p.bitswap.net.engine import BitswapEngine
 from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
-from libp2p.bitswap.wantlist import WantType
-from libp2p.custom_types import TProtocol
+from libp2p.bitswap.wire.entry import WantType
+from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
+from libp2p.blockstore.base import check_store
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
@@ -34,15 +35,15 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from libp2p.abc import IHost
-    from libp2p.bitswap.accounts import Receipt
     from libp2p.bitswap.errors import PeerAnswer
     from libp2p.bitswap.extension import IBitswapExtension
-    from libp2p.bitswap.fetch import BlockIterator
+    from libp2p.bitswap.fetch.blocks import BlockIterator
+    from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.bitswap.message_queue import BitswapMessageQueue
     from libp2p.bitswap.peer_manager import BitswapPeerManager
     from libp2p.bitswap.presence import BlockPresenceManager
-    from libp2p.bitswap.server import ServerOptions
-    from libp2p.bitswap.session import BitswapSession
+    from libp2p.bitswap.serve.accounts import Receipt
+    from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.bitswap.sim import SessionInterestManager
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.bitswap.tracer import Tracer
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
 
 
-class BitswapClient(Exchange):
+class BitswapClient(BitswapEngine):
     """
     Fetches blocks from peers, and answers theirs.
 

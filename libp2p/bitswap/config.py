@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 
 # -- protocols ------------------------------------------------------------------------------------
 

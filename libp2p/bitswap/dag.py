@@ -41,12 +41,12 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from libp2p.base_types import Buffer
     from libp2p.bitswap.block_service import BlockService
-    from libp2p.bitswap.block_store import BlockStore
     from libp2p.bitswap.cid import Codec
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.session import BitswapSession
-    from libp2p.custom_types import Buffer
+    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 

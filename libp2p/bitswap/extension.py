@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.bitswap.config import UNFINISHED_SECONDS
-from libp2p.bitswap.message_reader import MessageReader, decode
+from libp2p.bitswap.wire.decode import MessageReader, decode
 from libp2p.exceptions import MsgioException, ParseError, StreamError
 from libp2p.hostile_input import refused_as
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
+    from libp2p.base_types import Buffer
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.pb.bitswap_pb2 import Message
-    from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
 
 logger = get_logger(__name__)

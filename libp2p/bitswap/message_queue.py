@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.bitswap.config import DEFAULT_PRIORITY, send_deadline
-from libp2p.bitswap.messages import Dialect, Message
-from libp2p.bitswap.stream_ends import end_stream, reset_stream
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.net.stream_ends import end_stream, reset_stream
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
+from libp2p.bitswap.wire.message import Dialect, Message
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 from libp2p.utils.logs import get_logger
@@ -17,9 +17,9 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from libp2p.base_types import TProtocol
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.session import BitswapSession
-    from libp2p.custom_types import TProtocol
+    from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 

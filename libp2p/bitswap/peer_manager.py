@@ -11,7 +11,7 @@ from libp2p.ipld.cid import CID
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.bitswap.accounts import Receipt
+    from libp2p.bitswap.serve.accounts import Receipt
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID

@@ -33,7 +33,7 @@ from libp2p.bitswap.config import (
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.faults import FaultLog
+from libp2p.bitswap.net.faults import FaultLog
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from libp2p.bitswap.session import BitswapSession
+    from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.ipld.cid import CIDInput
 
 

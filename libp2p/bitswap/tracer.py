@@ -10,15 +10,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from libp2p.bitswap.wantlist import BlockPresenceType
+from libp2p.bitswap.wire.entry import BlockPresenceType
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.bitswap.faults import FaultLog
-    from libp2p.bitswap.messages import Message
-    from libp2p.bitswap.want_state import Want
+    from libp2p.bitswap.net.faults import FaultLog
+    from libp2p.bitswap.want.state import Want
+    from libp2p.bitswap.wire.message import Message
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

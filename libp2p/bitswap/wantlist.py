@@ -1,49 +1,30 @@
 """
-What can be wanted and answered (sans-I/O): want and presence types, and one entry of a wantlist.
+py-libp2p's types of messages and wantlists, for programs that build messages themselves (sans-I/O).
 
-`Entry` is what the client and the server work with. The dataclasses below it are py-libp2p's, for
-programs that build messages themselves.
+The client and the server work with `libp2p.bitswap.wire` instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_PRIORITY
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
     from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
     from libp2p.ipld.cid import CIDInput
 
-
-class WantType(IntEnum):
-    """What is wanted: the block, or to know whether the peer has it."""
-
-    Block = 0
-    Have = 1
-
-
-class BlockPresenceType(IntEnum):
-    """What a peer says about a block that it does not send."""
-
-    Have = 0
-    DontHave = 1
-
-
-class Entry(NamedTuple):
-    """One want of a message, or the end of one (``cancel``)."""
-
-    cid: CID
-    priority: int = DEFAULT_PRIORITY
-    cancel: bool = False
-    want_type: WantType = WantType.Block
-    send_dont_have: bool = False
-
-
-# -- py-libp2p's types ----------------------------------------------------------------------------
+__all__ = [
+    "BitswapMessage",
+    "BlockPresence",
+    "BlockPresenceType",
+    "WantType",
+    "Wantlist",
+    "WantlistEntry",
+]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from libp2p.exceptions import CryptographyError
 from libp2p.hostile_input import accepts, refused_as
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 class ECCPublicKey(PublicKey):

@@ -21,7 +21,7 @@ from libp2p.hostile_input import refused_as
 if TYPE_CHECKING:
     from typing import Self
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 @unique

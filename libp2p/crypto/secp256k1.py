@@ -20,7 +20,7 @@ except ImportError:  # no wheel of coincurve for this Python
     from libp2p.crypto import secp256k1_openssl as backend  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 SECRET_BYTES: Final = 32
 

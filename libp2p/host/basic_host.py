@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.abc import IHost, INotifee
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
@@ -47,9 +47,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore
+    from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore, StreamHandlerFn
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.peer.own_addresses import Interface

@@ -24,8 +24,8 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libp2p.abc import INetStream
-    from libp2p.custom_types import Buffer, StreamHandlerFn, TProtocol
+    from libp2p.abc import INetStream, StreamHandlerFn
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.network.stream.net_stream import NetStream
 
 logger = get_logger(__name__)

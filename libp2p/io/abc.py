@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import Buffer
     from libp2p.connection_types import ConnectionType
-    from libp2p.custom_types import Buffer
 
 
 class Channel(Protocol):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 #: Views shorter than this are copied: the copy costs less than the memory that they would pin.
 COPY_BELOW: Final = 4096

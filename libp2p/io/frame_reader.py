@@ -16,7 +16,7 @@ from libp2p.utils.varint import MAX_UVARINT_BYTES, check_message_length, decode_
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 class FrameReader:

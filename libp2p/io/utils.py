@@ -9,7 +9,7 @@ from libp2p.exceptions import IncompleteReadError, StreamEOF
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.io.abc import Channel, Reader
 
 #: Kept for callers of py-libp2p's signature; every read waits until there is data or the end.

@@ -29,8 +29,8 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from libp2p.bitswap.block_store import BlockStore
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
+    from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.source import Source, SourceInput
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportOptions

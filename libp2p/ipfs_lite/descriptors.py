@@ -20,7 +20,7 @@ import trio
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 _T = TypeVar("_T")
 

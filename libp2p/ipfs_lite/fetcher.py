@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.block_store import damage_of, read_blocks
 from libp2p.bitswap.errors import not_here
+from libp2p.blockstore import read_blocks
+from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import first_few
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
 
-    from libp2p.bitswap.block_store import BlockStore
-    from libp2p.bitswap.fetch import BlockIterator
-    from libp2p.bitswap.session import BitswapSession
+    from libp2p.bitswap.fetch.blocks import BlockIterator
+    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CID
 
 

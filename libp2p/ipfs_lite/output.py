@@ -34,7 +34,7 @@ from libp2p.ipfs_lite.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.reader import UnixFSReader
 

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
 
-from libp2p.bitswap.block_store import FilesystemBlockStore, check_store, damage_of, read_blocks
 from libp2p.bitswap.errors import not_here
+from libp2p.blockstore import FilesystemBlockStore, read_blocks
+from libp2p.blockstore.base import check_store
+from libp2p.blockstore.reading import damage_of
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
@@ -41,9 +43,9 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost
-    from libp2p.bitswap.block_store import BlockStore
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.server import ServerOptions
+    from libp2p.bitswap.serve.server import ServerOptions
+    from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.source import SourceInput

@@ -34,7 +34,7 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.fetcher import BlockFetcher
     from libp2p.ipld.cid import CID
 

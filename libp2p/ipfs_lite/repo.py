@@ -4,7 +4,7 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     config.json   settings and the private key, readable by the owner only
     version       "ipfs-lite 1": says whose folder this is; written last
     repo.lock     locked while a process has the repo open; the file itself stays
-    blocks/       see `libp2p.bitswap.flatfs`
+    blocks/       see `libp2p.blockstore.flatfs`
 
 A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
 one of Kubo's: its keys and pins would not be understood, and both would write into it.

@@ -25,7 +25,7 @@ from libp2p.utils import arguments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 #: Bytes per batch. What its hops to threads cost (0.3 ms) is little beside 3 ms of hashing; twice
 #: as much gains a tenth in speed for 20 MiB more of memory.

@@ -13,7 +13,7 @@ from libp2p.exceptions import InvalidImportOptions
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",

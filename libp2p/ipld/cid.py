@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cid import CIDv0, CIDv1
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = [
     "CID",

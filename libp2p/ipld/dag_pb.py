@@ -19,7 +19,7 @@ from libp2p.utils.varint import encode_uvarint
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = ["InvalidDagPb", "PBLink", "PBNode", "decode", "encode", "encode_link"]
 

@@ -20,7 +20,7 @@ from libp2p.ipld.unixfs import DataType, UnixFSData
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID
 

@@ -28,7 +28,7 @@ from libp2p.ipld.measure import Measure
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 
 __all__ = ["FileWalk", "InvalidUnixFS", "Kind", "NotAFile", "kind_of"]

@@ -24,7 +24,7 @@ from libp2p.ipld.profiles import ImportOptions
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = ["FileImporter", "leaf_block", "name_block"]
 

@@ -17,7 +17,7 @@ from libp2p.exceptions import InvalidMultibase
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = [
     "InvalidMultibase",

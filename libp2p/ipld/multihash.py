@@ -19,7 +19,7 @@ from libp2p.utils.varint import decode_uvarint, encode_uvarint
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = [
     "IDENTITY",

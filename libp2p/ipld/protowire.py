@@ -15,7 +15,7 @@ from libp2p.utils.varint import encode_uvarint
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 __all__ = [
     "FIXED32",

@@ -55,8 +55,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import IListener, IPeerStore
-    from libp2p.custom_types import StreamHandlerFn
+    from libp2p.abc import IListener, IPeerStore, StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.transport.tcp.tcp import TCP, TCPListener
     from libp2p.transport.tcp.tcp_connection import TcpConnection

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import MetadataValue
     from libp2p.crypto.keys import KeyPair, PrivateKey, PublicKey
-    from libp2p.custom_types import MetadataValue
     from libp2p.peer.envelope import Envelope
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo

@@ -24,7 +24,7 @@ from libp2p.utils.varint import decode_uvarint, encode_uvarint
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 # https://github.com/multiformats/multicodec/blob/master/table.csv, the rows tagged multiaddr
 IP4: Final = 4

@@ -17,7 +17,7 @@ from libp2p.ipld import multibase
 from libp2p.utils.arguments import binary, instance, wrong_type
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 #: Serialized public keys up to this length are embedded in the id (Ed25519, secp256k1).
 MAX_INLINE_KEY_LENGTH: Final = 42

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import MetadataValue
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import MetadataValue
 
 #: go-libp2p's limits on what one peer can make us remember.
 MAX_ADDRESSES_PER_PEER: Final = 500

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from libp2p.abc import IHost
+    from libp2p.base_types import MetadataValue
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import MetadataValue
 
 __all__ = [
     "HEARSAY_ADDR_TTL",

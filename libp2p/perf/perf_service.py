@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import RemoteProtocolError
 from libp2p.io.utils import read_exactly
 from libp2p.peer.peerinfo import info_from_p2p_addr

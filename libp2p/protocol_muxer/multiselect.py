@@ -20,8 +20,8 @@ from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, Responder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from libp2p.abc import IMultiselectCommunicator
-    from libp2p.custom_types import StreamHandlerFn, TProtocol
+    from libp2p.abc import IMultiselectCommunicator, StreamHandlerFn
+    from libp2p.base_types import TProtocol
     from libp2p.io.abc import Channel
     from libp2p.protocol_muxer.multiselect_communicator import Negotiable
     from libp2p.protocol_muxer.negotiation import Supported

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libp2p.abc import IMultiselectCommunicator
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
     from libp2p.io.abc import Channel
     from libp2p.protocol_muxer.multiselect_communicator import Negotiable
 

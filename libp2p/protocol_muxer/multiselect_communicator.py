@@ -17,7 +17,7 @@ from libp2p.protocol_muxer.negotiation import MessageReader, encode_message
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.io.abc import Channel, ReadWriter
 
 

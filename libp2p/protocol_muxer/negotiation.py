@@ -21,7 +21,7 @@ from collections.abc import Callable, Container
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     IncompleteVarint,
     LocalProtocolError,
@@ -35,7 +35,7 @@ from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 HEADER: Final = "/multistream/1.0.0"
 NOT_AVAILABLE: Final = "na"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from libp2p.abc import IRawConnection
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.io.abc import Channel
 
 _Result = TypeVar("_Result")

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.connection_types import ConnectionType
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import Buffer, TProtocol
     from libp2p.io.abc import RawChannel
     from libp2p.peer.id import ID
     from libp2p.security.channel import CipherChannel

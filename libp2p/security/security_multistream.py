@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from libp2p.abc import IRawConnection, ISecureConn, ISecureTransport
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID
 
 

@@ -10,8 +10,8 @@ from libp2p.protocol_muxer.multiselect_client import select_one
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from libp2p.abc import IMuxedConn, ISecureConn
-    from libp2p.custom_types import TMuxerClass, TProtocol
+    from libp2p.abc import IMuxedConn, ISecureConn, TMuxerClass
+    from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID
     from libp2p.security.secure_session import SecureSession
 

@@ -16,8 +16,7 @@ from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 
 if TYPE_CHECKING:
-    from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn
-    from libp2p.custom_types import TMuxerOptions, TSecurityOptions
+    from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn, TMuxerOptions, TSecurityOptions
     from libp2p.peer.id import ID
 
 _NOT_AGREED = (MultiselectError, MultiselectClientError, IOException)

@@ -16,14 +16,14 @@ from functools import partial
 from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import InvalidAddrError, InvalidArgument, WrongArgumentType
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo

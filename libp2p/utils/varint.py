@@ -14,7 +14,7 @@ from libp2p.exceptions import IncompleteVarint, MessageTooLarge, ParseError
 from libp2p.io.utils import read_exactly
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.io.abc import Reader
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
+from libp2p.blockstore import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.ipld.cid import CID, InvalidCID
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from multiaddr import Multiaddr
 
 from libp2p import new_host
 from libp2p.abc import INotifee
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
     HostException,

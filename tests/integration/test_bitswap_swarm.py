@@ -10,9 +10,9 @@ import trio
 
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import BITSWAP_PROTOCOLS
-from libp2p.bitswap.message_reader import MessageReader
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.wire.decode import MessageReader
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
+from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import BaseLibp2pError
 from tests.support.blocks import blocks
 from tests.support.fair_time import Stopwatch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import MemoryBlockStore
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipfs_lite import Peer
 from libp2p.ipld.cid import CID
 

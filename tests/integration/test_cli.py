@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from libp2p.bitswap.block_store import FilesystemBlockStore
-from libp2p.bitswap.flatfs import FlatFiles
+from libp2p.blockstore import FilesystemBlockStore
+from libp2p.blockstore.flatfs import FlatFiles
 from libp2p.ipfs_lite import Repo
 from libp2p.ipfs_lite.cli.entry import run
 from libp2p.ipld.cid import CID

@@ -16,8 +16,8 @@ import trio
 from libp2p import new_host
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import Entry
+from libp2p.bitswap.wire.entry import Entry
+from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import ConnectionFailure, IOException
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.connection import stream_handlers

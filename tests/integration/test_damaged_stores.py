@@ -15,8 +15,8 @@ import pytest
 import trio
 
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.bitswap.errors import BlockUnavailableError, DamagedBlockError
+from libp2p.blockstore import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite.cli.entry import run

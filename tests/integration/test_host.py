@@ -12,7 +12,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import NoiseTransport, TLSTransport, create_new_ed25519_key_pair, new_host
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
     HostException,

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
     from libp2p import BasicHost
     from libp2p.abc import INetStream
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB

@@ -10,7 +10,7 @@ import trio
 from cryptography import x509
 
 from libp2p import new_host
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     ConnectionClosedError,
     ConnectionFailure,

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BitswapError, ClientClosedError
-from libp2p.bitswap.flatfs import FlatFiles
+from libp2p.blockstore import MemoryBlockStore
+from libp2p.blockstore.flatfs import FlatFiles
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import BaseLibp2pError, BlockStoreError
 from libp2p.ipfs_lite import IpfsLiteError, Peer, PeerClosedError, UnixFSReader, save
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
-from libp2p.bitswap.server import ServerOptions
+from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import ConnectionFailure, InvalidAddrError, InvalidImportOptions
 from libp2p.ipfs_lite import (
@@ -28,7 +28,7 @@ from libp2p.peer.peerinfo import info_from_p2p_addr
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"

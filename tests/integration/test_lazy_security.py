@@ -19,7 +19,7 @@ from tests.support.identities import ed25519_pair, peer_id_of
 from tests.support.sockets import connected
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
 
 PROPOSAL = encode_message(HEADER) + encode_message(NOISE_ID)
 FIRST_NOISE_MESSAGE = 2 + 32

@@ -13,9 +13,9 @@ import pytest
 import trio
 
 from libp2p import new_host
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, BlockUnavailableError
 from libp2p.bitswap.dag import MerkleDag
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, ConnectionFailure
 from libp2p.identity.identify import announcement
 from libp2p.ipfs_lite import Peer, SourceError, save

@@ -16,10 +16,10 @@ import pytest
 import trio
 from multiaddr import Multiaddr
 
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
-from libp2p.bitswap.inbound_stream import InboundStream
-from libp2p.bitswap.intake import Intake
-from libp2p.custom_types import TProtocol
+from libp2p.bitswap.net.inbound_stream import InboundStream
+from libp2p.bitswap.net.intake import Intake
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.shared_dial import SharedDial

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore
+from libp2p.blockstore import BlockStore, MemoryBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipfs_lite import Peer
 from libp2p.ipld.cid import CID
@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import trio
 
 from libp2p.bitswap import BlockStore, FilesystemBlockStore, MemoryBlockStore
-from libp2p.custom_types import Buffer
+from libp2p.base_types import Buffer
 from libp2p.ipfs_lite import Peer
 from libp2p.ipld.cid import CID, CIDInput
 

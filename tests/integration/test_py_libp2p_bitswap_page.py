@@ -17,7 +17,7 @@ from libp2p.bitswap.errors import BitswapError
 from libp2p.peer.peerinfo import info_from_p2p_addr
 
 if TYPE_CHECKING:
-    from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.wire.message import Message
     from libp2p.peer.id import ID
 
 LISTEN = multiaddr.Multiaddr("/ip4/127.0.0.1/tcp/0")

@@ -24,7 +24,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import new_host, new_swarm
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import ConnectionFailure, IOException, StreamReset
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT

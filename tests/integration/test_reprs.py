@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import trio
 
 import libp2p
+from libp2p.base_types import TProtocol
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import BlockStore, MemoryBlockStore
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.dag import MerkleDag
-from libp2p.custom_types import TProtocol
+from libp2p.blockstore import BlockStore, MemoryBlockStore
 from libp2p.ipfs_lite import Peer, Repo
 from libp2p.peer.peerinfo import PeerInfo
 

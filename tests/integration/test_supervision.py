@@ -16,7 +16,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from libp2p import new_host
 from libp2p.abc import INotifee
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     ConnectionFailure,
     DialError,

@@ -22,10 +22,10 @@ from multiaddr import Multiaddr
 
 import libp2p
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import FilesystemBlockStore, MemoryBlockStore
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.dag import MerkleDag
-from libp2p.bitswap.server import ServerOptions
+from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.blockstore import FilesystemBlockStore, MemoryBlockStore
 from libp2p.crypto import ecc, ed25519, rsa, secp256k1
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.serialization import deserialize_private_key, deserialize_public_key

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import Half
 from tests.support.hosts import connected_hosts

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import trio
 
 from libp2p import NoiseTransport, TLSTransport, create_new_ed25519_key_pair, new_host
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
-from libp2p.custom_types import TProtocol
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_ID
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID

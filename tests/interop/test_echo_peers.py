@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import StreamEOF
 from tests.support.hosts import running_host
 

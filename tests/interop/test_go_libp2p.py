@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 import pytest
 import trio
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import StreamFailure, StreamReset
 from libp2p.host.ping import PingService
 from tests.support.hosts import ECHO, LOOPBACK, echo, echoed

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
     from pathlib import Path
 
-    from libp2p.abc import INetStream
+    from libp2p.abc import INetStream, StreamHandlerFn
+    from libp2p.base_types import Buffer
     from libp2p.bitswap import BitswapClient
-    from libp2p.custom_types import Buffer, StreamHandlerFn
     from libp2p.network.stream.net_stream import NetStream
 
 AT_ONCE = 2.0

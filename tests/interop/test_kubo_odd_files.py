@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipfs_lite import Peer
 from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID

@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapError, BlockNotFoundError
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120
 from libp2p.bitswap.errors import TimeoutError as BitswapTimeout
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import StreamReset
 from libp2p.ipld.cid import CID
 

@@ -14,7 +14,7 @@ from tests.support.ends import ACK, DATA, FIN, GO_AWAY, PING, RST, SYN, WINDOW_U
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 KIB: Final = 1 << 10
 FIRST_WINDOW: Final = 256 * KIB

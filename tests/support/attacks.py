@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from libp2p import BasicHost
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID
 
 _PIECE: Final = bytes(64 * 1024)

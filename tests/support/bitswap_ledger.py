@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from libp2p.bitswap.ledger import Ledger, Reply
-from libp2p.bitswap.wantlist import Entry, WantType
+from libp2p.bitswap.serve.ledger import Ledger, Reply
+from libp2p.bitswap.wire.entry import Entry, WantType
 from tests.support.blocks import block
 
 if TYPE_CHECKING:
-    from libp2p.bitswap.messages import Message
+    from libp2p.bitswap.wire.message import Message
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

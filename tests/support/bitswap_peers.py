@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import BITSWAP_PROTOCOLS
-from libp2p.bitswap.message_reader import MessageReader
-from libp2p.bitswap.messages import Dialect, Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry
+from libp2p.bitswap.wire.decode import MessageReader
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
+from libp2p.bitswap.wire.message import Dialect, Message
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import BaseLibp2pError
 from tests.support.fake_host import FakeHost, FakeStream
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
     from libp2p.abc import IHost
-    from libp2p.bitswap.block_store import BlockStore
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
+    from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

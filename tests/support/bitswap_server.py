@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import ScriptedPeer, host_of, running_client
 from tests.support.fake_host import connect
@@ -17,9 +17,9 @@ from tests.support.fake_host import connect
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 
-    from libp2p.bitswap.block_store import BlockStore
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.server import ServerOptions
+    from libp2p.bitswap.serve.server import ServerOptions
+    from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
 
 

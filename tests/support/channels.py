@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 class MemoryConnection(IRawConnection):

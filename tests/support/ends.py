@@ -12,7 +12,7 @@ from libp2p.stream_muxer.yamux.events import Event, StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.session import YamuxSession
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.resources import Resources
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 

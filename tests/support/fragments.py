@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 #: Sizes of the pieces that a byte string arrives in; the rest comes in one piece.
 piece_sizes = st.lists(st.integers(min_value=1, max_value=80), max_size=40)

@@ -9,7 +9,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import BasicHost, new_host
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:

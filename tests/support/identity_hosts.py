@@ -17,9 +17,9 @@ from tests.support.streams import FakeConnection, MemoryStream, stream_pair
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.abc import IHost, INetConn, INetStream
+    from libp2p.abc import IHost, INetConn, INetStream, StreamHandlerFn
+    from libp2p.base_types import TProtocol
     from libp2p.crypto.keys import PrivateKey, PublicKey
-    from libp2p.custom_types import StreamHandlerFn, TProtocol
 
 
 async def serve(handler: StreamHandlerFn, stream: INetStream) -> None:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import trio
 import trio.testing
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BitswapError
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite import Peer, PeerClosedError, UnixFSReader

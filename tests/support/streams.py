@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from trio.testing import MemoryReceiveStream, MemorySendStream
 
     from libp2p.abc import IMuxedConn
-    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
 
 

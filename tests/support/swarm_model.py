@@ -15,8 +15,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import FIRST_READ_AHEAD, READ_AHEAD_BYTES
-from libp2p.bitswap.want_tracker import Search, Unavailable, WantTracker
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.want.tracker import Search, Unavailable, WantTracker
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence

@@ -15,7 +15,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import new_host
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from tests.interop.child import Child
 from tests.support.hosts import ECHO, HOLD, LOOPBACK, echo, hold

@@ -36,7 +36,7 @@ from libp2p.stream_muxer.yamux.holdings import CONNECTION_RECEIVE_BUDGET
 from libp2p.stream_muxer.yamux.session import YamuxSession
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 GIGABIT: Final = 125e6

@@ -14,8 +14,8 @@ from multiaddr import Multiaddr
 
 from libp2p import BasicHost, new_host
 from libp2p.abc import INotifee
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
-from libp2p.custom_types import TProtocol
 from libp2p.peer.peerinfo import PeerInfo
 from tests.support.blocks import block
 from tests.support.hosts import ECHO, HOLD, LOOPBACK, echo, hold, info_of

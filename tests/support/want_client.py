@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.want_tracker import Search, Unavailable, WantTracker
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.want.tracker import Search, Unavailable, WantTracker
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import StreamTimeout
 from libp2p.identity.identify.announcement import AGENT_VERSION, PROTOCOL_VERSION, Announcement
 from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
@@ -15,8 +15,7 @@ from libp2p.identity.identify.store import store_identity
 from libp2p.protocol_muxer.multiselect_client import select_one
 
 if TYPE_CHECKING:
-    from libp2p.abc import IHost, INetConn, INetStream
-    from libp2p.custom_types import StreamHandlerFn
+    from libp2p.abc import IHost, INetConn, INetStream, StreamHandlerFn
 
 __all__ = [
     "AGENT_VERSION",

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import Buffer
     from libp2p.crypto.keys import PublicKey
-    from libp2p.custom_types import Buffer
 
 #: What go and js read at most as one message.
 MAX_MESSAGE_BYTES: Final = 8192

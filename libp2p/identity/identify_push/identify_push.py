@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, StreamTimeout
 from libp2p.identity.identify.announcement import Announcement
 from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
@@ -17,8 +17,7 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from libp2p.abc import IHost, INetStream
-    from libp2p.custom_types import StreamHandlerFn
+    from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.peer.id import ID
 
 ID_PUSH: Final = TProtocol("/ipfs/id/push/1.0.0")

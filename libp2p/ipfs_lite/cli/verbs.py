@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.repo import Identity
     from libp2p.ipfs_lite.source import Source, SourceInput
     from libp2p.ipld.cid import CID

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.abc import StreamHandlerFn
     from libp2p.connection_types import ConnectionType
-    from libp2p.custom_types import StreamHandlerFn
     from libp2p.network.notifees import Notifees
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux

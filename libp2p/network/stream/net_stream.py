@@ -17,7 +17,7 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux

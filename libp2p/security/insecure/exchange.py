@@ -26,8 +26,8 @@ from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from libp2p.base_types import Buffer
     from libp2p.crypto.keys import PublicKey
-    from libp2p.custom_types import Buffer
 
 #: An RSA-8192 key is 1.1 kB. What is longer wants memory from a side that knows nobody yet.
 MAX_EXCHANGE_BYTES: Final = 16 * 1024

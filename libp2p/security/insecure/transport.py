@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libp2p.abc import ISecureTransport
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.peer.id import ID
 from libp2p.security.channel import PlainChannel
 from libp2p.security.handshake import batched, complete_handshake

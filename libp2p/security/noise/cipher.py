@@ -19,7 +19,7 @@ from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 TAG_BYTES: Final = 16
 #: The length prefix is 16 bits wide, and the tag counts.

@@ -24,7 +24,7 @@ from libp2p.hostile_input import refused_as
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 #: Exactly as long as a hash, so it is the first hash itself (§5.2).
 PROTOCOL_NAME: Final = b"Noise_XX_25519_ChaChaPoly_SHA256"

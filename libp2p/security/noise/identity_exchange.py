@@ -20,7 +20,7 @@ from libp2p.security.noise.payload import RemoteIdentity, choose_early_muxer, op
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from libp2p.base_types import TProtocol
 from libp2p.crypto.serialization import deserialize_public_key
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import (
     CryptographyError,
     HandshakeFailure,

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from libp2p.abc import ISecureTransport
+from libp2p.base_types import TProtocol
 from libp2p.crypto.keys import KeyType
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import LocalProtocolError
 from libp2p.peer.id import ID
 from libp2p.security.handshake import batched, complete_handshake

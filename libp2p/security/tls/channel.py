@@ -28,7 +28,7 @@ from libp2p.utils.faults import without_traceback
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 HEADER_BYTES: Final = 5
 TAG_BYTES: Final = 16

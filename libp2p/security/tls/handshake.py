@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from OpenSSL.crypto import X509
 
-    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
 
 #: ALPN's word for "the muxer is negotiated after the handshake".

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from libp2p.abc import ISecureTransport
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import HandshakeFailure, IOException, LocalProtocolError
 from libp2p.peer.id import ID
 from libp2p.security.handshake import batched, complete_handshake

@@ -21,7 +21,7 @@ from libp2p.exceptions import RemoteProtocolError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 TYPE_DATA: Final = 0
 TYPE_WINDOW_UPDATE: Final = 1

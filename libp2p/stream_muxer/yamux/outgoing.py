@@ -23,7 +23,7 @@ from libp2p.stream_muxer.yamux.frame import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 class Outgoing:

@@ -50,7 +50,7 @@ from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.stream_muxer.yamux.frame import Frame
 
 #: The specification's advice for both sides: opens that the peer has not acknowledged, and

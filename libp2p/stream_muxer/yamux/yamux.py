@@ -75,8 +75,8 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.base_types import Buffer
     from libp2p.connection_types import ConnectionType
-    from libp2p.custom_types import Buffer
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession

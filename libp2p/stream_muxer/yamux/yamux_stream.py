@@ -25,7 +25,7 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.stream_muxer.yamux.statistics import StreamStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
     from libp2p.stream_muxer.yamux.yamux import Yamux

@@ -24,7 +24,7 @@ from libp2p.protocol_muxer.negotiation import Initiator
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer, TProtocol
 
 #: Enough for any handshake message; bulk goes through `TcpConnection.receive_into`.
 RECEIVE_BYTES: Final = 64 * 1024

@@ -14,10 +14,10 @@ import pytest
 import trio
 
 from libp2p.bitswap import config
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.config import BITSWAP_PROTOCOLS
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_uvarint
 from tests.support.bitswap_peers import ScriptedPeer, host_of, running_client

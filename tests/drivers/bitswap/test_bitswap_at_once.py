@@ -8,13 +8,13 @@ import pytest
 import trio
 
 from libp2p.bitswap import config
-from libp2p.bitswap.bandwidth import BandwidthLimits
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.server import ServerOptions
-from libp2p.bitswap.session import OneBlock
-from libp2p.bitswap.wantlist import BlockPresenceType
+from libp2p.bitswap.fetch.session import OneBlock
+from libp2p.bitswap.serve.bandwidth import BandwidthLimits
+from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.bitswap.wire.entry import BlockPresenceType
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.bitswap_server import (
     SlowStore,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.wantlist import Entry
+    from libp2p.bitswap.wire.entry import Entry
     from libp2p.ipld.cid import CID
 
 DONT_HAVE = BlockPresenceType.DontHave
@@ -158,7 +158,7 @@ async def test_a_stream_that_was_reset_is_replaced_by_the_task(asked: Asked, clo
 async def test_a_peer_that_takes_its_time_is_told_have_by_the_task(
     nursery: trio.Nursery, asked: Asked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.reply_sender.EARLY_HAVE_SECONDS", 0.0)
+    monkeypatch.setattr("libp2p.bitswap.serve.reply_sender.EARLY_HAVE_SECONDS", 0.0)
     assert asked.sent_at_once(want(Y)) == 0
     assert await asked.got() == [Y]
 

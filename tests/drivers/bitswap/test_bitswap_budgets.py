@@ -11,11 +11,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import config
 from libp2p.bitswap.extension import IBitswapExtension
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry
-from libp2p.custom_types import TProtocol
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
+from libp2p.bitswap.wire.message import Message
 from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_uvarint
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
@@ -169,7 +169,7 @@ async def test_a_message_that_does_not_grow_is_given_up_and_one_over_a_slow_link
 async def test_idle_streams_of_all_peers_are_bounded(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.reception.MAX_INBOUND_STREAMS_TOTAL", 100)
+    monkeypatch.setattr("libp2p.bitswap.net.reception.MAX_INBOUND_STREAMS_TOTAL", 100)
     async with running_client(nursery, "bob") as bob:
         honest = ScriptedPeer(nursery, "honest")
         await connect(honest.host, host_of(bob))
@@ -187,7 +187,7 @@ async def test_idle_streams_of_all_peers_are_bounded(
 async def test_what_waits_of_all_peers_is_bounded_and_all_of_it_is_taken_in(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.reception.MAX_INTAKE_TOTAL", 300 * KIB)
+    monkeypatch.setattr("libp2p.bitswap.net.reception.MAX_INTAKE_TOTAL", 300 * KIB)
     content = blocks(60, 50 * KIB)
     async with running_client(nursery, "bob") as bob:
         peers = [ScriptedPeer(nursery, f"{number}") for number in range(6)]

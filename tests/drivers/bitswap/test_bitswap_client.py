@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_NO_VERSION,
@@ -28,8 +27,9 @@ from libp2p.bitswap.errors import (
     PeerAnswer,
 )
 from libp2p.bitswap.errors import TimeoutError as BitswapTimeoutError
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import BlockStoreError, HostException, InvalidCID
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
@@ -39,7 +39,7 @@ from tests.support.fake_host import FakeHost, FakeStream, connect, disconnect, p
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.ipld.cid import CIDInput
 
 HAVE, DONT_HAVE = BlockPresenceType.Have, BlockPresenceType.DontHave

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOLS,
     MAX_BROADCAST_WANTS,
@@ -24,8 +23,9 @@ from libp2p.bitswap.config import (
     SEND_ATTEMPTS,
 )
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError, PeerAnswer
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import block, blocks

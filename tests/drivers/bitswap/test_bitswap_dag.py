@@ -11,10 +11,10 @@ import pytest
 
 from libp2p.bitswap import chunker
 from libp2p.bitswap.block_service import BlockService
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.dag import MerkleDag, decode_node, encode_node, get_codec_from_cid
 from libp2p.bitswap.dag_pb import create_directory_node, create_leaf_node, decode_dag_pb
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import InvalidImportOptions, NotAFile
 from libp2p.ipld.cid import CID
 from libp2p.ipld.importer import FileImporter

@@ -10,7 +10,6 @@ import pytest
 import trio
 from multiaddr import Multiaddr
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.config import (
     BROADCAST_STRANGERS,
     READ_AHEAD_BYTES,
@@ -18,8 +17,9 @@ from libp2p.bitswap.config import (
     TAKEOVER_SECONDS,
 )
 from libp2p.bitswap.errors import BitswapError, BlockNotFoundError, ClientClosedError
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import block, blocks
 from tests.support.fake_host import FakeStream, connect, disconnect
@@ -27,8 +27,8 @@ from tests.support.fake_host import FakeStream, connect, disconnect
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from libp2p.base_types import Buffer
     from libp2p.bitswap.client import BitswapClient
-    from libp2p.custom_types import Buffer
     from libp2p.ipld.cid import CID, CIDInput
 
 X, X_DATA = block(1)

@@ -8,16 +8,16 @@ import pytest
 import trio
 
 from libp2p.bitswap.errors import DenylistError
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.request_filter import (
+from libp2p.bitswap.serve.filters import (
     AllOf,
     AllowList,
     DenylistFiles,
     DenylistReport,
     Remembered,
 )
-from libp2p.bitswap.server import ServerOptions
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import ScriptedPeer, host_of
 from tests.support.bitswap_server import (
@@ -231,7 +231,7 @@ async def test_lines_that_are_no_rules_can_be_passed_over(
 async def test_a_denylist_that_is_too_large_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.request_filter.MAX_DENYLIST_BYTES", 10)
+    monkeypatch.setattr("libp2p.bitswap.serve.filters.MAX_DENYLIST_BYTES", 10)
     (tmp_path / "long.deny").write_text("# a comment\n")
     with pytest.raises(DenylistError, match="larger than 10 bytes"):
         await DenylistFiles(tmp_path / "long.deny").reload()

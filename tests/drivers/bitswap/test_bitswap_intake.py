@@ -8,7 +8,6 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from libp2p.bitswap.alarms import Alarms, Timed
 from libp2p.bitswap.config import (
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
@@ -17,13 +16,14 @@ from libp2p.bitswap.config import (
     MIN_MESSAGE_COST,
     STORE_BATCH_BYTES,
 )
-from libp2p.bitswap.faults import FaultLog
-from libp2p.bitswap.intake import Intake, IntakeOwner
-from libp2p.bitswap.keeper import Keeper
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.reception import Reception
-from libp2p.bitswap.want_state import Unavailable, Want
-from libp2p.bitswap.wantlist import Entry
+from libp2p.bitswap.net.block_writer import BlockWriter
+from libp2p.bitswap.net.faults import FaultLog
+from libp2p.bitswap.net.intake import Intake, IntakeOwner
+from libp2p.bitswap.net.reception import Reception
+from libp2p.bitswap.want.state import Unavailable, Want
+from libp2p.bitswap.want.timers import Timed, Timers
+from libp2p.bitswap.wire.entry import Entry
+from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import MuxedStreamReset
 from libp2p.ipld.cid import CID
 from libp2p.network.stream.net_stream import NetStream
@@ -35,7 +35,7 @@ from tests.support.memory_session import joined, stream_between
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
-    from libp2p.bitswap.block_store import BlockStore
+    from libp2p.blockstore import BlockStore
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
@@ -68,10 +68,10 @@ class Owner:
         self.tracker = Tracker()
         self.faults = FaultLog()
         self.block_store = cast("BlockStore", self)
-        self.keeper = Keeper(self)
+        self.keeper = BlockWriter(self)
         self.resources = Resources()
         self.reception = Reception(self)
-        self.timeouts: Alarms[Timed] = Alarms()
+        self.timeouts: Timers[Timed] = Timers()
         self.taken: list[bytes] = []
         self.answered: list[CID] = []
         self.kept: list[int] = []

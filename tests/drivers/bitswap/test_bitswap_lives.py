@@ -10,11 +10,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.errors import BitswapError, BlockUnavailableError, ClientClosedError
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import Entry
+from libp2p.bitswap.wire.entry import Entry
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import blocks

@@ -9,7 +9,7 @@ import trio
 from prometheus_client import CollectorRegistry, generate_latest
 
 from libp2p.bitswap.metrics import BitswapCollector
-from libp2p.bitswap.wantlist import WantType
+from libp2p.bitswap.wire.entry import WantType
 from tests.support.bitswap_peers import host_of, running_client
 from tests.support.blocks import block
 from tests.support.fake_host import connect

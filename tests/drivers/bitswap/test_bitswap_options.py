@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
+from libp2p.base_types import TProtocol
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V100,
@@ -19,10 +20,9 @@ from libp2p.bitswap.errors import (
     BlockUnavailableError,
     PeerAnswer,
 )
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.server import ServerOptions
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
-from libp2p.custom_types import TProtocol
+from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import block

@@ -21,7 +21,7 @@ from libp2p.bitswap.provider_query import (
     ProviderCacheEntry,
     ProviderQueryManager,
 )
-from libp2p.bitswap.wantlist import WantType
+from libp2p.bitswap.wire.entry import WantType
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import PeerInfo

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.served import LONG_SECONDS, ServedLog
+from libp2p.bitswap.serve.served import LONG_SECONDS, ServedLog
 from libp2p.ipld.cid import CID
 from tests.support.fake_host import peer_id
 

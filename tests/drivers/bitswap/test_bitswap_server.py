@@ -8,12 +8,12 @@ import pytest
 import trio
 
 from libp2p.bitswap import config
-from libp2p.bitswap.bandwidth import BandwidthLimits
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V110, EARLY_HAVE_SECONDS, STORE_READERS
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.server import ServerOptions
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.serve.bandwidth import BandwidthLimits
+from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
+from libp2p.blockstore import MemoryBlockStore
 from tests.support.bitswap_peers import ScriptedPeer, host_of, running_client
 from tests.support.bitswap_server import (
     SlowStore,

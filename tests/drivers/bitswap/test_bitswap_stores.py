@@ -10,10 +10,10 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap import config
-from libp2p.bitswap.block_store import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.bitswap.errors import BitswapError
-from libp2p.bitswap.flatfs import FlatFiles
-from libp2p.bitswap.wantlist import Entry, WantType
+from libp2p.bitswap.wire.entry import Entry, WantType
+from libp2p.blockstore import BlockStore, FilesystemBlockStore, MemoryBlockStore
+from libp2p.blockstore.flatfs import FlatFiles
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
@@ -181,7 +181,7 @@ async def test_all_peers_together_hold_no_more_than_the_host_may(
             await trio.sleep_forever()
 
     limit = 4 * 1024 * KIB
-    monkeypatch.setattr("libp2p.bitswap.server.MAX_OUTGOING_REPLY_BYTES", limit)
+    monkeypatch.setattr("libp2p.bitswap.serve.server.MAX_OUTGOING_REPLY_BYTES", limit)
     content = blocks(4, 500 * KIB)
     async with running_server(nursery, content) as server:
         for n in range(30):

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import config
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120, BITSWAP_PROTOCOLS, MAX_RESETS
 from libp2p.bitswap.errors import BlockUnavailableError, PeerAnswer
 from libp2p.bitswap.extension import IBitswapExtension
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
-from libp2p.custom_types import TProtocol
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Message
 from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_uvarint
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
@@ -434,8 +434,8 @@ async def test_a_bad_message_on_our_want_stream_is_answered_by_a_new_stream(
 async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
     nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.intake.MAX_INBOUND_STREAMS_PER_PEER", 5)
-    monkeypatch.setattr("libp2p.bitswap.reception.MAX_UNFINISHED_BYTES", 100_000)
+    monkeypatch.setattr("libp2p.bitswap.net.intake.MAX_INBOUND_STREAMS_PER_PEER", 5)
+    monkeypatch.setattr("libp2p.bitswap.net.reception.MAX_UNFINISHED_BYTES", 100_000)
     go = ScriptedPeer(nursery, "go")
     async with running_client(nursery, "ann") as ann:
         await connect(go.host, host_of(ann))

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from libp2p.base_types import TProtocol
 from libp2p.bitswap.cid import parse_cid
 from libp2p.bitswap.extension import IBitswapExtension
 from libp2p.bitswap.message_queue import BitswapMessageQueue
-from libp2p.bitswap.messages import Message
 from libp2p.bitswap.peer_manager import BitswapPeerManager
 from libp2p.bitswap.presence import BlockPresenceManager
 from libp2p.bitswap.sim import SessionInterestManager
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
-from libp2p.custom_types import TProtocol
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
+from libp2p.bitswap.wire.message import Message
 from tests.support.bitswap_peers import ScriptedPeer, host_of, running_client
 from tests.support.blocks import block
 from tests.support.fake_host import connect, peer_id

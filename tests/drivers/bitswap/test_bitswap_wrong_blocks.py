@@ -9,8 +9,8 @@ import trio
 
 from libp2p.bitswap.config import BITSWAP_PROTOCOLS
 from libp2p.bitswap.errors import BlockUnavailableError, PeerAnswer
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
+from libp2p.bitswap.wire.message import Message
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import block, blocks
 from tests.support.fake_host import FakeStream, connect

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.block_store import FilesystemBlockStore
+from libp2p.blockstore import FilesystemBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
     import pytest
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 def block(number: int) -> tuple[CID, bytes]:

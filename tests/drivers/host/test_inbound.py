@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import MuxedStreamReset
 from libp2p.host.inbound import InboundStreams, StreamAcceptor
 from libp2p.network.connection.swarm_connection import SwarmConn
@@ -18,8 +18,8 @@ from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from tests.support.memory_session import bounded_pair, yamux_over
 
 if TYPE_CHECKING:
-    from libp2p.abc import INetStream, INetwork
-    from libp2p.custom_types import Buffer, StreamHandlerFn
+    from libp2p.abc import INetStream, INetwork, StreamHandlerFn
+    from libp2p.base_types import Buffer
     from libp2p.network.stream.net_stream import NetStream
 
 ECHO = TProtocol("/echo/1.0.0")

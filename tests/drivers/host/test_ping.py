@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libp2p.abc import INetStream
-    from libp2p.custom_types import TProtocol
+    from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID as PeerID
 
 PAYLOAD = bytes(range(PING_LENGTH))

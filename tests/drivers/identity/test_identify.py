@@ -9,7 +9,7 @@ import trio
 from multiaddr import Multiaddr
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     IdentifyError,
     MultiselectClientError,

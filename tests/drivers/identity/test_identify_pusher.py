@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT
 from libp2p.identity.identify_push.identify_push import (
     CONCURRENCY_LIMIT,
@@ -19,8 +19,7 @@ from libp2p.identity.identify_push.identify_push import (
 from tests.support.identity_hosts import FakeHost
 
 if TYPE_CHECKING:
-    from libp2p.abc import INetStream
-    from libp2p.custom_types import StreamHandlerFn
+    from libp2p.abc import INetStream, StreamHandlerFn
     from libp2p.peer.id import ID
 
 NEW = TProtocol("/new/1.0.0")

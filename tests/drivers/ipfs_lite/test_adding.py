@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import FilesystemBlockStore, MemoryBlockStore
+from libp2p.blockstore import FilesystemBlockStore, MemoryBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipfs_lite import adder, source
 from libp2p.ipfs_lite.adder import add_file
@@ -27,7 +27,7 @@ from libp2p.ipld.profiles import ImportOptions, resolve_options
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 
 DATA = bytes(range(256)) * 4000  # 1 MB

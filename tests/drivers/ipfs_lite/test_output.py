@@ -16,7 +16,7 @@ from libp2p.ipfs_lite.output import PartFile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 def begin(target: Path) -> PartFile:

@@ -15,8 +15,8 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import InvalidUnixFS, NotAFile
 from libp2p.ipfs_lite.adder import add_file
 from libp2p.ipfs_lite.errors import PeerClosedError, ReaderClosedError

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
-from libp2p.bitswap.block_store import MemoryBlockStore
 from libp2p.bitswap.errors import BlockNotFoundError
+from libp2p.blockstore import MemoryBlockStore
 from libp2p.ipfs_lite import Peer, Repo, file_locks, output, save
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import PartFile, give_up_all

@@ -9,7 +9,7 @@ import pytest
 import trio
 from multiaddr import Multiaddr
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import RemoteProtocolError, StreamFailure, StreamReset
 from libp2p.perf import PROTOCOL_NAME, WRITE_BLOCK_SIZE, PerfResult, PerfService
 from libp2p.perf.perf_service import SERVED_STREAMS, SIZE_BYTES

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from libp2p.abc import IMultiselectCommunicator, INetStream
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     LocalProtocolError,
     MultiselectClientError,

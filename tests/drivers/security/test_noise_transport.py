@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from libp2p.base_types import TProtocol
 from libp2p.crypto.x25519 import create_new_key_pair as new_x25519_pair
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import HandshakeFailure, InvalidSignature, LocalProtocolError
 from libp2p.security.noise import exceptions as noise_exceptions
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import trio
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import MultiselectError, ProtocolNotSupportedError
 from libp2p.protocol_muxer.multiselect_client import select_one
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 import libp2p.security.tls
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     ConnectionClosedError,
     HandshakeFailure,

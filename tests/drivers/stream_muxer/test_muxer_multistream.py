@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import trio
 
-from libp2p.custom_types import TMuxerClass, TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import ProtocolNotSupportedError
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message
 from libp2p.security.channel import PlainChannel
@@ -15,6 +15,7 @@ from tests.support.channels import MemoryConnection, connection_pair
 from tests.support.identities import ed25519_pair, peer_id_of
 
 if TYPE_CHECKING:
+    from libp2p.abc import TMuxerClass
     from libp2p.peer.id import ID
 
 YAMUX = TProtocol("/yamux/1.0.0")

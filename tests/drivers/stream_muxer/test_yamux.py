@@ -44,7 +44,7 @@ from tests.support.memory_session import (
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
 KIB = 1024

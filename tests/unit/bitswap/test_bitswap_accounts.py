@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libp2p.bitswap.accounts import Accounts, Receipt
+from libp2p.bitswap.serve.accounts import Accounts, Receipt
 from libp2p.peer.id import ID
 
 ANN, BOB = ID(b"\x00\x03ann"), ID(b"\x00\x03bob")

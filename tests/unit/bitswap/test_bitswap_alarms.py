@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from libp2p.bitswap.alarms import Alarms
+from libp2p.bitswap.want.timers import Timers
 
 
 class Sleeper:
@@ -11,7 +11,7 @@ class Sleeper:
 
 
 def test_alarms_go_off_in_their_order_and_not_before_their_time() -> None:
-    alarms: Alarms[Sleeper] = Alarms()
+    alarms: Timers[Sleeper] = Timers()
     first, second = Sleeper(), Sleeper()
     assert alarms.take(0) is None
     alarms.set(second, 2.0)
@@ -25,7 +25,7 @@ def test_alarms_go_off_in_their_order_and_not_before_their_time() -> None:
 
 
 def test_an_alarm_moves_forward_only() -> None:
-    alarms: Alarms[Sleeper] = Alarms()
+    alarms: Timers[Sleeper] = Timers()
     sleeper = Sleeper()
     alarms.set(sleeper, 2.0)
     alarms.set(sleeper, 3.0)
@@ -36,7 +36,7 @@ def test_an_alarm_moves_forward_only() -> None:
 
 
 def test_an_alarm_before_all_others_is_news() -> None:
-    alarms: Alarms[Sleeper] = Alarms()
+    alarms: Timers[Sleeper] = Timers()
     alarms.set(Sleeper(), 2.0)
     assert alarms.earlier
     alarms.earlier = False
@@ -48,7 +48,7 @@ def test_an_alarm_before_all_others_is_news() -> None:
 
 
 def test_who_is_let_sleep_is_not_woken() -> None:
-    alarms: Alarms[Sleeper] = Alarms()
+    alarms: Timers[Sleeper] = Timers()
     sleeper = Sleeper()
     alarms.drop(sleeper)
     alarms.set(sleeper, 1.0)
@@ -58,7 +58,7 @@ def test_who_is_let_sleep_is_not_woken() -> None:
 
 
 def test_dropped_alarms_take_no_room_for_long() -> None:
-    alarms: Alarms[Sleeper] = Alarms()
+    alarms: Timers[Sleeper] = Timers()
     awake = Sleeper()
     alarms.set(awake, 1000.0)
     for number in range(10_000):

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libp2p.bitswap import bandwidth
-from libp2p.bitswap.bandwidth import BandwidthLimits, TokenBucket, Uplink
+from libp2p.bitswap.serve import bandwidth
+from libp2p.bitswap.serve.bandwidth import BandwidthLimits, TokenBucket, Uplink
 from libp2p.peer.id import ID
 
 ANN, BOB = ID(b"\x00\x03ann"), ID(b"\x00\x03bob")

@@ -7,8 +7,8 @@ from hashlib import sha256
 
 import pytest
 
-from libp2p.bitswap.denylist import Denylist
 from libp2p.bitswap.errors import DenylistError
+from libp2p.bitswap.serve.denylist import Denylist
 from libp2p.ipld import multibase, multihash
 from libp2p.ipld.cid import CID
 
@@ -201,6 +201,6 @@ def test_a_version_that_is_not_known_is_refused() -> None:
 def test_lists_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DenylistError, match="line 1 has"):
         Denylist("#" * (2 * 1024 * 1024 + 1))
-    monkeypatch.setattr("libp2p.bitswap.denylist.MAX_DENYLIST_RULES", 2)
+    monkeypatch.setattr("libp2p.bitswap.serve.denylist.MAX_DENYLIST_RULES", 2)
     with pytest.raises(DenylistError, match="more than 2 rules"):
         Denylist("\n".join([f"/ipfs/{FIRST}"] * 3))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from libp2p.bitswap.config import MAX_BLOCK_SIZE, MAX_REPLY_BLOCKS, MAX_REPLY_PRESENCES
-from libp2p.bitswap.ledger import Ledger
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.serve.ledger import Ledger
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from tests.support.bitswap_ledger import (

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from libp2p.bitswap import ledger as ledger_module
-from libp2p.bitswap import peer_wants
 from libp2p.bitswap.config import MAX_REPLY_PRESENCES
-from libp2p.bitswap.ledger import Ledger, Task
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.serve import ledger as ledger_module
+from libp2p.bitswap.serve import peer_wants
+from libp2p.bitswap.serve.ledger import Ledger, Task
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from tests.support.bitswap_ledger import (

@@ -21,17 +21,17 @@ from libp2p.bitswap.config import (
     MAX_MESSAGE_SIZE,
 )
 from libp2p.bitswap.errors import MessageTooLargeError
-from libp2p.bitswap.message_reader import MessageReader, decode
-from libp2p.bitswap.messages import Dialect, Message, speaks_have
 from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
-from libp2p.bitswap.wantlist import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.decode import MessageReader, decode
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.message import Dialect, Message, speaks_have
 from libp2p.exceptions import ParseError
 from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_uvarint
 from tests.support.blocks import block, blocks
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 ABC = CID.for_block(b"abc")
 FOOBAR_V0 = CID.for_block(b"foobar", codec="dag-pb", version=0)

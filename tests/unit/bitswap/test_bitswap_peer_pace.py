@@ -10,7 +10,7 @@ from libp2p.bitswap.config import (
     MAX_LATENCY_SECONDS,
     MIN_DONT_HAVE_TIMEOUT,
 )
-from libp2p.bitswap.peer_pace import Pace
+from libp2p.bitswap.want.receive_rate import Pace
 
 
 def test_a_peer_that_nothing_is_known_of_gets_the_default_time() -> None:

@@ -10,7 +10,7 @@ from libp2p.bitswap.config import (
     REPLY_SECONDS,
     REPLY_TARGET_BYTES,
 )
-from libp2p.bitswap.reply_pace import Pace
+from libp2p.bitswap.serve.send_rate import Pace
 
 
 def test_a_quick_peer_gets_large_replies() -> None:

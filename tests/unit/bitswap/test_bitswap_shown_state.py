@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from libp2p.bitswap.want_tracker import WantTracker
-from libp2p.bitswap.wantlist import BlockPresenceType, WantType
+from libp2p.bitswap.want.tracker import WantTracker
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
 from libp2p.peer.id import ID
 from tests.support.blocks import block
 

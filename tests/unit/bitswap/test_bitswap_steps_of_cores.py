@@ -6,13 +6,13 @@ import logging
 
 import pytest
 
-from libp2p.bitswap.chores import Chores, each
 from libp2p.bitswap.config import MAX_CANCELS, MAX_MESSAGE_PARTS, STEP_ITEMS
 from libp2p.bitswap.errors import MessageTooLargeError
-from libp2p.bitswap.faults import FAULT_LOG_SECONDS, MAX_FAULT_KINDS, FaultLog
-from libp2p.bitswap.message_reader import Decoding, MessageReader, decode
-from libp2p.bitswap.messages import Message
-from libp2p.bitswap.wantlist import Entry
+from libp2p.bitswap.net.faults import FAULT_LOG_SECONDS, MAX_FAULT_KINDS, FaultLog
+from libp2p.bitswap.want.chores import Chores, each
+from libp2p.bitswap.wire.decode import Decoding, MessageReader, decode
+from libp2p.bitswap.wire.entry import Entry
+from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import ParseError
 from libp2p.ipld.cid import CID
 from libp2p.resources import Scope

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS
-from libp2p.bitswap.turns import Turns
+from libp2p.bitswap.serve.scheduler import StoreScheduler
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Store:
     ) -> None:
         self.work: dict[ID, int] = {ID(b"\x00\x03" + k.encode()): n for k, n in work.items()}
         self.scores: dict[ID, int] = {}
-        self.turns = Turns(self, limit, salt=salt, order=order, one_sender=one_sender)
+        self.turns = StoreScheduler(self, limit, salt=salt, order=order, one_sender=one_sender)
 
     def pending(self, peer_id: ID) -> int:
         return self.work.get(peer_id, 0)

@@ -20,7 +20,7 @@ from libp2p.bitswap.errors import (
     timed_out,
     unavailable,
 )
-from libp2p.bitswap.want_tracker import Found
+from libp2p.bitswap.want.tracker import Found
 from libp2p.ipld.cid import CID
 from tests.support.blocks import blocks
 from tests.support.want_client import (
@@ -38,7 +38,7 @@ from tests.support.want_client import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.bitswap.want_tracker import Unavailable
+    from libp2p.bitswap.want.tracker import Unavailable
     from libp2p.peer.id import ID
 
 A, B, C, D = list(blocks(4))

@@ -5,14 +5,8 @@ from __future__ import annotations
 from libp2p.bitswap import messages as factory
 from libp2p.bitswap.config import send_deadline
 from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
-from libp2p.bitswap.wantlist import (
-    BitswapMessage,
-    BlockPresence,
-    BlockPresenceType,
-    Wantlist,
-    WantlistEntry,
-    WantType,
-)
+from libp2p.bitswap.wantlist import BitswapMessage, BlockPresence, Wantlist, WantlistEntry
+from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
 from libp2p.ipld.cid import CID
 
 V1 = CID.for_block(b"abc")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libp2p.bitswap import flatfs
-from libp2p.bitswap.flatfs import FlatFiles
+from libp2p.blockstore import flatfs
+from libp2p.blockstore.flatfs import FlatFiles
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from libp2p.ipld.multihash import digest, wrap

@@ -21,7 +21,7 @@ from libp2p.io.chunk_queue import COPY_BELOW, JOIN_BELOW, ChunkQueue
 from tests.support.ends import octets
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 
 def _read_only_view(data: bytes) -> Buffer:

@@ -18,7 +18,7 @@ from tests.support.strategies import octets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
     from libp2p.ipld.block import Block
 
 options_of_small_files = st.builds(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libp2p.custom_types import TProtocol
+from libp2p.base_types import TProtocol
 from libp2p.exceptions import (
     LocalProtocolError,
     MultiselectClientError,

@@ -22,7 +22,7 @@ from libp2p.security.noise.cipher import (
 from tests.support.ends import Chop, chopped_by, chops, octets
 
 if TYPE_CHECKING:
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 KEY_A, KEY_B = bytes(range(32)), bytes(range(32, 64))
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libp2p.base_types import TProtocol
 from libp2p.crypto.ecc import create_new_key_pair as new_ecdsa_pair
 from libp2p.crypto.rsa import create_new_key_pair as new_rsa_pair
 from libp2p.crypto.secp256k1 import create_new_key_pair as new_secp256k1_pair
-from libp2p.custom_types import TProtocol
 from libp2p.exceptions import HandshakeFailure, InvalidSignature, PeerIDMismatchesPubkey
 from libp2p.peer.id import ID
 from libp2p.security.noise.payload import (

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from libp2p.custom_types import Buffer
+    from libp2p.base_types import Buffer
 
 AES_128 = CIPHER_SUITES["TLS_AES_128_GCM_SHA256"]
 HEADER, KIND_AND_TAG = 5, 17

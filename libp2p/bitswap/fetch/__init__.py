@@ -1,0 +1,1 @@
+"""How a program gets blocks: one, or many with a window."""

@@ -1,0 +1,228 @@
+"""
+Many blocks, in a stream: what `BitswapSession.get_blocks` gives.
+
+It asks for blocks ahead of their use, as far as a window reaches; whoever takes no blocks stops the
+asking.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from copy import copy
+from itertools import islice
+from typing import TYPE_CHECKING, Self
+
+import trio
+
+from libp2p.bitswap.config import (
+    FIRST_READ_AHEAD,
+    MAX_READ_AHEAD,
+    MIN_READ_AHEAD,
+    READ_AHEAD_BYTES,
+    STEP_ITEMS,
+)
+from libp2p.bitswap.errors import timed_out
+from libp2p.ipld.cid import CID
+from libp2p.utils.closing import AsyncClosing
+from libp2p.utils.shown import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from libp2p.bitswap.errors import BitswapError
+    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.ipld.cid import CIDInput
+
+
+class Fetch:
+    """The state of one `get_blocks`: what is to come, what is asked for, what is here."""
+
+    def __init__(
+        self,
+        session: BitswapSession,
+        cids: Iterable[CIDInput],
+        timeout: float,
+        window: int | None,
+    ) -> None:
+        self.session = session
+        self._source: Iterator[CID] = map(CID.of, cids)
+        self._fixed_window = window
+        self._timeout = timeout
+        self._todo: list[CID] = []
+        """Taken from the source, not yet looked for."""
+        self._waiting: dict[bytes, list[CID]] = {}
+        self._ready: deque[tuple[CID, bytes]] = deque()
+        self._error: BitswapError | None = None
+        self._arrived = trio.lowlevel.ParkingLot()
+        self._exhausted = False
+        self._blocks = 0
+        self._bytes = 0
+
+    @property
+    def _window(self) -> int:
+        """How many blocks may be asked for or wait to be taken."""
+        if self._fixed_window is not None:
+            return max(self._fixed_window, 1)
+        if not self._bytes:
+            return FIRST_READ_AHEAD
+        fitting = READ_AHEAD_BYTES * self._blocks // self._bytes
+        return min(max(fitting, MIN_READ_AHEAD), MAX_READ_AHEAD)
+
+    async def next(self) -> tuple[CID, bytes] | None:
+        """Wait for the next block; None after the last one."""
+        # Half a window at a time: a message and a look into the store for many blocks at once.
+        if self._held <= self._window // 2:
+            while not self._exhausted and self._held < self._window and self._error is None:
+                await self._ask_ahead()
+                if self._window > STEP_ITEMS:  # there may be more than one step of it
+                    await trio.lowlevel.checkpoint()
+        while not self._ready:
+            if self._error is not None:
+                raise copy(self._error)  # as in `BitswapSession.fetch`
+            if not self._waiting:
+                return None
+            with trio.move_on_after(self._timeout) as scope:
+                await self._arrived.park()
+            if scope.cancelled_caught and not self._ready and self._error is None:
+                key, cids = next(iter(self._waiting.items()))
+                report = self.session.client.tracker.report(self.session.id, key)
+                raise timed_out(cids[0], self._timeout, report)
+        return self._ready.popleft()
+
+    async def _ask_ahead(self) -> None:
+        """Look for the next blocks here, and ask the peers for those that are not."""
+        client = self.session.client
+        room = min(self._window - self._held, STEP_ITEMS)
+        if not self._todo:
+            self._todo = list(islice(self._source, room))
+            self._exhausted = len(self._todo) < room
+        # If this is cancelled the same blocks are looked for again.
+        found = await client.find_all_here(self._todo)
+        todo, self._todo = self._todo, []
+        missing: list[CID] = []
+        for cid, data in zip(todo, found, strict=True):
+            key = cid.multihash
+            self._expect(key, cid)
+            if data is not None:
+                self._take(key, [cid], data)
+            elif key in self._waiting:
+                self._waiting[key].append(cid)  # a file may have a block several times
+            else:
+                self._waiting[key] = [cid]
+                missing.append(cid)
+        if missing:
+            for cid in missing:
+                self.session.register(self, cid.multihash)
+            client.want(self.session, missing)
+
+    @property
+    def waiting(self) -> int:
+        """How many blocks are asked for and have not come."""
+        return len(self._waiting)
+
+    @property
+    def _held(self) -> int:
+        """How many blocks are asked for or wait to be taken."""
+        return len(self._waiting) + len(self._ready)
+
+    def _expect(self, key: bytes, cid: CID) -> None:
+        """Note what is to be given next."""
+
+    def _take(self, key: bytes, cids: list[CID], data: bytes) -> None:
+        """Take a block that is here."""
+        self._blocks += 1
+        self._bytes += len(data)
+        for cid in cids:
+            self._ready.append((cid, data))
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        cids = self._waiting.pop(key, None)
+        if cids is not None:
+            self._take(key, cids, data)
+            if self._arrived:
+                self._arrived.unpark()
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        self._waiting.pop(key, None)
+        self._error = error
+        self._arrived.unpark()
+
+    def close(self) -> None:
+        """Take back what was asked for."""
+        self._exhausted = True
+        self._ready.clear()
+        keys = list(self._waiting)
+        self._waiting.clear()
+        self.session.leave(self, keys)
+
+
+class OrderedFetch(Fetch):
+    """Keeps what comes early until its turn; it counts as held, so that the window bounds it."""
+
+    def __init__(
+        self,
+        session: BitswapSession,
+        cids: Iterable[CIDInput],
+        timeout: float,
+        window: int | None,
+    ) -> None:
+        super().__init__(session, cids, timeout, window)
+        self._order: deque[tuple[bytes, CID]] = deque()
+        self._uses: dict[bytes, int] = {}
+        self._early: dict[bytes, bytes] = {}
+
+    @property
+    def _held(self) -> int:
+        return len(self._order) + len(self._ready)
+
+    def _expect(self, key: bytes, cid: CID) -> None:
+        self._order.append((key, cid))
+        self._uses[key] = self._uses.get(key, 0) + 1
+
+    def _take(self, key: bytes, cids: list[CID], data: bytes) -> None:
+        self._blocks += 1
+        self._bytes += len(data)
+        self._early[key] = data
+        while self._order and (early := self._early.get(self._order[0][0])) is not None:
+            first, cid = self._order.popleft()
+            self._ready.append((cid, early))
+            self._uses[first] -= 1
+            if not self._uses[first]:
+                del self._uses[first], self._early[first]
+
+
+class BlockIterator(AsyncClosing):
+    """What `get_blocks` returns: an async iterator of (CID, data)."""
+
+    def __init__(self, fetch: Fetch) -> None:
+        self._fetch: Fetch | None = fetch
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: "of blocks, " + ("over" if self._fetch is None else "open"))
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> tuple[CID, bytes]:
+        if self._fetch is None:
+            raise StopAsyncIteration
+        try:
+            block = await self._fetch.next()
+        except Exception:  # also what a store or the user's own iterable raises
+            self.close()
+            raise
+        if block is None:
+            self.close()
+            raise StopAsyncIteration
+        return block
+
+    def __del__(self) -> None:
+        # Not `close`: this may run in the middle of anything.
+        if self._fetch is not None:
+            self._fetch.session.client.abandon_fetch(self._fetch)
+
+    def close(self) -> None:
+        """Ask for nothing more."""
+        if self._fetch is not None:
+            self._fetch.close()
+            self._fetch = None

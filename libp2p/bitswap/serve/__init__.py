@@ -1,0 +1,1 @@
+"""What peers want, and how it is answered."""

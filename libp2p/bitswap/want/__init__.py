@@ -1,0 +1,1 @@
+"""What this client wants, and whom it asks (sans-I/O)."""

@@ -1,0 +1,143 @@
+"""
+Where blocks are kept, by multihash: CIDs of other versions or codecs find the same block.
+
+`BlockStore` is what a store of your own implements: four methods are enough, the others fall back
+on them, some calls at a time (`STORE_CALLS`). Bitswap hands CIDs to a store as bytes. Identity CIDs
+carry their block: every store here answers them without holding anything. Blocks come verified: a
+store does not hash what it is given. The one on disk hashes what it reads; of a store of your own,
+`read_blocks` does.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
+
+import trio
+
+from libp2p.utils import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from libp2p.base_types import Buffer
+    from libp2p.ipld.cid import CID, CIDInput
+
+#: What a store's methods are called with: ``bytes`` by this library. A store may say that it takes
+#: these alone, or CIDs in any form; to a type checker both are overrides of the methods here.
+StoreCID: TypeAlias = Any
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
+#: Calls that are made at once for a list of blocks, where a store has no method for lists. One that
+#: takes 50 ms, as a store in the cloud does, gives 32 blocks in the time of one.
+STORE_CALLS: Final = 32
+
+
+async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> list[_R]:
+    """Call for every item, some at once; the first that fails is raised when all have ended."""
+    if len(items) == 1:
+        return [await call(items[0])]
+    results: dict[int, _R] = {}
+    failures: dict[int, Exception] = {}
+    left = iter(enumerate(items))
+
+    async def work() -> None:
+        for index, item in left:
+            try:
+                results[index] = await call(item)
+            except Exception as error:  # noqa: BLE001 - task's edge: raised below
+                failures[index] = error
+            if failures:
+                return
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(min(STORE_CALLS, len(items))):
+            nursery.start_soon(work)
+    if failures:
+        raise failures[min(failures)]
+    return [results[index] for index in range(len(items))]
+
+
+def check_store(store: BlockStore) -> None:
+    """:raises TypeError: if ``store`` does not have the methods of a `BlockStore`."""
+    methods = ("get_block", "put_block", "has_block", "delete_block")
+    arguments.having(store, methods, "block_store", "a BlockStore")
+
+
+class BlockStore(ABC):
+    """
+    Keeps blocks. Methods may be called by several tasks at once.
+
+    CIDs are handed to a store in their binary form; the stores here take them in any form. What a
+    method raises reaches the caller of `BitswapClient` or `Peer` as it is; where it cannot, as for
+    blocks that came from a peer, it is the cause of a `BitswapError`.
+    """
+
+    verifies: bool = False
+    """True if damaged blocks are found by the store; else they are by whoever reads from it."""
+
+    @abstractmethod
+    async def get_block(self, cid: StoreCID) -> bytes | None:
+        """Give a block's bytes, or None if it is not here."""
+
+    @abstractmethod
+    async def put_block(self, cid: StoreCID, data: bytes) -> None:
+        """Keep a block; ``data`` must be what the CID says."""
+
+    @abstractmethod
+    async def has_block(self, cid: StoreCID) -> bool:
+        """Tell whether the block is here."""
+
+    @abstractmethod
+    async def delete_block(self, cid: StoreCID) -> None:
+        """Forget a block; it is no error if it is not here."""
+
+    def get_all_cids(self) -> list[bytes]:
+        """
+        List a binary CID of every block; nothing if the store cannot list them.
+
+        A store that keeps multihashes only does not know the codecs: it lists CIDv1 with raw.
+        """
+        return []
+
+    async def get_size(self, cid: StoreCID) -> int | None:
+        """Give a block's length, or None if it is not here."""
+        data = await self.get_block(cid)
+        return None if data is None else len(data)
+
+    async def get_sizes(self, cids: Sequence[StoreCID]) -> list[int | None]:
+        """Give the lengths of several blocks in the order of ``cids``, None if not here."""
+        return await for_each(cids, self.get_size)
+
+    async def put_blocks(self, blocks: Sequence[tuple[StoreCID, Buffer]]) -> None:
+        """Keep several blocks; if it fails, those before the one that failed are kept."""
+
+        async def put(block: tuple[StoreCID, Buffer]) -> None:
+            await self.put_block(block[0], bytes(block[1]))
+
+        await for_each(blocks, put)
+
+    def put_blocks_now(self, blocks: Sequence[tuple[CID, Buffer]]) -> bool:
+        """Keep several blocks if that takes no time worth a task switch; else return False."""
+        return False
+
+    async def get_blocks(self, cids: Sequence[StoreCID]) -> list[bytes | None]:
+        """Give several blocks in the order of ``cids``, None for those that are not here."""
+        return await for_each(cids, self.get_block)
+
+    def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
+        """Do the same if that takes no time worth a task switch, else return None."""
+        return None
+
+    def damage_of(self, cid: CIDInput) -> str | None:
+        """Say where what was found in place of a missing block is; None if nothing was."""
+        return None
+
+    async def close(self) -> None:
+        """Release what the store holds open; it cannot be used afterwards."""
+        return
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"
