@@ -360,7 +360,9 @@ class Swarm(INetworkService):
         try:
             secured = await self.upgrader.upgrade_security(raw_conn, raw_conn.is_initiator, peer_id)
             remote_peer = secured.get_remote_peer()
-            muxed_conn = await self.upgrader.upgrade_connection(secured, remote_peer)
+            muxed_conn = await self.upgrader.upgrade_connection(
+                secured, remote_peer, self.resources
+            )
             if not isinstance(muxed_conn, Yamux):
                 raise MuxerUpgradeFailure(f"{muxed_conn!r} is no yamux connection")
             # The dial of another address may have won while this task was about to run.
@@ -368,7 +370,6 @@ class Swarm(INetworkService):
         except BaseException:
             raw_conn.abort()
             raise
-        muxed_conn.use(self.resources)
         return muxed_conn
 
     # -- the table ----------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 if TYPE_CHECKING:
     from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn, TMuxerOptions, TSecurityOptions
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
 
 _NOT_AGREED = (MultiselectError, MultiselectClientError, IOException)
 
@@ -50,13 +51,16 @@ class TransportUpgrader:
         except (SecurityError, *_NOT_AGREED) as error:
             raise SecurityUpgradeFailure(str(error)) from error
 
-    async def upgrade_connection(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
+    async def upgrade_connection(
+        self, conn: ISecureConn, peer_id: ID, resources: Resources | None = None
+    ) -> IMuxedConn:
         """
         Multiplex a secure connection.
 
+        :param resources: what its host may hold.
         :raises MuxerUpgradeFailure: with the reason as its cause.
         """
         try:
-            return await self.muxer_multistream.new_conn(conn, peer_id)
+            return await self.muxer_multistream.new_conn(conn, peer_id, resources)
         except _NOT_AGREED as error:
             raise MuxerUpgradeFailure(str(error)) from error

@@ -305,7 +305,7 @@ async def test_a_dial_can_be_cancelled() -> None:
 
 async def test_the_kernel_takes_a_part_and_nothing_is_lost() -> None:
     async with connected() as (ours, theirs), trio.open_nursery() as nursery:
-        rest = ours.send_nowait([BULK[:1_000_000], b"", BULK[1_000_000:]])
+        rest = ours.send_some([BULK[:1_000_000], b"", BULK[1_000_000:]])
         assert 0 < sum(map(len, rest)) < len(BULK)
 
         async def send_rest() -> None:
@@ -319,7 +319,7 @@ async def test_the_kernel_takes_a_part_and_nothing_is_lost() -> None:
 async def test_more_pieces_than_the_kernel_gathers_go_out_in_order() -> None:
     pieces = [bytes([n & 0xFF]) * (n % 7) for n in range(3 * MAX_GATHER)]
     async with connected() as (ours, theirs):
-        assert ours.send_nowait(pieces) == []
+        assert ours.send_some(pieces) == []
         ours.shutdown_write()
         assert await theirs.read() == b"".join(pieces)
 
@@ -411,7 +411,7 @@ async def test_closing_with_unread_input_does_not_reset_what_the_peer_has_to_rea
 
 async def test_the_peers_kernel_tells_what_has_reached_it() -> None:
     async with connected() as (ours, theirs):
-        rest = ours.send_nowait([BULK])
+        rest = ours.send_some([BULK])
         taken = len(BULK) - sum(map(len, rest))
         assert 0 < ours.delivered_bytes() + ours.undelivered_bytes() == taken
         assert sys.platform != "linux" or ours.undelivered_bytes() > 0

@@ -35,7 +35,7 @@ class NetStream(INetStream):
 
     def __init__(self, muxed_stream: YamuxStream, swarm_conn: SwarmConn | None = None) -> None:
         self.muxed_stream = muxed_stream
-        self.muxed_conn: Yamux = muxed_stream.muxed_conn
+        self.muxed_conn: Yamux = muxed_stream.muxed_conn  # type: ignore[assignment]
         self.swarm_conn = swarm_conn
         self._protocol: TProtocol | None = None
         # The proposal that was sent and whose answer has not been read yet.

@@ -106,7 +106,7 @@ class TLSTransport(ISecureTransport):
         except HandshakeFailure:
             if alert := handshake.take_alert():
                 with suppress(IOException):  # it is gone: nobody to be told why
-                    raw_conn.send_nowait((alert,))
+                    raw_conn.send_some((alert,))
             raise
         return SecureSession(
             raw_conn,

@@ -192,8 +192,8 @@ class TcpConnection(IRawConnection):
 
     # -- writing ------------------------------------------------------------------------------
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Give the kernel what it takes without waiting; return the rest."""
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Send what the kernel takes without waiting; return the unsent rest."""
         rest = list(buffers)
         while rest:
             batch = rest[:MAX_GATHER]
@@ -219,7 +219,7 @@ class TcpConnection(IRawConnection):
             return 0
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` would take something."""
+        """Wait until `send_some` would send something."""
         if self._closed:
             raise _closed_here()
         try:
@@ -231,10 +231,10 @@ class TcpConnection(IRawConnection):
         """Write all of ``buffers``. Cancelling leaves the connection in the middle of them."""
         if self._queued:
             buffers, self._queued = [self._queued, *buffers], b""
-        rest = self.send_nowait(buffers)
+        rest = self.send_some(buffers)
         while rest:
             await self.wait_writable()
-            rest = self.send_nowait(rest)
+            rest = self.send_some(rest)
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.transport.tcp.tcp import TCP
@@ -49,8 +50,10 @@ class Addresses:
         await self.secured.wait()
         return secured_by(raw_conn)
 
-    async def upgrade_connection(self, secured: SecureSession, _: ID) -> Yamux:
-        return yamux_over(cast("MemoryConnection", secured.raw_conn))
+    async def upgrade_connection(
+        self, secured: SecureSession, _: ID, resources: Resources
+    ) -> Yamux:
+        return yamux_over(cast("MemoryConnection", secured.raw_conn), resources=resources)
 
 
 def swarm_over(addresses: Addresses, config: ConnectionConfig | None = None) -> Swarm:
