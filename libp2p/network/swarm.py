@@ -41,7 +41,7 @@ from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
-from libp2p.peer.addresses import reason_of, text_of
+from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.yamux import Yamux
@@ -202,7 +202,7 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         nursery = self._check_running()
-        for maddr in arguments.multiaddrs(multiaddrs, "multiaddrs"):
+        for maddr in to_multiaddrs(multiaddrs, "multiaddrs"):
             with refused_as(InvalidAddrError, f"{maddr.to_bytes().hex()} is not a multiaddr"):
                 can_listen = self.transport.can_listen(maddr)
             if not can_listen:
@@ -335,7 +335,7 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         self._check_running()
-        peer_id, addr = ID.of(peer_id), arguments.multiaddr(addr)
+        peer_id, addr = ID.of(peer_id), to_multiaddr(addr)
         if unfit := self._unfit(addr):
             raise unfit
         return await self._dialer.dial_address(peer_id, addr)
