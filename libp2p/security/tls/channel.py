@@ -136,7 +136,7 @@ def expand_label(secret: bytes, label: bytes, length: int, digest: str) -> bytes
 class _Keys:
     """One direction's keys, and how many records they have been used for."""
 
-    __slots__ = ("_iv", "_secret", "_suite", "decrypt_into", "encrypt", "sequence")
+    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "sequence")
 
     def __init__(self, secret: bytes, suite: CipherSuite) -> None:
         self._suite = suite
@@ -147,20 +147,15 @@ class _Keys:
         self._secret = secret
         aead = self._suite.aead(expand_label(secret, b"key", self._suite.key_bytes, digest))
         self.encrypt, self.decrypt_into = aead.encrypt, aead.decrypt_into
-        self._iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
+        self.iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
         self.sequence = 0
 
     def seal(self, content: bytes) -> tuple[bytes, bytes]:
         """Return the record of ``content``, its kind included: header and ciphertext."""
         header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
-        nonce = self.next_nonce()
-        return header, self.encrypt(nonce, content, header)
-
-    def next_nonce(self) -> bytes:
-        """Return the nonce of the next record; no two records may have the same one (§5.3)."""
-        nonce = (self._iv ^ self.sequence).to_bytes(NONCE_BYTES)
+        nonce = (self.iv ^ self.sequence).to_bytes(NONCE_BYTES)
         self.sequence += 1
-        return nonce
+        return header, self.encrypt(nonce, content, header)
 
     def renew(self) -> None:
         """Go on to the next keys (§7.2)."""
@@ -272,9 +267,10 @@ class TlsChannel:
                         pieces.append(piece[:filled].toreadonly())
                     room = max(content_bytes, min(end - offset, PIECE_BYTES))
                     piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
+                nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
                 content = piece[filled : last + 1]
-                nonce = keys.next_nonce()
                 keys.decrypt_into(nonce, data[start:stop], data[offset:start], content)
+                keys.sequence += 1
                 offset = stop
                 if piece[last] == APPLICATION_DATA and content_bytes > 1:
                     if self._without_data:
