@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
-from libp2p.io.utils import put_back
-from libp2p.protocol_muxer.negotiation import Initiator
+from libp2p.protocol_muxer.lazy import Proposal
 from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -39,7 +38,7 @@ class NetStream(INetStream):
         self.swarm_conn = swarm_conn
         self._protocol: TProtocol | None = None
         # The proposal that was sent and whose answer has not been read yet.
-        self._proposed: Initiator | None = None
+        self._proposed: Proposal | None = None
 
     @property
     def remote_peer_id(self) -> ID:
@@ -61,24 +60,19 @@ class NetStream(INetStream):
         For a protocol that the peer is known to speak; saves a round trip. The answer is read
         before the first data is.
         """
-        self._proposed = Initiator([protocol_id])
+        self._proposed = Proposal(protocol_id)
         self._protocol = protocol_id
-        self.muxed_stream.queue(self._proposed.start())
+        self.muxed_stream.queue(self._proposed.message)
 
-    async def _read_answer(self, proposed: Initiator) -> None:
+    async def _read_answer(self, proposed: Proposal) -> None:
         """
         Read the answer to the proposal.
 
         :raises StreamReset: if the peer refused, with the `MultiselectClientError` as its cause.
         """
         try:
-            while buffers := await self.muxed_stream.receive():
-                step = proposed.receive(buffers)
-                if step.protocol is not None:
-                    self._proposed = None
-                    put_back(self.muxed_stream, proposed.take_leftover())
-                    return
-            raise MultiselectClientError("the peer hung up instead of answering")
+            await proposed.read_answer(self.muxed_stream)
+            self._proposed = None
         except MultiselectClientError as error:
             await self.reset()
             raise StreamReset(f"{self._protocol} was not agreed on: {error}") from error

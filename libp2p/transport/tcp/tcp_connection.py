@@ -17,14 +17,13 @@ from multiaddr import Multiaddr
 
 from libp2p.abc import IRawConnection
 from libp2p.connection_types import ConnectionType
-from libp2p.exceptions import ConnectionClosedError, MultiselectClientError, RawConnError
-from libp2p.io.utils import put_back, read_some
-from libp2p.protocol_muxer.negotiation import Initiator
+from libp2p.exceptions import ConnectionClosedError, RawConnError
+from libp2p.io.utils import read_some
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.base_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer
 
 #: Enough for any handshake message; bulk goes through `TcpConnection.receive_into`.
 RECEIVE_BYTES: Final = 64 * 1024
@@ -86,9 +85,6 @@ class TcpConnection(IRawConnection):
         self._more_expected = False
         self._closed = False
         self._sent_bytes = 0
-        # The proposal whose answer has not been read yet.
-        self._proposed: Initiator | None = None
-        self._queued = b""
         self._remote = self._address(sock.getpeername)
         self._local = self._address(sock.getsockname)
 
@@ -143,16 +139,7 @@ class TcpConnection(IRawConnection):
         return count
 
     async def receive(self) -> list[Buffer]:
-        """
-        Return what is there, waiting for at least a byte; empty at the end.
-
-        :raises MultiselectClientError: if the peer does not accept what was proposed.
-        """
-        if self._proposed is not None:
-            await self._read_answer(self._proposed)
-        return await self._receive()
-
-    async def _receive(self) -> list[Buffer]:
+        """Return what is there, waiting for at least a byte; empty at the end."""
         if self._unread:
             put_back, self._unread = self._unread[::-1], []
             return put_back
@@ -171,24 +158,6 @@ class TcpConnection(IRawConnection):
     async def read(self, n: int | None = None) -> bytes:
         """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
         return await read_some(self, n)
-
-    def propose(self, protocol_id: TProtocol) -> None:
-        """
-        Agree on a protocol lazily: the proposal goes out with the first data, unanswered.
-
-        The answer is read before the first data is. `receive` and `send` do this; they are what
-        handshakes use.
-        """
-        self._proposed = Initiator([protocol_id])
-        self._queued = self._proposed.start()
-
-    async def _read_answer(self, proposed: Initiator) -> None:
-        while buffers := await self._receive():
-            if proposed.receive(buffers).protocol is not None:
-                self._proposed = None
-                put_back(self, proposed.take_leftover())
-                return
-        raise MultiselectClientError("the peer hung up instead of answering a proposal")
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -229,8 +198,6 @@ class TcpConnection(IRawConnection):
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``. Cancelling leaves the connection in the middle of them."""
-        if self._queued:
-            buffers, self._queued = [self._queued, *buffers], b""
         rest = self.send_nowait(buffers)
         while rest:
             await self.wait_writable()
