@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.abc import IListener, IPeerStore, StreamHandlerFn
+    from libp2p.network.connection.swarm_connection import AcceptStream, StartHandler
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.transport.tcp.tcp import TCP, TCPListener
     from libp2p.transport.tcp.tcp_connection import TcpConnection
@@ -112,7 +113,7 @@ class Swarm(INetworkService):
             slots=DialSlots(self.resources.scope("dials", sockets.dials), sockets.dials),
         )
         self._dials: dict[ID, SharedDial] = {}
-        self._accept_stream: Callable[[NetStream], None] = _refuse
+        self._accept_stream: AcceptStream = _refuse
         self._notifees = Notifees(self)
         self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(sockets.handshakes)
         self._handshakes = self.resources.scope("handshakes", sockets.handshakes)
@@ -438,14 +439,13 @@ class Swarm(INetworkService):
         """Give every inbound stream to ``stream_handler``, in a task of its connection."""
         arguments.async_function(stream_handler, "stream_handler")
 
-        def accept(stream: NetStream) -> None:
-            assert stream.swarm_conn is not None
-            stream.swarm_conn.start_handler(stream_handler, stream)
+        self._accept_stream = lambda stream, start: start(stream_handler, stream)
 
-        self._accept_stream = accept
-
-    def set_stream_acceptor(self, accept: Callable[[NetStream], None]) -> None:
-        """Give every inbound stream to ``accept``, in its connection's read loop."""
+    def set_stream_acceptor(self, accept: AcceptStream) -> None:
+        """
+        Give every inbound stream to ``accept``, in its connection's read loop, together with what
+        runs a handler as a task of that connection.
+        """
         arguments.function(accept, "accept")
         self._accept_stream = accept
 
@@ -479,7 +479,7 @@ class Swarm(INetworkService):
         self._notifees.remove(notifee)
 
 
-def _refuse(stream: NetStream) -> None:
+def _refuse(stream: NetStream, _: StartHandler) -> None:
     stream.abort()
 
 

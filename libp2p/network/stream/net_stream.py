@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from libp2p.base_types import Buffer, TProtocol
-    from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
@@ -32,10 +31,9 @@ class NetStream(INetStream):
     It adds the protocol id to a `YamuxStream`, whose methods say what is raised when.
     """
 
-    def __init__(self, muxed_stream: YamuxStream, swarm_conn: SwarmConn | None = None) -> None:
+    def __init__(self, muxed_stream: YamuxStream) -> None:
         self.muxed_stream = muxed_stream
         self.muxed_conn: Yamux = muxed_stream.muxed_conn
-        self.swarm_conn = swarm_conn
         self._protocol: TProtocol | None = None
         # The proposal that was sent and whose answer has not been read yet.
         self._proposed: Proposal | None = None
