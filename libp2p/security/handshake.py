@@ -46,7 +46,7 @@ Core = TypeVar("Core", bound=HandshakeCore)
 class HandshakeTransport(ISecureTransport, Generic[Core]):
     """A security protocol of this library, for all connections of one identity."""
 
-    #: What it is proposed by, and its name in errors.
+    #: The name by which it is proposed, and its name in errors.
     protocol_id: ClassVar[TProtocol]
     name: ClassVar[str]
 
@@ -88,7 +88,7 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
         return await self._secure(conn, is_initiator=False, expected_peer=None)
 
     async def secure_outbound(
-        self, conn: IRawConnection, peer_id: ID | None, *, lazily: bool = False
+        self, conn: IRawConnection, peer_id: ID | None, *, propose: TProtocol | None = None
     ) -> SecureSession:
         """
         Shake hands with ``peer_id``, or with whoever answers if that is None.
@@ -96,13 +96,12 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
         A listener has the last word in TLS: if it refuses this side, the first read from the
         session fails.
 
-        :param lazily: nothing was agreed yet: propose this protocol together with the first
-            message.
+        :param propose: nothing was agreed yet: propose this together with the first message.
         :raises PeerIDMismatchesPubkey: if another peer answers.
         :raises MultiselectClientError: if the peer refuses the proposal.
         :raises HandshakeFailure: or one of its kinds; ``conn`` is the caller's to close.
         """
-        return await self._secure(conn, is_initiator=True, expected_peer=peer_id, lazily=lazily)
+        return await self._secure(conn, is_initiator=True, expected_peer=peer_id, propose=propose)
 
     async def _secure(
         self,
@@ -110,10 +109,10 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
         *,
         is_initiator: bool,
         expected_peer: ID | None,
-        lazily: bool = False,
+        propose: TProtocol | None = None,
     ) -> SecureSession:
         raw_conn = batched(conn)
-        channel = LazyChannel(raw_conn, self.protocol_id) if lazily else raw_conn
+        channel = raw_conn if propose is None else LazyChannel(raw_conn, propose)
         core = self._begin(is_initiator=is_initiator, expected_peer=expected_peer)
         try:
             made = await _complete(channel, core, self.name)

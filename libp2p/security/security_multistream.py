@@ -49,8 +49,8 @@ class SecurityMultistream:
         """
         if len(self.transports) == 1:
             ((protocol, only),) = self.transports.items()
-            if isinstance(only, HandshakeTransport) and only.protocol_id == protocol:
-                return await only.secure_outbound(conn, peer_id, lazily=True)
+            if isinstance(only, HandshakeTransport):
+                return await only.secure_outbound(conn, peer_id, propose=protocol)
         transport = await self.select_transport(conn, is_initiator=True)
         return await transport.secure_outbound(conn, peer_id)
 

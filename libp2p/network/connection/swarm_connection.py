@@ -15,11 +15,10 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     StreamEOF,
 )
-from libp2p.network.connection.stream_handlers import StreamHandlers
+from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.addresses import text_of
 from libp2p.resources import Scope
-from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
 from libp2p.utils.faults import consists_of, fault_barrier
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -33,8 +32,7 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.network.notifees import Notifees
     from libp2p.peer.id import ID
-    from libp2p.stream_muxer.yamux.yamux import Yamux
-    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+    from libp2p.transport.abc import MuxedConnection, MuxedStream
 
 logger = get_logger(__name__)
 
@@ -73,7 +71,7 @@ class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
     def __init__(
-        self, muxed_conn: Yamux, scope: Scope | None = None, handlers: Scope | None = None
+        self, muxed_conn: MuxedConnection, scope: Scope | None = None, handlers: Scope | None = None
     ) -> None:
         """
         Wrap a connection that does not run yet.
@@ -81,7 +79,7 @@ class SwarmConn(INetConn):
         :param scope: what the connection counts in, for as long as it lives.
         :param handlers: what its stream handlers count in.
         """
-        self.muxed_conn: Yamux = muxed_conn
+        self.muxed_conn: MuxedConnection = muxed_conn  # type: ignore[assignment]
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
@@ -125,7 +123,7 @@ class SwarmConn(INetConn):
         logger.error("the connection to %s failed", self.peer_id, exc_info=error)
         self.abort()
 
-    def _give(self, accept: AcceptStream, stream: YamuxStream) -> None:
+    def _give(self, accept: AcceptStream, stream: MuxedStream) -> None:
         try:
             accept(self._wrap(stream), self.start_handler)
         except Exception:  # task's edge: the read loop is all streams', and this one ends alone
@@ -177,7 +175,7 @@ class SwarmConn(INetConn):
         """
         return self._wrap(await self.muxed_conn.open_stream())
 
-    def _wrap(self, muxed_stream: YamuxStream) -> NetStream:
+    def _wrap(self, muxed_stream: MuxedStream) -> NetStream:
         stream = NetStream(muxed_stream)
         self._streams.add(ref(stream, self._streams.discard))
         return stream

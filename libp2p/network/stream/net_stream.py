@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
 from libp2p.protocol_muxer.lazy import Proposal
-from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
-    from libp2p.stream_muxer.yamux.yamux import Yamux
-    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+    from libp2p.transport.abc import MuxedConnection, MuxedStream
 
 logger = get_logger(__name__)
 
@@ -28,12 +26,13 @@ class NetStream(INetStream):
     """
     A stream to a peer.
 
-    It adds the protocol id to a `YamuxStream`, whose methods say what is raised when.
+    It adds the protocol id to a `MuxedStream`; the methods of `YamuxStream` say what is raised
+    when.
     """
 
-    def __init__(self, muxed_stream: YamuxStream) -> None:
+    def __init__(self, muxed_stream: MuxedStream) -> None:
         self.muxed_stream = muxed_stream
-        self.muxed_conn: Yamux = muxed_stream.muxed_conn
+        self.muxed_conn: MuxedConnection = muxed_stream.muxed_conn  # type: ignore[assignment]
         self._protocol: TProtocol | None = None
         # The proposal that was sent and whose answer has not been read yet.
         self._proposed: Proposal | None = None
@@ -164,7 +163,7 @@ class NetStream(INetStream):
         self.muxed_stream.abort(error_code)
 
     def _note_end(self, what: str) -> None:
-        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.state.writing is OPEN:
+        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.is_writable:
             logger.debug("%r %s", self, what)
 
     def set_deadline(self, ttl: float) -> bool:
@@ -174,7 +173,7 @@ class NetStream(INetStream):
     @property
     def is_closed(self) -> bool:
         """True once both directions have ended."""
-        return self.muxed_stream.state.finished
+        return self.muxed_stream.is_closed
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port)."""
