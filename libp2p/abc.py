@@ -101,10 +101,6 @@ class IMuxedConn(ABC):
     @abstractmethod
     async def accept_stream(self) -> IMuxedStream: ...
 
-    def get_remote_address(self) -> tuple[str, int] | None:
-        """Return the peer's (host, port), if the connection has them."""
-        return None
-
     @abstractmethod
     def get_transport_addresses(self) -> list[Multiaddr]: ...
 

@@ -25,11 +25,11 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
-    from libp2p.abc import IMuxedConn
     from libp2p.base_types import Buffer
     from libp2p.stream_muxer.yamux.session import YamuxSession
     from libp2p.stream_muxer.yamux.stream_state import StreamState, StreamStatistics
     from libp2p.stream_muxer.yamux.write_scheduler import WriteScheduler
+    from libp2p.transport.abc import MuxedConnection
 
 logger = get_logger(__name__)
 
@@ -49,12 +49,12 @@ class YamuxStream(IMuxedStream):
 
     def __init__(
         self,
-        muxed_conn: IMuxedConn,
+        muxed_conn: MuxedConnection,
         session: YamuxSession,
         scheduler: WriteScheduler,
         state: StreamState,
     ) -> None:
-        self.muxed_conn = muxed_conn
+        self.muxed_conn: MuxedConnection = muxed_conn  # type: ignore[assignment]
         self.state = state
         self._session = session
         self._scheduler = scheduler
@@ -75,6 +75,16 @@ class YamuxStream(IMuxedStream):
     def is_initiator(self) -> bool:
         """True if this side opened the stream."""
         return self.state.outbound
+
+    @property
+    def is_closed(self) -> bool:
+        """True once both directions have ended."""
+        return self.state.finished
+
+    @property
+    def is_writable(self) -> bool:
+        """True until this side closes or resets the stream, or the connection ends."""
+        return self.state.writing is OPEN
 
     def statistics(self) -> StreamStatistics:
         """Return how the stream stands: its windows, credit and bytes; also after its end."""
