@@ -277,7 +277,7 @@ def tls_records(data: bytes) -> None:
         # Keys that a record changes make the records behind it forged, whatever the split.
         keys = _Keys(bytes(32), TLS_SUITE)
         channel = TlsChannel(TLS_SUITE, bytes(32), bytes(32), is_initiator=bool(len(data) & 1))
-        wire = [b"".join(keys.seal(content)) for content in contents if content]
+        wire = [b"".join(keys.seal((content,))) for content in contents if content]
         plaintext = b""
         for piece in [b"".join(wire)] if at_once else wire:
             held = memoryview(piece)
