@@ -8,9 +8,9 @@ returns events; the methods named after what an application does change state an
 pings the peer and decides when the connection has ended. Nothing here waits.
 
 All control frames (open, accept, close, reset) are WindowUpdates with a delta of 0. They go out
-before data, except those that end what the data belongs to: close, and GoAway. Flags are handled
-each on its own: ACK and FIN may come on one frame. A peer that breaks the protocol makes `receive`
-raise `RemoteProtocolError`; the driver then sends GoAway.
+before data, except close and GoAway, which end the data. Each flag is handled on its own: ACK and
+FIN may be set on one frame. A peer that breaks the protocol makes `receive` raise
+`RemoteProtocolError`; the driver then calls `turn_away`.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ class YamuxSession:
         self.send_queue.add_data(stream.stream_id, pieces)
         self.bytes_sent += size
         if self._holdings.sealed:
-            self._tell_queued()
+            self._report_queued()
 
     def close_write(self, stream: StreamState) -> None:
         """Send FIN after everything queued; reading goes on."""
@@ -262,7 +262,7 @@ class YamuxSession:
         self._after_close(stream)
 
     def close_read(self, stream: StreamState) -> None:
-        """Drop what is unread and what may still come; yamux has no frame to say so."""
+        """Drop unread and later data; yamux has no frame that would stop the peer."""
         if stream.reading in (OPEN, Half.EOF):
             self._holdings.forget(stream)
             stream.close_read()
@@ -370,16 +370,16 @@ class YamuxSession:
         :param delivered: see `Liveness.look`.
         """
         self._holdings.on_socket(sealed)
-        self._tell_queued()
+        self._report_queued()
         self.liveness.on_full(now, delivered)
 
     def on_socket_drained(self) -> None:
         """Note that the socket has taken them all."""
         self._holdings.on_socket(0)
-        self._tell_queued()
+        self._report_queued()
         self.liveness.on_drained()
 
-    def _tell_queued(self) -> None:
+    def _report_queued(self) -> None:
         waiting = self.send_queue
         self._holdings.on_queued(waiting.data_bytes + CONTROL_FRAME_BYTES * len(waiting.control))
 
@@ -433,7 +433,7 @@ class YamuxSession:
         """
         Close the connection: send GoAway after all data, and then nothing more.
 
-        `on_time` tells when the peer has taken everything, or when to wait no longer.
+        `on_time` ends the connection when the peer has taken everything, or does not go on.
 
         :param delivered: see `Liveness.look`.
         """
@@ -444,7 +444,7 @@ class YamuxSession:
         """
         End everything because of what the peer did, and tell it; see `close`.
 
-        `on_time` tells when it has had the time to read that.
+        `on_time` ends the connection after `close_grace`, the peer's time to read that.
         """
         ended = self.close(error)
         self.go_away(error.code)
@@ -459,7 +459,7 @@ class YamuxSession:
         """
         return undelivered if self._has_left else undelivered + self.send_queue.data_bytes
 
-    # -- what comes in ------------------------------------------------------------------------
+    # -- received frames ----------------------------------------------------------------------
 
     def receive(self, pieces: Sequence[Buffer], now: float) -> Iterator[list[Event]]:
         """
@@ -602,7 +602,7 @@ class YamuxSession:
 
     def _on_unread_body(self, stream: StreamState, events: list[Event]) -> None:
         """
-        Drop a body that nobody reads; reset a stream whose peer has used up its credit on such.
+        Drop a body on a stream that is not read; reset it if its peer has used up its credit so.
 
         Without a reset it would wait for credit for ever. Not sooner, for a reset also makes the
         peer drop what it has not read yet of ours.
