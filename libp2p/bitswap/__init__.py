@@ -41,7 +41,6 @@ from libp2p.bitswap.errors import (
 from libp2p.bitswap.extension import IBitswapExtension
 from libp2p.bitswap.fetch.session import BitswapSession
 from libp2p.bitswap.provider_query import ProviderQueryManager
-from libp2p.bitswap.serve.bandwidth import BandwidthLimits
 from libp2p.bitswap.serve.filters import (
     AllOf,
     AllowList,
@@ -50,6 +49,7 @@ from libp2p.bitswap.serve.filters import (
     Remembered,
     RequestFilter,
 )
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits
 from libp2p.bitswap.serve.server import ServerOptions
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import BlockTracer, Tracer
