@@ -1,4 +1,4 @@
-"""Errors in words for the person at the terminal: what is wrong, and what to do."""
+"""Texts of errors for the person at the terminal: what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _MISUSE = (click.UsageError, InvalidImportOptions, HashNotSupported)
 
 
 def explain(leaves: Sequence[BaseException]) -> tuple[str, bool]:
-    """Say in one short line what went wrong, and whether the command was asked wrongly."""
-    # Of several errors the first that was meant for people says most.
+    """Return one short line that says what went wrong, and whether it was wrong usage."""
+    # Of several errors the first of the library's own says most.
     error = next((leaf for leaf in leaves if isinstance(leaf, BaseLibp2pError)), leaves[0])
     return one_line(" ".join(_text_of(error).split())), isinstance(error, _MISUSE)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.crypto.keys import PublicKey
 
-#: An RSA-8192 key is 1.1 kB. What is longer wants memory from a side that knows nobody yet.
+#: An RSA-8192 key is 1.1 kB. Without a limit an unknown peer could make this side hold memory.
 MAX_EXCHANGE_BYTES: Final = 16 * 1024
 
 #: Enough for `MAX_EXCHANGE_BYTES`.
@@ -37,14 +37,14 @@ MAX_LENGTH_BYTES: Final = 3
 
 
 class ClaimedIdentity(NamedTuple):
-    """Who the peer says it is."""
+    """The identity that the peer claims."""
 
     peer_id: ID
     public_key: PublicKey
 
 
 def make_exchange_message(pubkey: PublicKey) -> plaintext_pb2.Exchange:
-    """Return what the owner of ``pubkey`` says."""
+    """Return the message of the owner of ``pubkey``."""
     return plaintext_pb2.Exchange(id=ID.from_pubkey(pubkey).to_bytes(), pubkey=pubkey.serialize())
 
 
@@ -52,7 +52,7 @@ class PlaintextExchange:
     """One side of the handshake; both are alike."""
 
     def __init__(self, public_key: PublicKey, expected_peer: ID | None = None) -> None:
-        """:param expected_peer: who was dialled; None accepts everyone."""
+        """:param expected_peer: the peer that was dialled; None accepts any peer."""
         self._public_key = public_key
         self._expected_peer = expected_peer
         self._buffer = bytearray()
@@ -64,7 +64,7 @@ class PlaintextExchange:
 
     def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, ClaimedIdentity | None]:
         """
-        Take in what the peer sent.
+        Receive bytes of the peer.
 
         :return: nothing to send, and the result once there is one.
         :raises PeerIDMismatchesPubkey: if the peer is not the one expected.
@@ -81,7 +81,7 @@ class PlaintextExchange:
         return b"", self._identity(message)
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the message."""
+        """Remove and return the bytes received after the message."""
         leftover = bytes(self._buffer)
         self._buffer.clear()
         return leftover

@@ -1,9 +1,9 @@
 """
 Noise_XX_25519_ChaChaPoly_SHA256 with an empty prologue (sans-I/O).
 
-https://noiseprotocol.org/noise.html §5 and §7.5. Three messages make two strangers share two keys
-and learn each other's static keys. Nothing here knows of libp2p: what the static keys belong to is
-said in the payloads. Keys come from the caller; this module has no randomness of its own.
+https://noiseprotocol.org/noise.html §5 and §7.5. After three messages both sides share two
+keys and know each other's static keys. This module does not know libp2p: the payloads say which
+peers the static keys belong to. The caller passes the keys; no random numbers are made here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
 
 #: Noise allows 65,535; the largest honest message, an RSA-8192 identity with its signature, stays
-#: under 4 KiB. What is longer wants memory from a side that does not know its peer yet.
+#: under 4 KiB. Without this limit an unknown peer could make this side hold more memory.
 MAX_HANDSHAKE_MESSAGE_BYTES: Final = 16 * 1024
 
 _NONCE: Final = Struct("<4xQ")
@@ -58,7 +58,7 @@ _MESSAGES: Final = (
 
 
 class TransportKeys(NamedTuple):
-    """What the handshake is for."""
+    """The keys of the transport phase: the result of the handshake."""
 
     send: bytes
     receive: bytes
@@ -74,7 +74,7 @@ def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
 
 
 class _SymmetricState:
-    """The keys and the transcript's hash, as both sides advance them (§5.2)."""
+    """The keys and the transcript's hash, which both sides advance equally (§5.2)."""
 
     __slots__ = ("_chaining_key", "_cipher", "_nonce", "transcript")
 
@@ -102,7 +102,7 @@ class _SymmetricState:
         return wire
 
     def decrypt(self, wire: bytes) -> bytes:
-        """Undo `encrypt`; any difference between the two transcripts ends here."""
+        """Undo `encrypt`; it fails if the two transcripts differ."""
         plaintext = wire
         if self._cipher is not None:
             try:
@@ -143,7 +143,7 @@ class XXHandshake:
 
     @property
     def remote_static(self) -> bytes:
-        """The peer's static key, proven to be its own once the peer's payload was read."""
+        """The peer's static key; the peer has proven to own it once its payload was read."""
         if self._remote_static is None:
             raise LocalProtocolError("the peer's static key has not come yet")
         return self._remote_static.public_bytes_raw()
@@ -166,7 +166,7 @@ class XXHandshake:
 
     def read(self, message: Buffer) -> bytes:
         """
-        Take in the peer's next message and return its payload.
+        Read the peer's next message and return its payload.
 
         :raises HandshakeFailure: if the message is not what the peer must send now.
         """
@@ -206,9 +206,9 @@ class XXHandshake:
         meets_static = token is (_Token.ES if self.is_initiator else _Token.SE)
         own = self._static if uses_static else self._ephemeral
         remote = self._remote_static if meets_static else self._remote_ephemeral
-        assert remote is not None  # the order of the tokens sees to it
-        # An all-zero secret: the peer sent a point of small order, to make the key known to
-        # everyone (RFC 7748 §6.1).
+        assert remote is not None  # guaranteed by the order of the tokens
+        # An all-zero secret: the peer sent a point of small order, so that anyone can compute
+        # the key (RFC 7748 §6.1).
         with refused_as(HandshakeFailure, "the peer's key is a point of small order"):
             secret = own.exchange(remote)
         self._state.mix_key(secret)
@@ -231,7 +231,7 @@ def frame(message: bytes) -> bytes:
 
 
 class MessageReader:
-    """Handshake messages out of any split of their bytes, one at a time."""
+    """Cuts received bytes into handshake messages, one at a time."""
 
     __slots__ = ("_buffer",)
 
@@ -239,7 +239,7 @@ class MessageReader:
         self._buffer = bytearray()
 
     def feed(self, buffers: Iterable[Buffer]) -> None:
-        """Take in bytes from the peer."""
+        """Receive bytes of the peer."""
         for buffer in buffers:
             self._buffer += buffer
 
@@ -265,7 +265,7 @@ class MessageReader:
         return message
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the last message: transport records."""
+        """Remove and return the bytes received after the last message: transport records."""
         leftover = bytes(self._buffer)
         self._buffer.clear()
         return leftover

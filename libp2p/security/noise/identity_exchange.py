@@ -1,5 +1,5 @@
 """
-The libp2p Noise handshake as one machine: bytes in, bytes out, in the end a known peer (sans-I/O).
+The libp2p Noise handshake: bytes in, bytes out, and an authenticated peer as result (sans-I/O).
 
 ::
 
@@ -29,7 +29,7 @@ class Established(NamedTuple):
 
     keys: TransportKeys
     remote: RemoteIdentity
-    #: The muxer that both sides' payloads lead to, if they do.
+    #: The muxer that both sides' payloads agree on, if they do.
     early_muxer: TProtocol | None
 
 
@@ -46,7 +46,7 @@ class IdentityExchange:
     ) -> None:
         """
         :param payload: this side's, from `make_payload` with the same ``early_muxers``.
-        :param expected_peer: who was dialled; None on the side that was dialled.
+        :param expected_peer: the peer that was dialled; None on the side that was dialled.
         """
         self._handshake = handshake
         self._payload = payload
@@ -55,12 +55,12 @@ class IdentityExchange:
         self._reader = MessageReader()
 
     def start(self) -> bytes:
-        """Return what is sent before anything is received."""
+        """Return the bytes to send before anything is received."""
         return frame(self._handshake.write(b"")) if self._handshake.is_initiator else b""
 
     def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
         """
-        Take in what the peer sent.
+        Receive bytes of the peer.
 
         :return: bytes to send, and the result once there is one.
         :raises HandshakeFailure: or one of its kinds, see `open_payload`.
@@ -72,7 +72,7 @@ class IdentityExchange:
         while (message := self._reader.next_message()) is not None:
             payload = self._handshake.read(message)
             if not self._handshake.is_initiator and not self._handshake.is_done:
-                # The first message's payload is neither secret nor signed: it is not looked at.
+                # The first message's payload is neither secret nor signed, so it is ignored.
                 to_send = frame(self._handshake.write(self._payload))
                 continue
             remote = open_payload(payload, self._handshake.remote_static, self._expected_peer)
@@ -82,7 +82,7 @@ class IdentityExchange:
         return to_send, None
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the handshake: transport records."""
+        """Remove and return the bytes received after the handshake: transport records."""
         return self._reader.take_leftover()
 
     def _established(self, remote: RemoteIdentity) -> Established:
