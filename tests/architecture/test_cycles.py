@@ -17,14 +17,6 @@ NOT_YET_CUT: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"libp2p.stream_muxer.yamux.yamux", "libp2p.stream_muxer.yamux.yamux_stream"}),
-    frozenset(
-        {
-            "libp2p.network.connection.stream_handlers",
-            "libp2p.network.connection.swarm_connection",
-            "libp2p.network.notifees",
-            "libp2p.network.stream.net_stream",
-        }
-    ),
     frozenset({"libp2p.bitswap.want.remote_peer", "libp2p.bitswap.want.state"}),
     frozenset(
         {
@@ -33,7 +25,6 @@ NOT_YET_CUT: tuple[frozenset[str], ...] = (
             "libp2p.bitswap.net.reception",
         }
     ),
-    frozenset({"libp2p.bitswap.serve.reply_sender", "libp2p.bitswap.serve.server"}),
     frozenset(
         {
             "libp2p.bitswap.fetch.blocks",
