@@ -19,6 +19,7 @@ from libp2p.exceptions import (
     PeerIDMismatchesPubkey,
 )
 from libp2p.hostile_input import refused_as
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.peer.id import ID
 from libp2p.security.channel import Established, PlainChannel
 from libp2p.security.insecure.pb import plaintext_pb2
@@ -49,6 +50,20 @@ def make_exchange_message(pubkey: PublicKey) -> plaintext_pb2.Exchange:
     return plaintext_pb2.Exchange(id=ID.from_pubkey(pubkey).to_bytes(), pubkey=pubkey.serialize())
 
 
+def _message_extent(data: bytearray) -> tuple[int, int] | None:
+    try:
+        length, start = decode_uvarint(data, max_bytes=MAX_LENGTH_BYTES)
+    except IncompleteVarint:
+        return None
+    except ParseError as error:
+        raise HandshakeFailure(f"length of the plaintext exchange: {error}") from error
+    if length > MAX_EXCHANGE_BYTES:
+        raise HandshakeFailure(
+            f"plaintext exchange of {length} bytes, at most {MAX_EXCHANGE_BYTES} are allowed"
+        )
+    return start, start + length
+
+
 class PlaintextExchange:
     """One side of the handshake; both are alike."""
 
@@ -56,7 +71,7 @@ class PlaintextExchange:
         """:param expected_peer: the peer that was dialled; None accepts any peer."""
         self._public_key = public_key
         self._expected_peer = expected_peer
-        self._buffer = bytearray()
+        self._received = MessageBuffer()
         self._is_done = False
 
     def start(self) -> bytes:
@@ -73,9 +88,8 @@ class PlaintextExchange:
         """
         if self._is_done:
             raise LocalProtocolError("this handshake is over")
-        for buffer in buffers:
-            self._buffer += buffer
-        message = self._take_message()
+        self._received.feed(buffers)
+        message = self._received.next_message(_message_extent)
         if message is None:
             return b"", None
         self._is_done = True
@@ -83,27 +97,7 @@ class PlaintextExchange:
 
     def take_leftover(self) -> bytes:
         """Remove and return the bytes received after the message."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
-
-    def _take_message(self) -> bytes | None:
-        try:
-            length, start = decode_uvarint(self._buffer, max_bytes=MAX_LENGTH_BYTES)
-        except IncompleteVarint:
-            return None
-        except ParseError as error:
-            raise HandshakeFailure(f"length of the plaintext exchange: {error}") from error
-        if length > MAX_EXCHANGE_BYTES:
-            raise HandshakeFailure(
-                f"plaintext exchange of {length} bytes, at most {MAX_EXCHANGE_BYTES} are allowed"
-            )
-        end = start + length
-        if len(self._buffer) < end:
-            return None
-        message = bytes(self._buffer[start:end])
-        del self._buffer[:end]
-        return message
+        return self._received.take_leftover()
 
     def _identity(self, message: bytes) -> ClaimedIdentity:
         with refused_as(HandshakeFailure, "plaintext exchange is malformed"):

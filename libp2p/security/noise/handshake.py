@@ -22,8 +22,6 @@ from libp2p.exceptions import HandshakeFailure, LocalProtocolError
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 #: Exactly as long as a hash, so it is the first hash itself (§5.2).
@@ -230,42 +228,18 @@ def frame(message: bytes) -> bytes:
     return _LENGTH.pack(len(message)) + message
 
 
-class MessageReader:
-    """Cuts received bytes into handshake messages, one at a time."""
+def message_extent(data: bytearray) -> tuple[int, int] | None:
+    """
+    Return where the first handshake message of ``data`` starts and ends; None without its length.
 
-    __slots__ = ("_buffer",)
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, buffers: Iterable[Buffer]) -> None:
-        """Receive bytes of the peer."""
-        for buffer in buffers:
-            self._buffer += buffer
-
-    def next_message(self) -> bytes | None:
-        """
-        Return the next message; None if it is not complete.
-
-        :raises HandshakeFailure: if it is longer than any handshake needs.
-        """
-        if len(self._buffer) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer)
-        if length > MAX_HANDSHAKE_MESSAGE_BYTES:
-            raise HandshakeFailure(
-                f"Noise handshake message of {length} bytes, "
-                f"at most {MAX_HANDSHAKE_MESSAGE_BYTES} are allowed"
-            )
-        end = _LENGTH.size + length
-        if len(self._buffer) < end:
-            return None
-        message = bytes(self._buffer[_LENGTH.size : end])
-        del self._buffer[:end]
-        return message
-
-    def take_leftover(self) -> bytes:
-        """Remove and return the bytes received after the last message: transport records."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
+    :raises HandshakeFailure: if it is longer than any handshake needs.
+    """
+    if len(data) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(data)
+    if length > MAX_HANDSHAKE_MESSAGE_BYTES:
+        raise HandshakeFailure(
+            f"Noise handshake message of {length} bytes, "
+            f"at most {MAX_HANDSHAKE_MESSAGE_BYTES} are allowed"
+        )
+    return _LENGTH.size, _LENGTH.size + length

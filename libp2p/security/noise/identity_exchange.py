@@ -14,9 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import LocalProtocolError
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.security.channel import Established
 from libp2p.security.noise.cipher import NoiseCipher
-from libp2p.security.noise.handshake import MessageReader, XXHandshake, frame
+from libp2p.security.noise.handshake import XXHandshake, frame, message_extent
 from libp2p.security.noise.payload import RemoteIdentity, choose_early_muxer, open_payload
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class IdentityExchange:
         self._payload = payload
         self._expected_peer = expected_peer
         self._early_muxers = early_muxers
-        self._reader = MessageReader()
+        self._received = MessageBuffer()
 
     def start(self) -> bytes:
         """Return the bytes to send before anything is received."""
@@ -60,9 +61,9 @@ class IdentityExchange:
         """
         if self._handshake.is_done:
             raise LocalProtocolError("this handshake is over")
-        self._reader.feed(buffers)
+        self._received.feed(buffers)
         to_send = b""
-        while (message := self._reader.next_message()) is not None:
+        while (message := self._received.next_message(message_extent)) is not None:
             payload = self._handshake.read(message)
             if not self._handshake.is_initiator and not self._handshake.is_done:
                 # The first message's payload is neither secret nor signed, so it is ignored.
@@ -76,7 +77,7 @@ class IdentityExchange:
 
     def take_leftover(self) -> bytes:
         """Remove and return the bytes received after the handshake: transport records."""
-        return self._reader.take_leftover()
+        return self._received.take_leftover()
 
     def _established(self, remote: RemoteIdentity) -> Established:
         lists = (self._early_muxers, remote.stream_muxers)

@@ -18,6 +18,7 @@ from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from libp2p.exceptions import HandshakeFailure, LocalProtocolError
 from libp2p.hostile_input import refused_as
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.security.channel import Established
 from libp2p.security.tls.certificate import CertifiedIdentity, verify_certificate
 from libp2p.security.tls.channel import (
@@ -181,8 +182,8 @@ class TlsHandshake:
         self._findings = findings
         self._muxers = muxers
         self._is_initiator = is_initiator
-        self._buffer = bytearray()
-        self._received = 0
+        self._received = MessageBuffer()
+        self._taken_bytes = 0
         self._alert = b""
         self._is_over = False
 
@@ -203,9 +204,9 @@ class TlsHandshake:
         """
         if self._is_over:
             raise LocalProtocolError("this handshake is over")
-        for buffer in buffers:
-            self._buffer += buffer
-        while (record := self._next_record()) is not None:
+        self._received.feed(buffers)
+        while (record := self._received.next_message(self._record_extent)) is not None:
+            self._taken_bytes += len(record)
             if established := self._advance(record):
                 # A server's OpenSSL writes tickets, whatever its options are. They are not sent,
                 # so the count of records begins at 0.
@@ -214,36 +215,29 @@ class TlsHandshake:
 
     def take_leftover(self) -> bytes:
         """Remove and return the bytes received after the handshake: application records."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
+        return self._received.take_leftover()
 
     def take_alert(self) -> bytes:
         """Remove and return the alert to send after a failure, if there is one."""
         alert, self._alert = self._alert, b""
         return alert
 
-    def _next_record(self) -> bytes | None:
+    def _record_extent(self, data: bytearray) -> tuple[int, int] | None:
         """
-        Remove and return the next record; None if it is not complete.
+        Return where the first record of ``data`` starts and ends; None without its header.
 
         :raises HandshakeFailure: if it is malformed, or longer than any handshake needs.
         """
-        if self._buffer and self._buffer[0] not in _CONTENT_TYPES:
+        if data[0] not in _CONTENT_TYPES:
             raise HandshakeFailure("what the peer sent is not TLS")
-        if len(self._buffer) < HEADER_BYTES:
+        if len(data) < HEADER_BYTES:
             return None
-        size = HEADER_BYTES + int.from_bytes(self._buffer[3:HEADER_BYTES])
-        if self._received + size > MAX_HANDSHAKE_BYTES:
+        size = HEADER_BYTES + int.from_bytes(data[3:HEADER_BYTES])
+        if self._taken_bytes + size > MAX_HANDSHAKE_BYTES:
             raise HandshakeFailure(
                 f"a TLS handshake of more than {MAX_HANDSHAKE_BYTES} bytes is not allowed"
             )
-        if len(self._buffer) < size:
-            return None
-        record = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._received += size
-        return record
+        return 0, size
 
     def _advance(self, record: bytes = b"") -> Established | None:
         """
