@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from libp2p.bitswap.errors import BlockUnavailableError, DamagedBlockError, TimeoutError
+from libp2p.bitswap.errors import BlockTimeoutError, BlockUnavailableError, DamagedBlockError
 from libp2p.exceptions import (
     BaseLibp2pError,
     HashNotSupported,
@@ -41,7 +41,7 @@ def _text_of(error: BaseException) -> str:
             return INTERRUPTED
         case NotAFile():
             return f"{error}: only files can be fetched"
-        case TimeoutError():
+        case BlockTimeoutError():
             return f"{error}; try a longer --timeout or another --peer"
         case DamagedBlockError():
             return f"{error}; add the file again, or name a peer that has it with --peer"
