@@ -47,9 +47,10 @@ class LazyHeap(Generic[_T]):
     def push(self, item: _T, key: Any) -> None:
         """Enter an item, or give it another key."""
         self._count = number = self._count + 1
-        self._numbers[item] = number
         heappush(self._heap, (key, number, item))
-        self._tidy()
+        if item in self._numbers:
+            self._tidy()
+        self._numbers[item] = number
 
     def discard(self, item: _T) -> None:
         """Drop an item; it is no error if it is not in the heap."""
