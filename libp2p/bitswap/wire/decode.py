@@ -1,8 +1,8 @@
 """
-Bitswap messages out of the buffers that arrive (sans-I/O); see `messages` for the format.
+Bitswap messages out of the buffers that arrive (sans-I/O); see `message` for the format.
 
-A block is joined once, out of the pieces that it arrived in, and its CID is computed from it: a
-received block is verified by construction, and a wrong one is only one that nobody wants.
+A block is joined once, out of the pieces that it arrived in, and its CID is computed from it. So a
+received block is verified by construction: with wrong bytes it is another block.
 """
 
 from __future__ import annotations

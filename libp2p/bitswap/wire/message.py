@@ -2,7 +2,7 @@
 Bitswap messages, and their way into buffers (sans-I/O), https://specs.ipfs.tech/bitswap-protocol/.
 
 Coded by hand, since blocks are most of the bytes: a block is passed on as the buffer that it is.
-`message_reader` is the way back, `pb/bitswap.proto` has the schema. On the wire a message is its
+`decode` is the way back, `pb/bitswap.proto` has the schema. On the wire a message is its
 length as a varint, then
 
     0a len wantlist      always present, empty or not: Kubo 0.34 and 0.35 crash without it
@@ -88,7 +88,7 @@ class Message:
         return len(self.entries) + len(self.blocks) + len(self.presences)
 
     def answers(self, limit: int) -> Iterator[Message]:
-        """Give what it says of blocks in messages of up to ``limit`` blocks or presences."""
+        """Split its blocks and presences into messages of up to ``limit`` of them."""
         unusable = self.unusable
         for blocks in _batches(self.blocks.items(), limit):
             part = Message(pending_bytes=self.pending_bytes)
