@@ -80,7 +80,7 @@ class Denylist:
         return self._plain.get(cid.multihash, 0) > 0
 
     def denied(self) -> set[bytes | tuple[object, bytes]]:
-        """Return what is denied, to be compared with another list: multihashes, and their hashes."""
+        """Return what is denied, to be compared with another list: multihashes and their hashes."""
         found: set[bytes | tuple[object, bytes]] = {
             key for key, number in self._plain.items() if number > 0
         }
