@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from libp2p.security.noise.transport import Transport as NoiseTransport
     from libp2p.security.tls.transport import TLSTransport as TLSTransport
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
+    from libp2p.transport.memory.memory import MemoryTransport as MemoryTransport
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
 
@@ -91,6 +92,7 @@ _HOMES: Final = {
     "ConnectionConfig": ("libp2p.network.config", ""),
     "ID": ("libp2p.peer.id", ""),
     "KeyPair": ("libp2p.crypto.keys", ""),
+    "MemoryTransport": ("libp2p.transport.memory.memory", ""),
     "NoiseTransport": ("libp2p.security.noise.transport", "Transport"),
     "PeerStore": ("libp2p.peer.peerstore", ""),
     "Swarm": ("libp2p.network.swarm", ""),
@@ -117,6 +119,7 @@ __all__ = [
     "KeyPair",
     "MUXER_MPLEX",
     "MUXER_YAMUX",
+    "MemoryTransport",
     "NoiseTransport",
     "PeerStore",
     "Swarm",
