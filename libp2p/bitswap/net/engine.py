@@ -44,6 +44,7 @@ from libp2p.blockstore import read_blocks
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
+from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
-    from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
@@ -205,7 +205,7 @@ class BitswapEngine(Service, INotifee):
         presence_only: bool = False,
     ) -> BitswapSession:
         """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
-        peers = None if peers is None else arguments.peer_ids(peers)
+        peers = None if peers is None else ID.list_of(peers)
         number = self.tracker.open_session(
             peers,
             wait=wait,
