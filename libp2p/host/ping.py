@@ -16,7 +16,6 @@ import trio
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import IncompleteReadError, PingError, StreamEOF, StreamError, StreamTimeout
 from libp2p.utils import arguments
-from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -35,8 +34,6 @@ IDLE_TIMEOUT: Final = 60
 #: Streams answered per peer (the spec's limit): each costs a task.
 MAX_INBOUND_STREAMS: Final = 2
 
-logger = get_logger(__name__)
-
 
 async def handle_ping(stream: INetStream) -> None:
     """
@@ -52,8 +49,7 @@ async def handle_ping(stream: INetStream) -> None:
                     break
                 await stream.send(buffers)
             size += sum(map(len, buffers))
-    except (StreamError, trio.TooSlowError) as error:
-        logger.debug("pings of %s ended: %r", stream.muxed_conn.peer_id, error)
+    except (StreamError, trio.TooSlowError):
         size = 0
     if size % PING_LENGTH:
         raise IncompleteReadError("the stream ended inside a ping", PING_LENGTH)
