@@ -16,6 +16,7 @@ from libp2p.exceptions import (
 )
 from libp2p.network.connection.stream_handlers import StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.network.stream.stream_events import StreamEvents
 from libp2p.peer.addresses import text_of
 from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
@@ -31,9 +32,9 @@ if TYPE_CHECKING:
 
     from libp2p.abc import StreamHandlerFn
     from libp2p.connection_types import ConnectionType
-    from libp2p.network.notifees import Notifees
     from libp2p.peer.id import ID
     from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.utils.event_bus import EventBus
 
 logger = get_logger(__name__)
 
@@ -66,11 +67,16 @@ class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
     def __init__(
-        self, muxed_conn: Yamux, scope: Scope | None = None, handlers: Scope | None = None
+        self,
+        muxed_conn: Yamux,
+        events: EventBus,
+        scope: Scope | None = None,
+        handlers: Scope | None = None,
     ) -> None:
         """
         Wrap a connection that does not run yet.
 
+        :param events: where its streams are announced.
         :param scope: what the connection counts in, for as long as it lives.
         :param handlers: what its stream handlers count in.
         """
@@ -83,31 +89,27 @@ class SwarmConn(INetConn):
         self._own_reason = ""
         self._nursery: trio.Nursery | None = None
         self._handlers = StreamHandlers(handlers or Scope("handlers"))
+        self._stream_events = StreamEvents(events, muxed_conn)
 
     async def run(
-        self,
-        accept: Callable[[NetStream], None],
-        ended: Callable[[SwarmConn], object],
-        notifees: Notifees,
+        self, accept: Callable[[NetStream], None], ended: Callable[[SwarmConn], object]
     ) -> None:
         """
         Serve the connection and give each inbound stream to ``accept``, until it ends.
 
         :param ended: called at its end, before the handlers have finished.
-        :param notifees: told of its beginning and its end.
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                busy = notifees.connected(self, nursery)
                 with fault_barrier(self._failed):
                     self.muxed_conn.on_stream(partial(self._give, accept))
                     await self.muxed_conn.run()
             finally:
                 self.release()
+                self._stream_events.close()
                 ended(self)
             self._handlers.end_by(trio.current_time() + HANDLER_GRACE)
-            notifees.disconnected(self, nursery, busy)
         self._handlers.close()
         self._nursery = None
 
@@ -121,6 +123,10 @@ class SwarmConn(INetConn):
         except Exception:  # task's edge: the read loop is all streams', and this one ends alone
             logger.exception("stream %d of %s cannot be accepted", stream.stream_id, self.peer_id)
             stream.abort()
+
+    def stream_opened(self, stream: NetStream) -> None:
+        """A protocol was agreed on for a stream; for `NetStream`."""
+        self._stream_events.opened(stream)
 
     def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
         """Run a stream's handler as a task of this connection, if there are not too many."""

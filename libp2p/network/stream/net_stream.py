@@ -38,6 +38,10 @@ class StreamOwner(Protocol):
         """Run a handler of the stream as a task of the connection."""
         ...
 
+    def stream_opened(self, stream: NetStream) -> None:
+        """A protocol was agreed on for a stream."""
+        ...
+
 
 class NetStream(INetStream, trio.abc.HalfCloseableStream):
     """
@@ -75,7 +79,10 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
 
     def set_protocol(self, protocol_id: TProtocol) -> None:
         """Record the protocol agreed on."""
+        is_first = self._protocol is None
         self._protocol = protocol_id
+        if is_first and self.swarm_conn is not None:
+            self.swarm_conn.stream_opened(self)
 
     def propose(self, protocol_id: TProtocol) -> None:
         """
@@ -85,8 +92,8 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         before the first data is. If the peer refuses, reading raises a `StreamReset`.
         """
         self._proposal = Initiator([protocol_id])
-        self._protocol = protocol_id
         self.muxed_stream.queue(self._proposal.start())
+        self.set_protocol(protocol_id)
 
     def _reading(
         self, read: Callable[..., Coroutine[object, object, T]], *args: object
