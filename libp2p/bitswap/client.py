@@ -349,7 +349,7 @@ class BitswapClient(BitswapEngine, INotifee):
             queue = self._message_queues[peer_id] = BitswapMessageQueue(self, peer_id)
         return queue
 
-    # -- as py-libp2p's notifee: for callers of one's own, as the host's events tell the client -----
+    # -- as py-libp2p's notifee: events tell the client itself ------------------------------------
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """Take note of a connection."""

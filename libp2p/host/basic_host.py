@@ -60,10 +60,17 @@ class BasicHost(IHost):
     """
 
     def __init__(
-        self, network: Swarm, announce_addrs: Sequence[Multiaddr | str] | None = None
+        self,
+        network: Swarm,
+        announce_addrs: Sequence[Multiaddr | str] | None = None,
+        listen_addrs: Sequence[Multiaddr | str] | None = None,
     ) -> None:
-        """:param announce_addrs: `get_addrs` in place of those listened on: what a router maps."""
+        """
+        :param announce_addrs: `get_addrs` in place of those listened on: what a router maps.
+        :param listen_addrs: to listen on besides those that `run` is given.
+        """
         self._network = network
+        self._listen_addrs = arguments.multiaddrs(listen_addrs or (), "listen_addrs")
         self._addresses = HostAddresses(
             network.get_peer_id(), network.get_listen_addrs, announce_addrs or ()
         )
@@ -82,12 +89,12 @@ class BasicHost(IHost):
     # -- life ---------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def run(self, listen_addrs: Sequence[Multiaddr]) -> AsyncIterator[None]:
+    async def run(self, listen_addrs: Sequence[Multiaddr] = ()) -> AsyncIterator[None]:
         """
         Run the host for the length of the block; everything is closed when it ends.
 
-        :param listen_addrs: multiaddrs to listen on, also as text; port 0 lets the system choose
-            one.
+        :param listen_addrs: multiaddrs to listen on, also as text, besides those that the host was
+            made with; port 0 lets the system choose one.
         :raises InvalidAddrError: if one of them cannot be read.
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
@@ -97,7 +104,7 @@ class BasicHost(IHost):
             self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
             self.start_service(self._identifier.run)
             self.start_service(self._inbound.run)
-            await self._network.listen(*listen_addrs)
+            await self._network.listen(*dict.fromkeys([*self._listen_addrs, *listen_addrs]))
             yield
 
     async def close(self) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamClosed, StreamEOF, StreamReset
-from libp2p.io.utils import put_back
-from libp2p.protocol_muxer.negotiation import Initiator
-from libp2p.stream_muxer.yamux.stream_state import OPEN
+from libp2p.protocol_muxer.lazy import Proposal
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -19,33 +17,19 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
-    from libp2p.abc import StreamHandlerFn
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.exceptions import StreamError
     from libp2p.peer.id import ID
-    from libp2p.stream_muxer.yamux.yamux import Yamux
-    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+    from libp2p.transport.abc import MuxedConnection, MuxedStream
 
 logger = get_logger(__name__)
 
 T = TypeVar("T")
 
 
-class StreamOwner(Protocol):
-    """What a stream needs of the connection that it belongs to."""
-
-    def start_handler(self, handler: StreamHandlerFn, stream: NetStream) -> None:
-        """Run a handler of the stream as a task of the connection."""
-        ...
-
-    def stream_opened(self, stream: NetStream) -> None:
-        """A protocol was agreed on for a stream."""
-        ...
-
-
 class NetStream(INetStream, trio.abc.HalfCloseableStream):
     """
-    A stream to a peer: a `YamuxStream` with the name of the protocol that is spoken on it.
+    A stream to a peer: a `MuxedStream` with the name of the protocol that is spoken on it.
 
     It can be used in two ways. `read`, `read_exactly`, `write`, `close_write`, `close` and `reset`
     are py-libp2p's. They raise a `StreamError`, as the methods of `YamuxStream` say. A call that
@@ -58,13 +42,18 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
     `trio.SSLStream` and to everything else that takes a `trio.abc.HalfCloseableStream`.
     """
 
-    def __init__(self, muxed_stream: YamuxStream, swarm_conn: StreamOwner | None = None) -> None:
+    def __init__(
+        self,
+        muxed_stream: MuxedStream,
+        on_protocol: Callable[[NetStream], object] | None = None,
+    ) -> None:
+        """:param on_protocol: told when a protocol is agreed on, or proposed."""
         self.muxed_stream = muxed_stream
-        self.muxed_conn: Yamux = muxed_stream.muxed_conn
-        self.swarm_conn = swarm_conn
+        self.muxed_conn: MuxedConnection = muxed_stream.muxed_conn  # type: ignore[assignment]
         self._protocol: TProtocol | None = None
         # The proposal that was sent and whose answer has not been read yet.
-        self._proposal: Initiator | None = None
+        self._proposal: Proposal | None = None
+        self._on_protocol = on_protocol
         self._ended_here = False
         self._sending = False
 
@@ -79,10 +68,10 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
 
     def set_protocol(self, protocol_id: TProtocol) -> None:
         """Record the protocol agreed on."""
-        is_first = self._protocol is None
         self._protocol = protocol_id
-        if is_first and self.swarm_conn is not None:
-            self.swarm_conn.stream_opened(self)
+        on_protocol, self._on_protocol = self._on_protocol, None
+        if on_protocol is not None:
+            on_protocol(self)
 
     def propose(self, protocol_id: TProtocol) -> None:
         """
@@ -91,8 +80,8 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         For a protocol that the peer is known to speak; saves a round trip. The answer is read
         before the first data is. If the peer refuses, reading raises a `StreamReset`.
         """
-        self._proposal = Initiator([protocol_id])
-        self.muxed_stream.queue(self._proposal.start())
+        self._proposal = Proposal(protocol_id)
+        self.muxed_stream.queue(self._proposal.message)
         self.set_protocol(protocol_id)
 
     def _reading(
@@ -106,7 +95,7 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
 
     async def _after_answer(
         self,
-        proposal: Initiator,
+        proposal: Proposal,
         read: Callable[..., Coroutine[object, object, T]],
         *args: object,
     ) -> T:
@@ -116,15 +105,12 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         :raises StreamReset: if the peer refused, with the `MultiselectClientError` as its cause.
         """
         try:
-            while buffers := await self.muxed_stream.receive():
-                if proposal.receive(buffers).protocol is not None:
-                    self._proposal = None
-                    put_back(self.muxed_stream, proposal.take_leftover())
-                    return await read(*args)
-            raise MultiselectClientError("the peer hung up instead of answering")
+            await proposal.read_answer(self.muxed_stream)
         except MultiselectClientError as error:
             self.muxed_stream.abort()
             raise StreamReset(f"{self._protocol} was not agreed on: {error}") from error
+        self._proposal = None
+        return await read(*args)
 
     def receive(self) -> Coroutine[object, object, list[Buffer]]:
         """Return all bytes at hand, unjoined, waiting for at least one; empty at the end."""
@@ -205,7 +191,7 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
 
     def _end(self, what: str) -> None:
         self._ended_here = True
-        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.state.writing is OPEN:
+        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.is_writable:
             logger.debug("%r %s", self, what)
 
     # -- as trio has it -----------------------------------------------------------------------
@@ -268,7 +254,7 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
     @property
     def is_closed(self) -> bool:
         """True once both directions have ended."""
-        return self.muxed_stream.state.finished
+        return self.muxed_stream.is_closed
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port)."""

@@ -10,7 +10,7 @@ from libp2p.events import StreamClosed, StreamOpened
 
 if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
-    from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.transport.abc import MuxedConnection
     from libp2p.utils.event_bus import EventBus
 
 
@@ -19,7 +19,7 @@ class StreamEvents:
 
     __slots__ = ("_announced", "_ended", "_events", "_muxed_conn")
 
-    def __init__(self, events: EventBus, muxed_conn: Yamux) -> None:
+    def __init__(self, events: EventBus, muxed_conn: MuxedConnection) -> None:
         self._events = events
         self._muxed_conn = muxed_conn
         self._announced: dict[int, NetStream] = {}
