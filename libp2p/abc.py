@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
+    from libp2p.utils.event_bus import EventBus
 
     THandler = Callable[[ReadWriteCloser], Awaitable[None]]
 
@@ -218,6 +219,7 @@ class INetwork(ABC):
 
     peerstore: IPeerStore
     connections: dict[ID, list[INetConn]]
+    events: EventBus
 
     @abstractmethod
     def get_peer_id(self) -> ID: ...

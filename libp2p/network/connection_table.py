@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
     from libp2p.transport.abc import MuxedConnection
+    from libp2p.utils.event_bus import EventBus
 
 #: What a connection and a handler take in memory, about.
 CONNECTION_BYTES: Final = 32 * 1024
@@ -29,8 +30,11 @@ IDLE_WHEN_FULL: Final = 1.0
 class ConnectionTable:
     """The connections of a host by peer. A closed one counts no longer, although it is listed."""
 
-    def __init__(self, config: ConnectionConfig, resources: Resources, limit: int) -> None:
+    def __init__(
+        self, config: ConnectionConfig, resources: Resources, limit: int, events: EventBus
+    ) -> None:
         """:param limit: connections that there may be; ``config`` has what was wished for."""
+        self._events = events
         self.by_peer: dict[ID, list[SwarmConn]] = {}
         self.manager = ConnectionManager()
         self._config = config
@@ -75,7 +79,7 @@ class ConnectionTable:
             _release(leaving)
             if not scope.try_hold(1):
                 return None, leaving
-        connection = SwarmConn(muxed_conn, scope, self._handlers)
+        connection = SwarmConn(muxed_conn, self._events, scope, self._handlers)
         if self._all.held > self._high:
             idle_since = now - self._config.idle_grace
             surplus = self._all.held - self._low
@@ -84,14 +88,16 @@ class ConnectionTable:
         self.by_peer.setdefault(peer_id, []).append(connection)
         return connection, leaving
 
-    def remove(self, connection: SwarmConn) -> None:
-        """Take a connection out; a second call does nothing."""
+    def remove(self, connection: SwarmConn) -> bool:
+        """Take a connection out; return whether it was in: a second call does nothing."""
         connection.release()
         peers = self.by_peer.get(connection.peer_id, [])
-        if connection in peers:
-            peers.remove(connection)
-            if not peers:
-                del self.by_peer[connection.peer_id]
+        if connection not in peers:
+            return False
+        peers.remove(connection)
+        if not peers:
+            del self.by_peer[connection.peer_id]
+        return True
 
     def _give_way(self, inbound: bool, now: float) -> list[SwarmConn]:
         """

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from libp2p.abc import INetworkService, INotifee
+from libp2p.events import HostStopped, ListenAddressesChanged, PeerConnected, PeerDisconnected
 from libp2p.exceptions import (
     BaseLibp2pError,
     DialError,
@@ -44,6 +45,7 @@ from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddr
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
+from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -94,11 +96,13 @@ class Swarm(INetworkService):
         self.config = config = config or ConnectionConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or Resources()
+        #: What happens: `libp2p.events`.
+        self.events = EventBus()
         sockets = share_out(
             obtainable(),
             Sockets(config.max_connections, config.max_pending_inbound, config.max_dials),
         )
-        self._table = ConnectionTable(config, self.resources, sockets.connections)
+        self._table = ConnectionTable(config, self.resources, sockets.connections, self.events)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
         self.listeners: list[Listener] = []
@@ -112,7 +116,7 @@ class Swarm(INetworkService):
         )
         self._dials: dict[ID, SharedDial] = {}
         self._accept_stream: AcceptStream = _refuse
-        self._notifees = Notifees(self)
+        self._notifees = Notifees(self, self._start)
         self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(sockets.handshakes)
         self._handshakes = self.resources.scope("handshakes", sockets.handshakes)
         self._admission = trio.lowlevel.ParkingLot()
@@ -155,6 +159,7 @@ class Swarm(INetworkService):
             for connection in self.get_connections():  # of dials that ended meanwhile
                 connection.abort()
                 self._table.remove(connection)
+            self.events.emit(HostStopped())
 
     async def close(self) -> None:
         """
@@ -170,7 +175,10 @@ class Swarm(INetworkService):
         for dial in self._dials.values():
             dial.cancel()
         with trio.move_on_after(timeout, shield=True) as scope:
+            addresses = tuple(self.get_listen_addrs())
             listeners, self.listeners = self.listeners, []
+            if addresses:
+                self.events.emit(ListenAddressesChanged((), removed=addresses))
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
                     nursery.start_soon(_close, listener)
@@ -183,7 +191,12 @@ class Swarm(INetworkService):
 
         :raises SwarmException: if the swarm is not running.
         """
-        self._check_running().start_soon(_supervise, task, *args, name=task)
+        self._check_running()
+        self._start(task, *args)
+
+    def _start(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        if self._nursery is not None:  # it also takes tasks while the swarm closes
+            self._nursery.start_soon(_supervise, task, *args, name=task)
 
     def _check_running(self) -> trio.Nursery:
         if self._nursery is None or self._state is not _State.RUNNING:
@@ -211,7 +224,11 @@ class Swarm(INetworkService):
             for address in listener.get_addrs():
                 logger.info("listening on %s", address)
             self.start_soon(listener.serve, nursery)
-            await self._notifees.listening(maddr)
+            self.events.emit(
+                ListenAddressesChanged(
+                    tuple(self.get_listen_addrs()), added=tuple(listener.get_addrs())
+                )
+            )
         return bool(multiaddrs)
 
     def get_listen_addrs(self) -> list[Multiaddr]:
@@ -376,12 +393,13 @@ class Swarm(INetworkService):
         """Run a connection of the table until it ends, and take it out."""
         with fault_barrier(partial(_report, f"the connection to {connection.peer_id} failed")):
             try:
+                self.events.emit(PeerConnected(connection))
                 self.peerstore.add_pubkey(
                     connection.peer_id, connection.muxed_conn.remote_public_key
                 )
                 self.peerstore.protect(connection.peer_id)
                 try:
-                    await connection.run(self._accept_stream, self._remove, self._notifees)
+                    await connection.run(self._accept_stream, self._remove)
                 finally:
                     self.peerstore.unprotect(connection.peer_id)
             finally:
@@ -389,8 +407,9 @@ class Swarm(INetworkService):
                 connection.abort()
 
     def _remove(self, connection: SwarmConn) -> None:
-        self._table.remove(connection)
-        connection.event_identified.set()
+        if self._table.remove(connection):
+            connection.event_identified.set()
+            self.events.emit(PeerDisconnected(connection))
 
     @property
     def connections(self) -> dict[ID, list[SwarmConn]]:  # type: ignore[override]

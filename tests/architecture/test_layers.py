@@ -23,6 +23,7 @@ LAYERS: dict[str, int] = {
     "abc": 1,
     "io": 1,
     "utils": 1,
+    "events": 1,
     "peer": 1,
     "ipld": 1,
     "blockstore": 2,

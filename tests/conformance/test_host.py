@@ -598,9 +598,8 @@ async def test_a_notifee_that_raises_keeps_nothing_from_others_and_ends_nothing(
             await a.connect(world.info(b))
             assert await echoes(a, b.get_id())
         assert sorted(calm.told[:4]) == ["connected"] * 2 + ["disconnected"] * 2
-    logged = tracebacks(caplog)
-    assert len(logged) == len(failing.told)
-    assert set(logged) == {"mine, at connected", "mine, at disconnected"}
+    # Once for each method and host, however often.
+    assert sorted(tracebacks(caplog)) == ["mine, at connected"] * 2 + ["mine, at disconnected"] * 2
 
 
 class Unhashable(Listener):

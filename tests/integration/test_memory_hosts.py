@@ -93,7 +93,8 @@ async def test_an_address_with_a_peer_id_is_enough() -> None:
     async with a.run(), b.run():
         [address] = b.get_addrs()
         await a.connect(info_from_p2p_addr(address))
-        # Identify has told the other one where to find this one.
+        # Identify tells the other one where to find this one.
+        await wait_all_tasks_blocked()
         [own] = a.get_transport_addrs()
         assert own in b.get_peerstore().addrs(a.get_id())
 

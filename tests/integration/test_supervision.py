@@ -189,7 +189,9 @@ async def test_a_notifee_that_raises_is_logged_and_nobody_else_notices(
         with trio.fail_after(5):
             await recorder.gone.wait()
         await wait_all_tasks_blocked()
-        assert caplog.text.count("the notifee") == 3  # listen, connected, disconnected
+        methods = ("listen", "connected", "opened_stream", "closed_stream", "disconnected")
+        assert caplog.text.count("the notifee") == len(methods)
+        assert all(caplog.text.count(f"failed in {method}()") == 1 for method in methods)
         assert "Traceback" in caplog.text
         await assert_alive(host)
 

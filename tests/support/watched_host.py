@@ -84,6 +84,10 @@ class StepWatch(trio.abc.Instrument):
     def forget(self) -> None:
         self.longest, self.where, self.longest_collection = 0.0, "", 0.0
 
+    def stop(self) -> None:
+        """Watch collections no longer, in a process that goes on."""
+        gc.callbacks.remove(self._on_collection)
+
 
 class WatchedHost(JsonChild):
     """The process, as its parent sees it."""

@@ -17,6 +17,7 @@ from libp2p.exceptions import (
 )
 from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.network.stream.stream_events import StreamEvents
 from libp2p.peer.addresses import text_of
 from libp2p.resources import Scope
 from libp2p.utils.faults import consists_of, fault_barrier
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
     from libp2p.abc import StreamHandlerFn
     from libp2p.connection_types import ConnectionType
-    from libp2p.network.notifees import Notifees
     from libp2p.peer.id import ID
     from libp2p.transport.abc import MuxedConnection, MuxedStream
+    from libp2p.utils.event_bus import EventBus
 
 logger = get_logger(__name__)
 
@@ -71,11 +72,16 @@ class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
     def __init__(
-        self, muxed_conn: MuxedConnection, scope: Scope | None = None, handlers: Scope | None = None
+        self,
+        muxed_conn: MuxedConnection,
+        events: EventBus,
+        scope: Scope | None = None,
+        handlers: Scope | None = None,
     ) -> None:
         """
         Wrap a connection that does not run yet.
 
+        :param events: where its streams are announced.
         :param scope: what the connection counts in, for as long as it lives.
         :param handlers: what its stream handlers count in.
         """
@@ -89,32 +95,26 @@ class SwarmConn(INetConn):
         self._nursery: trio.Nursery | None = None
         self._handlers = StreamHandlers(handlers or Scope("handlers"))
         self._streams: set[ref[NetStream]] = set()
+        self._stream_events = StreamEvents(events, muxed_conn)
 
-    async def run(
-        self,
-        accept: AcceptStream,
-        ended: Callable[[SwarmConn], object],
-        notifees: Notifees,
-    ) -> None:
+    async def run(self, accept: AcceptStream, ended: Callable[[SwarmConn], object]) -> None:
         """
         Serve the connection and give each inbound stream to ``accept``, until it ends.
 
         :param accept: called in the read loop, with the stream and `start_handler`.
         :param ended: called at its end, before the handlers have finished.
-        :param notifees: told of its beginning and its end.
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                busy = notifees.connected(self, nursery)
                 with fault_barrier(self._failed):
                     self.muxed_conn.on_stream(partial(self._give, accept))
                     await self.muxed_conn.run()
             finally:
                 self.release()
                 self._streams.clear()
+                self._stream_events.close()
                 ended(self)
-            notifees.disconnected(self, nursery, busy)
             await self._handlers.finish(HANDLER_GRACE)
         self._handlers.close()
         self._nursery = None
@@ -176,7 +176,7 @@ class SwarmConn(INetConn):
         return self._wrap(await self.muxed_conn.open_stream())
 
     def _wrap(self, muxed_stream: MuxedStream) -> NetStream:
-        stream = NetStream(muxed_stream)
+        stream = NetStream(muxed_stream, self._stream_events.opened)
         self._streams.add(ref(stream, self._streams.discard))
         return stream
 

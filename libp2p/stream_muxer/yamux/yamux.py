@@ -117,8 +117,8 @@ PROTOCOL_ID: Final = "/yamux/1.0.0"
 #: A writer yields to other tasks after this many bytes that needed no waiting, a reader after
 #: sixteen times as many.
 YIELD_BYTES: Final = 256 * 1024
-#: What a call counts as besides its bytes: a thousand small ones take some milliseconds.
-CALL_BYTES: Final = 256
+#: What a call counts as besides its bytes: 250 small ones take about two milliseconds.
+CALL_BYTES: Final = 1024
 
 
 class Yamux(IMuxedConn):
@@ -395,6 +395,10 @@ class Yamux(IMuxedConn):
             stream.wake_reader()  # for what has come meanwhile
             if stream.state.reading is not OPEN:
                 stream.wake_reader()  # and for the end: who has read the data is called again
+
+    def on_stream_end(self, callback: Callable[[int], object] | None) -> None:
+        """Tell of streams that have ended: see `YamuxSession.on_stream_end`."""
+        self.session.on_stream_end(callback)
 
     def _next_in_backlog(self) -> YamuxStream:
         stream = next(iter(self._backlog))

@@ -288,6 +288,18 @@ class YamuxStream(IMuxedStream):
             conn.flush_soon()  # together with what is written next
         return True
 
+    async def wait_writable(self) -> None:
+        """Wait until the peer's window and this side's queue have room; raise what `send` does."""
+        if self._sending:
+            raise trio.BusyResourceError("another task is writing to this stream")
+        self._sending = True
+        try:
+            while not self._session.sendable(self.state):
+                self.muxed_conn.flush_now()
+                await self._writer.wait()
+        finally:
+            self._sending = False
+
     def queue(self, data: bytes) -> None:
         """
         Put a few bytes before what is written next, without sending them yet.
