@@ -44,13 +44,13 @@ if TYPE_CHECKING:
     from libp2p.bitswap.extension import IBitswapExtension as IBitswapExtension
     from libp2p.bitswap.fetch.session import BitswapSession as BitswapSession
     from libp2p.bitswap.provider_query import ProviderQueryManager as ProviderQueryManager
-    from libp2p.bitswap.serve.bandwidth import BandwidthLimits as BandwidthLimits
     from libp2p.bitswap.serve.filters import AllOf as AllOf
     from libp2p.bitswap.serve.filters import AllowList as AllowList
     from libp2p.bitswap.serve.filters import DenylistFiles as DenylistFiles
     from libp2p.bitswap.serve.filters import DenylistReport as DenylistReport
     from libp2p.bitswap.serve.filters import Remembered as Remembered
     from libp2p.bitswap.serve.filters import RequestFilter as RequestFilter
+    from libp2p.bitswap.serve.rate_limit import BandwidthLimits as BandwidthLimits
     from libp2p.bitswap.serve.server import ServerOptions as ServerOptions
     from libp2p.bitswap.stats import BitswapStat as BitswapStat
     from libp2p.bitswap.tracer import BlockTracer as BlockTracer
@@ -109,7 +109,7 @@ if not TYPE_CHECKING:
             ".extension": ["IBitswapExtension"],
             ".fetch.session": ["BitswapSession"],
             ".provider_query": ["ProviderQueryManager"],
-            ".serve.bandwidth": ["BandwidthLimits"],
+            ".serve.rate_limit": ["BandwidthLimits"],
             ".serve.filters": [
                 "AllOf",
                 "AllowList",

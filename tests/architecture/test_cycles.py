@@ -25,7 +25,6 @@ NOT_YET_CUT: tuple[frozenset[str], ...] = (
             "libp2p.bitswap.net.reception",
         }
     ),
-    frozenset({"libp2p.bitswap.serve.reply_sender", "libp2p.bitswap.serve.server"}),
     frozenset(
         {
             "libp2p.bitswap.fetch.blocks",
