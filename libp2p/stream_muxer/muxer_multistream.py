@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from libp2p.abc import IMuxedConn, ISecureConn, TMuxerClass
     from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession
 
 
@@ -39,10 +40,18 @@ class MuxerMultistream:
             return self.transports[await select_one(conn, tuple(self.transports))]
         return self.transports[await respond(conn, self.transports)]
 
-    async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
-        """Return ``conn`` with a muxer on it, not started yet."""
+    async def new_conn(
+        self, conn: ISecureConn, peer_id: ID, resources: Resources | None = None
+    ) -> IMuxedConn:
+        """
+        Return ``conn`` with a muxer on it, not started yet.
+
+        :param resources: given to the muxer, if there are any.
+        """
         session = cast("SecureSession", conn)
         muxer_class = await self.select_transport(session)
         # The interface leaves out what every muxer's constructor takes.
-        make_muxer = cast("Callable[[SecureSession, ID], IMuxedConn]", muxer_class)
-        return make_muxer(session, peer_id)
+        make_muxer = cast("Callable[..., IMuxedConn]", muxer_class)
+        if resources is None:
+            return make_muxer(session, peer_id)
+        return make_muxer(session, peer_id, resources=resources)

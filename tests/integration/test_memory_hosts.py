@@ -19,8 +19,8 @@ from libp2p.host.ping import PingService
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID, InsecureTransport
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID
+from libp2p.stream_muxer.yamux.config import MAX_SEND_QUEUE_BYTES
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
 from libp2p.transport.memory.memory import MemoryTransport
 from tests.support.hosts import ECHO, HOLD, LOOPBACK, echo, echoed, hold, info_of
 from tests.support.identities import peer_id_of
@@ -124,10 +124,10 @@ async def test_a_writer_waits_for_a_reader_and_nobody_else_does() -> None:
 
         nursery.start_soon(flood)
         await wait_all_tasks_blocked()
-        assert written <= MAX_OUTGOING_BYTES + DEFAULT_WINDOW_SIZE
+        assert written <= MAX_SEND_QUEUE_BYTES + DEFAULT_WINDOW_SIZE
         other = await a.new_stream(b.get_id(), [ECHO])
         assert await echoed(other, BULK) == BULK
-        assert written <= MAX_OUTGOING_BYTES + DEFAULT_WINDOW_SIZE
+        assert written <= MAX_SEND_QUEUE_BYTES + DEFAULT_WINDOW_SIZE
         nursery.cancel_scope.cancel()
 
 

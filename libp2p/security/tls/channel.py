@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hmac
 from copy import copy
-from itertools import count
+from itertools import chain, count, islice
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,7 +27,7 @@ from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
 
@@ -154,12 +154,16 @@ class _Keys:
         #: The number of each record to be opened, in order.
         self.numbers = count()
 
-    def seal(self, content: bytes) -> tuple[bytes, bytes]:
-        """Return the record of ``content``, its kind included: header and ciphertext."""
-        header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
-        nonce = (self.iv ^ self.sequence).to_bytes(NONCE_BYTES)
-        self.sequence += 1
-        return header, self.encrypt(nonce, content, header)
+    def seal(self, contents: Iterable[bytes]) -> list[Buffer]:
+        """Return the records of ``contents``, kinds included: headers and ciphertexts in turn."""
+        wire: list[Buffer] = []
+        encrypt, iv, sequence = self.encrypt, self.iv, self.sequence
+        for content in contents:
+            header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
+            wire += header, encrypt((iv ^ sequence).to_bytes(NONCE_BYTES), content, header)
+            sequence += 1
+        self.sequence = sequence
+        return wire
 
     def renew(self) -> None:
         """Go on to the next keys (§7.2)."""
@@ -177,7 +181,7 @@ def plain_alert(code: int) -> bytes:
 
 def seal_alert(suite: CipherSuite, secret: bytes, code: int) -> bytes:
     """Return an alert as the first record that is protected by ``secret``."""
-    return b"".join(_Keys(secret, suite).seal(_alert(code)))
+    return b"".join(_Keys(secret, suite).seal((_alert(code),)))
 
 
 class TlsChannel:
@@ -392,22 +396,24 @@ class TlsChannel:
             raise ConnectionClosedError("this side has ended the TLS connection")
         wire: list[Buffer] = []
         keys = self._send
-        for content in _pack_records(buffers):
+        contents = _pack_records(buffers)
+        for first in contents:  # of those that may be sealed with the same keys
             if self._update_owed or keys.sequence >= MAX_RECORDS_PER_KEY:
                 wire += self._renew_keys()
-            wire += keys.seal(content)
+            others = islice(contents, MAX_RECORDS_PER_KEY - keys.sequence - 1)
+            wire += keys.seal(chain((first,), others))
         return wire
 
     def close(self) -> list[Buffer]:
         """Return an alert: which rule the peer broke, or that nothing more comes (§6.1)."""
         alert, self._last_alert = self._last_alert, None
-        return [] if alert is None else list(self._send.seal(_alert(alert)))
+        return [] if alert is None else self._send.seal((_alert(alert),))
 
-    def _renew_keys(self) -> tuple[bytes, bytes]:
+    def _renew_keys(self) -> list[Buffer]:
         # Who was asked must not ask back, or it would never end.
         request = _UPDATE_NOT_REQUESTED if self._update_owed else _UPDATE_REQUESTED
         message = bytes((_KEY_UPDATE, 0, 0, 1)) + request
-        record = self._send.seal(message + bytes((HANDSHAKE,)))
+        record = self._send.seal((message + bytes((HANDSHAKE,)),))
         self._send.renew()
         self._update_owed = False
         return record

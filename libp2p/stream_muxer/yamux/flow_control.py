@@ -55,14 +55,21 @@ class ReceiveWindow:
         "_epoch_bytes",
         "_epoch_start",
         "_granted",
+        "_most",
         "_reserved",
         "_update_at",
         "credit",
         "size",
     )
 
-    def __init__(self, now: float, budget: Scope) -> None:
-        """:param budget: holds the bytes by which this window and others have grown."""
+    def __init__(self, now: float, budget: Scope, most: int = MAX_WINDOW_SIZE) -> None:
+        """
+        Begin with 256 KiB.
+
+        :param budget: holds the bytes by which this window and others have grown.
+        :param most: the size up to which the window grows.
+        """
+        self._most = most
         self.size = DEFAULT_WINDOW_SIZE
         #: Bytes that the peer may still send.
         self.credit = DEFAULT_WINDOW_SIZE
@@ -75,9 +82,10 @@ class ReceiveWindow:
 
     def charge(self, size: int, announced: int) -> None:
         """
-        Account for ``size`` bytes of a body that have come; the rest is not owed before.
+        Subtract ``size`` received bytes of a body from the peer's credit.
 
-        :param announced: what a Data frame's header says of its body; 0 for more of the same.
+        :param announced: the body's size as the Data frame's header says; 0 for a further piece.
+            What is announced and not received yet is only checked.
         :raises RemoteProtocolError: if the peer has no credit for it.
         """
         if announced > self.credit:
@@ -106,7 +114,7 @@ class ReceiveWindow:
 
     @property
     def received(self) -> int:
-        """Bytes that have come, in all."""
+        """Bytes received, in all."""
         return self._granted - self.credit
 
     @property
@@ -115,14 +123,14 @@ class ReceiveWindow:
         return (self.size // DEFAULT_WINDOW_SIZE).bit_length() - 1
 
     def _grow(self) -> None:
-        grown = min(2 * self.size, MAX_WINDOW_SIZE)
+        grown = min(2 * self.size, self._most)
         if grown > self.size and self._budget.try_hold(grown - self.size):
             self._reserved += grown - self.size
             self.size = grown
             self._update_at = _update_at(grown)
 
     def release(self) -> None:
-        """Return what this window reserved; for when its stream is gone."""
+        """Give back what this window has reserved; its stream is gone."""
         self._budget.release(self._reserved)
         self._reserved = 0
 

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
-#: Growth of all receive windows of one connection together.
-CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
-#: And of all connections of a host, if its configuration says nothing else.
+#: Growth of all receive windows of a host, if its configuration says nothing else.
 HOST_RECEIVE_BUDGET: Final = 256 * 1024 * 1024
 #: What may lie unread in all streams of a host: the first 256 KiB of 192 slow readers. Where there
 #: is more, the fullest stream of the connection with the most is reset.
@@ -67,12 +65,13 @@ class Holdings:
         self,
         resources: Resources,
         name: str,
+        receive_budget: int,
         cut_unread: Callable[[], object],
         cut_inbound: Callable[[], object],
     ) -> None:
         #: Growth of receive windows.
         self.windows = resources.scope("receive windows", HOST_RECEIVE_BUDGET).open(
-            name, CONNECTION_RECEIVE_BUDGET
+            name, receive_budget
         )
         self._unread_scope = resources.scope("unread bytes", MAX_UNREAD_BYTES).open(
             name, cut=cut_unread
@@ -138,8 +137,7 @@ class Holdings:
 
     def forget(self, stream: StreamState) -> None:
         """Count a stream's unread bytes no more: they are dropped, or its user's alone."""
-        if stream.is_counted:
-            stream.is_counted = False
+        if stream.stop_counting():
             self._unread -= stream.inbox.size
             self._no_longer_fresh(stream)
             if self._told - self._unread - self._pinned >= ACCOUNT_STEP:

@@ -6,10 +6,7 @@ import pytest
 
 from libp2p.exceptions import ConnectionClosedError, MuxedStreamClosed, MuxedStreamReset
 from libp2p.resources import Scope
-from libp2p.stream_muxer.yamux.flow_control import (
-    DEFAULT_WINDOW_SIZE,
-    ReceiveWindow,
-)
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveWindow
 from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
 
 
