@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from libp2p.factory import set_default_muxer as set_default_muxer
     from libp2p.host.basic_host import BasicHost as BasicHost
     from libp2p.network.config import ConnectionConfig as ConnectionConfig
+    from libp2p.network.config import SwarmConfig as SwarmConfig
     from libp2p.network.swarm import Swarm as Swarm
     from libp2p.peer.id import ID as ID
     from libp2p.peer.peerstore import PeerStore as PeerStore
@@ -91,7 +92,7 @@ if not TYPE_CHECKING:
                 "set_default_muxer",
             ],
             ".host.basic_host": ["BasicHost"],
-            ".network.config": ["ConnectionConfig"],
+            ".network.config": ["ConnectionConfig", "SwarmConfig"],
             ".network.swarm": ["Swarm"],
             ".peer.id": ["ID"],
             ".peer.peerstore": ["PeerStore"],

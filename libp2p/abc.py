@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     THandler = Callable[[ReadWriteCloser], Awaitable[None]]
 
 StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
-TMuxerClass: TypeAlias = "type[IMuxedConn]"
+#: A class, or another function that takes a secure connection, a peer id, and the rest by name.
+TMuxerClass: TypeAlias = "Callable[..., IMuxedConn]"
 TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
 TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
 

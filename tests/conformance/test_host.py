@@ -27,7 +27,7 @@ from libp2p.exceptions import (
     StreamFailure,
     StreamReset,
 )
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import PeerStore
 from libp2p.transport.memory.memory import MemoryTransport
@@ -161,7 +161,7 @@ class Reals:
         return self._new_host(key_pair=ed25519_pair("twin"))
 
     async def full(self, stack: AsyncExitStack, dialler: Host) -> PeerInfo:
-        one_each = ConnectionConfig(max_connections_per_peer=1)
+        one_each = SwarmConfig(max_connections_per_peer=1)
         host = self._new_host(connection_config=one_each)
         await stack.enter_async_context(self.running(host))
         twin = self.dialler()

@@ -11,7 +11,7 @@ import trio
 from multiaddr import Multiaddr
 from trio.testing import wait_all_tasks_blocked
 
-from libp2p import TCP, ConnectionConfig, HostOptions, create_new_ed25519_key_pair, new_host
+from libp2p import TCP, HostOptions, SwarmConfig, create_new_ed25519_key_pair, new_host
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.bitswap.cid import compute_cid
 from libp2p.exceptions import ConnectionFailure, OpenConnectionError, StreamReset
@@ -189,15 +189,17 @@ async def test_a_number_in_use_cannot_be_listened_on() -> None:
 
 
 async def test_limits_are_those_of_every_connection() -> None:
-    full = memory_host(connection_config=ConnectionConfig(max_connections=1, outbound_share=0))
+    full = memory_host(connection_config=SwarmConfig(max_connections=1, outbound_share=0))
     a, b = memory_host(), memory_host()
     async with full.run(), a.run(), b.run():
         await a.connect(info_of(full))
         with pytest.raises(ConnectionFailure):
             await b.connect(info_of(full))
-        statistics = full.resources.statistics()
-        assert (statistics["connections"].held, statistics["handshakes"].held) == (1, 0)
-        assert statistics["handshakes"].peak >= 1
+        sockets = full.resources.statistics()["sockets"]
+        connections, dials, handshakes = sockets.children
+        assert (sockets.held, connections.held, dials.held, handshakes.held) == (1, 1, 0, 0)
+        assert [peer.name for peer in connections.children] == [str(a.get_id())]
+        assert handshakes.peak >= 1
 
 
 async def test_a_host_may_have_several_transports() -> None:

@@ -29,8 +29,7 @@ from libp2p.exceptions import (
 )
 from libp2p.host.ping import PingService
 from libp2p.identity.identify.store import ANNOUNCED_ADDR_TTL
-from libp2p.network.config import ConnectionConfig
-from libp2p.network.swarm import HURRIED_CLOSE_TIMEOUT
+from libp2p.network.config import SwarmConfig
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PeerStore
 from libp2p.stream_muxer.yamux.yamux import Yamux
@@ -434,7 +433,7 @@ async def test_a_closed_host_raises_from_every_call_at_once(closed_inside: bool)
 
 
 async def test_a_peer_that_is_full_refuses_with_a_reason() -> None:
-    full = new_host(connection_config=ConnectionConfig(max_connections_per_peer=0))
+    full = new_host(connection_config=SwarmConfig(max_connections_per_peer=0))
     async with running_host() as host, full.run([LOOPBACK]):
         with pytest.raises(ConnectionFailure, match="its limit of connections is reached"):
             await host.connect(info_of(full))
@@ -635,4 +634,4 @@ async def test_a_host_that_is_cancelled_ends_soon_although_a_peer_reads_nothing(
                     await wait_all_tasks_blocked(0.05)
                     started = trio.current_time()
                     scope.cancel()
-        assert trio.current_time() - started < 4 * HURRIED_CLOSE_TIMEOUT
+        assert trio.current_time() - started < 4 * SwarmConfig().hurried_close_timeout
