@@ -39,6 +39,7 @@ from tests.support.hosts import (
     LOOPBACK,
     connected_hosts,
     echo,
+    echoed,
     hold,
     info_of,
     running_host,
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
 
     from libp2p import BasicHost
     from libp2p.abc import INetConn, INetStream, INetwork
+    from libp2p.peer.id import ID
+    from libp2p.security.secure_session import SecureSession
 
 NOBODY = peer_id_of("nobody")
 ANSWER = TProtocol("/answer/1.0.0")
@@ -258,6 +261,28 @@ class NoYamux:
 class HalfYamux(Yamux):
     async def run(self) -> None:
         raise RuntimeError("not finished")
+
+
+class OwnMuxer:
+    """A muxer of the user's: py-libp2p's two arguments, and no base class of this library."""
+
+    def __init__(self, secured_conn: SecureSession, peer_id: ID) -> None:
+        self._inner = Yamux(secured_conn, peer_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def test_a_muxer_of_the_users_carries_streams() -> None:
+    muxers: Any = {TProtocol("/yamux/1.0.0"): OwnMuxer}
+    host = new_host(muxer_opt=muxers)
+    host.set_stream_handler(ECHO, echo)
+    async with host.run([LOOPBACK]), running_host() as peer:
+        await peer.connect(info_of(host))
+        [connection] = host.get_network().get_connections(peer.get_id())
+        assert isinstance(connection.muxed_conn, OwnMuxer)
+        stream = await peer.new_stream(host.get_id(), [ECHO])
+        assert await echoed(stream, b"hello") == b"hello"
 
 
 @pytest.mark.parametrize("muxer", [NoYamux, HalfYamux])

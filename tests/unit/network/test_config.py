@@ -16,11 +16,12 @@ SHARES = {"outbound_share", "high_water", "low_water"}
 @pytest.mark.parametrize("name", FIELDS)
 @pytest.mark.parametrize("value", [-1, "1", None])
 def test_what_cannot_be_is_refused_by_name(name: str, value: Any) -> None:
+    limits: Any = {name: value}
     if value is None and isinstance(FIELDS[name], float) and name not in SHARES:
-        assert getattr(SwarmConfig(**{name: value}), name) == float("inf")  # no limit
+        assert getattr(SwarmConfig(**limits), name) == float("inf")  # no limit
         return
     with pytest.raises((ValueError, TypeError), match=name):
-        SwarmConfig(**{name: value})
+        SwarmConfig(**limits)
 
 
 @pytest.mark.parametrize("name", SHARES)
