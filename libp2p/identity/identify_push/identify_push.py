@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libp2p.abc import IHost, INetStream, StreamHandlerFn
+    from libp2p.identity.identify.message import PeerIdentity
     from libp2p.peer.id import ID
 
 ID_PUSH: Final = TProtocol("/ipfs/id/push/1.0.0")
@@ -28,14 +29,21 @@ CONCURRENCY_LIMIT: Final = 32
 logger = get_logger(__name__)
 
 
-def identify_push_handler_for(host: IHost) -> StreamHandlerFn:
-    """Return the handler that takes in what peers push to ``host``."""
+def identify_push_handler_for(
+    host: IHost, on_identity: Callable[[PeerIdentity], object] = lambda _: None
+) -> StreamHandlerFn:
+    """
+    Return the handler that takes in what peers push to ``host``.
+
+    :param on_identity: told of each push, once it is stored.
+    """
 
     async def handle_identify_push(stream: INetStream) -> None:
         with trio.move_on_after(IDENTIFY_TIMEOUT) as scope:
             identity = await receive_identity(stream)
             store_identity(host.get_peerstore(), identity)
             logger.debug("%s pushed its identity", identity.peer_id)
+            on_identity(identity)
         if scope.cancelled_caught:
             raise StreamTimeout("peer did not finish its identify push in time")
         await stream.close()
