@@ -192,7 +192,7 @@ class BasicHost(IHost):
 
         What happens within the block waits in a queue until it is read. The host never waits for
         its reader: when more than ``limit`` events wait, the oldest one is dropped, and
-        ``events.dropped`` counts it. The iteration ends when the host has stopped.
+        ``events.dropped`` counts it. The iteration ends with the host, or with the block.
         """
         queue = EventQueue(arguments.count(limit, "limit", least=1))
         subscription = self._network.events.subscribe(queue.put, *_known(kinds), HostStopped)
@@ -200,6 +200,7 @@ class BasicHost(IHost):
             yield queue
         finally:
             subscription.cancel()
+            queue.put(HostStopped())
 
     # -- connections --------------------------------------------------------------------------
 
