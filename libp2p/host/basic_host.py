@@ -317,20 +317,17 @@ class BasicHost(IHost):
 
     async def _agree(self, stream: NetStream, protocol_ids: Sequence[TProtocol]) -> None:
         timeout = self._network.config.negotiate_timeout
-        agreed = False
         try:
             with trio.fail_after(timeout):
                 stream.set_protocol(await select_one(stream, protocol_ids))
-            agreed = True
         except BaseLibp2pError as error:
             raise StreamFailure(f"no stream to {stream.remote_peer_id}: {error}") from error
         except trio.TooSlowError as error:
-            raise StreamFailure(
-                f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
-            ) from error
+            reason = f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
+            raise StreamFailure(reason) from error
         finally:
-            if not agreed:
-                await stream.reset()
+            if stream.get_protocol() is None:
+                stream.abort()
 
 
 def _known(kinds: tuple[type[E], ...]) -> tuple[type[E], ...]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import RemoteProtocolError
 from libp2p.io.utils import read_exactly
+from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.perf.types import PerfInit, PerfOutput
 from libp2p.utils import arguments
@@ -38,8 +39,6 @@ SIZE_BYTES: Final = 8
 REPORT_INTERVAL: Final = 1.0
 #: Streams served at a time: each can keep a whole link busy.
 SERVED_STREAMS: Final = 8
-#: Stream error code of go-libp2p: refused for lack of resources.
-RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
 
 logger = get_logger(__name__)
 
@@ -112,7 +111,7 @@ class PerfService:
         """
         if self._served >= SERVED_STREAMS:
             logger.debug("perf is busy: %s is refused", stream.muxed_conn.peer_id)
-            await stream.reset(RESOURCE_LIMIT_EXCEEDED)
+            await stream.reset(STREAM_LIMIT_EXCEEDED)
             return
         self._served += 1
         try:
@@ -166,8 +165,7 @@ class PerfService:
 
     async def _reports(self, peer_id: ID, run: _Run) -> AsyncGenerator[PerfOutput, None]:
         """Do a run; yield now and then what happened since the last time."""
-        stream = await self._host.new_stream(peer_id, [self._protocol])
-        try:
+        async with await self._host.new_stream(peer_id, [self._protocol]) as stream:
             run.begin()
             await stream.write(run.receive_bytes.to_bytes(SIZE_BYTES, "big"))
             while size := min(run.send_bytes - run.uploaded, len(self._block)):
@@ -179,11 +177,6 @@ class PerfService:
                 if report := run.progress(downloaded=sum(map(len, buffers))):
                     yield report
             run.end()
-        finally:
-            if run.finished:
-                await stream.close()
-            else:
-                await stream.reset()
 
 
 class _Run:
@@ -195,7 +188,6 @@ class _Run:
         self.receive_bytes = arguments.count(receive_bytes, "receive_bytes", 0, most)
         self.uploaded = 0
         self.downloaded = 0
-        self.finished = False
         self.began_at = 0.0
         self.ended_at = 0.0
         self._clock = clock
@@ -237,7 +229,6 @@ class _Run:
                 f"{self.downloaded} of {self.receive_bytes} bytes came back before the end"
             )
         self.ended_at = self._clock()
-        self.finished = True
 
     def result(self) -> PerfResult:
         """What was found, after the end."""

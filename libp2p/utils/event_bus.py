@@ -77,9 +77,9 @@ class EventBus:
             else:
                 del self._subscriptions[kind]
 
-    def wants(self, kind: type) -> bool:
-        """Tell whether anybody subscribes to a kind of event: if not, it need not be made."""
-        return kind in self._subscriptions
+    def wants(self, *kinds: type) -> bool:
+        """Tell whether anybody subscribes to one of these kinds: if not, it need not be emitted."""
+        return not self._subscriptions.keys().isdisjoint(kinds)
 
     def emit(self, event: object) -> None:
         """Tell all who subscribe to events of this one's class."""

@@ -223,7 +223,7 @@ async def test_a_reader_is_woken_by_an_event_and_by_the_end_of_the_host() -> Non
                 await wait_all_tasks_blocked()
                 assert seen == [ListenAddressesChanged]
     assert seen == [ListenAddressesChanged] * 2
-    assert not any(map(host.get_network().events.wants, (StreamOpened, StreamClosed)))
+    assert not host.get_network().events.wants(StreamOpened, StreamClosed)
 
 
 @pytest.mark.parametrize("kinds", [(HostEvent,), (int,), ("PeerConnected",)])

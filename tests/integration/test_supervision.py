@@ -28,7 +28,7 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.host.ping import PingService
-from libp2p.identity.identify.store import ANNOUNCED_ADDR_TTL
+from libp2p.identity.identify.identify import ANNOUNCED_ADDR_TTL
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import HURRIED_CLOSE_TIMEOUT
 from libp2p.peer.peerinfo import PeerInfo

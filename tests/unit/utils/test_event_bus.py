@@ -103,6 +103,7 @@ def test_it_says_whether_an_event_is_worth_making() -> None:
     assert not bus.wants(Rain)
     subscription = bus.subscribe(print, Rain)
     assert bus.wants(Rain)
+    assert bus.wants(Sun, Rain)
     assert not bus.wants(Sun)
     subscription.cancel()
     assert not bus.wants(Rain)
