@@ -257,7 +257,7 @@ class INetworkService(INetwork):
 
 
 class INotifee(ABC):
-    """Is told what happens on a network; its methods must be quick."""
+    """Is told what happens on a network, in tasks of the network; see `libp2p.network.notifees`."""
 
     @abstractmethod
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...

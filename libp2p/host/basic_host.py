@@ -21,7 +21,7 @@ from libp2p.exceptions import (
 from libp2p.host.addresses import HostAddresses
 from libp2p.host.hearsay import worth_dialling
 from libp2p.host.identifier import Identifier
-from libp2p.host.inbound import InboundStreams
+from libp2p.host.inbound import InboundNegotiations
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
@@ -76,7 +76,9 @@ class BasicHost(IHost):
         )
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
-        self._inbound = InboundStreams(self.multiselect.handlers, network.config.negotiate_timeout)
+        self._inbound = InboundNegotiations(
+            self.multiselect.handlers, network.config.negotiate_timeout
+        )
         network.set_stream_acceptor(self._inbound.add)
         self._identifier = Identifier(self, network)
         for protocol_id, handler in self._identifier.handlers.items():
@@ -208,13 +210,13 @@ class BasicHost(IHost):
         self, peer_info: PeerInfo | Multiaddr | str, *, hearsay: bool = False
     ) -> None:
         """
-        Be connected to a peer, and know its protocols, when this returns.
+        Connect to a peer, unless there is a connection, and wait until it has said what it speaks.
 
         :param peer_info: also an address that ends in ``/p2p/<peer id>``, as a text as well.
-        :param hearsay: somebody else has told of the addresses: they are kept for a while only,
-            and left out where they cannot lead to the peer; see `worth_dialling`.
-        :raises ConnectionFailure: saying why there is no connection: of each address, or why the
-            peer closed it at once; or that the host is not running.
+        :param hearsay: the addresses are from somebody else: they are kept for a while only, and
+            those that cannot lead to the peer are left out; see `worth_dialling`.
+        :raises ConnectionFailure: if there is no connection. The text says why: of each address, or
+            why the peer closed it at once, or that the host is not running.
         """
         peer_info = arguments.peer_info(peer_info)
         peer_id = peer_info.peer_id
@@ -277,7 +279,7 @@ class BasicHost(IHost):
         self.multiselect.add_handler(protocol_id, stream_handler)
 
     def remove_stream_handler(self, protocol_id: TProtocol) -> None:
-        """Accept ``protocol_id`` no more; open streams go on, and connected peers are told."""
+        """No longer accept ``protocol_id``; open streams go on, and connected peers are told."""
         arguments.protocol(protocol_id)
         if protocol_id in self.multiselect.handlers:
             self._identifier.host_changed()

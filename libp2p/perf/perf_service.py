@@ -3,8 +3,7 @@ Perf: the client uploads, then downloads as much as it asked for at the start.
 
 https://github.com/libp2p/specs/blob/master/perf/perf.md
 
-The answering side is off until `PerfService.start`: whoever can open a stream to it can make it
-send 2^64 bytes.
+The answering side is off until `PerfService.start`: any peer can make it send 2^64 bytes.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ class PerfService:
             self._started = True
 
     async def stop(self) -> None:
-        """Serve no new ones."""
+        """Serve no new measurements; those under way go on."""
         if self._started:
             self._host.remove_stream_handler(self._protocol)
             self._started = False
@@ -105,9 +104,9 @@ class PerfService:
 
     async def _serve(self, stream: INetStream) -> None:
         """
-        Take in what comes up to its end, then send as much as was asked for.
+        Read to the end, then send as many bytes as were asked for.
 
-        A stream that breaks off is an error, not an end: its peer gets nothing more.
+        :raises StreamError: if the stream fails before; nothing is sent then.
         """
         if self._served >= SERVED_STREAMS:
             logger.debug("perf is busy: %s is refused", stream.muxed_conn.peer_id)
@@ -164,7 +163,7 @@ class PerfService:
         )
 
     async def _reports(self, peer_id: ID, run: _Run) -> AsyncGenerator[PerfOutput, None]:
-        """Do a run; yield now and then what happened since the last time."""
+        """Do a run; yield a report each second."""
         async with await self._host.new_stream(peer_id, [self._protocol]) as stream:
             run.begin()
             await stream.write(run.receive_bytes.to_bytes(SIZE_BYTES, "big"))
@@ -180,7 +179,7 @@ class PerfService:
 
 
 class _Run:
-    """The account of one measurement."""
+    """The counts and times of one measurement."""
 
     def __init__(self, clock: Callable[[], float], send_bytes: int, receive_bytes: int) -> None:
         self.send_bytes = arguments.count(send_bytes, "send_bytes")
@@ -223,7 +222,11 @@ class _Run:
         return report
 
     def end(self) -> None:
-        """The answer has ended; raises if it was too short."""
+        """
+        Note that the answer has ended.
+
+        :raises RemoteProtocolError: if it was too short.
+        """
         if self.downloaded != self.receive_bytes:
             raise RemoteProtocolError(
                 f"{self.downloaded} of {self.receive_bytes} bytes came back before the end"
@@ -231,7 +234,7 @@ class _Run:
         self.ended_at = self._clock()
 
     def result(self) -> PerfResult:
-        """What was found, after the end."""
+        """Return the result, after the end."""
         answered_at = self.ended_at if self._answered_at is None else self._answered_at
         return PerfResult(
             upload_bytes=self.uploaded,
