@@ -25,7 +25,9 @@ from libp2p.host.inbound import InboundNegotiations
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
+from libp2p.peer.addresses import to_multiaddrs
 from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import select_one
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
     from libp2p.events import HostEvent
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
-    from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
     from libp2p.utils.event_bus import Subscription
 
@@ -70,7 +71,7 @@ class BasicHost(IHost):
         :param listen_addrs: to listen on besides those that `run` is given.
         """
         self._network = network
-        self._listen_addrs = arguments.multiaddrs(listen_addrs or (), "listen_addrs")
+        self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
         self._addresses = HostAddresses(
             network.get_peer_id(), network.get_listen_addrs, announce_addrs or ()
         )
@@ -100,7 +101,7 @@ class BasicHost(IHost):
         :raises InvalidAddrError: if one of them cannot be read.
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
-        listen_addrs = arguments.multiaddrs(listen_addrs, "listen_addrs")
+        listen_addrs = to_multiaddrs(listen_addrs, "listen_addrs")
         async with self._network.running():
             relief = MemoryRelief(self.start_service)
             self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
@@ -218,7 +219,7 @@ class BasicHost(IHost):
         :raises ConnectionFailure: if there is no connection. The text says why: of each address, or
             why the peer closed it at once, or that the host is not running.
         """
-        peer_info = arguments.peer_info(peer_info)
+        peer_info = PeerInfo.of(peer_info)
         peer_id = peer_info.peer_id
         left_out = 0
         if hearsay:

@@ -41,7 +41,7 @@ from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
-from libp2p.peer.addresses import reason_of, text_of
+from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
@@ -214,7 +214,7 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         nursery = self._check_running()
-        for maddr in arguments.multiaddrs(multiaddrs, "multiaddrs"):
+        for maddr in to_multiaddrs(multiaddrs, "multiaddrs"):
             with refused_as(InvalidAddrError, f"{maddr.to_bytes().hex()} is not a multiaddr"):
                 transport = next((t for t in self.transports if t.can_listen(maddr)), None)
             if transport is None:
@@ -361,7 +361,7 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         self._check_running()
-        peer_id, addr = ID.of(peer_id), arguments.multiaddr(addr)
+        peer_id, addr = ID.of(peer_id), to_multiaddr(addr)
         self._transport_for(addr)
         return await self._dialer.dial_address(peer_id, addr)
 
