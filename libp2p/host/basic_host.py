@@ -299,6 +299,7 @@ class BasicHost(IHost):
         The peer's id may be a text, and a single protocol need not be in a list.
 
         If the peer has said which of them it speaks (identify), no round trip is spent on asking.
+        Then this does not wait, and is no checkpoint, unless 256 streams are not acknowledged yet.
 
         :param no_dial: fail instead of connecting.
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
