@@ -81,6 +81,7 @@ async def clog(pair: Pair) -> Pair:
     return pair
 
 
+@pytest.mark.slow
 async def test_streams_pass_trios_checks(make_pair: Make) -> None:
     async def make_clogged() -> Pair:
         return await clog(await make_pair())
@@ -156,14 +157,15 @@ def watched_steps() -> Iterator[StepWatch]:
         watch.stop()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 100, 4096, 65_536])
 async def test_an_echo_of_a_greedy_reader_keeps_nobody_from_running(
     make_pair: Make, size: int
 ) -> None:
     """Most calls of such a loop find data and room: it would go on for as long as they do."""
     ours, theirs = await make_pair()
-    block = bytes(64 * 1024)
-    rounds = {1: 1, 100: 20}.get(size, 200)
+    block = bytes(16 * 1024)
+    rounds = {1: 1, 100: 40}.get(size, 400)
 
     async def echo() -> None:
         with suppress(EOFError):
