@@ -125,8 +125,8 @@ class YamuxSession:
         #: Pings, round-trip times, and whether the peer is still there.
         self.liveness = Liveness(config)
         self._farewell: Farewell | None = None
-        # The last frames have been taken: nothing is sent any more.
-        self._has_left = False
+        #: True once `take_outgoing` has returned the last frames of a connection that is closed.
+        self.has_left = False
         self._parser = FrameParser()
         self._next_id = 1 if is_initiator else 2
         self._unacknowledged = 0
@@ -228,7 +228,7 @@ class YamuxSession:
 
     def try_send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> bool:
         """
-        Queue ``pieces``, ``size`` bytes in all, if they are `sendable` and nothing is congested.
+        Queue ``pieces``, ``size`` bytes in all, if there is credit and room in the queue for them.
 
         :raises MuxedStreamReset: if the stream was reset.
         :raises MuxedStreamClosed: if writing was closed here.
@@ -236,10 +236,11 @@ class YamuxSession:
         if stream.writing is not OPEN:
             raise stream.error(stream.writing)
         if self._holdings.must_queue_less:
-            most_queued = most = LEAST_SEND_QUEUE_BYTES
+            most = turn = LEAST_SEND_QUEUE_BYTES
         else:
-            most_queued, most = self._config.max_send_queue, TURN_BYTES
-        if size > most or size > stream.send_credit or self.send_queue.data_bytes >= most_queued:
+            most, turn = self._config.max_send_queue, TURN_BYTES
+        queued = self.send_queue.data_bytes
+        if size > stream.send_credit or queued >= most or queued + size > most + turn:
             return False
         self.send(stream, pieces, size)
         return True
@@ -344,7 +345,7 @@ class YamuxSession:
         queue = self.send_queue
         return (
             bool(queue.data or queue.control or queue.window_updates or queue.pongs)
-            and not self._has_left
+            and not self.has_left
         )
 
     @property
@@ -355,11 +356,6 @@ class YamuxSession:
             LEAST_SEND_QUEUE_BYTES if less else config.max_send_queue
         )
 
-    @property
-    def has_left(self) -> bool:
-        """True once `take_outgoing` has returned the last frames of a connection that is closed."""
-        return self._has_left
-
     def take_outgoing(self) -> list[Buffer]:
         """
         Return every queued frame, in the order to send them: control first, then data.
@@ -367,9 +363,9 @@ class YamuxSession:
         After `leave` or `turn_away` that is done once, and nothing more is sent: a peer may have
         closed when it reads the GoAway.
         """
-        if self._has_left:
+        if self.has_left:
             return []
-        self._has_left = self._farewell is not None
+        self.has_left = self._farewell is not None
         return self.send_queue.take()
 
     def on_socket_full(self, now: float, sealed: int, delivered: int) -> None:
@@ -466,7 +462,7 @@ class YamuxSession:
 
         :param undelivered: see `on_time`.
         """
-        return undelivered if self._has_left else undelivered + self.send_queue.data_bytes
+        return undelivered if self.has_left else undelivered + self.send_queue.data_bytes
 
     # -- received frames ----------------------------------------------------------------------
 

@@ -185,7 +185,8 @@ class WriteScheduler:
     def uncork(self) -> None:
         """Send what was queued meanwhile."""
         self.corked = False
-        self.flush_now()
+        if self._session.has_outgoing:
+            self.flush_now()
 
     def _send(self, batch: Sequence[Buffer] | None) -> None:
         """Send a batch, or the rest of one; release the lock when the socket has taken it all."""
