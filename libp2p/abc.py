@@ -55,7 +55,7 @@ class IRawConnection(ReadWriteCloser):
 
 
 class AbstractSecureConn(ABC):
-    """What a handshake has proved about both ends."""
+    """The identities of both ends, which a handshake has proved."""
 
     @abstractmethod
     def get_local_peer(self) -> ID: ...
@@ -258,7 +258,7 @@ class INetworkService(INetwork):
 
 
 class INotifee(ABC):
-    """Is told what happens on a network; its methods must be quick."""
+    """Called when connections and listeners begin and end; its methods must be quick."""
 
     @abstractmethod
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
@@ -384,7 +384,7 @@ class IMultiselectMuxer(ABC):
 
 
 class IContentRouting(ABC):
-    """Finds who has a block."""
+    """Finds the peers that have a block."""
 
     @abstractmethod
     def provide(self, cid: bytes, announce: bool = True) -> None: ...
@@ -394,14 +394,14 @@ class IContentRouting(ABC):
 
 
 class IPeerRouting(ABC):
-    """Finds where a peer is."""
+    """Finds the addresses of a peer."""
 
     @abstractmethod
     async def find_peer(self, peer_id: ID) -> PeerInfo | None: ...
 
 
 class ISecureTransport(ABC):
-    """Makes a secure connection of a raw one."""
+    """Turns a raw connection into a secure one."""
 
     @abstractmethod
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn: ...

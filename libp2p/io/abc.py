@@ -1,8 +1,8 @@
 """
-What carries bytes: py-libp2p's interfaces for users, and `Channel` for the layers themselves.
+Interfaces of objects that carry bytes: py-libp2p's for users, `Channel` between the layers.
 
-Inside the stack bytes travel in batches, as lists of buffers (`Channel`, and `RawChannel` at the
-bottom). `read(n)` and `write(b)` exist only where users are.
+Layers pass bytes in batches, as lists of buffers (`Channel`, and `RawChannel` at the bottom).
+`read(n)` and `write(b)` exist only in the users' interfaces.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class RawChannel(Channel, Protocol):
         ...
 
     def get_connection_type(self) -> ConnectionType:
-        """Tell whether the connection is direct or relayed."""
+        """Return whether the connection is direct or relayed."""
         ...
 
 
@@ -185,4 +185,4 @@ class EncryptedMsgReadWriter(MsgReadWriteCloser, Encrypter):
 
     @abstractmethod
     def get_connection_type(self) -> ConnectionType:
-        """Tell whether the connection below is direct or relayed."""
+        """Return whether the connection below is direct or relayed."""
