@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from inspect import signature
 from typing import TYPE_CHECKING, cast
 
 from libp2p.protocol_muxer.multiselect import respond
 from libp2p.protocol_muxer.multiselect_client import select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from libp2p.abc import IMuxedConn, ISecureConn, TMuxerClass
     from libp2p.base_types import TProtocol
@@ -46,12 +48,16 @@ class MuxerMultistream:
         """
         Return ``conn`` with a muxer on it, not started yet.
 
-        :param resources: given to the muxer, if there are any.
+        :param resources: given to the muxer, if there are any and it takes them.
         """
         session = cast("SecureSession", conn)
-        muxer_class = await self.select_transport(session)
-        # The interface leaves out what every muxer's constructor takes.
-        make_muxer = cast("Callable[..., IMuxedConn]", muxer_class)
-        if resources is None:
+        make_muxer = await self.select_transport(session)
+        if resources is None or not _takes_resources(make_muxer):
             return make_muxer(session, peer_id)
         return make_muxer(session, peer_id, resources=resources)
+
+
+@lru_cache(maxsize=64)
+def _takes_resources(make_muxer: TMuxerClass) -> bool:
+    """Tell whether a muxer takes more than py-libp2p's two arguments."""
+    return "resources" in signature(make_muxer).parameters

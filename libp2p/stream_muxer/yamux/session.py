@@ -107,6 +107,7 @@ class YamuxSession:
         self.bytes_sent = 0
         self.bytes_received = 0
         self.closed_by: BaseException | None = None
+        self._on_stream_end: Callable[[int], object] | None = None
         #: When a stream was opened last, or data was received; pings do not count. 0 before.
         self.active_at = 0.0
         #: When bytes were received last.
@@ -276,6 +277,14 @@ class YamuxSession:
         if not was_finished:
             self._send_reset(stream.stream_id, code)
             self._forget(stream)
+
+    def on_stream_end(self, callback: Callable[[int], object] | None) -> None:
+        """
+        Call ``callback`` with the id of each stream that has ended in both directions.
+
+        It must not use the session, which is in the middle of a step. None ends this.
+        """
+        self._on_stream_end = callback
 
     def ping(self, now: float) -> bool:
         """Queue a ping, unless one is in flight; return whether it was queued."""
@@ -671,6 +680,8 @@ class YamuxSession:
         """Drop all trace of a stream; its object, and unread data in it, live on with its user."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
+        if self._on_stream_end is not None:
+            self._on_stream_end(stream.stream_id)
         self._lingering.pop(stream.stream_id, None)
         self._holdings.forget(stream)
         stream.receive_window.release()

@@ -329,6 +329,10 @@ class Yamux(IMuxedConn):
             if stream.state.reading is not OPEN:
                 stream.wake_reader()  # and for the end: a call may read the data only
 
+    def on_stream_end(self, callback: Callable[[int], object] | None) -> None:
+        """Tell of streams that have ended: see `YamuxSession.on_stream_end`."""
+        self.session.on_stream_end(callback)
+
     def _next_in_backlog(self) -> YamuxStream:
         stream = next(iter(self._backlog))
         del self._backlog[stream]

@@ -241,6 +241,18 @@ class YamuxStream(IMuxedStream):
             return False
         return self._scheduler.try_write(self.state, buffers, sum(map(len, buffers)))
 
+    async def wait_writable(self) -> None:
+        """Wait until the peer's window and this side's queue have room; raise what `send` does."""
+        if self._sending:
+            raise trio.BusyResourceError("another task is writing to this stream")
+        self._sending = True
+        try:
+            while not self._session.sendable(self.state):
+                self._scheduler.flush_now()
+                await self._writer.wait()
+        finally:
+            self._sending = False
+
     def queue(self, data: bytes) -> None:
         """
         Put a few bytes before what is written next, without sending them yet.

@@ -428,7 +428,7 @@ async def test_the_server_does_not_dial_who_has_gone(nursery: trio.Nursery) -> N
         await trio.testing.wait_all_tasks_blocked()
         host = host_of(server)
         host.known[ann.host.get_id()] = ann.host
-        host.network.notifees.clear()  # the notice of the end has not come yet
+        host.network.events.forget_all()  # the notice of the end has not come yet
         host.network.connections.clear()
         await server.add_block(X, X_DATA)
         await trio.testing.wait_all_tasks_blocked()
