@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from libp2p.abc import INetConn, INetStream
     from libp2p.peer.id import ID
 
-#: Events that wait for a reader who is slow: some thousand streams may end with one connection.
+#: Events that wait for a slow reader: a thousand streams may end with one connection.
 MAX_WAITING_EVENTS: Final = 10_000
 
 
@@ -33,7 +33,7 @@ class HostEvent:
 @dataclass(frozen=True, slots=True)
 class PeerConnected(HostEvent):
     """
-    There is a new connection to a peer, who may have others. Streams can be opened on it.
+    A connection to a peer has begun; there may be others. Streams can be opened on it.
 
     What the peer speaks is not known yet: see `PeerIdentified`.
     """
@@ -54,7 +54,7 @@ class PeerDisconnected(HostEvent):
 
     @property
     def peer_id(self) -> ID:
-        """The peer, to whom there may be other connections."""
+        """The peer; there may be other connections to it."""
         return self.connection.muxed_conn.peer_id
 
 
@@ -75,7 +75,7 @@ class PeerIdentified(HostEvent):
 
 @dataclass(frozen=True, slots=True)
 class StreamOpened(HostEvent):
-    """A protocol was agreed on for a stream, or proposed to a peer who is known to speak it."""
+    """A protocol was agreed on for a stream, or proposed to a peer that is known to speak it."""
 
     stream: INetStream
 

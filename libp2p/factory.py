@@ -236,6 +236,7 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
+
     >>> host = new_host()
     >>> host.get_id().pretty().startswith("12D3KooW")
     True

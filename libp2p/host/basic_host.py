@@ -21,7 +21,7 @@ from libp2p.exceptions import (
 from libp2p.host.addresses import HostAddresses
 from libp2p.host.hearsay import worth_dialling
 from libp2p.host.identifier import Identifier
-from libp2p.host.inbound import InboundStreams
+from libp2p.host.inbound import InboundNegotiations
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
@@ -77,7 +77,9 @@ class BasicHost(IHost):
         )
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
-        self._inbound = InboundStreams(self.multiselect.handlers, network.config.negotiate_timeout)
+        self._inbound = InboundNegotiations(
+            self.multiselect.handlers, network.config.negotiate_timeout
+        )
         network.set_stream_acceptor(self._inbound.add)
         self._identifier = Identifier(self, network)
         for protocol_id, handler in self._identifier.handlers.items():
@@ -193,7 +195,7 @@ class BasicHost(IHost):
 
         What happens within the block waits in a queue until it is read. The host never waits for
         its reader: when more than ``limit`` events wait, the oldest one is dropped, and
-        ``events.dropped`` counts it. The iteration ends when the host has stopped.
+        ``events.dropped`` counts it. The iteration ends with the host, or with the block.
         """
         queue = EventQueue(arguments.count(limit, "limit", least=1))
         subscription = self._network.events.subscribe(queue.put, *_known(kinds), HostStopped)
@@ -201,6 +203,7 @@ class BasicHost(IHost):
             yield queue
         finally:
             subscription.cancel()
+            queue.put(HostStopped())
 
     # -- connections --------------------------------------------------------------------------
 
@@ -208,13 +211,13 @@ class BasicHost(IHost):
         self, peer_info: PeerInfo | Multiaddr | str, *, hearsay: bool = False
     ) -> None:
         """
-        Be connected to a peer, and know its protocols, when this returns.
+        Connect to a peer, unless there is a connection, and wait until it has said what it speaks.
 
         :param peer_info: also an address that ends in ``/p2p/<peer id>``, as a text as well.
-        :param hearsay: somebody else has told of the addresses: they are kept for a while only,
-            and left out where they cannot lead to the peer; see `worth_dialling`.
-        :raises ConnectionFailure: saying why there is no connection: of each address, or why the
-            peer closed it at once; or that the host is not running.
+        :param hearsay: the addresses are from somebody else: they are kept for a while only, and
+            those that cannot lead to the peer are left out; see `worth_dialling`.
+        :raises ConnectionFailure: if there is no connection. The text says why: of each address, or
+            why the peer closed it at once, or that the host is not running.
         """
         peer_info = PeerInfo.of(peer_info)
         peer_id = peer_info.peer_id
@@ -277,7 +280,7 @@ class BasicHost(IHost):
         self.multiselect.add_handler(protocol_id, stream_handler)
 
     def remove_stream_handler(self, protocol_id: TProtocol) -> None:
-        """Accept ``protocol_id`` no more; open streams go on, and connected peers are told."""
+        """No longer accept ``protocol_id``; open streams go on, and connected peers are told."""
         arguments.protocol(protocol_id)
         if protocol_id in self.multiselect.handlers:
             self._identifier.host_changed()
@@ -296,6 +299,7 @@ class BasicHost(IHost):
         The peer's id may be a text, and a single protocol need not be in a list.
 
         If the peer has said which of them it speaks (identify), no round trip is spent on asking.
+        Then this does not wait, and is no checkpoint, unless 256 streams are not acknowledged yet.
 
         :param no_dial: fail instead of connecting.
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
@@ -317,20 +321,17 @@ class BasicHost(IHost):
 
     async def _agree(self, stream: NetStream, protocol_ids: Sequence[TProtocol]) -> None:
         timeout = self._network.config.negotiate_timeout
-        agreed = False
         try:
             with trio.fail_after(timeout):
                 stream.set_protocol(await select_one(stream, protocol_ids))
-            agreed = True
         except BaseLibp2pError as error:
             raise StreamFailure(f"no stream to {stream.remote_peer_id}: {error}") from error
         except trio.TooSlowError as error:
-            raise StreamFailure(
-                f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
-            ) from error
+            reason = f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
+            raise StreamFailure(reason) from error
         finally:
-            if not agreed:
-                await stream.reset()
+            if stream.get_protocol() is None:
+                stream.abort()
 
 
 def _known(kinds: tuple[type[E], ...]) -> tuple[type[E], ...]:

@@ -153,7 +153,7 @@ class SecureSession(ISecureConn):
 
     def send_or_keep(self, buffers: Sequence[Buffer]) -> bool:
         """
-        Encrypt ``buffers`` and give the kernel what it takes; return True if that was all.
+        Encrypt ``buffers`` and send what the kernel takes; return True if that was all.
 
         The rest is kept for `send_kept`. Records only make sense in the order in which they were
         encrypted, so nothing else can be sent before that has returned True.
@@ -166,7 +166,7 @@ class SecureSession(ISecureConn):
         return not self._unsent
 
     def send_kept(self) -> bool:
-        """Give the kernel what it takes of the kept rest; return True if nothing is left."""
+        """Send what the kernel takes of the kept rest; return True if nothing is left."""
         self._unsent = self.raw_conn.send_some(self._unsent)
         return not self._unsent
 
@@ -204,7 +204,7 @@ class SecureSession(ISecureConn):
                 self._unsent = self.raw_conn.send_some([*self._unsent, *last])
 
     def shutdown_write(self) -> None:
-        """Tell the peer that nothing more will come; reading goes on."""
+        """End the writing half; reading goes on."""
         self._send_last()
         self.raw_conn.shutdown_write()
 

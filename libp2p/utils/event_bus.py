@@ -1,4 +1,4 @@
-"""Events: what has happened, told to plain functions at once and in order (no I/O)."""
+"""Events: plain functions are called with what has happened, at once and in order (no I/O)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ logger = get_logger(__name__)
 
 
 class Subscription:
-    """A function that is told of some kinds of events, until `cancel`."""
+    """A function that is called with some kinds of events, until `cancel`."""
 
     __slots__ = ("_bus", "_callback", "_has_failed")
 
@@ -28,7 +28,7 @@ class Subscription:
         self._has_failed = False
 
     def cancel(self) -> None:
-        """Tell the function nothing more, from now on; a second call does nothing."""
+        """Call the function no more, from now on; a second call does nothing."""
         self._callback = None
         self._bus.remove(self)
 
@@ -46,10 +46,10 @@ class Subscription:
 
 class EventBus:
     """
-    Tells subscribers of events, by the classes of these.
+    Calls subscribed functions with events, by the classes of these.
 
-    An event that is emitted while another one is told follows it, so that all subscribers see the
-    same order.
+    An event that a function emits is delivered behind the current one, so that all functions see
+    the same order.
     """
 
     def __init__(self) -> None:
@@ -77,12 +77,12 @@ class EventBus:
             else:
                 del self._subscriptions[kind]
 
-    def wants(self, kind: type) -> bool:
-        """Tell whether anybody subscribes to a kind of event: if not, it need not be made."""
-        return kind in self._subscriptions
+    def wants(self, *kinds: type) -> bool:
+        """Tell whether anybody subscribes to one of these kinds: if not, it need not be emitted."""
+        return not self._subscriptions.keys().isdisjoint(kinds)
 
     def emit(self, event: object) -> None:
-        """Tell all who subscribe to events of this one's class."""
+        """Call all functions that are subscribed to events of this class."""
         self._waiting.append(event)
         if self._is_emitting:
             return

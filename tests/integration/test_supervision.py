@@ -28,7 +28,7 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.host.ping import PingService
-from libp2p.identity.identify.store import ANNOUNCED_ADDR_TTL
+from libp2p.identity.identify.identify import ANNOUNCED_ADDR_TTL
 from libp2p.network.config import SwarmConfig
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PeerStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +16,12 @@ from libp2p.base_types import TProtocol
 from libp2p.exceptions import ConnectionClosedError
 from libp2p.network.stream.net_stream import NetStream
 from tests.support.certificates import Recipe, p256_key
-from tests.support.hosts import connected_hosts
+from tests.support.hosts import connected_hosts, hold
 from tests.support.memory_session import joined, stream_between
 from tests.support.watched_host import StepWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
     from pathlib import Path
 
     from libp2p.abc import INetStream
@@ -75,11 +75,13 @@ async def make_pair(request: pytest.FixtureRequest) -> AsyncIterator[Make]:
 async def clog(pair: Pair) -> Pair:
     """Write in both directions until the windows are used up."""
     for stream in pair:
-        with trio.move_on_after(0.05):
-            await stream.send_all(bytes(64 * 1024 * 1024))
+        with trio.move_on_after(0.05) as scope:
+            await stream.send_all(bytes(2 * 1024 * 1024))
+        assert scope.cancelled_caught
     return pair
 
 
+@pytest.mark.slow
 async def test_streams_pass_trios_checks(make_pair: Make) -> None:
     async def make_clogged() -> Pair:
         return await clog(await make_pair())
@@ -142,14 +144,28 @@ async def test_tls_runs_over_a_stream(make_pair: Make, tmp_path: Path) -> None:
         await client.send_all(b"more")
 
 
+@contextmanager
+def watched_steps() -> Iterator[StepWatch]:
+    """Watch the steps of the loop that are made within the block, in processor time."""
+    watch = StepWatch()
+    trio.lowlevel.add_instrument(watch)
+    watch.before_task_step(trio.lowlevel.current_task())  # the step that is being made
+    try:
+        yield watch
+    finally:
+        trio.lowlevel.remove_instrument(watch)
+        watch.stop()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 100, 4096, 65_536])
 async def test_an_echo_of_a_greedy_reader_keeps_nobody_from_running(
     make_pair: Make, size: int
 ) -> None:
     """Most calls of such a loop find data and room: it would go on for as long as they do."""
     ours, theirs = await make_pair()
-    block = bytes(64 * 1024)
-    rounds = {1: 1, 100: 20}.get(size, 200)
+    block = bytes(16 * 1024)
+    rounds = {1: 1, 100: 40}.get(size, 400)
 
     async def echo() -> None:
         with suppress(EOFError):
@@ -162,19 +178,27 @@ async def test_an_echo_of_a_greedy_reader_keeps_nobody_from_running(
             await ours.write(block)
         await ours.close_write()
 
-    watch = StepWatch()
-    trio.lowlevel.add_instrument(watch)
-    await trio.lowlevel.checkpoint()
-    watch.forget()  # the step in which it was added
-    try:
+    with watched_steps() as watch:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(echo)
             nursery.start_soon(write_all)
             received = 0
             while buffers := await ours.receive():
                 received += sum(map(len, buffers))
-    finally:
-        trio.lowlevel.remove_instrument(watch)
-        watch.stop()
     assert received == rounds * len(block)
+    assert watch.longest < MOST_SECONDS, watch.where
+
+
+async def test_opening_streams_in_a_row_keeps_nobody_from_running() -> None:
+    async with connected_hosts() as (a, b):
+        b.set_stream_handler(PAIR, hold)
+        a.get_peerstore().add_protocols(b.get_id(), [PAIR])
+
+        async def open_many() -> None:
+            for _ in range(900):
+                await a.new_stream(b.get_id(), [PAIR])
+
+        with watched_steps() as watch:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(open_many)
     assert watch.longest < MOST_SECONDS, watch.where

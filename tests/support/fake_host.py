@@ -223,7 +223,7 @@ class WatchedBus(EventBus):
 
     @property
     def is_used(self) -> bool:
-        return any(map(self.wants, EVENTS))
+        return self.wants(*EVENTS)
 
     def count_of(self, kind: type) -> int:
         return len(self._subscriptions.get(kind, ()))

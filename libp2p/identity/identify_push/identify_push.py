@@ -9,8 +9,12 @@ import trio
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, StreamTimeout
 from libp2p.identity.identify.announcement import Announcement
-from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
-from libp2p.identity.identify.store import store_identity
+from libp2p.identity.identify.identify import (
+    IDENTIFY_TIMEOUT,
+    receive_identity,
+    send_identity,
+    store_identity,
+)
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
@@ -66,8 +70,8 @@ async def push_identify_to_peer(
     async with limit or trio.Semaphore(1):
         with trio.move_on_after(IDENTIFY_TIMEOUT):
             try:
-                stream = await host.new_stream(peer_id, [ID_PUSH], no_dial=True)
-                await _push(stream, announcement)
+                async with await host.new_stream(peer_id, [ID_PUSH], no_dial=True) as stream:
+                    await send_identity(stream, announcement.encode(stream.muxed_conn))
             except BaseLibp2pError as error:
                 # Many peers do not take pushes, and any may be gone by now.
                 logger.debug("nothing pushed to %s: %s", peer_id, error)
@@ -75,17 +79,6 @@ async def push_identify_to_peer(
             return True
     logger.debug("%s took no push in time", peer_id)
     return False
-
-
-async def _push(stream: INetStream, announcement: Announcement) -> None:
-    sent = False
-    try:
-        await send_identity(stream, announcement.encode(stream.muxed_conn))
-        sent = True
-    finally:
-        if not sent:
-            await stream.reset()
-    await stream.close()
 
 
 async def push_identify_to_peers(host: IHost, peer_ids: Iterable[ID] | None = None) -> None:

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Scope
 
-#: Why a stream is reset, for the peer: libp2p's code for "there are too many".
-STREAM_LIMIT_EXCEEDED: Final = 0x1001
+#: Why a stream is reset, for the peer: libp2p's code of a stream for "there are too many".
+STREAM_LIMIT_EXCEEDED: Final = 0x1002
 
 
 class StreamHandlers:

@@ -27,7 +27,7 @@ class StreamEvents:
 
     def opened(self, stream: NetStream) -> None:
         """A protocol was agreed on for a stream."""
-        if not self._events.wants(StreamOpened) and not self._events.wants(StreamClosed):
+        if not self._events.wants(StreamOpened, StreamClosed):
             return
         self._muxed_conn.on_stream_end(self._note_end)
         self._announced[stream.muxed_stream.stream_id] = stream

@@ -1,4 +1,4 @@
-"""What a yamux session tells its driver (sans-I/O)."""
+"""The events that a yamux session returns to its driver (sans-I/O)."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ direction. The receiver returns credit as the application reads. How much, and w
       |<--------------------- window --------------------->|
       |  buffered, unread  |  credit the peer holds  | owed |
 
-*owed* is what the application has read and the peer has not been told of. It is sent once it
+*owed* is what the application has read and no window update has returned. It is sent once it
 reaches an eighth of the window, or 64 KiB: waiting for half, as go-yamux does, costs a fifth of
 the rate on a long link, because rate = window / (RTT + fraction x window / bandwidth).
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Fixed by the specification for both directions; nothing negotiates it.
 DEFAULT_WINDOW_SIZE: Final = 256 * 1024
-#: Fills 1 Gbit/s over 128 ms. The same ceiling as go-libp2p, so nobody is surprised by our memory.
+#: Fills 1 Gbit/s over 128 ms. The same ceiling as go-libp2p's.
 MAX_WINDOW_SIZE: Final = 16 * 1024 * 1024
 #: Credit is returned once this fraction of the window has been read.
 UPDATE_FRACTION: Final = 8
@@ -43,7 +43,7 @@ MAX_CREDIT: Final = 2**32 - 1
 
 
 def _update_at(size: int) -> int:
-    """Return how much a window of ``size`` may owe the peer before it is told."""
+    """Return how many bytes a window of ``size`` may owe before a window update is sent."""
     return min(size // UPDATE_FRACTION, UPDATE_BYTES)
 
 
@@ -84,7 +84,7 @@ class ReceiveWindow:
         """
         Subtract ``size`` received bytes of a body from the peer's credit.
 
-        :param announced: the body's size as the Data frame's header says; 0 for a further piece.
+        :param announced: the body's size in the Data frame's header; 0 for a further piece.
             What is announced and not received yet is only checked.
         :raises RemoteProtocolError: if the peer has no credit for it.
         """

@@ -13,8 +13,8 @@ Acknowledgements are only looked at when a deadline has passed. The first look t
 the timeout again, so a peer whose kernel answers and whose program does not has twice the time.
 
 This side's own program may be the one that computes. Its timers then fire late, and what the peer
-has sent meanwhile has not been read. A late look therefore judges nobody: it is repeated after as
-long as it was late, when all that has been received is read.
+has sent meanwhile has not been read. A late look therefore judges no peer: it is repeated
+after as long as it was late, when all that has been received is read.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Liveness:
         self._delivered_at = 0.0
         self._full_since: float | None = None
         self._ping_due = 0.0
-        self._looks_again = False  # the last look was late, and has judged nobody
+        self._looks_again = False  # the last look was late, and judged no peer
         self._ping_value = 0
         #: When the unanswered ping was queued; None if there is none.
         self.ping_sent_at: float | None = None
@@ -83,7 +83,7 @@ class Liveness:
         return self._ping_value
 
     def on_pong(self, value: int, now: float) -> float | None:
-        """Return the round-trip time that a pong ends; None if nobody asked for it."""
+        """Return the round-trip time that a pong completes; None if no ping asked for it."""
         if self.ping_sent_at is None or value != self._ping_value:
             self.pongs_unsolicited += 1  # must never feed the RTT
             return None
@@ -165,12 +165,12 @@ class Farewell:
         self._delivered = delivered
         self._delivered_at = now
         self._complete_at = inf
-        #: When to ask next: every `close_grace`, for no event tells what a kernel has acknowledged.
+        #: When to ask next: every `close_grace`, for a kernel raises no event for acknowledgements.
         self.next_deadline = now
 
     def goes_on(self, now: float, delivered: int, missing: int) -> bool:
         """
-        Tell whether to wait on, and set `next_deadline`.
+        Return whether to wait on, and set `next_deadline`.
 
         :param missing: how many bytes the peer's kernel has not acknowledged.
         """

@@ -98,7 +98,7 @@ class SendQueue:
                 start += size
 
     def _end_frame(self) -> None:
-        """Let the last frame grow no more; its header says that it is full."""
+        """Let the last frame grow no more; its header was made for a full one."""
         if self._frame_size < MAX_FRAME_PAYLOAD:
             header = encode_header(TYPE_DATA, 0, self._frame_stream, self._frame_size)
             self.data[self._frame_at] = header

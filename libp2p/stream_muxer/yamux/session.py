@@ -8,9 +8,9 @@ returns events; the methods named after what an application does change state an
 pings the peer and decides when the connection has ended. Nothing here waits.
 
 All control frames (open, accept, close, reset) are WindowUpdates with a delta of 0. They go out
-before data, except those that end what the data belongs to: close, and GoAway. Flags are handled
-each on its own: ACK and FIN may come on one frame. A peer that breaks the protocol makes `receive`
-raise `RemoteProtocolError`; the driver then sends GoAway.
+before data, except close and GoAway, which end the data. Each flag is handled on its own: ACK and
+FIN may be set on one frame. A peer that breaks the protocol makes `receive` raise
+`RemoteProtocolError`; the driver then calls `turn_away`.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ class YamuxSession:
         #: Pings, round-trip times, and whether the peer is still there.
         self.liveness = Liveness(config)
         self._farewell: Farewell | None = None
-        # The last frames have been taken: nothing is sent any more.
-        self._has_left = False
+        #: True once `take_outgoing` has returned the last frames of a connection that is closed.
+        self.has_left = False
         self._parser = FrameParser()
         self._next_id = 1 if is_initiator else 2
         self._unacknowledged = 0
@@ -228,7 +228,7 @@ class YamuxSession:
 
     def try_send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> bool:
         """
-        Queue ``pieces``, ``size`` bytes in all, if they are `sendable` and nothing is congested.
+        Queue ``pieces``, ``size`` bytes in all, if there is credit and room in the queue for them.
 
         :raises MuxedStreamReset: if the stream was reset.
         :raises MuxedStreamClosed: if writing was closed here.
@@ -236,10 +236,11 @@ class YamuxSession:
         if stream.writing is not OPEN:
             raise stream.error(stream.writing)
         if self._holdings.must_queue_less:
-            most_queued = most = LEAST_SEND_QUEUE_BYTES
+            most = turn = LEAST_SEND_QUEUE_BYTES
         else:
-            most_queued, most = self._config.max_send_queue, TURN_BYTES
-        if size > most or size > stream.send_credit or self.send_queue.data_bytes >= most_queued:
+            most, turn = self._config.max_send_queue, TURN_BYTES
+        queued = self.send_queue.data_bytes
+        if size > stream.send_credit or queued >= most or queued + size > most + turn:
             return False
         self.send(stream, pieces, size)
         return True
@@ -250,7 +251,7 @@ class YamuxSession:
         self.send_queue.add_data(stream.stream_id, pieces)
         self.bytes_sent += size
         if self._holdings.sealed:
-            self._tell_queued()
+            self._report_queued()
 
     def close_write(self, stream: StreamState) -> None:
         """Send FIN after everything queued; reading goes on."""
@@ -263,7 +264,7 @@ class YamuxSession:
         self._after_close(stream)
 
     def close_read(self, stream: StreamState) -> None:
-        """Drop what is unread and what may still come; yamux has no frame to say so."""
+        """Drop unread and later data; yamux has no frame that would stop the peer."""
         if stream.reading in (OPEN, Half.EOF):
             self._holdings.forget(stream)
             stream.close_read()
@@ -344,7 +345,7 @@ class YamuxSession:
         queue = self.send_queue
         return (
             bool(queue.data or queue.control or queue.window_updates or queue.pongs)
-            and not self._has_left
+            and not self.has_left
         )
 
     @property
@@ -355,11 +356,6 @@ class YamuxSession:
             LEAST_SEND_QUEUE_BYTES if less else config.max_send_queue
         )
 
-    @property
-    def has_left(self) -> bool:
-        """True once `take_outgoing` has returned the last frames of a connection that is closed."""
-        return self._has_left
-
     def take_outgoing(self) -> list[Buffer]:
         """
         Return every queued frame, in the order to send them: control first, then data.
@@ -367,9 +363,9 @@ class YamuxSession:
         After `leave` or `turn_away` that is done once, and nothing more is sent: a peer may have
         closed when it reads the GoAway.
         """
-        if self._has_left:
+        if self.has_left:
             return []
-        self._has_left = self._farewell is not None
+        self.has_left = self._farewell is not None
         return self.send_queue.take()
 
     def on_socket_full(self, now: float, sealed: int, delivered: int) -> None:
@@ -379,16 +375,16 @@ class YamuxSession:
         :param delivered: see `Liveness.look`.
         """
         self._holdings.on_socket(sealed)
-        self._tell_queued()
+        self._report_queued()
         self.liveness.on_full(now, delivered)
 
     def on_socket_drained(self) -> None:
         """Note that the socket has taken them all."""
         self._holdings.on_socket(0)
-        self._tell_queued()
+        self._report_queued()
         self.liveness.on_drained()
 
-    def _tell_queued(self) -> None:
+    def _report_queued(self) -> None:
         waiting = self.send_queue
         self._holdings.on_queued(waiting.data_bytes + CONTROL_FRAME_BYTES * len(waiting.control))
 
@@ -442,7 +438,7 @@ class YamuxSession:
         """
         Close the connection: send GoAway after all data, and then nothing more.
 
-        `on_time` tells when the peer has taken everything, or when to wait no longer.
+        `on_time` ends the connection when the peer has taken everything, or does not go on.
 
         :param delivered: see `Liveness.look`.
         """
@@ -453,7 +449,7 @@ class YamuxSession:
         """
         End everything because of what the peer did, and tell it; see `close`.
 
-        `on_time` tells when it has had the time to read that.
+        `on_time` ends the connection after `close_grace`, the peer's time to read that.
         """
         ended = self.close(error)
         self.go_away(error.code)
@@ -466,9 +462,9 @@ class YamuxSession:
 
         :param undelivered: see `on_time`.
         """
-        return undelivered if self._has_left else undelivered + self.send_queue.data_bytes
+        return undelivered if self.has_left else undelivered + self.send_queue.data_bytes
 
-    # -- what comes in ------------------------------------------------------------------------
+    # -- received frames ----------------------------------------------------------------------
 
     def receive(self, pieces: Sequence[Buffer], now: float) -> Iterator[list[Event]]:
         """
@@ -611,7 +607,7 @@ class YamuxSession:
 
     def _on_unread_body(self, stream: StreamState, events: list[Event]) -> None:
         """
-        Drop a body that nobody reads; reset a stream whose peer has used up its credit on such.
+        Drop a body on a stream that is not read; reset it if its peer has used up its credit so.
 
         Without a reset it would wait for credit for ever. Not sooner, for a reset also makes the
         peer drop what it has not read yet of ours.

@@ -1,4 +1,4 @@
-"""What a yamux connection tells about itself while it runs (sans-I/O)."""
+"""The statistics of a yamux connection (sans-I/O)."""
 
 from __future__ import annotations
 

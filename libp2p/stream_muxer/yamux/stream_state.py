@@ -50,7 +50,7 @@ class StreamStatistics:
     :param reading: how the direction from the peer stands.
     :param writing: how the direction to the peer stands.
     :param receive_window: the window's size now, 256 KiB to 16 MiB: unread bytes, the peer's
-        credit and what has been read but not told to the peer yet.
+        credit, and what has been read and not been returned as credit yet.
     :param receive_credit: what the peer may still send.
     :param unread: what has arrived and was not read.
     :param send_credit: what this side may still send.
@@ -200,7 +200,7 @@ class StreamState:
         )
 
     def error(self, half: Half) -> MuxedStreamError:
-        """Return the error that a caller gets who uses ``half`` although it is not OPEN."""
+        """Return the error for using ``half``, which is not OPEN."""
         if half is not Half.RESET:
             return MuxedStreamClosed(f"stream {self.stream_id} is closed")
         if self.lost_to is not None:
@@ -233,7 +233,7 @@ class StreamState:
 
     def reset(self, code: int, remote: bool) -> None:
         """
-        Abort the halves that are still open; the first code to do so is the one that is told.
+        Abort the halves that are still open; the first code to do so stays.
 
         What is unread is dropped, unless the peer had finished it: its reset then concerns the
         other direction.
@@ -248,7 +248,7 @@ class StreamState:
             self._end_halves((OPEN, Half.EOF))
 
     def lose(self, cause: BaseException) -> None:
-        """The connection is gone. What had arrived can still be read, then comes the error."""
+        """The connection is gone. Received data can still be read; after it reads raise."""
         self._end_halves((OPEN,))
         self.lost_to = cause
 

@@ -1,5 +1,5 @@
 """
-Who writes to a connection next, and when: the write lock, the line of writers, and their turns.
+Which task writes to a connection next: the write lock, the line of writers, and their turns.
 
 Frames are queued in the session. Whoever wants them sent tries to take the write lock, takes all
 that is queued as one batch, and gives it to the secure session in the same step. If the kernel does
@@ -115,7 +115,7 @@ class WriteLine(Generic[_Writer]):
         return writer in self._turns
 
     def next_turn(self) -> _Writer | None:
-        """Begin the next writer's turn and return it; None if nobody waits, or too many write."""
+        """Begin the next writer's turn and return it; None if none waits, or too many have one."""
         if len(self._turns) >= TURNS_AT_ONCE:
             return None
         if self._short and (not self._long or self._short_since_long < SHORT_BEFORE_LONG):
@@ -185,7 +185,8 @@ class WriteScheduler:
     def uncork(self) -> None:
         """Send what was queued meanwhile."""
         self.corked = False
-        self.flush_now()
+        if self._session.has_outgoing:
+            self.flush_now()
 
     def _send(self, batch: Sequence[Buffer] | None) -> None:
         """Send a batch, or the rest of one; release the lock when the socket has taken it all."""
@@ -239,7 +240,7 @@ class WriteScheduler:
         self._writer.wake()
 
     def close(self) -> None:
-        """The connection has ended: let go of everybody who waits to open a stream."""
+        """The connection has ended: wake all tasks that wait to open a stream."""
         self.end()
         self._openers.unpark_all()
 
@@ -339,7 +340,7 @@ class WriteScheduler:
         while not self._session.is_congested and (writer := self._line.next_turn()) is not None:
             writer.wake()
 
-    # -- those who open streams ---------------------------------------------------------------
+    # -- opening ----------------------------------------------------------------------------
 
     async def wait_to_open(self) -> None:
         """Wait until another stream may be opened, or the connection has ended."""

@@ -148,7 +148,7 @@ class Yamux(IMuxedConn):
         self.event_started = trio.Event()
         self.event_closed = trio.Event()
         # Closing has waited for the peer long enough, or the connection has ended.
-        self._has_waited = trio.Event()
+        self._farewell_over = trio.Event()
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Yamux(IMuxedConn):
             with trio.move_on_after(self.config.close_grace):
                 await self.event_started.wait()
             if self.event_started.is_set():
-                await self._has_waited.wait()
+                await self._farewell_over.wait()
             self.undelivered_bytes = self._missing_bytes()
             if self.undelivered_bytes:
                 self._cause = ConnectionClosedError(
@@ -232,7 +232,7 @@ class Yamux(IMuxedConn):
         self._wake_ended(self.session.close(cause))
         self._on_stream = None  # it refers back: only the garbage collector would free the circle
         self.event_closed.set()
-        self._has_waited.set()
+        self._farewell_over.set()
         self._scheduler.close()
         self._acceptors.unpark_all()
 
@@ -424,7 +424,7 @@ class Yamux(IMuxedConn):
 
     def _on_deadline(self, cause: Exception) -> None:
         if self._is_closing:
-            self._has_waited.set()
+            self._farewell_over.set()
         else:
             self._end(cause)
 

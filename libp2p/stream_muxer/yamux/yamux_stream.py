@@ -154,7 +154,7 @@ class YamuxStream(IMuxedStream):
         self._on_readable = callback
 
     def unread(self, data: Buffer) -> None:
-        """Put ``data`` back: it is what the next read returns."""
+        """Put ``data`` back: the next read returns it."""
         self._session.unread(self.state, data)
 
     async def read(self, n: int | None = -1) -> bytes:

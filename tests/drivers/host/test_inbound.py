@@ -10,7 +10,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import MuxedStreamReset
-from libp2p.host.inbound import InboundStreams, StreamAcceptor
+from libp2p.host.inbound import InboundNegotiations, StreamAcceptor
 from libp2p.network.config import SwarmConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
@@ -68,7 +68,7 @@ class Two:
     def __init__(self, nursery: trio.Nursery) -> None:
         self.sink = Sink()
         self.handlers: dict[TProtocol, StreamHandlerFn | None] = {ECHO: echo, SINK: self.sink}
-        self.inbound = InboundStreams(self.handlers, TIMEOUT)
+        self.inbound = InboundNegotiations(self.handlers, TIMEOUT)
         self.peer, connection = map(yamux_over, bounded_pair())
         self.connection = SwarmConn(connection, EventBus(), Scope("handlers"), SwarmConfig())
         nursery.start_soon(self.peer.run)

@@ -464,7 +464,7 @@ def test_one_cid_may_stand_for_several() -> None:
     cid = CID.for_block(b"a block")
     for one in (cid, str(cid), cid.buffer, bytearray(cid.buffer), memoryview(cid.buffer)):
         assert list(cid_inputs(one)) == [one]
-    several = iter([cid, str(cid)])
+    several: list[CID | str] = [cid, str(cid)]
     assert cid_inputs(several) is several
     with pytest.raises(TypeError, match="cids must be a list of CIDs, not int"):
         cid_inputs(5)  # type: ignore[arg-type]
