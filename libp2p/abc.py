@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     THandler = Callable[[ReadWriteCloser], Awaitable[None]]
 
 StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
-TMuxerClass: TypeAlias = "type[IMuxedConn]"
+#: A class, or another function that takes a secure connection, a peer id, and the rest by name.
+TMuxerClass: TypeAlias = "Callable[..., IMuxedConn]"
 TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
 TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
 
@@ -54,7 +55,7 @@ class IRawConnection(ReadWriteCloser):
 
 
 class AbstractSecureConn(ABC):
-    """What a handshake has proved about both ends."""
+    """The identities of both ends, which a handshake has proved."""
 
     @abstractmethod
     def get_local_peer(self) -> ID: ...
@@ -383,7 +384,7 @@ class IMultiselectMuxer(ABC):
 
 
 class IContentRouting(ABC):
-    """Finds who has a block."""
+    """Finds the peers that have a block."""
 
     @abstractmethod
     def provide(self, cid: bytes, announce: bool = True) -> None: ...
@@ -393,14 +394,14 @@ class IContentRouting(ABC):
 
 
 class IPeerRouting(ABC):
-    """Finds where a peer is."""
+    """Finds the addresses of a peer."""
 
     @abstractmethod
     async def find_peer(self, peer_id: ID) -> PeerInfo | None: ...
 
 
 class ISecureTransport(ABC):
-    """Makes a secure connection of a raw one."""
+    """Turns a raw connection into a secure one."""
 
     @abstractmethod
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn: ...

@@ -166,7 +166,7 @@ class BitswapClient(BitswapEngine, INotifee):
         :param wait: do not fail when nobody has it, but wait for a peer that has.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
             what. `BlockNotFoundError` if all of them do not have it.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises BlockTimeoutError: if it has not come after ``timeout`` seconds.
         """
         session = self._patient_session if wait else self._default_session
         return await session.get_block(cid, peer_id, timeout)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -29,7 +30,7 @@ from libp2p.exceptions import (
     SwarmException,
 )
 from libp2p.hostile_input import refused_as
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.network.connection.swarm_connection import (
     GARBAGE_COLLECTED,
     RESOURCE_LIMIT_EXCEEDED,
@@ -43,7 +44,6 @@ from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
-from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
@@ -58,15 +58,13 @@ if TYPE_CHECKING:
     from libp2p.abc import IPeerStore, StreamHandlerFn
     from libp2p.network.connection.swarm_connection import AcceptStream, StartHandler
     from libp2p.network.stream.net_stream import NetStream
+    from libp2p.resources import Resources
     from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport
 
 logger = get_logger(__name__)
 
-#: Seconds that closing all connections may take: a peer may read slowly what was written, and a
-#: muxer of the user's may never come back.
-CLOSE_TIMEOUT: Final = 10.0
-#: The same where the program is cancelled or fails: it wants to end, and no more than say so.
-HURRIED_CLOSE_TIMEOUT: Final = 0.5
+#: What a connection takes in memory, about.
+CONNECTION_BYTES: Final = 32 * 1024
 
 
 class _State(Enum):
@@ -83,7 +81,7 @@ class Swarm(INetworkService):
         peer_id: ID,
         peerstore: IPeerStore,
         transports: Sequence[Transport],
-        config: ConnectionConfig | None = None,
+        config: SwarmConfig | None = None,
         resources: Resources | None = None,
     ) -> None:
         """
@@ -93,32 +91,30 @@ class Swarm(INetworkService):
         self.self_id = peer_id
         self.peerstore = peerstore
         self.transports = tuple(transports)
-        self.config = config = config or ConnectionConfig()
+        self.config = config = config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
-        self.resources = resources or Resources()
+        self.resources = resources or config.new_resources()
         #: What happens: `libp2p.events`.
         self.events = EventBus()
-        sockets = share_out(
+        limits = share_out(
             obtainable(),
             Sockets(config.max_connections, config.max_pending_inbound, config.max_dials),
         )
-        self._table = ConnectionTable(config, self.resources, sockets.connections, self.events)
+        sockets = self.resources.scope("sockets", sum(astuple(limits)), each=CONNECTION_BYTES)
+        connections = sockets.open("connections", limits.connections)
+        self._table = ConnectionTable(config, self.resources, connections, self.events)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
         self.listeners: list[Listener] = []
-        self.resources.scope("receive windows", config.receive_budget)
-        self._dialer = Dialer(
-            self._dial_and_add,
-            config.dial_timeout,
-            config.dial_peer_timeout,
-            per_peer=config.max_dials_per_peer,
-            slots=DialSlots(self.resources.scope("dials", sockets.dials), sockets.dials),
-        )
+        slots = DialSlots(sockets.open("dials", limits.dials), limits.dials)
+        self._dialer = Dialer(self._dial_and_add, config, slots)
         self._dials: dict[ID, SharedDial] = {}
         self._accept_stream: AcceptStream = _refuse
         self._notifees = Notifees(self, self._start)
-        self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(sockets.handshakes)
-        self._handshakes = self.resources.scope("handshakes", sockets.handshakes)
+        self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(
+            limits.handshakes, config.safe_handshake
+        )
+        self._handshakes = sockets.open("handshakes", limits.handshakes)
         self._admission = trio.lowlevel.ParkingLot()
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
@@ -142,10 +138,10 @@ class Swarm(INetworkService):
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
-                timeout = HURRIED_CLOSE_TIMEOUT
+                timeout = self.config.hurried_close_timeout
                 try:
                     yield
-                    timeout = CLOSE_TIMEOUT
+                    timeout = self.config.close_timeout
                 finally:
                     await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
@@ -167,7 +163,7 @@ class Swarm(INetworkService):
 
         From now on every call that needs the network raises.
         """
-        await self._close_all(CLOSE_TIMEOUT)
+        await self._close_all(self.config.close_timeout)
 
     async def _close_all(self, timeout: float) -> None:
         if self._state is _State.RUNNING:

@@ -174,6 +174,23 @@ def test_content_addressing_knows_no_network() -> None:
     assert_none(faults)
 
 
+def test_the_network_knows_no_transport_and_no_muxer() -> None:
+    seam = {"libp2p.transport.abc", "libp2p.transport.exceptions"}
+    below = ("libp2p.transport", "libp2p.security", "libp2p.stream_muxer", "socket", "ssl")
+
+    def reaches_through(module: Module) -> Iterator[str]:
+        if package_of(module.name) != "network":
+            return
+        for found in module.imports:
+            if found.target.startswith(below) and found.target not in seam:
+                yield f"{found.line} imports {found.target}"
+        for node in module.nodes:
+            if isinstance(node, ast.Name) and re.match(r"(TCP|Tcp|Yamux|Noise|TLS)", node.id):
+                yield f"{node.lineno} names {node.id}"
+
+    assert_none(each_module(reaches_through))
+
+
 def test_relative_imports_stay_in_their_package() -> None:
     def parents(module: Module) -> Iterator[str]:
         for node in module.nodes:

@@ -28,6 +28,7 @@ from libp2p.exceptions import (
     StreamFailure,
     StreamReset,
 )
+from libp2p.network.config import SwarmConfig
 from libp2p.network.connection_manager import ConnectionManager
 from libp2p.network.notifees import Notifees
 from libp2p.peer.id import ID
@@ -238,7 +239,7 @@ class FakeNetwork:
     def __init__(self, start: Callable[..., None]) -> None:
         self.connections: dict[ID, list[FakeConnection]] = {}
         self.events = WatchedBus()
-        self.connection_manager = ConnectionManager()
+        self.connection_manager = ConnectionManager(SwarmConfig().max_tagged_peers)
         notifees = Notifees(cast("INetwork", self), start)
         self.register_notifee = notifees.add
         self.remove_notifee = notifees.remove

@@ -34,7 +34,8 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
     It can be used in two ways. `read`, `read_exactly`, `write`, `close_write`, `close` and `reset`
     are py-libp2p's. They raise a `StreamError`, as the methods of `YamuxStream` say. A call that
     need not wait is no checkpoint. But every so many calls and bytes it is one
-    (`yamux.YIELD_BYTES`): else a task that always finds data would keep all others from running.
+    (`write_scheduler.YIELD_BYTES`): else a task that always finds data would keep all others from
+    running.
 
     `receive_some`, `send_all`, `send_eof`, `aclose` and `wait_send_all_might_not_block` are trio's.
     Each is a checkpoint. They raise `trio.ClosedResourceError` if this side has closed the stream,
