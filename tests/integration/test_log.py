@@ -172,6 +172,7 @@ import libp2p
 assert [type(h) for h in logging.getLogger("libp2p").handlers] == [logging.NullHandler]
 from multiaddr import Multiaddr
 from libp2p import new_host
+new_host()
 Multiaddr(str(Multiaddr("/ip4/127.0.0.1/tcp/80")))
 """
 
