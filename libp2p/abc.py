@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
+    from libp2p.utils.event_bus import EventBus
 
     THandler = Callable[[ReadWriteCloser], Awaitable[None]]
 
 StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
-TMuxerClass: TypeAlias = "type[IMuxedConn]"
+#: A class, or another function that takes a secure connection, a peer id, and the rest by name.
+TMuxerClass: TypeAlias = "Callable[..., IMuxedConn]"
 TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
 TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
 
@@ -218,6 +220,7 @@ class INetwork(ABC):
 
     peerstore: IPeerStore
     connections: dict[ID, list[INetConn]]
+    events: EventBus
 
     @abstractmethod
     def get_peer_id(self) -> ID: ...

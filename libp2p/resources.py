@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 
@@ -230,7 +230,9 @@ class Scope:
 class Resources:
     """The scopes of one host, by what they count."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        """:param limits: of trees by their names, in place of those that `scope` is told."""
+        self._limits = dict(limits or {})
         self._scopes: dict[str, Scope] = {}
         self._each: dict[str, int] = {}
         self._fell: tuple[int, Callable[[], object]] | None = None
@@ -253,6 +255,7 @@ class Resources:
         :param each: about how many bytes of memory one of what is counted takes.
         """
         if name not in self._scopes:
+            limit = self._limits.get(name, limit)
             self._scopes[name], self._each[name] = Scope(name, limit), each
             self._watch(name)
         return self._scopes[name]

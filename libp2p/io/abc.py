@@ -51,12 +51,12 @@ class RawChannel(Channel, Protocol):
         """Read into ``buffer``; return the number of bytes, 0 at the end, None for nothing yet."""
         ...
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Hand over what is taken without waiting; return the rest."""
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Send what the kernel takes without waiting; return the unsent rest."""
         ...
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` would take something."""
+        """Wait until `send_some` would send something."""
         ...
 
     def delivered_bytes(self) -> int:

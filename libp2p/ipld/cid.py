@@ -232,9 +232,10 @@ class CID:
     @property
     def prefix(self) -> bytes:
         """All but the digest, as it goes in front of a block in bitswap."""
-        if self._is_v0:
-            return _V0_WIRE_PREFIX
-        return self.buffer[: len(self.buffer) - len(self.digest)]
+        buffer = self.buffer
+        if len(buffer) == _COMMON_V1_BYTES and buffer[:4] in _COMMON_V1:
+            return buffer[:4]
+        return _V0_WIRE_PREFIX if self._is_v0 else buffer[: len(buffer) - len(self.digest)]
 
     @property
     def is_identity(self) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from functools import partial
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
-
-#: Peers that can be tagged or protected. A program that tags each peer it meets must not grow
-#: for ever; a tag set beyond is dropped with the tags of the peer that was tagged first.
-MAX_TAGGED_PEERS: Final = 16_384
 
 
 class Connection(Protocol):
@@ -58,7 +54,9 @@ C = TypeVar("C", bound=Connection)
 class ConnectionManager:
     """What peers are worth to this host."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_tagged: int) -> None:
+        """:param max_tagged: peers with tags; with one more, the one tagged first loses its own."""
+        self._max_tagged = max_tagged
         self._tags: dict[ID, dict[str, int]] = {}
         self._protected: dict[ID, set[str]] = {}
         self._estimates: dict[Callable[[ID], int], None] = {}
@@ -66,7 +64,7 @@ class ConnectionManager:
     def tag_peer(self, peer_id: ID, tag: str, value: int) -> None:
         """Say what a peer is worth for a reason; values of several tags add up."""
         self._tags.setdefault(peer_id, {})[tag] = value
-        if len(self._tags) > MAX_TAGGED_PEERS:
+        if len(self._tags) > self._max_tagged:
             del self._tags[next(iter(self._tags))]
 
     def untag_peer(self, peer_id: ID, tag: str) -> None:

@@ -11,14 +11,10 @@ others wait in the kernel's queue.
 from __future__ import annotations
 
 from ipaddress import IPv6Network
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
-
-#: Seconds in which a handshake is not given up for another one. A crowd of clients takes turns on
-#: one processor: its handshakes take seconds although each is honest.
-MIN_HANDSHAKE_SECONDS: Final = 3.0
 
 T = TypeVar("T")
 
@@ -33,8 +29,10 @@ def origin_of(host: str) -> str:
 class PendingHandshakes(Generic[T]):
     """The handshakes under way; ``T`` is what stands for one, and is hashable."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, safe_seconds: float) -> None:
+        """:param safe_seconds: in which a handshake is not given up for another one."""
         self.limit = limit
+        self._safe_seconds = safe_seconds
         self._origins: dict[T, tuple[Hashable, float]] = {}  # in the order in which they began
         self._by_origin: dict[Hashable, dict[T, None]] = {}
 
@@ -67,7 +65,7 @@ class PendingHandshakes(Generic[T]):
         most = 0
         for siblings in self._by_origin.values():
             first = next(iter(siblings))
-            if len(siblings) > most and self._origins[first][1] + MIN_HANDSHAKE_SECONDS <= now:
+            if len(siblings) > most and self._origins[first][1] + self._safe_seconds <= now:
                 oldest, most = first, len(siblings)
         return oldest
 
@@ -75,4 +73,4 @@ class PendingHandshakes(Generic[T]):
         """Return when `evictable` next has something to return; None if there are none at all."""
         if not self._origins:
             return None
-        return next(iter(self._origins.values()))[1] + MIN_HANDSHAKE_SECONDS
+        return next(iter(self._origins.values()))[1] + self._safe_seconds

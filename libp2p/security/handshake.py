@@ -119,7 +119,7 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
         except HandshakeFailure:
             if last := self._last_words(core):
                 with suppress(IOException):  # the peer is gone already
-                    raw_conn.send_nowait((last,))
+                    raw_conn.send_some((last,))
             raise
         return SecureSession(
             raw_conn,

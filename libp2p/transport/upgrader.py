@@ -22,7 +22,6 @@ from libp2p.exceptions import (
 from libp2p.security.handshake import batched
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.abc import MuxedConnection
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class TransportUpgrader:
         :raises MuxerUpgradeFailure: with the reason as its cause.
         """
         try:
-            return await self.muxer_multistream.new_conn(conn, peer_id)
+            return await self.muxer_multistream.new_conn(conn, peer_id, self._resources)
         except _NOT_AGREED as error:
             raise MuxerUpgradeFailure(str(error)) from error
 
@@ -98,8 +97,6 @@ class TransportUpgrader:
         except BaseException:
             channel.abort()
             raise
-        if isinstance(muxed, Yamux) and self._resources is not None:
-            muxed.use(self._resources)
         return muxed
 
 

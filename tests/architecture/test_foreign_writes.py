@@ -27,7 +27,7 @@ ALLOWED = {
     ("libp2p/bitswap/extension.py", "message.full"): "a protobuf message",
     ("libp2p/bitswap/messages.py", "message.wantlist.full"): "a protobuf message",
     ("libp2p/bitswap/wantlist.py", "proto.wantlist.full"): "a protobuf message",
-    ("libp2p/host/ping.py", "silence.deadline"): "a trio.CancelScope",
+    ("libp2p/network/notifees.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/cli/commands.py", "ctx.obj"): "click's place for a program's own object",
     ("libp2p/ipfs_lite/cli/ending.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/demo.py", "member"): "a tarfile.TarInfo, in a filter",

@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Scope
 
-#: Why a stream is reset, for the peer: libp2p's code for "there are too many".
-STREAM_LIMIT_EXCEEDED: Final = 0x1001
-#: Handlers that run for one connection at the same time: as many as it may have inbound streams.
-MAX_HANDLERS: Final = 1000
+#: Why a stream is reset, for the peer: libp2p's code of a stream for "there are too many".
+STREAM_LIMIT_EXCEEDED: Final = 0x1002
 
 
 class StreamHandlers:
     """Counts handlers in a scope; where there are too many, cancels some of them."""
 
-    def __init__(self, host: Scope) -> None:
-        """:param host: the handlers of all connections."""
-        self._count = host.open("a connection", MAX_HANDLERS, cut=self._cut)
+    def __init__(self, host: Scope, name: str, limit: int) -> None:
+        """
+        :param host: the handlers of all connections.
+        :param name: the connection's, in statistics.
+        :param limit: handlers that run for the connection at the same time.
+        """
+        self._count = host.open(name, limit, cut=self._cut)
         self._all_ended: trio.Event | None = None  # set while the connection waits for them
         self._running: dict[NetStream, trio.CancelScope] = {}
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hmac
 from copy import copy
-from itertools import count
+from itertools import chain, islice
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,7 +27,7 @@ from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
 
@@ -135,9 +135,13 @@ def expand_label(secret: bytes, label: bytes, length: int, digest: str) -> bytes
 
 
 class _Keys:
-    """One direction's keys, and the number of records that they were used for."""
+    """
+    One direction's keys, and the number of records that they were used for.
 
-    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "numbers", "sequence")
+    Owner: `libp2p.security.tls.channel`.
+    """
+
+    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "sequence")
 
     def __init__(self, secret: bytes, suite: CipherSuite) -> None:
         self._suite = suite
@@ -149,17 +153,19 @@ class _Keys:
         aead = self._suite.aead(expand_label(secret, b"key", self._suite.key_bytes, digest))
         self.encrypt, self.decrypt_into = aead.encrypt, aead.decrypt_into
         self.iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
-        #: How many records were sealed.
+        #: The number of the next record.
         self.sequence = 0
-        #: The number of each record to be opened, in order.
-        self.numbers = count()
 
-    def seal(self, content: bytes) -> tuple[bytes, bytes]:
-        """Return the record of ``content``, its kind included: header and ciphertext."""
-        header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
-        nonce = (self.iv ^ self.sequence).to_bytes(NONCE_BYTES)
-        self.sequence += 1
-        return header, self.encrypt(nonce, content, header)
+    def seal(self, contents: Iterable[bytes]) -> list[Buffer]:
+        """Return the records of ``contents``, kinds included: headers and ciphertexts in turn."""
+        wire: list[Buffer] = []
+        encrypt, iv, sequence = self.encrypt, self.iv, self.sequence
+        for content in contents:
+            header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
+            wire += header, encrypt((iv ^ sequence).to_bytes(NONCE_BYTES), content, header)
+            sequence += 1
+        self.sequence = sequence
+        return wire
 
     def renew(self) -> None:
         """Switch to the next keys (§7.2)."""
@@ -177,7 +183,7 @@ def plain_alert(code: int) -> bytes:
 
 def seal_alert(suite: CipherSuite, secret: bytes, code: int) -> bytes:
     """Return an alert as the first record that is protected by ``secret``."""
-    return b"".join(_Keys(secret, suite).seal(_alert(code)))
+    return b"".join(_Keys(secret, suite).seal((_alert(code),)))
 
 
 class TlsChannel:
@@ -271,9 +277,10 @@ class TlsChannel:
                         pieces.append(piece[:filled].toreadonly())
                     room = max(content_bytes, min(end - offset, PIECE_BYTES))
                     piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
-                nonce = (keys.iv ^ next(keys.numbers)).to_bytes(NONCE_BYTES)
+                nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
                 content = piece[filled : last + 1]
                 keys.decrypt_into(nonce, data[start:stop], data[offset:start], content)
+                keys.sequence += 1
                 offset = stop
                 if piece[last] == APPLICATION_DATA and content_bytes > 1:
                     if self._without_data:
@@ -392,22 +399,24 @@ class TlsChannel:
             raise ConnectionClosedError("this side has ended the TLS connection")
         wire: list[Buffer] = []
         keys = self._send
-        for content in _pack_records(buffers):
+        contents = _pack_records(buffers)
+        for first in contents:  # of those that may be sealed with the same keys
             if self._update_owed or keys.sequence >= MAX_RECORDS_PER_KEY:
                 wire += self._renew_keys()
-            wire += keys.seal(content)
+            others = islice(contents, MAX_RECORDS_PER_KEY - keys.sequence - 1)
+            wire += keys.seal(chain((first,), others))
         return wire
 
     def close(self) -> list[Buffer]:
         """Return an alert: the rule that the peer broke, or close_notify (§6.1)."""
         alert, self._last_alert = self._last_alert, None
-        return [] if alert is None else list(self._send.seal(_alert(alert)))
+        return [] if alert is None else self._send.seal((_alert(alert),))
 
-    def _renew_keys(self) -> tuple[bytes, bytes]:
+    def _renew_keys(self) -> list[Buffer]:
         # An answer must not request an update in turn, or the two sides would never stop.
         request = _UPDATE_NOT_REQUESTED if self._update_owed else _UPDATE_REQUESTED
         message = bytes((_KEY_UPDATE, 0, 0, 1)) + request
-        record = self._send.seal(message + bytes((HANDSHAKE,)))
+        record = self._send.seal((message + bytes((HANDSHAKE,)),))
         self._send.renew()
         self._update_owed = False
         return record

@@ -131,8 +131,8 @@ class TcpConnection(RawConnection):
 
     # -- writing ------------------------------------------------------------------------------
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Give the kernel what it takes without waiting; return the rest."""
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Send what the kernel takes without waiting; return the unsent rest."""
         rest = list(buffers)
         while rest:
             batch = rest[:MAX_GATHER]
@@ -158,7 +158,7 @@ class TcpConnection(RawConnection):
             return 0
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` would take something."""
+        """Wait until `send_some` would send something."""
         if self._closed:
             raise _closed_here()
         try:
