@@ -45,10 +45,9 @@ class Waiter(Protocol):
 class OneBlock:
     """Waits for one block, not beyond its alarm: ``task`` does, until it is over."""
 
-    __slots__ = ("alarm", "data", "error", "over", "task")
+    __slots__ = ("data", "error", "over", "task")
 
     def __init__(self) -> None:
-        self.alarm: float | None = None
         self.task = OneTask()
         self.over = False
         self.data: bytes | None = None

@@ -83,7 +83,7 @@ class PeerWant:
     """One want of one peer; to the driver no more than its CID."""
 
     __slots__ = (
-        "alarm", "answer", "asked_again", "cid", "denied", "failures", "key", "order", "peer",
+        "answer", "asked_again", "cid", "denied", "failures", "key", "order", "peer",
         "priority", "send_dont_have", "size", "state", "told", "want_type",
     )  # fmt: skip
 
@@ -102,7 +102,6 @@ class PeerWant:
         self.asked_again = False  # for more than the answer that is being sent
         self.told = False  # HAVE, since the block takes its time
         self.failures = 0  # of the store at it
-        self.alarm: float | None = None  # when it is looked up again after one
 
     @property
     def waits_for_block(self) -> bool:
