@@ -23,8 +23,8 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import generate_new_ed25519_identity, new_host
-from libp2p.base_types import TProtocol
 from libp2p.crypto.x25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.host.ping import PingService
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.stream.exceptions import StreamEOF

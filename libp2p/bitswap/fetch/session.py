@@ -19,7 +19,7 @@ from libp2p.bitswap.fetch.blocks import BlockIterator, Fetch, OrderedFetch
 from libp2p.bitswap.stats import SessionStat
 from libp2p.bitswap.want.chores import each
 from libp2p.io.waiter import Waiter as OneTask
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
@@ -43,7 +43,7 @@ class Waiter(Protocol):
 
 
 class OneBlock:
-    """Waits for one block, not beyond its alarm: ``task`` does, until it is over."""
+    """Waits for one block, not beyond its time: ``task`` does, until it is over."""
 
     __slots__ = ("data", "error", "over", "task")
 
@@ -148,7 +148,7 @@ class BitswapSession(AsyncClosing):
                 raise timed_out(cid, timeout, client.tracker.report(self.id, key))
             return data
         finally:
-            waiter.data = None  # the alarm lives longer
+            waiter.data = None  # its timer stays in the heap for a while
             client.timeouts.drop(waiter)
             self.leave(waiter, (key,))
 
@@ -180,7 +180,7 @@ class BitswapSession(AsyncClosing):
         if window is not None:
             window = arguments.count(window, "window", least=1)
         kind = OrderedFetch if ordered else Fetch
-        listed, seconds = arguments.cids(cids), arguments.seconds(timeout)
+        listed, seconds = cid_inputs(cids), arguments.seconds(timeout)
         return BlockIterator(kind(session, listed, seconds, window))
 
     async def get_blocks_batch(

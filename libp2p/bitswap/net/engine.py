@@ -35,7 +35,7 @@ from libp2p.bitswap.net.reception import Reception
 from libp2p.bitswap.net.service import Service
 from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
 from libp2p.bitswap.serve.accounts import Accounts
-from libp2p.bitswap.serve.server import Server, ServerOptions
+from libp2p.bitswap.serve.server import Server, ServerContext, ServerOptions
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want.timers import Timed, Timers
@@ -44,6 +44,7 @@ from libp2p.blockstore import read_blocks
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
+from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -63,7 +64,6 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
-    from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
@@ -88,8 +88,8 @@ class BitswapEngine(Service, INotifee):
         self.tracker = WantTracker()
         self.chores = self.tracker.chores
         self.accounts = Accounts()
-        self.server_options = ServerOptions() if server_options is None else server_options
         self.stats = BitswapStat()
+        self.server_options = ServerOptions() if server_options is None else server_options
         self.providers: ProviderQueryManager | None = None
         """Searches for peers when those that are connected do not have a block."""
         self.inbound = InboundStreams(self)
@@ -123,7 +123,22 @@ class BitswapEngine(Service, INotifee):
         if self.is_running:
             raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
         self._server_options = options
-        self.server = Server(self, options)
+        self.server = Server(
+            options,
+            ServerContext(
+                store=lambda: self.block_store,
+                open_stream=self.open_reply_stream,
+                start_task=self.start_task,
+                set_timer=self.limit_time,
+                on_unreachable=self.peer_unreachable,
+                accounts=self.accounts,
+                stats=self.stats,
+                tracing=self.tracing,
+                faults=self.faults,
+                resources=self.resources,
+                chores=self.chores,
+            ),
+        )
         self.answer, self.answer_now = self.server.receive, self.server.receive_now
         self.ledger = self.server.ledger
 
@@ -205,7 +220,7 @@ class BitswapEngine(Service, INotifee):
         presence_only: bool = False,
     ) -> BitswapSession:
         """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
-        peers = None if peers is None else arguments.peer_ids(peers)
+        peers = None if peers is None else ID.list_of(peers)
         number = self.tracker.open_session(
             peers,
             wait=wait,
@@ -516,7 +531,7 @@ class BitswapEngine(Service, INotifee):
             stats.unwanted_blocks_received += unasked
             self.tracker.unasked(peer_id, unasked)
         if claimed:
-            self.server.accounts.received(peer_id, len(claimed), size, now)
+            self.accounts.received(peer_id, len(claimed), size, now)
             self.tracing.blocks(peer_id, claimed, now)
         return claimed
 
@@ -554,6 +569,10 @@ class BitswapEngine(Service, INotifee):
             self.server.add_peer(peer_id)
             self.tracker.add_peer(peer_id, local=self._is_local(peer_id))
         return link
+
+    async def open_reply_stream(self, peer_id: ID) -> INetStream:
+        """Open a stream for answers; a peer that has gone is not dialled for it."""
+        return await self.host.new_stream(peer_id, self.supported_protocols, no_dial=True)
 
     def has_link(self, peer_id: ID) -> bool:
         """Tell whether a peer is known to be connected, or was asked for."""

@@ -18,8 +18,8 @@ from libp2p.bitswap.config import SEND_ATTEMPTS, WANT_SEND_SECONDS
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.net.intake import Intake, IntakeOwner
 from libp2p.bitswap.net.stream_ends import back_off, end_stream, is_refusal, reset_stream
-from libp2p.bitswap.serve.server import ServerOwner
-from libp2p.bitswap.wire.message import Message, speaks_have
+from libp2p.bitswap.wire.message import Message
+from libp2p.bitswap.wire.protocols import speaks_have
 from libp2p.exceptions import (
     BaseLibp2pError,
     MsgioException,
@@ -31,14 +31,23 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from libp2p.abc import INetStream
+    from libp2p.abc import IHost, INetStream
+    from libp2p.base_types import TProtocol
+    from libp2p.bitswap.tracer import Tracing
     from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
 
-class LinkOwner(ServerOwner, IntakeOwner, Protocol):
+class LinkOwner(IntakeOwner, Protocol):
     """What a link uses of its client."""
+
+    host: IHost
+    supported_protocols: list[TProtocol]
+    tracing: Tracing
+
+    def peer_unreachable(self, peer_id: ID) -> None:
+        """A peer turned out not to be connected, or cannot be dealt with."""
 
     def apply(self) -> None:
         """Wake whoever has something to do after a change of the tracker."""

@@ -21,10 +21,10 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p import generate_new_ed25519_identity, new_host
-from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.bitswap.cid import cid_to_text, parse_cid
 from libp2p.crypto.x25519 import create_new_key_pair
+from libp2p.custom_types import TProtocol
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import info_from_p2p_addr
