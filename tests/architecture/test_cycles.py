@@ -17,7 +17,6 @@ NOT_YET_CUT: tuple[frozenset[str], ...] = (
         }
     ),
     frozenset({"libp2p.stream_muxer.yamux.yamux", "libp2p.stream_muxer.yamux.yamux_stream"}),
-    frozenset({"libp2p.bitswap.want.remote_peer", "libp2p.bitswap.want.state"}),
     frozenset(
         {
             "libp2p.bitswap.net.inbound_stream",
