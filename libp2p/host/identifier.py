@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IHost, StreamHandlerFn
     from libp2p.base_types import TProtocol
+    from libp2p.events import HostEvent
     from libp2p.identity.identify.identify import PeerIdentity
     from libp2p.network.swarm import Swarm
 
@@ -40,7 +41,8 @@ class Identifier:
         self._identifying: dict[SwarmConn, bool] = {}
         self._events.subscribe(self._on_connected, PeerConnected)
         self._events.subscribe(self._on_disconnected, PeerDisconnected)
-        self._events.subscribe(self._look_at_addresses, ListenAddressesChanged)
+        # No event says that an interface has come or gone; that is when connections come and go.
+        self._events.subscribe(self._look_at_addresses, PeerConnected, ListenAddressesChanged)
 
     async def run(self) -> None:
         """Push changes of this host to connected peers, for ever."""
@@ -50,7 +52,7 @@ class Identifier:
         """Have connected peers told of this host's protocols and addresses."""
         self._pusher.changed()
 
-    def _look_at_addresses(self, _event: object = None) -> None:
+    def _look_at_addresses(self, _event: HostEvent) -> None:
         addresses = self._host.get_addrs()
         if addresses != self._told_addresses:
             self._told_addresses = addresses
@@ -59,8 +61,6 @@ class Identifier:
     def _on_connected(self, event: PeerConnected) -> None:
         connection = event.connection
         assert isinstance(connection, SwarmConn)
-        # No event says that an interface has come or gone; that is when connections come and go.
-        self._look_at_addresses()
         try:
             self._host.start_service(self._identify, connection)
         except HostException as error:  # it is closing

@@ -1,5 +1,5 @@
 """
-The table of connections: how many there may be, and who gives way (no I/O; the swarm closes them).
+The table of connections: how many are allowed, and which are closed for new ones (no I/O).
 
 Each connection counts in a scope of its peer, below the one of all connections, and if the peer has
 dialled in the one of inbound connections.
@@ -25,7 +25,7 @@ HANDLER_BYTES: Final = 8 * 1024
 
 
 class ConnectionTable:
-    """The connections of a host by peer. A closed one counts no longer, although it is listed."""
+    """The connections of a host by peer. A closed one is listed until `remove`, but not counted."""
 
     def __init__(
         self, config: SwarmConfig, resources: Resources, connections: Scope, events: EventBus
@@ -58,7 +58,7 @@ class ConnectionTable:
         return self._all.held
 
     def admits_stranger(self, now: float) -> bool:
-        """Tell whether an inbound connection has a chance, whoever it is from."""
+        """Tell whether an inbound connection has room, or one can be closed for it."""
         is_room = self._all.room != 0 and self._inbound.room != 0
         return is_room or bool(self._give_way(True, now))
 
@@ -68,7 +68,8 @@ class ConnectionTable:
         """
         Enter a connection.
 
-        :return: the connection, None if there is no room for it; and those to be closed now.
+        :return: the connection, or None if there is no room for it; and connections that the
+            caller must close now.
         """
         peer_id = muxed_conn.peer_id
         inbound = () if muxed_conn.is_initiator else (self._inbound,)
@@ -111,8 +112,8 @@ class ConnectionTable:
         """
         Return the connection whose place a new one takes, if there is one.
 
-        It is the newest of the idle ones, and never of the older half: a crowd that keeps coming
-        should not push out those who were here before.
+        It is the newest of the idle ones, and never of the older half: a crowd of new peers must
+        not replace the peers that were connected before.
         """
         counted = sorted(self._counted(), key=attrgetter("opened_at"))
         younger = counted[len(counted) // 2 :]

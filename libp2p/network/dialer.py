@@ -46,7 +46,7 @@ class Dialer:
         """
         Return the first connection that comes about; the other attempts are cancelled.
 
-        :param unfit: of addresses that cannot be tried, for the error.
+        :param unfit: why other addresses cannot be tried; they are named in the error.
         :raises SwarmDialAllFailedError: saying of the addresses why they failed.
         """
         now = trio.current_time()
@@ -102,9 +102,9 @@ class Dialer:
 
 class DialSlots:
     """
-    How many addresses may be dialled at the same time, for all peers; others wait in line.
+    How many addresses are dialled at the same time, for all peers; further dials wait.
 
-    A provider record or a peer could else have this host open thousands of connections to others.
+    Without a limit, a provider record or a peer could make this host open thousands of connections.
     """
 
     def __init__(self, scope: Scope, limit: int) -> None:

@@ -1,10 +1,10 @@
 """
 The swarm: all connections of this process, by peer.
 
-It listens, dials, upgrades, and keeps the table. `running` is its life: every task it starts is a
-child of that block's nursery. Each of them has an edge: a fault of a peer, an address, a notifee, a
-handler, a peer store, a transport or a muxer costs the dial or the connection that it belongs to,
-is logged if it is no peer's, and nothing else notices.
+It listens, dials, and keeps the table of connections. Every task that it starts is a child of the
+nursery of the `running` block. No task raises: a fault of a peer, an address, a notifee, a handler,
+a peer store, a transport or a muxer ends the dial or the connection that it belongs to and nothing
+else. Faults that are not a peer's are logged.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Swarm(INetworkService):
         self._nursery: trio.Nursery | None = None
 
     def facts(self) -> str:
-        """Say whose it is and what it does."""
+        """Return the peer id, the state and the number of connections, for `repr`."""
         state = self._state.name.lower().replace("_", " ")
         return f"{self.self_id}, {state}, connections: {self._table.count}"
 
@@ -146,7 +146,7 @@ class Swarm(INetworkService):
                     await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            # Nothing that runs here raises, so what came out is the block's own.
+            # No task of the nursery raises, so the error is the block's own.
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
@@ -159,9 +159,9 @@ class Swarm(INetworkService):
 
     async def close(self) -> None:
         """
-        Stop listening and dialling, and close every connection; what was written is delivered.
+        Stop listening and dialling, and close every connection; written data is still delivered.
 
-        From now on every call that needs the network raises.
+        After that every call that needs the network raises.
         """
         await self._close_all(self.config.close_timeout)
 

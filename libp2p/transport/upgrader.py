@@ -63,7 +63,7 @@ class TransportUpgrader:
             if not is_initiator:
                 return await self.security_multistream.secure_inbound(raw_conn)
             if peer_id is None:
-                raise SecurityUpgradeFailure("the dialling side must know whom it dials")
+                raise SecurityUpgradeFailure("the dialling side must name the peer")
             return await self.security_multistream.secure_outbound(raw_conn, peer_id)
         except (SecurityError, *_NOT_AGREED) as error:
             raise SecurityUpgradeFailure(str(error)) from error
@@ -83,7 +83,7 @@ class TransportUpgrader:
         """
         Secure and multiplex ``raw_conn``; if that fails or is cancelled, it is closed.
 
-        :param peer_id: who was dialled; None on the side that was dialled.
+        :param peer_id: the peer that was dialled; None for an inbound connection.
         :raises UpgradeFailure: with the reason as its cause.
         """
         channel = batched(raw_conn)
@@ -92,7 +92,7 @@ class TransportUpgrader:
             muxed: object = await self.upgrade_connection(secured, secured.get_remote_peer())
             if not isinstance(muxed, MuxedConnection):
                 raise MuxerUpgradeFailure(f"{muxed!r} is no MuxedConnection")
-            # The dial of another address may have won while this task was about to run.
+            # Another address of the peer may be connected by now, and this dial cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             channel.abort()

@@ -43,12 +43,11 @@ class Waiter(Protocol):
 
 
 class OneBlock:
-    """Waits for one block, not beyond its alarm: ``task`` does, until it is over."""
+    """Waits for one block, not beyond its time: ``task`` does, until it is over."""
 
-    __slots__ = ("alarm", "data", "error", "over", "task")
+    __slots__ = ("data", "error", "over", "task")
 
     def __init__(self) -> None:
-        self.alarm: float | None = None
         self.task = OneTask()
         self.over = False
         self.data: bytes | None = None
@@ -149,7 +148,7 @@ class BitswapSession(AsyncClosing):
                 raise timed_out(cid, timeout, client.tracker.report(self.id, key))
             return data
         finally:
-            waiter.data = None  # the alarm lives longer
+            waiter.data = None  # its timer stays in the heap for a while
             client.timeouts.drop(waiter)
             self.leave(waiter, (key,))
 

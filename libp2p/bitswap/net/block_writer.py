@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import MAX_UNSTORED_BYTES, STORE_BATCH_BYTES, STORE_GRACE_SECONDS
-from libp2p.bitswap.want.state import Unavailable
+from libp2p.bitswap.want.reports import Unavailable
 from libp2p.exceptions import BlockStoreError
 from libp2p.io.waiter import Waiter
 

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from libp2p.base_types import TProtocol
     from libp2p.bitswap.fetch.blocks import Fetch
     from libp2p.bitswap.tracer import Tracer
-    from libp2p.bitswap.want.state import Unavailable
+    from libp2p.bitswap.want.reports import Unavailable
     from libp2p.bitswap.want.tracker import Want
     from libp2p.bitswap.wire.message import Message
     from libp2p.blockstore import BlockStore
@@ -388,8 +388,7 @@ class BitswapEngine(Service):
                     session.resolve(outcome.key, b"")
             else:
                 self.keeper.fail(outcome)
-        if self.tracker.alarms.earlier:
-            self.keep_time()
+        self.keep_time()
         if self.chores.left:
             if self._nursery is None:
                 self.chores.finish()
@@ -429,10 +428,10 @@ class BitswapEngine(Service):
 
     def keep_time(self) -> None:
         """Call the tracker earlier if it says so now."""
-        self.tracker.alarms.earlier = False
-        deadline = self.tracker.next_deadline()
-        if deadline is not None and deadline < self._alarm_at:
-            self._alarm.deadline = self._alarm_at = deadline
+        if self.tracker.timers.earliest < self._alarm_at:
+            deadline = self.tracker.next_deadline()
+            if deadline is not None and deadline < self._alarm_at:
+                self._alarm.deadline = self._alarm_at = deadline
 
     def limit_time(self, waiter: Timed, when: float) -> None:
         """Call ``waiter.expire`` at ``when``, unless `timeouts` drops it before."""

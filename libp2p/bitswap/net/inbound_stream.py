@@ -31,8 +31,8 @@ class InboundStream:
     """One stream that the peer has opened, and the account of its unfinished message."""
 
     __slots__ = (
-        "_failed", "_intake", "_reader", "_stream", "alarm", "arrived", "error", "finished",
-        "held", "to_end",
+        "_failed", "_intake", "_reader", "_stream", "arrived", "error", "finished", "held",
+        "to_end",
     )  # fmt: skip
 
     can_be_spared: ClassVar[bool] = True
@@ -49,8 +49,6 @@ class InboundStream:
         """Bytes of the unfinished message."""
         self.arrived = 0
         """Bytes that have come since it was looked at."""
-        self.alarm: float | None = None
-        """When it is looked at."""
         self.finished = False
         """Nothing more is read."""
         self.to_end = False

@@ -436,7 +436,7 @@ class Intake:
         """Account for bytes of an unfinished message."""
         if change > 0:
             self._unfinished.hold(change)
-            if inbound.alarm is None and inbound.held:
+            if inbound.held and inbound not in self._owner.timeouts:
                 self._watch(inbound)
         else:
             self._unfinished.release(-change)

@@ -170,7 +170,7 @@ class PeerLink:
         if stream is None or self._writing_wants:
             return False
         # What comes up together, or while an answer is due, the task sends in one message.
-        entries = tracker.take_message(self.peer_id, lone=True)
+        entries = tracker.take_message(self.peer_id, if_single=True)
         if not entries:
             return False
         message = Message(entries)
@@ -188,8 +188,7 @@ class PeerLink:
     def _note_written(self, stream: INetStream, message: Message) -> None:
         now = trio.current_time()
         self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
-        if self._owner.tracker.alarms.earlier:
-            self._owner.keep_time()
+        self._owner.keep_time()
         self._owner.tracing.sent(self.peer_id, message)
 
     async def _open_want_stream(self) -> INetStream:

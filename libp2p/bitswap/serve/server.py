@@ -143,7 +143,6 @@ class _Timer:
     """Calls a function at a time that can be moved forward."""
 
     def __init__(self, act: Callable[[float], object], context: ServerContext) -> None:
-        self.alarm: float | None = None
         self._act = act
         self._set_timer = context.set_timer
 

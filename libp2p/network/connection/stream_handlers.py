@@ -1,9 +1,9 @@
 """
-The stream handlers that run for one connection, and which of them end when there are too many.
+The stream handlers that run for one connection, and which are cancelled if there are too many.
 
 A handler may outlive its stream: one that computes, or waits for something else, does not notice
-that the peer has reset it. A peer that opens and resets streams in a row would start any number of
-them. So handlers are counted by themselves, for the connection and for the host.
+that the peer has reset the stream. A peer that opens and resets streams in a row could start any
+number of handlers. So handlers are counted apart from streams, by connection and by host.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class StreamHandlers:
             scope.cancel()
 
     def close(self) -> None:
-        """The connection has ended, and all its handlers."""
+        """Leave the host's scope: the connection and all its handlers have ended."""
         self._running.clear()
         self._count.close()
 

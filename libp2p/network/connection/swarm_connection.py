@@ -55,7 +55,7 @@ _OWN_REASONS: Final = {
     GARBAGE_COLLECTED: "it was idle and made room",
 }
 
-#: The peer has ended its half, cleanly: whoever reads on learns of it by these.
+#: What reading raises when the peer has ended its half cleanly.
 _ENDS: Final = (StreamEOF, IncompleteReadError)
 
 
@@ -139,7 +139,7 @@ class SwarmConn(INetConn):
     async def _handle(
         self, handler: StreamHandlerFn, stream: NetStream, scope: trio.CancelScope
     ) -> None:
-        """Run the handler; whatever goes wrong in it ends this stream and nothing else."""
+        """Run the handler; an error in it ends this stream and nothing else."""
         try:
             with fault_barrier(partial(_end_after_fault, stream)), scope:
                 await handler(stream)
@@ -153,12 +153,12 @@ class SwarmConn(INetConn):
 
     @property
     def is_counted(self) -> bool:
-        """True while the connection takes up one of those that there may be."""
+        """True while the connection counts towards the limits."""
         return bool(self._scopes)
 
     @property
     def active_at(self) -> float:
-        """When a stream last brought something, or when the connection began."""
+        """When a stream last received data, or when the connection began."""
         return max(self.opened_at, self.muxed_conn.active_at)
 
     @property
@@ -196,7 +196,7 @@ class SwarmConn(INetConn):
         self.release()
 
     def release(self) -> None:
-        """Count no longer."""
+        """Release the scopes that the connection is counted in; a second call does nothing."""
         scopes, self._scopes = self._scopes, ()
         for scope in scopes:
             scope.release(1)
@@ -234,8 +234,7 @@ def _end_after_fault(stream: NetStream, error: Exception) -> None:
     else:
         logger.error("the handler of %r failed", stream, exc_info=error)
     if consists_of(error, _ENDS):
-        # The peer has said all it had to say, which ends many handlers. What they have answered
-        # is on its way still, and a reset would overtake it.
+        # Many handlers end so. Their answers may still be queued, and a reset would drop them.
         stream.muxed_stream.close_nowait()
     else:
         stream.abort()

@@ -38,19 +38,10 @@ class OpenAllowed:
 
 
 @dataclass(slots=True)
-class PongReceived:
-    """The peer answered our ping; ``rtt`` is the round-trip time in seconds."""
-
-    rtt: float
-
-
-@dataclass(slots=True)
 class GoAwayReceived:
     """The peer is closing the connection, with this code."""
 
     code: int
 
 
-Event: TypeAlias = (
-    StreamOpened | StreamReadable | StreamWritable | OpenAllowed | PongReceived | GoAwayReceived
-)
+Event: TypeAlias = StreamOpened | StreamReadable | StreamWritable | OpenAllowed | GoAwayReceived

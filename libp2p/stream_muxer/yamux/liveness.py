@@ -82,16 +82,15 @@ class Liveness:
         self._ping_value = (self._ping_value + 1) & MAX_PING_VALUE
         return self._ping_value
 
-    def on_pong(self, value: int, now: float) -> float | None:
-        """Return the round-trip time that a pong completes; None if no ping asked for it."""
+    def on_pong(self, value: int, now: float) -> None:
+        """Measure the round-trip time; a pong that answers no ping is only counted."""
         if self.ping_sent_at is None or value != self._ping_value:
-            self.pongs_unsolicited += 1  # must never feed the RTT
-            return None
+            self.pongs_unsolicited += 1
+            return
         sample = max(now - self.ping_sent_at, 0.0)
         self.ping_sent_at = None
         self.least_rtt = min(self.least_rtt, sample) if self.rtt else sample
         self.rtt = (self.rtt + sample) / 2 if self.rtt else sample
-        return sample
 
     def on_full(self, now: float, delivered: int) -> None:
         """

@@ -36,7 +36,6 @@ from libp2p.stream_muxer.yamux.events import (
     Event,
     GoAwayReceived,
     OpenAllowed,
-    PongReceived,
     StreamOpened,
     StreamReadable,
     StreamWritable,
@@ -542,7 +541,7 @@ class YamuxSession:
     ) -> StreamState | None:
         """Handle everything but a body; return the stream that the frame's body is for, if any."""
         if kind == TYPE_PING:
-            self._on_ping(flags, length, now, events)
+            self._on_ping(flags, length, now)
             return None
         if kind == TYPE_GO_AWAY:
             events.append(GoAwayReceived(length))
@@ -642,16 +641,14 @@ class YamuxSession:
         events.append(StreamWritable(stream, is_last=True))
         self._end(stream, events)
 
-    def _on_ping(self, flags: int, value: int, now: float, events: list[Event]) -> None:
+    def _on_ping(self, flags: int, value: int, now: float) -> None:
         if flags & FLAG_SYN:
             if len(self.send_queue.pongs) >= self._config.max_pending_pongs:
                 self._pongs_dropped += 1
             else:
                 self.send_queue.add_pong(value)
         elif flags & FLAG_ACK:
-            rtt = self.liveness.on_pong(value, now)
-            if rtt is not None:
-                events.append(PongReceived(rtt))
+            self.liveness.on_pong(value, now)
 
     # -- ends ---------------------------------------------------------------------------------
 

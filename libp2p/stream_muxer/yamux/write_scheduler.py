@@ -135,6 +135,11 @@ class WriteLine(Generic[_Writer]):
 class WriteScheduler:
     """The sending half of one connection; the connection owns it and gives it to its streams."""
 
+    __slots__ = (
+        *("_ended", "_error", "_line", "_openers", "_secured_conn", "_session", "_timer"),
+        *("_unyielded", "_write_lock", "_writer", "corked", "must_yield"),
+    )
+
     def __init__(self, session: YamuxSession, secured_conn: SecureSession) -> None:
         self._session = session
         self._secured_conn = secured_conn

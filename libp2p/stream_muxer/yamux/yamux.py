@@ -274,11 +274,6 @@ class Yamux(IMuxedConn):
         return self.event_started.is_set() and not self.is_closed
 
     @property
-    def received_at(self) -> float:
-        """When bytes were received last, in trio's time."""
-        return self.session.received_at
-
-    @property
     def active_at(self) -> float:
         """When a stream was opened or stream data received last, in trio's time; 0 before."""
         return self.session.active_at

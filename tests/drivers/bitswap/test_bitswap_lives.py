@@ -148,7 +148,10 @@ async def test_a_second_start_that_is_cancelled_does_not_end_the_first(
 
 @pytest.mark.parametrize("with_nursery", [False, True])
 async def test_a_fault_of_the_engine_ends_the_client_and_says_so(
-    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, with_nursery: bool
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    with_nursery: bool,
 ) -> None:
     bob = new_client(nursery)
     if with_nursery:
@@ -160,7 +163,7 @@ async def test_a_fault_of_the_engine_ends_the_client_and_says_so(
     def broken(now: float) -> None:
         raise KeyError("a fault")
 
-    bob.tracker.tick = broken
+    monkeypatch.setattr(bob.tracker, "tick", broken)
     with pytest.raises(ClientClosedError) as failure:
         await bob.get_block(CID.for_block(b"none"), timeout=60)
     assert isinstance(failure.value.__cause__, KeyError)

@@ -10,7 +10,7 @@ import pytest
 from libp2p.network.config import ConnectionConfig, SwarmConfig
 
 FIELDS = {field.name: field.default for field in fields(SwarmConfig)}
-SHARES = {"outbound_share", "high_water", "low_water"}
+SHARES = ("outbound_share", "high_water", "low_water")
 
 
 @pytest.mark.parametrize("name", FIELDS)

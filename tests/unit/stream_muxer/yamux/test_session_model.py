@@ -37,7 +37,6 @@ from libp2p.stream_muxer.yamux.config import DEFAULT_CONFIG, YamuxConfig
 from libp2p.stream_muxer.yamux.events import (
     GoAwayReceived,
     OpenAllowed,
-    PongReceived,
     StreamOpened,
     StreamReadable,
     StreamWritable,
@@ -365,8 +364,6 @@ class JoinedSessions(RuleBasedStateMachine):
                 assert not self.heard_goodbye[side]
                 assert self.said_goodbye[1 - side]
                 self.heard_goodbye[side] = True
-            elif isinstance(event, PongReceived):
-                self.pings[side] -= 1
             elif isinstance(event, OpenAllowed):
                 if not self.said_goodbye[side]:
                     self._go_on_opening(side)
@@ -553,7 +550,7 @@ class JoinedSessions(RuleBasedStateMachine):
             assert session._holdings.windows.held == 0
             assert session.statistics().pongs_unsolicited == 0
             assert session.liveness.ping_sent_at is None
-            assert self.pings[side] == 0
+            assert self.pings[side] == self.pongs[1 - side]
             assert self.heard_goodbye[side] == self.said_goodbye[1 - side]
             assert session.can_open
 
