@@ -10,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import trio
 
+from libp2p.abc import INotifee
 from libp2p.base_types import TProtocol
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V120,
@@ -25,6 +26,7 @@ from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
 from libp2p.bitswap.wire.entry import WantType
 from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
 from libp2p.blockstore.base import check_store
+from libp2p.events import PeerConnected, PeerDisconnected
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
@@ -34,7 +36,9 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from libp2p.abc import IHost
+    from multiaddr import Multiaddr
+
+    from libp2p.abc import IHost, INetConn, INetStream, INetwork
     from libp2p.bitswap.errors import PeerAnswer
     from libp2p.bitswap.extension import IBitswapExtension
     from libp2p.bitswap.fetch.blocks import BlockIterator
@@ -51,7 +55,7 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
 
 
-class BitswapClient(BitswapEngine):
+class BitswapClient(BitswapEngine, INotifee):
     """
     Fetches blocks from peers, and answers theirs.
 
@@ -162,7 +166,7 @@ class BitswapClient(BitswapEngine):
         :param wait: do not fail when nobody has it, but wait for a peer that has.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
             what. `BlockNotFoundError` if all of them do not have it.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises BlockTimeoutError: if it has not come after ``timeout`` seconds.
         """
         session = self._patient_session if wait else self._default_session
         return await session.get_block(cid, peer_id, timeout)
@@ -344,6 +348,24 @@ class BitswapClient(BitswapEngine):
         if queue is None:
             queue = self._message_queues[peer_id] = BitswapMessageQueue(self, peer_id)
         return queue
+
+    # -- as py-libp2p's notifee: events tell the client itself ------------------------------------
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        """Take note of a connection."""
+        self._on_connected(PeerConnected(conn))
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """Take note of the end of a connection."""
+        self._on_disconnected(PeerDisconnected(conn))
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
 
 def _protocols(newest: TProtocol, prefix: str) -> list[TProtocol]:

@@ -243,8 +243,9 @@ MAX_UNREMEMBERED_ANSWERS: Final = MAX_MESSAGE_PARTS
 HAVE_REPLACE_SIZE: Final = 1024
 
 #: Block bytes collected for one message. boxo's 16 KiB cost Python eight times the work for small
-#: blocks; more than this delays the HAVEs behind it on a slow link.
-REPLY_TARGET_BYTES: Final = 256 * 1024
+#: blocks, and one block of 256 KiB costs a tenth more than two of them. With half of
+#: `MAX_OUTSTANDING_BYTES` the next reply can be read while one is being written.
+REPLY_TARGET_BYTES: Final = 512 * 1024
 #: What is collected for a peer that is slow or not known yet: a Go client asks elsewhere when it
 #: hears nothing for 50 ms, and each message is a sign of life.
 MIN_REPLY_TARGET_BYTES: Final = 32 * 1024

@@ -28,7 +28,7 @@ class LazyHeap(Generic[_T]):
     def __init__(self) -> None:
         self._heap: list[tuple[Any, int, _T]] = []
         self._count = 0
-        self._entries: dict[_T, tuple[Any, int, _T]] = {}  # of each item; others are out of date
+        self._entries: dict[_T, tuple[Any, int, _T]] = {}  # those of the heap that count
 
     def __len__(self) -> int:
         """Count the items."""
@@ -52,9 +52,11 @@ class LazyHeap(Generic[_T]):
     def push(self, item: _T, key: Any) -> None:
         """Enter an item, or give it another key."""
         self._count += 1
-        entry = self._entries[item] = (key, self._count, item)
+        entry = key, self._count, item
+        if item in self._entries:
+            self._tidy()
+        self._entries[item] = entry
         heappush(self._heap, entry)
-        self._tidy()
 
     def discard(self, item: _T) -> None:
         """Drop an item; it is no error if it is not in the heap."""
@@ -66,9 +68,8 @@ class LazyHeap(Generic[_T]):
         heap, entries = self._heap, self._entries
         while heap:
             entry = heap[0]
-            key, _, item = entry
-            if entries.get(item) is entry:
-                return key, item
+            if entries.get(entry[2]) is entry:
+                return entry[0], entry[2]
             heappop(heap)
         return None
 

@@ -12,13 +12,6 @@ from tests.architecture.source_tree import modules
 NOT_YET_CUT: tuple[frozenset[str], ...] = (
     frozenset(
         {
-            "libp2p.stream_muxer.yamux.statistics",
-            "libp2p.stream_muxer.yamux.stream_state",
-        }
-    ),
-    frozenset({"libp2p.stream_muxer.yamux.yamux", "libp2p.stream_muxer.yamux.yamux_stream"}),
-    frozenset(
-        {
             "libp2p.bitswap.net.inbound_stream",
             "libp2p.bitswap.net.intake",
             "libp2p.bitswap.net.reception",

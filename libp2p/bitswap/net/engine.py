@@ -15,7 +15,6 @@ from weakref import WeakValueDictionary
 
 import trio
 
-from libp2p.abc import INotifee
 from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
 from libp2p.bitswap.errors import (
     BitswapError,
@@ -41,6 +40,7 @@ from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want.timers import Timed, Timers
 from libp2p.bitswap.want.tracker import Found, Search, WantTracker
 from libp2p.blockstore import read_blocks
+from libp2p.events import PeerConnected, PeerDisconnected
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
@@ -52,9 +52,7 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
-    from multiaddr import Multiaddr
-
-    from libp2p.abc import IHost, INetConn, INetStream, INetwork, StreamHandlerFn
+    from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.base_types import TProtocol
     from libp2p.bitswap.fetch.blocks import Fetch
     from libp2p.bitswap.tracer import Tracer
@@ -64,11 +62,12 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
+    from libp2p.utils.event_bus import Subscription
 
 logger = get_logger(__name__)
 
 
-class BitswapEngine(Service, INotifee):
+class BitswapEngine(Service):
     """The inner part of `BitswapClient`, which adds what users call."""
 
     def __init__(
@@ -107,6 +106,7 @@ class BitswapEngine(Service, INotifee):
         self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
         self._peer_sessions: dict[ID, BitswapSession] = {}
         self._abandoned: deque[int | Fetch] = deque()
+        self._subscriptions: list[Subscription] = []
 
     @property
     def server_options(self) -> ServerOptions:
@@ -153,7 +153,11 @@ class BitswapEngine(Service, INotifee):
     def _attach(self) -> None:
         for protocol, handler in self.stream_handlers.items():
             self.host.set_stream_handler(protocol, handler)
-        self.host.get_network().register_notifee(self)
+        events = self.host.get_network().events
+        self._subscriptions = [
+            events.subscribe(self._on_connected, PeerConnected),
+            events.subscribe(self._on_disconnected, PeerDisconnected),
+        ]
         if (manager := self._connection_manager) is not None:
             manager.add_estimate(self._worth)
         self._find_peers()
@@ -177,7 +181,8 @@ class BitswapEngine(Service, INotifee):
         """Leave the host and tell everybody who waits."""
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
-        self.host.get_network().remove_notifee(self)
+        for subscription in self._subscriptions:
+            subscription.cancel()
         if (manager := self._connection_manager) is not None:
             manager.remove_estimate(self._worth)
         error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
@@ -607,28 +612,19 @@ class BitswapEngine(Service, INotifee):
         self._drop_link(peer_id)
         self.apply()
 
-    # -- notices of the network -----------------------------------------------------------------
+    # -- events of the network ------------------------------------------------------------------
 
-    async def connected(self, network: INetwork, conn: INetConn) -> None:
+    def _on_connected(self, event: PeerConnected) -> None:
         """A peer is there: it is asked for what is wanted and nobody is known to have."""
         if self._nursery is not None:
-            self.ensure_link(conn.muxed_conn.peer_id)
+            self.ensure_link(event.peer_id)
             self.apply()
 
-    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+    def _on_disconnected(self, event: PeerDisconnected) -> None:
         """A connection is gone; with the last one to a peer, the peer."""
-        peer_id = conn.muxed_conn.peer_id
-        if network.get_connections(peer_id):
+        if self.host.get_network().get_connections(event.peer_id):
             # What was asked on the lost one may have been forgotten with it.
-            self.tracker.send_all_again(peer_id)
+            self.tracker.send_all_again(event.peer_id)
             self.apply()
         else:
-            self._lose_peer(peer_id, PeerAnswer.DISCONNECTED)
-
-    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
-
-    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+            self._lose_peer(event.peer_id, PeerAnswer.DISCONNECTED)

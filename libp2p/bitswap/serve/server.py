@@ -134,7 +134,7 @@ class Server:
             chores=context.chores,
             scope=resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
         )
-        self._served = ServedLog(_Timer(self._tell_served, context).set)
+        self._served = ServedLog(_Timer(lambda now: self._served.tell(now), context).set)
         limits = RateLimiter(options.bandwidth)
         self._scheduler = StoreScheduler(
             Priorities(
@@ -144,7 +144,7 @@ class Server:
                 secrets.token_bytes(16),
             ),
             wake=self._wake,
-            call_at=_Timer(self._share_out, context).set,
+            call_at=_Timer(lambda now: self._scheduler.share_out(now), context).set,
             limits=limits,
         )
         self._store = StoreReader(
@@ -283,7 +283,7 @@ class Server:
             for peer_id in self.ledger.new_block(cid, size):
                 self._wake(peer_id)
 
-    # -- what senders report --------------------------------------------------------------------
+    # -- what senders report, and what is looked up again ----------------------------------------
 
     def _on_written(self, peer_id: ID, message: Message, now: float) -> None:
         context, blocks = self._context, message.blocks
@@ -297,14 +297,6 @@ class Server:
     def _on_failure(self, peer_id: ID, error: Exception) -> None:
         self._context.faults.note("what replies are sent with", error)
         self._context.on_unreachable(peer_id)
-
-    # -- timers ---------------------------------------------------------------------------------
-
-    def _tell_served(self, now: float) -> None:
-        self._served.tell(now)
-
-    def _share_out(self, now: float) -> None:
-        self._scheduler.share_out(now)
 
     def _retry(self, now: float) -> None:
         self._context.chores.begin(each(self._store.retry(now), self._look_again))

@@ -51,8 +51,10 @@ class Peers:
     """
     The connected peers, and what is known of all of them together.
 
-    `WantTracker` adds and removes peers, and writes ``block_size`` and ``blocks_received`` once for
-    each block. Peers enter themselves in ``ready`` and ``busy``.
+    `WantTracker` adds and removes peers, and counts the blocks that come. Peers enter themselves in
+    ``ready`` and ``busy``.
+
+    Owner: libp2p.bitswap.want.tracker
     """
 
     def __init__(self, max_wants: int = MAX_WANTS_PER_PEER, block_size: int = PRIOR_BLOCK_SIZE):

@@ -370,7 +370,7 @@ async def test_cancels_go_with_the_next_wants_and_only_to_those_that_were_asked(
         await connect(peer.host, host_of(bob))
         await bob.want_block(X)
         await peer.wait_for(1)
-        host_of(bob).get_network().notifees.clear()
+        host_of(bob).get_network().events.forget_all()
         await connect(other.host, host_of(bob))
         await bob.cancel_want(X)
         await bob.want_block(Y)

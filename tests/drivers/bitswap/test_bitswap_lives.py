@@ -15,6 +15,7 @@ from libp2p.bitswap.errors import BitswapError, BlockUnavailableError, ClientClo
 from libp2p.bitswap.wire.entry import Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.blockstore import MemoryBlockStore
+from libp2p.events import PeerConnected
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import blocks
@@ -34,7 +35,7 @@ def new_client(nursery: trio.Nursery | None, name: str = "bob") -> BitswapClient
 def is_gone(client: BitswapClient) -> bool:
     """True if nothing of a client is left in its host."""
     host = host_of(client)
-    return not client.is_running and not host.handlers and not host.network.notifees
+    return not client.is_running and not host.handlers and not host.network.events.is_used
 
 
 @contextmanager
@@ -91,7 +92,7 @@ async def test_two_starts_at_once_are_one(nursery: trio.Nursery) -> None:
     async with trio.open_nursery() as starting:
         starting.start_soon(bob.start)
         starting.start_soon(bob.start)
-    assert len(host_of(bob).network.notifees) == 1
+    assert host_of(bob).network.events.count_of(PeerConnected) == 1
     await bob.stop()
     await wait_all_tasks_blocked()
     assert is_gone(bob)

@@ -302,7 +302,7 @@ async def test_a_peer_that_is_gone_when_a_stream_fails_is_forgotten(
     silent = ScriptedPeer(nursery, "go")
     async with running_client(nursery, "bob") as bob:
         await connect(silent.host, host_of(bob))
-        host_of(bob).network.notifees.clear()  # nobody says that the connection is lost
+        host_of(bob).network.events.forget_all()  # nobody says that the connection is lost
         await bob.want_block(X)
         await silent.wait_for(1)
         await disconnect(silent.host, host_of(bob))
