@@ -296,7 +296,7 @@ MAX_OUTGOING_REPLY_BYTES: Final = 64 * 1024 * 1024
 #: saved than the task for it costs.
 READ_AHEAD_SECONDS: Final = 0.0002
 
-#: Peers that the store is asked for at once; `turns` says whose turn it is.
+#: Peers that the store is asked for at once; `scheduler` says whose turn it is.
 STORE_READERS: Final = 8
 #: A peer that has waited for its turn for so long goes first (boxo's number).
 STARVED_SECONDS: Final = 10.0

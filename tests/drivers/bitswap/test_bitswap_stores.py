@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap import config
 from libp2p.bitswap.errors import BitswapError
+from libp2p.bitswap.serve.server import ServerLimits, ServerOptions
 from libp2p.bitswap.wire.entry import Entry, WantType
 from libp2p.blockstore import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.blockstore.flatfs import FlatFiles
@@ -242,16 +243,16 @@ async def test_of_a_want_have_the_block_is_not_read(nursery: trio.Nursery, tmp_p
 
 
 async def test_all_peers_together_hold_no_more_than_the_host_may(
-    nursery: trio.Nursery, clock: object, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery, clock: object
 ) -> None:
     class Deaf(ScriptedPeer):
         async def on_stream(self, stream: FakeStream) -> None:
             await trio.sleep_forever()
 
     limit = 4 * 1024 * KIB
-    monkeypatch.setattr("libp2p.bitswap.serve.server.MAX_OUTGOING_REPLY_BYTES", limit)
+    options = ServerOptions(limits=ServerLimits(max_outgoing=limit))
     content = blocks(4, 500 * KIB)
-    async with running_server(nursery, content) as server:
+    async with running_server(nursery, content, options) as server:
         for n in range(30):
             deaf = Deaf(nursery, f"deaf {n}")
             await connect(deaf.host, host_of(server))
