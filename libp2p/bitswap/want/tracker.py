@@ -261,8 +261,8 @@ class WantTracker:
 
     def _judge(self, peer: RemotePeer) -> None:
         """Ask others for the blocks in place of which a peer has sent something else."""
-        for key in peer.replaced():
-            self._take_no(self._wants[key], peer, PeerAnswer.UNASKED)
+        for want in [self._wants[key] for key in peer.replaced()]:
+            self._take_no(want, peer, PeerAnswer.UNASKED)
 
     # -- presences ------------------------------------------------------------------------------
 
