@@ -67,19 +67,21 @@ MAX_INBOUND_STREAMS_PER_PEER: Final = 1024
 #: those on which nothing is under way.
 MAX_INBOUND_STREAMS_TOTAL: Final = 16_384
 
-#: Messages of one peer that wait to be decoded, or for a request filter to judge their wants. One
-#: message more may come; beyond that its streams are not read.
+#: Wantlists of one peer that wait for a request filter to judge them. Beyond, its messages are not
+#: decoded, and so its streams are not read.
 MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
-#: The same of all peers together. Beyond, a peer of which more than the second number waits is not
-#: read until others are done.
+#: The same of all peers together, and messages that wait to be decoded. Beyond, nothing is read
+#: before its turn, and a peer of which more than the second number waits has no turns.
 MAX_INTAKE_TOTAL: Final = 32 * 1024 * 1024
 MIN_INTAKE_BYTES: Final = 64 * 1024
-#: So much of it is decoded, which means hashed, before others run: some milliseconds. With half as
-#: much, and half as much stored at once, a fetch from Kubo takes 7 % more processor time.
+#: So much of a peer is decoded, which means hashed, before others run: some milliseconds. With
+#: half as much, and half as much stored at once, a fetch from Kubo takes 7 % more processor time.
 INTAKE_TURN_BYTES: Final = 1024 * 1024
 #: So much is decoded where it arrives, in the connection's read loop, if nothing waits already.
 INTAKE_NOW_BYTES: Final = 16 * 1024
-#: A message counts for at least as much there: some microseconds each.
+#: A turn reads at least so much of a stream at once: less is not worth the calls.
+MIN_READ_BYTES: Final = 64 * 1024
+#: A message counts for at least as much: some microseconds each.
 MIN_MESSAGE_COST: Final = 4096
 #: And each field of it, as an entry, which takes as long as hashing so many bytes.
 FIELD_COST: Final = 2048

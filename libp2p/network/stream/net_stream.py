@@ -9,6 +9,7 @@ from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
 from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
+from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import OPEN
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -93,9 +94,9 @@ class NetStream(INetStream):
             await self._read_answer(self._proposed)
         return await self.muxed_stream.receive()
 
-    def receive_nowait(self) -> list[Buffer] | None:
-        """Return what is at hand of a stream that the peer opened; see `YamuxStream`."""
-        return self.muxed_stream.receive_nowait()
+    def receive_nowait(self, limit: int = MAX_WINDOW_SIZE) -> list[Buffer] | None:
+        """Return what is at hand, once the peer has agreed on the protocol; see `YamuxStream`."""
+        return self.muxed_stream.receive_nowait(limit)
 
     def on_readable(self, callback: Callable[[], object] | None) -> None:
         """Be called back, in the connection's read loop; see `YamuxStream.on_readable`."""
@@ -150,8 +151,12 @@ class NetStream(INetStream):
         That is done in the background and lasts as long as the connection does: `Yamux.close` tells
         what did not reach the peer. To be sure, let the peer answer.
         """
+        self.close_nowait()
+
+    def close_nowait(self) -> None:
+        """Do what `close` does, which never waits."""
         self._note_end("closed")
-        await self.muxed_stream.close()
+        self.muxed_stream.close_nowait()
 
     async def close_read(self) -> None:
         """Read no more."""
