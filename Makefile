@@ -17,7 +17,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check format lint types layers coverage test interop interop-peers \
+.PHONY: help setup demo check fix format lint types layers coverage test interop interop-peers \
         bench soak walk attackers nightly fuzz docs clean
 
 help: ## this list
@@ -30,8 +30,12 @@ demo: $(RUN_STAMP) ## two peers trade a file over bitswap (FILE=path for one of 
 
 check: format lint types layers coverage ## format, lint, types, layers, coverage of the cores
 
+fix: $(DEV_STAMP) ## format the code, and mend what the linter can mend
+	@$(BIN)/ruff check --fix --exit-zero .
+	@$(BIN)/ruff format --quiet .
+
 format: $(DEV_STAMP)
-	@$(BIN)/ruff format --check --quiet . || { echo "make check: run $(BIN)/ruff format" >&2; exit 1; }
+	@$(BIN)/ruff format --check --quiet . || { echo "make check: run make fix" >&2; exit 1; }
 
 lint: $(DEV_STAMP)
 	@$(BIN)/ruff check --quiet .

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from subprocess import check_output
 
-from bench.contestants import KUBO, OURS, ROOT, NotHere, ipfs_lite, run
+from bench.contestants import KUBO, OURS, ROOT, Cost, NotHere, ipfs_lite, run
 from bench.row import Budget, Row, Sample
 from tests.interop.build_peers import find_peer
 from tests.interop.child import JsonChild
@@ -21,9 +21,6 @@ from tests.interop.kubo import Kubo
 
 KUBO_PIN = "kubo, pin add"
 """Into its repository only, without writing the file."""
-COMMAND = "ours, whole command"
-"""`ipfs-lite get` from its start to its end: imports, keys, connecting."""
-
 UNVERIFIED = "ours, --no-verify"
 
 SMALL_MIB = 96
@@ -87,7 +84,7 @@ class Fetch(_KuboRow):
     """A file from a Kubo daemon into the repository and to disk, by peers that are connected."""
 
     name: str = "fetch"
-    contestants: tuple[str, ...] = (OURS, COMMAND, KUBO, KUBO_PIN)
+    contestants: tuple[str, ...] = (OURS, KUBO, KUBO_PIN)
     budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 2.5),)
     peak_budget_mib: float | None = 110
     _provider: Kubo = field(init=False)
@@ -108,8 +105,7 @@ class Fetch(_KuboRow):
         if contestant in (KUBO, KUBO_PIN):
             seconds, cpu, peak = self._kubo(scratch, output if contestant == KUBO else None)
         else:
-            fetch = self._ours if contestant == OURS else self._command
-            seconds, cpu, peak = fetch(scratch, output)
+            seconds, cpu, peak = self._ours(scratch, output)
         if contestant != KUBO_PIN and sha256_of(output) != self._sha256:
             raise RuntimeError(f"{contestant} fetched other bytes")
         cost = self._provider.cpu_seconds() - before
@@ -123,11 +119,6 @@ class Fetch(_KuboRow):
             found = fetcher.request("get", cid=self._cid, output=str(output), timeout=600)
             return found["seconds"], found["cpu_seconds"], fetcher.rss_bytes()
 
-    def _command(self, scratch: Path, output: Path) -> tuple[float, float, int]:
-        get = ["get", "--peer", self._provider.addr, "-o", str(output), self._cid]
-        cost = run(ipfs_lite("--repo", scratch / "repo", *get))
-        return cost.seconds, cost.cpu_seconds, cost.peak_bytes
-
     def _kubo(self, scratch: Path, output: Path | None) -> tuple[float, float, int]:
         with Kubo(repo=scratch / "repo") as fetcher:
             fetcher.swarm_connect(self._provider.addr)
@@ -138,6 +129,59 @@ class Fetch(_KuboRow):
                 fetcher.get(self._cid, output)
             seconds = time.perf_counter() - start
             return seconds, fetcher.cpu_seconds() - before, fetcher.rss_bytes()
+
+
+@dataclass
+class Command(_KuboRow):
+    """
+    A command that fetches a file from a Kubo daemon, from its start to its end, seen from outside.
+
+    Ours is one process: imports, keys, connecting and all. Kubo's is the command line and the
+    daemon behind it, which runs already and is connected; the processor time is that of both.
+    """
+
+    name: str = "get"
+    """The row is called as the command is: ``get`` to disk, or ``cat`` to nowhere."""
+    ratio: float = 2.0
+    cpu_seconds_per_gib: float = 9.0
+    peak_budget_mib: float | None = 110
+    _provider: Kubo = field(init=False)
+    _cid: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        place = "disk" if self.name == "get" else "nowhere"
+        self.title = f"{self.name} {self.mib} MiB from Kubo to {place} (CPU: command + provider)"
+        self.budgets = (Budget(OURS, KUBO, self.ratio),)
+        self.cpu_budget_seconds = self.cpu_seconds_per_gib * self.mib / 1024
+
+    def prepare(self, stack: ExitStack) -> None:
+        super().prepare(stack)
+        self._provider = stack.enter_context(Kubo())
+        self._cid = self._provider.add(self._file, "--chunker=size-262144")
+
+    def measure(self, contestant: str) -> Sample:
+        before, scratch = self._provider.cpu_seconds(), self._scratch()
+        output = scratch / "out"
+        command = ["get", "-o", str(output)] if self.name == "get" else [self.name]
+        if contestant == OURS:
+            peer = ["--peer", self._provider.addr]
+            cost = run(ipfs_lite("--repo", scratch / "repo", *command, *peer, self._cid))
+        else:
+            cost = self._kubo(scratch, [*command, self._cid])
+        if self.name == "get" and sha256_of(output) != self._sha256:
+            raise RuntimeError(f"{contestant} fetched other bytes")
+        provided = self._provider.cpu_seconds() - before
+        return Sample(self._rate(cost.seconds), (cost.cpu_seconds, provided), cost.peak_bytes)
+
+    def _kubo(self, scratch: Path, command: list[str]) -> Cost:
+        binary = find_peer("kubo")
+        assert binary is not None
+        with Kubo(repo=scratch / "repo") as fetcher:
+            fetcher.swarm_connect(self._provider.addr)
+            before = fetcher.cpu_seconds()
+            cost = run([binary, "--repo-dir", fetcher.repo, *command])
+            cpu = cost.cpu_seconds + fetcher.cpu_seconds() - before
+            return Cost(cost.seconds, cpu, cost.peak_bytes + fetcher.rss_bytes())
 
 
 @dataclass
@@ -168,10 +212,10 @@ class Add(_KuboRow):
 
 
 @dataclass
-class Cat(_KuboRow):
+class Read(_KuboRow):
     """A file out of the repository to nowhere, the whole command; its blocks are hashed or not."""
 
-    name: str = "cat"
+    name: str = "read"
     contestants: tuple[str, ...] = (OURS, UNVERIFIED, KUBO)
     # Kubo does not hash what it reads.
     budgets: tuple[Budget, ...] = (Budget(OURS, UNVERIFIED, 0.5),)
@@ -205,5 +249,12 @@ class Cat(_KuboRow):
 
 def rows(mib: int) -> list[Row]:
     """The rows of this module; files have `mib` MiB."""
-    small = Fetch(SMALL_MIB, name="fetch100")
-    return [Fetch(mib), small, Add(mib), Add(mib, name="hash", only_hash=True), Cat(mib)]
+    return [
+        Fetch(mib),
+        Fetch(SMALL_MIB, name="fetch100"),
+        Command(mib),
+        Command(mib, name="cat", ratio=2.2, cpu_seconds_per_gib=6.0),
+        Add(mib),
+        Add(mib, name="hash", only_hash=True),
+        Read(mib),
+    ]

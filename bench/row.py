@@ -51,6 +51,8 @@ class Row(ABC):
     budgets: Sequence[Budget] = ()
     peak_budget_mib: float | None = None
     """The most memory that the first contestant may take."""
+    cpu_budget_seconds: float | None = None
+    """The most processor time that the first contestant's own side may take."""
 
     @abstractmethod
     def prepare(self, stack: ExitStack) -> None:
@@ -80,6 +82,10 @@ def lines_of(row: Row, rounds: dict[str, list[Sample]]) -> Iterator[str]:
         peak = _peak_mib(rounds[row.contestants[0]])
         met = "met" if peak <= row.peak_budget_mib else "MISSED"
         yield f"    peak memory: {peak:.0f} MiB   budget <= {row.peak_budget_mib:g}: {met}"
+    if row.cpu_budget_seconds is not None and row.contestants[0] in rounds:
+        used = statistics.median(sample.cpu_seconds[0] for sample in rounds[row.contestants[0]])
+        met = "met" if used <= row.cpu_budget_seconds else "MISSED"
+        yield f"    processor time: {used:.2f} s   budget <= {row.cpu_budget_seconds:g}: {met}"
 
 
 def _short(value: float) -> str:

@@ -10,6 +10,7 @@ from multiaddr import Multiaddr
 from libp2p import new_host
 from libp2p.custom_types import TProtocol
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -34,10 +35,12 @@ async def main() -> None:
         stream = await viewer.new_stream(cinema.get_id(), [FILM])
         while await stream.receive():
             pass
+        assert isinstance(stream.muxed_stream, YamuxStream)
         film = stream.muxed_stream.statistics()
         print(f"received {film.bytes_received // MIB} MiB")
         print(f"the window doubled {film.window_growths} times, to {film.receive_window} bytes")
 
+        assert isinstance(connection.muxed_conn, Yamux)
         link = connection.muxed_conn.statistics()
         if link.rtt is not None:
             print(f"a round trip takes {link.rtt * 1e6:.0f} microseconds")

@@ -12,9 +12,9 @@ keys, does not pay for the network.
 from __future__ import annotations
 
 import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from libp2p.utils.lazy import lazy_names
 from libp2p.utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from libp2p.abc import IPeerStore as IPeerStore
     from libp2p.abc import ISecureTransport as ISecureTransport
     from libp2p.abc import ITransport as ITransport
-    from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
+    from libp2p.crypto import ed25519, rsa
     from libp2p.crypto.keys import KeyPair as KeyPair
-    from libp2p.crypto.rsa import create_new_key_pair as create_new_rsa_key_pair
     from libp2p.factory import DEFAULT_MUXER as DEFAULT_MUXER
     from libp2p.factory import MUXER_MPLEX as MUXER_MPLEX
     from libp2p.factory import MUXER_YAMUX as MUXER_YAMUX
@@ -46,107 +45,59 @@ if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm as Swarm
     from libp2p.peer.id import ID as ID
     from libp2p.peer.peerstore import PeerStore as PeerStore
-    from libp2p.security.noise.transport import Transport as NoiseTransport
+    from libp2p.security.noise import transport as noise_transport
     from libp2p.security.tls.transport import TLSTransport as TLSTransport
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
 
+    NoiseTransport = noise_transport.Transport
+    create_new_ed25519_key_pair = ed25519.create_new_key_pair
+    create_new_rsa_key_pair = rsa.create_new_key_pair
+
 # A library says nothing on its own; docs/logging.rst says how to listen.
 logging.getLogger("libp2p").addHandler(logging.NullHandler())
 
-#: Where each public name lives: the module, and its name there.
-_HOMES: Final = {
-    **dict.fromkeys(
-        (
-            "DEFAULT_MUXER",
-            "HostOptions",
-            "MUXER_MPLEX",
-            "MUXER_YAMUX",
-            "create_mplex_muxer_option",
-            "create_yamux_muxer_option",
-            "generate_new_ed25519_identity",
-            "generate_new_rsa_identity",
-            "generate_peer_id_from",
-            "get_default_muxer",
-            "get_default_muxer_options",
-            "new_host",
-            "new_swarm",
-            "set_default_muxer",
-        ),
-        ("libp2p.factory", ""),
-    ),
-    **dict.fromkeys(
-        (
-            "IHost",
-            "INetworkService",
-            "IPeerRouting",
-            "IPeerStore",
-            "ISecureTransport",
-            "ITransport",
-        ),
-        ("libp2p.abc", ""),
-    ),
-    "BasicHost": ("libp2p.host.basic_host", ""),
-    "ConnectionConfig": ("libp2p.network.config", ""),
-    "ID": ("libp2p.peer.id", ""),
-    "KeyPair": ("libp2p.crypto.keys", ""),
-    "NoiseTransport": ("libp2p.security.noise.transport", "Transport"),
-    "PeerStore": ("libp2p.peer.peerstore", ""),
-    "Swarm": ("libp2p.network.swarm", ""),
-    "TLSTransport": ("libp2p.security.tls.transport", ""),
-    "TCP": ("libp2p.transport.tcp.tcp", ""),
-    "TransportUpgrader": ("libp2p.transport.upgrader", ""),
-    "Yamux": ("libp2p.stream_muxer.yamux.yamux", ""),
-    "create_new_ed25519_key_pair": ("libp2p.crypto.ed25519", "create_new_key_pair"),
-    "create_new_rsa_key_pair": ("libp2p.crypto.rsa", "create_new_key_pair"),
-}
-
-__all__ = [
-    "BasicHost",
-    "ConnectionConfig",
-    "DEFAULT_MUXER",
-    "HostOptions",
-    "ID",
-    "IHost",
-    "INetworkService",
-    "IPeerRouting",
-    "IPeerStore",
-    "ISecureTransport",
-    "ITransport",
-    "KeyPair",
-    "MUXER_MPLEX",
-    "MUXER_YAMUX",
-    "NoiseTransport",
-    "PeerStore",
-    "Swarm",
-    "TCP",
-    "TLSTransport",
-    "TransportUpgrader",
-    "Yamux",
-    "create_mplex_muxer_option",
-    "create_new_ed25519_key_pair",
-    "create_new_rsa_key_pair",
-    "create_yamux_muxer_option",
-    "generate_new_ed25519_identity",
-    "generate_new_rsa_identity",
-    "generate_peer_id_from",
-    "get_default_muxer",
-    "get_default_muxer_options",
-    "new_host",
-    "new_swarm",
-    "set_default_muxer",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'libp2p' has no attribute {name!r}")
-    module, original = _HOMES[name]
-    value = getattr(import_module(module), original or name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            ".abc": [
+                "IHost",
+                "INetworkService",
+                "IPeerRouting",
+                "IPeerStore",
+                "ISecureTransport",
+                "ITransport",
+            ],
+            ".crypto.ed25519": ["create_new_key_pair as create_new_ed25519_key_pair"],
+            ".crypto.keys": ["KeyPair"],
+            ".crypto.rsa": ["create_new_key_pair as create_new_rsa_key_pair"],
+            ".factory": [
+                "DEFAULT_MUXER",
+                "MUXER_MPLEX",
+                "MUXER_YAMUX",
+                "HostOptions",
+                "create_mplex_muxer_option",
+                "create_yamux_muxer_option",
+                "generate_new_ed25519_identity",
+                "generate_new_rsa_identity",
+                "generate_peer_id_from",
+                "get_default_muxer",
+                "get_default_muxer_options",
+                "new_host",
+                "new_swarm",
+                "set_default_muxer",
+            ],
+            ".host.basic_host": ["BasicHost"],
+            ".network.config": ["ConnectionConfig"],
+            ".network.swarm": ["Swarm"],
+            ".peer.id": ["ID"],
+            ".peer.peerstore": ["PeerStore"],
+            ".security.noise.transport": ["Transport as NoiseTransport"],
+            ".security.tls.transport": ["TLSTransport"],
+            ".stream_muxer.yamux.yamux": ["Yamux"],
+            ".transport.tcp.tcp": ["TCP"],
+            ".transport.upgrader": ["TransportUpgrader"],
+        },
+    )

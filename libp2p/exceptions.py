@@ -10,7 +10,6 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 
 from __future__ import annotations
 
-import pickle
 from itertools import islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -48,6 +47,8 @@ class _Cause:
         self.error = error
 
     def __reduce__(self) -> tuple[object, ...]:
+        import pickle  # it costs every command 3 ms, and few programs use it
+
         if self.error is None:
             return _Cause, (None,)
         try:
@@ -59,6 +60,8 @@ class _Cause:
 
 
 def _unpickled_cause(pickled: bytes) -> _Cause:
+    import pickle
+
     return _Cause(pickle.loads(pickled))
 
 

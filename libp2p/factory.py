@@ -20,14 +20,17 @@ from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
+from libp2p.resources import Resources
+from libp2p.security.handshake import HandshakeTransport
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL_ID
 from libp2p.security.tls.transport import TLSTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.abc import RawTransport, Transport
 from libp2p.transport.tcp.tcp import TCP
-from libp2p.transport.upgrader import TransportUpgrader
+from libp2p.transport.upgrader import TransportUpgrader, UpgradedTransport
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
@@ -59,7 +62,8 @@ class HostOptions(TypedDict, total=False):
     peerstore_opt: IPeerStore | None
     muxer_preference: Literal["YAMUX", "MPLEX"] | None
     connection_config: ConnectionConfig | None
-    listen_addrs: Sequence[Multiaddr] | None  # without effect: pass them to `host.run`
+    transports: Sequence[RawTransport | Transport] | None  # in place of TCP
+    listen_addrs: Sequence[Multiaddr] | None  # besides those that `host.run` is given
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
@@ -90,6 +94,7 @@ _EFFECTIVE: Final = frozenset(
         "muxer_preference",
         "connection_config",
         "listen_addrs",
+        "transports",
         "enable_tcp",
         "negotiate_timeout",
         "announce_addrs",
@@ -178,8 +183,11 @@ def _check(options: HostOptions) -> None:
         raise arguments.out_of_range("muxer_preference", preference, MUXER_YAMUX)
     if options.get("muxer_preference") == MUXER_MPLEX:
         raise InvalidArgument(_MPLEX_GONE)
-    if options.get("enable_tcp") is False:
-        raise InvalidArgument("TCP is the only transport of this version and cannot be disabled")
+    if options.get("enable_tcp") is False and not options.get("transports"):
+        raise InvalidArgument("without TCP there is no transport: give others as transports=")
+    for transport in options.get("transports") or ():
+        if not isinstance(transport, RawTransport | Transport):
+            raise arguments.wrong_type("transports", transport, "a list of transports")
 
 
 def _key_pair(options: HostOptions) -> KeyPair:
@@ -197,27 +205,35 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     peerstore = options.get("peerstore_opt") or PeerStore()
     peerstore.add_key_pair(peer_id, key_pair)
     muxers = options.get("muxer_opt") or create_yamux_muxer_option()
+    # The muxer is agreed on within the handshake: a round trip less.
     security = options.get("sec_opt") or {
-        TProtocol(TLS_PROTOCOL_ID): TLSTransport(key_pair),
-        TProtocol(NOISE_PROTOCOL_ID): NoiseTransport(key_pair),
+        TLS_PROTOCOL_ID: TLSTransport(key_pair, muxers=tuple(muxers)),
+        NOISE_PROTOCOL_ID: NoiseTransport(key_pair, early_muxers=tuple(muxers)),
     }
-    for transport in security.values():
-        if isinstance(transport, NoiseTransport | TLSTransport):
-            transport.offer_muxers(
-                tuple(muxers)
-            )  # agreed on within the handshake: a round trip less
+    for secure_transport in security.values():
+        if isinstance(secure_transport, HandshakeTransport):
+            secure_transport.offer_muxers(tuple(muxers))
     config = options.get("connection_config") or ConnectionConfig()
     if (timeout := options.get("negotiate_timeout")) is not None:
         config = replace(config, negotiate_timeout=timeout)
-    return Swarm(peer_id, peerstore, TransportUpgrader(security, muxers), TCP(), config)
+    resources = Resources()
+    upgrader = TransportUpgrader(security, muxers, resources)
+    transports = [
+        UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
+        for each in options.get("transports") or (TCP(),)
+    ]
+    return Swarm(peer_id, peerstore, transports, config, resources)
 
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     """
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
+    :raises ValueError: or `TypeError`, for an option that cannot be.
     >>> host = new_host()
     >>> host.get_id().pretty().startswith("12D3KooW")
     True
     """
-    return BasicHost(new_swarm(**options), options.get("announce_addrs"))
+    return BasicHost(
+        new_swarm(**options), options.get("announce_addrs"), options.get("listen_addrs")
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
@@ -85,7 +85,7 @@ class BlockService:
         """
         batch_size = arguments.count(batch_size, "batch_size", least=1)
         timeout = arguments.seconds(timeout)
-        named = [CID.of(cid) for cid in arguments.cids(cids)]
+        named = [CID.of(cid) for cid in cid_inputs(cids)]
         wanted = [cid.buffer for cid in named]
         blocks, _ = await read_blocks(self.store, named)
         found = {cid: data for cid, data in zip(wanted, blocks, strict=True) if data is not None}

@@ -27,7 +27,7 @@ from libp2p.bitswap.wire.entry import WantType
 from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.exceptions import InvalidArgument
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
@@ -281,7 +281,7 @@ class BitswapClient:
     async def notify_new_blocks(self, cids: Iterable[CIDInput]) -> None:
         """Send blocks that were stored some other way to those who wait for them."""
         engine = self._engine
-        for cid in map(CID.of, arguments.cids(cids)):
+        for cid in map(CID.of, cid_inputs(cids)):
             if engine.tracker.is_wanted(cid) or engine.server.ledger.is_wanted(cid):
                 [data], _ = await read_blocks(self.block_store, [cid])
                 if data is not None:

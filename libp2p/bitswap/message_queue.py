@@ -13,7 +13,8 @@ import trio
 from libp2p.bitswap.config import DEFAULT_PRIORITY, send_deadline
 from libp2p.bitswap.net.stream_ends import end_stream, reset_stream
 from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
-from libp2p.bitswap.wire.message import Dialect, Message
+from libp2p.bitswap.wire.message import Message
+from libp2p.bitswap.wire.protocols import Dialect
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
 from libp2p.utils.logs import get_logger

@@ -45,6 +45,22 @@ class PeerStats:
     """Seconds to a delivery, lately; 1 for a peer that is not known."""
     asked_at: dict[CID, float] = field(default_factory=dict, repr=False)
 
+    def record_request(self, cid: CID) -> None:
+        self.requests_sent += 1
+        self.asked_at[cid] = time.monotonic()
+
+    def record_delivery(self, cid: CID, data_size: int) -> None:
+        self.blocks_delivered += 1
+        self.bytes_delivered += data_size
+        asked_at = self.asked_at.pop(cid, None)
+        if asked_at is not None:
+            latency = time.monotonic() - asked_at
+            self.ema_latency += _LATENCY_WEIGHT * (latency - self.ema_latency)
+
+    def record_timeout(self, cid: CID) -> None:
+        self.timeouts += 1
+        self.asked_at.pop(cid, None)
+
 
 class BitswapPeerManager:
     """
@@ -69,23 +85,13 @@ class BitswapPeerManager:
         return peers
 
     def record_request(self, peer_id: ID, cid: CIDInput) -> None:
-        stats = self._stats(peer_id)
-        stats.requests_sent += 1
-        stats.asked_at[CID.of(cid)] = time.monotonic()
+        self._stats(peer_id).record_request(CID.of(cid))
 
     def record_delivery(self, peer_id: ID, cid: CIDInput, data_size: int) -> None:
-        stats = self._stats(peer_id)
-        stats.blocks_delivered += 1
-        stats.bytes_delivered += data_size
-        asked_at = stats.asked_at.pop(CID.of(cid), None)
-        if asked_at is not None:
-            latency = time.monotonic() - asked_at
-            stats.ema_latency += _LATENCY_WEIGHT * (latency - stats.ema_latency)
+        self._stats(peer_id).record_delivery(CID.of(cid), data_size)
 
     def record_timeout(self, peer_id: ID, cid: CIDInput) -> None:
-        stats = self._stats(peer_id)
-        stats.timeouts += 1
-        stats.asked_at.pop(CID.of(cid), None)
+        self._stats(peer_id).record_timeout(CID.of(cid))
 
     def remove_peer(self, peer_id: ID) -> None:
         self._peers.pop(peer_id, None)

@@ -29,6 +29,11 @@ class BitswapStat:
     wantlist: list[CID] = field(default_factory=list)
     peers: list[ID] = field(default_factory=list)
 
+    def count_sent(self, blocks: int, size: int) -> None:
+        """Count blocks that were sent, of ``size`` bytes together."""
+        self.blocks_sent += blocks
+        self.data_sent += size
+
 
 @dataclass(slots=True)
 class SessionStat:

@@ -111,6 +111,17 @@ class BlockStore(ABC):
         """Give the lengths of several blocks in the order of ``cids``, None if not here."""
         return await for_each(cids, self.get_size)
 
+    async def get_blocks_or_sizes(
+        self, cids: Sequence[StoreCID], limit: int
+    ) -> list[bytes | int | None]:
+        """
+        Return the first blocks, or their lengths, and the lengths of the others, None if not here.
+
+        A block may be returned in place of its length as long as those before it have less than
+        ``limit`` bytes. That pays where one call for both is quicker than one after the other.
+        """
+        return [*await self.get_sizes(cids)]
+
     async def put_blocks(self, blocks: Sequence[tuple[StoreCID, Buffer]]) -> None:
         """Keep several blocks; if it fails, those before the one that failed are kept."""
 

@@ -115,6 +115,15 @@ class FilesystemBlockStore(BlockStore):
             return self._look_at_all(named)
         return await trio.to_thread.run_sync(self._look_at_all, named, abandon_on_cancel=True)
 
+    async def get_blocks_or_sizes(
+        self, cids: Sequence[CIDInput], limit: int
+    ) -> list[bytes | int | None]:
+        """Read blocks until they have ``limit`` bytes, and look at the others, in one hop."""
+        named = [CID.of(value) for value in cids]
+        return await trio.to_thread.run_sync(
+            self._read_or_look, named, limit, abandon_on_cancel=True
+        )
+
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
         """
         Write several blocks; calls that come while a thread is writing share the next hop.
@@ -169,3 +178,11 @@ class FilesystemBlockStore(BlockStore):
     def _look_at_all(self, cids: list[CID]) -> list[int | None]:
         look = self._files.size
         return [len(cid.digest) if cid.is_identity else look(cid.multihash) for cid in cids]
+
+    def _read_or_look(self, cids: list[CID], limit: int) -> list[bytes | int | None]:
+        blocks: list[bytes | None] = []
+        size = 0
+        while len(blocks) < len(cids) and size < limit:
+            blocks += self._read_all(cids[len(blocks) : len(blocks) + 1])
+            size += len(blocks[-1] or b"")
+        return [*blocks, *self._look_at_all(cids[len(blocks) :])]

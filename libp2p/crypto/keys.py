@@ -14,14 +14,15 @@ from enum import Enum, unique
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from libp2p.crypto.pb import crypto_pb2
 from libp2p.exceptions import CryptographyError, WrongArgumentType
 from libp2p.hostile_input import refused_as
+from libp2p.ipld.protowire import bytes_field, uint_field
 
 if TYPE_CHECKING:
     from typing import Self
 
     from libp2p.base_types import Buffer
+    from libp2p.crypto.pb import crypto_pb2
 
 
 @unique
@@ -35,6 +36,10 @@ class KeyType(Enum):
     ECC_P256 = 4  # py-libp2p's name for local use, never sent
     X25519 = 5  # key agreement only, never sent
 
+
+#: The fields of a key message (crypto.proto).
+TYPE_FIELD: Final = 1
+DATA_FIELD: Final = 2
 
 SENT_KEY_TYPES: Final = frozenset((KeyType.RSA, KeyType.Ed25519, KeyType.Secp256k1, KeyType.ECDSA))
 
@@ -86,11 +91,13 @@ class PublicKey(Key):
 
     def serialize(self) -> bytes:
         """Return the canonical protobuf form."""
-        return _serialize(crypto_pb2.PublicKey, self)
+        return _serialize(self)
 
     @classmethod
     def deserialize_from_protobuf(cls, protobuf_data: bytes) -> crypto_pb2.PublicKey:
         """Return the protobuf message in ``protobuf_data``; see `deserialize_public_key`."""
+        from libp2p.crypto.pb import crypto_pb2  # loading protobuf takes longer than all else here
+
         with refused_as(CryptographyError, "key message is malformed"):
             return crypto_pb2.PublicKey.FromString(protobuf_data)
 
@@ -116,11 +123,13 @@ class PrivateKey(Key):
 
     def serialize(self) -> bytes:
         """Return the canonical protobuf form."""
-        return _serialize(crypto_pb2.PrivateKey, self)
+        return _serialize(self)
 
     @classmethod
     def deserialize_from_protobuf(cls, protobuf_data: bytes) -> crypto_pb2.PrivateKey:
         """Return the protobuf message in ``protobuf_data``; see `deserialize_private_key`."""
+        from libp2p.crypto.pb import crypto_pb2
+
         with refused_as(CryptographyError, "key message is malformed"):
             return crypto_pb2.PrivateKey.FromString(protobuf_data)
 
@@ -158,12 +167,9 @@ class KeyPair:
                 )
 
 
-def _serialize(
-    message: type[crypto_pb2.PublicKey] | type[crypto_pb2.PrivateKey], key: Key
-) -> bytes:
+def _serialize(key: Key) -> bytes:
     key_type = key.get_type()
     if key_type not in SENT_KEY_TYPES:
         raise CryptographyError(f"{key_type.name} keys have no serialized form")
-    return message(key_type=key_type.name, data=key.to_bytes()).SerializeToString(
-        deterministic=True
-    )
+    data = key.to_bytes()
+    return uint_field(TYPE_FIELD, key_type.value) + bytes_field(DATA_FIELD, len(data)) + data

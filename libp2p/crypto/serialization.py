@@ -7,20 +7,19 @@ RSA peer does not pay for loading RSA.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from libp2p.crypto.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from libp2p.crypto.keys import checked_bytes
-from libp2p.crypto.pb import crypto_pb2
-from libp2p.exceptions import CryptographyError, MissingDeserializerError
-from libp2p.hostile_input import refused_as
+from libp2p.crypto.keys import DATA_FIELD, SENT_KEY_TYPES, TYPE_FIELD, KeyType, checked_bytes
+from libp2p.exceptions import CryptographyError, MissingDeserializerError, ParseError
+from libp2p.ipld.protowire import LENGTH, VARINT, read_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from libp2p.crypto.keys import PrivateKey, PublicKey
 
-_Message = TypeVar("_Message", crypto_pb2.PublicKey, crypto_pb2.PrivateKey)
+_SENT_TYPES: Final = frozenset(kind.value for kind in SENT_KEY_TYPES)
 
 #: The largest legal key is an RSA private key of 8192 bits, 4.7 kB.
 MAX_KEY_MESSAGE_BYTES: Final = 8192
@@ -63,17 +62,17 @@ def _ecdsa_private(data: bytes) -> PrivateKey:
 
 
 key_type_to_public_key_deserializer: dict[int, Callable[[bytes], PublicKey]] = {
-    crypto_pb2.RSA: _rsa_public,
-    crypto_pb2.Ed25519: Ed25519PublicKey.from_bytes,
-    crypto_pb2.Secp256k1: _secp256k1_public,
-    crypto_pb2.ECDSA: _ecdsa_public,
+    KeyType.RSA.value: _rsa_public,
+    KeyType.Ed25519.value: Ed25519PublicKey.from_bytes,
+    KeyType.Secp256k1.value: _secp256k1_public,
+    KeyType.ECDSA.value: _ecdsa_public,
 }
 
 key_type_to_private_key_deserializer: dict[int, Callable[[bytes], PrivateKey]] = {
-    crypto_pb2.RSA: _rsa_private,
-    crypto_pb2.Ed25519: Ed25519PrivateKey.from_bytes,
-    crypto_pb2.Secp256k1: _secp256k1_private,
-    crypto_pb2.ECDSA: _ecdsa_private,
+    KeyType.RSA.value: _rsa_private,
+    KeyType.Ed25519.value: Ed25519PrivateKey.from_bytes,
+    KeyType.Secp256k1.value: _secp256k1_private,
+    KeyType.ECDSA.value: _ecdsa_private,
 }
 
 
@@ -84,8 +83,8 @@ def deserialize_public_key(data: bytes) -> PublicKey:
     :raises MissingDeserializerError: if its type is not known.
     :raises CryptographyError: if it is malformed.
     """
-    message = _parse(crypto_pb2.PublicKey(), data)
-    return key_type_to_public_key_deserializer[message.key_type](message.data)
+    key_type, key_data = _parse(data)
+    return key_type_to_public_key_deserializer[key_type](key_data)
 
 
 def deserialize_private_key(data: bytes) -> PrivateKey:
@@ -95,17 +94,24 @@ def deserialize_private_key(data: bytes) -> PrivateKey:
     :raises MissingDeserializerError: if its type is not known.
     :raises CryptographyError: if it is malformed.
     """
-    message = _parse(crypto_pb2.PrivateKey(), data)
-    return key_type_to_private_key_deserializer[message.key_type](message.data)
+    key_type, key_data = _parse(data)
+    return key_type_to_private_key_deserializer[key_type](key_data)
 
 
-def _parse(message: _Message, data: bytes) -> _Message:
-    data = checked_bytes(data, "key message")
-    if len(data) > MAX_KEY_MESSAGE_BYTES:
-        raise CryptographyError(f"key message of {len(data)} bytes")
-    with refused_as(CryptographyError, "key message is malformed"):
-        message.ParseFromString(data)
-    if not message.HasField("key_type"):
-        # A type that the schema does not have lands among the unknown fields.
+def _parse(message: bytes) -> tuple[int, bytes]:
+    """Read a message, the fields of which may come in any order, several times, and with others."""
+    message = checked_bytes(message, "key message")
+    if len(message) > MAX_KEY_MESSAGE_BYTES:
+        raise CryptographyError(f"key message of {len(message)} bytes")
+    key_type, key_data = None, b""
+    try:
+        for field, wire_type, number, content in read_fields(memoryview(message)):
+            if (field, wire_type) == (TYPE_FIELD, VARINT) and number in _SENT_TYPES:
+                key_type = number
+            elif (field, wire_type) == (DATA_FIELD, LENGTH):
+                key_data = bytes(content)
+    except ParseError as error:
+        raise CryptographyError(f"key message is malformed: {error}") from error
+    if key_type is None:
         raise MissingDeserializerError("key is of an unknown type")
-    return message
+    return key_type, key_data

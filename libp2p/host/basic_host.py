@@ -31,10 +31,11 @@ from libp2p.identity.identify_push.identify_push import (
     identify_push_handler_for,
 )
 from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.peer.addresses import address_from_text, with_peer_id
+from libp2p.peer.addresses import address_from_text, to_multiaddrs, with_peer_id
 from libp2p.peer.id import ID
 from libp2p.peer.interfaces import local_interfaces
 from libp2p.peer.own_addresses import is_any_interface, reachable_addresses
+from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
 from libp2p.protocol_muxer.multiselect_client import select_one
@@ -52,7 +53,6 @@ if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.peer.own_addresses import Interface
-    from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
 
 logger = get_logger(__name__)
@@ -66,10 +66,17 @@ class BasicHost(IHost):
     """
 
     def __init__(
-        self, network: Swarm, announce_addrs: Sequence[Multiaddr | str] | None = None
+        self,
+        network: Swarm,
+        announce_addrs: Sequence[Multiaddr | str] | None = None,
+        listen_addrs: Sequence[Multiaddr | str] | None = None,
     ) -> None:
-        """:param announce_addrs: `get_addrs` in place of those listened on: what a router maps."""
+        """
+        :param announce_addrs: `get_addrs` in place of those listened on: what a router maps.
+        :param listen_addrs: to listen on besides those that `run` is given.
+        """
         self._network = network
+        self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
         self._announced = [
             address_from_text(address) if isinstance(address, str) else address
             for address in announce_addrs or ()
@@ -93,22 +100,22 @@ class BasicHost(IHost):
     # -- life ---------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def run(self, listen_addrs: Sequence[Multiaddr]) -> AsyncIterator[None]:
+    async def run(self, listen_addrs: Sequence[Multiaddr] = ()) -> AsyncIterator[None]:
         """
         Run the host for the length of the block; everything is closed when it ends.
 
-        :param listen_addrs: multiaddrs to listen on, also as text; port 0 lets the system choose
-            one.
+        :param listen_addrs: multiaddrs to listen on, also as text, besides those that the host was
+            made with; port 0 lets the system choose one.
         :raises InvalidAddrError: if one of them cannot be read.
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
-        listen_addrs = arguments.multiaddrs(listen_addrs, "listen_addrs")
+        listen_addrs = to_multiaddrs(listen_addrs, "listen_addrs")
         async with self._network.running():
             relief = MemoryRelief(self.start_service)
             self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
             self.start_service(self._pusher.run)
             self.start_service(self._inbound.run)
-            await self._network.listen(*listen_addrs)
+            await self._network.listen(*dict.fromkeys([*self._listen_addrs, *listen_addrs]))
             yield
 
     async def close(self) -> None:
@@ -202,7 +209,7 @@ class BasicHost(IHost):
         :raises ConnectionFailure: saying why there is no connection: of each address, or why the
             peer closed it at once; or that the host is not running.
         """
-        peer_info = arguments.peer_info(peer_info)
+        peer_info = PeerInfo.of(peer_info)
         peer_id = peer_info.peer_id
         left_out = 0
         if hearsay:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INetStream, StreamHandlerFn
     from libp2p.base_types import Buffer, TProtocol
+    from libp2p.network.connection.swarm_connection import StartHandler
     from libp2p.network.stream.net_stream import NetStream
 
 logger = get_logger(__name__)
@@ -65,9 +66,13 @@ class InboundStreams:
         self._pending: dict[_Negotiation, float] = {}
         self._added = Waiter()
 
-    def add(self, stream: NetStream) -> None:
-        """Agree on a protocol with the peer that opened a stream, and give it to its handler."""
-        negotiation = _Negotiation(self, stream)
+    def add(self, stream: NetStream, start: StartHandler) -> None:
+        """
+        Agree on a protocol with the peer that opened a stream, and give it to its handler.
+
+        :param start: runs a handler as a task of the stream's connection.
+        """
+        negotiation = _Negotiation(self, stream, start)
         if not self._pending:
             self._added.wake()
         self._pending[negotiation] = trio.current_time() + self._timeout
@@ -96,11 +101,12 @@ class InboundStreams:
 class _Negotiation:
     """The answering side of multistream-select on one stream."""
 
-    __slots__ = ("_owner", "_responder", "_stream", "_unsent")
+    __slots__ = ("_owner", "_responder", "_start", "_stream", "_unsent")
 
-    def __init__(self, owner: InboundStreams, stream: NetStream) -> None:
+    def __init__(self, owner: InboundStreams, stream: NetStream, start: StartHandler) -> None:
         self._owner = owner
         self._stream = stream
+        self._start = start
         self._responder = Responder(owner.handlers)
         # Initiators speak first, so the header can share a frame with the first answer.
         self._unsent = self._responder.start()
@@ -144,8 +150,7 @@ class _Negotiation:
             handler.accept(stream, leftover)
         elif handler is not None:
             put_back(stream, leftover)
-            assert stream.swarm_conn is not None
-            stream.swarm_conn.start_handler(handler, stream)
+            self._start(handler, stream)
         else:
             stream.abort()
 

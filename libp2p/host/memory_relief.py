@@ -42,6 +42,6 @@ class MemoryRelief:
         while self._is_due:
             self._is_due = False
             for delay in RELIEF_DELAYS:
-                await trio.sleep(delay)  # no event says that the last reference is gone
+                await trio.sleep(delay)  # time: no event tells of the last reference
                 await give_back()
         self._runs = False

@@ -25,7 +25,7 @@ def log_connected(connection: SwarmConn, agent: str) -> None:
         connection.peer_id,
         _Address(connection),
         "outbound" if connection.is_initiator else "inbound",
-        getattr(connection.muxed_conn.secured_conn, "protocol", None) or "unknown security",
+        connection.muxed_conn.security_protocol or "unknown security",
         agent,
     )
 

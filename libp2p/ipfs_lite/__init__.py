@@ -7,8 +7,9 @@ loads what takes a while.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import AddResult as AddResult
@@ -29,45 +30,27 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.reader import UnixFSReader as UnixFSReader
     from libp2p.ipfs_lite.repo import Repo as Repo
 
-#: The module that each public name lives in, if it is not ``errors``.
-_HOMES: Final = {
-    "AddResult": "adder",
-    "Config": "config",
-    "default_repo_path": "config",
-    "save": "output",
-    "Peer": "peer",
-    "UnixFSReader": "reader",
-    "Repo": "repo",
-}
-
-__all__ = [
-    "Peer",
-    "AddResult",
-    "UnixFSReader",
-    "save",
-    "Repo",
-    "Config",
-    "default_repo_path",
-    "IpfsLiteError",
-    "RepoError",
-    "RepoLockedError",
-    "ForeignRepoError",
-    "OfflineError",
-    "PeerClosedError",
-    "ReaderClosedError",
-    "SourceError",
-    "InvalidSource",
-    "OutputError",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+if not TYPE_CHECKING:
+    __getattr__, __dir__, __all__ = lazy_names(
+        __name__,
+        {
+            ".adder": ["AddResult"],
+            ".config": ["Config", "default_repo_path"],
+            ".errors": [
+                "ForeignRepoError",
+                "InvalidSource",
+                "IpfsLiteError",
+                "OfflineError",
+                "OutputError",
+                "PeerClosedError",
+                "ReaderClosedError",
+                "RepoError",
+                "RepoLockedError",
+                "SourceError",
+            ],
+            ".output": ["save"],
+            ".peer": ["Peer"],
+            ".reader": ["UnixFSReader"],
+            ".repo": ["Repo"],
+        },
+    )

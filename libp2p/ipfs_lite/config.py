@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidAddrError
 from libp2p.ipfs_lite.errors import RepoError
-from libp2p.ipld.profiles import DEFAULT_PROFILE, PROFILES
+from libp2p.ipld.profile_names import DEFAULT_PROFILE, PROFILE_NAMES
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
@@ -42,12 +42,16 @@ class Config:
 
     def __post_init__(self) -> None:
         if self.listen != (DEFAULT_LISTEN,):  # reading the others loads multiaddr
-            listen = arguments.multiaddrs(self.listen, "listen")
+            from libp2p.peer.addresses import to_multiaddrs
+
+            listen = to_multiaddrs(self.listen, "listen")
             object.__setattr__(self, "listen", tuple(map(str, listen)))
         arguments.instance(self.sync, bool, "sync")
         arguments.instance(self.profile, str, "profile")
-        if self.profile not in PROFILES:
-            raise RepoError(f"unknown profile {self.profile!r}: use one of {', '.join(PROFILES)}")
+        if self.profile not in PROFILE_NAMES:
+            raise RepoError(
+                f"unknown profile {self.profile!r}: use one of {', '.join(PROFILE_NAMES)}"
+            )
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Config:

@@ -30,7 +30,9 @@ from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipld.cid import CID
-from libp2p.ipld.profiles import DEFAULT_PROFILE, resolve_options
+from libp2p.ipld.profile_names import DEFAULT_PROFILE
+from libp2p.ipld.profiles import resolve_options
+from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -51,7 +53,6 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
-    from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
 logger = get_logger(__name__)
@@ -118,7 +119,7 @@ class Peer:
         :raises OpenConnectionError: if an address cannot be listened on.
         """
         _check(config, block_store, private_key)
-        addresses = arguments.multiaddrs(listen, "listen") if online else []
+        addresses = _addresses_of(listen) if online else []
         with plain_errors() as own_errors:
             opened: Repo | None = None
             async with AsyncExitStack() as stack:
@@ -224,7 +225,7 @@ class Peer:
         """
         with self._call():
             root, seconds = CID.of(cid), arguments.seconds(timeout)
-            asked = None if peers is None else arguments.peer_ids(peers)
+            asked = None if peers is None else ID.list_of(peers)
             session = None if self._bitswap is None else self._bitswap.new_session(asked)
             fetcher = BlockFetcher(self.store, session, seconds)
             reader = self._readers.add(root, fetcher, self._nursery)
@@ -266,8 +267,10 @@ class Peer:
         :raises InvalidAddrError: if it does not.
         :raises ConnectionFailure: naming each address tried and why it failed.
         """
+        from libp2p.peer.peerinfo import PeerInfo
+
         with self._call():
-            info = arguments.peer_info(peer)
+            info = PeerInfo.of(peer)
             await self.host.connect(info)
             return info.peer_id
 
@@ -332,6 +335,12 @@ def _check(
 def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
     sync = repo.config.sync
     return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)
+
+
+def _addresses_of(listen: object) -> list[Multiaddr]:
+    from libp2p.peer.addresses import to_multiaddrs
+
+    return to_multiaddrs(listen, "listen")
 
 
 @asynccontextmanager

@@ -245,7 +245,7 @@ class ReaderSource:
             number = self._reader.fileno()  # type: ignore[union-attr]
             await trio.lowlevel.wait_readable(number)
         except (AttributeError, OSError, ValueError, trio.BusyResourceError):
-            await trio.sleep(_RETRY_SECONDS)  # no event: a reader that is no file has none
+            await trio.sleep(_RETRY_SECONDS)  # time: a reader that is no file has no event
 
 
 class IteratorSource:

@@ -10,6 +10,7 @@ refused. Codecs and hash functions may be unknown: such a CID can be passed on, 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, final
@@ -35,6 +36,7 @@ __all__ = [
     "HashNotSupported",
     "InvalidCID",
     "PyCID",
+    "cid_inputs",
     "cid_maker",
 ]
 
@@ -331,6 +333,20 @@ class CID:
 
 #: A CID in any form: bytes are binary, text is text.
 CIDInput: TypeAlias = CID | bytes | bytearray | memoryview | str | PyCID
+
+
+def cid_inputs(values: Iterable[CIDInput] | CIDInput) -> Iterable[CIDInput]:
+    """
+    Take CIDs, or a single one; they are read later, one by one.
+
+    :raises TypeError: if it is neither.
+    """
+    if isinstance(values, str | CID | bytes | bytearray | memoryview):
+        return (values,)
+    if not isinstance(values, Iterable):
+        raise arguments.wrong_type("cids", values, "a list of CIDs")
+    return values
+
 
 _new = object.__new__
 _set_buffer = CID.__dict__["buffer"].__set__

@@ -13,6 +13,12 @@ from libp2p.exceptions import InvalidImportOptions, InvalidUnixFS
 from libp2p.ipld import multihash
 from libp2p.ipld.chunker import parse_chunker
 from libp2p.ipld.multihash import MAX_DIGEST_BYTES, SHA2_256
+from libp2p.ipld.profile_names import (
+    DEFAULT_PROFILE,
+    LEGACY_CID_V0,
+    UNIXFS_V0_2015,
+    UNIXFS_V1_2025,
+)
 from libp2p.ipld.unixfs import Mtime
 
 __all__ = [
@@ -134,11 +140,10 @@ _V1_2025: Final = ImportKnobs(
     layout="balanced",
 )
 PROFILES: Final = {
-    "unixfs-v0-2015": _V0_2015,
-    "legacy-cid-v0": _V0_2015,
-    "unixfs-v1-2025": _V1_2025,
+    UNIXFS_V0_2015: _V0_2015,
+    LEGACY_CID_V0: _V0_2015,
+    UNIXFS_V1_2025: _V1_2025,
 }
-DEFAULT_PROFILE: Final = "unixfs-v1-2025"
 
 
 def resolve_options(profile: str | None = None, **knobs: Unpack[ImportKnobs]) -> ImportOptions:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from libp2p.network.config import ConnectionConfig
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
-    from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.transport.abc import MuxedConnection
 
 #: What a connection and a handler take in memory, about.
 CONNECTION_BYTES: Final = 32 * 1024
@@ -57,7 +57,9 @@ class ConnectionTable:
         """Tell whether an inbound connection has a chance, whoever it is from."""
         return self._inbound.room != 0 or bool(self._give_way(True, now))
 
-    def add(self, muxed_conn: Yamux, now: float) -> tuple[SwarmConn | None, list[SwarmConn]]:
+    def add(
+        self, muxed_conn: MuxedConnection, now: float
+    ) -> tuple[SwarmConn | None, list[SwarmConn]]:
         """
         Enter a connection.
 

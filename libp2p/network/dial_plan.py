@@ -73,6 +73,8 @@ def _rank(address: Multiaddr) -> tuple[int, bool, int]:
     parts = str(address).split("/")
     protocol, host = parts[1], parts[2] if len(parts) > 2 else ""
     port = int(parts[4]) if len(parts) > 4 and parts[4].isdecimal() else 0
+    if protocol == "memory":
+        return 0, False, port
     if protocol not in ("ip4", "ip6"):
         return 2, False, port
     ip = ip_address(host)

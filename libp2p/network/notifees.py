@@ -12,8 +12,7 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
-    from libp2p.abc import INetwork, INotifee
-    from libp2p.network.connection.swarm_connection import SwarmConn
+    from libp2p.abc import INetConn, INetwork, INotifee
 
 logger = get_logger(__name__)
 
@@ -44,7 +43,7 @@ class Notifees:
             for notifee in self._notifees:
                 nursery.start_soon(_call, notifee, "listen", self._network, address)
 
-    def connected(self, connection: SwarmConn, nursery: trio.Nursery) -> dict[int, _Busy]:
+    def connected(self, connection: INetConn, nursery: trio.Nursery) -> dict[int, _Busy]:
         """
         Tell all of a connection that begins, in tasks of ``nursery``.
 
@@ -57,14 +56,14 @@ class Notifees:
         return busy
 
     def disconnected(
-        self, connection: SwarmConn, nursery: trio.Nursery, busy: dict[int, _Busy]
+        self, connection: INetConn, nursery: trio.Nursery, busy: dict[int, _Busy]
     ) -> None:
         """Tell all of its end, each after it has returned from being told of its start."""
         for notifee in self._notifees:
             nursery.start_soon(self._tell_of_end, notifee, connection, busy.get(id(notifee)))
 
     async def _tell_of_start(
-        self, notifee: INotifee, connection: SwarmConn, busy: dict[int, _Busy]
+        self, notifee: INotifee, connection: INetConn, busy: dict[int, _Busy]
     ) -> None:
         told = busy[id(notifee)]
         with told.scope:
@@ -73,7 +72,7 @@ class Notifees:
         busy.pop(id(notifee), None)
 
     async def _tell_of_end(
-        self, notifee: INotifee, connection: SwarmConn, told: _Busy | None
+        self, notifee: INotifee, connection: INetConn, told: _Busy | None
     ) -> None:
         if told is not None:
             with trio.move_on_after(NOTIFEE_GRACE):

@@ -22,7 +22,6 @@ from libp2p.exceptions import (
     BaseLibp2pError,
     DialError,
     InvalidAddrError,
-    MuxerUpgradeFailure,
     OpenConnectionError,
     PeerStoreError,
     SwarmDialAllFailedError,
@@ -41,25 +40,23 @@ from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
-from libp2p.peer.addresses import reason_of, text_of
+from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.utils import arguments
-from libp2p.utils.faults import fault_barrier
+from libp2p.utils.faults import fault_barrier, without_traceback
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import IListener, IPeerStore, StreamHandlerFn
+    from libp2p.abc import IPeerStore, StreamHandlerFn
+    from libp2p.network.connection.swarm_connection import AcceptStream, StartHandler
     from libp2p.network.stream.net_stream import NetStream
-    from libp2p.transport.tcp.tcp import TCP, TCPListener
-    from libp2p.transport.tcp.tcp_connection import TcpConnection
-    from libp2p.transport.upgrader import TransportUpgrader
+    from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport
 
 logger = get_logger(__name__)
 
@@ -83,15 +80,17 @@ class Swarm(INetworkService):
         self,
         peer_id: ID,
         peerstore: IPeerStore,
-        upgrader: TransportUpgrader,
-        transport: TCP,
+        transports: Sequence[Transport],
         config: ConnectionConfig | None = None,
         resources: Resources | None = None,
     ) -> None:
+        """
+        :param transports: the first one that understands an address dials it or listens on it.
+        :param resources: what everything on this host may hold; that of the transports as well.
+        """
         self.self_id = peer_id
         self.peerstore = peerstore
-        self.upgrader = upgrader
-        self.transport = transport
+        self.transports = tuple(transports)
         self.config = config = config or ConnectionConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or Resources()
@@ -102,7 +101,7 @@ class Swarm(INetworkService):
         self._table = ConnectionTable(config, self.resources, sockets.connections)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
-        self.listeners: list[TCPListener] = []
+        self.listeners: list[Listener] = []
         self.resources.scope("receive windows", config.receive_budget)
         self._dialer = Dialer(
             self._dial_and_add,
@@ -112,7 +111,7 @@ class Swarm(INetworkService):
             slots=DialSlots(self.resources.scope("dials", sockets.dials), sockets.dials),
         )
         self._dials: dict[ID, SharedDial] = {}
-        self._accept_stream: Callable[[NetStream], None] = _refuse
+        self._accept_stream: AcceptStream = _refuse
         self._notifees = Notifees(self)
         self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(sockets.handshakes)
         self._handshakes = self.resources.scope("handshakes", sockets.handshakes)
@@ -202,13 +201,12 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         nursery = self._check_running()
-        for maddr in arguments.multiaddrs(multiaddrs, "multiaddrs"):
+        for maddr in to_multiaddrs(multiaddrs, "multiaddrs"):
             with refused_as(InvalidAddrError, f"{maddr.to_bytes().hex()} is not a multiaddr"):
-                can_listen = self.transport.can_listen(maddr)
-            if not can_listen:
-                raise OpenConnectionError(f"no transport listens on {maddr}; there is TCP")
-            listener = self.transport.create_listener(self._on_inbound, self._admit)
-            await listener.listen(maddr)
+                transport = next((t for t in self.transports if t.can_listen(maddr)), None)
+            if transport is None:
+                raise OpenConnectionError(f"there is no transport that listens on {maddr}")
+            listener = await transport.listen(maddr, self._on_inbound, self._admit)
             self.listeners.append(listener)
             for address in listener.get_addrs():
                 logger.info("listening on %s", address)
@@ -236,26 +234,26 @@ class Swarm(INetworkService):
         self._handshakes.hold(len(self._pending) - self._handshakes.held)
         self._admission.unpark_all()
 
-    async def _on_inbound(self, raw_conn: TcpConnection) -> None:
+    async def _on_inbound(self, incoming: Incoming) -> None:
         """Upgrade and serve an accepted connection, in its own task."""
         connection: SwarmConn | None = None
         with fault_barrier(partial(_report, "an inbound connection failed")):
-            connection = await self._welcome(raw_conn)
+            connection = await self._welcome(incoming)
         if connection is not None:
             await self._serve(connection)
 
-    async def _welcome(self, raw_conn: TcpConnection) -> SwarmConn | None:
+    async def _welcome(self, incoming: Incoming) -> SwarmConn | None:
         """Upgrade an accepted connection and enter it into the table, if there is room."""
         if not self._table.admits_stranger(trio.current_time()):
-            raw_conn.abort()
+            incoming.abort()
             return None
-        address = raw_conn.get_remote_address()
+        address = incoming.get_remote_address()
         scope = trio.CancelScope(deadline=trio.current_time() + self.config.inbound_timeout)
         self._pending.add(scope, address and origin_of(address[0]), trio.current_time())
         self._handshakes.hold(1)
         try:
             with scope:
-                muxed_conn = await self._upgrade(raw_conn, None)
+                muxed_conn = await incoming.upgrade()
                 connection = self._enter(muxed_conn)
                 if connection is None:
                     await muxed_conn.close(RESOURCE_LIMIT_EXCEEDED)
@@ -312,20 +310,31 @@ class Swarm(INetworkService):
             known = self.peerstore.addrs(peer_id)
         except PeerStoreError:  # it is not known, or its addresses have expired
             known = []
-        unfit = {address: error for address in known if (error := self._unfit(address))}
-        addresses = [address for address in known if address not in unfit]
-        return await self._dialer.dial_peer(peer_id, addresses, list(unfit.values()))
+        addresses: list[Multiaddr] = []
+        unfit: list[DialError] = []
+        for address in known:
+            try:
+                self._transport_for(address)
+                addresses.append(address)
+            except DialError as error:
+                unfit.append(without_traceback(error))
+        return await self._dialer.dial_peer(peer_id, addresses, unfit)
 
-    def _unfit(self, address: Multiaddr) -> DialError | None:
-        """Return why an address cannot be tried; None if it can."""
+    def _transport_for(self, address: Multiaddr) -> Transport:
+        """
+        Return the transport that dials an address.
+
+        :raises DialError: if there is none.
+        """
         try:
-            if self.transport.can_dial(address):
-                return None
-        except Exception as error:  # noqa: BLE001 - task's edge: multiaddr or a user's transport
-            return DialError(text_of(address), reason_of(error))
+            for transport in self.transports:
+                if transport.can_dial(address):
+                    return transport
+        except Exception as error:  # task's edge: multiaddr or a user's transport
+            raise DialError(text_of(address), reason_of(error)) from error
         if text_of(address).startswith("/dnsaddr/"):
-            return DialError(address, "/dnsaddr is not looked up: give what it stands for")
-        return DialError(address, "there is no transport for it")
+            raise DialError(address, "/dnsaddr is not looked up: give what it stands for")
+        raise DialError(address, "there is no transport for it")
 
     async def dial_addr(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:
         """
@@ -335,14 +344,12 @@ class Swarm(INetworkService):
         :raises SwarmException: if the swarm is not running.
         """
         self._check_running()
-        peer_id, addr = ID.of(peer_id), arguments.multiaddr(addr)
-        if unfit := self._unfit(addr):
-            raise unfit
+        peer_id, addr = ID.of(peer_id), to_multiaddr(addr)
+        self._transport_for(addr)
         return await self._dialer.dial_address(peer_id, addr)
 
     async def _dial_and_add(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:
-        raw_conn = await self.transport.dial(addr)
-        muxed_conn = await self._upgrade(raw_conn, peer_id)
+        muxed_conn = await self._transport_for(addr).dial(addr, peer_id)
         connection = self._enter(muxed_conn)
         if connection is None:
             muxed_conn.abort()
@@ -355,25 +362,9 @@ class Swarm(INetworkService):
             raise
         return connection
 
-    async def _upgrade(self, raw_conn: TcpConnection, peer_id: ID | None) -> Yamux:
-        """Secure and multiplex ``raw_conn``, or close it."""
-        try:
-            secured = await self.upgrader.upgrade_security(raw_conn, raw_conn.is_initiator, peer_id)
-            remote_peer = secured.get_remote_peer()
-            muxed_conn = await self.upgrader.upgrade_connection(secured, remote_peer)
-            if not isinstance(muxed_conn, Yamux):
-                raise MuxerUpgradeFailure(f"{muxed_conn!r} is no yamux connection")
-            # The dial of another address may have won while this task was about to run.
-            await trio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:
-            raw_conn.abort()
-            raise
-        muxed_conn.use(self.resources)
-        return muxed_conn
-
     # -- the table ----------------------------------------------------------------------------
 
-    def _enter(self, muxed_conn: Yamux) -> SwarmConn | None:
+    def _enter(self, muxed_conn: MuxedConnection) -> SwarmConn | None:
         """Enter a connection into the table; None if there is no room for it."""
         connection, leaving = self._table.add(muxed_conn, trio.current_time())
         for idle in leaving:
@@ -386,7 +377,7 @@ class Swarm(INetworkService):
         with fault_barrier(partial(_report, f"the connection to {connection.peer_id} failed")):
             try:
                 self.peerstore.add_pubkey(
-                    connection.peer_id, connection.muxed_conn.secured_conn.get_remote_public_key()
+                    connection.peer_id, connection.muxed_conn.remote_public_key
                 )
                 self.peerstore.protect(connection.peer_id)
                 try:
@@ -438,14 +429,13 @@ class Swarm(INetworkService):
         """Give every inbound stream to ``stream_handler``, in a task of its connection."""
         arguments.async_function(stream_handler, "stream_handler")
 
-        def accept(stream: NetStream) -> None:
-            assert stream.swarm_conn is not None
-            stream.swarm_conn.start_handler(stream_handler, stream)
+        self._accept_stream = lambda stream, start: start(stream_handler, stream)
 
-        self._accept_stream = accept
-
-    def set_stream_acceptor(self, accept: Callable[[NetStream], None]) -> None:
-        """Give every inbound stream to ``accept``, in its connection's read loop."""
+    def set_stream_acceptor(self, accept: AcceptStream) -> None:
+        """
+        Give every inbound stream to ``accept``, in its connection's read loop, together with what
+        runs a handler as a task of that connection.
+        """
         arguments.function(accept, "accept")
         self._accept_stream = accept
 
@@ -479,7 +469,7 @@ class Swarm(INetworkService):
         self._notifees.remove(notifee)
 
 
-def _refuse(stream: NetStream) -> None:
+def _refuse(stream: NetStream, _: StartHandler) -> None:
     stream.abort()
 
 
@@ -505,6 +495,6 @@ async def _close_by(deadline: float, connection: SwarmConn) -> None:
         nursery.cancel_scope.cancel()
 
 
-async def _close(closer: IListener | SwarmConn, *error_code: int) -> None:
+async def _close(closer: Listener | SwarmConn, *error_code: int) -> None:
     with fault_barrier(partial(_report, f"{closer!r} cannot be closed")):
         await closer.close(*error_code)

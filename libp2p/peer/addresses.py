@@ -17,8 +17,9 @@ from multiaddr.exceptions import Error as MultiaddrError
 
 from libp2p.exceptions import IncompleteVarint, InvalidAddrError, InvalidPeerID, ParseError
 from libp2p.hostile_input import refused_as
-from libp2p.peer.host_names import ascii_name
+from libp2p.peer.host_names import ascii_name, set_up_multiaddr
 from libp2p.peer.id import ID
+from libp2p.utils.arguments import listed, wrong_type
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
@@ -114,11 +115,38 @@ def address_from_text(text: str) -> Multiaddr:
     :raises InvalidAddrError: saying what is wrong with it.
     """
     written = _ZONE_IN_ADDRESS.sub(r"/ip6zone/\2/ip6/\1", text.strip().replace("/ipfs/", "/p2p/"))
+    set_up_multiaddr()
     try:
         return Multiaddr(written)
     except Exception as error:  # task's edge: multiaddr raises anything for any text
         reason = reason_of(error)
         raise InvalidAddrError(f"{text!r:.200} is not a multiaddr: {reason:.200}") from error
+
+
+def to_multiaddr(value: object, name: str = "the address") -> Multiaddr:
+    """
+    Take an address, also as text.
+
+    :raises TypeError: if it is neither; ``name`` is what the error calls it.
+    :raises InvalidAddrError: if it cannot be read.
+    """
+    if not isinstance(value, str | Multiaddr):
+        raise wrong_type(name, value, "a multiaddr, such as /ip4/127.0.0.1/tcp/4001")
+    set_up_multiaddr()
+    address = value if isinstance(value, Multiaddr) else address_from_text(value)
+    if not address.to_bytes():
+        raise InvalidAddrError(f"{name} is empty")
+    return address
+
+
+def to_multiaddrs(values: object, name: str) -> list[Multiaddr]:
+    """Take addresses, or a single one; None stands for no addresses."""
+    if values is None:
+        return []
+    if isinstance(values, str | Multiaddr):
+        return [to_multiaddr(values, name)]
+    several = listed(values, name, "a list of multiaddrs")
+    return [to_multiaddr(value, f"an address of {name}") for value in several]
 
 
 def reason_of(error: Exception) -> str:
@@ -130,6 +158,7 @@ def reason_of(error: Exception) -> str:
 def text_of(address: Multiaddr) -> str:
     """Return ``address`` as text, or its bytes in hex if it is malformed."""
     text: str
+    set_up_multiaddr()
     try:
         text = str(address)
     except Exception:  # noqa: BLE001 - task's edge: multiaddr raises anything for any bytes
@@ -146,6 +175,7 @@ def address_from_wire(data: Buffer) -> Multiaddr:
     components = split_address(data)
     if not components:
         raise InvalidAddrError("empty address")
+    set_up_multiaddr()
     raw = b"".join(_canonical(component) for component in components)
     with refused_as(InvalidAddrError, f"address {raw.hex()} has no text form"):
         address = Multiaddr(raw)

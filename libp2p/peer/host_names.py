@@ -7,6 +7,7 @@ multiaddr refuses what IDNA does not define: ``my_node``, the way in which conta
 
 from __future__ import annotations
 
+import logging
 import re
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,12 +72,23 @@ class HostNameCodec(codecs.CodecBase):  # type: ignore[misc]  # multiaddr has no
         return name
 
 
-def use_in_multiaddr() -> None:
-    """Have multiaddr use `HostNameCodec`, in this process, wherever it reads a host name."""
+_CODEC: Final = HostNameCodec()
+
+
+def set_up_multiaddr() -> None:
+    """
+    Have multiaddr use `HostNameCodec`, in this process, and log nothing below INFO.
+
+    Everything here that reads an address calls it before: importing this library changes nothing of
+    another one. At DEBUG multiaddr logs several lines for each byte; a level that the program has
+    set is left alone.
+    """
     # Addresses are `Multiaddr` objects at every public edge, and users make their own: a class
     # of ours would have to be used everywhere. Without the table names are refused as before.
     table: dict[str, Any] = getattr(codecs, "CODEC_CACHE", {})
-    table["domain"] = HostNameCodec()
-
-
-use_in_multiaddr()
+    if table.get("domain") is _CODEC:
+        return
+    table["domain"] = _CODEC
+    logger = logging.getLogger("multiaddr")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)

@@ -12,9 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.crypto.keys import PublicKey
 from libp2p.crypto.serialization import deserialize_public_key
-from libp2p.exceptions import CryptographyError, InvalidMultibase, InvalidPeerID
+from libp2p.exceptions import (
+    CryptographyError,
+    InvalidArgument,
+    InvalidMultibase,
+    InvalidPeerID,
+)
 from libp2p.ipld import multibase
-from libp2p.utils.arguments import binary, instance, wrong_type
+from libp2p.utils.arguments import binary, instance, listed, wrong_type
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -63,6 +68,22 @@ class ID:
         if isinstance(value, bytes | bytearray | memoryview):
             return cls(value)
         raise wrong_type(name, value, "a peer id (ID, or its text)")
+
+    @classmethod
+    def list_of(cls, values: object) -> list[ID]:
+        """
+        Take the peers that are asked, or a single one, in any form that `of` takes.
+
+        :raises InvalidArgument: if there is none.
+        """
+        if isinstance(values, str | ID | bytes | bytearray | memoryview):
+            return [cls.of(values, "peers")]
+        several = listed(values, "peers", "a list of peer ids, or None for all peers")
+        if not several:
+            raise InvalidArgument(
+                "peers is empty: name the peers to ask, or leave it out to ask all"
+            )
+        return [cls.of(value, "a peer of peers") for value in several]
 
     # -- binary -----------------------------------------------------------------------------------
 

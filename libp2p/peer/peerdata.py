@@ -31,6 +31,11 @@ class KnownAddress:
     expires_at: float
     announced: bool
 
+    def hear_again(self, expires_at: float, announced: bool) -> None:
+        """Extend the expiry; it is never shortened."""
+        self.expires_at = max(self.expires_at, expires_at)
+        self.announced |= announced
+
 
 class PeerData:
     """Addresses, protocols, keys, metadata and latency of one peer."""
@@ -69,8 +74,7 @@ class PeerData:
                 self._addresses[address] = KnownAddress(expires_at, announced)
                 new.append(address)
             else:
-                known.expires_at = max(known.expires_at, expires_at)
-                known.announced |= announced
+                known.hear_again(expires_at, announced)
         self._keep_longest_lived()
         return new
 

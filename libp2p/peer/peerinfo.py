@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from multiaddr import Multiaddr
+
 from libp2p.exceptions import InvalidAddrError, InvalidPeerID, first_few
-from libp2p.peer.addresses import split_peer_id, text_of
+from libp2p.peer.addresses import split_peer_id, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
-from libp2p.utils import arguments
+from libp2p.utils.arguments import binary, wrong_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from multiaddr import Multiaddr
 
 __all__ = [
     "InvalidAddrError",
@@ -34,7 +34,21 @@ class PeerInfo:
 
     def __init__(self, peer_id: ID, addrs: Sequence[Multiaddr]) -> None:
         self.peer_id = ID.of(peer_id)
-        self.addrs = arguments.multiaddrs(addrs, "addrs")
+        self.addrs = to_multiaddrs(addrs, "addrs")
+
+    @classmethod
+    def of(cls, value: object) -> PeerInfo:
+        """
+        Take a peer with its addresses, also as an address that ends in ``/p2p/<peer id>``.
+
+        :raises InvalidAddrError: if it is an address that does not.
+        """
+        if isinstance(value, PeerInfo):
+            return value
+        if isinstance(value, str | Multiaddr):
+            return info_from_p2p_addr(value)
+        expected = "a PeerInfo, or an address that ends in /p2p/<peer id>"
+        raise wrong_type("the peer", value, expected)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, PeerInfo):
@@ -58,7 +72,7 @@ def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:
     """
     if addr is None:
         raise InvalidAddrError("the address is empty")
-    address = arguments.multiaddr(addr)
+    address = to_multiaddr(addr)
     transport, peer_id = split_peer_id(address)
     if peer_id is None:
         raise InvalidAddrError(f"address {address} does not end in /p2p/<peer id>")
@@ -77,7 +91,7 @@ def peer_info_from_bytes(data: bytes) -> PeerInfo:
     :raises InvalidAddrError: if it is something else.
     """
     try:
-        peer_id, *addresses = bytes(arguments.binary(data)).decode().splitlines()
-        return PeerInfo(ID.from_string(peer_id), list(map(arguments.multiaddr, addresses)))
+        peer_id, *addresses = bytes(binary(data)).decode().splitlines()
+        return PeerInfo(ID.from_string(peer_id), list(map(to_multiaddr, addresses)))
     except (ValueError, InvalidPeerID) as error:
         raise InvalidAddrError(f"not a peer with its addresses: {error}") from error

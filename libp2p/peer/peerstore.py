@@ -19,8 +19,9 @@ from multiaddr import Multiaddr
 from libp2p.abc import IPeerStore
 from libp2p.crypto.keys import KeyPair
 from libp2p.exceptions import InvalidAddrError, InvalidRecord, PeerStoreError
-from libp2p.peer.addresses import without_peer_id
+from libp2p.peer.addresses import to_multiaddrs, without_peer_id
 from libp2p.peer.envelope import Envelope, seal_record
+from libp2p.peer.host_names import set_up_multiaddr
 from libp2p.peer.id import ID
 from libp2p.peer.own_addresses import MAX_OWN_ADDRESSES
 from libp2p.peer.peer_record import PeerRecord
@@ -88,6 +89,7 @@ class PeerStore(IPeerStore):
         self._peers: dict[ID, PeerData] = {}
         self._records: dict[ID, Envelope] = {}
         self._local_record: Envelope | None = None
+        set_up_multiaddr()
         self._protected: Counter[ID] = Counter()
         self._addresses = 0
         self._expiries: list[tuple[float, bytes]] = []  # a heap with each peer of `_to_expire`
@@ -220,7 +222,7 @@ class PeerStore(IPeerStore):
     async def start_cleanup_task(self, cleanup_interval: int = 300) -> None:
         """Run `cleanup` every so many seconds, until cancelled."""
         while True:
-            await trio.sleep(cleanup_interval)
+            await trio.sleep(cleanup_interval)  # time: py-libp2p's API asks for an interval
             self.cleanup()
 
     # -- protocols --------------------------------------------------------------------------------
@@ -445,7 +447,7 @@ class PeerStore(IPeerStore):
 
 def _transports_of(peer_id: ID, addrs: Iterable[Multiaddr]) -> list[Multiaddr]:
     transports: list[Multiaddr] = []
-    for address in arguments.multiaddrs(addrs, "addrs"):
+    for address in to_multiaddrs(addrs, "addrs"):
         try:
             transports += without_peer_id([address], peer_id)
         except InvalidAddrError:

@@ -6,7 +6,7 @@ The proposing side of multistream-select over a channel.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -30,15 +30,6 @@ if TYPE_CHECKING:
 
 MULTISELECT_PROTOCOL_ID: Final = HEADER
 PROTOCOL_NOT_FOUND_MSG: Final = NOT_AVAILABLE
-
-
-@runtime_checkable
-class LazyChannel(Protocol):
-    """A channel on which a protocol may be agreed on without waiting for the answer."""
-
-    def propose(self, protocol_id: TProtocol) -> None:
-        """Send the proposal with the first data, and read the answer before the first data."""
-        ...
 
 
 async def select_one(channel: Channel, protocols: Sequence[TProtocol]) -> TProtocol:

@@ -7,12 +7,14 @@ socket; `libp2p.security.secure_session.SecureSession` moves the bytes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.base_types import Buffer
+    from libp2p.base_types import Buffer, TProtocol
+    from libp2p.crypto.keys import PublicKey
+    from libp2p.peer.id import ID
 
 
 #: Records that are decrypted before others have their turn: enough for a full read of large ones,
@@ -58,6 +60,29 @@ class CipherChannel(Protocol):
         Nothing can be sealed after them. A second call returns nothing.
         """
         ...
+
+
+class RemotePeer(Protocol):
+    """Who the peer is, as its handshake has it."""
+
+    @property
+    def peer_id(self) -> ID:
+        """The id that belongs to the key."""
+        ...
+
+    @property
+    def public_key(self) -> PublicKey:
+        """The identity key."""
+        ...
+
+
+class Established(NamedTuple):
+    """A finished handshake."""
+
+    channel: CipherChannel
+    remote: RemotePeer
+    #: The muxer that was agreed on within the handshake, if any.
+    early_muxer: TProtocol | None
 
 
 class PlainChannel:

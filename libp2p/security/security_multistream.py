@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.protocol_muxer.multiselect import respond
-from libp2p.protocol_muxer.multiselect_client import LazyChannel, select_one
-from libp2p.security.handshake import batched
+from libp2p.protocol_muxer.multiselect_client import select_one
+from libp2p.security.handshake import HandshakeTransport, batched
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +47,11 @@ class SecurityMultistream:
         :raises MultiselectClientError: if the peer supports none of them.
         :raises HandshakeFailure: if the handshake fails.
         """
-        if len(self.transports) == 1 and isinstance(conn, LazyChannel):
-            ((protocol, transport),) = self.transports.items()
-            conn.propose(protocol)
-        else:
-            transport = await self.select_transport(conn, is_initiator=True)
+        if len(self.transports) == 1:
+            ((protocol, only),) = self.transports.items()
+            if isinstance(only, HandshakeTransport):
+                return await only.secure_outbound(conn, peer_id, propose=protocol)
+        transport = await self.select_transport(conn, is_initiator=True)
         return await transport.secure_outbound(conn, peer_id)
 
     async def select_transport(self, conn: IRawConnection, is_initiator: bool) -> ISecureTransport:

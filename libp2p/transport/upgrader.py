@@ -1,8 +1,15 @@
-"""From a raw connection to a multiplexed one: agree on a security protocol, then on a muxer."""
+"""
+From a raw connection to a multiplexed one: agree on a security protocol, then on a muxer.
+
+`UpgradedTransport` does that to every connection of a raw transport.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+import trio
 
 from libp2p.exceptions import (
     IOException,
@@ -12,12 +19,21 @@ from libp2p.exceptions import (
     SecurityError,
     SecurityUpgradeFailure,
 )
+from libp2p.security.handshake import batched
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.abc import MuxedConnection
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from multiaddr import Multiaddr
+
     from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn, TMuxerOptions, TSecurityOptions
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
+    from libp2p.transport.abc import Admit, Listener, OnConnection, RawTransport
 
 _NOT_AGREED = (MultiselectError, MultiselectClientError, IOException)
 
@@ -29,7 +45,10 @@ class TransportUpgrader:
         self,
         secure_transports_by_protocol: TSecurityOptions,
         muxer_transports_by_protocol: TMuxerOptions,
+        resources: Resources | None = None,
     ) -> None:
+        """:param resources: what the host of the connections may hold."""
+        self._resources = resources
         self.security_multistream = SecurityMultistream(secure_transports_by_protocol)
         self.muxer_multistream = MuxerMultistream(muxer_transports_by_protocol)
 
@@ -60,3 +79,78 @@ class TransportUpgrader:
             return await self.muxer_multistream.new_conn(conn, peer_id)
         except _NOT_AGREED as error:
             raise MuxerUpgradeFailure(str(error)) from error
+
+    async def upgrade(self, raw_conn: IRawConnection, peer_id: ID | None) -> MuxedConnection:
+        """
+        Secure and multiplex ``raw_conn``; if that fails or is cancelled, it is closed.
+
+        :param peer_id: who was dialled; None on the side that was dialled.
+        :raises UpgradeFailure: with the reason as its cause.
+        """
+        channel = batched(raw_conn)
+        try:
+            secured = await self.upgrade_security(raw_conn, peer_id is not None, peer_id)
+            muxed: object = await self.upgrade_connection(secured, secured.get_remote_peer())
+            if not isinstance(muxed, MuxedConnection):
+                raise MuxerUpgradeFailure(f"{muxed!r} is no MuxedConnection")
+            # The dial of another address may have won while this task was about to run.
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            channel.abort()
+            raise
+        if isinstance(muxed, Yamux) and self._resources is not None:
+            muxed.use(self._resources)
+        return muxed
+
+
+class UpgradedTransport:
+    """A `Transport`: a raw transport, and what secures and multiplexes its connections."""
+
+    def __init__(self, raw: RawTransport, upgrader: TransportUpgrader) -> None:
+        self.raw = raw
+        self.upgrader = upgrader
+
+    def can_dial(self, maddr: Multiaddr) -> bool:
+        """Tell whether the raw transport understands ``maddr``."""
+        return self.raw.can_dial(maddr)
+
+    def can_listen(self, maddr: Multiaddr) -> bool:
+        """Tell whether the raw transport understands ``maddr``."""
+        return self.raw.can_listen(maddr)
+
+    async def dial(self, maddr: Multiaddr, peer_id: ID) -> MuxedConnection:
+        """
+        Connect to ``peer_id`` at ``maddr``.
+
+        :raises OpenConnectionError: if nothing answers there.
+        :raises UpgradeFailure: if it is another peer, or the two do not come to terms.
+        """
+        return await self.upgrader.upgrade(await self.raw.dial(maddr), peer_id)
+
+    async def listen(self, maddr: Multiaddr, on_connection: OnConnection, admit: Admit) -> Listener:
+        """
+        Begin to listen; see `Transport`.
+
+        :raises OpenConnectionError: if ``maddr`` cannot be listened on.
+        """
+
+        def accept(raw_conn: IRawConnection) -> Awaitable[None]:
+            return on_connection(_Accepted(raw_conn, self.upgrader))
+
+        listener = self.raw.create_listener(accept, admit)
+        await listener.listen(maddr)
+        return listener
+
+
+class _Accepted:
+    """An `Incoming` connection of a raw transport."""
+
+    def __init__(self, raw_conn: IRawConnection, upgrader: TransportUpgrader) -> None:
+        self._raw_conn = raw_conn
+        self.upgrade = partial(upgrader.upgrade, raw_conn, None)
+
+    def get_remote_address(self) -> tuple[str, int] | None:
+        return self._raw_conn.get_remote_address()
+
+    def abort(self) -> None:
+        batched(self._raw_conn).abort()

@@ -30,49 +30,48 @@ _M_ARENA_MAX: Final = -8
 GIVE_BACK_PAUSE: Final = 1.0
 
 
-class _State:
-    """There is one allocator, whoever uses it."""
+class _Allocator:
+    """There is one for the whole process, whoever uses it."""
 
-    is_kept = False
-    is_giving_back = False
-    given_back_at = -math.inf
+    def __init__(self) -> None:
+        self._keeps_memory = False
+        self._gives_back = False
+        self._given_back_at = -math.inf
 
+    def keep_freed_memory(self) -> None:
+        """
+        Let memory that was freed be used again, instead of going back to the system at once.
 
-def keep_freed_memory() -> None:
-    """
-    Let memory that was freed be used again, instead of going back to the system at once.
+        Every page of a block from the system is faulted in anew: for blocks of 1 MiB that is half
+        as much work as hashing them. glibc's thresholds follow the largest block ever freed, so
+        freeing one that was never touched is enough. A second call does nothing.
+        """
+        if not self._keeps_memory:
+            self._keeps_memory = True
+            bytes(KEPT_BLOCK_BYTES)
+            if set_option := find_in_glibc("mallopt"):
+                set_option(_M_ARENA_MAX, MAX_HEAPS)
 
-    Every page of a block from the system is faulted in anew: for blocks of 1 MiB that is half as
-    much work as hashing them. glibc's thresholds follow the largest block ever freed, so freeing
-    one that was never touched is enough. A second call does nothing.
-    """
-    if not _State.is_kept:
-        _State.is_kept = True
-        bytes(KEPT_BLOCK_BYTES)
-        if set_option := find_in_glibc("mallopt"):
-            set_option(_M_ARENA_MAX, MAX_HEAPS)
+    async def give_back(self) -> None:
+        """
+        Give the memory that is free now back to the system.
 
-
-async def give_back() -> None:
-    """
-    Give the memory that is free now back to the system.
-
-    It is done in a thread, but whoever needs memory meanwhile waits, up to 30 ms for each 100 MiB.
-    So call this whenever some tens of MiB have become free, not at the end of it all. A second call
-    within `GIVE_BACK_PAUSE` waits until that is over; further ones do nothing, since the second is
-    still to come.
-    """
-    trim = find_in_glibc("malloc_trim")
-    if trim is None or _State.is_giving_back:
-        await trio.lowlevel.checkpoint()
-        return
-    _State.is_giving_back = True
-    try:
-        await trio.sleep_until(_State.given_back_at + GIVE_BACK_PAUSE)
-    finally:
-        _State.is_giving_back = False
-    _State.given_back_at = trio.current_time()
-    await trio.to_thread.run_sync(trim, 0)
+        It is done in a thread, but threads that need memory meanwhile have to wait, up to 30 ms for
+        each 100 MiB. So call this whenever some tens of MiB have become free, not at the end of it
+        all. A second call within `GIVE_BACK_PAUSE` waits until that is over; further ones do
+        nothing, since the second is still to come.
+        """
+        trim = find_in_glibc("malloc_trim")
+        if trim is None or self._gives_back:
+            await trio.lowlevel.checkpoint()
+            return
+        self._gives_back = True
+        try:
+            await trio.sleep_until(self._given_back_at + GIVE_BACK_PAUSE)
+        finally:
+            self._gives_back = False
+        self._given_back_at = trio.current_time()
+        await trio.to_thread.run_sync(trim, 0)
 
 
 def find_in_glibc(name: str) -> Callable[..., object] | None:
@@ -83,3 +82,8 @@ def find_in_glibc(name: str) -> Callable[..., object] | None:
 
     function: Callable[..., object] | None = getattr(ctypes.CDLL(None), name, None)
     return function
+
+
+_allocator: Final = _Allocator()
+keep_freed_memory = _allocator.keep_freed_memory
+give_back = _allocator.give_back

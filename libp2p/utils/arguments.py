@@ -7,7 +7,6 @@ errors, which names the argument and says what was expected.
 
 from __future__ import annotations
 
-import dis
 import inspect
 import math
 import os
@@ -17,16 +16,11 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.base_types import TProtocol
-from libp2p.exceptions import InvalidAddrError, InvalidArgument, WrongArgumentType
+from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
-    from multiaddr import Multiaddr
-
     from libp2p.base_types import Buffer
-    from libp2p.ipld.cid import CIDInput
-    from libp2p.peer.id import ID
-    from libp2p.peer.peerinfo import PeerInfo
 
 _BUFFERS: Final = (bytes, bytearray, memoryview)
 #: What an error quotes of a value.
@@ -115,8 +109,7 @@ def async_function(value: object, name: str) -> Any:
     """
     Take what is awaited when it is called.
 
-    Of what returns something, nobody can tell before; an ordinary function that returns nothing
-    does not.
+    An ordinary function may return an awaitable, so it is refused only if its annotation denies it.
     """
     plain = function(value, name)
     while isinstance(plain, partial):
@@ -125,22 +118,12 @@ def async_function(value: object, name: str) -> Any:
     if inspect.isasyncgenfunction(plain):
         raise WrongArgumentType(f"{name} must be an async function without yield")
     is_plain = inspect.isfunction(plain) or inspect.ismethod(plain)
-    if is_plain and not inspect.iscoroutinefunction(plain) and not _returns_something(plain):
+    returned = getattr(plain, "__annotations__", {}).get("return", Any)
+    if is_plain and not inspect.iscoroutinefunction(plain) and returned in (None, "None"):
         raise WrongArgumentType(
             f"{name} must be an async function (async def), {plain.__qualname__} is an ordinary one"
         )
     return value
-
-
-def _returns_something(plain: Any) -> bool:
-    before: dis.Instruction | None = None
-    for step in dis.get_instructions(plain):
-        returned = step if step.opname == "RETURN_CONST" else before
-        is_none = returned is not None and "CONST" in returned.opname and returned.argval is None
-        if step.opname in ("RETURN_VALUE", "RETURN_CONST") and not is_none:
-            return True
-        before = step
-    return False
 
 
 def instance(value: object, kind: type, name: str) -> None:
@@ -155,24 +138,14 @@ def having(value: object, methods: Iterable[str], name: str, expected: str) -> N
         raise wrong_type(name, value, expected)
 
 
-def _listed(value: Any, name: str, expected: str) -> list[Any]:
+def listed(value: Any, name: str, expected: str) -> list[Any]:
+    """Take what can be gone through."""
     if not isinstance(value, Iterable):
         raise wrong_type(name, value, expected)
     return list(value)
 
 
-def cids(values: Iterable[CIDInput] | CIDInput) -> Iterable[CIDInput]:
-    """Take CIDs, or a single one."""
-    from libp2p.ipld.cid import CID
-
-    if isinstance(values, str | CID | bytes | bytearray | memoryview):
-        return (values,)
-    if not isinstance(values, Iterable):
-        raise wrong_type("cids", values, "a list of CIDs")
-    return values
-
-
-# -- peers and addresses --------------------------------------------------------------------------
+# -- names ----------------------------------------------------------------------------------------
 
 
 def protocol(value: object, name: str = "protocol_id") -> TProtocol:
@@ -186,11 +159,11 @@ def protocol(value: object, name: str = "protocol_id") -> TProtocol:
 
 def texts(values: object, name: str) -> list[str]:
     """Take texts of any kind, for a peer may have sent them, or a single one."""
-    listed = [values] if isinstance(values, str) else _listed(values, name, "a list of texts")
-    for value in listed:
+    several = [values] if isinstance(values, str) else listed(values, name, "a list of texts")
+    for value in several:
         if not isinstance(value, str):
             raise wrong_type(f"what is in {name}", value, "text")
-    return listed
+    return several
 
 
 def protocols(values: object) -> list[TProtocol]:
@@ -199,62 +172,3 @@ def protocols(values: object) -> list[TProtocol]:
     if not names:
         raise InvalidArgument("protocol_ids must have a protocol in it")
     return names
-
-
-def peer_ids(values: object) -> list[ID]:
-    """Take the peers that are asked, or a single one."""
-    from libp2p.peer.id import ID
-
-    if isinstance(values, str | ID | bytes | bytearray | memoryview):
-        return [ID.of(values, "peers")]
-    listed = _listed(values, "peers", "a list of peer ids, or None for all peers")
-    if not listed:
-        raise InvalidArgument("peers is empty: name the peers to ask, or leave it out to ask all")
-    return [ID.of(value, "a peer of peers") for value in listed]
-
-
-def multiaddr(value: object, name: str = "the address") -> Multiaddr:
-    """
-    Take an address, also as text.
-
-    :raises InvalidAddrError: if it cannot be read.
-    """
-    from multiaddr import Multiaddr
-
-    from libp2p.peer.addresses import address_from_text
-
-    if not isinstance(value, str | Multiaddr):
-        raise wrong_type(name, value, "a multiaddr, such as /ip4/127.0.0.1/tcp/4001")
-    address = value if isinstance(value, Multiaddr) else address_from_text(value)
-    if not address.to_bytes():
-        raise InvalidAddrError(f"{name} is empty")
-    return address
-
-
-def multiaddrs(values: object, name: str) -> list[Multiaddr]:
-    """Take addresses, or a single one; None is none."""
-    from multiaddr import Multiaddr
-
-    if values is None:
-        return []
-    if isinstance(values, str | Multiaddr):
-        return [multiaddr(values, name)]
-    listed = _listed(values, name, "a list of multiaddrs")
-    return [multiaddr(value, f"an address of {name}") for value in listed]
-
-
-def peer_info(value: object) -> PeerInfo:
-    """
-    Take a peer with its addresses, also as an address that ends in ``/p2p/<peer id>``.
-
-    :raises InvalidAddrError: if it is an address that does not.
-    """
-    from multiaddr import Multiaddr
-
-    from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
-
-    if isinstance(value, PeerInfo):
-        return value
-    if isinstance(value, str | Multiaddr):
-        return info_from_p2p_addr(value)
-    raise wrong_type("the peer", value, "a PeerInfo, or an address that ends in /p2p/<peer id>")

@@ -71,7 +71,7 @@ def without_traceback(error: _E) -> _E:
         one = errors.pop()
         if one is not None and id(one) not in seen:
             seen.add(id(one))
-            one.__traceback__ = None
+            one.with_traceback(None)
             errors += one.__cause__, one.__context__
             if isinstance(one, BaseExceptionGroup):
                 errors += one.exceptions

@@ -54,13 +54,3 @@ def _make_safe(record: logging.LogRecord) -> bool:
         lines = "".join(traceback.format_exception(record.exc_info[1])).splitlines()
         record.exc_text = "\n".join(f"  {one_line(line)}" for line in lines)
     return True
-
-
-def quieten_multiaddr() -> None:
-    """Keep multiaddr's lines for each byte out of a log at DEBUG, unless its level has been set."""
-    logger = logging.getLogger("multiaddr")
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
-
-
-quieten_multiaddr()

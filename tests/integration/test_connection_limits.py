@@ -26,7 +26,13 @@ from libp2p.network.connection_table import IDLE_WHEN_FULL
 from libp2p.network.pending import MIN_HANDSHAKE_SECONDS
 from tests.support.blocks import block
 from tests.support.ends import GO_AWAY
-from tests.support.hosts import ECHO, LOOPBACK, info_of, running_host
+from tests.support.hosts import (
+    ECHO,
+    LOOPBACK,
+    info_of,
+    running_host,
+    yamux_of,
+)
 from tests.support.identities import ed25519_pair
 from tests.support.raw_dialler import raw_dialler
 
@@ -130,7 +136,7 @@ def grow_old(host: BasicHost, seconds: float) -> None:
     """Let all connections have been idle for so long."""
     for connection in host.get_network().get_connections():
         connection.opened_at -= seconds  # type: ignore[misc]
-        connection.muxed_conn.session.active_at -= seconds
+        yamux_of(connection).session.active_at -= seconds
 
 
 async def test_an_idle_stranger_makes_room_for_a_newcomer_and_is_told_why() -> None:
@@ -163,7 +169,7 @@ async def test_above_the_high_water_idle_connections_are_closed_down_to_the_low_
         grow_old(host, host.get_network().config.idle_grace)
         busy = members[0].get_id()
         [connection] = host.get_network().get_connections(busy)
-        connection.muxed_conn.session.active_at = trio.current_time()
+        yamux_of(connection).session.active_at = trio.current_time()
         await newcomer.connect(info_of(host))
         await wait_for(lambda: len(host.get_connected_peers()) == 3)
         assert {busy, newcomer.get_id()} < set(host.get_connected_peers())
@@ -183,7 +189,7 @@ async def test_a_peer_that_waits_for_a_block_stays_rather_than_one_that_does_not
         await wait_for(lambda: server.wantlist_for_peer(members[0].get_id()) == [cid])
         grow_old(host, host.get_network().config.idle_grace)
         [waiting] = host.get_network().get_connections(members[0].get_id())
-        waiting.muxed_conn.session.active_at -= 60  # the first to go, but for what it waits for
+        yamux_of(waiting).session.active_at -= 60  # the first to go, but for what it waits for
         await newcomer.connect(info_of(host))
         await wait_for(lambda: len(host.get_connected_peers()) == 3)
         assert host.is_peer_connected(members[0].get_id())

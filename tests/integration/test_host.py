@@ -25,7 +25,16 @@ from libp2p.exceptions import (
 from libp2p.identity.identify_push import ID_PUSH, identify_push_handler_for
 from libp2p.peer.own_addresses import LOOPBACK_INTERFACES, Interface
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
-from tests.support.hosts import ECHO, LOOPBACK, connected_hosts, echo, echoed, info_of, running_host
+from tests.support.hosts import (
+    ECHO,
+    LOOPBACK,
+    connected_hosts,
+    echo,
+    echoed,
+    info_of,
+    running_host,
+    yamux_of,
+)
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -267,7 +276,7 @@ async def test_the_muxer_is_agreed_on_within_any_handshake(
     async with a.run(listen_addrs=[]), b.run(listen_addrs=[LOOPBACK]):
         await a.connect(info_of(b))
         [connection] = a.get_network().get_connections()
-        assert connection.muxed_conn.secured_conn.early_muxer == "/yamux/1.0.0"
+        assert yamux_of(connection).secured_conn.early_muxer == "/yamux/1.0.0"
 
 
 def test_an_option_that_is_accepted_has_its_effect() -> None:

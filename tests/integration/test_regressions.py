@@ -29,6 +29,7 @@ from libp2p.exceptions import ConnectionFailure, IOException, StreamReset
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
 from libp2p.stream_muxer.yamux.session import ACCEPT_BACKLOG
+from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.tcp.tcp import TCPListener
 from tests.support.ends import (
     ACK,
@@ -51,6 +52,8 @@ from tests.support.hosts import (
     hold,
     info_of,
     running_host,
+    transport_of,
+    yamux_of,
 )
 from tests.support.memory_session import numbered
 from tests.support.raw_dialler import RawDialler, raw_dialler
@@ -62,7 +65,6 @@ if TYPE_CHECKING:
 
     from libp2p import BasicHost
     from libp2p.abc import INetStream
-    from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.transport.tcp.tcp_connection import TcpConnection
 
 KIB: Final = 1024
@@ -155,7 +157,7 @@ async def test_02_a_write_cancelled_while_the_socket_is_full_harms_no_other_stre
         b.set_stream_handler(BULK, keep)
         b.set_stream_handler(ECHO, echo)
         [connection] = a.get_network().get_connections()
-        muxed_conn = connection.muxed_conn
+        muxed_conn = yamux_of(connection)
         sock = cast("TcpConnection", muxed_conn.secured_conn.raw_conn)._sock
         for _ in range(5):
             streams = [await a.new_stream(b.get_id(), [BULK]) for _ in range(4)]
@@ -198,7 +200,7 @@ async def host_and_raw_dialler() -> AsyncIterator[tuple[BasicHost, RawDialler]]:
 
 
 def connections_of(host: BasicHost) -> list[Yamux]:
-    return [connection.muxed_conn for connection in host.get_network().get_connections()]
+    return [yamux_of(connection) for connection in host.get_network().get_connections()]
 
 
 async def assert_alive(host: BasicHost) -> None:
@@ -240,9 +242,9 @@ async def unattended() -> AsyncIterator[tuple[Yamux, RawDialler]]:
     started: list[Yamux] = []
 
     async def serve(raw_conn: TcpConnection) -> None:
-        secured = await swarm.upgrader.upgrade_security(raw_conn, False)
-        muxed = await swarm.upgrader.upgrade_connection(secured, secured.get_remote_peer())
-        started.append(muxed)  # type: ignore[arg-type]
+        muxed = await transport_of(swarm).upgrader.upgrade(raw_conn, None)
+        assert isinstance(muxed, Yamux)
+        started.append(muxed)
         await muxed.start()
 
     listener = TCPListener(serve)

@@ -43,6 +43,8 @@ from tests.support.hosts import (
     hold,
     info_of,
     running_host,
+    transport_of,
+    yamux_of,
 )
 from tests.support.identities import peer_id_of
 
@@ -272,7 +274,7 @@ async def test_a_muxer_of_the_users_costs_its_connections(muxer: Any) -> None:
 
 async def test_a_transport_that_raises_costs_the_dial() -> None:
     async with running_host() as host, running_host() as peer:
-        transport = host.get_network().transport
+        transport = transport_of(host.get_network()).raw
         dial = transport.dial
 
         async def fail(_: Multiaddr) -> Any:
@@ -295,7 +297,8 @@ async def test_a_handshake_that_raises_costs_the_connection(
             raise TypeError("a bug")
 
         with monkeypatch.context() as patched:
-            patched.setattr(host.get_network().upgrader, "upgrade_security", fail)
+            upgrader = transport_of(host.get_network()).upgrader
+            patched.setattr(upgrader, "upgrade_security", fail)
             with pytest.raises(ConnectionFailure):
                 await peer.connect(info_of(host))
             with pytest.raises(ConnectionFailure, match="a bug"):
@@ -450,7 +453,7 @@ async def test_a_peer_that_closes_at_once_is_not_connected() -> None:
 @asynccontextmanager
 async def slow_dials(host: BasicHost, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[trio.Event]:
     """Let every dial of a host wait for this event."""
-    go_on, transport = trio.Event(), host.get_network().transport
+    go_on, transport = trio.Event(), transport_of(host.get_network()).raw
     dial = transport.dial
 
     async def wait_first(address: Multiaddr) -> Any:
@@ -521,7 +524,8 @@ async def test_a_dial_that_ends_while_the_host_closes_leaves_no_socket(
     raw: list[Any] = []
     async with running_host() as peer, trio.open_nursery() as nursery:
         host = new_host()
-        upgrade = host.get_network()._upgrade
+        upgrader = transport_of(host.get_network()).upgrader
+        upgrade = upgrader.upgrade
         closing = trio.Event()
 
         async def finish_late(raw_conn: Any, peer_id: Any) -> Any:
@@ -531,7 +535,7 @@ async def test_a_dial_that_ends_while_the_host_closes_leaves_no_socket(
                 await closing.wait()
             return muxed
 
-        monkeypatch.setattr(host.get_network(), "_upgrade", finish_late)
+        monkeypatch.setattr(upgrader, "upgrade", finish_late)
 
         async def connect() -> None:
             with suppress(ConnectionFailure):
@@ -621,7 +625,7 @@ async def test_a_host_that_is_cancelled_ends_soon_although_a_peer_reads_nothing(
                 await host.connect(info_of(peer))
                 stream = await host.new_stream(peer.get_id(), [HOLD])
                 [connection] = peer.get_network().get_connections(host.get_id())
-                raw = connection.muxed_conn.secured_conn.raw_conn
+                raw = yamux_of(connection).secured_conn.raw_conn
                 # Nothing is read any more: what is written stays on the way.
                 raw.wait_readable = trio.sleep_forever  # type: ignore[method-assign]
                 async with trio.open_nursery() as nursery:

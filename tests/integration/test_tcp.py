@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +13,9 @@ import trio.testing
 from multiaddr import Multiaddr
 
 from libp2p.connection_types import ConnectionType
-from libp2p.exceptions import ConnectionClosedError, OpenConnectionError, RawConnError
+from libp2p.exceptions import OpenConnectionError, RawConnError
 from libp2p.transport.tcp.tcp import TCP
-from libp2p.transport.tcp.tcp_connection import MAX_GATHER, RECEIVE_BYTES, TcpConnection
+from libp2p.transport.tcp.tcp_connection import MAX_GATHER, TcpConnection
 from tests.support.ends import GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, data_frame, frame, parse
 from tests.support.memory_session import numbered, yamux_over
 from tests.support.sockets import LOOPBACKS, connected
@@ -303,19 +302,6 @@ async def test_a_dial_can_be_cancelled() -> None:
 # -- carrying bytes -------------------------------------------------------------------------------
 
 
-async def test_the_kernel_takes_a_part_and_nothing_is_lost() -> None:
-    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
-        rest = ours.send_nowait([BULK[:1_000_000], b"", BULK[1_000_000:]])
-        assert 0 < sum(map(len, rest)) < len(BULK)
-
-        async def send_rest() -> None:
-            await ours.send(rest)
-            ours.shutdown_write()
-
-        nursery.start_soon(send_rest)
-        assert await theirs.read() == BULK
-
-
 async def test_more_pieces_than_the_kernel_gathers_go_out_in_order() -> None:
     pieces = [bytes([n & 0xFF]) * (n % 7) for n in range(3 * MAX_GATHER)]
     async with connected() as (ours, theirs):
@@ -324,152 +310,7 @@ async def test_more_pieces_than_the_kernel_gathers_go_out_in_order() -> None:
         assert await theirs.read() == b"".join(pieces)
 
 
-async def test_writing_waits_for_a_reader_that_is_slow() -> None:
-    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
-        done = trio.Event()
-
-        async def send() -> None:
-            await ours.write(BULK)
-            done.set()
-
-        nursery.start_soon(send)
-        await trio.testing.wait_all_tasks_blocked()
-        assert not done.is_set()
-        received = 0
-        while received < len(BULK):
-            received += sum(map(len, await theirs.receive()))
-        await done.wait()
-
-
-async def test_both_ends_may_write_at_once() -> None:
-    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
-        received: list[bytes] = []
-
-        async def read_all(end: TcpConnection) -> None:
-            received.append(await end.read())
-
-        async def write_all(end: TcpConnection) -> None:
-            await end.write(BULK)
-            end.shutdown_write()
-
-        for end in (ours, theirs):
-            nursery.start_soon(read_all, end)
-            nursery.start_soon(write_all, end)
-    assert received == [BULK, BULK]
-
-
-async def test_bytes_put_back_are_read_again_first() -> None:
-    async with connected() as (ours, theirs):
-        await ours.write(b"abc")
-        data = await theirs.read(2)
-        assert data == b"ab"
-        theirs.unread(data)
-        assert await theirs.read(10) == b"abc"
-        theirs.unread(b"def")
-        buffer = bytearray(2)
-        assert await read_into(theirs, buffer) == 2
-        assert buffer == b"de"
-        assert await theirs.receive() == [b"f"]
-
-
-async def test_a_read_that_fills_its_buffer_is_followed_by_the_rest() -> None:
-    async with connected() as (ours, theirs):
-        await ours.write(BULK[: 3 * RECEIVE_BYTES])
-        ours.shutdown_write()
-        buffer = bytearray(RECEIVE_BYTES)
-        received = b""
-        while count := await read_into(theirs, buffer):
-            received += buffer[:count]
-        assert received == BULK[: 3 * RECEIVE_BYTES]
-
-
-async def test_a_read_that_just_fills_its_buffer_waits_for_more() -> None:
-    async with connected() as (ours, theirs), trio.open_nursery() as nursery:
-        buffer = bytearray(10)
-        await ours.write(b"just these")
-        assert await read_into(theirs, buffer) == 10
-
-        async def write_later() -> None:
-            await trio.testing.wait_all_tasks_blocked()
-            await ours.write(b"more")
-
-        nursery.start_soon(write_later)
-        assert await theirs.receive() == [b"more"]
-
-
 # -- the end --------------------------------------------------------------------------------------
-
-
-async def test_closing_with_unread_input_does_not_reset_what_the_peer_has_to_read() -> None:
-    async with connected() as (ours, theirs):
-        await theirs.write(bytes(100_000))
-        await ours.wait_readable()
-        await ours.write(b"farewell")
-        await ours.close()
-        assert await theirs.read() == b"farewell"
-
-
-async def test_the_peers_kernel_tells_what_has_reached_it() -> None:
-    async with connected() as (ours, theirs):
-        rest = ours.send_nowait([BULK])
-        taken = len(BULK) - sum(map(len, rest))
-        assert 0 < ours.delivered_bytes() + ours.undelivered_bytes() == taken
-        assert sys.platform != "linux" or ours.undelivered_bytes() > 0
-        received = 0
-        while received < taken:
-            received += len(b"".join(await theirs.receive()))
-        with trio.fail_after(5):
-            while ours.undelivered_bytes():
-                await trio.lowlevel.checkpoint()
-        assert ours.delivered_bytes() == taken
-        ours.abort()
-        assert (ours.delivered_bytes(), ours.undelivered_bytes()) == (taken, 0)
-
-
-async def test_half_closing_leaves_the_other_direction_open() -> None:
-    async with connected() as (ours, theirs):
-        ours.shutdown_write()
-        assert await theirs.receive() == []
-        assert await theirs.read() == b""
-        await theirs.write(b"still here")
-        assert await ours.read(100) == b"still here"
-
-
-async def test_what_was_written_before_closing_is_delivered() -> None:
-    async with connected() as (ours, theirs):
-        await ours.write(b"farewell")
-        await ours.close()
-        assert await theirs.read() == b"farewell"
-
-
-@pytest.mark.parametrize("act", ["receive", "send"])
-async def test_closing_wakes_a_task_that_waits_for_the_connection(act: str) -> None:
-    async with connected() as (ours, _theirs), trio.open_nursery() as nursery:
-        woken = trio.Event()
-
-        async def wait() -> None:
-            with pytest.raises(ConnectionClosedError):
-                await (ours.receive() if act == "receive" else ours.send([BULK]))
-            woken.set()
-
-        nursery.start_soon(wait)
-        await trio.testing.wait_all_tasks_blocked()
-        await ours.close()
-        with trio.fail_after(5):
-            await woken.wait()
-
-
-async def test_a_closed_connection_says_so() -> None:
-    async with connected() as (ours, _):
-        await ours.close()
-        await ours.close()
-        ours.shutdown_write()
-        with pytest.raises(ConnectionClosedError):
-            await ours.receive()
-        with pytest.raises(ConnectionClosedError):
-            await ours.write(b"x")
-        with pytest.raises(ConnectionClosedError):
-            await ours.wait_writable()
 
 
 async def test_a_connection_that_the_peer_reset_says_so() -> None:

@@ -9,7 +9,11 @@ import trio
 from libp2p.base_types import TProtocol
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import Half
-from tests.support.hosts import connected_hosts
+from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+from tests.support.hosts import (
+    connected_hosts,
+    yamux_of,
+)
 
 if TYPE_CHECKING:
     from libp2p.abc import INetStream
@@ -30,7 +34,8 @@ async def test_a_transfer_measures_the_round_trip_and_grows_the_readers_window()
         with trio.fail_after(30):
             while await stream.receive():
                 pass
-        connection = stream.muxed_conn
+        connection = yamux_of(stream)
+        assert isinstance(stream.muxed_stream, YamuxStream)
         now, bulk = connection.statistics(), stream.muxed_stream.statistics()
         assert isinstance(now.rtt, float)
         assert 0 < now.rtt == connection.rtt() < 10

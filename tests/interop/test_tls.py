@@ -13,7 +13,13 @@ from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.security.tls import PROTOCOL_ID, TLSTransport
 from libp2p.security.tls import channel as channel_module
-from tests.support.hosts import ECHO, LOOPBACK, echo, echoed
+from tests.support.hosts import (
+    ECHO,
+    LOOPBACK,
+    echo,
+    echoed,
+    yamux_of,
+)
 
 from .files import MIB, random_bytes
 from .go_peer import GoPeer, go_client
@@ -52,7 +58,7 @@ async def open_echo(host: BasicHost, go: GoPeer) -> NetStream:
 
 
 def early_muxer(stream: NetStream) -> str | None:
-    return stream.muxed_conn.secured_conn.early_muxer
+    return yamux_of(stream).secured_conn.early_muxer
 
 
 @MUXERS

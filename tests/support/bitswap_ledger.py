@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from libp2p.bitswap.serve.ledger import Ledger, Reply
+from libp2p.bitswap.serve.ledger import Ledger, LedgerLimits, Reply
 from libp2p.bitswap.wire.entry import Entry, WantType
 from tests.support.blocks import block
 
@@ -33,8 +33,13 @@ def cancel(cid: CID) -> Entry:
 class Server:
     """A ledger with the store that a driver would have."""
 
-    def __init__(self, content: dict[CID, bytes] | None = None, **limits: Any) -> None:
-        self.ledger = Ledger(**limits)
+    def __init__(
+        self,
+        content: dict[CID, bytes] | None = None,
+        parts: dict[str, Any] | None = None,
+        **limits: int,
+    ) -> None:
+        self.ledger = Ledger(LedgerLimits(**limits), **(parts or {}))
         self.content = dict(content or {SMALL: SMALL_DATA, LARGE: LARGE_DATA})
 
     def look_up(self, peer: ID) -> int:

@@ -11,7 +11,8 @@ from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import BITSWAP_PROTOCOLS
 from libp2p.bitswap.wire.decode import MessageReader
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
-from libp2p.bitswap.wire.message import Dialect, Message
+from libp2p.bitswap.wire.message import Message
+from libp2p.bitswap.wire.protocols import Dialect
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import BaseLibp2pError
 from tests.support.fake_host import FakeHost, FakeStream

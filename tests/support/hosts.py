@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 import trio
 from multiaddr import Multiaddr
 
-from libp2p import BasicHost, new_host
+from libp2p import BasicHost, Swarm, new_host
 from libp2p.base_types import TProtocol
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.stream_muxer.yamux.yamux import Yamux
+from libp2p.transport.upgrader import UpgradedTransport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from libp2p.abc import INetStream
+    from libp2p.network.connection.swarm_connection import SwarmConn
+    from libp2p.network.stream.net_stream import NetStream
 
 LOOPBACK = Multiaddr("/ip4/127.0.0.1/tcp/0")
 ECHO = TProtocol("/echo/1.0.0")
@@ -41,6 +45,19 @@ async def connected_hosts() -> AsyncIterator[tuple[BasicHost, BasicHost]]:
     async with running_host() as dialler, running_host() as listener:
         await dialler.connect(info_of(listener))
         yield dialler, listener
+
+
+def transport_of(swarm: Swarm) -> UpgradedTransport:
+    """Return the only transport of a default host, TCP with its upgrader."""
+    [transport] = swarm.transports
+    assert isinstance(transport, UpgradedTransport)
+    return transport
+
+
+def yamux_of(connection: SwarmConn | NetStream) -> Yamux:
+    """Return the muxer of a connection or of a stream's connection."""
+    assert isinstance(connection.muxed_conn, Yamux)
+    return connection.muxed_conn
 
 
 async def echo(stream: INetStream) -> None:

@@ -10,7 +10,8 @@ from OpenSSL import SSL
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
-    from libp2p.security.tls.handshake import Established, TlsHandshake
+    from libp2p.security.channel import Established
+    from libp2p.security.tls.handshake import TlsHandshake
     from tests.support.certificates import Recipe
 
 

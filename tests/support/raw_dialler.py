@@ -7,7 +7,9 @@ from struct import Struct
 from typing import TYPE_CHECKING, Final, cast
 
 from libp2p import new_swarm
+from libp2p.transport.tcp.tcp import TCP
 from tests.support.ends import DATA, RawFrame
+from tests.support.hosts import transport_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -66,9 +68,10 @@ async def raw_dialler(
 ) -> AsyncIterator[RawDialler]:
     """Connect to a peer as a default host does, and play the yamux that was agreed on by hand."""
     swarm = new_swarm(key_pair=key_pair)
-    connection = await swarm.transport.dial(address)
+    transport = transport_of(swarm)
+    connection = await TCP().dial(address)
     try:
-        secured = await swarm.upgrader.upgrade_security(connection, True, peer_id)
+        secured = await transport.upgrader.upgrade_security(connection, True, peer_id)
         session = cast("SecureSession", secured)
         assert session.early_muxer == "/yamux/1.0.0"
         yield RawDialler(session)

@@ -143,11 +143,6 @@ CERTIFICATE: Final = Recipe().der()
 
 #: What is called with a peer's bytes; where, and how it fails then.
 ENTRIES: Final[dict[str, tuple[str, Callable[[], object], type[BaseLibp2pError]]]] = {
-    "key message": (
-        "libp2p.crypto.serialization.crypto_pb2.PublicKey",
-        lambda: deserialize_public_key(ED25519),
-        CryptographyError,
-    ),
     "Ed25519 key": (
         "libp2p.crypto.ed25519.VerifyKey",
         lambda: deserialize_public_key(ED25519),

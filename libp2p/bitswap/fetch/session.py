@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
 from libp2p.bitswap.fetch.blocks import BlockIterator, Fetch, OrderedFetch
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
@@ -124,7 +124,7 @@ class BitswapSession(AsyncClosing):
         if window is not None:
             window = arguments.count(window, "window", least=1)
         kind = OrderedFetch if ordered else Fetch
-        listed, seconds = arguments.cids(cids), arguments.seconds(timeout)
+        listed, seconds = cid_inputs(cids), arguments.seconds(timeout)
         return BlockIterator(kind(self._engine, session, listed, seconds, window))
 
     async def get_blocks_batch(

@@ -37,7 +37,7 @@ from libp2p.bitswap.net.receiver import Receiver
 from libp2p.bitswap.net.service import Service
 from libp2p.bitswap.net.time_watch import TimeWatch
 from libp2p.bitswap.serve.accounts import Accounts
-from libp2p.bitswap.serve.server import Server, ServerOptions
+from libp2p.bitswap.serve.server import Server, ServerContext, ServerOptions
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want.chores import each
@@ -46,6 +46,7 @@ from libp2p.blockstore import read_blocks
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
+from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
-    from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
@@ -128,7 +128,22 @@ class BitswapEngine(Service, INotifee):
         if self.is_running:
             raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
         self._server_options = options
-        self.server = Server(self, options)
+        self.server = Server(
+            options,
+            ServerContext(
+                store=lambda: self.block_store,
+                open_stream=self._open_reply_stream,
+                start_task=self.start_task,
+                set_timer=self.time_watch.set,
+                on_unreachable=self.peer_unreachable,
+                accounts=self.accounts,
+                stats=self.stats,
+                tracing=self.tracing,
+                faults=self.faults,
+                resources=self.resources,
+                chores=self.chores,
+            ),
+        )
         self.writer = BlockWriter(
             self.block_store, self.tracker, self.sessions, self.server, self.faults
         )
@@ -220,7 +235,7 @@ class BitswapEngine(Service, INotifee):
         presence_only: bool = False,
     ) -> SessionState:
         """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
-        peers = None if peers is None else arguments.peer_ids(peers)
+        peers = None if peers is None else ID.list_of(peers)
         number = self.tracker.open_session(
             peers,
             wait=wait,
@@ -471,6 +486,10 @@ class BitswapEngine(Service, INotifee):
             self.server.add_peer(peer_id)
             self.tracker.add_peer(peer_id, local=self._is_local(peer_id))
         return link
+
+    async def _open_reply_stream(self, peer_id: ID) -> INetStream:
+        """Open a stream for answers; a peer that has gone is not dialled for it."""
+        return await self.host.new_stream(peer_id, self.supported_protocols, no_dial=True)
 
     def _receiver_of(self, peer_id: ID) -> PeerReceiver | None:
         """Return the receiver of a peer that is connected, or was asked for."""

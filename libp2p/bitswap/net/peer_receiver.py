@@ -419,8 +419,9 @@ class PeerReceiver:
         if stream.finished or not (buffers := stream.receive(limit)):
             return
         size = self._cut(stream, buffers, now)
-        if size >= limit or notices > 1:  # there may be more, or the end
-            stream.notices = 1
+        if size >= limit or notices > 1:
+            # There may be more; or the end has come, behind all that there is.
+            stream.notices += notices if size >= limit else 1
             self._readable.append(stream)
 
     def _cut(self, stream: InboundStream, buffers: Sequence[Buffer], now: float) -> int:

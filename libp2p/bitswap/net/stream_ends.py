@@ -22,8 +22,8 @@ def is_refusal(error: Exception) -> bool:
 
 
 async def back_off() -> None:
-    """Give a peer that just failed a moment; there is no event that would say when."""
-    await trio.sleep_until(trio.current_time() + SEND_BACKOFF_SECONDS)
+    """Pause before the next attempt to reach a peer that has just failed."""
+    await trio.sleep(SEND_BACKOFF_SECONDS)  # time: a peer does not tell when it has recovered
 
 
 async def end_stream(stream: INetStream | None) -> None:

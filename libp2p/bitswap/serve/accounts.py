@@ -1,10 +1,10 @@
 """
 What has been exchanged with each peer, and how useful it has been (sans-I/O).
 
-The score is boxo's: every 10 s one average that forgets quickly and, every tenth time, one that
-forgets slowly note whether anything was exchanged since; their sum is raised or lowered by up to a
-quarter by who owes whom. Nothing runs: the periods that have passed are made up for when a peer is
-looked at.
+The score is boxo's: two averages note whether anything was exchanged, a quick one in each period of
+10 s and a slow one in each period of 100 s. Their sum is raised or lowered by up to a quarter by
+the share of the bytes that the peer has sent. No timer runs: an average makes up for the periods
+that have passed when it is read.
 """
 
 from __future__ import annotations
@@ -80,6 +80,16 @@ class _Account:
         self.short = _Average(_SHORT_ALPHA, _PERIOD_SECONDS)
         self.long = _Average(_LONG_ALPHA, _PERIOD_SECONDS * _PERIODS_OF_LONG)
 
+    def add(self, blocks: int, sent: int, recv: int, now: float) -> None:
+        self.sent += sent
+        self.recv += recv
+        self.exchanged += blocks
+        period = now // _PERIOD_SECONDS
+        if self.period != period:  # else both averages have noted it
+            self.period = period
+            self.short.note(now)
+            self.long.note(now)
+
 
 class Accounts:
     """The accounts of all peers that anything was exchanged with, the newest `MAX_ACCOUNTS`."""
@@ -90,14 +100,14 @@ class Accounts:
 
     def sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
         """Enter blocks that have been sent."""
-        self._note(peer_id, blocks, now).sent += size
+        self._of(peer_id).add(blocks, size, 0, now)
 
     def received(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
-        """Enter blocks that have come and were wanted."""
-        self._note(peer_id, blocks, now).recv += size
+        """Enter blocks that have been received and were wanted."""
+        self._of(peer_id).add(blocks, 0, size, now)
 
     def receipt(self, peer_id: ID) -> Receipt:
-        """Give the account of a peer; all 0 if nothing was exchanged."""
+        """Return the account of a peer; all 0 if nothing was exchanged."""
         account = self._accounts.get(peer_id)
         if account is None:
             return Receipt(peer_id, 0.0, 0, 0, 0)
@@ -105,7 +115,7 @@ class Accounts:
         return Receipt(peer_id, value, account.sent, account.recv, account.exchanged)
 
     def score(self, peer_id: ID, now: float) -> int:
-        """Tell how useful a peer has been, 0 to 25."""
+        """Return how useful a peer has been, 0 to 25."""
         account = self._accounts.get(peer_id)
         if account is None:
             return 0
@@ -113,7 +123,7 @@ class Accounts:
         owed = account.recv / both if both else 0.0
         return int((account.short.at(now) + account.long.at(now)) * (0.75 + 0.5 * owed))
 
-    def _note(self, peer_id: ID, blocks: int, now: float) -> _Account:
+    def _of(self, peer_id: ID) -> _Account:
         account = self._accounts.get(peer_id)
         if account is None:
             account = self._accounts[peer_id] = _Account()
@@ -121,10 +131,4 @@ class Accounts:
                 self._accounts.popitem(last=False)
         else:
             self._accounts.move_to_end(peer_id)
-        account.exchanged += blocks
-        period = now // _PERIOD_SECONDS
-        if account.period != period:  # else both have noted it
-            account.period = period
-            account.short.note(now)
-            account.long.note(now)
         return account

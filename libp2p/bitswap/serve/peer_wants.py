@@ -1,8 +1,8 @@
 """
-The wants of one peer, the answers that wait to be sent to it, and a reply (sans-I/O).
+The wants of one peer, the queues that they stand in, and a reply (sans-I/O).
 
-What moves a want from one state to the next is `ledger`; here it is entered into what it waits in,
-and taken out of it.
+`Ledger` decides what becomes of a want; `PeerWant` enters itself into the queues of its peer and
+leaves them. No other module writes fields of the classes here.
 """
 
 from __future__ import annotations
@@ -10,38 +10,34 @@ from __future__ import annotations
 from collections import OrderedDict
 from enum import Enum
 from functools import cmp_to_key
-from heapq import heapify, heappop, heappush
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from libp2p.bitswap.config import MAX_REPLY_BLOCKS, MAX_REPLY_PRESENCES
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.bitswap.wire.message import Message
+from libp2p.utils.lazy_heap import LazyHeap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-#: Cancelled wants stay in the heap of answers until they come up; it is rebuilt when they are more
-#: than the live ones and than this.
-_HEAP_SLACK: Final = 64
-
 
 class State(Enum):
-    """Where a want is on its way."""
+    """Where a want stands."""
 
     NEW = "to be looked up"
     SOUGHT = "being looked up"
-    IDLE = "not here; waits for the block"
-    QUEUED = "an answer waits to be sent"
-    SENDING = "an answer is being sent"
+    IDLE = "not here; kept until the block is stored"
+    QUEUED = "its answer is queued"
+    SENDING = "its answer is being sent"
     GONE = "cancelled, satisfied or replaced"
 
 
 class Answer(Enum):
-    """What is said to a want."""
+    """How a want is answered."""
 
     BLOCK = "the block"
     HAVE = "HAVE"
@@ -49,7 +45,7 @@ class Answer(Enum):
 
 
 class Task(NamedTuple):
-    """A block that waits to be sent, as a `TaskComparator` sees it."""
+    """A block that is queued for a peer, as a `TaskComparator` sees it."""
 
     peer_id: ID
     cid: CID
@@ -59,13 +55,13 @@ class Task(NamedTuple):
 
 
 TaskComparator: TypeAlias = "Callable[[Task, Task], bool]"
-"""Tells whether the first is to be sent before the second."""
+"""Returns True if the first task is to be done before the second one."""
 
 Rank: TypeAlias = "Callable[[PeerWant], object]"
-"""Gives what blocks of one peer are sorted by; equal ones keep their order."""
+"""Returns what the blocks of one peer are sorted by; equal ones keep their order."""
 
 
-def by_priority(want: PeerWant) -> object:
+def by_priority(want: PeerWant) -> int:
     return -want.priority
 
 
@@ -80,11 +76,11 @@ def by_comparator(before: TaskComparator) -> Rank:
 
 
 class PeerWant:
-    """One want of one peer; to the driver no more than its CID."""
+    """One want of one peer; the drivers use no more of it than its CID and its type."""
 
     __slots__ = (
-        "alarm", "answer", "asked_again", "cid", "denied", "failures", "key", "order", "peer",
-        "priority", "send_dont_have", "size", "state", "told", "want_type",
+        "answer", "asked_again", "cid", "denied", "failures", "key", "peer", "priority",
+        "send_dont_have", "size", "state", "told", "want_type",
     )  # fmt: skip
 
     def __init__(self, peer: PeerWants, entry: Entry, denied: bool = False) -> None:
@@ -97,16 +93,14 @@ class PeerWant:
         self.denied = denied  # by the filter: for this peer the block is not here
         self.state = State.NEW
         self.answer = Answer.DONT_HAVE
-        self.order = 0  # of its block in the heap; an item with another one is out of date
         self.size = 0  # of the block, once it is known to be here
-        self.asked_again = False  # for more than the answer that is being sent
-        self.told = False  # HAVE, since the block takes its time
-        self.failures = 0  # of the store at it
-        self.alarm: float | None = None  # when it is looked up again after one
+        self.asked_again = False  # while its answer is sent: look the block up after that
+        self.told = False  # the peer has heard HAVE of a block that is still queued
+        self.failures = 0  # of the store to look the block up
 
     @property
     def waits_for_block(self) -> bool:
-        """True if its block waits to be sent."""
+        """True if its block is queued."""
         return self.state is State.QUEUED and self.answer is Answer.BLOCK
 
     @property
@@ -117,104 +111,183 @@ class PeerWant:
     def task(self) -> Task:
         return Task(self.peer.peer_id, self.cid, self.priority, self.want_type, self.size)
 
+    # -- what the peer asks ---------------------------------------------------------------------
+
+    def merge(self, entry: Entry) -> bool:
+        """
+        Merge a repeated want into this one: a want for a block never becomes one for a HAVE.
+
+        :return: whether an answer that is queued has to be queued anew.
+        """
+        more = entry.want_type is WantType.Block and self.want_type is WantType.Have
+        if more:
+            self.want_type = WantType.Block
+            self.asked_again = self.asked_again or self.state is State.SENDING
+        moved = self.priority != entry.priority
+        self.priority = entry.priority
+        self.send_dont_have = self.send_dont_have or entry.send_dont_have
+        return more or moved
+
+    def deny(self, denied: bool) -> None:
+        """Note what the filter has decided."""
+        self.denied = denied
+
+    # -- where it stands ------------------------------------------------------------------------
+
+    def seek(self) -> None:
+        """Note that the block is being looked up."""
+        self.withdraw()
+        self.state = State.SOUGHT
+
+    def look_up(self) -> None:
+        """Queue it for a look-up of its block; while its answer is sent, only note that."""
+        if self.state is State.SENDING:
+            self.asked_again = True
+            return
+        self.withdraw()
+        self.state = State.NEW
+        self.asked_again = False
+        self.peer.new[self] = None
+
+    def queue(self, answer: Answer, size: int = 0) -> None:
+        """Queue an answer; ``size`` is the length of the block, if that is here."""
+        self.state = State.QUEUED
+        self.answer = answer
+        self.size = size
+        self.asked_again = False
+        if answer is Answer.BLOCK:
+            self.peer.queue_block(self)
+        else:
+            self.peer.presences[self] = None
+
+    def send(self) -> None:
+        """Note that its answer, which has left its queue, is being sent."""
+        self.state = State.SENDING
+
+    def lose_block(self) -> None:
+        """Note that its block, which was to be sent, is not here any more."""
+        self.answer = Answer.DONT_HAVE
+
+    def rest(self) -> None:
+        """Keep it until its block is stored."""
+        self.state = State.IDLE
+        self.peer.idle[self] = None
+
+    def fail(self) -> int:
+        """Keep it until the store is asked again; return how often the store had failed before."""
+        self.rest()
+        self.failures += 1
+        return self.failures - 1
+
+    def end(self) -> None:
+        """End it."""
+        self.withdraw()
+        self.state = State.GONE
+
+    def withdraw(self) -> None:
+        """Take it out of the queue that it stands in."""
+        state, peer = self.state, self.peer
+        if state is State.NEW:
+            peer.new.pop(self, None)
+        elif state is State.IDLE:
+            peer.idle.pop(self, None)
+        elif state is State.QUEUED:
+            if self.answer is Answer.BLOCK:
+                peer.drop_block(self)
+            else:
+                peer.presences.pop(self, None)
+
+    def tell_have(self) -> bool:
+        """
+        Return True if the peer is to hear HAVE before the block, which is so once at most.
+
+        A peer that did not ask for DONT_HAVE does not wait for an answer.
+        """
+        if self.told or not self.send_dont_have:
+            return False
+        self.told = True
+        return True
+
 
 class PeerWants:
-    """All wants of a peer, and those of them that wait: to be looked up, or for their answer."""
+    """All wants of a peer, and the queues that they stand in."""
 
     __slots__ = (
-        "blocks", "counter", "heap", "idle", "new", "peer_id", "presences", "queued_bytes",
-        "rank", "sending_bytes", "untold", "wants",
+        "_rank", "_untold", "blocks", "idle", "new", "peer_id", "presences", "queued_bytes",
+        "sending_bytes", "wants",
     )  # fmt: skip
 
     def __init__(self, peer_id: ID, rank: Rank = by_priority) -> None:
         self.peer_id = peer_id
-        self.rank = rank
+        self._rank = rank
         self.wants: dict[CID, PeerWant] = {}
         self.new: dict[PeerWant, None] = {}
-        self.idle: OrderedDict[PeerWant, None] = OrderedDict()  # not here; the oldest one first
+        self.idle: OrderedDict[PeerWant, None] = OrderedDict()  # the oldest one first
         self.presences: dict[PeerWant, None] = {}
-        self.heap: list[tuple[Any, int, PeerWant]] = []  # highest priority first, then oldest
-        self.counter = 0  # counts blocks queued, so that those of one priority keep their order
-        self.blocks = 0  # in the heap
+        self.blocks: LazyHeap[PeerWant] = LazyHeap()  # highest priority first, then oldest
         self.queued_bytes = 0
         self.sending_bytes = 0
-        self.untold = False  # blocks may wait whose receiver has heard nothing of them
+        self._untold = False  # blocks may be queued of which the peer has not heard HAVE
 
-    def queue(self, want: PeerWant, answer: Answer) -> None:
-        """Let an answer wait to be sent."""
-        want.state = State.QUEUED
-        want.answer = answer
-        want.asked_again = False
-        if answer is not Answer.BLOCK:
-            self.presences[want] = None
-            return
-        self.counter += 1
-        want.order = self.counter
-        heappush(self.heap, (self.rank(want), self.counter, want))
-        self.blocks += 1
+    def queue_block(self, want: PeerWant) -> None:
+        """Queue the block of a want."""
+        self.blocks.push(want, self._rank(want))
         self.queued_bytes += want.size
-        self.untold = True
+        self._untold = True
 
-    def rest(self, want: PeerWant) -> None:
-        """Let a want wait for its block to come."""
-        want.state = State.IDLE
-        self.idle[want] = None
-
-    def withdraw(self, want: PeerWant) -> None:
-        """Take a want out of whatever it waits in."""
-        if want.state is State.NEW:
-            del self.new[want]
-        elif want.state is State.IDLE:
-            del self.idle[want]
-        elif want.state is State.QUEUED:
-            if want.answer is not Answer.BLOCK:
-                del self.presences[want]
-                return
-            self._leave_heap(want)
-            if len(self.heap) > 2 * self.blocks + _HEAP_SLACK:
-                self.heap = [item for item in self.heap if item[1] == item[2].order]
-                heapify(self.heap)
-
-    def first_block(self) -> PeerWant | None:
-        """Give the block that is sent next."""
-        while self.blocks:
-            _, order, want = self.heap[0]
-            if order == want.order:
-                return want
-            heappop(self.heap)
-        return None
+    def drop_block(self, want: PeerWant) -> None:
+        """Take the block of a want out of the queue."""
+        self.blocks.discard(want)
+        self.queued_bytes -= want.size
 
     def take(self, target: int, with_blocks: bool) -> Reply:
         """Take the next reply off the queues."""
-        reply = Reply(self)
-        wants = reply.wants
+        wants: list[PeerWant] = []
         size = 0
-        while with_blocks and self.blocks:
-            _, order, want = self.heap[0]
-            if order == want.order:
-                if wants and (size + want.size > target or len(wants) >= MAX_REPLY_BLOCKS):
-                    break
-                self._leave_heap(want)
-                want.state = State.SENDING
-                wants.append(want)
-                size += want.size
-            heappop(self.heap)
-        reply.presences = list(islice(self.presences, MAX_REPLY_PRESENCES))
-        for want in reply.presences:
+        blocks = self.blocks
+        while with_blocks and (first := blocks.first()) is not None:
+            want = first[1]
+            if wants and (size + want.size > target or len(wants) >= MAX_REPLY_BLOCKS):
+                break
+            blocks.pop()
+            want.send()
+            wants.append(want)
+            size += want.size
+        presences = list(islice(self.presences, MAX_REPLY_PRESENCES))
+        for want in presences:
             del self.presences[want]
-            want.state = State.SENDING
-        reply.size = size
+            want.send()
+        self.queued_bytes -= size
         self.sending_bytes += size
-        return reply
+        return Reply(self, wants, presences, size)
 
-    def waiting_blocks(self) -> Iterator[PeerWant]:
-        """Go over the blocks that wait, in no order."""
-        return (want for _, order, want in self.heap if order == want.order)
+    def finish(self, reply: Reply) -> list[PeerWant]:
+        """Note that a reply is sent or has failed; return those of its wants that still exist."""
+        self.sending_bytes -= reply.size
+        kept = [want for want in reply.wants if want.state is State.SENDING]
+        # A presence may answer a want that was not remembered.
+        kept += [want for want in reply.presences if self.wants.get(want.cid) is want]
+        return kept
 
-    def _leave_heap(self, want: PeerWant) -> None:
-        want.order = 0
-        self.blocks -= 1
-        self.queued_bytes -= want.size
+    def early_haves(self, reply: Reply | None) -> Message | None:
+        """Say HAVE, once, for the blocks of ``reply`` and those that are queued."""
+        if not self._untold:
+            return None
+        message = Message()
+        for want in (*(reply.wants if reply else ()), *self.blocks):
+            if len(message.presences) == MAX_REPLY_PRESENCES:
+                return message
+            if want.tell_have():
+                message.add_presence(want.cid, BlockPresenceType.Have)
+        self._untold = False
+        return message or None
+
+    def clear_queues(self) -> None:
+        """Take all wants out of their queues."""
+        self.blocks.clear()
+        self.new.clear()
+        self.presences.clear()
+        self.idle.clear()
 
 
 class Reply:
@@ -222,16 +295,14 @@ class Reply:
 
     __slots__ = ("peer", "presences", "size", "wants")
 
-    def __init__(self, peer: PeerWants) -> None:
+    def __init__(
+        self, peer: PeerWants, wants: list[PeerWant], presences: list[PeerWant], size: int
+    ) -> None:
         self.peer = peer
-        self.wants: list[PeerWant] = []
-        self.presences: list[PeerWant] = []
-        self.size = 0
+        self.wants = wants
+        self.presences = presences
+        self.size = size
         """Bytes of the blocks, as far as is known before they are read."""
-
-    @property
-    def peer_id(self) -> ID:
-        return self.peer.peer_id
 
     def leave_out(self, wants: Collection[PeerWant]) -> None:
         """Take wants out that cannot be answered now."""
@@ -242,20 +313,22 @@ class Reply:
         Make the message out of the blocks of ``wants``, in their order.
 
         What was cancelled meanwhile is left out. For a block that has vanished the peer is told so
-        if it asked to be; then its want goes on waiting. The message may turn out empty.
+        if it asked to be, and its want stays. The message may turn out empty.
         """
-        peer = self.peer
+        peer, sending = self.peer, State.SENDING
         message = Message(pending_bytes=peer.queued_bytes + peer.sending_bytes - self.size)
+        gone: list[PeerWant] = []
         for want, data in zip(self.wants, blocks, strict=True):
             if data is None:
-                want.answer = Answer.DONT_HAVE
-            elif want.state is State.SENDING:
-                message.add_block(want.cid, data)
-        for want in (*self.presences, *self.wants):
-            if want.state is not State.SENDING:
+                want.lose_block()
+                gone.append(want)
+            elif want.state is sending:
+                message.blocks[want.cid] = data
+        for want in (*self.presences, *gone):
+            if want.state is not sending:
                 continue
             if want.answer is Answer.HAVE:
                 message.add_presence(want.cid, BlockPresenceType.Have)
-            elif want.answer is Answer.DONT_HAVE and want.send_dont_have:
+            elif want.send_dont_have:
                 message.add_presence(want.cid, BlockPresenceType.DontHave)
         return message

@@ -1,4 +1,4 @@
-"""How quickly a peer takes what is sent to it (sans-I/O), and what follows from that."""
+"""How quickly a peer takes what is sent to it, and how large its replies are (sans-I/O)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _FIRST_SECONDS_PER_BYTE: Final = 1 / 12_500_000
 _MIN_SAMPLE_BYTES: Final = 16 * 1024
 
 
-class Pace:
+class SendRate:
     """
-    An average over the last replies, slow ones counting most.
+    An average over the last replies, in which slow ones count most.
 
     What is written goes into buffers first, so that it takes a few replies until a slow line shows.
     """
@@ -26,13 +26,13 @@ class Pace:
         self._seconds_per_byte = _FIRST_SECONDS_PER_BYTE
 
     def wrote(self, size: int, seconds: float) -> None:
-        """Note how long it took until a reply was on its way."""
+        """Take in how long it took to write a reply."""
         if size >= _MIN_SAMPLE_BYTES or seconds > REPLY_SECONDS:
             sample = seconds / max(size, _MIN_SAMPLE_BYTES)
             self._seconds_per_byte += (sample - self._seconds_per_byte) / 2
 
     def seconds_for(self, size: int) -> float:
-        """Expect how long a reply will take."""
+        """Return how long writing a reply will probably take."""
         return size * self._seconds_per_byte
 
     @property

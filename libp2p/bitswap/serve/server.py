@@ -1,8 +1,8 @@
 """
-The serving half of bitswap: takes wantlists in, and has a `ReplySender` answer each peer.
+The serving half of bitswap: it takes wantlists in, and a `ReplySender` answers each peer.
 
-What is decided is decided in cores: `ledger` (what is answered, in which order), `turns` (who is
-next at the block store), `bandwidth` (when blocks may be sent), `accounts` (who owes whom).
+Decisions are made in cores: `ledger` (which answers, in which order), `scheduler` (which peer is
+next at the block store), `rate_limit` (when blocks may be sent), `accounts` (what was exchanged).
 """
 
 from __future__ import annotations
@@ -10,35 +10,30 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import trio
 
 from libp2p.bitswap.config import (
     HAVE_REPLACE_SIZE,
     LEDGER_BATCH,
-    MAX_DOUBLINGS,
     MAX_LEDGER_ENTRIES,
     MAX_LEDGER_TOTAL,
     MAX_OUTGOING_REPLY_BYTES,
-    MAX_STORE_RETRY_SECONDS,
-    STORE_RETRY_SECONDS,
 )
-from libp2p.bitswap.serve.bandwidth import BandwidthLimits, Uplink
-from libp2p.bitswap.serve.ledger import Ledger
-from libp2p.bitswap.serve.reply_sender import ReplySender
-from libp2p.bitswap.serve.scheduler import StoreScheduler
+from libp2p.bitswap.serve.ledger import Ledger, LedgerLimits
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits, RateLimiter
+from libp2p.bitswap.serve.reply_sender import ReplySender, SenderContext
+from libp2p.bitswap.serve.scheduler import Priorities, StoreScheduler
 from libp2p.bitswap.serve.served import ServedLog
 from libp2p.bitswap.serve.store_reader import StoreReader
 from libp2p.bitswap.want.chores import each
-from libp2p.bitswap.want.timers import Timers
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from libp2p.abc import IHost
-    from libp2p.base_types import TProtocol
+    from libp2p.abc import INetStream
     from libp2p.bitswap.net.faults import FaultLog
     from libp2p.bitswap.serve.accounts import Accounts
     from libp2p.bitswap.serve.filters import RequestFilter
@@ -46,6 +41,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.bitswap.tracer import Tracing
     from libp2p.bitswap.want.chores import Chores
+    from libp2p.bitswap.want.timers import Timed
     from libp2p.bitswap.wire.entry import Entry
     from libp2p.bitswap.wire.message import Message
     from libp2p.blockstore import BlockStore
@@ -60,11 +56,11 @@ class ServerOptions:
     How blocks are served; `BitswapClient` has the same as parameters.
 
     :param enabled: if not, every want is answered as if nothing were here, and none is kept. (boxo
-        says nothing at all then, and who asked waits for its timeout.)
+        gives no answer then, and the peer waits until its timeout.)
     :param request_filter: asked for each want of a peer whether it may get the block.
     :param bandwidth: limits for the blocks sent, to each peer and to all.
     :param task_comparator: tells which of two blocks is sent first, instead of priority and age
-        and, between peers, the rules of `turns`.
+        and, between peers, the rules of `scheduler`.
     :param want_have_replace_size: a want-have is answered by a block of up to so many bytes.
     """
 
@@ -81,65 +77,98 @@ class ServerOptions:
                 arguments.function(given, name)
 
 
-class ServerOwner(Protocol):
-    """What a server uses of its client."""
+@dataclass(frozen=True)
+class ServerContext:
+    """
+    What a server is given by its client.
 
-    host: IHost
-    block_store: BlockStore
+    :param store: returns the block store.
+    :param open_stream: opens a stream to a peer that is connected; it never dials.
+    :param start_task: runs a task for as long as the client works.
+    :param set_timer: has ``expire`` of its first argument called at the time that is the second.
+    :param on_unreachable: called with a peer that cannot be dealt with.
+    """
+
+    store: Callable[[], BlockStore]
+    open_stream: Callable[[ID], Awaitable[INetStream]]
+    start_task: Callable[..., object]
+    set_timer: Callable[[Timed, float], None]
+    on_unreachable: Callable[[ID], None]
     accounts: Accounts
     stats: BitswapStat
     tracing: Tracing
     faults: FaultLog
-    supported_protocols: list[TProtocol]
     resources: Resources
     chores: Chores
 
-    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task in the client's nursery."""
 
-    def peer_unreachable(self, peer_id: ID) -> None:
-        """A peer turned out not to be connected, or cannot be dealt with."""
+class _Timer:
+    """Calls a function at a time that can be moved forward."""
+
+    def __init__(self, act: Callable[[float], object], context: ServerContext) -> None:
+        self.alarm: float | None = None
+        self._act = act
+        self._set_timer = context.set_timer
+
+    def set(self, when: float) -> None:
+        """Call the function at ``when``, or before if that was to be."""
+        self._set_timer(self, when)
+
+    def expire(self) -> None:
+        self._act(trio.current_time())
 
 
 class Server:
     """Answers the wants of all peers."""
 
-    def __init__(self, owner: ServerOwner, options: ServerOptions) -> None:
-        self.owner = owner
-        self.ledger = Ledger(
-            max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
-            have_replace_size=options.want_have_replace_size,
-            comparator=options.task_comparator,
-            chores=owner.chores,
-            scope=owner.resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
-        )
-        self.accounts = owner.accounts
-        self._served = ServedLog(owner.start_task)
-        self.uplink = Uplink(options.bandwidth)
-        self._comparator = options.task_comparator
-        order = None if self._comparator is None else self._is_before
-        self._turns = StoreScheduler(
-            self,
-            salt=secrets.token_bytes(16),
-            order=order,
-            one_sender=self.uplink.limits_total,
-        )
+    def __init__(self, options: ServerOptions, context: ServerContext) -> None:
+        self._context = context
         self._filter = options.request_filter
-        self._senders: dict[ID, ReplySender] = {}
-        self._timer_runs = False
-        self.store = StoreReader(owner)
-        self.outgoing = owner.resources.scope(
-            "bitswap replies that are written", MAX_OUTGOING_REPLY_BYTES
+        self.accounts = context.accounts
+        resources = context.resources
+        self.ledger = Ledger(
+            LedgerLimits(
+                max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
+                have_replace_size=options.want_have_replace_size,
+            ),
+            comparator=options.task_comparator,
+            chores=context.chores,
+            scope=resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
         )
-        self._aside: Timers[PeerWant] = Timers()
-        self._retry_scope = trio.CancelScope()  # ends when the next one of them is due
-        self._retry_runs = False
+        self._served = ServedLog(_Timer(self._tell_served, context).set)
+        limits = RateLimiter(options.bandwidth)
+        self._scheduler = StoreScheduler(
+            Priorities(
+                self.ledger.pending,
+                self.accounts.score,
+                None if options.task_comparator is None else self.ledger.comes_before,
+                secrets.token_bytes(16),
+            ),
+            wake=self._wake,
+            call_at=_Timer(self._share_out, context).set,
+            limits=limits,
+        )
+        self._store = StoreReader(
+            context.store, self.ledger, context.faults, _Timer(self._retry, context).set
+        )
+        self._senders: dict[ID, ReplySender] = {}
+        self._sender_context = SenderContext(
+            ledger=self.ledger,
+            scheduler=self._scheduler,
+            store=self._store,
+            limits=limits,
+            outgoing=resources.scope("bitswap replies that are written", MAX_OUTGOING_REPLY_BYTES),
+            open_stream=context.open_stream,
+            start_task=context.start_task,
+            on_written=self._on_written,
+            on_failure=self._on_failure,
+        )
 
     # -- peers ----------------------------------------------------------------------------------
 
     def add_peer(self, peer_id: ID) -> None:
         """Begin to serve a peer."""
-        self._senders[peer_id] = ReplySender(self, peer_id)
+        self._senders[peer_id] = ReplySender(self._sender_context, peer_id)
 
     def forget(self, peer_id: ID) -> None:
         """Drop a peer that is gone; its account stays."""
@@ -148,19 +177,30 @@ class Server:
             sender.close()
         self._served.forget(peer_id)
         self.ledger.forget(peer_id)
-        self._turns.forget(peer_id)
-        self._give_turns()
+        self._scheduler.forget(peer_id, trio.current_time())
 
-    # -- what comes in --------------------------------------------------------------------------
+    def score(self, peer_id: ID, now: float) -> int:
+        """Return how useful a peer has been, 0 to 25."""
+        return self.accounts.score(peer_id, now)
+
+    def _wake(self, peer_id: ID) -> None:
+        if (sender := self._senders.get(peer_id)) is not None:
+            sender.wake()
+
+    # -- wants ----------------------------------------------------------------------------------
 
     def heard(self, peer_id: ID) -> None:
-        """Note that a peer has said something."""
+        """Note that a peer has sent a message."""
         sender = self._senders.get(peer_id)
         if sender is not None:
             sender.heard()
 
     def receive_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
-        """Take in the wantlists of a peer's messages, or return False if that may take time."""
+        """
+        Take in the wantlists of a peer's messages, and answer what can be answered at once.
+
+        :return: False, and nothing is done, if that may take time: then `receive` does it.
+        """
         entries = 0
         for message in messages:
             entries += len(message.entries)
@@ -168,24 +208,19 @@ class Server:
                 entries += self.ledger.count_of(peer_id)  # each of them is looked at
         if self._filter is not None or entries > LEDGER_BATCH:
             return False
-        sender = self._senders.get(peer_id)
-        if sender is not None:
-            for message in messages:
-                self.ledger.receive(peer_id, message.entries.values(), message.full)
-            sender.answer()
+        for message in messages:
+            self._enter(peer_id, message.entries.values(), message.full)
+        self._answer(peer_id)
         return True
 
-    async def receive(self, peer_id: ID, messages: Iterable[Message]) -> None:
-        """Do the same, however long it takes."""
-        sender = self._senders.get(peer_id)
+    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
+        """Do the same, however long it takes: in steps, and with the filter asked for each want."""
+        if self.receive_now(peer_id, messages):
+            return
         for message in messages:
-            if sender is None:
-                return
             if message.entries or message.full:
                 await self._take_in(peer_id, message)
-                sender = self._senders.get(peer_id)  # it may be gone, or come back
-                if sender is not None and self.ledger.has_work(peer_id):
-                    sender.wake()
+                self._answer(peer_id)
 
     async def _take_in(self, peer_id: ID, message: Message) -> None:
         entries = message.entries
@@ -196,167 +231,85 @@ class Server:
         ordered = [entry for entry in entries.values() if entry.cancel]
         ordered += [entry for entry in entries.values() if not entry.cancel]
         for start in range(0, len(ordered) or 1, LEDGER_BATCH):
-            if start:  # a long list goes in by steps, so that it does not hold up everybody else
+            if start:
                 await trio.lowlevel.checkpoint()
             batch = ordered[start : start + LEDGER_BATCH]
-            denied = () if self._filter is None else await self._denied(peer_id, batch)
-            if peer_id not in self._senders:
-                return  # it has left meanwhile
-            self.ledger.receive(peer_id, batch, denied=denied)
+            self._enter(peer_id, batch, denied=await self._denied(peer_id, batch))
+
+    def _enter(
+        self,
+        peer_id: ID,
+        entries: Iterable[Entry],
+        full: bool = False,
+        denied: Iterable[CID] = (),
+    ) -> None:
+        """Enter a wantlist into the ledger, unless the peer has left meanwhile."""
+        if peer_id in self._senders:
+            self.ledger.receive(peer_id, entries, full, denied)
+
+    def _answer(self, peer_id: ID) -> None:
+        if (sender := self._senders.get(peer_id)) is not None:
+            sender.answer()
 
     async def _denied(self, peer_id: ID, entries: Iterable[Entry]) -> set[CID]:
-        """Ask the filter for each want."""
+        """Return the CIDs that the filter, if there is one, does not let a peer have."""
+        if self._filter is None:
+            return set()
         return {
             entry.cid
             for entry in entries
-            if not entry.cancel and not await self._is_allowed(peer_id, entry)
+            if not entry.cancel and not await self._is_allowed(self._filter, peer_id, entry)
         }
 
-    async def _is_allowed(self, peer_id: ID, entry: Entry) -> bool:
-        assert self._filter is not None
+    async def _is_allowed(self, allows: RequestFilter, peer_id: ID, entry: Entry) -> bool:
         try:
-            allowed = self._filter(peer_id, entry.cid, entry.want_type)
+            allowed = allows(peer_id, entry.cid, entry.want_type)
             return bool(await allowed if isawaitable(allowed) else allowed)
         except Exception as error:  # noqa: BLE001 - task's edge: a filter of the user's may raise anything
-            self.owner.faults.note("the request filter (what it cannot decide is denied)", error)
+            what = "the request filter (what it cannot decide is denied)"
+            self._context.faults.note(what, error)
             return False
 
     async def refilter(self) -> None:
-        """Ask the filter again for the wants that wait: a list that it has may have changed."""
+        """Ask the filter again for the wants that are kept: a list of its own may have changed."""
         if self._filter is None:
             return
         for peer_id in self.ledger.peer_ids:
             self.ledger.deny(peer_id, await self._denied(peer_id, self.ledger.wantlist(peer_id)))
-            if (sender := self._senders.get(peer_id)) is not None:
-                sender.wake()
+            self._wake(peer_id)
 
     def new_block(self, cid: CID, size: int) -> None:
-        """Send a block that has just been stored to those who want it."""
+        """Send a block that has just been stored to the peers that want it."""
         if self.ledger.is_wanted(cid):
             for peer_id in self.ledger.new_block(cid, size):
-                if (sender := self._senders.get(peer_id)) is not None:
-                    sender.wake()
+                self._wake(peer_id)
 
-    def count_sent(self, peer_id: ID, blocks: Mapping[CID, bytes], size: int, now: float) -> None:
-        """Enter blocks that have been written."""
-        count = len(blocks)
-        stats = self.owner.stats
-        stats.blocks_sent += count
-        stats.data_sent += size
-        self.accounts.sent(peer_id, count, size, now)
-        self._served.note(peer_id, next(iter(blocks)), count, size, now)
+    # -- what senders report --------------------------------------------------------------------
 
-    # -- turns at the store ---------------------------------------------------------------------
+    def _on_written(self, peer_id: ID, message: Message, now: float) -> None:
+        context, blocks = self._context, message.blocks
+        context.tracing.sent(peer_id, message)
+        if blocks:
+            size = sum(map(len, blocks.values()))
+            context.stats.count_sent(len(blocks), size)
+            self.accounts.sent(peer_id, len(blocks), size, now)
+            self._served.note(peer_id, next(iter(blocks)), len(blocks), size, now)
 
-    def pending(self, peer_id: ID) -> int:
-        return self.ledger.pending(peer_id)
+    def _on_failure(self, peer_id: ID, error: Exception) -> None:
+        self._context.faults.note("what replies are sent with", error)
+        self._context.on_unreachable(peer_id)
 
-    def score(self, peer_id: ID, now: float) -> int:
-        return self.accounts.score(peer_id, now)
+    # -- timers ---------------------------------------------------------------------------------
 
-    def _is_before(self, one: ID, other: ID) -> bool:
-        assert self._comparator is not None
-        first, second = self.ledger.first_task(one), self.ledger.first_task(other)
-        if first is None or second is None:
-            return second is not None  # who has to be looked up first
-        return self._comparator(first, second)
+    def _tell_served(self, now: float) -> None:
+        self._served.tell(now)
 
-    def begin(self, peer_id: ID, now: float, *, for_blocks: bool) -> bool:
-        """Begin a turn, or wait for it: the sender is woken when it is there."""
-        can_send = self._can_send(now)
-        if self._turns.ask(peer_id, now, for_blocks=for_blocks, can_send=can_send):
-            return True
-        self._give_turns()
-        return self._turns.ask(peer_id, now, for_blocks=for_blocks, can_send=can_send)
+    def _share_out(self, now: float) -> None:
+        self._scheduler.share_out(now)
 
-    @property
-    def is_contested(self) -> bool:
-        """True if somebody waits for a turn, or might have to because of what is sent."""
-        return self.uplink.limits_any or self._turns.is_contested
-
-    def begin_at_once(self, peer_id: ID) -> bool:
-        """Begin a turn that is of use at once and that nobody waits for, or none."""
-        now = trio.current_time()
-        if self.ready_at(peer_id, now) > now or not self._can_send(now):
-            return False
-        return self._turns.ask_at_once(peer_id)
-
-    def end(self, peer_id: ID, size: int = 0) -> None:
-        """End a turn in which blocks of ``size`` bytes were read."""
-        self._turns.end(peer_id, size)
-        self._give_turns()
-
-    def withdraw(self, peer_id: ID) -> None:
-        """Stop waiting for a turn."""
-        if self._turns.withdraw(peer_id):
-            self._give_turns()
-
-    def ready_at(self, peer_id: ID, now: float) -> float:
-        """Return when the peer's own limit lets blocks pass: ``now`` or later."""
-        return self.uplink.peer_ready_at(peer_id, now) if self.uplink.limits_any else now
-
-    def may_send(self, peer_id: ID) -> bool:
-        """
-        Tell whether blocks may be sent in a turn, as far as the limit for all is concerned.
-
-        Who came to look blocks up does not overtake those who wait to send.
-        """
-        if not self.uplink.limits_total or self._turns.sender == peer_id:
-            return True
-        is_next = self._turns.sender is None and not self._turns.blocks_wait
-        return is_next and self._can_send(trio.current_time())
-
-    def _can_send(self, now: float) -> bool:
-        return not self.uplink.limits_total or self.uplink.total_ready_at(now) <= now
-
-    def _give_turns(self) -> None:
-        if not self._turns.is_contested:
-            return
-        now = trio.current_time()
-        can_send = self._can_send(now)
-        for peer_id in self._turns.give(now, can_send=can_send):
-            self._senders[peer_id].wake()
-        if not can_send and not self._timer_runs and self._turns.blocks_wait:
-            self._timer_runs = True
-            self.owner.start_task(self._give_at, self.uplink.total_ready_at(now))
-
-    async def _give_at(self, when: float) -> None:
-        try:
-            await trio.sleep_until(when)
-        finally:
-            self._timer_runs = False
-        self._give_turns()
-
-    # -- the store ------------------------------------------------------------------------------
-
-    def put_aside(self, wants: Iterable[PeerWant]) -> None:
-        """The store has failed at wants: ask it for them again after a while."""
-        now = trio.current_time()
-        for want in wants:
-            self.ledger.put_aside(want)
-            seconds = STORE_RETRY_SECONDS * 2.0 ** min(want.failures, MAX_DOUBLINGS)
-            want.failures += 1
-            when = now + min(seconds, MAX_STORE_RETRY_SECONDS)
-            self._aside.set(want, when)
-            self._retry_scope.deadline = min(self._retry_scope.deadline, when)
-        if not self._retry_runs:
-            self._retry_runs = True
-            self.owner.start_task(self._retry)
-
-    async def _retry(self) -> None:
-        try:
-            while (when := self._aside.next) is not None:
-                with trio.CancelScope(deadline=when) as self._retry_scope:
-                    await trio.sleep_forever()
-                due = []
-                while (item := self._aside.take(trio.current_time())) is not None:
-                    due.append(item[1])
-                for _ in each(due, self._look_again):
-                    await trio.lowlevel.checkpoint()
-        finally:
-            self._retry_runs = False
+    def _retry(self, now: float) -> None:
+        self._context.chores.begin(each(self._store.retry(now), self._look_again))
 
     def _look_again(self, want: PeerWant) -> None:
         self.ledger.look_again(want)
-        if (sender := self._senders.get(want.peer.peer_id)) is not None:
-            sender.wake()
+        self._wake(want.peer.peer_id)

@@ -13,18 +13,13 @@ length as a varint, then
 
 from __future__ import annotations
 
-from enum import Enum
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from libp2p.bitswap.config import (
-    BITSWAP_PROTOCOL_NO_VERSION,
-    MAX_MESSAGE_SIZE,
-    V0_PROTOCOLS,
-    WITHOUT_HAVE,
-)
+from libp2p.bitswap.config import MAX_MESSAGE_SIZE
 from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
+from libp2p.bitswap.wire.protocols import Dialect
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
@@ -45,28 +40,6 @@ _OVERHEAD: Final = _WANTLIST_OVERHEAD + _PENDING_OVERHEAD
 _MAX_INT32: Final = 2**31 - 1
 
 _T = TypeVar("_T")
-
-
-class Dialect(Enum):
-    """How a stream's protocol writes blocks: V0 is 1.0.0 and older, V1 all since."""
-
-    V0 = 0
-    V1 = 1
-
-    @classmethod
-    def of(cls, protocol: str | None) -> Dialect:
-        return cls.V0 if _bare(protocol) in V0_PROTOCOLS else cls.V1
-
-
-def speaks_have(protocol: str | None) -> bool:
-    """Tell whether those who speak a protocol know WANT_HAVE, HAVE and DONT_HAVE."""
-    return _bare(protocol) not in WITHOUT_HAVE
-
-
-def _bare(protocol: str | None) -> str:
-    """Give a protocol id without what networks of their own put in front of it."""
-    _, name, version = (protocol or "").rpartition(BITSWAP_PROTOCOL_NO_VERSION)
-    return name + version
 
 
 class Message:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Unpack
 
 import click
 
@@ -19,6 +19,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     ListenAddress,
     PeerAddress,
 )
+from libp2p.ipld.profile_names import PROFILE_NAMES
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -26,12 +27,10 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.ipfs_lite.cli.verbs import At
+    from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportKnobs
     from libp2p.peer.peerinfo import PeerInfo
-
-PROFILE_NAMES: Final = ("unixfs-v1-2025", "unixfs-v0-2015", "legacy-cid-v0")
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
 _profile = click.option(
@@ -56,7 +55,7 @@ def _at(
         @click.pass_obj
         @functools.wraps(command)
         def run(repo: Path | None, /, timeout: float | None, **options: object) -> None:
-            from libp2p.ipfs_lite.cli.verbs import At
+            from libp2p.ipfs_lite.cli.at import At
 
             command(At(repo, timeout), **options)
 
@@ -114,10 +113,10 @@ def init(
     as_json: bool,
 ) -> None:
     """Make the repo with options of your choice; any first use makes it with the defaults."""
-    from libp2p.ipfs_lite.cli import verbs
+    from libp2p.ipfs_lite.cli import identity
 
-    config = verbs.config_of(profile, [str(address) for address in listen], sync)
-    verbs.init(at, config, as_json)
+    config = identity.config_of(profile, [str(address) for address in listen], sync)
+    identity.init(at, config, as_json)
 
 
 @cli.command("id")
@@ -125,9 +124,9 @@ def init(
 @_at()
 def show_id(at: At, as_json: bool) -> None:
     """Print the peer id; with --json also the public key and the settings."""
-    from libp2p.ipfs_lite.cli import verbs
+    from libp2p.ipfs_lite.cli import identity
 
-    verbs.show_id(at, as_json)
+    identity.show_id(at, as_json)
 
 
 @cli.command(cls=FlagOrValue)
@@ -154,10 +153,10 @@ def add(
     **choices: Unpack[ImportKnobs],
 ) -> None:
     """Add files; - is the standard input."""
-    from libp2p.ipfs_lite.cli import verbs
+    from libp2p.ipfs_lite.cli import adding
 
-    request = verbs.AddRequest(paths, profile, choices, only_hash, allow_empty)
-    verbs.add(at, request, verbs.add_style(quieter, as_json))
+    request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty)
+    adding.add(at, request, adding.add_style(quieter, as_json))
 
 
 @cli.command()
@@ -175,9 +174,9 @@ def get(
     as_json: bool,
 ) -> None:
     """Fetch a file and write it to OUT, which appears when it is whole."""
-    from libp2p.ipfs_lite.cli import verbs
+    from libp2p.ipfs_lite.cli import fetching
 
-    verbs.get(at, verbs.Fetch(cid, peers, verify), output, as_json)
+    fetching.get(at, fetching.Fetch(cid, peers, verify), output, as_json)
 
 
 @cli.command()
@@ -186,9 +185,9 @@ def get(
 @_at()
 def cat(at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool) -> None:
     """Fetch a file and write it to the standard output."""
-    from libp2p.ipfs_lite.cli import verbs
+    from libp2p.ipfs_lite.cli import fetching
 
-    verbs.cat(at, verbs.Fetch(cid, peers, verify))
+    fetching.cat(at, fetching.Fetch(cid, peers, verify))
 
 
 @cli.command()
@@ -203,6 +202,6 @@ def cat(at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool) -> None:
 @_at("Stop after this time; it is no failure.")
 def serve(at: At, listen: tuple[Multiaddr, ...], as_json: bool) -> None:
     """Give the repo's blocks to other peers until SIGINT or SIGTERM."""
-    from libp2p.ipfs_lite.cli import verbs
+    from libp2p.ipfs_lite.cli import serving
 
-    verbs.serve(at, listen, as_json)
+    serving.serve(at, listen, as_json)

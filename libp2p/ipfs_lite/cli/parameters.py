@@ -85,10 +85,10 @@ class ListenAddress(click.ParamType["Multiaddr"]):
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> Multiaddr:
         from libp2p.exceptions import InvalidAddrError
-        from libp2p.utils import arguments
+        from libp2p.peer.addresses import to_multiaddr
 
         try:
-            return arguments.multiaddr(value)
+            return to_multiaddr(value)
         except InvalidAddrError as error:
             self.fail(f"{error}.", param, ctx)
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "ipfs-lite"
 STDIN, STDOUT, STDERR = 0, 1, 2
+#: What names the standard input where a path could stand, and the standard output.
+DASH: Final = "-"
 STDOUT_NAME: Final = "to the standard output"
 
 #: A line for a person is lost if nobody has taken what came before it for so long.

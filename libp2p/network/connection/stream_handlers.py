@@ -8,17 +8,16 @@ them. So handlers are counted by themselves, for the connection and for the host
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import trio
-
-from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
 
 if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Scope
 
+#: Why a stream is reset, for the peer: libp2p's code for "there are too many".
+STREAM_LIMIT_EXCEEDED: Final = 0x1001
 #: Handlers that run for one connection at the same time: as many as it may have inbound streams.
 MAX_HANDLERS: Final = 1000
 
@@ -29,26 +28,34 @@ class StreamHandlers:
     def __init__(self, host: Scope) -> None:
         """:param host: the handlers of all connections."""
         self._count = host.open("a connection", MAX_HANDLERS, cut=self._cut)
-        self._deadline = math.inf
+        self._all_ended: trio.Event | None = None  # set while the connection waits for them
         self._running: dict[NetStream, trio.CancelScope] = {}
 
     def begin(self, stream: NetStream) -> trio.CancelScope | None:
         """Return the scope to run the stream's handler in; None if there is no room for it."""
-        if not self._count.claim(1):
+        if self._all_ended is not None or not self._count.claim(1):
             return None
-        scope = self._running[stream] = trio.CancelScope(deadline=self._deadline)
+        scope = self._running[stream] = trio.CancelScope()
         return scope
 
     def end(self, stream: NetStream) -> None:
         """Count a handler no longer; a second call does nothing."""
         if self._running.pop(stream, None) is not None:
             self._count.release(1)
+            if self._all_ended is not None and not self._running:
+                self._all_ended.set()
 
-    def end_by(self, deadline: float) -> None:
-        """Let them end by then, also those that begin now."""
-        self._deadline = deadline
+    async def finish(self, grace: float) -> None:
+        """
+        Wait until all handlers have ended, and cancel those that need longer than ``grace``
+        seconds. None begins any more.
+        """
+        self._all_ended = trio.Event()
+        if self._running:
+            with trio.move_on_after(grace):
+                await self._all_ended.wait()
         for scope in self._running.values():
-            scope.deadline = deadline
+            scope.cancel()
 
     def close(self) -> None:
         """The connection has ended, and all its handlers."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+from weakref import ref
 
 import trio
 
@@ -14,12 +15,10 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     StreamEOF,
 )
-from libp2p.network.connection.stream_handlers import StreamHandlers
+from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.addresses import text_of
 from libp2p.resources import Scope
-from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED as STREAM_LIMIT_EXCEEDED
-from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.faults import consists_of, fault_barrier
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.network.notifees import Notifees
     from libp2p.peer.id import ID
-    from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.transport.abc import MuxedConnection, MuxedStream
 
 logger = get_logger(__name__)
 
@@ -62,11 +61,17 @@ _OWN_REASONS: Final = {
 _ENDS: Final = (StreamEOF, IncompleteReadError)
 
 
+#: Runs a stream's handler as a task of its connection.
+StartHandler: TypeAlias = "Callable[[StreamHandlerFn, NetStream], None]"
+#: What is given a stream that the peer has opened.
+AcceptStream: TypeAlias = "Callable[[NetStream, StartHandler], None]"
+
+
 class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
     def __init__(
-        self, muxed_conn: Yamux, scope: Scope | None = None, handlers: Scope | None = None
+        self, muxed_conn: MuxedConnection, scope: Scope | None = None, handlers: Scope | None = None
     ) -> None:
         """
         Wrap a connection that does not run yet.
@@ -74,7 +79,7 @@ class SwarmConn(INetConn):
         :param scope: what the connection counts in, for as long as it lives.
         :param handlers: what its stream handlers count in.
         """
-        self.muxed_conn: Yamux = muxed_conn
+        self.muxed_conn: MuxedConnection = muxed_conn  # type: ignore[assignment]
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
@@ -83,16 +88,18 @@ class SwarmConn(INetConn):
         self._own_reason = ""
         self._nursery: trio.Nursery | None = None
         self._handlers = StreamHandlers(handlers or Scope("handlers"))
+        self._streams: set[ref[NetStream]] = set()
 
     async def run(
         self,
-        accept: Callable[[NetStream], None],
+        accept: AcceptStream,
         ended: Callable[[SwarmConn], object],
         notifees: Notifees,
     ) -> None:
         """
         Serve the connection and give each inbound stream to ``accept``, until it ends.
 
+        :param accept: called in the read loop, with the stream and `start_handler`.
         :param ended: called at its end, before the handlers have finished.
         :param notifees: told of its beginning and its end.
         """
@@ -105,9 +112,10 @@ class SwarmConn(INetConn):
                     await self.muxed_conn.run()
             finally:
                 self.release()
+                self._streams.clear()
                 ended(self)
-            self._handlers.end_by(trio.current_time() + HANDLER_GRACE)
             notifees.disconnected(self, nursery, busy)
+            await self._handlers.finish(HANDLER_GRACE)
         self._handlers.close()
         self._nursery = None
 
@@ -115,9 +123,9 @@ class SwarmConn(INetConn):
         logger.error("the connection to %s failed", self.peer_id, exc_info=error)
         self.abort()
 
-    def _give(self, accept: Callable[[NetStream], None], stream: YamuxStream) -> None:
+    def _give(self, accept: AcceptStream, stream: MuxedStream) -> None:
         try:
-            accept(NetStream(stream, self))
+            accept(self._wrap(stream), self.start_handler)
         except Exception:  # task's edge: the read loop is all streams', and this one ends alone
             logger.exception("stream %d of %s cannot be accepted", stream.stream_id, self.peer_id)
             stream.abort()
@@ -165,16 +173,17 @@ class SwarmConn(INetConn):
 
         :raises MuxedConnUnavailable: if the connection has ended.
         """
-        return NetStream(await self.muxed_conn.open_stream(), self)
+        return self._wrap(await self.muxed_conn.open_stream())
+
+    def _wrap(self, muxed_stream: MuxedStream) -> NetStream:
+        stream = NetStream(muxed_stream)
+        self._streams.add(ref(stream, self._streams.discard))
+        return stream
 
     def get_streams(self) -> tuple[NetStream, ...]:
-        """Return a view of the open streams."""
-        states = self.muxed_conn.session.streams.values()
-        return tuple(
-            NetStream(state.handle, self)
-            for state in states
-            if isinstance(state.handle, YamuxStream)
-        )
+        """Return the streams that are open and in use."""
+        streams = [reference() for reference in self._streams]
+        return tuple(s for s in streams if s is not None and not s.is_closed)
 
     async def close(self, error_code: int = 0) -> None:
         """End the connection; what was written before is still delivered."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from libp2p.abc import INetStream
 from libp2p.exceptions import MultiselectClientError, StreamReset
-from libp2p.io.utils import put_back
-from libp2p.protocol_muxer.negotiation import Initiator
-from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.stream_state import OPEN
+from libp2p.protocol_muxer.lazy import Proposal
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -19,28 +16,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from libp2p.base_types import Buffer, TProtocol
-    from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.peer.id import ID
-    from libp2p.stream_muxer.yamux.yamux import Yamux
-    from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+    from libp2p.transport.abc import MuxedConnection, MuxedStream
 
 logger = get_logger(__name__)
+
+#: More than any stream has at hand.
+_EVERYTHING: Final = 2**63
 
 
 class NetStream(INetStream):
     """
     A stream to a peer.
 
-    It adds the protocol id to a `YamuxStream`, whose methods say what is raised when.
+    It adds the protocol id to a `MuxedStream`; the methods of `YamuxStream` say what is raised
+    when.
     """
 
-    def __init__(self, muxed_stream: YamuxStream, swarm_conn: SwarmConn | None = None) -> None:
+    def __init__(self, muxed_stream: MuxedStream) -> None:
         self.muxed_stream = muxed_stream
-        self.muxed_conn: Yamux = muxed_stream.muxed_conn
-        self.swarm_conn = swarm_conn
+        self.muxed_conn: MuxedConnection = muxed_stream.muxed_conn  # type: ignore[assignment]
         self._protocol: TProtocol | None = None
         # The proposal that was sent and whose answer has not been read yet.
-        self._proposed: Initiator | None = None
+        self._proposed: Proposal | None = None
 
     @property
     def remote_peer_id(self) -> ID:
@@ -62,24 +60,19 @@ class NetStream(INetStream):
         For a protocol that the peer is known to speak; saves a round trip. The answer is read
         before the first data is.
         """
-        self._proposed = Initiator([protocol_id])
+        self._proposed = Proposal(protocol_id)
         self._protocol = protocol_id
-        self.muxed_stream.queue(self._proposed.start())
+        self.muxed_stream.queue(self._proposed.message)
 
-    async def _read_answer(self, proposed: Initiator) -> None:
+    async def _read_answer(self, proposed: Proposal) -> None:
         """
         Read the answer to the proposal.
 
         :raises StreamReset: if the peer refused, with the `MultiselectClientError` as its cause.
         """
         try:
-            while buffers := await self.muxed_stream.receive():
-                step = proposed.receive(buffers)
-                if step.protocol is not None:
-                    self._proposed = None
-                    put_back(self.muxed_stream, proposed.take_leftover())
-                    return
-            raise MultiselectClientError("the peer hung up instead of answering")
+            await proposed.read_answer(self.muxed_stream)
+            self._proposed = None
         except MultiselectClientError as error:
             await self.reset()
             raise StreamReset(f"{self._protocol} was not agreed on: {error}") from error
@@ -94,7 +87,7 @@ class NetStream(INetStream):
             await self._read_answer(self._proposed)
         return await self.muxed_stream.receive()
 
-    def receive_nowait(self, limit: int = MAX_WINDOW_SIZE) -> list[Buffer] | None:
+    def receive_nowait(self, limit: int = _EVERYTHING) -> list[Buffer] | None:
         """Return what is at hand, once the peer has agreed on the protocol; see `YamuxStream`."""
         return self.muxed_stream.receive_nowait(limit)
 
@@ -177,7 +170,7 @@ class NetStream(INetStream):
         self.muxed_stream.abort(error_code)
 
     def _note_end(self, what: str) -> None:
-        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.state.writing is OPEN:
+        if logger.isEnabledFor(logging.DEBUG) and self.muxed_stream.is_writable:
             logger.debug("%r %s", self, what)
 
     def set_deadline(self, ttl: float) -> bool:
@@ -187,7 +180,7 @@ class NetStream(INetStream):
     @property
     def is_closed(self) -> bool:
         """True once both directions have ended."""
-        return self.muxed_stream.state.finished
+        return self.muxed_stream.is_closed
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port)."""

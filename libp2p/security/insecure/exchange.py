@@ -20,6 +20,7 @@ from libp2p.exceptions import (
 )
 from libp2p.hostile_input import refused_as
 from libp2p.peer.id import ID
+from libp2p.security.channel import Established, PlainChannel
 from libp2p.security.insecure.pb import plaintext_pb2
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 
@@ -62,7 +63,7 @@ class PlaintextExchange:
         """Return this side's message."""
         return encode_varint_prefixed(make_exchange_message(self._public_key).SerializeToString())
 
-    def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, ClaimedIdentity | None]:
+    def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
         """
         Take in what the peer sent.
 
@@ -78,7 +79,7 @@ class PlaintextExchange:
         if message is None:
             return b"", None
         self._is_done = True
-        return b"", self._identity(message)
+        return b"", Established(PlainChannel(), self._identity(message), early_muxer=None)
 
     def take_leftover(self) -> bytes:
         """Remove and return what came after the message."""

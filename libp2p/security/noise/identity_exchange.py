@@ -11,10 +11,12 @@ The libp2p Noise handshake as one machine: bytes in, bytes out, in the end a kno
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from libp2p.exceptions import LocalProtocolError
-from libp2p.security.noise.handshake import MessageReader, TransportKeys, XXHandshake, frame
+from libp2p.security.channel import Established
+from libp2p.security.noise.cipher import NoiseCipher
+from libp2p.security.noise.handshake import MessageReader, XXHandshake, frame
 from libp2p.security.noise.payload import RemoteIdentity, choose_early_muxer, open_payload
 
 if TYPE_CHECKING:
@@ -22,15 +24,6 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
-
-
-class Established(NamedTuple):
-    """A finished handshake."""
-
-    keys: TransportKeys
-    remote: RemoteIdentity
-    #: The muxer that both sides' payloads lead to, if they do.
-    early_muxer: TProtocol | None
 
 
 class IdentityExchange:
@@ -88,6 +81,9 @@ class IdentityExchange:
     def _established(self, remote: RemoteIdentity) -> Established:
         lists = (self._early_muxers, remote.stream_muxers)
         initiators, responders = lists if self._handshake.is_initiator else lists[::-1]
+        keys = self._handshake.split()
         return Established(
-            self._handshake.split(), remote, choose_early_muxer(initiators, responders)
+            NoiseCipher(keys.send, keys.receive),
+            remote,
+            choose_early_muxer(initiators, responders),
         )

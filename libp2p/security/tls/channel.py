@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hmac
 from copy import copy
+from itertools import count
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -136,7 +137,7 @@ def expand_label(secret: bytes, label: bytes, length: int, digest: str) -> bytes
 class _Keys:
     """One direction's keys, and how many records they have been used for."""
 
-    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "sequence")
+    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "numbers", "sequence")
 
     def __init__(self, secret: bytes, suite: CipherSuite) -> None:
         self._suite = suite
@@ -148,7 +149,10 @@ class _Keys:
         aead = self._suite.aead(expand_label(secret, b"key", self._suite.key_bytes, digest))
         self.encrypt, self.decrypt_into = aead.encrypt, aead.decrypt_into
         self.iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
+        #: How many records were sealed.
         self.sequence = 0
+        #: The number of each record to be opened, in order.
+        self.numbers = count()
 
     def seal(self, content: bytes) -> tuple[bytes, bytes]:
         """Return the record of ``content``, its kind included: header and ciphertext."""
@@ -267,10 +271,9 @@ class TlsChannel:
                         pieces.append(piece[:filled].toreadonly())
                     room = max(content_bytes, min(end - offset, PIECE_BYTES))
                     piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
-                nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
+                nonce = (keys.iv ^ next(keys.numbers)).to_bytes(NONCE_BYTES)
                 content = piece[filled : last + 1]
                 keys.decrypt_into(nonce, data[start:stop], data[offset:start], content)
-                keys.sequence += 1
                 offset = stop
                 if piece[last] == APPLICATION_DATA and content_bytes > 1:
                     if self._without_data:

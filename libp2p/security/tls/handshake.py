@@ -11,13 +11,14 @@ records are protected with from there on.
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from OpenSSL import SSL
 from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from libp2p.exceptions import HandshakeFailure, LocalProtocolError
 from libp2p.hostile_input import refused_as
+from libp2p.security.channel import Established
 from libp2p.security.tls.certificate import CertifiedIdentity, verify_certificate
 from libp2p.security.tls.channel import (
     BAD_CERTIFICATE,
@@ -54,15 +55,6 @@ _CONTENT_TYPES: Final = range(20, 24)
 _CLIENT_SECRET: Final = b"CLIENT_TRAFFIC_SECRET_0"
 _SERVER_SECRET: Final = b"SERVER_TRAFFIC_SECRET_0"
 _CLIENT_HANDSHAKE_SECRET: Final = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET"
-
-
-class Established(NamedTuple):
-    """A finished handshake."""
-
-    channel: TlsChannel
-    remote: CertifiedIdentity
-    #: The muxer that ALPN led to, if it did.
-    early_muxer: TProtocol | None
 
 
 class _Findings:
@@ -306,7 +298,8 @@ class TlsHandshake:
     def _established(self) -> Established:
         connection = self._connection
         # A client is given the whole chain here, a server only what came with the certificate.
-        others = len(connection.get_peer_cert_chain() or ()) - self._is_initiator
+        chain = connection.get_peer_cert_chain() or ()
+        others = len(chain[1:] if self._is_initiator else chain)
         if others:
             raise self._findings.refuse(f"the peer sent {others} certificates besides its own")
         remote = self._findings.remote

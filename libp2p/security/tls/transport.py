@@ -9,30 +9,29 @@ a transport is made: who does without TLS does not pay for loading it.
 from __future__ import annotations
 
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from libp2p.abc import ISecureTransport
 from libp2p.base_types import TProtocol
-from libp2p.exceptions import HandshakeFailure, IOException, LocalProtocolError
-from libp2p.peer.id import ID
-from libp2p.security.handshake import batched, complete_handshake
-from libp2p.security.secure_session import SecureSession
+from libp2p.exceptions import LocalProtocolError
+from libp2p.security.handshake import HandshakeTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from libp2p.abc import IRawConnection
     from libp2p.crypto.keys import KeyPair, PrivateKey
-    from libp2p.security.tls.handshake import TlsEndpoint
+    from libp2p.peer.id import ID
+    from libp2p.security.tls.handshake import TlsEndpoint, TlsHandshake
 
 PROTOCOL_ID: Final = TProtocol("/tls/1.0.0")
 #: py-libp2p's name for ALPN's word for "the muxer is negotiated after the handshake".
 ALPN_PROTOCOL: Final = "libp2p"
 
 
-class TLSTransport(ISecureTransport):
+class TLSTransport(HandshakeTransport["TlsHandshake"]):
     """TLS with one certificate for all connections of this object."""
+
+    protocol_id = PROTOCOL_ID
+    name = "TLS"
 
     def __init__(
         self,
@@ -44,9 +43,7 @@ class TLSTransport(ISecureTransport):
     ) -> None:
         """
         :param early_data: must be None: libp2p's handshake has no place for it.
-        :param muxers: what to offer for agreeing on a muxer within the handshake, most wanted
-            first. With none the muxer is negotiated afterwards, at one round trip more; None
-            leaves it to the host.
+        :param muxers: see `HandshakeTransport`.
         :param identity_config: must be None: certificates of one's own making are not supported.
         :param enable_autotls: must be False: in py-libp2p it lets peers in that have not proven
             who they are.
@@ -60,65 +57,19 @@ class TLSTransport(ISecureTransport):
             raise LocalProtocolError(
                 "TLSTransport(enable_autotls=True) is not supported: it is not authenticated"
             )
-        self.libp2p_privkey = libp2p_keypair.private_key
-        self.local_peer = ID.from_pubkey(libp2p_keypair.public_key)
-        self._host_decides = muxers is None
-        self._offer(tuple(TProtocol(muxer) for muxer in muxers or ()))
-
-    def offer_muxers(self, muxers: Sequence[TProtocol]) -> None:
-        """Offer the host's muxers by ALPN, unless the constructor was told which."""
-        if self._host_decides:
-            self._offer(tuple(muxers))
+        super().__init__(libp2p_keypair, muxers)
 
     def _offer(self, muxers: tuple[TProtocol, ...]) -> None:
-        self.muxers = muxers
-        self._endpoint, self._certificate_pem = _new_endpoint(self.libp2p_privkey, muxers)
+        super()._offer(muxers)
+        self._endpoint, self._certificate_pem = _new_endpoint(self.local_private_key, muxers)
 
-    async def secure_inbound(self, conn: IRawConnection) -> SecureSession:
-        """
-        Shake hands with whoever dialled.
-
-        :raises HandshakeFailure: or one of its kinds; ``conn`` is the caller's to close.
-        """
-        return await self._secure(conn, is_initiator=False, expected_peer=None)
-
-    async def secure_outbound(self, conn: IRawConnection, peer_id: ID | None) -> SecureSession:
-        """
-        Shake hands with ``peer_id``, or with whoever answers if that is None.
-
-        It is the listener who has the last word: if it refuses this side, the first read from the
-        session fails.
-
-        :raises PeerIDMismatchesPubkey: if someone else answers.
-        :raises HandshakeFailure: or one of its kinds; ``conn`` is the caller's to close.
-        """
-        return await self._secure(conn, is_initiator=True, expected_peer=peer_id)
-
-    async def _secure(
-        self, conn: IRawConnection, *, is_initiator: bool, expected_peer: ID | None
-    ) -> SecureSession:
-        raw_conn = batched(conn)
-        handshake = self._endpoint.handshake(
+    def _begin(self, *, is_initiator: bool, expected_peer: ID | None) -> TlsHandshake:
+        return self._endpoint.handshake(
             is_initiator=is_initiator, now=time.time(), expected_peer=expected_peer
         )
-        try:
-            channel, remote, early_muxer = await complete_handshake(raw_conn, handshake, "TLS")
-        except HandshakeFailure:
-            if alert := handshake.take_alert():
-                with suppress(IOException):  # it is gone: nobody to be told why
-                    raw_conn.send_nowait((alert,))
-            raise
-        return SecureSession(
-            raw_conn,
-            channel,
-            local_peer=self.local_peer,
-            local_private_key=self.libp2p_privkey,
-            remote_peer=remote.peer_id,
-            remote_public_key=remote.public_key,
-            is_initiator=is_initiator,
-            early_muxer=early_muxer,
-            protocol=PROTOCOL_ID,
-        )
+
+    def _last_words(self, core: TlsHandshake) -> bytes:
+        return core.take_alert()
 
     def get_protocol_id(self) -> TProtocol:
         """Return ``/tls/1.0.0``."""

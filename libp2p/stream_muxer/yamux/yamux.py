@@ -75,8 +75,9 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.base_types import Buffer
+    from libp2p.base_types import Buffer, TProtocol
     from libp2p.connection_types import ConnectionType
+    from libp2p.crypto.keys import PublicKey
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession
@@ -304,6 +305,16 @@ class Yamux(IMuxedConn):
     def close_cause(self) -> BaseException | None:
         """What ended the connection; None while it lives."""
         return self._cause
+
+    @property
+    def remote_public_key(self) -> PublicKey:
+        """The key that the peer's id belongs to."""
+        return self.secured_conn.get_remote_public_key()
+
+    @property
+    def security_protocol(self) -> TProtocol | None:
+        """What secures the connection; None if that has no name."""
+        return getattr(self.secured_conn, "protocol", None)
 
     @property
     def is_initiator(self) -> bool:

@@ -75,6 +75,16 @@ class YamuxStream(IMuxedStream):
         """True if this side opened the stream."""
         return self.state.outbound
 
+    @property
+    def is_closed(self) -> bool:
+        """True once both directions have ended."""
+        return self.state.finished
+
+    @property
+    def is_writable(self) -> bool:
+        """True until this side closes or resets the stream, or the connection ends."""
+        return self.state.writing is OPEN
+
     def statistics(self) -> StreamStatistics:
         """Return how the stream stands: its windows, credit and bytes; also after its end."""
         return self.state.statistics()

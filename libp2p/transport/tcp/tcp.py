@@ -229,7 +229,7 @@ class TCPListener(IListener):
         if now >= self._complain_at:
             self._complain_at = now + COMPLAINT_INTERVAL
             logger.error("cannot accept connections: %s", error.strerror or error)
-        await trio.sleep(ACCEPT_PAUSE)  # no event says when there are descriptors again
+        await trio.sleep(ACCEPT_PAUSE)  # time: no event says when there are descriptors
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
         """Return the addresses listened on, with their real ports."""

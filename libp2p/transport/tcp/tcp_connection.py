@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING, Final
 import trio
 from multiaddr import Multiaddr
 
-from libp2p.abc import IRawConnection
-from libp2p.connection_types import ConnectionType
-from libp2p.exceptions import ConnectionClosedError, MultiselectClientError, RawConnError
-from libp2p.io.utils import put_back, read_some
-from libp2p.protocol_muxer.negotiation import Initiator
+from libp2p.exceptions import ConnectionClosedError, RawConnError
+from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.base_types import Buffer, TProtocol
+    from libp2p.base_types import Buffer
 
-#: Enough for any handshake message; bulk goes through `TcpConnection.receive_into`.
-RECEIVE_BYTES: Final = 64 * 1024
 #: Linux takes at most 1,024 buffers in one call (IOV_MAX).
 MAX_GATHER: Final = 1024
 
@@ -75,20 +70,16 @@ def multiaddr_of(address: tuple[str, int]) -> Multiaddr:
     return Multiaddr(f"{prefix}/{family}/{host}/tcp/{address[1]}")
 
 
-class TcpConnection(IRawConnection):
+class TcpConnection(RawConnection):
     """A connected TCP socket; takes over ``sock``, which must be non-blocking."""
 
     def __init__(self, sock: socket.socket, is_initiator: bool) -> None:
-        self.is_initiator = is_initiator
+        super().__init__(is_initiator)
         self._sock = sock
-        self._unread: list[Buffer] = []  # the last put back is last
         # The last read filled its buffer, so more is probably waiting already.
         self._more_expected = False
         self._closed = False
         self._sent_bytes = 0
-        # The proposal whose answer has not been read yet.
-        self._proposed: Initiator | None = None
-        self._queued = b""
         self._remote = self._address(sock.getpeername)
         self._local = self._address(sock.getsockname)
 
@@ -127,11 +118,7 @@ class TcpConnection(IRawConnection):
         :raises RawConnError: if the connection failed.
         """
         if self._unread:
-            put_back = memoryview(self._unread.pop())
-            count = min(len(put_back), len(buffer))
-            buffer[:count] = put_back[:count]
-            self.unread(put_back[count:])
-            return count
+            return self._read_unread(buffer)
         try:
             count = self._sock.recv_into(buffer)
         except BlockingIOError:
@@ -141,54 +128,6 @@ class TcpConnection(IRawConnection):
             raise self._failed(error) from error
         self._more_expected = count == len(buffer)
         return count
-
-    async def receive(self) -> list[Buffer]:
-        """
-        Return what is there, waiting for at least a byte; empty at the end.
-
-        :raises MultiselectClientError: if the peer does not accept what was proposed.
-        """
-        if self._proposed is not None:
-            await self._read_answer(self._proposed)
-        return await self._receive()
-
-    async def _receive(self) -> list[Buffer]:
-        if self._unread:
-            put_back, self._unread = self._unread[::-1], []
-            return put_back
-        count = None
-        while count is None:
-            await self.wait_readable()
-            buffer = memoryview(bytearray(RECEIVE_BYTES))  # a peer that says nothing costs none
-            count = self.receive_into(buffer)
-        return [bytes(buffer[:count])] if count else []
-
-    def unread(self, data: Buffer) -> None:
-        """Put ``data`` back: it is what the next read returns."""
-        if len(data):
-            self._unread.append(data)
-
-    async def read(self, n: int | None = None) -> bytes:
-        """Return 1 to ``n`` bytes, or with no ``n`` all up to the end; empty at the end."""
-        return await read_some(self, n)
-
-    def propose(self, protocol_id: TProtocol) -> None:
-        """
-        Agree on a protocol lazily: the proposal goes out with the first data, unanswered.
-
-        The answer is read before the first data is. `receive` and `send` do this; they are what
-        handshakes use.
-        """
-        self._proposed = Initiator([protocol_id])
-        self._queued = self._proposed.start()
-
-    async def _read_answer(self, proposed: Initiator) -> None:
-        while buffers := await self._receive():
-            if proposed.receive(buffers).protocol is not None:
-                self._proposed = None
-                put_back(self, proposed.take_leftover())
-                return
-        raise MultiselectClientError("the peer hung up instead of answering a proposal")
 
     # -- writing ------------------------------------------------------------------------------
 
@@ -226,19 +165,6 @@ class TcpConnection(IRawConnection):
             await trio.lowlevel.wait_writable(self._sock)
         except trio.ClosedResourceError:
             raise _closed_here() from None
-
-    async def send(self, buffers: Sequence[Buffer]) -> None:
-        """Write all of ``buffers``. Cancelling leaves the connection in the middle of them."""
-        if self._queued:
-            buffers, self._queued = [self._queued, *buffers], b""
-        rest = self.send_nowait(buffers)
-        while rest:
-            await self.wait_writable()
-            rest = self.send_nowait(rest)
-
-    async def write(self, data: bytes) -> None:
-        """Write all of ``data``."""
-        await self.send((data,))
 
     # -- end ----------------------------------------------------------------------------------
 
@@ -287,7 +213,3 @@ class TcpConnection(IRawConnection):
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address as a multiaddr."""
         return [] if self._remote is None else [multiaddr_of(self._remote)]
-
-    def get_connection_type(self) -> ConnectionType:
-        """TCP connections are direct."""
-        return ConnectionType.DIRECT

@@ -10,7 +10,7 @@ import trio
 from libp2p.bitswap import config
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.bitswap.fetch.waiters import OneBlock
-from libp2p.bitswap.serve.bandwidth import BandwidthLimits
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits
 from libp2p.bitswap.serve.server import ServerOptions
 from libp2p.bitswap.wire.entry import BlockPresenceType
 from libp2p.bitswap.wire.message import Message

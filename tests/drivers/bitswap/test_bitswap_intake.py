@@ -411,3 +411,19 @@ async def test_a_bad_message_that_comes_as_the_client_stops_leaves_no_stream(two
     bad = await two.open(b"\x02\x1a\xff")
     two.peer.stop()
     assert await is_reset(bad)
+
+
+async def test_the_end_of_a_stream_that_a_turn_has_read_in_parts_is_noticed(two: Two) -> None:
+    two.owner.storing = trio.Event()
+    two.owner.writer.add([(A_WANT, bytes(MAX_UNSTORED_BYTES))])  # no turn yet
+    data = [bytes((n,)) * 250 * 1024 for n in range(6)]
+    streams = [await two.open() for _ in data]
+    for stream, block in zip(streams, data, strict=True):
+        await stream.write(with_block(block))
+        await stream.close_write()
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == []
+    two.owner.storing.set()
+    for stream in streams:
+        assert not await is_reset(stream)
+    assert sorted(two.owner.taken) == data

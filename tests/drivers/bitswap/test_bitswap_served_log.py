@@ -13,12 +13,23 @@ from libp2p.ipld.cid import CID
 from tests.support.fake_host import peer_id
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from trio.testing import MockClock
 
 FIRST, OTHER = CID.for_block(b"first"), CID.for_block(b"other")
 ANN, BOB = peer_id("ann"), peer_id("bob")
+
+
+class Timed:
+    """A log, and the timer that it is given."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self.log = ServedLog(lambda when: nursery.start_soon(self._tell_at, when))
+        self.note, self.forget = self.log.note, self.log.forget
+
+    async def _tell_at(self, when: float) -> None:
+        await trio.sleep_until(when)
+        self.log.tell(trio.current_time())
 
 
 async def test_each_burst_is_told_once(
@@ -26,7 +37,7 @@ async def test_each_burst_is_told_once(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with trio.open_nursery() as nursery:
-        log = ServedLog(nursery.start_soon)
+        log = Timed(nursery)
         for _ in range(3):
             log.note(ANN, FIRST, 2, 100, trio.current_time())
             log.note(BOB, OTHER, 1, 10, trio.current_time())
@@ -46,33 +57,24 @@ async def test_what_does_not_end_is_told_in_parts(
 ) -> None:
     caplog.set_level(logging.INFO)
     async with trio.open_nursery() as nursery:
-        log = ServedLog(nursery.start_soon)
+        log = Timed(nursery)
         for _ in range(int(3 * LONG_SECONDS)):
             log.note(ANN, FIRST, 1, 1, trio.current_time())
             await trio.sleep(0.6)
     assert len(caplog.messages) in (2, 3)
 
 
-async def test_a_task_that_was_not_started_is_started_later(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_what_a_peer_got_is_told_when_it_leaves(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    running: list[trio.Nursery] = []
-
-    def start(task: Callable[[], Awaitable[None]]) -> None:
-        for nursery in running:  # a client that is stopped starts nothing
-            nursery.start_soon(task)
-
-    log = ServedLog(start)
-    log.note(ANN, FIRST, 1, 1, trio.current_time())
-    await trio.sleep(10)
-    async with trio.open_nursery() as nursery:
-        running.append(nursery)
-        log.note(BOB, FIRST, 1, 1, trio.current_time())
-    assert len(caplog.messages) == 2
+    log = ServedLog(lambda when: None)  # a client that has stopped calls at no time
+    log.note(ANN, FIRST, 1, 1, 0)
+    log.forget(BOB)
+    log.forget(ANN)
+    log.tell(1000)
+    assert len(caplog.messages) == 1
 
 
 async def test_nothing_is_counted_where_the_log_is_off() -> None:
-    log = ServedLog(lambda task: pytest.fail("a task was started"))
+    log = ServedLog(lambda when: pytest.fail("a timer was set"))
     log.note(ANN, FIRST, 1, 1, trio.current_time())
     log.forget(ANN)

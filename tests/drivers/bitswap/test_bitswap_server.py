@@ -9,7 +9,7 @@ import trio
 
 from libp2p.bitswap import config
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V110, EARLY_HAVE_SECONDS, STORE_READERS
-from libp2p.bitswap.serve.bandwidth import BandwidthLimits
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits
 from libp2p.bitswap.serve.server import ServerOptions
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.bitswap.wire.message import Message

@@ -105,7 +105,7 @@ async def test_a_handler_gets_the_stream_with_what_came_behind_the_proposal(
         await stream.write(data[start : start + split])
         await wait_all_tasks_blocked()
     assert await stream.read_exactly(len(data)) == data
-    assert [s.get_protocol() for s in two.connection.get_streams()] == [None]  # views are new
+    assert [s.get_protocol() for s in two.connection.get_streams()] == [ECHO]
     await stream.close_write()
     await wait_all_tasks_blocked()
 

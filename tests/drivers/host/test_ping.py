@@ -31,6 +31,7 @@ from libp2p.io.utils import read_exactly
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.stream_state import Half
+from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from tests.support.identity_hosts import FakeHost, serve
 from tests.support.memory_session import bounded_pair, stream_between, yamux_over
 from tests.support.streams import MemoryStream
@@ -95,9 +96,14 @@ class Two:
         self.service = PingService(self.asker.as_host())
 
 
+def yamux_stream_of(stream: NetStream) -> YamuxStream:
+    assert isinstance(stream.muxed_stream, YamuxStream)
+    return stream.muxed_stream
+
+
 def was_reset(stream: INetStream) -> bool:
     if isinstance(stream, NetStream):
-        return stream.muxed_stream.state.reading is Half.RESET
+        return yamux_stream_of(stream).state.reading is Half.RESET
     assert isinstance(stream, MemoryStream)
     return stream.was_reset
 
@@ -363,10 +369,11 @@ class TestOverYamux:
             await wait_all_tasks_blocked()
             (stream,) = muxed.asker.opened
             assert isinstance(stream, NetStream)
-            assert stream.muxed_stream.state.send_credit == 0
+            muxed_stream = yamux_stream_of(stream)
+            assert muxed_stream.state.send_credit == 0
             assert times == []
-            stream.muxed_stream.state.grant(DEFAULT_WINDOW_SIZE)
-            stream.muxed_stream.wake_writer()
+            muxed_stream.state.grant(DEFAULT_WINDOW_SIZE)
+            muxed_stream.wake_writer()
         assert len(times) == 6
         assert muxed.asker.opened == [stream]
 

@@ -8,28 +8,28 @@ import trio
 from multiaddr import Multiaddr
 from trio.testing import wait_all_tasks_blocked
 
+from libp2p import new_swarm
 from libp2p.network.config import ConnectionConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.peerstore import PeerStore
+from libp2p.transport.memory.memory import MemoryTransport
 from tests.support.channels import MemoryConnection, connection_pair
 from tests.support.identities import peer_id_of
-from tests.support.memory_session import secured_by, yamux_over
+from tests.support.memory_session import yamux_over
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from libp2p.peer.id import ID
-    from libp2p.security.secure_session import SecureSession
     from libp2p.stream_muxer.yamux.yamux import Yamux
-    from libp2p.transport.tcp.tcp import TCP
-    from libp2p.transport.upgrader import TransportUpgrader
+    from libp2p.transport.abc import Transport
 
 PEER = peer_id_of("remote")
 ADDRESSES = [Multiaddr(f"/ip4/1.2.3.4/tcp/{port}") for port in range(4001, 4004)]
 
 
 class Addresses:
-    """A transport to peers in memory, and the upgrader that is as far with all of them."""
+    """A transport to peers in memory, all of which are secured at the same time."""
 
     def __init__(self) -> None:
         self.dialled: list[MemoryConnection] = []
@@ -38,19 +38,16 @@ class Addresses:
     def can_dial(self, _: Multiaddr) -> bool:
         return True
 
-    async def dial(self, _: Multiaddr) -> MemoryConnection:
+    async def dial(self, _: Multiaddr, __: ID) -> Yamux:
         connection, _ = connection_pair()
         self.dialled.append(connection)
-        return connection
-
-    async def upgrade_security(
-        self, raw_conn: MemoryConnection, _is_initiator: bool, _: ID | None
-    ) -> SecureSession:
-        await self.secured.wait()
-        return secured_by(raw_conn)
-
-    async def upgrade_connection(self, secured: SecureSession, _: ID) -> Yamux:
-        return yamux_over(cast("MemoryConnection", secured.raw_conn))
+        try:
+            await self.secured.wait()
+            await trio.lowlevel.checkpoint_if_cancelled()
+        except BaseException:
+            connection.abort()
+            raise
+        return yamux_over(connection)
 
 
 def swarm_over(addresses: Addresses, config: ConnectionConfig | None = None) -> Swarm:
@@ -59,8 +56,7 @@ def swarm_over(addresses: Addresses, config: ConnectionConfig | None = None) -> 
     return Swarm(
         peer_id_of("local"),
         peerstore,
-        cast("TransportUpgrader", addresses),
-        cast("TCP", addresses),
+        [cast("Transport", addresses)],
         config,
     )
 
@@ -79,14 +75,15 @@ async def test_of_dials_that_succeed_in_the_same_tick_one_stays(autojump_clock: 
 
 
 async def test_the_windows_of_all_connections_grow_out_of_one_budget() -> None:
-    addresses = Addresses()
-    addresses.secured.set()
-    swarm = swarm_over(addresses, ConnectionConfig(receive_budget=1000))
-    async with swarm.running():
-        budgets = [
-            (await swarm.dial_addr(address, PEER)).muxed_conn.session._holdings.windows
-            for address in ADDRESSES[:2]
-        ]
-        assert budgets[0].try_hold(800)
-        assert not budgets[1].try_hold(300)
-        assert budgets[1].try_hold(200)
+    config = ConnectionConfig(receive_budget=1000)
+    memory = [MemoryTransport()]
+    dialler = new_swarm(transports=memory, connection_config=config)
+    listeners = [new_swarm(transports=memory) for _ in range(2)]
+    async with dialler.running(), listeners[0].running(), listeners[1].running():
+        for listener in listeners:
+            await listener.listen(Multiaddr("/memory/0"))
+            [address] = listener.get_listen_addrs()
+            await dialler.dial_addr(address, listener.get_peer_id())
+        windows = dialler.resources.statistics()["receive windows"]
+        assert windows.limit == 1000
+        assert len(windows.children) == len(listeners)

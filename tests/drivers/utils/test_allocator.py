@@ -75,7 +75,7 @@ def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """One item for each time that memory was given back."""
     done: list[int] = []
     monkeypatch.setattr(allocator, "find_in_glibc", lambda _name: done.append)
-    monkeypatch.setattr(allocator._State, "given_back_at", -10.0)
+    monkeypatch.setattr(allocator._allocator, "_given_back_at", -10.0)
     return done
 
 

@@ -364,7 +364,7 @@ def test_bytes_on_their_way_to_a_peer_are_limited() -> None:
     assert one is not None
     assert two is not None
     assert server.take(ANN) is None
-    assert one[0].peer_id == ANN
+    assert one[0].peer.peer_id == ANN
     server.ledger.failed(one[0])
     assert server.take(ANN) is not None
 
@@ -403,7 +403,7 @@ def test_churn_of_wants_and_cancels_holds_no_memory() -> None:
         server.look_up(ANN)
         server.ledger.receive(ANN, [cancel(LARGE), cancel(SMALL)])
     peer = server.ledger._peers[ANN]
-    assert len(peer.heap) < 200
+    assert len(peer.blocks._heap) < 200
     assert not peer.wants
     assert not peer.new
     assert server.ledger._by_key == {}

@@ -5,9 +5,7 @@ from __future__ import annotations
 import pytest
 
 from libp2p.bitswap.config import MAX_REPLY_PRESENCES
-from libp2p.bitswap.serve import ledger as ledger_module
-from libp2p.bitswap.serve import peer_wants
-from libp2p.bitswap.serve.ledger import Ledger, Task
+from libp2p.bitswap.serve.ledger import Ledger, LedgerLimits, Task
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
@@ -162,7 +160,7 @@ def test_early_haves_pass_over_cancelled_wants_and_are_limited() -> None:
 
 def test_a_comparator_orders_the_blocks_of_a_peer() -> None:
     content = {CID.for_block(b"%d" % size): b"x" * size for size in (10, 30, 20, 20)}
-    server = Server(content, comparator=lambda one, other: one.size > other.size)
+    server = Server(content, {"comparator": lambda one, other: one.size > other.size})
     a, b, c, *_ = content
     assert server.ledger.first_task(ANN) is None
     server.ledger.receive(ANN, [want(a, 100), want(b, 1), want_have(c, 2)])
@@ -269,9 +267,8 @@ def test_a_ledger_without_room_denies_and_remembers_nothing() -> None:
     assert server.ledger.new_block(LARGE, 1025) == []
 
 
-def test_who_does_not_read_its_denials_gets_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ledger_module, "MAX_UNREMEMBERED_ANSWERS", 10)
-    server = Server(max_entries=0)
+def test_who_does_not_read_its_denials_gets_no_more() -> None:
+    server = Server(max_entries=0, max_unremembered=10)
     for _ in range(20):
         server.ledger.receive(ANN, [want(LARGE, dont_have=True)])
     assert server.ledger.pending(ANN) == 10
@@ -279,13 +276,9 @@ def test_who_does_not_read_its_denials_gets_no_more(monkeypatch: pytest.MonkeyPa
     assert server.answer(ANN) is None
 
 
-def test_the_wants_of_all_peers_are_limited_but_each_keeps_a_few(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ledger_module, "MAX_LEDGER_TOTAL", 20)
-    monkeypatch.setattr(ledger_module, "MIN_LEDGER_ENTRIES", 5)
+def test_the_wants_of_all_peers_are_limited_but_each_keeps_a_few() -> None:
     cids = list(blocks(30))
-    ledger = Ledger()
+    ledger = Ledger(LedgerLimits(max_total=20, min_entries=5))
     ledger.receive(ANN, map(want, cids))
     ledger.receive(BOB, map(want, cids))
     assert len(ledger.wantlist(ANN)) == 20
@@ -320,11 +313,11 @@ def test_only_the_wants_that_are_named_are_retained() -> None:
     assert server.wanted(ANN) == [SMALL]
 
 
-def test_cancelled_blocks_leave_the_heap_when_they_are_most_of_it() -> None:
+def test_cancelled_blocks_leave_the_queue() -> None:
     content = blocks(1000, 10)
     server = Server(content)
     server.ledger.receive(ANN, map(want, content))
     server.look_up(ANN)
     server.ledger.receive(ANN, map(cancel, list(content)[1:]))
-    assert len(server.ledger._peers[ANN].heap) <= 2 + peer_wants._HEAP_SLACK
+    assert server.ledger.pending(ANN) == 1
     assert list(server.answer(ANN).blocks) == list(content)[:1]  # type: ignore[union-attr]

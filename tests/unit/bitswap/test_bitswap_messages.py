@@ -24,7 +24,8 @@ from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
 from libp2p.bitswap.wire.decode import MessageReader, decode
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
-from libp2p.bitswap.wire.message import Dialect, Message, speaks_have
+from libp2p.bitswap.wire.message import Message
+from libp2p.bitswap.wire.protocols import Dialect, speaks_have
 from libp2p.exceptions import ParseError
 from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_uvarint

@@ -118,7 +118,7 @@ def test_an_unfinished_message_keeps_no_more_memory_than_its_bytes() -> None:
 
 def test_the_wants_of_a_peer_that_is_gone_are_dropped_in_steps() -> None:
     chores, scope = Chores(), Scope("all")
-    server = Server(chores=chores, scope=scope)
+    server = Server(None, {"chores": chores, "scope": scope})
     server.ledger.receive(ANN, [want(cid) for cid in MANY])
     assert scope.held == server.ledger.count_of(ANN) == len(MANY)
     server.ledger.forget(ANN)

@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libp2p.crypto import ecc, ed25519, rsa, secp256k1, x25519
 from libp2p.crypto.keys import SENT_KEY_TYPES, KeyPair, KeyType, PrivateKey, PublicKey
@@ -130,3 +132,27 @@ def test_malformed_messages_are_refused(
 
 def test_key_types_are_those_of_the_schema() -> None:
     assert {kind.name: kind.value for kind in SENT_KEY_TYPES} == dict(crypto_pb2.KeyType.items())
+
+
+FIELDS = st.one_of(
+    st.integers(0, 5).map(lambda kind: bytes((0x08, kind))),
+    st.binary(max_size=40).map(lambda data: b"\x12" + bytes((len(data),)) + data),
+    st.sampled_from((b"\x18\x05", b"\x22\x01x", b"\x0a\x01\x01", b"\x10\x07", b"\x25abcd")),
+)
+
+
+@given(st.lists(FIELDS, max_size=5).map(b"".join))
+def test_a_message_is_read_as_protobuf_reads_it(message: bytes) -> None:
+    theirs = crypto_pb2.PublicKey.FromString(message)
+    if not theirs.HasField("key_type"):
+        with pytest.raises(MissingDeserializerError):
+            deserialize_public_key(message)
+        return
+    canonical = crypto_pb2.PublicKey(key_type=theirs.key_type, data=theirs.data)
+    try:
+        key = deserialize_public_key(message)
+    except CryptographyError:
+        with pytest.raises(CryptographyError):
+            deserialize_public_key(canonical.SerializeToString())
+    else:
+        assert key == deserialize_public_key(canonical.SerializeToString())

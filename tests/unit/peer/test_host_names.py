@@ -14,7 +14,7 @@ from libp2p.peer.host_names import (
     MAX_NAME_BYTES,
     HostNameCodec,
     ascii_name,
-    use_in_multiaddr,
+    set_up_multiaddr,
 )
 from libp2p.peer.peerinfo import info_from_p2p_addr
 
@@ -122,6 +122,7 @@ def test_an_address_with_a_name_that_is_none_is_shown_as_bytes() -> None:
 def test_a_multiaddr_without_a_table_of_codecs_does_as_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    set_up_multiaddr()
     assert isinstance(codecs.codec_by_name("domain"), HostNameCodec)
     monkeypatch.delattr(codecs, "CODEC_CACHE")
-    use_in_multiaddr()
+    set_up_multiaddr()

@@ -33,10 +33,10 @@ def test_any_split_gives_the_same_peer_and_keeps_what_follows(
     alice = PlaintextExchange(ALICE, expected_peer=peer_id_of("bob"))
     pieces = list(cut(PlaintextExchange(BOB).start() + trailing, sizes))
     for index, piece in enumerate(pieces):
-        to_send, remote = alice.receive([piece])
+        to_send, result = alice.receive([piece])
         assert to_send == b""
-        if remote is not None:
-            assert remote == ClaimedIdentity(peer_id_of("bob"), BOB)
+        if result is not None:
+            assert result.remote == ClaimedIdentity(peer_id_of("bob"), BOB)
             assert alice.take_leftover() + b"".join(pieces[index + 1 :]) == trailing
             break
     else:

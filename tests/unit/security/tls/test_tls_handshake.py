@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libp2p.peer.id import ID
-    from libp2p.security.tls.handshake import Established
+    from libp2p.security.channel import Established
 
 YAMUX, MPLEX = TProtocol("/yamux/1.0.0"), TProtocol("/mplex/6.7.0")
 CLIENT, SERVER = Recipe(identity=ed25519_pair("alice")), Recipe(identity=ed25519_pair("bob"))
@@ -94,8 +94,9 @@ def passes(ends: Ends) -> None:
 
 def test_both_ends_know_each_other_and_have_keys() -> None:
     ends = join(client(expected=peer_id_of("bob")), server())
-    assert ends.alice.remote == (peer_id_of("bob"), ed25519_pair("bob").public_key)
-    assert ends.bob.remote == (peer_id_of("alice"), ed25519_pair("alice").public_key)
+    for met, name in ((ends.alice, "bob"), (ends.bob, "alice")):
+        assert met.remote.peer_id == peer_id_of(name)
+        assert met.remote.public_key == ed25519_pair(name).public_key
     passes(ends)
 
 

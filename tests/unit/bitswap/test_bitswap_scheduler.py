@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS
-from libp2p.bitswap.serve.scheduler import StoreScheduler
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits, RateLimiter
+from libp2p.bitswap.serve.scheduler import Priorities, StoreScheduler
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
@@ -26,36 +27,46 @@ class Store:
         limit: int = 1,
         salt: bytes = b"",
         order: Callable[[ID, ID], bool] | None = None,
-        one_sender: bool = False,
+        total: float | None = None,
         **work: int,
     ) -> None:
         self.work: dict[ID, int] = {ID(b"\x00\x03" + k.encode()): n for k, n in work.items()}
         self.scores: dict[ID, int] = {}
-        self.turns = StoreScheduler(self, limit, salt=salt, order=order, one_sender=one_sender)
-
-    def pending(self, peer_id: ID) -> int:
-        return self.work.get(peer_id, 0)
-
-    def score(self, peer_id: ID, now: float) -> int:
-        return self.scores.get(peer_id, 0)
+        self.woken: list[ID] = []
+        self.timers: list[float] = []
+        self.limits = RateLimiter(BandwidthLimits(total=total))
+        self.turns = StoreScheduler(
+            Priorities(
+                lambda peer_id: self.work.get(peer_id, 0),
+                lambda peer_id, now: self.scores.get(peer_id, 0),
+                order,
+                salt,
+            ),
+            wake=self.woken.append,
+            call_at=self.timers.append,
+            limits=self.limits,
+            turns=limit,
+        )
 
     def served_before(self, *peers: ID) -> None:
         """Let peers have had one turn each."""
         for peer in peers:
             assert self.turns.ask(peer, 0)
-            self.turns.end(peer)
+            self.turns.end(peer, 0)
 
     def occupy(self) -> None:
         """Let somebody who never asks again hold the only turn."""
         assert self.turns.ask(OTHER, 0)
 
-    def sender(self) -> ID | None:
-        return self.turns.sender
+    def given(self) -> list[ID]:
+        """The peers that were woken since this was asked last."""
+        woken, self.woken[:] = self.woken[:], []
+        return woken
 
-    def next(self, now: float = 0, can_send: bool = True) -> ID | None:
+    def next(self, now: float = 0) -> ID | None:
         """End the turn that goes on, and tell whose is the next one."""
-        self.turns.end(self.holder)
-        given = self.turns.give(now, can_send=can_send)
+        self.turns.end(self.holder, now)
+        given = self.given()
         if not given:
             return None
         (self.holder,) = given
@@ -73,9 +84,9 @@ def test_a_free_turn_begins_at_once() -> None:
     assert store.turns.ask(ANN, 0)
     assert store.turns.ask(ANN, 0)
     assert not store.turns.ask(BOB, 0)
-    assert store.turns.give(0) == []
-    store.turns.end(ANN)
-    assert store.turns.give(0) == [BOB]
+    assert store.given() == []
+    store.turns.end(ANN, 0)
+    assert store.given() == [BOB]
     assert store.turns.ask(BOB, 0)
 
 
@@ -112,7 +123,7 @@ def test_a_busy_peer_whose_queue_runs_empty_does_not_count_as_starved() -> None:
     store.served_before(ANN, BOB)
     store.occupy()
     store.turns.ask(ANN, 0)
-    store.turns.withdraw(ANN)  # its queue is empty for once
+    store.turns.withdraw(ANN, 0)  # its queue is empty for once
     store.turns.ask(BOB, 1)
     store.turns.ask(ANN, 100)
     assert store.next(100) == BOB
@@ -218,31 +229,43 @@ def test_equals_in_an_order_of_ones_own_keep_their_order() -> None:
 
 
 def test_who_waits_only_to_send_is_passed_over_while_nothing_can_be_sent() -> None:
-    store = Store(ann=1, bob=1)
-    assert not store.turns.ask(ANN, 0, can_send=False)
-    assert store.turns.blocks_wait
-    assert store.turns.give(0, can_send=False) == []
-    assert not store.turns.ask(BOB, 0, for_blocks=False, can_send=False)  # behind ANN
-    assert store.turns.give(0, can_send=False) == [BOB]
-    assert store.turns.ask(BOB, 0)
-    store.turns.end(BOB)
-    assert not store.turns.ask(ANN, 1, for_blocks=False)
-    assert store.turns.give(1, can_send=False) == [ANN]
+    store = Store(total=1000, ann=1, bob=1)
+    store.limits.spend(CEE, 2000, 0)
+    assert not store.turns.ask(ANN, 0)
+    assert store.timers.pop() == pytest.approx(1.001)
+    assert store.turns.ask(BOB, 0, for_blocks=False)  # no turn is of use to ANN
+    assert not store.turns.may_send(BOB, 0)
+    assert not store.turns.ask(ANN, 0)
+    store.turns.end(BOB, 0.5)
+    assert store.given() == []
+    assert store.turns.ask(ANN, 0.5, for_blocks=False)
 
 
-def test_those_who_send_can_be_made_to_do_it_one_after_the_other() -> None:
-    store = Store(limit=3, one_sender=True, ann=1, bob=1, cee=1)
+def test_a_turn_to_send_begins_when_the_limit_lets_it() -> None:
+    store = Store(total=1000, ann=1)
+    store.limits.spend(CEE, 2000, 0)
+    assert not store.turns.ask(ANN, 0)
+    store.turns.share_out(1.0)
+    assert store.given() == []
+    store.turns.share_out(store.timers[-1])
+    assert store.given() == [ANN]
+    assert store.turns.ask(ANN, 1.1)
+    assert store.turns.may_send(ANN, 1.1)
+
+
+def test_those_who_send_do_it_one_after_the_other_under_a_limit_for_all() -> None:
+    store = Store(limit=3, total=1e9, ann=1, bob=1, cee=1)
     assert store.turns.ask(ANN, 0)
-    assert store.sender() == ANN
+    assert store.turns.may_send(ANN, 0)
     assert not store.turns.ask(BOB, 0)
-    assert not store.turns.ask(CEE, 0, for_blocks=False)
-    assert store.turns.give(0) == [CEE]  # there are free turns, but not to send
-    store.turns.end(ANN)
-    assert store.sender() is None
-    assert store.turns.give(0) == [BOB]
-    assert store.sender() == BOB
-    store.turns.forget(BOB)
-    assert store.sender() is None
+    assert store.turns.ask(CEE, 0, for_blocks=False)  # there are free turns, but not to send
+    assert not store.turns.may_send(CEE, 0)
+    store.turns.end(ANN, 0)
+    assert store.given() == [BOB]
+    assert store.turns.ask(BOB, 0)
+    assert store.turns.may_send(BOB, 0)
+    store.turns.forget(BOB, 0)
+    assert store.turns.may_send(CEE, 0)
     assert store.turns.ask(ANN, 0)
 
 
@@ -250,7 +273,7 @@ def test_what_is_read_counts_by_its_bytes() -> None:
     store = Store(ann=20, bob=1)
     store.served_before(ANN, BOB)
     assert store.turns.ask(ANN, 0)
-    store.turns.end(ANN, 1_000_000)
+    store.turns.end(ANN, 0, 1_000_000)
     for _ in range(5):
         store.served_before(BOB)
     store.occupy()
@@ -265,31 +288,32 @@ def test_whether_anybody_waits() -> None:
     store.occupy()
     store.turns.ask(ANN, 0)
     assert (before, store.turns.is_contested) == (False, True)
+    assert Store(total=1000).turns.is_contested
 
 
 def test_a_turn_at_once_is_not_taken_from_who_waits() -> None:
     store = Store(limit=1, ann=1, bob=1)
-    assert store.turns.ask_at_once(ANN)
-    assert not store.turns.ask_at_once(ANN)
+    assert store.turns.ask_at_once(ANN, 0)
+    assert not store.turns.ask_at_once(ANN, 0)
     store.turns.ask(BOB, 0)
-    store.turns.end(ANN)
-    assert not store.turns.ask_at_once(ANN)
+    store.turns.end(ANN, 0)
+    assert not store.turns.ask_at_once(ANN, 0)
 
 
 def test_what_is_given_back_is_given_to_others() -> None:
     store = Store(ann=1, bob=1)
     store.occupy()
     store.turns.ask(ANN, 0)
-    assert not store.turns.withdraw(ANN)
-    assert not store.turns.withdraw(ANN)
-    assert not store.turns.withdraw(CEE)
-    store.turns.end(OTHER)
-    assert store.turns.give(0) == []
+    store.turns.withdraw(ANN, 0)
+    store.turns.withdraw(ANN, 0)
+    store.turns.withdraw(CEE, 0)
+    store.turns.end(OTHER, 0)
+    assert store.given() == []
     store.occupy()
     store.turns.ask(ANN, 0)
-    store.turns.end(OTHER)
-    assert store.turns.give(0) == [ANN]
-    assert store.turns.withdraw(ANN)
+    store.turns.end(OTHER, 0)
+    assert store.given() == [ANN]
+    store.turns.withdraw(ANN, 0)
     assert store.turns.ask(BOB, 0)
 
 
@@ -299,11 +323,11 @@ def test_a_peer_that_is_gone_gives_its_turns_back_and_is_new_when_it_returns() -
     store.turns.ask(ANN, 0)
     store.turns.ask(BOB, 0)
     store.turns.ask(CEE, 0)
-    store.turns.forget(CEE)
-    store.turns.forget(CEE)
-    store.turns.forget(ANN)
-    store.turns.end(ANN)  # its task ends later
-    assert store.turns.give(0) == [BOB]
+    store.turns.forget(CEE, 0)
+    store.turns.forget(CEE, 0)
+    store.turns.forget(ANN, 0)
+    store.turns.end(ANN, 0)  # its task ends later
+    assert store.given() == [BOB]
     assert store.turns.ask(BOB, 0)
     assert store.turns.ask(CEE, 0)
     assert not store.turns.ask(ANN, 0)
@@ -336,6 +360,6 @@ def serve(store: Store, waited: dict[ID, list[ID]]) -> None:
         others.append(served)
         assert others.count(served) <= 2
     if not waited:
-        store.turns.end(store.holder)
+        store.turns.end(store.holder, 0)
         store.occupy()
         store.holder = OTHER

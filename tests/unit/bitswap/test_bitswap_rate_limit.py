@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libp2p.bitswap.serve import bandwidth
-from libp2p.bitswap.serve.bandwidth import BandwidthLimits, TokenBucket, Uplink
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits, RateLimiter, TokenBucket
 from libp2p.peer.id import ID
 
 ANN, BOB = ID(b"\x00\x03ann"), ID(b"\x00\x03bob")
@@ -77,44 +76,41 @@ def test_no_more_than_burst_rate_and_one_block_passes(
 
 
 def test_without_limits_everything_passes() -> None:
-    uplink = Uplink()
-    uplink.spend(ANN, 10**12, 0)
-    assert uplink.peer_ready_at(ANN, 0) == uplink.total_ready_at(0) == 0
-    assert not uplink.limits_any
+    limiter = RateLimiter()
+    limiter.spend(ANN, 10**12, 0)
+    assert limiter.peer_ready_at(ANN, 0) == limiter.total_ready_at(0) == 0
+    assert not limiter.limits_any
 
 
 def test_each_peer_has_its_own_limit_and_all_have_one_together() -> None:
-    uplink = Uplink(BandwidthLimits(total=3000, per_peer=1000))
-    assert uplink.limits_any
-    assert uplink.limits_total
-    uplink.spend(ANN, 2000, 0)
-    assert uplink.peer_ready_at(ANN, 0) == pytest.approx(1.001)
-    assert uplink.peer_ready_at(BOB, 0) == 0
-    assert uplink.total_ready_at(0) == 0
-    uplink.spend(BOB, 2000, 0)
-    assert uplink.total_ready_at(0) > 0
+    limiter = RateLimiter(BandwidthLimits(total=3000, per_peer=1000))
+    assert limiter.limits_any
+    assert limiter.limits_total
+    limiter.spend(ANN, 2000, 0)
+    assert limiter.peer_ready_at(ANN, 0) == pytest.approx(1.001)
+    assert limiter.peer_ready_at(BOB, 0) == 0
+    assert limiter.total_ready_at(0) == 0
+    limiter.spend(BOB, 2000, 0)
+    assert limiter.total_ready_at(0) > 0
 
 
 def test_named_peers_have_limits_of_their_own_or_none() -> None:
     limits = BandwidthLimits(per_peer=1000, peers={ANN: 5000, BOB: None}, burst_seconds=2)
-    uplink = Uplink(limits)
-    assert not uplink.limits_total
+    limiter = RateLimiter(limits)
+    assert not limiter.limits_total
     for peer in (ANN, BOB):
-        uplink.spend(peer, 9999, 0)
-        assert uplink.peer_ready_at(peer, 0) == 0
-    uplink.spend(ANN, 5001, 0)
-    assert uplink.peer_ready_at(ANN, 0) == pytest.approx(1.0002)
+        limiter.spend(peer, 9999, 0)
+        assert limiter.peer_ready_at(peer, 0) == 0
+    limiter.spend(ANN, 5001, 0)
+    assert limiter.peer_ready_at(ANN, 0) == pytest.approx(1.0002)
 
 
-def test_the_bucket_of_a_peer_outlives_its_connections_and_a_few_thousand_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(bandwidth, "MAX_ACCOUNTS", 10)
-    uplink = Uplink(BandwidthLimits(per_peer=1000))
-    uplink.spend(ANN, 10_000, 0)
+def test_the_bucket_of_a_peer_outlives_its_connections_and_a_few_thousand_others() -> None:
+    limiter = RateLimiter(BandwidthLimits(per_peer=1000), peers=10)
+    limiter.spend(ANN, 10_000, 0)
     for number in range(9):
-        uplink.spend(ID(b"\x00\x01%d" % number), 1, 0)
-    assert uplink.peer_ready_at(ANN, 0) > 0
+        limiter.spend(ID(b"\x00\x01%d" % number), 1, 0)
+    assert limiter.peer_ready_at(ANN, 0) > 0
     for number in range(10):
-        uplink.spend(ID(b"\x00\x02x%d" % number), 1, 0)
-    assert uplink.peer_ready_at(ANN, 0) == 0
+        limiter.spend(ID(b"\x00\x02x%d" % number), 1, 0)
+    assert limiter.peer_ready_at(ANN, 0) == 0

@@ -3,6 +3,7 @@ How many bytes per second may be sent (sans-I/O): token buckets, one per peer an
 
 A bucket may be overdrawn by what is sent at once, so that a block larger than the bucket passes;
 then nothing is sent until it is filled again. On average no more than the rate passes.
+`send_rate` is another thing: how quickly a peer takes what is sent, which nobody sets.
 """
 
 from __future__ import annotations
@@ -73,21 +74,26 @@ class BandwidthLimits:
             raise ValueError("limits and burst_seconds are more than 0")
 
 
-class Uplink:
-    """What has been sent, held against the limits."""
+class RateLimiter:
+    """The limits for the blocks sent, and what was sent of them."""
 
-    def __init__(self, limits: BandwidthLimits | None = None) -> None:
+    def __init__(self, limits: BandwidthLimits | None = None, *, peers: int = MAX_ACCOUNTS) -> None:
+        """
+        :param peers: of so many peers is known what they were sent, connected or not; the one that
+            was sent nothing for longest is forgotten.
+        """
         self._limits = limits or BandwidthLimits()
         self._total = self._bucket(self._limits.total)
         self.limits_total = self._total is not None
         """True if there is a limit for all peers together."""
         self.limits_any = self.limits_total or bool(self._limits.per_peer or self._limits.peers)
         """True if there is any."""
+        self._most_peers = peers
         self._peers: OrderedDict[ID, TokenBucket] = OrderedDict()
 
     def peer_ready_at(self, peer_id: ID, now: float) -> float:
         """Return when the limit of a peer lets the next block pass: ``now`` or later."""
-        bucket = self._of(peer_id)
+        bucket = self._of(peer_id) if self.limits_any else None
         return now if bucket is None else bucket.ready_at(now)
 
     def total_ready_at(self, now: float) -> float:
@@ -96,12 +102,13 @@ class Uplink:
 
     def spend(self, peer_id: ID, size: int, now: float) -> None:
         """Count what is sent to a peer."""
-        for bucket in (self._total, self._of(peer_id)):
-            if bucket is not None:
-                bucket.spend(size, now)
+        if self.limits_any:
+            for bucket in (self._total, self._of(peer_id)):
+                if bucket is not None:
+                    bucket.spend(size, now)
 
     def _of(self, peer_id: ID) -> TokenBucket | None:
-        # A peer keeps its bucket when it leaves: it would come back with a full one.
+        # A peer keeps its bucket when it leaves: with a new one it would be sent a burst each time.
         bucket = self._peers.get(peer_id)
         if bucket is not None:
             self._peers.move_to_end(peer_id)
@@ -109,7 +116,7 @@ class Uplink:
         made = self._bucket(self._limits.peers.get(peer_id, self._limits.per_peer))
         if made is not None:
             self._peers[peer_id] = made
-            if len(self._peers) > MAX_ACCOUNTS:
+            if len(self._peers) > self._most_peers:
                 self._peers.popitem(last=False)
         return made
 

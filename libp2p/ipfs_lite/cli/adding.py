@@ -1,0 +1,128 @@
+"""``add``."""
+
+from __future__ import annotations
+
+import os
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from libp2p.ipfs_lite.adder import AddResult, add_file, read_bytes_for
+from libp2p.ipfs_lite.cli.progress import Bar
+from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, say, say_json
+from libp2p.ipfs_lite.config import Config
+from libp2p.ipfs_lite.errors import RepoError, SourceError
+from libp2p.ipfs_lite.peer import Peer, import_options
+from libp2p.ipfs_lite.repo import Repo
+from libp2p.ipfs_lite.source import FileSource, open_source
+from libp2p.utils.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from libp2p.base_types import Buffer
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.source import Source, SourceInput
+    from libp2p.ipld.profiles import ImportKnobs
+
+STDIN_NAME: Final = "the standard input"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRequest:
+    """What to add and how."""
+
+    paths: Sequence[str]
+    profile: str | None
+    choices: ImportKnobs
+    only_hash: bool
+    allow_empty: bool
+
+
+def add_style(quieter: bool, as_json: bool) -> Callable[[str, AddResult], Awaitable[None]]:
+    """Choose how a file that was added is printed."""
+    if as_json:
+        return lambda name, added: say_json(
+            {
+                "cid": str(added.cid),
+                "name": name,
+                "size": added.size,
+                "dag_size": added.dag_size,
+            }
+        )
+    if quieter:
+        return lambda name, added: say(str(added.cid))
+    return lambda name, added: say(f"added {added.cid} {name}")
+
+
+def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[None]]) -> None:
+    for path in request.paths:
+        if path != DASH and not os.path.exists(path):
+            raise SourceError(f"no such file: {path}")
+
+    async def add_all(config: Config, peer: Peer | None) -> None:
+        options = import_options(config, request.profile, request.choices)
+        for path in request.paths:
+            # Kubo prints the last part beside the CID; the standard input has no name.
+            name = "" if path == DASH else os.path.basename(path)
+            read_bytes = read_bytes_for(options.chunker)
+            async with _source_of(path, read_bytes, request.allow_empty) as source:
+                with Bar("adding", printable(name or STDIN_NAME)) as bar:
+                    store = None if peer is None else peer.store
+                    added = await add_file(source, options, store, progress=bar.update)
+            await show(name or str(added.cid), added)
+
+    async def work() -> None:
+        config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
+        # Whoever asks wrongly is told so before a repo is made.
+        import_options(config, request.profile, request.choices)
+        if request.only_hash:
+            return await add_all(config, None)
+        async with Peer.open(at.repo, online=False) as peer:
+            await add_all(peer.config, peer)
+
+    at.run(work)
+
+
+def _config_for_add(at: At, only_hash: bool) -> Config:
+    try:
+        return Repo.identity_of(at.repo).config if Repo.exists(at.repo) else Config()
+    except RepoError:
+        if only_hash and at.named_repo is None:
+            return Config()  # it needs no repo
+        raise
+
+
+@asynccontextmanager
+async def _source_of(path: str, read_bytes: int, allow_empty: bool) -> AsyncIterator[SourceInput]:
+    named = FileSource(STDIN, STDIN_NAME) if path == DASH else path
+    async with open_source(named, read_bytes) as source:
+        if source.size is None and not allow_empty:
+            source = _NotEmpty(source, STDIN_NAME if path == DASH else path)
+        yield source
+
+
+class _NotEmpty:
+    """
+    What comes out of a pipe, and must be something.
+
+    A program that has failed before it wrote anything looks like one that had nothing to say.
+    """
+
+    def __init__(self, source: Source, name: str) -> None:
+        self.size: int | None = None
+        self._source = source
+        self._name = name
+        self._has_begun = False
+
+    async def next_batch(self) -> list[Buffer]:
+        batch = await self._source.next_batch()
+        if not batch and not self._has_begun:
+            raise SourceError(
+                f"{self._name} gave nothing, so nothing was added: the command that writes to it "
+                "may have failed; if it is to be empty, say --allow-empty"
+            )
+        self._has_begun = True
+        return batch

@@ -1,0 +1,111 @@
+"""``get`` and ``cat``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.exceptions import BaseLibp2pError
+from libp2p.ipfs_lite.cli.progress import Bar
+from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
+from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
+from libp2p.ipfs_lite.errors import OutputError
+from libp2p.ipfs_lite.output import save, stream
+from libp2p.ipfs_lite.peer import Peer
+from libp2p.utils.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipld.cid import CID
+    from libp2p.peer.peerinfo import PeerInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Which file, and whom it may come from."""
+
+    cid: CID
+    peers: Sequence[PeerInfo]
+    verify: bool
+
+
+def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
+    target = Path(str(fetch.cid) if output is None else output)
+    # Now, while a number that the caller has not opened is not one of this program's own files.
+    descriptor = _inherited(STDOUT if output == DASH else descriptor_of(target), target)
+    if descriptor is None and target.is_dir():
+        target /= str(fetch.cid)
+
+    async def work(peer: Peer) -> None:
+        async with await peer.get_file(fetch.cid) as reader:
+            with Bar("fetching", printable(target.name), reader.size) as bar:
+                if descriptor is None:
+                    await save(reader, target, bar.update)
+                else:
+                    await stream(reader, descriptor, target, bar.update)
+        if descriptor is not None and _is_stdout(descriptor):
+            return
+        if as_json:
+            saved = {"cid": str(fetch.cid), "path": str(target), "size": reader.size}
+            await say_json(saved, needed=False)
+        elif descriptor is None:
+            await say(f"saved {fetch.cid} to {target}", needed=False)
+
+    _run_fetch(at, fetch, work)
+
+
+def _inherited(number: int | None, name: Path) -> SharedDescriptor | None:
+    if number is None:
+        return None
+    try:
+        if os.get_inheritable(number):
+            return SharedDescriptor(os.dup(number))
+    except OSError:
+        pass
+    raise OutputError(f"cannot write {name}: it is closed")
+
+
+def _is_stdout(descriptor: SharedDescriptor) -> bool:
+    return os.path.sameopenfile(descriptor.number, STDOUT)
+
+
+def cat(at: At, fetch: Fetch) -> None:
+    async def work(peer: Peer) -> None:
+        async with await peer.get_file(fetch.cid) as reader:
+            await stream(reader, SharedDescriptor(STDOUT), STDOUT_NAME)
+
+    _run_fetch(at, fetch, work)
+
+
+def _run_fetch(at: At, fetch: Fetch, work: Callable[[Peer], Awaitable[None]]) -> None:
+    async def with_peer() -> None:
+        async with Peer.open(at.repo, online=bool(fetch.peers), verify=fetch.verify) as peer:
+            await _connect_to_any(peer, fetch.peers)
+            await work(peer)
+
+    at.run(with_peer)
+
+
+async def _connect_to_any(peer: Peer, addresses: Sequence[PeerInfo]) -> None:
+    """Connect to all peers at once; it fails only if none of them can be reached."""
+    errors: list[BaseLibp2pError] = []
+
+    async def connect(address: PeerInfo) -> None:
+        try:
+            await peer.connect(address)
+        except BaseLibp2pError as error:
+            errors.append(error)
+
+    async with trio.open_nursery() as nursery:
+        for address in addresses:
+            nursery.start_soon(connect, address)
+    if errors and len(errors) == len(addresses):
+        raise errors[0]
+    for error in errors:
+        tell(f"going on without a peer: {one_line(str(error))}")

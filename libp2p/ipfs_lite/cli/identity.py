@@ -1,0 +1,62 @@
+"""``init`` and ``id``: they load no network and nothing of files."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.ipfs_lite.cli.terminal import say, say_json
+from libp2p.ipfs_lite.config import Config
+from libp2p.ipfs_lite.errors import RepoError
+from libp2p.ipfs_lite.repo import Repo
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.repo import Identity
+
+
+def config_of(profile: str | None, listen: list[str], sync: bool) -> Config:
+    config = Config(sync=sync)
+    if profile is not None:
+        config = replace(config, profile=profile)
+    return replace(config, listen=tuple(listen)) if listen else config
+
+
+def init(at: At, config: Config, as_json: bool) -> None:
+    repo = at.repo
+
+    def make() -> Identity:
+        if Repo.exists(repo):
+            raise RepoError(
+                f"{repo} is a repo already: remove it first, or name another with --repo"
+            )
+        with Repo.open(repo, config):
+            return Repo.identity_of(repo)
+
+    at.run(partial(_show, repo, make, as_json, needed=False))
+
+
+def show_id(at: At, as_json: bool) -> None:
+    at.run(partial(_show, at.repo, partial(Repo.identity_of, at.repo), as_json))
+
+
+async def _show(
+    repo: Path, find: Callable[[], Identity], as_json: bool, *, needed: bool = True
+) -> None:
+    from libp2p.peer.id import ID
+
+    identity = await trio.to_thread.run_sync(find)
+    public_key = identity.private_key.get_public_key()
+    peer_id = str(ID.from_pubkey(public_key))
+    if not as_json:
+        return await say(peer_id, needed=needed)
+    key_text = base64.b64encode(public_key.serialize()).decode()
+    named = {"id": peer_id, "public_key": key_text, "repo": str(repo)}
+    await say_json({**named, **identity.config.to_json()}, needed=needed)

@@ -1,0 +1,37 @@
+"""``serve``."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.ipfs_lite.cli.ending import run_to_an_end
+from libp2p.ipfs_lite.cli.terminal import say, say_json
+from libp2p.ipfs_lite.peer import Peer
+from libp2p.ipfs_lite.repo import Repo
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from multiaddr import Multiaddr
+
+    from libp2p.ipfs_lite.cli.at import At
+
+
+def serve(at: At, listen: Sequence[Multiaddr], as_json: bool) -> None:
+    async def work() -> None:
+        addresses = (
+            listen or (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
+        )
+        async with Peer.open(at.repo, listen=addresses) as peer:
+            for address in peer.addrs:
+                if as_json:
+                    await say_json({"address": str(address)}, needed=False)
+                else:
+                    await say(str(address), needed=False)
+            gc.freeze()  # what is loaded by now stays: garbage collections need not look at it
+            await trio.sleep_forever()
+
+    run_to_an_end(work, at.timeout, stopping_is_success=True)
