@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
+from libp2p.bitswap.errors import timed_out
 from libp2p.bitswap.fetch.blocks import BlockIterator, Fetch, OrderedFetch
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
@@ -15,9 +16,11 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from libp2p.bitswap.fetch.waiters import SessionState
+    from libp2p.bitswap.errors import BitswapError
+    from libp2p.bitswap.fetch.waiters import BlockWaiter, SessionState
     from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.bitswap.stats import SessionStat
+    from libp2p.bitswap.want.timers import Timed
     from libp2p.ipld.cid import CIDInput
 
 
@@ -147,6 +150,35 @@ class BitswapSession(AsyncClosing):
     async def receive_block(self, cid: CIDInput, data: bytes, peer_id: ID | None = None) -> None:
         """Take a block that came some other way: it is verified, stored and handed on."""
         await self._engine.add_block(cid, data)
+
+    # -- for who waits without a task of its own ------------------------------------------------
+
+    async def find_here(self, cids: Sequence[CID]) -> Sequence[bytes | None]:
+        """Return the blocks that need no peer, None for the others."""
+        return await self._engine.find_all_here(cids)
+
+    def ask(self, cids: Sequence[CID], waiter: BlockWaiter) -> None:
+        """
+        Ask peers for blocks that are not here; each is given to ``waiter``, or its failure.
+
+        :raises ClientClosedError: if the client does not work, or the session is closed.
+        """
+        for cid in cids:
+            self._state.register(waiter, cid.multihash)
+        self._engine.want(self._state, cids)
+
+    def take_back(self, keys: Sequence[bytes], waiter: BlockWaiter) -> None:
+        """Give a waiter the blocks of these multihashes no more."""
+        self._engine.leave(self._state, waiter, keys)
+
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        """Call ``waiter.expire`` at ``when``, or before if it was to be called before."""
+        self._engine.time_watch.set(waiter, when)
+
+    def timed_out(self, cid: CID, seconds: float) -> BitswapError:
+        """Return the error for a block that did not come in time; it says who answered what."""
+        report = self._engine.tracker.report(self.id, cid.multihash)
+        return timed_out(cid, seconds, report)
 
     def _state_for(self, peer_id: ID | None) -> SessionState:
         return self._state if peer_id is None else self._engine.session_with(peer_id)
