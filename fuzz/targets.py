@@ -65,9 +65,10 @@ from libp2p.security.noise.payload import make_payload, open_payload
 from libp2p.security.tls.certificate import make_certificate, verify_certificate
 from libp2p.security.tls.channel import CIPHER_SUITES, MAX_PLAINTEXT_BYTES, TlsChannel, _Keys
 from libp2p.security.tls.handshake import TlsEndpoint
+from libp2p.stream_muxer.yamux.config import MAX_PENDING_PONGS, YamuxConfig
 from libp2p.stream_muxer.yamux.events import StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.frame import CONTINUATION, Frame, FrameParser
-from libp2p.stream_muxer.yamux.session import MAX_PENDING_PONGS, YamuxSession
+from libp2p.stream_muxer.yamux.session import YamuxSession
 
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.stream_state import StreamState
@@ -176,7 +177,9 @@ def yamux_session(data: bytes) -> None:
     """The first byte chooses the side, the second one the size of the pieces."""
     if len(data) < 2:
         return
-    session = YamuxSession(is_initiator=bool(data[0] & 1), max_inbound_streams=8)
+    session = YamuxSession(
+        is_initiator=bool(data[0] & 1), config=YamuxConfig(max_inbound_streams=8)
+    )
     known = [session.open_stream(0.0)] if data[0] & 2 else []
     for number, piece in enumerate(pieces(data[2:], 1 + data[1])):
         now = number / 100
@@ -274,7 +277,7 @@ def tls_records(data: bytes) -> None:
         # Keys that a record changes make the records behind it forged, whatever the split.
         keys = _Keys(bytes(32), TLS_SUITE)
         channel = TlsChannel(TLS_SUITE, bytes(32), bytes(32), is_initiator=bool(len(data) & 1))
-        wire = [b"".join(keys.seal(content)) for content in contents if content]
+        wire = [b"".join(keys.seal((content,))) for content in contents if content]
         plaintext = b""
         for piece in [b"".join(wire)] if at_once else wire:
             held = memoryview(piece)

@@ -42,12 +42,14 @@ if TYPE_CHECKING:
     from libp2p.factory import set_default_muxer as set_default_muxer
     from libp2p.host.basic_host import BasicHost as BasicHost
     from libp2p.network.config import ConnectionConfig as ConnectionConfig
+    from libp2p.network.config import SwarmConfig as SwarmConfig
     from libp2p.network.swarm import Swarm as Swarm
     from libp2p.peer.id import ID as ID
     from libp2p.peer.peerstore import PeerStore as PeerStore
     from libp2p.security.noise import transport as noise_transport
     from libp2p.security.tls.transport import TLSTransport as TLSTransport
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
+    from libp2p.transport.memory.memory import MemoryTransport as MemoryTransport
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
 
@@ -90,13 +92,14 @@ if not TYPE_CHECKING:
                 "set_default_muxer",
             ],
             ".host.basic_host": ["BasicHost"],
-            ".network.config": ["ConnectionConfig"],
+            ".network.config": ["ConnectionConfig", "SwarmConfig"],
             ".network.swarm": ["Swarm"],
             ".peer.id": ["ID"],
             ".peer.peerstore": ["PeerStore"],
             ".security.noise.transport": ["Transport as NoiseTransport"],
             ".security.tls.transport": ["TLSTransport"],
             ".stream_muxer.yamux.yamux": ["Yamux"],
+            ".transport.memory.memory": ["MemoryTransport"],
             ".transport.tcp.tcp": ["TCP"],
             ".transport.upgrader": ["TransportUpgrader"],
         },

@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
+    from libp2p.utils.event_bus import EventBus
 
     THandler = Callable[[ReadWriteCloser], Awaitable[None]]
 
 StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
-TMuxerClass: TypeAlias = "type[IMuxedConn]"
+#: A class, or another function that takes a secure connection, a peer id, and the rest by name.
+TMuxerClass: TypeAlias = "Callable[..., IMuxedConn]"
 TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
 TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
 
@@ -53,7 +55,7 @@ class IRawConnection(ReadWriteCloser):
 
 
 class AbstractSecureConn(ABC):
-    """What a handshake has proved about both ends."""
+    """The identities of both ends, which a handshake has proved."""
 
     @abstractmethod
     def get_local_peer(self) -> ID: ...
@@ -218,6 +220,7 @@ class INetwork(ABC):
 
     peerstore: IPeerStore
     connections: dict[ID, list[INetConn]]
+    events: EventBus
 
     @abstractmethod
     def get_peer_id(self) -> ID: ...
@@ -255,7 +258,7 @@ class INetworkService(INetwork):
 
 
 class INotifee(ABC):
-    """Is told what happens on a network; its methods must be quick."""
+    """Called when connections and listeners begin and end; its methods must be quick."""
 
     @abstractmethod
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
@@ -381,7 +384,7 @@ class IMultiselectMuxer(ABC):
 
 
 class IContentRouting(ABC):
-    """Finds who has a block."""
+    """Finds the peers that have a block."""
 
     @abstractmethod
     def provide(self, cid: bytes, announce: bool = True) -> None: ...
@@ -391,14 +394,14 @@ class IContentRouting(ABC):
 
 
 class IPeerRouting(ABC):
-    """Finds where a peer is."""
+    """Finds the addresses of a peer."""
 
     @abstractmethod
     async def find_peer(self, peer_id: ID) -> PeerInfo | None: ...
 
 
 class ISecureTransport(ABC):
-    """Makes a secure connection of a raw one."""
+    """Turns a raw connection into a secure one."""
 
     @abstractmethod
     async def secure_inbound(self, conn: IRawConnection) -> ISecureConn: ...

@@ -29,7 +29,7 @@ def first_few(texts: Iterable[str], limit: int = 5, separator: str = ", ") -> st
 
 class BaseLibp2pError(Exception):
     """
-    Root of everything this library raises on purpose.
+    Root of all errors that this library raises on purpose.
 
     All errors survive ``copy`` and ``pickle`` with their attributes, text and cause. A cause that
     cannot be pickled is replaced by a plain `Exception` with its kind and text.
@@ -41,7 +41,7 @@ class BaseLibp2pError(Exception):
 
 
 class _Cause:
-    """What an error was raised from, on its way: the object itself if it is merely copied."""
+    """The cause of an error that is copied or pickled; a copy keeps the object itself."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
@@ -78,11 +78,11 @@ class ValidationError(BaseLibp2pError):
 
 
 class InvalidArgument(ValidationError, ValueError):
-    """An argument has a value that cannot be; the text says what was expected."""
+    """An argument has an impossible value; the text says what was expected."""
 
 
 class WrongArgumentType(ValidationError, TypeError):
-    """An argument is of another kind than was expected, which the text names."""
+    """An argument has the wrong type; the text names the right one."""
 
 
 class ParseError(BaseLibp2pError):
@@ -113,7 +113,7 @@ class LocalProtocolError(ProtocolError):
 
 
 class RemoteProtocolError(ProtocolError):
-    """The peer broke the rules; ``code`` is what to tell it (a GoAway or reset code)."""
+    """The peer broke the rules; ``code`` is the GoAway or reset code to send it."""
 
     def __init__(self, message: str, code: int = 1) -> None:
         super().__init__(message)
@@ -144,7 +144,7 @@ class ConnectionClosedError(IOException):
 
 
 class IncompleteReadError(IOException):
-    """The source ended before all the bytes asked for had come."""
+    """The source ended before the requested number of bytes."""
 
     def __init__(self, message: str, expected_bytes: int = 0, received_bytes: int = 0) -> None:
         super().__init__(message)
@@ -349,7 +349,7 @@ class SwarmDialAllFailedError(SwarmException):
     def of(
         cls, peer_id: object, errors: Sequence[DialError], unfit: Sequence[DialError] = ()
     ) -> Self:
-        """Make the error for a peer from what was tried, and not; its text names the first few."""
+        """Return the error for a peer; its text names the first few failures."""
         reasons = [first_few(map(str, kind), separator="; ") for kind in (errors, unfit) if kind]
         text = "; ".join(reasons) or "no address is known"
         return cls(f"cannot connect to {peer_id}: {text}", peer_id, len(errors), [*errors, *unfit])
@@ -421,7 +421,7 @@ class InvalidImportOptions(ValidationError, ValueError):
 
 
 class InvalidPeerID(ParseError, ValueError):
-    """Bytes or text that no peer can have as its id."""
+    """Bytes or text are not a peer id."""
 
 
 class InvalidAddrError(ParseError, ValueError):
@@ -439,7 +439,7 @@ class PeerStoreError(BaseLibp2pError, KeyError):
 
 
 class PeerDataError(PeerStoreError):
-    """What is known of a peer does not include what was asked for."""
+    """A peer's entry does not have what was asked for."""
 
 
 class IdentifyError(RemoteProtocolError, ValueError):

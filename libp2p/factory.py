@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
 from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
@@ -16,11 +17,10 @@ from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_
 from libp2p.crypto.keys import KeyPair
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
-from libp2p.resources import Resources
 from libp2p.security.handshake import HandshakeTransport
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from multiaddr import Multiaddr
+
+    from libp2p.stream_muxer.yamux.config import YamuxConfig
 
 MUXER_YAMUX: Final = "YAMUX"
 MUXER_MPLEX: Final = "MPLEX"
@@ -61,7 +63,7 @@ class HostOptions(TypedDict, total=False):
     sec_opt: TSecurityOptions | None
     peerstore_opt: IPeerStore | None
     muxer_preference: Literal["YAMUX", "MPLEX"] | None
-    connection_config: ConnectionConfig | None
+    connection_config: SwarmConfig | None
     transports: Sequence[RawTransport | Transport] | None  # in place of TCP
     listen_addrs: Sequence[Multiaddr] | None  # besides those that `host.run` is given
     enable_tcp: bool
@@ -107,7 +109,7 @@ _KINDS: Final = {
     "muxer_opt": Mapping,
     "sec_opt": Mapping,
     "peerstore_opt": IPeerStore,
-    "connection_config": ConnectionConfig,
+    "connection_config": SwarmConfig,
 }
 
 
@@ -129,9 +131,13 @@ def generate_peer_id_from(key_pair: KeyPair) -> ID:
     return ID.from_pubkey(key_pair.public_key)
 
 
-def create_yamux_muxer_option() -> TMuxerOptions:
-    """Return muxer options with yamux alone."""
-    return {TProtocol(YAMUX_PROTOCOL_ID): Yamux}
+def create_yamux_muxer_option(config: YamuxConfig | None = None) -> TMuxerOptions:
+    """
+    Return muxer options with yamux alone.
+
+    :param config: other limits and times than by default.
+    """
+    return {TProtocol(YAMUX_PROTOCOL_ID): partial(Yamux, config=config) if config else Yamux}
 
 
 def create_mplex_muxer_option() -> TMuxerOptions:
@@ -213,10 +219,10 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     for secure_transport in security.values():
         if isinstance(secure_transport, HandshakeTransport):
             secure_transport.offer_muxers(tuple(muxers))
-    config = options.get("connection_config") or ConnectionConfig()
+    config = options.get("connection_config") or SwarmConfig()
     if (timeout := options.get("negotiate_timeout")) is not None:
         config = replace(config, negotiate_timeout=timeout)
-    resources = Resources()
+    resources = config.new_resources()
     upgrader = TransportUpgrader(security, muxers, resources)
     transports = [
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
@@ -230,6 +236,7 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
+
     >>> host = new_host()
     >>> host.get_id().pretty().startswith("12D3KooW")
     True

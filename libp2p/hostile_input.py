@@ -1,9 +1,9 @@
 """
-The border to libraries that read what peers send.
+Calls of other libraries' parsers on bytes that peers send.
 
-What such a parser raises for hostile input is no contract and changes with its versions, so every
-exception is the input's fault, and becomes one of our errors where the bytes enter. One that nobody
-expects would end the host.
+Which exceptions a parser raises for hostile input is not documented, and changes with its
+versions. So every exception is taken as the input's fault and becomes one of our errors at the
+call. An exception that no caller expects would end the host.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-#: An error's words may quote what the peer sent; more than this of them helps nobody.
+#: Characters that are kept of the other library's error: it may quote all that the peer sent.
 _MAX_QUOTED: Final = 200
 
 
 class refused_as:
     """
-    Make whatever goes wrong inside one of our errors: ``with refused_as(InvalidRecord, "…"):``.
+    Raise any exception of a block as one of our errors: ``with refused_as(InvalidRecord, "…"):``.
 
-    Our own errors pass as they are, and so does what is no error: cancellation, an interrupt.
+    Our own errors propagate unchanged, and so do cancellation and `KeyboardInterrupt`.
     """
 
     __slots__ = ("_kind", "_what")
@@ -34,7 +34,7 @@ class refused_as:
         self._what = what
 
     def __enter__(self) -> None:
-        """Nothing is to be done before."""
+        """Do nothing."""
 
     def __exit__(
         self,
@@ -50,11 +50,11 @@ class refused_as:
 
 
 class _Refused(BaseLibp2pError):
-    """What `accepts` was given has raised."""
+    """The function that `accepts` called has raised."""
 
 
 def accepts(verify: Callable[..., object], *arguments: object) -> bool:
-    """Tell whether ``verify(*arguments)`` returns; for libraries, as `refused_as`."""
+    """Return whether ``verify(*arguments)`` returns without an exception of any kind."""
     try:
         with refused_as(_Refused, "refused"):
             verify(*arguments)

@@ -1,15 +1,15 @@
 """
-The budgets of a host: who holds how much of what (sans-I/O).
+The budgets of a host: which part of it holds how much (sans-I/O).
 
 A `Scope` is a node of a tree: the host's unread bytes, below it those of each connection. What is
-held in a scope counts in every scope above it, and each may have a limit. A limit is kept in one of
-two ways. `Scope.try_hold` refuses what does not fit: for what can wait, or can be had in a smaller
-size. `Scope.hold` takes it and then cuts off where the most is held: for bytes that have come
-already. Without the second way, many peers that each stay within a limit of their own could
-together make a host hold any amount.
+held in a scope counts in every scope above it, and each may have a limit. A limit is kept in one
+of two ways. `Scope.try_hold` refuses an amount that does not fit: use it for work that can wait or
+be made smaller. `Scope.hold` accepts the amount and then cuts the scope that holds the most: use it
+for bytes that have been received already. Without the second way, many peers that each stay within
+a limit of their own could together make a host hold any amount.
 
-`Resources` has the trees of one host, by what they count, and is given to every part at its
-construction. `Resources.statistics` is the one place to read them all.
+`Resources` has the trees of one host, by name; every part gets it at construction.
+`Resources.statistics` reads all of them.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
 
 @dataclass(frozen=True, slots=True)
 class ScopeStatistics:
     """
-    How a scope stands.
+    The state of a scope.
 
-    :param held: what is held now, in the unit of the tree: bytes, or a count.
-    :param peak: the most that has been held.
-    :param limit: what may be held at most; None for no limit but those above.
-    :param cuts: how often something was cut off below this scope to keep its limit.
+    :param held: the amount held now, in the unit of the tree: bytes, or a count.
+    :param peak: the largest amount that has been held.
+    :param limit: the largest amount that may be held; None if only limits above apply.
+    :param cuts: how often a scope below was cut to keep this one's limit.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Scope:
         :param limit: what may be held here and below.
         :param cut: release something of what is held here, at once. Called when a limit above is
             exceeded and this scope is the heaviest.
-        :param weigh: how heavy this scope is when somebody has to be cut; by default what it holds.
+        :param weigh: returns this scope's weight (the heaviest is cut); by default what it holds.
         """
         self.name = name
         self.limit = limit
@@ -81,8 +81,8 @@ class Scope:
 
     def on_fall(self, size: int, callback: Callable[[], object]) -> None:
         """
-        Have ``callback`` called when a burst is over: when ``size`` or more of what was held here
-        has been released since, and three quarters of it.
+        Call ``callback`` after each burst: when ``size`` or more, and three quarters, of the amount
+        held at the peak have been released.
         """
         self._fell = size, callback
 
@@ -106,7 +106,9 @@ class Scope:
             return
         self._add(-self.held)
         del parent._children[self]
-        self._cut = self._weigh = None  # these refer to whoever holds the scope: a circle
+        self._cut = self._weigh = (
+            None  # they refer to the owner of the scope, which refers to it: a cycle
+        )
 
     @property
     def room(self) -> int | None:
@@ -126,8 +128,8 @@ class Scope:
         """
         Hold ``size`` more if it fits, or if this scope has less than its share of what is above.
 
-        In the second case the heaviest are cut for it. Who has more is refused: among many that
-        ask for ever more, the one that asks is turned away, and nobody is cut to no end.
+        In the second case the heaviest scopes are cut to make room. A scope that has its share is
+        refused instead: if many scopes kept asking, each would have the others cut for ever.
 
         :return: whether it is held.
         """
@@ -145,8 +147,8 @@ class Scope:
         """
         Hold ``change`` more, or less if it is negative.
 
-        Where that exceeds a limit, the heaviest scopes below it are cut until it is kept. This one
-        may be among them, and ``held`` is less than it was told then.
+        If that exceeds a limit, the heaviest scopes below it are cut until the limit is kept. This
+        scope may be one of them; then ``held`` is less than the caller expects.
         """
         self._add(change)
         if change > 0:
@@ -159,7 +161,7 @@ class Scope:
         self._add(-size)
 
     def statistics(self) -> ScopeStatistics:
-        """Return how this scope and all below it stand."""
+        """Return the state of this scope and of all below it."""
         children = tuple(child.statistics() for child in self._children)
         return ScopeStatistics(self.name, self.held, self.peak, self.limit, self.cuts, children)
 
@@ -201,7 +203,7 @@ class Scope:
             callback()
 
     def _keep_limit(self, limit: int) -> None:
-        """Cut the heaviest until the limit is kept, or until nobody gives anything."""
+        """Cut the heaviest until the limit is kept, or until no cut releases anything."""
         unmoved: set[Scope] = set()
         while self.held > limit and (heaviest := self._heaviest(unmoved)) is not None:
             held = self.held
@@ -228,13 +230,15 @@ class Scope:
 class Resources:
     """The scopes of one host, by what they count."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
+        """:param limits: of trees by their names, in place of those that `scope` is told."""
+        self._limits = dict(limits or {})
         self._scopes: dict[str, Scope] = {}
         self._each: dict[str, int] = {}
         self._fell: tuple[int, Callable[[], object]] | None = None
 
     def on_fall(self, size: int, callback: Callable[[], object]) -> None:
-        """Have ``callback`` called when a burst of so many bytes is over anywhere; see `Scope`."""
+        """Call ``callback`` after bursts of ``size`` bytes in any tree; see `Scope.on_fall`."""
         self._fell = size, callback
         for name in self._scopes:
             self._watch(name)
@@ -251,10 +255,11 @@ class Resources:
         :param each: about how many bytes of memory one of what is counted takes.
         """
         if name not in self._scopes:
+            limit = self._limits.get(name, limit)
             self._scopes[name], self._each[name] = Scope(name, limit), each
             self._watch(name)
         return self._scopes[name]
 
     def statistics(self) -> dict[str, ScopeStatistics]:
-        """Return how everything stands, by name."""
+        """Return the state of all trees, by name."""
         return {name: scope.statistics() for name, scope in self._scopes.items()}

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.client import BitswapClient as BitswapClient
     from libp2p.bitswap.errors import BitswapError as BitswapError
     from libp2p.bitswap.errors import BlockNotFoundError as BlockNotFoundError
+    from libp2p.bitswap.errors import BlockTimeoutError as BlockTimeoutError
     from libp2p.bitswap.errors import BlockTooLargeError as BlockTooLargeError
     from libp2p.bitswap.errors import BlockUnavailableError as BlockUnavailableError
     from libp2p.bitswap.errors import ClientClosedError as ClientClosedError
@@ -96,6 +97,7 @@ if not TYPE_CHECKING:
             ".errors": [
                 "BitswapError",
                 "BlockNotFoundError",
+                "BlockTimeoutError",
                 "BlockTooLargeError",
                 "BlockUnavailableError",
                 "ClientClosedError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
+from libp2p.bitswap.errors import BlockTimeoutError, BlockUnavailableError
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.ipld.cid import CID, cid_inputs
@@ -58,7 +58,7 @@ class BlockService:
         source, peer_id = self._source(session, peer_id)
         try:
             data = await source.get_block(wanted.buffer, peer_id, timeout)
-        except (BlockUnavailableError, TimeoutError):
+        except (BlockUnavailableError, BlockTimeoutError):
             return None
         if data is not None:
             await self._keep(wanted.buffer, data)

@@ -27,7 +27,7 @@ def chunk_bytes(data: bytes, chunk_size: int = DEFAULT_CHUNK_SIZE) -> list[bytes
 
 
 def chunk_stream(stream: BinaryIO, chunk_size: int = DEFAULT_CHUNK_SIZE) -> Iterator[bytes]:
-    """Read chunks from an open file; also from a pipe that gives less at a time than asked for."""
+    """Read chunks from an open file; also from a pipe, whose reads may return less."""
     while chunk := read_chunk(stream, chunk_size):
         yield chunk
 
@@ -51,7 +51,7 @@ def chunk_file_with_progress(
     chunk_size: int = DEFAULT_CHUNK_SIZE,
     progress_callback: Callable[[int, int, int], None] | None = None,
 ) -> Iterator[bytes]:
-    """Do as `chunk_file`, and tell of each chunk: bytes so far, bytes in all, number."""
+    """Read as `chunk_file`; report after each chunk: bytes so far, bytes in all, chunks."""
     total, done = get_file_size(file_path), 0
     for number, chunk in enumerate(chunk_file(file_path, chunk_size), 1):
         done += len(chunk)
@@ -62,7 +62,7 @@ def chunk_file_with_progress(
 
 def estimate_chunk_count(file_size: int, chunk_size: int = DEFAULT_CHUNK_SIZE) -> int:
     """
-    Tell how many chunks a file has.
+    Return how many chunks a file has.
 
     :raises ValueError: if the size is negative.
     """

@@ -42,7 +42,7 @@ def _make(data: bytes, version: int, codec: Codec) -> CID:
 
 def code_of(codec: Codec) -> int:
     """
-    Give a codec's code, also of those that only py-multicodec's longer table has.
+    Return a codec's code, also of those that only py-multicodec's longer table has.
 
     :raises ValueError: if it is in no table.
     """
@@ -61,7 +61,7 @@ def code_of(codec: Codec) -> int:
 
 
 def compute_cid(data: bytes, version: int = CID_V0, codec: Codec = CODEC_RAW) -> bytes:
-    """Hash a block with SHA-256 and give its binary CID."""
+    """Return a block's binary CID, with SHA-256."""
     return _make(data, version, codec).buffer
 
 
@@ -74,7 +74,7 @@ def compute_cid_v1(data: bytes, codec: Codec = CODEC_RAW) -> bytes:
 
 
 def compute_cid_obj(data: bytes, version: int = CID_V0, codec: Codec = CODEC_RAW) -> CIDObject:
-    """Do as `compute_cid`, but give an object of py-cid."""
+    """Return what `compute_cid` does as an object of py-cid."""
     return _make(data, version, codec).to_py_cid()
 
 
@@ -92,7 +92,7 @@ def compute_cid_v1_obj(data: bytes, codec: Codec = CODEC_RAW) -> CIDv1:
 
 
 def parse_cid(value: CIDInput) -> CIDObject:
-    """Give the object of py-cid for a CID in any form."""
+    """Return the object of py-cid for a CID in any form."""
     return CID.of(value).to_py_cid()
 
 
@@ -120,9 +120,9 @@ def parse_cid_codec(cid: bytes) -> str:
 
 def get_cid_prefix(cid: CIDInput) -> bytes:
     """
-    Give all but the digest of a version 1 CID, nothing for version 0 and for what is no CID.
+    Return all but the digest of a version 1 CID; nothing for version 0 or an invalid CID.
 
-    So does py-libp2p. In messages version 0 has a prefix, too: `CID.prefix`.
+    As in py-libp2p. In messages version 0 has a prefix, too: `CID.prefix`.
     """
     try:
         parsed = CID.of(cid)
@@ -136,7 +136,7 @@ def reconstruct_cid_from_prefix_and_data(prefix: bytes, data: bytes) -> bytes:
 
 
 def verify_cid(cid: CIDInput, data: bytes) -> bool:
-    """Tell whether a CID is that of ``data``; False as well if it cannot be told."""
+    """Return whether a CID is that of ``data``; False as well if it cannot be told."""
     try:
         return CID.of(cid).matches(data)
     except (InvalidCID, HashNotSupported):

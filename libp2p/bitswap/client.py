@@ -10,13 +10,16 @@ from weakref import WeakSet, WeakValueDictionary
 
 import trio
 
+from libp2p.abc import INotifee
 from libp2p.base_types import TProtocol
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V120,
     BITSWAP_PROTOCOLS,
+    DEFAULT_CONFIG,
     DEFAULT_GET_TIMEOUT,
     DEFAULT_PRIORITY,
     HAVE_TIMEOUT,
+    BitswapConfig,
 )
 from libp2p.bitswap.errors import BitswapError, PeerAnswer
 from libp2p.bitswap.fetch.session import BitswapSession
@@ -26,6 +29,7 @@ from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
 from libp2p.bitswap.wire.entry import WantType
 from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
 from libp2p.blockstore.base import check_store
+from libp2p.events import PeerConnected, PeerDisconnected
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
@@ -35,7 +39,9 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
 
-    from libp2p.abc import IHost
+    from multiaddr import Multiaddr
+
+    from libp2p.abc import IHost, INetConn, INetStream, INetwork
     from libp2p.bitswap.fetch.blocks import BlockIterator
     from libp2p.bitswap.message_queue import BitswapMessageQueue
     from libp2p.bitswap.net.extension_streams import Extension
@@ -50,7 +56,7 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
 
 
-class BitswapClient:
+class BitswapClient(INotifee):
     """
     Fetches blocks from peers, and answers theirs.
 
@@ -72,6 +78,7 @@ class BitswapClient:
         protocol_prefix: str = "",
         tracer: Tracer | None = None,
         resources: Resources | None = None,
+        config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
         """
         :param protocol_version: the newest version to speak; older ones are offered as well.
@@ -84,10 +91,12 @@ class BitswapClient:
             "/celestia"; peers with another one, or none, are not spoken to.
         :param tracer: is told of every message; may also be set later, as ``client.tracer``.
         :param resources: the budgets of the host, if ``host`` has no ``resources`` of its own.
+        :param config: limits and times.
         :raises ValueError: if the version does not exist, or the prefix does not begin with "/".
         """
         arguments.having(host, ("get_network", "set_stream_handler"), "host", "an IHost")
         protocols = _protocols(protocol_version, protocol_prefix)
+        arguments.instance(config, BitswapConfig, "config")
         if block_store is not None:
             check_store(block_store)
         store = MemoryBlockStore() if block_store is None else block_store
@@ -95,7 +104,7 @@ class BitswapClient:
             provider_query_manager = ProviderQueryManager(content_router)
         finder = None if provider_query_manager is None else provider_query_manager.finder
         self._engine = engine = BitswapEngine(
-            host, store, protocols, server_options, resources, finder
+            host, store, protocols, server_options, resources, finder, config
         )
         if finder is not None:
             finder.attach(host, engine)
@@ -188,7 +197,7 @@ class BitswapClient:
         :param wait: do not fail when nobody has it, but wait for a peer that has.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
             what. `BlockNotFoundError` if all of them do not have it.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises BlockTimeoutError: if it has not come after ``timeout`` seconds.
         """
         session = self._patient_session if wait else self._default_session
         return await session.get_block(cid, peer_id, timeout)
@@ -346,7 +355,7 @@ class BitswapClient:
 
     @server_options.setter
     def server_options(self, options: ServerOptions) -> None:
-        self._engine.server_options = options
+        self._engine.set_server_options(options)
 
     async def refilter(self) -> None:
         """Ask the request filter again for the wants that peers wait for: it has changed."""
@@ -359,7 +368,7 @@ class BitswapClient:
 
     @tracer.setter
     def tracer(self, tracer: Tracer | None) -> None:
-        self._engine.tracing.tracer = tracer
+        self._engine.tracing.set_tracer(tracer)
 
     # -- extensions -----------------------------------------------------------------------------
 
@@ -416,6 +425,24 @@ class BitswapClient:
         if queue is None:
             queue = self._message_queues[peer_id] = BitswapMessageQueue(self._engine, peer_id)
         return queue
+
+    # -- as py-libp2p's notifee: events tell the client itself ------------------------------------
+
+    async def connected(self, network: INetwork, conn: INetConn) -> None:
+        """Take note of a connection."""
+        self._engine.on_connected(PeerConnected(conn))
+
+    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+        """Take note of the end of a connection."""
+        self._engine.on_disconnected(PeerDisconnected(conn))
+
+    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
+
+    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+
+    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
 
 
 def _protocols(newest: TProtocol, prefix: str) -> list[TProtocol]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Final
 
 from libp2p.base_types import TProtocol
+from libp2p.utils import arguments
 
 # -- protocols ------------------------------------------------------------------------------------
 
@@ -245,8 +247,9 @@ MAX_UNREMEMBERED_ANSWERS: Final = MAX_MESSAGE_PARTS
 HAVE_REPLACE_SIZE: Final = 1024
 
 #: Block bytes collected for one message. boxo's 16 KiB cost Python eight times the work for small
-#: blocks; more than this delays the HAVEs behind it on a slow link.
-REPLY_TARGET_BYTES: Final = 256 * 1024
+#: blocks, and one block of 256 KiB costs a tenth more than two of them. With half of
+#: `MAX_OUTSTANDING_BYTES` the next reply can be read while one is being written.
+REPLY_TARGET_BYTES: Final = 512 * 1024
 #: What is collected for a peer that is slow or not known yet: a Go client asks elsewhere when it
 #: hears nothing for 50 ms, and each message is a sign of life.
 MIN_REPLY_TARGET_BYTES: Final = 32 * 1024
@@ -347,3 +350,55 @@ def send_deadline(size: int) -> float:
     """Seconds that writing ``size`` bytes to a peer may take."""
     seconds = SEND_LATENCY_SECONDS + size / MIN_BYTES_PER_SECOND
     return min(max(seconds, MIN_SEND_SECONDS), MAX_SEND_SECONDS)
+
+
+# -- what can be set for a client -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BitswapConfig:
+    """
+    Limits and times of one client; sizes are in bytes, times in seconds.
+
+    The budgets of all peers are those of the host: where two clients share a host, the one that is
+    made first sets them.
+
+    :param max_inbound_streams: of all peers; beyond, the peer that has most of them loses some.
+    :param max_inbound_streams_per_peer: beyond, a new stream of the peer is reset.
+    :param max_unfinished_bytes: messages of all peers that have not come whole.
+    :param unfinished_seconds: after which an unfinished message is given up unless it grows.
+    :param max_intake: messages and wantlists of all peers that wait.
+    :param max_intake_per_peer: wantlists of one peer that wait for a request filter.
+    :param max_unstored_bytes: received blocks that wait for the store.
+    :param store_grace_seconds: that a call of the store may take yet when the client stops.
+    :param want_send_seconds: that opening a stream and writing wants on it may take.
+    :param max_ledger_entries: wants kept per peer.
+    :param max_ledger_total: wants kept of all peers.
+    :param max_outgoing_bytes: blocks of all peers that were read and are not written.
+    :raises ValueError: or `TypeError`, if one of them cannot be.
+    """
+
+    max_inbound_streams: int = MAX_INBOUND_STREAMS_TOTAL
+    max_inbound_streams_per_peer: int = MAX_INBOUND_STREAMS_PER_PEER
+    max_unfinished_bytes: int = MAX_UNFINISHED_BYTES
+    unfinished_seconds: float = UNFINISHED_SECONDS
+    max_intake: int = MAX_INTAKE_TOTAL
+    max_intake_per_peer: int = MAX_INTAKE_BYTES
+    max_unstored_bytes: int = MAX_UNSTORED_BYTES
+    store_grace_seconds: float = STORE_GRACE_SECONDS
+    want_send_seconds: float = WANT_SEND_SECONDS
+    max_ledger_entries: int = MAX_LEDGER_ENTRIES
+    max_ledger_total: int = MAX_LEDGER_TOTAL
+    max_outgoing_bytes: int = MAX_OUTGOING_REPLY_BYTES
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if isinstance(field.default, int):
+                arguments.count(value, name, 1)
+            else:
+                object.__setattr__(self, name, arguments.seconds(value, name))
+
+
+DEFAULT_CONFIG: Final = BitswapConfig()

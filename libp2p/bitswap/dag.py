@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
-    #: Is told of bytes done, bytes in all and what is going on; plain or a coroutine.
+    #: Called with the bytes done, the bytes in all and a word for the step; may be async.
     ProgressCallback: TypeAlias = "Callable[[int, int, str], Awaitable[None] | None]"
 else:
     ProgressCallback = object
@@ -121,7 +121,7 @@ class MerkleDag:
         wrap_with_directory: bool = False,
     ) -> bytes:
         """
-        Add a file and give the CID of its root, or of a directory that has its name.
+        Add a file; return the CID of its root, or of a directory that has its name.
 
         :raises OSError: if it cannot be read.
         :raises InvalidImportOptions: if chunks of this size would not fit into blocks.
@@ -152,7 +152,7 @@ class MerkleDag:
         chunk_size: int | None = None,
         progress_callback: ProgressCallback | None = None,
     ) -> bytes:
-        """Add what an open file, a pipe or the like gives, up to its end."""
+        """Add the bytes of an open file or a pipe, up to its end."""
         arguments.having(stream, ("read",), "stream", "open for reading bytes")
         importer = await self._import(stream, None, chunk_size, progress_callback)
         return importer.root.buffer
@@ -192,7 +192,7 @@ class MerkleDag:
         progress_callback: ProgressCallback | None = None,
     ) -> tuple[bytes, str | None]:
         """
-        Give the bytes of a file, and its name if the root is a directory: of its first file.
+        Return the bytes of a file and None; of a directory, its first file's bytes and name.
 
         :param timeout: the longest time for a block.
         :raises BitswapError: if a block cannot be had.
@@ -225,7 +225,7 @@ class MerkleDag:
         self, root_cid: CIDInput, peer_id: ID | None = None, timeout: float = 30.0
     ) -> dict[str, int | list[int]]:
         """
-        Tell of a file without fetching more than its root.
+        Return what the root of a file says about it, without fetching more.
 
         :return: its ``size``, the number of ``chunks`` or nodes that the root joins, and
             ``chunk_sizes``, the bytes of the file in each. Of a file of old js-ipfs the root may
@@ -245,7 +245,7 @@ class MerkleDag:
     # -- nodes ----------------------------------------------------------------------------------
 
     async def add_encoded_block(self, data: bytes, codec: Codec) -> bytes:
-        """Add a block as it is and give its CID."""
+        """Add a block as it is; return its CID."""
         cid = compute_cid_v1(data, codec)
         await self._put([Block(CID.of(cid), data)])
         return cid
@@ -300,7 +300,7 @@ class _Source:
             cid.buffer, self._session, self._peer_id, self._timeout
         )
         if data is None:
-            raise BlockNotFoundError(f"nobody has block {cid}", cid)
+            raise BlockNotFoundError(f"block {cid} was not found", cid)
         return data
 
     async def blocks(self, cids: Iterable[CID]) -> dict[bytes, bytes]:

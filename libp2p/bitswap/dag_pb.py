@@ -139,7 +139,7 @@ def _unixfs_of(data: bytes) -> UnixFSData | None:
 
 def is_file_node(data: bytes) -> bool:
     """
-    Tell whether bytes can be read as a node of a file.
+    Return whether bytes can be read as a node of a file.
 
     Bytes of a raw block may look like one, too: ask the CID's codec, not this, what a block is.
     """
@@ -148,13 +148,13 @@ def is_file_node(data: bytes) -> bool:
 
 
 def is_directory_node(data: bytes) -> bool:
-    """Tell whether bytes can be read as a directory; see `is_file_node`."""
+    """Return whether bytes can be read as a directory; see `is_file_node`."""
     node = _unixfs_of(data)
     return node is not None and node.type == "directory"
 
 
 def get_file_size(data: bytes) -> int:
-    """Give the size of a file by its node; 0 if it is not one."""
+    """Return the size of a file by its node; 0 if it is not one."""
     node = _unixfs_of(data)
     return node.filesize if node is not None and node.type == "file" else 0
 

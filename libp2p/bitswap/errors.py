@@ -76,8 +76,12 @@ class _FetchError(BitswapError):
         """How many providers a search has found; None if nothing was searched for."""
 
 
-class TimeoutError(_FetchError, builtins.TimeoutError):
-    """A block did not come in time."""
+class BlockTimeoutError(_FetchError, builtins.TimeoutError):
+    """No peer sent a block in time."""
+
+
+TimeoutError = BlockTimeoutError
+"""py-libp2p's name of it, which hides Python's."""
 
 
 class BlockUnavailableError(_FetchError):
@@ -129,10 +133,10 @@ def not_here(cid: CID, damage: str | None) -> BlockUnavailableError:
     return BlockNotFoundError(f"block {cid} is not in the repo", cid)
 
 
-def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> TimeoutError:
+def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> BlockTimeoutError:
     """Make the error for a block that did not come in time."""
     text = f"block {cid} did not come within {seconds:g} s: {describe_peers(peers)}"
-    return TimeoutError(text, cid, peers)
+    return BlockTimeoutError(text, cid, peers)
 
 
 def not_stored(cid: CID, error: Exception) -> BitswapError:

@@ -30,7 +30,7 @@ class Accountant(Protocol):
         """Tell what has been done, and by which peers."""
 
     def ledger_for_peer(self, peer_id: ID) -> Receipt:
-        """Give the account of a peer."""
+        """Return the account of a peer."""
 
 
 @dataclass
@@ -97,7 +97,7 @@ class BitswapPeerManager:
         self._peers.pop(peer_id, None)
 
     def get_best_peers(self, candidates: Iterable[ID], count: int) -> list[ID]:
-        """Give the ``count`` best candidates: those that deliver most of what is asked, soonest."""
+        """Return the ``count`` candidates that deliver most of what is asked, soonest."""
         peers = self.peers
 
         def merit(peer_id: ID) -> tuple[float, int]:

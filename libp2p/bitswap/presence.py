@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class Asker(Protocol):
-    """What is used of a `BitswapClient`."""
+    """The part of a `BitswapClient` that is used."""
 
     def get_wantlist(self) -> list[CID]:
-        """List what is wanted."""
+        """Return the CIDs that are wanted."""
 
     def answers_for(self, cid: CIDInput) -> Mapping[ID, PeerAnswer]:
-        """Tell what peers have said of a block that is wanted."""
+        """Return what peers have answered about a block that is wanted."""
 
 
 class BlockPresenceManager:
@@ -63,15 +63,15 @@ class BlockPresenceManager:
             del self._entered[entry]
 
     def get_expected_peers(self, cid: CIDInput) -> set[ID]:
-        """Give the peers that have said HAVE."""
+        """Return the peers that have said HAVE."""
         return self._peers(CID.of(cid), PeerAnswer.HAVE)
 
     def get_dont_have_peers(self, cid: CIDInput) -> set[ID]:
-        """Give the peers that have said DONT_HAVE."""
+        """Return the peers that have said DONT_HAVE."""
         return self._peers(CID.of(cid), PeerAnswer.DONT_HAVE)
 
     def get_expected_cids_for_peer(self, peer_id: ID) -> set[CIDObject]:
-        """Give the blocks that a peer has said HAVE of."""
+        """Return the blocks that a peer has said HAVE of."""
         wanted = self._client.get_wantlist() if self._client else []
         cids = {cid for peer, cid, said in self._entered if peer == peer_id and _is_have(said)}
         cids |= {cid for cid in wanted if peer_id in self._peers(cid, PeerAnswer.HAVE)}

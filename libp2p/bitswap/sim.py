@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 
 class Sessions(Protocol):
-    """What is used of a `BitswapClient`."""
+    """The part of a `BitswapClient` that is used."""
 
     def sessions_waiting_for(self, cid: CIDInput) -> set[BitswapSession]:
-        """Give the sessions in which somebody waits for a block."""
+        """Return the sessions in which a task waits for a block."""
 
 
 class SessionInterestManager:
     """
-    Shows who waits for a block: `BitswapClient.sessions_waiting_for`, and what a program enters.
+    Shows which sessions wait for a block, and takes entries of the program.
 
     Blocks find their sessions through the want tracker; nothing has to be entered for that.
     """
@@ -43,12 +43,12 @@ class SessionInterestManager:
             self._entered.pop(CID.of(cid), None)
 
     def split_wanted_blocks(self, cid: CIDInput) -> set[BitswapSession]:
-        """Give the sessions that wait for a block, and forget those that were entered."""
+        """Return the sessions that wait for a block, and forget those that were entered."""
         sessions = self.get_interested_sessions(cid)
         self._entered.pop(CID.of(cid), None)
         return sessions
 
     def get_interested_sessions(self, cid: CIDInput) -> set[BitswapSession]:
-        """Give the sessions that wait for a block."""
+        """Return the sessions that wait for a block."""
         waiting = self._client.sessions_waiting_for(cid) if self._client else set()
         return waiting | self._entered.get(CID.of(cid), set())

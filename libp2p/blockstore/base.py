@@ -31,7 +31,7 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 
 #: Calls that are made at once for a list of blocks, where a store has no method for lists. One that
-#: takes 50 ms, as a store in the cloud does, gives 32 blocks in the time of one.
+#: takes 50 ms, as a store in the cloud does, returns 32 blocks in the time of one.
 STORE_CALLS: Final = 32
 
 
@@ -76,11 +76,11 @@ class BlockStore(ABC):
     """
 
     verifies: bool = False
-    """True if damaged blocks are found by the store; else they are by whoever reads from it."""
+    """True if the store finds damaged blocks itself; if not, `read_blocks` hashes what it reads."""
 
     @abstractmethod
     async def get_block(self, cid: StoreCID) -> bytes | None:
-        """Give a block's bytes, or None if it is not here."""
+        """Return a block's bytes, or None if it is not here."""
 
     @abstractmethod
     async def put_block(self, cid: StoreCID, data: bytes) -> None:
@@ -88,7 +88,7 @@ class BlockStore(ABC):
 
     @abstractmethod
     async def has_block(self, cid: StoreCID) -> bool:
-        """Tell whether the block is here."""
+        """Return whether the block is here."""
 
     @abstractmethod
     async def delete_block(self, cid: StoreCID) -> None:
@@ -103,12 +103,12 @@ class BlockStore(ABC):
         return []
 
     async def get_size(self, cid: StoreCID) -> int | None:
-        """Give a block's length, or None if it is not here."""
+        """Return a block's length, or None if it is not here."""
         data = await self.get_block(cid)
         return None if data is None else len(data)
 
     async def get_sizes(self, cids: Sequence[StoreCID]) -> list[int | None]:
-        """Give the lengths of several blocks in the order of ``cids``, None if not here."""
+        """Return the lengths of several blocks in the order of ``cids``, None if not here."""
         return await for_each(cids, self.get_size)
 
     async def get_blocks_or_sizes(
@@ -135,7 +135,7 @@ class BlockStore(ABC):
         return False
 
     async def get_blocks(self, cids: Sequence[StoreCID]) -> list[bytes | None]:
-        """Give several blocks in the order of ``cids``, None for those that are not here."""
+        """Return several blocks in the order of ``cids``, None for those that are not here."""
         return await for_each(cids, self.get_block)
 
     def get_blocks_now(self, cids: Sequence[CID]) -> list[bytes | None] | None:
@@ -143,7 +143,7 @@ class BlockStore(ABC):
         return None
 
     def damage_of(self, cid: CIDInput) -> str | None:
-        """Say where what was found in place of a missing block is; None if nothing was."""
+        """Return where the file is that was found in place of a missing block; None if none was."""
         return None
 
     async def close(self) -> None:

@@ -35,16 +35,19 @@ class _WriteBatch:
         self.is_written = False
         self.error: Exception | None = None
 
+    def add(self, blocks: list[tuple[bytes, Buffer]]) -> None:
+        self.blocks += blocks
+
     async def write(self, files: FlatFiles) -> None:
         self.is_written = True
         try:
-            # A disk that hangs must not keep a program from ending: whoever is cancelled leaves
+            # A disk that hangs must not keep a program from ending: a task that is cancelled leaves
             # the thread to itself.
             await trio.to_thread.run_sync(files.put, self.blocks, abandon_on_cancel=True)
         except Exception as error:  # noqa: BLE001 - task's edge: raised to each caller
             self.error = error
         except trio.Cancelled:
-            self.is_written = False  # the next one whose blocks these are writes them once more
+            self.is_written = False  # the next of its callers writes them once more
             raise
 
 
@@ -82,7 +85,7 @@ class FilesystemBlockStore(BlockStore):
         cid = CID.of(cid)
         if cid.is_identity:
             return cid.digest
-        return await trio.to_thread.run_sync(self._files.get, cid.multihash, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(self._read, cid, abandon_on_cancel=True)
 
     async def put_block(self, cid: CIDInput, data: bytes) -> None:
         await self.put_blocks([(cid, data)])
@@ -100,13 +103,7 @@ class FilesystemBlockStore(BlockStore):
         return [_V1_RAW + multihash for multihash in self._files.multihashes()]
 
     async def get_size(self, cid: CIDInput) -> int | None:
-        cid = CID.of(cid)
-        if cid.is_identity:
-            return len(cid.digest)
-        if self._files.is_quick:
-            return self._files.size(cid.multihash)
-        size = self._files.size
-        return await trio.to_thread.run_sync(size, cid.multihash, abandon_on_cancel=True)
+        return (await self.get_sizes([cid]))[0]
 
     async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
         """Look at several blocks in one hop to a thread, at very few without."""
@@ -139,7 +136,7 @@ class FilesystemBlockStore(BlockStore):
         if not keyed:
             return
         batch = self._next_batch
-        batch.blocks += keyed
+        batch.add(keyed)
         async with self._writing:
             if not batch.is_written:  # by another call of this batch
                 self._next_batch = _WriteBatch()
@@ -154,7 +151,7 @@ class FilesystemBlockStore(BlockStore):
         return await trio.to_thread.run_sync(self._read_all, named, abandon_on_cancel=True)
 
     def damage_of(self, cid: CIDInput) -> str | None:
-        """Give the file that was found in place of a missing block, until it is stored again."""
+        """Return the file that was found in place of a missing block, until it is stored again."""
         return self._files.damage_of(CID.of(cid).multihash)
 
     def size(self) -> int:
@@ -171,18 +168,25 @@ class FilesystemBlockStore(BlockStore):
     def __repr__(self) -> str:
         return shown(self, lambda: f"in {str(self._files.base)!r}")
 
+    def _read(self, cid: CID) -> bytes | None:
+        return cid.digest if cid.is_identity else self._files.get(cid.multihash)
+
+    def _look_at(self, cid: CID) -> int | None:
+        return len(cid.digest) if cid.is_identity else self._files.size(cid.multihash)
+
     def _read_all(self, cids: list[CID]) -> list[bytes | None]:
-        read = self._files.get
-        return [cid.digest if cid.is_identity else read(cid.multihash) for cid in cids]
+        return list(map(self._read, cids))
 
     def _look_at_all(self, cids: list[CID]) -> list[int | None]:
-        look = self._files.size
-        return [len(cid.digest) if cid.is_identity else look(cid.multihash) for cid in cids]
+        return list(map(self._look_at, cids))
 
     def _read_or_look(self, cids: list[CID], limit: int) -> list[bytes | int | None]:
-        blocks: list[bytes | None] = []
-        size = 0
-        while len(blocks) < len(cids) and size < limit:
-            blocks += self._read_all(cids[len(blocks) : len(blocks) + 1])
-            size += len(blocks[-1] or b"")
-        return [*blocks, *self._look_at_all(cids[len(blocks) :])]
+        found: list[bytes | int | None] = []
+        for cid in cids:
+            if limit > 0:
+                data = self._read(cid)
+                limit -= len(data or b"")
+                found.append(data)
+            else:
+                found.append(self._look_at(cid))
+        return found

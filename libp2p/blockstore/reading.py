@@ -1,4 +1,4 @@
-"""Reading blocks for somebody who uses them: what a store gives is verified."""
+"""Reading blocks that are used here: those of a store that does not verify them are hashed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.blockstore.flatfs import is_block
+from libp2p.blockstore.verify import is_block
 from libp2p.exceptions import BlockStoreError
 from libp2p.utils.logs import get_logger
 
@@ -26,11 +26,12 @@ async def read_blocks(
     store: BlockStore, cids: Sequence[CID]
 ) -> tuple[list[bytes | None], set[CID]]:
     """
-    Read blocks for somebody who uses them; return those that the store has damaged as well.
+    Read and verify blocks; return them and the CIDs of those for which the store has other bytes.
 
-    They are missing. A store of your own replaces them when they are put again, or not.
+    A damaged block is None in the list. Whether it is replaced when it is put again is up to the
+    store.
 
-    :raises BlockStoreError: if what the store gives is no list of blocks, or cannot be verified.
+    :raises BlockStoreError: if what the store returns is no list of blocks, or cannot be verified.
     """
     found = await store.get_blocks([cid.buffer for cid in cids])
     if store.verifies:
@@ -52,7 +53,7 @@ async def read_blocks(
 
 
 def damage_of(store: BlockStore, cid: CID, damaged: set[CID]) -> str | None:
-    """Say what is known of a block that `read_blocks` did not give; None if it was not here."""
+    """Say what is known of a block that `read_blocks` did not return; None if it was not here."""
     return "the store gave other bytes" if cid in damaged else store.damage_of(cid)
 
 

@@ -33,7 +33,7 @@ def read_private(data: bytes, kind: type, name: str) -> Any:
 
     :raises CryptographyError: if it is malformed or of another kind of key than ``name``.
     """
-    # What is wrong with it is not said: the words of an error may quote what they are about.
+    # No cause: its text may quote the key.
     with refused_as(lambda _: CryptographyError(f"{name} private key is malformed"), ""):
         key = serialization.load_der_private_key(data, password=None)
     if not isinstance(key, kind):

@@ -1,5 +1,5 @@
 """
-What every key kind provides.
+The interface of all kinds of keys.
 
 A key's canonical bytes are the protobuf message of its type and data, in the order of their field
 numbers: peer ids are hashes of exactly these bytes.
@@ -46,9 +46,9 @@ SENT_KEY_TYPES: Final = frozenset((KeyType.RSA, KeyType.Ed25519, KeyType.Secp256
 
 def checked_bytes(value: Buffer, name: str) -> bytes:
     """
-    Take the bytes of a key.
+    Return the bytes of a key.
 
-    :raises CryptographyError: if it is something else.
+    :raises CryptographyError: if ``value`` is something else.
     """
     if not isinstance(value, bytes | bytearray | memoryview):
         raise CryptographyError(f"{name} must be bytes, not {type(value).__name__}")
@@ -87,7 +87,7 @@ class PublicKey(Key):
 
     @abstractmethod
     def verify(self, data: Buffer, signature: bytes) -> bool:
-        """Tell whether ``signature`` is one of ``data`` by the owner of this key."""
+        """Return whether ``signature`` is one of ``data`` by the owner of this key."""
 
     def serialize(self) -> bytes:
         """Return the canonical protobuf form."""

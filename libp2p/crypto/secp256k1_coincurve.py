@@ -26,7 +26,7 @@ def sign(secret: bytes, digest: bytes) -> bytes:
 
 
 def verify(point: bytes, digest: bytes, signature: bytes) -> bool:
-    """Tell whether ``signature`` is one of ``digest``, whichever half S is in."""
+    """Return whether ``signature`` is one of ``digest``, whichever half S is in."""
     return accepts(_verify, point, digest, signature)
 
 

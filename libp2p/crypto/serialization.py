@@ -1,8 +1,8 @@
 """
-Keys out of their protobuf form.
+Reads keys from their protobuf form.
 
-Modules of the rarer key types are imported when such a key is met: a process that never sees an
-RSA peer does not pay for loading RSA.
+Modules of the rarer key types are imported when the first such key is read: a process that never
+meets an RSA peer does not load RSA.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def deserialize_private_key(data: bytes) -> PrivateKey:
 
 
 def _parse(message: bytes) -> tuple[int, bytes]:
-    """Read a message, the fields of which may come in any order, several times, and with others."""
+    """Return the type and the data; as in protobuf, the last field of a number counts."""
     message = checked_bytes(message, "key message")
     if len(message) > MAX_KEY_MESSAGE_BYTES:
         raise CryptographyError(f"key message of {len(message)} bytes")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import trio
 
-from libp2p.abc import IHost, INotifee
+from libp2p.abc import IHost
 from libp2p.base_types import TProtocol
+from libp2p.events import EVENTS, MAX_WAITING_EVENTS, EventQueue, HostStopped
 from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
@@ -17,24 +18,15 @@ from libp2p.exceptions import (
     StreamFailure,
     SwarmException,
 )
+from libp2p.host.addresses import HostAddresses
 from libp2p.host.hearsay import worth_dialling
-from libp2p.host.inbound import InboundStreams
+from libp2p.host.identifier import Identifier
+from libp2p.host.inbound import InboundNegotiations
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
-from libp2p.host.peer_log import log_connected, log_gone
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
-from libp2p.identity.identify.identify import ID as IDENTIFY_ID
-from libp2p.identity.identify.identify import identify, identify_handler_for
-from libp2p.identity.identify_push.identify_push import (
-    ID_PUSH,
-    IdentifyPusher,
-    identify_push_handler_for,
-)
-from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.peer.addresses import address_from_text, to_multiaddrs, with_peer_id
+from libp2p.peer.addresses import to_multiaddrs
 from libp2p.peer.id import ID
-from libp2p.peer.interfaces import local_interfaces
-from libp2p.peer.own_addresses import is_any_interface, reachable_addresses
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
 from libp2p.protocol_muxer.multiselect import Multiselect
@@ -48,12 +40,15 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import INetConn, INetStream, INetwork, IPeerStore, StreamHandlerFn
+    from libp2p.abc import IPeerStore, StreamHandlerFn
     from libp2p.crypto.keys import PrivateKey, PublicKey
+    from libp2p.events import HostEvent
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
-    from libp2p.peer.own_addresses import Interface
     from libp2p.resources import Resources
+    from libp2p.utils.event_bus import Subscription
+
+E = TypeVar("E", bound="HostEvent")
 
 logger = get_logger(__name__)
 
@@ -77,21 +72,18 @@ class BasicHost(IHost):
         """
         self._network = network
         self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
-        self._announced = [
-            address_from_text(address) if isinstance(address, str) else address
-            for address in announce_addrs or ()
-        ]
+        self._addresses = HostAddresses(
+            network.get_peer_id(), network.get_listen_addrs, announce_addrs or ()
+        )
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
-        self._pusher = IdentifyPusher(self, network.get_connections)
-        #: Where this host listens, the interfaces by then, and the addresses that follow.
-        self._addresses: tuple[list[Multiaddr], Sequence[Interface], list[Multiaddr]] = [], (), []
-        self._told_addresses: list[Multiaddr] = []
-        self._inbound = InboundStreams(self.multiselect.handlers, network.config.negotiate_timeout)
+        self._inbound = InboundNegotiations(
+            self.multiselect.handlers, network.config.negotiate_timeout
+        )
         network.set_stream_acceptor(self._inbound.add)
-        network.register_notifee(_Identifier(self, self._pusher))
-        self.set_stream_handler(IDENTIFY_ID, identify_handler_for(self))
-        self.set_stream_handler(ID_PUSH, identify_push_handler_for(self))
+        self._identifier = Identifier(self, network)
+        for protocol_id, handler in self._identifier.handlers.items():
+            self.set_stream_handler(protocol_id, handler)
         self.set_stream_handler(PING_ID, PingService(self).handle_ping)
 
     def __repr__(self) -> str:
@@ -113,7 +105,7 @@ class BasicHost(IHost):
         async with self._network.running():
             relief = MemoryRelief(self.start_service)
             self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
-            self.start_service(self._pusher.run)
+            self.start_service(self._identifier.run)
             self.start_service(self._inbound.run)
             await self._network.listen(*dict.fromkeys([*self._listen_addrs, *listen_addrs]))
             yield
@@ -160,23 +152,7 @@ class BasicHost(IHost):
         up. They are looked at again after a few seconds. If the host was made with
         ``announce_addrs``, these are all that it has.
         """
-        listening = self._announced or self.get_transport_addrs()
-        interfaces: Sequence[Interface] = ()
-        if any(map(is_any_interface, listening)):
-            interfaces = local_interfaces()
-        if self._addresses[:2] != (listening, interfaces):
-            peer_id = self.get_id()
-            found = reachable_addresses(listening, interfaces)
-            found = [with_peer_id(address, peer_id) for address in found]
-            self._addresses = listening, interfaces, found
-        return list(self._addresses[2])
-
-    def look_at_addresses(self) -> None:
-        """Tell connected peers if the addresses of this host are others than at the last call."""
-        addresses = self.get_addrs()
-        if addresses != self._told_addresses:
-            self._told_addresses = addresses
-            self._pusher.changed()
+        return self._addresses.get()
 
     @property
     def resources(self) -> Resources:
@@ -195,19 +171,53 @@ class BasicHost(IHost):
         """Return the registry of protocol handlers."""
         return self.multiselect
 
+    # -- events -------------------------------------------------------------------------------
+
+    def subscribe(self, callback: Callable[[E], object], *kinds: type[E]) -> Subscription:
+        """
+        Call ``callback`` with each event of these ``kinds``, at the moment when it happens.
+
+        It runs in whichever task the event happens in, often a connection's read loop: it must not
+        take long. If it raises, that is logged once, and nothing else notices.
+
+        :param kinds: classes of `libp2p.events`; all of them if there are none.
+        :return: what ends it: ``subscription.cancel()``.
+        """
+        arguments.function(callback, "callback")
+        return self._network.events.subscribe(callback, *_known(kinds))
+
+    @asynccontextmanager
+    async def events(
+        self, *kinds: type[HostEvent], limit: int = MAX_WAITING_EVENTS
+    ) -> AsyncIterator[EventQueue]:
+        """
+        Use events in a task of one's own: ``async with host.events() as events: async for …``.
+
+        What happens within the block waits in a queue until it is read. The host never waits for
+        its reader: when more than ``limit`` events wait, the oldest one is dropped, and
+        ``events.dropped`` counts it. The iteration ends with the host, or with the block.
+        """
+        queue = EventQueue(arguments.count(limit, "limit", least=1))
+        subscription = self._network.events.subscribe(queue.put, *_known(kinds), HostStopped)
+        try:
+            yield queue
+        finally:
+            subscription.cancel()
+            queue.put(HostStopped())
+
     # -- connections --------------------------------------------------------------------------
 
     async def connect(
         self, peer_info: PeerInfo | Multiaddr | str, *, hearsay: bool = False
     ) -> None:
         """
-        Be connected to a peer, and know its protocols, when this returns.
+        Connect to a peer, unless there is a connection, and wait until it has said what it speaks.
 
         :param peer_info: also an address that ends in ``/p2p/<peer id>``, as a text as well.
-        :param hearsay: somebody else has told of the addresses: they are kept for a while only,
-            and left out where they cannot lead to the peer; see `worth_dialling`.
-        :raises ConnectionFailure: saying why there is no connection: of each address, or why the
-            peer closed it at once; or that the host is not running.
+        :param hearsay: the addresses are from somebody else: they are kept for a while only, and
+            those that cannot lead to the peer are left out; see `worth_dialling`.
+        :raises ConnectionFailure: if there is no connection. The text says why: of each address, or
+            why the peer closed it at once, or that the host is not running.
         """
         peer_info = PeerInfo.of(peer_info)
         peer_id = peer_info.peer_id
@@ -266,14 +276,14 @@ class BasicHost(IHost):
         arguments.protocol(protocol_id)
         arguments.async_function(stream_handler, "stream_handler")
         if protocol_id not in self.multiselect.handlers:
-            self._pusher.changed()
+            self._identifier.host_changed()
         self.multiselect.add_handler(protocol_id, stream_handler)
 
     def remove_stream_handler(self, protocol_id: TProtocol) -> None:
-        """Accept ``protocol_id`` no more; open streams go on, and connected peers are told."""
+        """No longer accept ``protocol_id``; open streams go on, and connected peers are told."""
         arguments.protocol(protocol_id)
         if protocol_id in self.multiselect.handlers:
-            self._pusher.changed()
+            self._identifier.host_changed()
         self.multiselect.remove_handler(protocol_id)
 
     async def new_stream(
@@ -289,6 +299,7 @@ class BasicHost(IHost):
         The peer's id may be a text, and a single protocol need not be in a list.
 
         If the peer has said which of them it speaks (identify), no round trip is spent on asking.
+        Then this does not wait, and is no checkpoint, unless 256 streams are not acknowledged yet.
 
         :param no_dial: fail instead of connecting.
         :raises StreamFailure: if there is no connection, or no protocol is accepted (the cause is
@@ -310,55 +321,21 @@ class BasicHost(IHost):
 
     async def _agree(self, stream: NetStream, protocol_ids: Sequence[TProtocol]) -> None:
         timeout = self._network.config.negotiate_timeout
-        agreed = False
         try:
             with trio.fail_after(timeout):
                 stream.set_protocol(await select_one(stream, protocol_ids))
-            agreed = True
         except BaseLibp2pError as error:
             raise StreamFailure(f"no stream to {stream.remote_peer_id}: {error}") from error
         except trio.TooSlowError as error:
-            raise StreamFailure(
-                f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
-            ) from error
+            reason = f"{stream.remote_peer_id} agreed on no protocol within {timeout:.0f} s"
+            raise StreamFailure(reason) from error
         finally:
-            if not agreed:
-                await stream.reset()
+            if stream.get_protocol() is None:
+                stream.abort()
 
 
-class _Identifier(INotifee):
-    """Identifies every peer as soon as it is connected; has them told of new addresses."""
-
-    def __init__(self, host: BasicHost, pusher: IdentifyPusher) -> None:
-        self._host = host
-        self._pusher = pusher
-
-    async def connected(self, network: INetwork, conn: INetConn) -> None:
-        """Run identify; the connection is as good without it."""
-        assert isinstance(conn, SwarmConn)
-        # No event says that an interface has come or gone; that is when connections come and go.
-        self._host.look_at_addresses()
-        agent = "not identified"
-        try:
-            identity = await identify(self._host, conn)
-            agent = identity.agent_version or "no agent"
-        except BaseLibp2pError as error:
-            agent = f"not identified: {error}"
-        finally:
-            conn.event_identified.set()
-            log_connected(conn, agent)
-
-    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
-        """Say so."""
-        assert isinstance(conn, SwarmConn)
-        log_gone(conn)
-
-    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
-
-    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None:
-        """Tell connected peers where this host listens now."""
-        self._host.look_at_addresses()
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+def _known(kinds: tuple[type[E], ...]) -> tuple[type[E], ...]:
+    for kind in kinds:
+        if kind not in EVENTS:
+            raise arguments.wrong_type("kinds", kind, "classes of libp2p.events")
+    return kinds or cast("tuple[type[E], ...]", EVENTS)

@@ -1,4 +1,4 @@
-"""Which addresses to dial of those that somebody else, a router or a record, tells of a peer."""
+"""Which of a peer's addresses to dial that come from somebody else: a router, or a record."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def worth_dialling(
     """
     Return the ``addresses`` that lead to where this host is, and public ones.
 
-    A record from the other side of the world that names 10.0.0.1 or 127.0.0.1 would have this host
-    knock at doors of its own network.
+    Otherwise a record from the other side of the world that names 10.0.0.1 or 127.0.0.1 would make
+    this host dial machines of its own network.
 
-    :param neighbours: where this host listens and what it is connected to. Without any, nothing is
-        known of where it is, and all addresses are returned.
+    :param neighbours: where this host listens and what it is connected to. If there are none,
+        nothing is known of where this host is, and all addresses are returned.
     """
     scopes = {_place_of(address) for address in neighbours}
     if not scopes:

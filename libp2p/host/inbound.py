@@ -1,9 +1,9 @@
 """
-Streams that peers open: agreeing on a protocol, and handing them to who serves it.
+Streams that peers open: agree on a protocol, then start its handler.
 
-A peer may open a stream for each message, as Kubo does. So the negotiation needs no task and no
-cancel scope: it runs in the connection's read loop, which has the bytes. Only then a handler's
-task is started, or, for a `StreamAcceptor`, none at all.
+A peer may open a stream for each message, as Kubo does. So the negotiation has no task and no
+cancel scope of its own: it runs in the connection's read loop, which has the bytes. A handler's
+task is started when the protocol is agreed on. A `StreamAcceptor` needs none.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class StreamAcceptor(ABC):
     @abstractmethod
     def accept(self, stream: NetStream, buffers: list[Buffer]) -> None:
         """
-        Take over a stream, for good; ``buffers`` have been read of it.
+        Take over a stream, for good; ``buffers`` have been read from it.
 
-        This runs in the connection's read loop, as do the callbacks that `NetStream.on_readable`
-        is given: neither may raise or take long.
+        This runs in the connection's read loop, as the callbacks of `NetStream.on_readable` do:
+        neither may raise or take long.
         """
 
     @abstractmethod
@@ -49,20 +49,19 @@ class StreamAcceptor(ABC):
         """Serve a stream in the caller's task, for hosts that have only that."""
 
 
-class InboundStreams:
-    """The streams of a host on which nothing is agreed yet."""
+class InboundNegotiations:
+    """The streams that peers have opened and on which no protocol is agreed yet."""
 
     def __init__(
         self, handlers: Mapping[TProtocol, StreamHandlerFn | None], timeout: float
     ) -> None:
         """
-        :param handlers: who serves which protocol, at any time.
+        :param handlers: the handler of each protocol; it may change at any time.
         :param timeout: seconds that a peer has for the negotiation.
         """
         self.handlers = handlers
         self._timeout = timeout
-        # With the time at which each is given up. It is the same span for all, so the first one
-        # is the first to go.
+        # Each with its deadline. All have the same timeout, so the first one ends first.
         self._pending: dict[_Negotiation, float] = {}
         self._added = Waiter()
 
@@ -87,14 +86,14 @@ class InboundStreams:
         while True:
             if not self._pending:
                 await self._added.wait()
-            # Sleeping although all have agreed meanwhile is meant: else each stream would wake it.
+            # It sleeps on when the first one has agreed: else each stream would wake this task.
             latest = trio.current_time() + self._timeout
             await trio.sleep_until(next(iter(self._pending.values()), latest))
             now = trio.current_time()
             for negotiation, deadline in list(self._pending.items()):
                 if deadline > now:
                     break
-                with fault_barrier(partial(logger.error, "%r cannot be given up: %r", negotiation)):
+                with fault_barrier(partial(logger.error, "%r cannot be ended: %r", negotiation)):
                     negotiation.fail(MultiselectError("the peer agreed on no protocol in time"))
 
 
@@ -103,7 +102,7 @@ class _Negotiation:
 
     __slots__ = ("_owner", "_responder", "_start", "_stream", "_unsent")
 
-    def __init__(self, owner: InboundStreams, stream: NetStream, start: StartHandler) -> None:
+    def __init__(self, owner: InboundNegotiations, stream: NetStream, start: StartHandler) -> None:
         self._owner = owner
         self._stream = stream
         self._start = start
@@ -112,7 +111,7 @@ class _Negotiation:
         self._unsent = self._responder.start()
 
     def on_readable(self) -> None:
-        """Go on with what has come."""
+        """Go on with the bytes that have come."""
         try:
             buffers = self._stream.receive_nowait()
             if buffers is None:
@@ -128,13 +127,13 @@ class _Negotiation:
             self._hand_over(*agreed)
 
     def _negotiate(self, buffers: list[Buffer]) -> tuple[TProtocol, list[Buffer]] | None:
-        """Answer the peer; return what was agreed on, if so, and what came behind it."""
-        # One by one, for what comes behind may be a whole block.
+        """Answer the peer; return the protocol agreed on, if there is one, and what follows it."""
+        # Buffer by buffer, for a whole block may follow.
         for count, buffer in enumerate(buffers, 1):
             to_send, protocol = self._responder.receive((buffer,))
             if unsent := self._unsent + to_send:
-                # The answer rides along with the first data: a peer that opens a stream for each
-                # message is not owed a packet for its name.
+                # The answer goes out with the first data: else a peer that opens a stream for each
+                # message would cost a packet for each answer.
                 self._stream.muxed_stream.queue(unsent)
                 self._unsent = b""
             if protocol is not None:
@@ -155,7 +154,7 @@ class _Negotiation:
             stream.abort()
 
     def fail(self, error: BaseLibp2pError) -> None:
-        """Give the stream up; a peer that hangs up is normal life."""
+        """Reset the stream; a peer that hangs up is normal life."""
         logger.debug("%r: %s", self._stream, error)
         self._owner.remove(self)
         self._stream.on_readable(None)

@@ -1,4 +1,4 @@
-"""Giving memory back to the system when a burst is over."""
+"""Returning memory to the system when a burst is over."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from libp2p.utils.allocator import give_back
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-#: What has to be released after a burst for memory to be given back, in bytes: less is soon used
-#: again, and getting it from the system anew costs time.
+#: Bytes that have to be released before memory is returned to the system: less is soon used again,
+#: and to get it from the system again costs time.
 BURST_BYTES: Final = 16 * 1024 * 1024
-#: Seconds from there, twice: what is counted as released may still be referred to for a moment, and
-#: the handlers of a connection that has ended get five seconds to finish.
+#: Seconds after the release, and after the first time: some objects are still referred to for a
+#: moment, and the handlers of a connection that has ended get five seconds to finish.
 RELIEF_DELAYS: Final = (1.0, 6.0)
 
 
 class MemoryRelief:
-    """Gives memory back after bursts; for those that end within `RELIEF_DELAYS` together."""
+    """Returns memory to the system after bursts; once for all that end within `RELIEF_DELAYS`."""
 
     def __init__(self, start: Callable[[Callable[[], Awaitable[None]]], None]) -> None:
         """:param start: start a task of the host; raises `HostException` when that has ended."""

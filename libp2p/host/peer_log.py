@@ -1,4 +1,4 @@
-"""What a log at INFO says of peers: one line when one is there, and one when it is gone."""
+"""What a log at INFO says of connections: one line at the beginning, one at the end."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = get_logger(__name__)
 
 def log_connected(connection: SwarmConn, agent: str) -> None:
     """
-    Tell of a connection on which identify is over.
+    Log a connection on which identify is over.
 
     :param agent: the software that the peer says it is, or why it said nothing.
     """
@@ -31,7 +31,7 @@ def log_connected(connection: SwarmConn, agent: str) -> None:
 
 
 def log_gone(connection: SwarmConn) -> None:
-    """Tell of a connection that has ended."""
+    """Log the end of a connection."""
     logger.info(
         "gone: %s at %s, after %.1f s: %s",
         connection.peer_id,
@@ -42,7 +42,7 @@ def log_gone(connection: SwarmConn) -> None:
 
 
 class _Address:
-    """A connection's address, found out when the line is written."""
+    """A connection's address, looked up when the line is written."""
 
     def __init__(self, connection: SwarmConn) -> None:
         self._connection = connection

@@ -8,21 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.base_types import TProtocol
-from libp2p.exceptions import (
-    IncompleteReadError,
-    PingError,
-    StreamEOF,
-    StreamError,
-    StreamTimeout,
-)
+from libp2p.exceptions import IncompleteReadError, PingError, StreamEOF, StreamError, StreamTimeout
 from libp2p.utils import arguments
-from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -36,85 +29,63 @@ PING_LENGTH: Final = 32
 
 #: Seconds that an answer may take.
 RESP_TIMEOUT: Final = 10
-
 #: Seconds without a ping after which the answering side closes: go-libp2p pings once and forgets.
 IDLE_TIMEOUT: Final = 60
-
 #: Streams answered per peer (the spec's limit): each costs a task.
 MAX_INBOUND_STREAMS: Final = 2
-
-logger = get_logger(__name__)
 
 
 async def handle_ping(stream: INetStream) -> None:
     """
-    Answer pings until the peer ends or resets the stream, or falls silent for a minute.
+    Answer pings until the peer ends or resets the stream, or sends none for a minute.
 
     :raises IncompleteReadError: if the stream ends inside a ping.
     """
     size = 0
     try:
-        with trio.move_on_after(IDLE_TIMEOUT) as silence:
-            while True:
-                now = trio.current_time()
-                if now > silence.deadline - IDLE_TIMEOUT + 1:  # moving it takes a while
-                    silence.deadline = now + IDLE_TIMEOUT
-                buffers = await stream.receive()
-                if not buffers:
+        while True:
+            with trio.fail_after(IDLE_TIMEOUT):
+                if not (buffers := await stream.receive()):
                     break
-                size += sum(map(len, buffers))
                 await stream.send(buffers)
-    except StreamError as error:
-        logger.debug("pings of %s ended: %s", stream.muxed_conn.peer_id, error)
-        return
-    if not silence.cancelled_caught and (got := size % PING_LENGTH):
-        raise IncompleteReadError("the stream ended inside a ping", PING_LENGTH, got)
+            size += sum(map(len, buffers))
+    except (StreamError, trio.TooSlowError):
+        size = 0
+    if size % PING_LENGTH:
+        raise IncompleteReadError("the stream ended inside a ping", PING_LENGTH)
     await stream.close()
 
 
-async def ping_once(stream: INetStream) -> float:
+async def ping_once(stream: INetStream, cancel_scope: trio.CancelScope | None = None) -> float:
     """
     Ping once on a stream that speaks ping; return seconds.
 
+    :param cancel_scope: entered for the ping, so that its owner can cancel it.
     :raises PingError: if the peer sends back something else; the stream is reset then.
     :raises StreamEOF: if the peer closes instead of answering.
+    :raises StreamTimeout: if ``cancel_scope`` was cancelled.
     :raises trio.TooSlowError: if the answer takes longer than `RESP_TIMEOUT`.
     """
     payload, answer = os.urandom(PING_LENGTH), b""
     started_at = trio.current_time()
-    with trio.CancelScope(deadline=started_at + RESP_TIMEOUT):
+    with cancel_scope or nullcontext(), trio.fail_after(RESP_TIMEOUT):
         await stream.send((payload,))
         while len(answer) < PING_LENGTH:
-            buffers = await stream.receive()
-            if not buffers:
-                raise StreamEOF("peer closed the stream instead of answering a ping")
+            if not (buffers := await stream.receive()):
+                raise StreamEOF("the peer closed the stream instead of answering a ping")
             answer += b"".join(buffers)
-        seconds = trio.current_time() - started_at
         if answer != payload:
             await stream.reset()
             raise PingError("ping was answered with other bytes than were sent")
-        return seconds
-    raise trio.TooSlowError
+        return trio.current_time() - started_at
+    raise StreamTimeout("the ping was cancelled")
 
 
 async def perform_ping_roundtrip(
     stream: INetStream, cancel_scope: trio.CancelScope | None = None
 ) -> int:
-    """
-    Do as `ping_once` and return whole milliseconds, as py-libp2p does.
-
-    :param cancel_scope: entered for the ping, so that its owner can call it off.
-    :raises StreamTimeout: if it was called off.
-    """
-    return int(await _ping(stream, cancel_scope) * 1000)
-
-
-async def _ping(stream: INetStream, scope: trio.CancelScope | None) -> float:
-    if scope is None:
-        return await ping_once(stream)
-    with scope:
-        return await ping_once(stream)
-    raise StreamTimeout("the ping was called off")
+    """Return the same as `ping_once` in whole milliseconds, as py-libp2p does."""
+    return int(await ping_once(stream, cancel_scope) * 1000)
 
 
 class PingService:
@@ -130,11 +101,8 @@ class PingService:
         Ping ``count`` times, one after the other; return microseconds.
 
         :raises StreamFailure: if the peer cannot be reached or does not speak ping.
-        :raises PingError: if it sends back something else.
-        :raises StreamError: if the stream fails.
-        :raises trio.TooSlowError: if an answer takes longer than `RESP_TIMEOUT`.
+        :raises StreamError: if the stream fails; see also `ping_once`.
         """
-        count = arguments.count(count, "count", least=1)
         async with aclosing(self._round_trips(peer_id, count)) as round_trips:
             return [seconds * 1e6 async for seconds in round_trips]
 
@@ -143,18 +111,9 @@ class PingService:
         return [int(rtt / 1000) for rtt in await self.ping_microseconds(peer_id, ping_amt)]
 
     async def ping_iter(
-        self,
-        peer_id: PeerID,
-        ping_amt: int = 1,
-        cancel_scope: trio.CancelScope | None = None,
+        self, peer_id: PeerID, ping_amt: int = 1, cancel_scope: trio.CancelScope | None = None
     ) -> AsyncIterator[int]:
-        """
-        Ping ``ping_amt`` times and yield whole milliseconds as they are measured.
-
-        :param cancel_scope: entered for the ping; for a single one, since trio lets it be entered
-            only once.
-        """
-        ping_amt = arguments.count(ping_amt, "ping_amt", least=1)
+        """Yield the same as `ping`; ``cancel_scope`` is entered for each ping, so for one only."""
         async with aclosing(self._round_trips(peer_id, ping_amt, cancel_scope)) as round_trips:
             async for seconds in round_trips:
                 yield int(seconds * 1000)
@@ -162,37 +121,29 @@ class PingService:
     async def _round_trips(
         self, peer_id: PeerID, count: int, cancel_scope: trio.CancelScope | None = None
     ) -> AsyncGenerator[float, None]:
-        """
-        Yield the seconds that each ping took, on one stream while the peer keeps it open.
-
-        go-libp2p closes it after ten seconds without a ping, and after thirty in any case.
-        """
+        count = arguments.count(count, "count", least=1)
         while count:
             async with await self._host.new_stream(peer_id, [ID]) as stream:
-                answered = False
+                asked = count
                 while count:
                     try:
-                        seconds = await _ping(stream, cancel_scope)
+                        seconds = await ping_once(stream, cancel_scope)
                     except StreamEOF:
-                        if not answered:
+                        if count == asked:
                             raise
-                        break
-                    answered = True
+                        break  # go-libp2p closes after ten seconds without a ping: open another one
                     count -= 1
                     self._host.get_peerstore().record_latency(peer_id, seconds)
                     yield seconds
 
     async def handle_ping(self, stream: INetStream) -> None:
-        """Answer pings like the function `handle_ping`, for so many streams of a peer at once."""
+        """Answer pings as the function `handle_ping` does; reset streams beyond the limit."""
         peer_id = stream.muxed_conn.peer_id
         if self._inbound[peer_id] >= MAX_INBOUND_STREAMS:
-            logger.debug("%s opens too many ping streams", peer_id)
             await stream.reset()
             return
         self._inbound[peer_id] += 1
         try:
             await handle_ping(stream)
         finally:
-            self._inbound[peer_id] -= 1
-            if not self._inbound[peer_id]:
-                del self._inbound[peer_id]
+            self._inbound -= Counter((peer_id,))  # this drops those that are at 0

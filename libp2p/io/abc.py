@@ -1,8 +1,8 @@
 """
-What carries bytes: py-libp2p's interfaces for users, and `Channel` for the layers themselves.
+Interfaces of objects that carry bytes: py-libp2p's for users, `Channel` between the layers.
 
-Inside the stack bytes travel in batches, as lists of buffers (`Channel`, and `RawChannel` at the
-bottom). `read(n)` and `write(b)` exist only where users are.
+Layers pass bytes in batches, as lists of buffers (`Channel`, and `RawChannel` at the bottom).
+`read(n)` and `write(b)` exist only in the users' interfaces.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ class RawChannel(Channel, Protocol):
         """Read into ``buffer``; return the number of bytes, 0 at the end, None for nothing yet."""
         ...
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Hand over what is taken without waiting; return the rest."""
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Send what the kernel takes without waiting; return the unsent rest."""
         ...
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` would take something."""
+        """Wait until `send_some` would send something."""
         ...
 
     def delivered_bytes(self) -> int:
@@ -92,7 +92,7 @@ class RawChannel(Channel, Protocol):
         ...
 
     def get_connection_type(self) -> ConnectionType:
-        """Tell whether the connection is direct or relayed."""
+        """Return whether the connection is direct or relayed."""
         ...
 
 
@@ -185,4 +185,4 @@ class EncryptedMsgReadWriter(MsgReadWriteCloser, Encrypter):
 
     @abstractmethod
     def get_connection_type(self) -> ConnectionType:
-        """Tell whether the connection below is direct or relayed."""
+        """Return whether the connection below is direct or relayed."""

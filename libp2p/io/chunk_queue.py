@@ -1,8 +1,8 @@
 """
 A first-in first-out queue of buffers (sans-I/O): the one receive buffer that every layer uses.
 
-Pieces are kept as they came and handed on as views; bytes are joined only when a caller asks for
-them in one piece. Small views are copied on entry, so that a one-byte slice cannot keep the 64 KiB
+Pieces are kept as they were received and are returned as views; bytes are joined only when a caller
+asks for one piece. Small views are copied on entry, so that a one-byte slice cannot keep the 64 KiB
 record it was cut from in memory, and tiny pieces are joined, so that a window full of them costs
 little more than its bytes.
 """
@@ -39,7 +39,7 @@ class ChunkQueue:
 
     def __init__(self) -> None:
         self._chunks: deque[Buffer] = deque()
-        #: Bytes queued; for others to read.
+        #: Bytes queued; other classes only read it.
         self.size = 0
 
     def __len__(self) -> int:

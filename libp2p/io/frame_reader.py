@@ -1,5 +1,5 @@
 """
-Length-prefixed messages out of any split of their bytes (sans-I/O).
+Cuts a stream of bytes into length-prefixed messages, however it was split (sans-I/O).
 
 A message is its length as an unsigned varint, then that many bytes. The length is checked before a
 single byte of the message is kept, and a message that arrives in many pieces is joined once.
@@ -28,7 +28,7 @@ class FrameReader:
         self._max_bytes = max_bytes
         self._prefix = b""  # the unfinished length
         self._size: int | None = None  # the announced length of the unfinished message
-        self._body = ChunkQueue()  # what has come of that message
+        self._body = ChunkQueue()  # the received part of that message
 
     @property
     def at_boundary(self) -> bool:
@@ -39,7 +39,7 @@ class FrameReader:
         """
         Take in ``buffers`` and return the messages that they complete.
 
-        After an error the reader is of no more use: where the next message starts is unknown.
+        After an error the reader cannot go on: where the next message starts is unknown.
 
         :raises MessageTooLarge: if a message announces more than ``max_bytes``.
         :raises ParseError: if a length is malformed.

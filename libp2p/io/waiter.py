@@ -1,4 +1,4 @@
-"""One parked task: the cheapest way to wait for a condition that another task brings about."""
+"""A place for one task that waits for another: the cheapest way to wait for a condition."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Waiter:
     """
     A place for at most one task to wait in.
 
-    `wake` without a waiting task does nothing: the waiting side checks its condition first, and
-    again whenever it was woken.
+    `wake` without a waiting task does nothing. So check the condition before `wait`, and again each
+    time that `wait` returns.
     """
 
     __slots__ = ("_task",)
@@ -37,7 +37,7 @@ class Waiter:
         await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def wake(self) -> None:
-        """Let the waiting task go on, if there is one."""
+        """Resume the waiting task, if there is one."""
         task, self._task = self._task, None
         if task is not None:
             trio.lowlevel.reschedule(task)

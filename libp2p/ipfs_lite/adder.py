@@ -1,12 +1,12 @@
 """
-Adds a file: read, hash and write at the same time, in a memory that does not grow with the file.
+Adds a file: reads, hashes and writes at the same time, in memory that does not grow with the file.
 
     reading task   →   hashing task              →   writing task
     one thread         a thread per core, leaves      one thread, a batch of blocks per hop
                        in any order
 
 Each stage holds one batch and hands it over when the next stage is ready: four batches at most.
-Hashing and file calls release the interpreter's lock, so the threads do run side by side.
+Hashing and file calls release the interpreter's lock, so the threads run in parallel.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: Threads that hash at once; more cores than this wait for the one that reads.
+#: Threads that hash at once; with more, the thread that reads is the limit.
 HASH_THREADS: Final = min(4, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
 class AddResult:
-    """What became of a file."""
+    """The result of adding a file."""
 
     cid: CID
     size: int
@@ -53,7 +53,7 @@ class AddResult:
 
 
 class Progress(Protocol):
-    """Is told how many bytes have been done, and of how many if that is known."""
+    """Called with the bytes done and, if known, the bytes in all."""
 
     def __call__(self, done: int, total: int | None, /) -> object: ...
 
@@ -108,7 +108,7 @@ async def add_file(
 
 
 def read_bytes_for(chunker: str) -> int:
-    """Give the chunk's size if reading in such pieces saves copying, else the usual one."""
+    """Return the size of reads: the chunk's if that saves copying, else the usual one."""
     name, _, size = chunker.partition("-")
     if name == "size" and int(size) >= MIN_READ_BYTES:
         return int(size)

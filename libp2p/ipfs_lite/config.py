@@ -15,7 +15,7 @@ from libp2p.utils import arguments
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: Names the repo's folder where nothing else does.
+#: The environment variable that names the repo's folder.
 REPO_VARIABLE: Final = "IPFS_LITE_PATH"
 
 #: Kubo's port: one that firewalls of IPFS users already let through.
@@ -27,9 +27,8 @@ class Config:
     """
     What ``init`` chooses and ``config.json`` holds beside the identity.
 
-    :param profile: how files are cut and laid out when `add` is not told.
-    :param listen: where ``serve`` listens when it is not told; a single address need not be in a
-        tuple.
+    :param profile: how files are cut and laid out unless `add` names another profile.
+    :param listen: where ``serve`` listens by default; a single address need not be in a tuple.
     :param sync: flush every block to the disk before it counts as stored. It survives a power
         loss, and adds at a tenth of the speed.
     :raises RepoError: if there is no such profile.
@@ -80,7 +79,7 @@ class Config:
 
 def default_repo_path() -> Path:
     """
-    Where the repo is if nobody says: ``$IPFS_LITE_PATH``, else in the user's data folder.
+    Return the default repo: ``$IPFS_LITE_PATH``, else a folder in the user's data folder.
 
     :raises RepoError: if the user has no home folder.
     """

@@ -44,7 +44,7 @@ def pack(folder: Path, target: Path) -> None:
 
 @contextmanager
 def provider(repo: Path) -> Iterator[str]:
-    """Serve a repo from a process of its own, and give that peer's address."""
+    """Serve a repo from a process of its own; yield that peer's address."""
     command = [*_COMMAND, str(repo), "serve", "--listen", "/ip4/127.0.0.1/tcp/0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -55,7 +55,7 @@ def provider(repo: Path) -> Iterator[str]:
 
 
 class Percent:
-    """Says how far it is, in steps of a tenth."""
+    """Prints the progress, in steps of a tenth."""
 
     def __init__(self) -> None:
         self._told = 0
@@ -68,7 +68,7 @@ class Percent:
 
 
 async def fetch(repo: Path, cid: str, address: str, target: Path) -> float:
-    """Fetch a file as a peer of its own; give the seconds that it took."""
+    """Fetch a file as a second peer; return the seconds that it took."""
     async with Peer.open(repo) as peer:
         await peer.connect(address)
         started_at = time.perf_counter()

@@ -1,8 +1,8 @@
 """
-Files, pipes and devices by their descriptors: reads and writes that can be left at any time.
+Files, pipes and devices by their descriptors: reads and writes that can be cancelled.
 
-A thread that waits in a system call cannot be stopped. Whoever is cancelled leaves it behind, and
-it closes what it has when the system lets it go.
+A thread that waits in a system call cannot be stopped. A cancelled task abandons it; the thread
+closes its descriptor when the call returns.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-#: What one call of ``writev`` takes on every system.
+#: Buffers that one call of ``writev`` takes on every system.
 _MAX_BUFFERS: Final = 1024
 #: As many links as Linux follows.
 _MAX_LINKS: Final = 40
@@ -32,10 +32,10 @@ _MAX_LINKS: Final = 40
 
 class SharedDescriptor:
     """
-    A descriptor that threads use, closed when the last of them has let go of it.
+    A descriptor that threads use, closed when the last of them is done with it.
 
-    If it were closed under a thread, the thread's next call would reach another file: the next one
-    that is opened gets the same number.
+    If it were closed while a thread uses it, the thread's next call could reach another file: the
+    next one that is opened gets the same number.
 
     :param number: one that is open already; it stays open until `close`.
     """
@@ -59,7 +59,7 @@ class SharedDescriptor:
             raise
 
     async def use(self, call: Callable[[int], _T]) -> _T:
-        """Call with the number in a thread; whoever is cancelled does not wait for it."""
+        """Call a function with the number in a thread; if cancelled, do not wait for the thread."""
         return await _in_thread(partial(self._use, call))
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ def write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
 
 
 def reason_of(error: OSError) -> str:
-    """Say in words why a descriptor cannot be used."""
+    """Return the text of an error of a descriptor."""
     return "it is closed" if error.errno == errno.EBADF else str(error.strerror)
 
 
@@ -149,9 +149,9 @@ def wait_until_ready(descriptor: int, *, to_write: bool, seconds: float | None =
 
 def descriptor_of(path: str | os.PathLike[str]) -> int | None:
     """
-    Give N if a path is a name of this process's descriptor N, else None.
+    Return N if a path is a name of this process's descriptor N, else None.
 
-    Such are ``/dev/stdout``, ``/dev/fd/N``, and what a shell puts in the place of ``>(command)``.
+    Such names are ``/dev/stdout``, ``/dev/fd/N``, and the one that a shell makes of ``>(command)``.
     """
     path = os.fspath(path)
     for _ in range(_MAX_LINKS):

@@ -1,4 +1,4 @@
-"""What the peer and its repo can fail with; every message says what to do about it."""
+"""Errors of the peer and its repo; every message says what to do."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class RepoLockedError(RepoError):
 
 
 class ForeignRepoError(RepoError):
-    """A folder is not empty and not a repo of this peer, so nothing in it is touched."""
+    """A folder is neither empty nor a repo of this peer, so nothing in it is changed."""
 
 
 class OfflineError(IpfsLiteError):
-    """The peer was opened without a network and is asked for something that needs one."""
+    """The peer was opened without a network, which the call needs."""
 
 
 class PeerClosedError(IpfsLiteError, ClientClosedError):
@@ -40,38 +40,38 @@ class PeerClosedError(IpfsLiteError, ClientClosedError):
 
 
 class ReaderClosedError(IpfsLiteError, ValueError):
-    """A reader was closed and is asked for something."""
+    """A closed reader is used."""
 
     def __init__(self, message: str = "the file is closed") -> None:
         super().__init__(message)
 
 
 class SourceError(IpfsLiteError):
-    """What is to be added cannot be read."""
+    """A source to add cannot be read."""
 
 
 class InvalidSource(SourceError, TypeError, ValueError):
-    """What is to be added is neither a path nor bytes nor a reader of bytes that is open."""
+    """A source to add is neither a path nor bytes nor an open reader of bytes."""
 
 
 class OutputError(IpfsLiteError):
-    """What was fetched cannot be written where it was wanted."""
+    """A fetched file cannot be written to its target."""
 
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[list[BaseException]]:
     """
-    Let a lone error leave the nurseries inside as itself, not as a group of one.
+    Raise a lone error of the nurseries inside as itself, not as a group of one.
 
-    Which tasks a call runs inside is nobody's business but its own; several errors stay a group.
-    An error of the caller's code is put into the list that this gives: a group stays that group.
+    Callers need not know which tasks a call runs; several errors stay a group. Put errors of the
+    caller's code into the list that this yields: if one of them is a group, it stays that group.
     """
     own: list[BaseException] = []
     try:
         yield own
     except BaseExceptionGroup as group:
         leaves = list(leaves_of(group))
-        # Nurseries make the groups inside theirs anew, but not what is in them.
+        # Nurseries make new groups of the groups inside, but keep the errors in them.
         for error in own:
             if list(map(id, leaves_of(error))) == list(map(id, leaves)):
                 raise error from error.__cause__
@@ -81,7 +81,7 @@ def plain_errors() -> Iterator[list[BaseException]]:
 
 
 def leaves_of(error: BaseException) -> Iterator[BaseException]:
-    """Walk the errors of a group, of its groups and so on; an error that is no group is its own."""
+    """Yield the errors of a group and of the groups in it, or an error that is no group."""
     if isinstance(error, BaseExceptionGroup):
         for inner in error.exceptions:
             yield from leaves_of(inner)

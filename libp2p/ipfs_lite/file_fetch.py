@@ -100,8 +100,6 @@ class FileFetch:
         """:param scope: what is held ahead of the reader, and by the block that it reads."""
         self.cid: Final = cid
         self.source: Final = source
-        self.alarm: float | None = None
-        """When `expire` is called; written by `Timers`."""
         self._nursery = nursery
         self._ahead = ReadAhead(scope, trio.current_time(), window_bytes)
         self._unnoted = 0
@@ -111,7 +109,7 @@ class FileFetch:
         self._asked: dict[bytes, list[CID]] = {}
         self._arrived = Waiter()
         self._arrived_at = 0.0
-        self._ended = False
+        self._ended = self._is_timed = False
         self.start(0)
 
     def start(self, position: int) -> None:
@@ -205,8 +203,9 @@ class FileFetch:
         if self._error is not None or self._ended:
             return
         walk, ahead = self._walk, self._ahead
-        walk.window_bytes = ahead.room(self._left)
-        unasked = walk.window_bytes - walk.ready - walk.waiting_bytes
+        window = ahead.room(self._left)
+        walk.set_window(window)
+        unasked = window - walk.ready - walk.waiting_bytes
         if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
             self._ask(walk)
         ahead.hold(self._left, walk.ready + walk.waiting_bytes)
@@ -253,7 +252,8 @@ class FileFetch:
         self._note_arrival()
         if missing:
             session = self.source.ask(missing, self)
-            if self.alarm is None:
+            if not self._is_timed:
+                self._is_timed = True
                 session.limit_time(self, self._arrived_at + self.source.timeout)
 
     def _take_back(self) -> None:
@@ -280,10 +280,12 @@ class FileFetch:
 
     def expire(self) -> None:
         """The time is over in which a block had to come, if none has."""
+        self._is_timed = False
         if not self._asked or self.source.session is None:
             return
         when = self._arrived_at + self.source.timeout
         if when > trio.current_time():
+            self._is_timed = True
             self.source.session.limit_time(self, when)
         else:
             cid = next(iter(self._asked.values()))[0]

@@ -1,8 +1,8 @@
 """
 Locks on files that die with the process that took them.
 
-Such a lock belongs to the open file, which children share after a fork: without care, a child keeps
-it when its parent is gone. So each child lets go of all of them at once.
+Such a lock belongs to the open file, which children share after a fork: a child would keep the lock
+when its parent is gone. So each child releases all of them at once.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def release(descriptor: int) -> None:
 def _let_go_in_child() -> None:
     with suppress(OSError):
         nothing = os.open(os.devnull, os.O_RDWR)
-        # The numbers stay taken: objects that the child has copies of still close them.
+        # The numbers stay open: the child has copies of objects that will close them.
         for descriptor in _held:
             with suppress(OSError):
                 os.dup2(nothing, descriptor, inheritable=False)

@@ -7,8 +7,8 @@ The embedded IPFS peer: a repo, a host and bitswap in one ``async with``.
         async with await peer.get_file("bafy…") as file:
             start = await file.read(1024)
 
-Modules of the network are loaded when a peer with a network is opened: without one, adding and
-reading files starts in a fraction of the time.
+Modules of the network are loaded when a peer with a network is opened, so adding and reading files
+without one starts in a fraction of the time.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: The longest time without any block before a fetch fails, if no peer says no.
+#: Seconds without any block after which a fetch fails, if no peer refuses.
 DEFAULT_TIMEOUT: Final = 30.0
 
 _OFFLINE: Final = "this peer was opened with online=False"
@@ -65,9 +65,9 @@ _OFFLINE: Final = "this peer was opened with online=False"
 
 class Peer:
     """
-    An IPFS peer. Made by `Peer.open`; what it does ends with that block.
+    An IPFS peer. `Peer.open` makes it; all of its work ends with that block.
 
-    Every call, also one that is under way in another task, raises `PeerClosedError` then.
+    Calls raise `PeerClosedError` then, also those under way in other tasks.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Peer:
         Open a peer for the length of the block.
 
         :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on, or a single one. Without, the peer dials and is not
+        :param listen: multiaddrs to listen on, or a single one. Without any, the peer cannot be
             dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
@@ -151,7 +151,7 @@ class Peer:
                 nursery.cancel_scope.cancel()
 
     def _end(self) -> None:
-        """Tell all who are still at work; the parts below are closed next."""
+        """Make calls under way raise `PeerClosedError`; the parts below are closed next."""
         self._closed = True
         self._readers.end(PeerClosedError())
         for scope in self._calls:
@@ -159,7 +159,7 @@ class Peer:
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        """Do something that ends with the peer."""
+        """Run a call that ends with the peer."""
         if self._closed:
             raise PeerClosedError
         with trio.CancelScope() as scope:
@@ -183,7 +183,7 @@ class Peer:
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
         """
-        Add a file; it is there to be fetched by others when this returns.
+        Add a file; other peers can fetch it when this returns.
 
         :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
         :param profile: see `libp2p.ipld.profiles`; by default the one of the settings. A choice
@@ -238,13 +238,13 @@ class Peer:
     # -- blocks -------------------------------------------------------------------------------
 
     async def has_block(self, cid: CIDInput) -> bool:
-        """Tell whether a block is in the store."""
+        """Return whether a block is in the store."""
         with self._call():
             return await self.store.has_block(CID.of(cid).buffer)
 
     async def get_block(self, cid: CIDInput, timeout: float | None = DEFAULT_TIMEOUT) -> bytes:
         """
-        Give a block, from the store or else from a connected peer.
+        Return a block, from the store or else from a connected peer.
 
         :raises BitswapError: as `get_file`.
         :raises Exception: whatever a block store of your own raises.
@@ -313,8 +313,8 @@ def import_options(config: Config, profile: str | None, choices: ImportKnobs) ->
     """
     Combine the settings' profile, a named one and single choices.
 
-    What a named profile says counts as said by the caller; what is merely the default does not,
-    so that ``cid_version=0`` alone has no raw leaves.
+    Choices of a named profile count as the caller's; those of the default do not, so that
+    ``cid_version=0`` alone has no raw leaves.
     """
     if profile is None and config.profile != DEFAULT_PROFILE:
         profile = config.profile
@@ -359,7 +359,7 @@ async def _run_network(
         pair = KeyPair(private_key, private_key.get_public_key())
     host = new_host(key_pair=pair)
     bitswap = BitswapClient(host, store, server_options=server_options)
-    # Listening comes last: who connects first asks once which protocols there are, and remembers.
+    # Listen last: a peer that connects asks once for the protocols, and remembers them.
     async with host.run([]), bitswap.run():
         await host.get_network().listen(*listen)
         yield bitswap, host.resources

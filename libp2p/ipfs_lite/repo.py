@@ -7,11 +7,11 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     blocks/       see `libp2p.blockstore.flatfs`
 
 A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
-one of Kubo's: its keys and pins would not be understood, and both would write into it.
+one of Kubo's: this peer cannot read its keys and pins, and both programs would write into it.
 
-The folder itself may be a link; of its files none may be one, nor a pipe or a device. Somebody else
-could have put it there, to have the key written where they read it. New files get names that cannot
-be known before.
+The folder itself may be a link; its files must not be links, pipes or devices. Another user could
+have put one there, to have the key written where they can read it. New files get names that cannot
+be guessed.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ CONFIG_FILE: Final = "config.json"
 LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 
-#: What an interrupted creation may leave: a folder with nothing else is finished, not refused.
+#: Files that an interrupted creation leaves: a folder with no others is finished, not refused.
 _UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
 #: Files that were not renamed yet; the names without a number are those of earlier versions.
 _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
-#: What is larger than any configuration is none.
+#: Larger files are not read.
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 _KUBO_FILES: Final = {"config", "datastore_spec", "datastore", "keystore"}
 _LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
-#: Not on Windows: no links are followed, and nobody waits for the other end of a pipe.
+#: Flags (not on Windows) that follow no link and do not wait for the other end of a pipe.
 _CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 logger = get_logger(__name__)
@@ -78,7 +78,7 @@ class Repo:
     """
     An open repo, locked until `close`. Its methods block for a few file operations.
 
-    Use `open`, or `identity_of` for what needs no lock.
+    Use `open`, or `identity_of` if no lock is needed.
     """
 
     def __init__(self, path: Path, lock: int, identity: Identity) -> None:
@@ -93,7 +93,7 @@ class Repo:
     @classmethod
     def open(cls, path: str | PathLike[str], config: Config | None = None) -> Repo:
         """
-        Open the repo, making it if the folder is empty or absent.
+        Open the repo; make it if the folder is empty or absent.
 
         :param config: settings for a repo that is made now; an existing one keeps its own.
         :raises RepoLockedError: if another process has it open.
@@ -124,7 +124,7 @@ class Repo:
 
     @classmethod
     def exists(cls, path: str | PathLike[str]) -> bool:
-        """Tell whether a finished repo of this peer is there."""
+        """Return whether a finished repo of this peer is there."""
         try:
             return _read_text(Path(path) / VERSION_FILE).strip() == VERSION
         except (OSError, RepoError):
@@ -205,7 +205,7 @@ def _create(path: Path, config: Config) -> None:
     }
     text = json.dumps({"identity": identity, **config.to_json()}, indent=2)
     for name in filter(_NEW_FILES.fullmatch, os.listdir(path)):
-        (path / name).unlink()  # an interrupted creation's, with a key that nobody uses
+        (path / name).unlink()  # of an interrupted creation, with a key that is not used
     # The version comes last: without it the folder counts as unfinished and is made again.
     _write_file(path / CONFIG_FILE, text + "\n")
     _write_file(path / VERSION_FILE, VERSION + "\n")
@@ -213,7 +213,7 @@ def _create(path: Path, config: Config) -> None:
 
 def _write_file(path: Path, text: str) -> None:
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-    # The configuration holds the private key: nobody else may read it, not even for a moment.
+    # The configuration holds the private key: no other user may read it, not even for a moment.
     file = _open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:
         with file:
@@ -228,7 +228,7 @@ def _write_file(path: Path, text: str) -> None:
 
 
 def _sync_folder(path: Path) -> None:
-    """Have the names in a folder outlast a power loss, as the contents of the files do."""
+    """Flush the names in a folder, so that new files survive a power loss."""
     if sys.platform == "win32":
         return  # folders cannot be opened there
     folder = os.open(path, os.O_RDONLY)
@@ -240,9 +240,9 @@ def _sync_folder(path: Path) -> None:
 
 def _open_file(path: Path, flags: int) -> IO[bytes]:
     """
-    Open one of the repo's files; a new one is for the owner only.
+    Open one of the repo's files; only the owner can read and write a new one.
 
-    :raises RepoError: if it is a link, or no file.
+    :raises RepoError: if it is a link, or not a regular file.
     """
     try:
         descriptor = os.open(path, flags | _CAREFULLY | getattr(os, "O_BINARY", 0), 0o600)
@@ -267,9 +267,9 @@ def _read_text(path: Path) -> str:
 
 def _check_owners(path: Path, config: os.stat_result) -> None:
     """
-    Warn of what lets others read the key or put another in its place.
+    Warn if other users can read the key or replace it.
 
-    :raises RepoError: if the key is another user's: they chose it, and know it.
+    :raises RepoError: if the file belongs to another user, who then knows the key.
     """
     if sys.platform == "win32":
         return  # its files have no such modes
@@ -321,7 +321,7 @@ def _read_identity(path: Path) -> Identity:
 
 @contextlib.contextmanager
 def _file_errors(path: Path) -> Iterator[None]:
-    """Give an `OSError` of the repo's own files a name and a place."""
+    """Raise an `OSError` of the repo's own files as a `RepoError` that names the repo."""
     try:
         yield
     except OSError as error:

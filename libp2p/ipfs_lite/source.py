@@ -1,8 +1,8 @@
 """
-Where the bytes of a file to add come from: a path, bytes in memory, a reader of any kind.
+Sources of the bytes of a file to add: a path, bytes in memory, a reader of any kind.
 
-A source gives batches of buffers. Files are read in a worker thread, several buffers per hop, each
-as long as a chunk: then chunks are the very buffers that were read, and nothing is copied.
+A source returns batches of buffers. Files are read in a worker thread, several buffers per hop,
+each as long as a chunk: then the chunks are the buffers that were read, and nothing is copied.
 """
 
 from __future__ import annotations
@@ -37,31 +37,31 @@ READ_BYTES: Final = 1024 * 1024
 MIN_READ_BYTES: Final = 128 * 1024
 
 
-#: A reader that is no file is asked so often whether it has something by now.
+#: Seconds between two reads of a non-blocking reader that is not a file.
 _RETRY_SECONDS: Final = 0.02
 
 
 class SyncReader(Protocol):
-    """An open file, or whatever reads like one."""
+    """An open file, or an object with such a ``read``."""
 
     def read(self, size: int, /) -> bytes | None: ...
 
 
 class AsyncReader(Protocol):
-    """A reader that waits, such as `UnixFSReader` or a `trio` file."""
+    """A reader with an async ``read``, such as `UnixFSReader` or a `trio` file."""
 
     def read(self, size: int, /) -> Awaitable[bytes]: ...
 
 
 @runtime_checkable
 class Source(Protocol):
-    """Gives the bytes of one file, in order."""
+    """The bytes of one file, in order."""
 
     size: int | None
     """What there is to come, if that is known beforehand."""
 
     async def next_batch(self) -> list[Buffer]:
-        """Give about `BATCH_BYTES` more; nothing at the end."""
+        """Return about `BATCH_BYTES` more; nothing at the end."""
 
 
 #: A ``str`` is a path. Bytes are content.
@@ -73,10 +73,10 @@ SourceInput: TypeAlias = (
 @asynccontextmanager
 async def open_source(source: SourceInput, read_bytes: int = READ_BYTES) -> AsyncIterator[Source]:
     """
-    Open whatever was given; what the caller had opened stays open.
+    Open a source; files that the caller has opened stay open.
 
     :raises SourceError: if a path cannot be read or is not a file.
-    :raises InvalidSource: if it is nothing that gives bytes.
+    :raises InvalidSource: if it is not a source of bytes.
     """
     if isinstance(source, str | os.PathLike):
         path = arguments.path(source, "the path of a file to add")
@@ -100,7 +100,7 @@ async def open_source(source: SourceInput, read_bytes: int = READ_BYTES) -> Asyn
 
 def _is_reader(source: object) -> TypeGuard[SyncReader | AsyncReader]:
     """
-    Tell whether bytes can be read from an object.
+    Return whether bytes can be read from an object.
 
     :raises InvalidSource: if it is a reader of text, or not open for reading.
     """
@@ -124,7 +124,7 @@ def _is_for_writing_only(source: object) -> bool:
 
 
 def _bytes_of(source: object) -> memoryview:
-    """Take what holds bytes as an array does."""
+    """Return the bytes of an object with the buffer protocol."""
     try:
         return memoryview(source)  # type: ignore[arg-type]
     except TypeError:
@@ -136,9 +136,9 @@ def _bytes_of(source: object) -> memoryview:
 
 def checked(batch: list[Buffer]) -> list[Buffer]:
     """
-    Give what a source gave.
+    Return the bytes that a reader returned.
 
-    :raises InvalidSource: if it is something else than bytes.
+    :raises InvalidSource: if they are something else.
     """
     for buffer in batch:
         if not isinstance(buffer, bytes | bytearray | memoryview):
@@ -215,9 +215,9 @@ class BytesSource:
 
 class ReaderSource:
     """
-    Whatever has ``read(size)``, waiting or blocking; a blocking one is read in a thread.
+    A reader with ``read(size)``, async or blocking; a blocking one is read in a thread.
 
-    One that is non-blocking gives None as long as there is nothing to read.
+    A non-blocking one returns None while there is nothing to read.
     """
 
     def __init__(self, reader: SyncReader | AsyncReader, read_bytes: int = READ_BYTES) -> None:
@@ -249,7 +249,7 @@ class ReaderSource:
 
 
 class IteratorSource:
-    """Buffers as they come; empty ones are passed over."""
+    """The buffers of an iterator; empty ones are skipped."""
 
     def __init__(self, buffers: AsyncIterable[Buffer]) -> None:
         self.size: int | None = None

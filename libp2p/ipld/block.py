@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_BLOCK_BYTES", "Block", "BlockHashMismatch"]
 
-#: What every IPFS implementation takes over bitswap; Kubo refuses to add more in one block.
+#: Every IPFS implementation accepts a block of this size over bitswap; Kubo adds no larger one.
 MAX_BLOCK_BYTES: Final = 2 * 1024 * 1024
 
 
 class Block(NamedTuple):
-    """Bytes and their name; that they belong together is only certain after `verify`."""
+    """Bytes and the CID that they are said to have; `verify` checks it."""
 
     cid: CID
     data: bytes
@@ -25,7 +25,7 @@ class Block(NamedTuple):
         """
         Check the bytes against the CID.
 
-        :raises BlockHashMismatch: if they are not what it names.
+        :raises BlockHashMismatch: if they have another CID.
         :raises HashNotSupported: if its hash is unknown or too weak to tell.
         """
         if not self.cid.matches(self.data):

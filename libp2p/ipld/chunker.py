@@ -1,7 +1,7 @@
 """
 Chunkers: cut a stream of bytes into the pieces that become a file's leaves (sans-I/O).
 
-Where the cuts are decides the CID, so they depend on the bytes alone, never on how they came in.
+The cuts decide the CID, so they depend on the bytes alone, never on how reads had split them.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ class Chunker(Protocol):
     """
     Cuts what it is fed into chunks.
 
-    A chunk may be a view into a buffer that was fed: use it up before changing the buffer.
+    A chunk may be a view into a buffer that `feed` got: do not change the buffer before.
     """
 
     def feed(self, buffers: Iterable[Buffer]) -> list[Buffer]:
-        """Take the next bytes and give the chunks that are complete."""
+        """Add the next bytes; return the chunks that are complete."""
 
     def finish(self) -> list[Buffer]:
-        """Give what is left at the end of the stream: at most one chunk, none if nothing is."""
+        """Return what is left at the end of the stream: at most one chunk, none if nothing is."""
 
 
 class SizeChunker:
@@ -60,7 +60,7 @@ class SizeChunker:
     def feed(self, buffers: Iterable[Buffer]) -> list[Buffer]:
         chunks: list[Buffer] = []
         for buffer in buffers:
-            # Fast path: whoever reads chunk by chunk gets the very same bytes back.
+            # Fast path: if reads are as long as chunks, the chunk is the buffer itself.
             if type(buffer) is bytes and len(buffer) == self.size and not self._held:
                 chunks.append(buffer)
             else:
@@ -83,7 +83,7 @@ class SizeChunker:
         self._hold(view[offset:])
 
     def _hold(self, piece: memoryview) -> None:
-        """Keep a piece for later: a view of what cannot change, else a copy."""
+        """Keep a piece for later: a view of immutable bytes, else a copy."""
         if not len(piece):
             return
         self._held_bytes += len(piece)

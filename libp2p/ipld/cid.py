@@ -4,7 +4,7 @@ CID: the name of a block by its content, as an immutable value.
 https://github.com/multiformats/cid. A `CID` is its binary form and the multihash in it, which
 blocks are wanted and kept under; the other parts are derived on demand. Reading is strict: trailing
 bytes, varints that are not in their shortest form, unknown versions and over-long digests are
-refused. Codecs and hash functions may be unknown: such a CID can be passed on, only not verified.
+refused. A CID with an unknown codec or hash function can be passed on, but not verified.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ __all__ = [
     "cid_maker",
 ]
 
-#: The longest text of a CID that is looked at. The longest CID, in base2, has 1193 characters.
+#: Longer texts are refused unread. The longest CID, in base2, has 1193 characters.
 MAX_TEXT_CHARACTERS: Final = 1200
-#: The longest path or URL that a CID is looked for in: servers take no longer ones.
+#: Longer paths and URLs are refused unread: servers accept no longer ones.
 MAX_URL_CHARACTERS: Final = 8192
 
 _BUFFERS: Final = (bytes, bytearray, memoryview)
-#: What an error quotes of a text: more helps nobody.
+#: Characters of a text that an error quotes.
 _QUOTED: Final = 200
 
 _V0_MULTIHASH_START: Final = bytes((SHA2_256, 32))
 _V0_BYTES: Final = 34
 _V0_CHARACTERS: Final = 46
-#: What makes version 1 of version 0.
+#: Put before a CID of version 0, it makes version 1.
 _V0_AS_V1: Final = bytes((1, DAG_PB))
-#: What goes in front of a version 0 block in bitswap, and what other senders write instead.
+#: Prefixes of version 0 blocks in bitswap: the right one, and the one that some senders write.
 _V0_WIRE_PREFIX: Final = bytes((0, DAG_PB)) + _V0_MULTIHASH_START
 _V0_WIRE_PREFIXES: Final = (_V0_WIRE_PREFIX, _V0_MULTIHASH_START, b"")
 
@@ -66,7 +66,7 @@ _EMPTY_SHA2_256: Final = multihash.wrap(SHA2_256, multihash.digest(SHA2_256, b""
 
 
 class PyCID(Protocol):
-    """What is used of the ``CIDv0`` and ``CIDv1`` objects of the package py-cid."""
+    """The part of py-cid's ``CIDv0`` and ``CIDv1`` objects that is used here."""
 
     @property
     def buffer(self) -> bytes: ...
@@ -95,14 +95,14 @@ class CID:
     @staticmethod
     def of(value: CIDInput) -> CID:
         """
-        Take a CID in any form; bytes are the binary form, never text.
+        Return a CID that is given in any form; bytes are the binary form, never text.
 
         Text may have blanks around it, and may also be ``/ipfs/CID``, ``ipfs://CID``, the URL of
         a gateway (``https://host/ipfs/CID``, ``https://CID.ipfs.host/``), or the binary form in
         hex.
 
-        :raises InvalidCID: if it is none, or names more than a CID: a path below it, a query, a
-            fragment. A name of IPNS is no CID either.
+        :raises InvalidCID: if it is not a CID, or has more than that: a path, a query, a fragment.
+            A name of IPNS is not a CID.
         """
         if type(value) is CID:
             return value
@@ -171,7 +171,7 @@ class CID:
         :raises HashNotSupported: if the hash cannot be computed.
         """
         arguments.binary(data)
-        # What is of a wrong type is refused here, before it is looked for in a cache.
+        # Wrong types are refused before the cache, which would raise a TypeError of its own.
         codec_code(codec)
         multihash.code_of(hash)
         if not isinstance(version, int | float):
@@ -232,9 +232,10 @@ class CID:
     @property
     def prefix(self) -> bytes:
         """All but the digest, as it goes in front of a block in bitswap."""
-        if self._is_v0:
-            return _V0_WIRE_PREFIX
-        return self.buffer[: len(self.buffer) - len(self.digest)]
+        buffer = self.buffer
+        if len(buffer) == _COMMON_V1_BYTES and buffer[:4] in _COMMON_V1:
+            return buffer[:4]
+        return _V0_WIRE_PREFIX if self._is_v0 else buffer[: len(buffer) - len(self.digest)]
 
     @property
     def is_identity(self) -> bool:
@@ -255,7 +256,7 @@ class CID:
 
     def matches(self, data: Buffer) -> bool:
         """
-        Tell whether this is the name of ``data``.
+        Return whether this is the name of ``data``.
 
         :raises HashNotSupported: if the hash is unknown or too weak to tell.
         """
@@ -297,7 +298,7 @@ class CID:
 
     def to_py_cid(self) -> CIDv0 | CIDv1:
         """:raises ValueError: if py-cid does not know the codec or the hash."""
-        from cid import CIDv0, CIDv1  # 30 ms to import, for the few who need it
+        from cid import CIDv0, CIDv1  # it takes 30 ms to import
 
         return CIDv0(self.buffer) if self._is_v0 else CIDv1(self.codec, self.multihash)
 
@@ -310,7 +311,7 @@ class CID:
         return self.buffer < other.buffer if type(other) is CID else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(self.buffer)  # bytes remember theirs
+        return hash(self.buffer)  # bytes cache their hash
 
     def __bytes__(self) -> bytes:
         return self.buffer
@@ -337,7 +338,7 @@ CIDInput: TypeAlias = CID | bytes | bytearray | memoryview | str | PyCID
 
 def cid_inputs(values: Iterable[CIDInput] | CIDInput) -> Iterable[CIDInput]:
     """
-    Take CIDs, or a single one; they are read later, one by one.
+    Return an iterable of CIDs, also for a single one; the caller converts them one by one.
 
     :raises TypeError: if it is neither.
     """
@@ -353,7 +354,7 @@ _set_buffer = CID.__dict__["buffer"].__set__
 _set_multihash = CID.__dict__["multihash"].__set__
 
 
-#: Where people find a CID, and what follows it there. An address such as
+#: Texts in which people find a CID, and what may follow it. An address such as
 #: /ip4/127.0.0.1/tcp/4001/ipfs/Qm… names a peer, not content: it is none of these.
 _PLACES: Final = (
     r"(?P<space>ip[fn]s)://(?:(?P=space)/)?(?P<rest>.*)",
@@ -405,7 +406,7 @@ def _of_place(text: str, found: dict[str, str]) -> CID:
 
 
 def _make(buffer: bytes, multihash_offset: int) -> CID:
-    # Hashing one block makes one CID: this is the whole cost of it beside the hash (0.25 µs).
+    # Each hashed block makes a CID: this costs 0.25 µs beside the hash.
     cid = _new(CID)
     _set_buffer(cid, buffer)
     _set_multihash(cid, buffer[multihash_offset:])
@@ -449,7 +450,7 @@ def _require_v0_form(codec: int, hash_code: int, digest_bytes: int) -> None:
 
 
 def _prefix_of(codec: str | int, version: int, hash_code: int, digest_bytes: int) -> bytes:
-    """Give what stands in front of the digest in the binary form."""
+    """Return the bytes before the digest in the binary form."""
     code = codec_code(codec)
     if version == 0:
         _require_v0_form(code, hash_code, digest_bytes)
@@ -472,7 +473,7 @@ def cid_maker(
     length: int | None = None,
 ) -> CIDMaker:
     """
-    Give the function from a block to its CID, for many blocks of one kind.
+    Return the function from a block to its CID, for many blocks of one kind.
 
     :param length: cut the digest to this many bytes.
     :raises InvalidCID: if there is no such version, or version 0 cannot say this.

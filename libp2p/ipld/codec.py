@@ -1,8 +1,8 @@
 """
-The names of codecs: what the bytes of a block are.
+The names and codes of codecs, which say how the bytes of a block are to be read.
 
-The part of https://github.com/multiformats/multicodec that names kinds of blocks. A codec that is
-not here can be carried and stored, by its code.
+The part of https://github.com/multiformats/multicodec that names kinds of blocks. A block with a
+codec that is not listed can be stored and sent, by the codec's code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["DAG_PB", "RAW", "codec_code", "codec_name"]
 RAW: Final = 0x55
 DAG_PB: Final = 0x70
 
-#: What a varint of multiformats can carry.
+#: The largest value of a multiformats varint.
 _MAX_CODE: Final = 2**63 - 1
 
 _CODECS: Final = {
@@ -42,7 +42,7 @@ _CODEC_NAMES: Final = {code: name for name, code in _CODECS.items()}
 
 def codec_code(codec: str | int) -> int:
     """
-    Give the code of a codec by its name; a number stands for itself.
+    Return the code of a codec by its name; a number stands for itself.
 
     :raises InvalidCID: if the name is not known, or the number no code.
     """
@@ -59,5 +59,5 @@ def codec_code(codec: str | int) -> int:
 
 
 def codec_name(code: int) -> str:
-    """Name a codec, or give its code in hex if it is not known."""
+    """Return a codec's name, or its code in hex if it is not known."""
     return _CODEC_NAMES.get(code) or hex(code)

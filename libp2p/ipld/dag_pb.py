@@ -1,9 +1,9 @@
 """
 dag-pb: nodes of links and one field of data, the frame of all UnixFS (sans-I/O).
 
-https://ipld.io/specs/codecs/dag-pb/spec/. Writing gives the one canonical form: links sorted by
-name and in front of the data. Reading keeps the block's own bytes, takes the data on either side
-of the links, as other readers do, and refuses every other deviation.
+https://ipld.io/specs/codecs/dag-pb/spec/. `encode` writes the canonical form: links sorted by name,
+before the data. `decode` keeps the block's own bytes, accepts the data on either side of the links,
+as other readers do, and refuses every other deviation.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["InvalidDagPb", "PBLink", "PBNode", "decode", "encode", "encode_link"]
 
-#: A block of 4 MiB holds fewer links with whole digests. Without it, a block of tiny identity
-#: CIDs would grow to fifty times its size in memory.
+#: A block of 4 MiB holds fewer links with whole digests. Without this limit, a block of tiny
+#: identity CIDs would take fifty times its size in memory.
 MAX_LINKS: Final = 128 * 1024
 
 _NODE_DATA: Final = 0x0A
@@ -38,9 +38,9 @@ class PBLink(NamedTuple):
     """
     A link to a block.
 
-    The name and ``tsize`` (the bytes of all blocks below, by the word of whoever wrote the link)
-    are always written by IPFS, even if empty; ``None`` stands for a field that is absent. Names
-    that are not UTF-8 carry their odd bytes as `os.fsdecode` does.
+    IPFS always writes the name and ``tsize`` (the bytes of all blocks below, unverified), even if
+    they are empty; ``None`` stands for a field that is absent. Names that are not UTF-8 are decoded
+    as by `os.fsdecode`.
     """
 
     cid: CID
@@ -58,7 +58,7 @@ class PBNode:
     """The block that this was read from."""
 
     def to_bytes(self) -> bytes:
-        """Give the block: the one that was read, else the canonical form."""
+        """Return the block: the one that was read, else the canonical form."""
         if self.encoded is not None:
             return bytes(self.encoded)
         return encode(self.links, self.data)

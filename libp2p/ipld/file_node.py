@@ -2,8 +2,8 @@
 One block of a file, as a reader sees it: bytes of the file, then blocks below (sans-I/O).
 
 A raw block and a UnixFS File or Raw node are the same to a reader. The sizes a node states must
-agree with each other; whether they agree with the blocks below is for `file_walk` to check. Old
-js-ipfs left sizes out, or wrote 0 for a leaf's: as Kubo does, what is not stated is looked for.
+agree with each other; `file_walk` checks that they agree with the blocks below. Old js-ipfs left
+sizes out, or wrote 0 for a leaf's size; such sizes are measured, as Kubo does.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["FileNode", "Kind", "kind_of", "read_file_node"]
 
 
 class Kind(StrEnum):
-    """What a block is to someone who wants files."""
+    """What a block is to a reader of files."""
 
     FILE = "file"
     """A UnixFS file, or the node of one."""
@@ -71,12 +71,12 @@ class FileNode(NamedTuple):
 
     @property
     def is_sized(self) -> bool:
-        """False if it has blocks below and does not say how long they are."""
+        """False if there are blocks below whose sizes are not stated."""
         return not self.cids or bool(self.sizes)
 
     def with_sizes(self, sizes: Sequence[int]) -> FileNode:
         """
-        Give the node with sizes that were found out.
+        Return the node with measured sizes.
 
         :raises InvalidUnixFS: if it states another size.
         """
@@ -88,7 +88,7 @@ class FileNode(NamedTuple):
 
 def kind_of(block: Block) -> Kind:
     """
-    Tell what a block is.
+    Return what a block is.
 
     :raises InvalidDagPb: if it says dag-pb and is not.
     """

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["FileImporter", "leaf_block", "name_block"]
 
-#: Enough that the costs per read vanish, little enough that the pieces stay in the CPU's caches.
+#: Large enough that the cost per read does not count, small enough for the CPU's caches.
 _READ_BYTES: Final = 1024 * 1024
 
 
 def name_block(data: bytes, codec: str, options: ImportOptions) -> Block:
-    """Name a block as the options say; a small one may go into its CID."""
+    """Return a block with the CID that the options ask for; a small block may be inside its CID."""
     if options.inline_limit is not None and len(data) <= options.inline_limit:
         return Block(cid_maker(codec, 1, "identity")(data), data)
     # Raw blocks have no version 0, even under a root that has.
@@ -72,9 +72,9 @@ class FileImporter:
     @property
     def read_bytes(self) -> int:
         """
-        How much to read at once, where the source lets one choose.
+        The size of reads that saves copying.
 
-        Whole chunks: one that comes in pieces is copied once more, which halves the speed of
+        Whole chunks: a chunk in several pieces is copied once more, which halves the speed of
         dag-pb leaves.
         """
         if isinstance(self._chunker, SizeChunker):
@@ -89,14 +89,14 @@ class FileImporter:
         return self._root
 
     def feed(self, buffers: Iterable[Buffer]) -> list[Block]:
-        """Take the next bytes, however they are cut, and give the blocks that are complete."""
+        """Add the next bytes, however they are split; return the blocks that are complete."""
         blocks: list[Block] = []
         for chunk in self.split(buffers):
             blocks += self.add_leaf(leaf_block(chunk, self.options), len(chunk))
         return blocks
 
     def finish(self) -> list[Block]:
-        """End the file and give the remaining blocks, the root last."""
+        """End the file; return the remaining blocks, the root last."""
         blocks: list[Block] = []
         for chunk in self.split_end():
             blocks += self.add_leaf(leaf_block(chunk, self.options), len(chunk))
@@ -115,18 +115,18 @@ class FileImporter:
     # -- in parts, for hashing in threads ---------------------------------------------------------
 
     def split(self, buffers: Iterable[Buffer]) -> list[Buffer]:
-        """Take the next bytes and give the chunks that are complete; some may be views of them."""
+        """Add the next bytes; return the chunks that are complete, which may be views of them."""
         self._check_unfinished()
         return self._chunker.feed(buffers)
 
     def split_end(self) -> list[Buffer]:
-        """Give the last chunk, if there is one; `finish` does the rest."""
+        """Return the last chunk, if there is one; `finish` does the rest."""
         self._check_unfinished()
         return self._chunker.finish()
 
     def add_leaf(self, block: Block, file_size: int) -> list[Block]:
         """
-        Take the leaves in the order of the file, and give the blocks that are complete.
+        Add the next leaf, in the order of the file; return the blocks that are complete.
 
         :param file_size: the size of the leaf's chunk.
         """
@@ -144,7 +144,7 @@ class FileImporter:
             raise LocalProtocolError("the import is finished")
 
     def _with_metadata(self, leaf: Block) -> Block:
-        """Write a lone leaf anew with the file's mode and mtime."""
+        """Return a lone leaf, written again with the file's mode and mtime."""
         if not self.options.has_metadata:
             return leaf
         chunk = read_file_node(leaf.cid, leaf.data).data

@@ -1,5 +1,5 @@
 """
-The balanced layout: leaves in, the nodes above them out, as they become complete (sans-I/O).
+The balanced layout: joins leaves under nodes, as these become complete (sans-I/O).
 
 Every leaf is at the same depth, and a lone last child is wrapped like any other. Holds one open
 node per level: at most depth x links records, whatever the size of the file.
@@ -37,7 +37,7 @@ class BalancedLayout:
         self.leaf_count = 0
 
     def add_leaf(self, cid: CID, file_size: int, block_size: int) -> list[Block]:
-        """Take the next leaf and give the nodes that are complete without it."""
+        """Add the next leaf; return the nodes that are complete without it."""
         blocks: list[Block] = []
         self._push(0, FileChild(cid, file_size, block_size), blocks)
         self.leaf_count += 1
@@ -47,7 +47,7 @@ class BalancedLayout:
         self, mode: int | None = None, mtime: Mtime | None = None
     ) -> tuple[FileChild, list[Block]]:
         """
-        End the file: its root, and the nodes that remained, the root last.
+        End the file; return its root, and the nodes that remain, the root last.
 
         A lone leaf is the root itself; then there are no nodes, and the metadata is the caller's.
         """
@@ -74,7 +74,7 @@ class BalancedLayout:
         mode: int | None = None,
         mtime: Mtime | None = None,
     ) -> FileChild:
-        """Make the node of a level's children and empty the level."""
+        """Return the node of a level's children, and empty the level."""
         children = self._levels[level]
         data = file_node(children, mode, mtime)
         if len(data) > MAX_BLOCK_BYTES:

@@ -1,5 +1,5 @@
 """
-How long the parts of a file are whose nodes do not say so (sans-I/O).
+Measures the parts of a file whose nodes do not state their sizes (sans-I/O).
 
 Old js-ipfs wrote nodes with links and without sizes, which Kubo reads from their beginning on. To
 know where a byte is, all blocks below such a node must have been seen once.
@@ -51,7 +51,7 @@ class Measure:
         return not self._todo and not self.waiting
 
     def next(self) -> CID | None:
-        """Name a block that is to be supplied; None if there is none for now."""
+        """Return the next block to be supplied; None if there is none now."""
         if not self._todo:
             return None
         cid = self._todo.pop()
@@ -60,7 +60,7 @@ class Measure:
 
     def supply(self, name: bytes, node: FileNode) -> None:
         """
-        Give a block.
+        Take a block into account.
 
         :raises InvalidUnixFS: if there is more than such a file can have.
         """
@@ -79,7 +79,7 @@ class Measure:
                 self._todo.append(cid)
 
     def found(self) -> dict[bytes, tuple[int, ...]]:
-        """Give the sizes below each node that has none, when all is `done`."""
+        """Return the sizes below each node that has none, when all is `done`."""
         found: dict[bytes, tuple[int, ...]] = {}
         left = list(self._unsized)
         while left:

@@ -58,7 +58,7 @@ _EMOJI: Final = (
     "💧😯💆👆🎤🙇🍑❄🌴💣🐸💌📍🥀🤢👅💡💩👐📸👻🤐🤮🎼🥵🚩🍎🍊👼💍📣🥂"
 )
 
-#: What `int` reads in base 32 and below; no character beyond an alphabet maps into it.
+#: The digits that `int` reads in base 32 and below.
 _INT_DIGITS: Final = _BASE36[:32]
 _NOT_A_DIGIT: Final = 0xFF
 

@@ -1,9 +1,9 @@
 """
-Multihash: a digest that says which function made it.
+Multihash: a digest behind the code of its hash function.
 
 https://github.com/multiformats/multihash. The registry holds what content addressing allows
-(boxo's verifcid list) and what else can be computed; a hash function that is not here can still
-travel in a CID, but nothing can be verified with it.
+(boxo's verifcid list) and further functions that can be computed. A CID may have any other hash
+function, but then its block cannot be verified.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ SHA2_256: Final = 0x12
 
 #: A shorter digest can be collided in practice (boxo's verifcid refuses it as well).
 MIN_DIGEST_BYTES: Final = 20
-#: No function here makes more, and an "identity" of more would be a block smuggled past the store.
+#: No function here makes more. A longer "identity" would be a block that bypasses the store.
 MAX_DIGEST_BYTES: Final = 128
 
 _BLAKE2B_8: Final = 0xB201  # and one code more for each further byte of digest
@@ -170,24 +170,24 @@ def _lookup(hash_function: str | int) -> _Hash:
 
 
 def code_of(hash_function: str | int) -> int:
-    """Give the code of a function by its name, in any case; ``sha3`` is sha3-512."""
+    """Return the code of a function by its name, in any case; ``sha3`` is sha3-512."""
     return _lookup(hash_function).code
 
 
 def name_of(code: int) -> str:
-    """Name the function, or give the code in hex if it is not known."""
+    """Return the function's name, or its code in hex if it is not known."""
     known = _BY_CODE.get(code)
     return hex(code) if known is None else known.name
 
 
 def allowed_names() -> list[str]:
-    """Name the functions that content may be added and exchanged under."""
+    """Return the names of the functions that content may be added and exchanged under."""
     return [known.name for known in _HASHES if known.allowed]
 
 
 def check_allowed(code: int, digest_bytes: int) -> None:
     """
-    Refuse what cannot vouch for content: an unknown or weak function, or a digest too short.
+    Refuse an unknown or weak function, and a digest that is too short.
 
     :raises HashNotSupported: with the reason.
     """
@@ -206,7 +206,7 @@ def check_allowed(code: int, digest_bytes: int) -> None:
 @lru_cache(maxsize=256)
 def hasher(hash_function: str | int, length: int | None = None) -> Callable[[Buffer], bytes]:
     """
-    Give the function from data to digest, for hashing many blocks.
+    Return the function from data to digest, for hashing many blocks.
 
     :param length: cut the digest to this many bytes; blake3 and shake also make longer ones.
     :raises HashNotSupported: if the function is unknown or cannot make that length.

@@ -39,7 +39,7 @@ class ImportOptions:
     Every choice that decides a file's CID; the defaults are those of ``unixfs-v1-2025``.
 
     :raises InvalidImportOptions: if they contradict each other or are out of range.
-    :raises HashNotSupported: if content may not be added under that hash, or it is not to be had.
+    :raises HashNotSupported: if content may not be added under that hash, or it cannot be computed.
     """
 
     cid_version: int = 1
@@ -110,7 +110,7 @@ class ImportOptions:
 
 
 class ImportKnobs(TypedDict, total=False):
-    """What may be given beside a profile; ``None`` is as good as not given."""
+    """Options that may be given beside a profile; ``None`` means not given."""
 
     cid_version: int | None
     raw_leaves: bool | None
@@ -150,8 +150,8 @@ def resolve_options(profile: str | None = None, **knobs: Unpack[ImportKnobs]) ->
     """
     Combine a profile with single choices, as ``ipfs add`` does.
 
-    What a named profile says counts as said by the caller. Otherwise leaves are raw exactly for
-    CID version 1 without mode and mtime, and the rest is that of `DEFAULT_PROFILE`.
+    Choices of a named profile count as the caller's. Without them, leaves are raw exactly for CID
+    version 1 without mode and mtime; all other choices are those of `DEFAULT_PROFILE`.
 
     :raises InvalidImportOptions: if the profile is unknown or the choices contradict each other.
     :raises HashNotSupported: if content may not be added under that hash.

@@ -1,8 +1,8 @@
 """
-The protobuf wire format, as far as bitswap, dag-pb and UnixFS use it (sans-I/O).
+The protobuf wire format, as far as bitswap, dag-pb, UnixFS and keys use it (sans-I/O).
 
 https://protobuf.dev/programming-guides/encoding/. Written by hand because blocks are the bulk of
-all data: bytes fields come out as views into the block, nothing is copied.
+all data: values of bytes fields are views into the block, nothing is copied.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FIXED64: Final = 1
 LENGTH: Final = 2
 FIXED32: Final = 5
 
-#: Ten groups of seven bits hold 64 bits; more would be an attempt to make us loop.
+#: Ten groups of seven bits hold 64 bits. Without a limit a peer could make the reader loop.
 LONGEST_VARINT: Final = 10
 _UINT64_MASK: Final = 2**64 - 1
 
@@ -83,7 +83,7 @@ def field_end(view: Buffer, tag: int, offset: int) -> tuple[int, int]:
 
 def read_fields(view: memoryview) -> Iterator[tuple[int, int, int, memoryview]]:
     """
-    Give each field's number, wire type, value (of a number) and bytes (of the rest).
+    Yield each field's number, wire type, value (of a number) and bytes (of other types).
 
     :raises ParseError: if the message is malformed.
     """
@@ -102,5 +102,5 @@ def uint_field(number: int, value: int) -> bytes:
 
 
 def bytes_field(number: int, size: int) -> bytes:
-    """Give what stands before the bytes of a field."""
+    """Return the tag and the length that precede the bytes of a field."""
     return encode_uvarint(number << 3 | LENGTH) + encode_uvarint(size)

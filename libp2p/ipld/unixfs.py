@@ -1,5 +1,5 @@
 """
-UnixFS: what the data field of a dag-pb node says about files and directories (sans-I/O).
+UnixFS: the data field of a dag-pb node that describes files and directories (sans-I/O).
 
 https://specs.ipfs.tech/unixfs/. The bytes written are those of Kubo, which differ from the text of
 the specification in places; each is marked. Reading is as lenient as protobuf: unknown fields are
@@ -91,7 +91,7 @@ class UnixFSData(NamedTuple):
 
 
 class FileChild(NamedTuple):
-    """What a file's node must know of a block below it."""
+    """A block below a file's node: its CID and its sizes."""
 
     cid: CID
     file_size: int
@@ -110,7 +110,7 @@ def encode(message: UnixFSData) -> bytes:
 
 
 def _encode_pieces(message: UnixFSData) -> tuple[bytes, Buffer, bytes]:
-    """Write what stands before the data, the data, and what stands after it."""
+    """Return the bytes before the data, the data, and the bytes after it."""
     head = uint_field(_TYPE, message.type)
     data: Buffer = b""
     if message.data is not None:

@@ -1,17 +1,18 @@
 """
-Which connections to part with when there are too many (sans-I/O).
+Which connections to close when there are too many (sans-I/O).
 
-Peers connect and stay, and most of them never ask for anything again. Above a high-water mark the
-idle ones are closed until the low-water mark is reached: those nobody vouches for first, then
-those that have been idle longest. A connection is idle if no stream has brought anything for a
-while. A peer that is protected is never chosen. The words are go-libp2p's.
+Peers connect and stay connected, and most of them never send anything again. Above a high-water
+mark idle connections are closed until the low-water mark is reached: those of the least valuable
+peers first, of equal ones those that have been idle longest. A connection is idle if no stream has
+received data for a while. Connections of a protected peer are never closed. The words are
+go-libp2p's.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
@@ -23,22 +24,18 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: Peers that can be tagged or protected. A program that tags each peer it meets must not grow
-#: for ever; a tag set beyond is dropped with the tags of the peer that was tagged first.
-MAX_TAGGED_PEERS: Final = 16_384
-
 
 class Connection(Protocol):
-    """What is weighed of a connection."""
+    """The properties of a connection that decide whether it is closed."""
 
     @property
     def peer_id(self) -> ID:
-        """Whom it connects to."""
+        """The peer at the other end."""
         ...
 
     @property
     def is_initiator(self) -> bool:
-        """True if this side dialled: somebody here wanted this connection."""
+        """True if this side dialled."""
         ...
 
     @property
@@ -48,7 +45,7 @@ class Connection(Protocol):
 
     @property
     def active_at(self) -> float:
-        """When a stream last brought something, or when the connection began."""
+        """When a stream last received data, or when the connection began."""
         ...
 
 
@@ -56,21 +53,23 @@ C = TypeVar("C", bound=Connection)
 
 
 class ConnectionManager:
-    """What peers are worth to this host."""
+    """How valuable peers are to this host: tags, estimates, protections."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_tagged: int) -> None:
+        """:param max_tagged: peers with tags; with one more, the one tagged first loses its own."""
+        self._max_tagged = max_tagged
         self._tags: dict[ID, dict[str, int]] = {}
         self._protected: dict[ID, set[str]] = {}
         self._estimates: dict[Callable[[ID], int], None] = {}
 
     def tag_peer(self, peer_id: ID, tag: str, value: int) -> None:
-        """Say what a peer is worth for a reason; values of several tags add up."""
+        """Set the value of a peer for one reason; values of several tags add up."""
         self._tags.setdefault(peer_id, {})[tag] = value
-        if len(self._tags) > MAX_TAGGED_PEERS:
+        if len(self._tags) > self._max_tagged:
             del self._tags[next(iter(self._tags))]
 
     def untag_peer(self, peer_id: ID, tag: str) -> None:
-        """Take a tag back."""
+        """Remove a tag."""
         tags = self._tags.get(peer_id, {})
         tags.pop(tag, None)
         if not tags:
@@ -78,19 +77,19 @@ class ConnectionManager:
 
     def add_estimate(self, estimate: Callable[[ID], int]) -> None:
         """
-        Have ``estimate`` asked what a peer is worth, besides its tags, when one has to go.
+        Add ``estimate(peer_id)`` to the value of each peer when a connection has to be closed.
 
-        For a service that knows at any time, and would have to change a tag all the time. One that
-        raises is not asked again.
+        For a service whose value of a peer changes too often for a tag. An estimate that raises is
+        removed.
         """
         self._estimates[estimate] = None
 
     def remove_estimate(self, estimate: Callable[[ID], int]) -> None:
-        """Ask it no longer; a second call does nothing."""
+        """Remove an estimate; a second call does nothing."""
         self._estimates.pop(estimate, None)
 
     def value_of(self, peer_id: ID) -> int:
-        """Return the sum of a peer's tags and of what the services that know it say."""
+        """Return the sum of a peer's tags and estimates."""
         value = sum(self._tags.get(peer_id, {}).values())
         for estimate in list(self._estimates):
             with fault_barrier(partial(self._drop, estimate)):
@@ -102,11 +101,11 @@ class ConnectionManager:
         self.remove_estimate(estimate)
 
     def protect(self, peer_id: ID, tag: str) -> None:
-        """Never part with a peer's connections; several tags protect until all are gone."""
+        """Never close a peer's connections; with several tags until all of them are removed."""
         self._protected.setdefault(peer_id, set()).add(tag)
 
     def unprotect(self, peer_id: ID, tag: str) -> bool:
-        """Take a protection back; return whether another one still holds."""
+        """Remove a protection; return whether the peer has another one."""
         tags = self._protected.get(peer_id, set())
         tags.discard(tag)
         if not tags:
@@ -130,11 +129,11 @@ class ConnectionManager:
         """
         Return up to ``count`` connections to close, the least valuable first.
 
-        Of those that are worth the same, the ones that have been idle longest go first.
+        Of equally valuable ones, those that have been idle longest come first.
 
-        :param idle_since: those that were active after this time are kept.
-        :param inbound: choose among those only that the peers have dialled.
-        :param newest: of those that are worth the same, choose the newest.
+        :param idle_since: connections that were active after this time are not returned.
+        :param inbound: return only connections that the peers have dialled.
+        :param newest: of equally valuable ones, the newest come first.
         """
         idle = [
             connection

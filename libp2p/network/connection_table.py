@@ -1,7 +1,8 @@
 """
-The table of connections: how many there may be, and who gives way (no I/O; the swarm closes them).
+The table of connections: how many are allowed, and which are closed for new ones (no I/O).
 
-Limits are counted in the host's `Resources`: "connections", and below it "inbound" and "outbound".
+Each connection counts in a scope of its peer, below the one of all connections, and if the peer has
+dialled in the one of inbound connections.
 """
 
 from __future__ import annotations
@@ -13,30 +14,33 @@ from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.connection_manager import ConnectionManager
 
 if TYPE_CHECKING:
-    from libp2p.network.config import ConnectionConfig
+    from libp2p.network.config import SwarmConfig
     from libp2p.peer.id import ID
-    from libp2p.resources import Resources
+    from libp2p.resources import Resources, Scope
     from libp2p.transport.abc import MuxedConnection
+    from libp2p.utils.event_bus import EventBus
 
-#: What a connection and a handler take in memory, about.
-CONNECTION_BYTES: Final = 32 * 1024
+#: What a handler takes in memory, about.
 HANDLER_BYTES: Final = 8 * 1024
-#: Seconds without a byte on any stream after which a connection may be closed for a new one, when
-#: there are as many as there may be: long enough to have begun to use it.
-IDLE_WHEN_FULL: Final = 1.0
 
 
 class ConnectionTable:
-    """The connections of a host by peer. A closed one counts no longer, although it is listed."""
+    """The connections of a host by peer. A closed one is listed until `remove`, but not counted."""
 
-    def __init__(self, config: ConnectionConfig, resources: Resources, limit: int) -> None:
-        """:param limit: connections that there may be; ``config`` has what was wished for."""
+    def __init__(
+        self, config: SwarmConfig, resources: Resources, connections: Scope, events: EventBus
+    ) -> None:
+        """:param connections: counts them; its limit may be lower than that of ``config``."""
+        self._events = events
         self.by_peer: dict[ID, list[SwarmConn]] = {}
-        self.manager = ConnectionManager()
+        self.manager = ConnectionManager(config.max_tagged_peers)
         self._config = config
-        self._all = resources.scope("connections", limit, each=CONNECTION_BYTES)
-        self._inbound = self._all.open("inbound", limit - int(limit * config.outbound_share))
-        self._outbound = self._all.open("outbound")
+        self._all = connections
+        self._peers: dict[ID, Scope] = {}
+        limit = connections.limit or config.max_connections
+        self._inbound = resources.scope(
+            "inbound connections", limit - int(limit * config.outbound_share)
+        )
         self._handlers = resources.scope(
             "stream handlers", config.max_stream_handlers, each=HANDLER_BYTES
         )
@@ -54,8 +58,9 @@ class ConnectionTable:
         return self._all.held
 
     def admits_stranger(self, now: float) -> bool:
-        """Tell whether an inbound connection has a chance, whoever it is from."""
-        return self._inbound.room != 0 or bool(self._give_way(True, now))
+        """Tell whether an inbound connection has room, or one can be closed for it."""
+        is_room = self._all.room != 0 and self._inbound.room != 0
+        return is_room or bool(self._give_way(True, now))
 
     def add(
         self, muxed_conn: MuxedConnection, now: float
@@ -63,19 +68,26 @@ class ConnectionTable:
         """
         Enter a connection.
 
-        :return: the connection, None if there is no room for it; and those to be closed now.
+        :return: the connection, or None if there is no room for it; and connections that the
+            caller must close now.
         """
         peer_id = muxed_conn.peer_id
-        scope = self._outbound if muxed_conn.is_initiator else self._inbound
+        inbound = () if muxed_conn.is_initiator else (self._inbound,)
         leaving: list[SwarmConn] = []
         if len(self.live(peer_id)) >= self._config.max_connections_per_peer:
             return None, leaving
-        if not scope.try_hold(1):
+        if any(scope.room == 0 for scope in (self._all, *inbound)):
             leaving = self._give_way(not muxed_conn.is_initiator, now)
             _release(leaving)
-            if not scope.try_hold(1):
+            if not leaving:
                 return None, leaving
-        connection = SwarmConn(muxed_conn, scope, self._handlers)
+        if peer_id not in self._peers:
+            limit = self._config.max_connections_per_peer
+            self._peers[peer_id] = self._all.open(str(peer_id), limit)
+        scopes = (self._peers[peer_id], *inbound)
+        for scope in scopes:
+            scope.hold(1)
+        connection = SwarmConn(muxed_conn, self._events, self._handlers, self._config, scopes)
         if self._all.held > self._high:
             idle_since = now - self._config.idle_grace
             surplus = self._all.held - self._low
@@ -84,25 +96,30 @@ class ConnectionTable:
         self.by_peer.setdefault(peer_id, []).append(connection)
         return connection, leaving
 
-    def remove(self, connection: SwarmConn) -> None:
-        """Take a connection out; a second call does nothing."""
+    def remove(self, connection: SwarmConn) -> bool:
+        """Take a connection out; return whether it was in: a second call does nothing."""
         connection.release()
         peers = self.by_peer.get(connection.peer_id, [])
-        if connection in peers:
-            peers.remove(connection)
-            if not peers:
-                del self.by_peer[connection.peer_id]
+        if connection not in peers:
+            return False
+        peers.remove(connection)
+        if not peers:
+            del self.by_peer[connection.peer_id]
+            self._peers.pop(connection.peer_id).close()
+        return True
 
     def _give_way(self, inbound: bool, now: float) -> list[SwarmConn]:
         """
         Return the connection whose place a new one takes, if there is one.
 
-        It is the newest of the idle ones, and never of the older half: a crowd that keeps coming
-        should not push out those who were here before.
+        It is the newest of the idle ones, and never of the older half: a crowd of new peers must
+        not replace the peers that were connected before.
         """
         counted = sorted(self._counted(), key=attrgetter("opened_at"))
         younger = counted[len(counted) // 2 :]
-        return self.manager.choose(younger, 1, now - IDLE_WHEN_FULL, inbound=inbound, newest=True)
+        return self.manager.choose(
+            younger, 1, now - self._config.idle_when_full, inbound=inbound, newest=True
+        )
 
     def _counted(self) -> list[SwarmConn]:
         return [c for c in self.live() if c.is_counted]

@@ -1,9 +1,8 @@
 """
 How many sockets there may be, by the descriptors that the system grants this process.
 
-Block stores, name resolution and the program itself need descriptors as well. When a host uses up
-all of them for connections, its store cannot open a file, and it would tell peers that it does not
-have what it has.
+Block stores, name resolution and the program itself need descriptors as well. If connections used
+all of them, a block store could not open its files, and the host would deny that it has its blocks.
 """
 
 from __future__ import annotations

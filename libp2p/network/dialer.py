@@ -8,7 +8,6 @@ import trio
 
 from libp2p.exceptions import BaseLibp2pError, DialError, SwarmDialAllFailedError
 from libp2p.network.dial_plan import DialBackoff, PlannedDial, plan_dials
-from libp2p.resources import Scope
 from libp2p.utils.faults import without_traceback
 from libp2p.utils.logs import get_logger
 
@@ -17,8 +16,10 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.network.config import SwarmConfig
     from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.peer.id import ID
+    from libp2p.resources import Scope
 
 logger = get_logger(__name__)
 
@@ -29,17 +30,14 @@ class Dialer:
     def __init__(
         self,
         dial: Callable[[Multiaddr, ID], Awaitable[SwarmConn]],
-        address_timeout: float,
-        peer_timeout: float,
-        *,
-        per_peer: int = 8,
-        slots: DialSlots | None = None,
+        config: SwarmConfig,
+        slots: DialSlots,
     ) -> None:
         self._dial = dial
-        self._address_timeout = address_timeout
-        self._peer_timeout = peer_timeout
-        self.per_peer = per_peer
-        self.slots = slots or DialSlots(Scope("dials"), 160)
+        self._address_timeout = config.dial_timeout
+        self._peer_timeout = config.dial_peer_timeout
+        self.per_peer = config.max_dials_per_peer
+        self.slots = slots
         self._backoff = DialBackoff()
 
     async def dial_peer(
@@ -48,7 +46,7 @@ class Dialer:
         """
         Return the first connection that comes about; the other attempts are cancelled.
 
-        :param unfit: of addresses that cannot be tried, for the error.
+        :param unfit: why other addresses cannot be tried; they are named in the error.
         :raises SwarmDialAllFailedError: saying of the addresses why they failed.
         """
         now = trio.current_time()
@@ -104,9 +102,9 @@ class Dialer:
 
 class DialSlots:
     """
-    How many addresses may be dialled at the same time, for all peers; others wait in line.
+    How many addresses are dialled at the same time, for all peers; further dials wait.
 
-    A provider record or a peer could else have this host open thousands of connections to others.
+    Without a limit, a provider record or a peer could make this host open thousands of connections.
     """
 
     def __init__(self, scope: Scope, limit: int) -> None:

@@ -23,7 +23,7 @@ class SharedDial:
     """
     A dial that several callers wait for; it is cancelled when the last of them gives up.
 
-    Who comes after that needs a dial of his own: `is_dying` tells.
+    A later caller must begin another one, see `is_dying`.
     """
 
     def __init__(self, peer_id: ID) -> None:
@@ -36,15 +36,15 @@ class SharedDial:
 
     @property
     def is_dying(self) -> bool:
-        """True once nobody waits for it any more."""
+        """True once the last caller has given up: the dial is being cancelled."""
         return self._scope.cancel_called
 
     def cancel(self) -> None:
-        """Give it up; the waiters are told that the host is closing."""
+        """Cancel the dial; `wait` then raises that the host is closing."""
         self._scope.cancel()
 
     async def run(self, dial: Callable[[], Awaitable[SwarmConn]]) -> None:
-        """Dial, until that is done or nobody waits; what goes wrong is the waiters' to hear."""
+        """Dial until a connection stands or the last caller gives up; `wait` raises the error."""
         try:
             with self._scope:
                 self._connection = await dial()
@@ -62,7 +62,7 @@ class SharedDial:
         """
         Return the connection.
 
-        :raises SwarmDialAllFailedError: for each waiter one of its own.
+        :raises SwarmDialAllFailedError: a copy for each caller.
         """
         self._waiting += 1
         try:

@@ -1,16 +1,17 @@
 """
 The swarm: all connections of this process, by peer.
 
-It listens, dials, upgrades, and keeps the table. `running` is its life: every task it starts is a
-child of that block's nursery. Each of them has an edge: a fault of a peer, an address, a notifee, a
-handler, a peer store, a transport or a muxer costs the dial or the connection that it belongs to,
-is logged if it is no peer's, and nothing else notices.
+It listens, dials, and keeps the table of connections. Every task that it starts is a child of the
+nursery of the `running` block. No task raises: a fault of a peer, an address, a notifee, a handler,
+a peer store, a transport or a muxer ends the dial or the connection that it belongs to and nothing
+else. Faults that are not a peer's are logged.
 """
 
 from __future__ import annotations
 
 import math
 from contextlib import asynccontextmanager
+from dataclasses import astuple
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from libp2p.abc import INetworkService, INotifee
+from libp2p.events import HostStopped, ListenAddressesChanged, PeerConnected, PeerDisconnected
 from libp2p.exceptions import (
     BaseLibp2pError,
     DialError,
@@ -28,7 +30,7 @@ from libp2p.exceptions import (
     SwarmException,
 )
 from libp2p.hostile_input import refused_as
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.network.connection.swarm_connection import (
     GARBAGE_COLLECTED,
     RESOURCE_LIMIT_EXCEEDED,
@@ -42,8 +44,8 @@ from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
-from libp2p.resources import Resources
 from libp2p.utils import arguments
+from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -56,15 +58,13 @@ if TYPE_CHECKING:
     from libp2p.abc import IPeerStore, StreamHandlerFn
     from libp2p.network.connection.swarm_connection import AcceptStream, StartHandler
     from libp2p.network.stream.net_stream import NetStream
+    from libp2p.resources import Resources
     from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport
 
 logger = get_logger(__name__)
 
-#: Seconds that closing all connections may take: a peer may read slowly what was written, and a
-#: muxer of the user's may never come back.
-CLOSE_TIMEOUT: Final = 10.0
-#: The same where the program is cancelled or fails: it wants to end, and no more than say so.
-HURRIED_CLOSE_TIMEOUT: Final = 0.5
+#: What a connection takes in memory, about.
+CONNECTION_BYTES: Final = 32 * 1024
 
 
 class _State(Enum):
@@ -81,7 +81,7 @@ class Swarm(INetworkService):
         peer_id: ID,
         peerstore: IPeerStore,
         transports: Sequence[Transport],
-        config: ConnectionConfig | None = None,
+        config: SwarmConfig | None = None,
         resources: Resources | None = None,
     ) -> None:
         """
@@ -91,36 +91,36 @@ class Swarm(INetworkService):
         self.self_id = peer_id
         self.peerstore = peerstore
         self.transports = tuple(transports)
-        self.config = config = config or ConnectionConfig()
+        self.config = config = config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
-        self.resources = resources or Resources()
-        sockets = share_out(
+        self.resources = resources or config.new_resources()
+        #: What happens: `libp2p.events`.
+        self.events = EventBus()
+        limits = share_out(
             obtainable(),
             Sockets(config.max_connections, config.max_pending_inbound, config.max_dials),
         )
-        self._table = ConnectionTable(config, self.resources, sockets.connections)
+        sockets = self.resources.scope("sockets", sum(astuple(limits)), each=CONNECTION_BYTES)
+        connections = sockets.open("connections", limits.connections)
+        self._table = ConnectionTable(config, self.resources, connections, self.events)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
         self.listeners: list[Listener] = []
-        self.resources.scope("receive windows", config.receive_budget)
-        self._dialer = Dialer(
-            self._dial_and_add,
-            config.dial_timeout,
-            config.dial_peer_timeout,
-            per_peer=config.max_dials_per_peer,
-            slots=DialSlots(self.resources.scope("dials", sockets.dials), sockets.dials),
-        )
+        slots = DialSlots(sockets.open("dials", limits.dials), limits.dials)
+        self._dialer = Dialer(self._dial_and_add, config, slots)
         self._dials: dict[ID, SharedDial] = {}
         self._accept_stream: AcceptStream = _refuse
-        self._notifees = Notifees(self)
-        self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(sockets.handshakes)
-        self._handshakes = self.resources.scope("handshakes", sockets.handshakes)
+        self._notifees = Notifees(self, self._start)
+        self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(
+            limits.handshakes, config.safe_handshake
+        )
+        self._handshakes = sockets.open("handshakes", limits.handshakes)
         self._admission = trio.lowlevel.ParkingLot()
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
 
     def facts(self) -> str:
-        """Say whose it is and what it does."""
+        """Return the peer id, the state and the number of connections, for `repr`."""
         state = self._state.name.lower().replace("_", " ")
         return f"{self.self_id}, {state}, connections: {self._table.count}"
 
@@ -138,15 +138,15 @@ class Swarm(INetworkService):
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
-                timeout = HURRIED_CLOSE_TIMEOUT
+                timeout = self.config.hurried_close_timeout
                 try:
                     yield
-                    timeout = CLOSE_TIMEOUT
+                    timeout = self.config.close_timeout
                 finally:
                     await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            # Nothing that runs here raises, so what came out is the block's own.
+            # No task of the nursery raises, so the error is the block's own.
             if len(group.exceptions) == 1:
                 raise group.exceptions[0] from group.exceptions[0].__cause__
             raise
@@ -155,14 +155,15 @@ class Swarm(INetworkService):
             for connection in self.get_connections():  # of dials that ended meanwhile
                 connection.abort()
                 self._table.remove(connection)
+            self.events.emit(HostStopped())
 
     async def close(self) -> None:
         """
-        Stop listening and dialling, and close every connection; what was written is delivered.
+        Stop listening and dialling, and close every connection; written data is still delivered.
 
-        From now on every call that needs the network raises.
+        After that every call that needs the network raises.
         """
-        await self._close_all(CLOSE_TIMEOUT)
+        await self._close_all(self.config.close_timeout)
 
     async def _close_all(self, timeout: float) -> None:
         if self._state is _State.RUNNING:
@@ -170,7 +171,10 @@ class Swarm(INetworkService):
         for dial in self._dials.values():
             dial.cancel()
         with trio.move_on_after(timeout, shield=True) as scope:
+            addresses = tuple(self.get_listen_addrs())
             listeners, self.listeners = self.listeners, []
+            if addresses:
+                self.events.emit(ListenAddressesChanged((), removed=addresses))
             async with trio.open_nursery() as nursery:
                 for listener in listeners:
                     nursery.start_soon(_close, listener)
@@ -183,7 +187,12 @@ class Swarm(INetworkService):
 
         :raises SwarmException: if the swarm is not running.
         """
-        self._check_running().start_soon(_supervise, task, *args, name=task)
+        self._check_running()
+        self._start(task, *args)
+
+    def _start(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        if self._nursery is not None:  # it also takes tasks while the swarm closes
+            self._nursery.start_soon(_supervise, task, *args, name=task)
 
     def _check_running(self) -> trio.Nursery:
         if self._nursery is None or self._state is not _State.RUNNING:
@@ -211,7 +220,11 @@ class Swarm(INetworkService):
             for address in listener.get_addrs():
                 logger.info("listening on %s", address)
             self.start_soon(listener.serve, nursery)
-            await self._notifees.listening(maddr)
+            self.events.emit(
+                ListenAddressesChanged(
+                    tuple(self.get_listen_addrs()), added=tuple(listener.get_addrs())
+                )
+            )
         return bool(multiaddrs)
 
     def get_listen_addrs(self) -> list[Multiaddr]:
@@ -376,12 +389,13 @@ class Swarm(INetworkService):
         """Run a connection of the table until it ends, and take it out."""
         with fault_barrier(partial(_report, f"the connection to {connection.peer_id} failed")):
             try:
+                self.events.emit(PeerConnected(connection))
                 self.peerstore.add_pubkey(
                     connection.peer_id, connection.muxed_conn.remote_public_key
                 )
                 self.peerstore.protect(connection.peer_id)
                 try:
-                    await connection.run(self._accept_stream, self._remove, self._notifees)
+                    await connection.run(self._accept_stream, self._remove)
                 finally:
                     self.peerstore.unprotect(connection.peer_id)
             finally:
@@ -389,8 +403,9 @@ class Swarm(INetworkService):
                 connection.abort()
 
     def _remove(self, connection: SwarmConn) -> None:
-        self._table.remove(connection)
-        connection.event_identified.set()
+        if self._table.remove(connection):
+            connection.event_identified.set()
+            self.events.emit(PeerDisconnected(connection))
 
     @property
     def connections(self) -> dict[ID, list[SwarmConn]]:  # type: ignore[override]

@@ -1,8 +1,8 @@
 """
-What the peer code needs to know of multiaddrs: their parts, their peer, and how far they reach.
+Parts of multiaddrs: their components, their peer id, and how far they reach.
 
-`multiaddr.Multiaddr` takes any bytes and fails when it is looked at; addresses that come from a
-peer pass through `address_from_wire` first.
+`multiaddr.Multiaddr` accepts any bytes and raises later, when it is converted. So read the
+addresses that peers send with `address_from_wire`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _VALUE_BYTES: Final[dict[int, int | None]] = {
     **dict.fromkeys((IP6ZONE, *DNS, UNIX, P2P, 446, 447, 449, 466, 481), None),
 }  # fmt: skip
 
-#: More than any address that works; multiaddr has no limit of its own.
+#: Longer than any address in use. multiaddr itself has no limit.
 MAX_ADDRESS_BYTES: Final = 1024
 
 #: Behind /p2p a CID may stand in place of the multihash.
@@ -54,7 +54,7 @@ _PEER_CID_PREFIX: Final = b"\x01\x72"
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 
-#: How people write the zone of a link-local address, and what multiaddr knows of that.
+#: The usual way to write the zone of a link-local address; multiaddr reads ``/ip6zone`` only.
 _ZONE_IN_ADDRESS: Final = re.compile(r"/ip6/([^/%]+)%([^/]+)")
 
 
@@ -76,7 +76,7 @@ class AddressScope(IntEnum):
 
 def split_address(data: Buffer) -> list[Component]:
     """
-    Take a binary address apart.
+    Split a binary address into its components.
 
     :raises InvalidAddrError: if a protocol is unknown or a value is cut off.
     """
@@ -109,10 +109,10 @@ def address_from_text(text: str) -> Multiaddr:
     """
     Read an address that a person has typed.
 
-    Blanks around it are no part of it, the old ``/ipfs/`` is taken for ``/p2p/``, and
+    Blanks around it are ignored, the old ``/ipfs/`` is read as ``/p2p/``, and
     ``/ip6/fe80::1%eth0`` for ``/ip6zone/eth0/ip6/fe80::1``.
 
-    :raises InvalidAddrError: saying what is wrong with it.
+    :raises InvalidAddrError: if it is malformed; the text says where.
     """
     written = _ZONE_IN_ADDRESS.sub(r"/ip6zone/\2/ip6/\1", text.strip().replace("/ipfs/", "/p2p/"))
     set_up_multiaddr()
@@ -125,7 +125,7 @@ def address_from_text(text: str) -> Multiaddr:
 
 def to_multiaddr(value: object, name: str = "the address") -> Multiaddr:
     """
-    Take an address, also as text.
+    Return an address, which may be given as text.
 
     :raises TypeError: if it is neither; ``name`` is what the error calls it.
     :raises InvalidAddrError: if it cannot be read.
@@ -140,7 +140,7 @@ def to_multiaddr(value: object, name: str = "the address") -> Multiaddr:
 
 
 def to_multiaddrs(values: object, name: str) -> list[Multiaddr]:
-    """Take addresses, or a single one; None stands for no addresses."""
+    """Return a list of addresses, also for a single one; an empty list for None."""
     if values is None:
         return []
     if isinstance(values, str | Multiaddr):
@@ -150,7 +150,7 @@ def to_multiaddrs(values: object, name: str) -> list[Multiaddr]:
 
 
 def reason_of(error: Exception) -> str:
-    """Say why an address cannot be read: multiaddr's own words repeat it, and the reason."""
+    """Return why an address cannot be read: the cause, for multiaddr's text repeats the address."""
     known = isinstance(error, MultiaddrError) and error.__cause__ is not None
     return str(error.__cause__ if known else error)
 
@@ -168,7 +168,7 @@ def text_of(address: Multiaddr) -> str:
 
 def address_from_wire(data: Buffer) -> Multiaddr:
     """
-    Read an address that a peer sent, so that looking at it later cannot fail.
+    Read an address that a peer sent; converting it later cannot fail.
 
     :raises InvalidAddrError: if it is empty, malformed or of an unknown kind.
     """
@@ -190,7 +190,7 @@ def addresses_from_wire(datas: Iterable[Buffer], limit: int) -> list[Multiaddr]:
         try:
             addresses.append(address_from_wire(data))
         except InvalidAddrError:
-            continue  # of a kind that is not known here, or damaged: of no use either way
+            continue  # of an unknown kind, or malformed
     return addresses
 
 
@@ -256,7 +256,7 @@ def ip_component(ip: IPAddress) -> bytes:
 
 
 def scope_of(address: Multiaddr) -> AddressScope:
-    """Tell how far ``address`` reaches, by its first component."""
+    """Return how far ``address`` reaches, by its first component."""
     components = split_address(address.to_bytes())
     if not components:
         return AddressScope.LOOPBACK
@@ -274,7 +274,7 @@ def scope_of(address: Multiaddr) -> AddressScope:
 
 
 def scope_of_ip(address: IPAddress) -> AddressScope:
-    """Tell how far an IP address reaches."""
+    """Return how far an IP address reaches."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
     if address.is_loopback or address.is_unspecified:
@@ -284,10 +284,10 @@ def scope_of_ip(address: IPAddress) -> AddressScope:
 
 def visible_addresses(addresses: Iterable[Multiaddr], scope: AddressScope) -> list[Multiaddr]:
     """
-    Return the addresses to believe from a peer that is in ``scope``.
+    Return those addresses of a peer in ``scope`` that may be dialled.
 
-    A public peer that announces 127.0.0.1 or 10.0.0.1 would have us dial our own network. Without
-    a zone a link-local address of IPv6 leads nowhere, and the peer's zones are not ours.
+    A public peer could announce 127.0.0.1 or 10.0.0.1 to make us dial hosts of our own network. A
+    link-local IPv6 address needs a zone, and the zones that a peer sends are those of its machine.
     """
     return [
         address
@@ -297,7 +297,7 @@ def visible_addresses(addresses: Iterable[Multiaddr], scope: AddressScope) -> li
 
 
 def is_link_local_6(ip: IPAddress | None) -> bool:
-    """True for an address that only leads anywhere together with an interface of its user."""
+    """Return whether an address is link-local IPv6, which can be dialled only with a zone."""
     return isinstance(ip, IPv6Address) and ip.is_link_local
 
 

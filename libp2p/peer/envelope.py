@@ -70,7 +70,7 @@ class Envelope:
         """
         Return the peer record inside.
 
-        :raises InvalidRecord: if there is something else inside.
+        :raises InvalidRecord: if the payload is something else.
         """
         if self._record is None:
             if self.payload_type != PEER_RECORD_ENVELOPE_PAYLOAD_TYPE:
@@ -79,7 +79,7 @@ class Envelope:
         return self._record
 
     def equal(self, other: object) -> bool:
-        """Tell whether ``other`` is the same envelope."""
+        """Return whether ``other`` is the same envelope."""
         return self == other
 
     def __eq__(self, other: object) -> bool:
@@ -129,7 +129,7 @@ def unmarshal_envelope(data: bytes) -> Envelope:
 
 def consume_envelope(data: bytes, domain: str) -> tuple[Envelope, PeerRecord]:
     """
-    Read and verify an envelope with a peer record; who signed it is for the caller to judge.
+    Read and verify an envelope with a peer record; the caller checks who signed it.
 
     :raises InvalidRecord: if anything about it is wrong.
     """

@@ -1,8 +1,8 @@
 """
-Host names in addresses: which texts are names, and a codec that has multiaddr accept the same ones.
+Host names in addresses: which texts are valid, and a codec that makes multiaddr accept them.
 
-multiaddr refuses what IDNA does not define: ``my_node``, the way in which containers are named, and
-``r3--node``. Resolvers know such names, and so do the other implementations of libp2p.
+multiaddr refuses names that IDNA does not define, such as ``my_node`` (containers have such names)
+and ``r3--node``. Resolvers and the other implementations of libp2p accept them.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def ascii_name(name: str) -> str:
     """
     Return a host name as resolvers know it; one in another script becomes ``xn--…``.
 
-    Names reach resolvers, logs and terminals: letters, digits, ``-`` and ``_`` are all that passes.
+    Names reach resolvers, logs and terminals, so only letters, digits, ``-`` and ``_`` are valid.
 
-    :raises InvalidAddrError: saying why it is none.
+    :raises InvalidAddrError: if it is not a valid name; the text says why.
     """
     text = name
     if not name.isascii():
@@ -61,7 +61,7 @@ class HostNameCodec(codecs.CodecBase):  # type: ignore[misc]  # multiaddr has no
     IS_PATH = False
 
     def to_bytes(self, proto: Protocol, string: str) -> bytes:
-        """:raises InvalidAddrError: if it is no name; multiaddr makes it an error of its own."""
+        """:raises InvalidAddrError: if it is not a valid name; multiaddr wraps the error."""
         ascii_name(string)
         return string.encode()
 
@@ -77,11 +77,11 @@ _CODEC: Final = HostNameCodec()
 
 def set_up_multiaddr() -> None:
     """
-    Have multiaddr use `HostNameCodec`, in this process, and log nothing below INFO.
+    Install `HostNameCodec` in multiaddr, and set multiaddr's logger to INFO, in this process.
 
-    Everything here that reads an address calls it before: importing this library changes nothing of
-    another one. At DEBUG multiaddr logs several lines for each byte; a level that the program has
-    set is left alone.
+    Functions of this library that read addresses call it first; it is not done at import, because
+    importing a library must not change another one. At DEBUG multiaddr logs several lines for each
+    byte. A level that the program has set is kept.
     """
     # Addresses are `Multiaddr` objects at every public edge, and users make their own: a class
     # of ours would have to be used everywhere. Without the table names are refused as before.

@@ -39,12 +39,12 @@ MAX_TEXT_LENGTH: Final = 128
 
 
 class ID:
-    """One peer's name: immutable, hashable by its bytes, sortable."""
+    """A peer id: immutable, hashable by its bytes, sortable."""
 
     __slots__ = ("_base58", "_bytes", "_hash", "_xor_id")
 
     def __init__(self, peer_id_bytes: Buffer) -> None:
-        """:raises InvalidPeerID: if these bytes are no multihash that a peer can have."""
+        """:raises InvalidPeerID: if the bytes are not the multihash of a public key."""
         self._bytes = (
             peer_id_bytes if type(peer_id_bytes) is bytes else bytes(binary(peer_id_bytes))
         )
@@ -56,7 +56,7 @@ class ID:
     @classmethod
     def of(cls, value: ID | str | Buffer, name: str = "peer_id") -> ID:
         """
-        Take a peer id in any form: as text, in its binary form, or as it is.
+        Return a peer id that is given as an `ID`, as text or in binary form.
 
         :raises InvalidPeerID: if it is none.
         :raises TypeError: if it is something else; ``name`` is what the error calls it.
@@ -72,7 +72,7 @@ class ID:
     @classmethod
     def list_of(cls, values: object) -> list[ID]:
         """
-        Take the peers that are asked, or a single one, in any form that `of` takes.
+        Return a list of peer ids, also for a single one, each in any form that `of` takes.
 
         :raises InvalidArgument: if there is none.
         """
@@ -194,7 +194,7 @@ class ID:
         return self._hash
 
     def __reduce__(self) -> tuple[type[ID], tuple[bytes]]:
-        return type(self), (self._bytes,)  # another process hashes otherwise
+        return type(self), (self._bytes,)  # the hash differs in other processes
 
 
 def sha256_digest(data: str | bytes) -> bytes:

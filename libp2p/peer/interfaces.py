@@ -1,8 +1,8 @@
 """
-The addresses of this machine's network interfaces, as the system tells them.
+The addresses of this machine's network interfaces, as the system reports them.
 
-They come and go with cables, radios and tunnels. No portable event says so; they are read again
-when somebody asks.
+They change with cables, radios and tunnels. No portable event reports a change, so `current` reads
+them again when its list is old.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: Seconds that the list is good for. Reading it takes a third of a millisecond.
+#: Seconds until the list is read again. Reading it takes a third of a millisecond.
 FRESH_SECONDS: Final = 5.0
-#: So many times what reading took it is good for at least: with a thousand interfaces reading takes
-#: 50 ms, and is not to take more than half a percent of the time.
+#: The list is kept at least this many times as long as reading it took: with a thousand interfaces
+#: that is 50 ms, and must not take more than half a percent of the time.
 FRESH_FACTOR: Final = 200.0
 
 
 class InterfaceList:
-    """The interfaces that are up; ``read`` gives them, or raises."""
+    """The interfaces that are up; ``read`` returns them, or raises."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class InterfaceList:
         """
         Return the addresses of the interfaces; the same object for as long as nothing changes.
 
-        If the system does not tell, they are what they were, or loopback.
+        If the system reports an error, return the last list, or loopback.
         """
         started = self._clock()
         if started >= self._fresh_until:
@@ -64,7 +64,7 @@ class InterfaceList:
 
 
 def _read_system() -> list[Interface]:
-    import psutil  # takes 20 ms, and not every host has to know
+    import psutil  # importing it takes 20 ms, and not every host needs it
 
     states = psutil.net_if_stats()
     return [

@@ -2,8 +2,8 @@
 Which addresses of this host are of use to whom (sans-I/O).
 
 A host that listens on ``0.0.0.0`` can be dialled at the address of each of its network interfaces,
-and at no other. Who asks can use some of them: on this machine all, in our network those of that
-network, on the internet the public ones.
+and at no other. A peer on this machine can use all of them, a peer in a network of ours those of
+that network, a peer on the internet the public ones.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from libp2p.peer.addresses import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-#: Told to one peer. Enough for every interface of a well-connected host; a record of them stays
-#: below 4 KiB. A host of containers has a thousand.
+#: Addresses that one peer is sent. Enough for every interface of a well-connected host; a record of
+#: them stays below 4 KiB. A host of containers has a thousand.
 MAX_OWN_ADDRESSES: Final = 64
 
 
@@ -42,19 +42,19 @@ class Interface:
     scope: AddressScope
 
     @classmethod
-    @lru_cache(maxsize=4096)  # they are read again and again, and rarely are others
+    @lru_cache(maxsize=4096)  # the same texts are read again and again
     def of(cls, address: str, netmask: str | None) -> Interface:
         """
         Read an address, with or without a zone, and the mask of its network, if it has one.
 
-        :raises ValueError: if they are none.
+        :raises ValueError: if they are malformed.
         """
         ip = ip_address(address.partition("%")[0])
         bits = int(ip_address(netmask)).bit_count() if netmask else ip.max_prefixlen
         return cls(ip, ip_network((ip, bits), strict=False), scope_of_ip(ip))
 
 
-#: What every machine has, as far as is known of one that does not tell.
+#: What is assumed where the system reports no interfaces.
 LOOPBACK_INTERFACES: Final = (Interface.of("127.0.0.1", "255.0.0.0"), Interface.of("::1", None))
 
 
@@ -68,7 +68,7 @@ def reachable_addresses(
     listening: Iterable[Multiaddr], interfaces: Sequence[Interface]
 ) -> list[Multiaddr]:
     """
-    Return the addresses at which a host that listens there can be dialled, by somebody.
+    Return the addresses at which a host that listens on ``listening`` can be dialled.
 
     Those of one interface each take the place of ``0.0.0.0`` and ``::``, the farthest reaching ones
     first. A link-local address of IPv6 is none of them: it needs a zone, and each of its users has
@@ -92,7 +92,7 @@ def reachable_addresses(
 
 @dataclass(frozen=True, slots=True)
 class OwnAddress:
-    """An address of this host, and what decides who is told of it."""
+    """An address of this host, and which peers it is of use to."""
 
     address: Multiaddr
     ip: IPAddress | None
@@ -100,7 +100,7 @@ class OwnAddress:
 
     @classmethod
     def of(cls, address: Multiaddr) -> OwnAddress:
-        """Look at ``address`` once; there may be many, and many who ask."""
+        """Read what `addresses_for` needs of ``address`` once, for all peers."""
         return cls(address, ip_of(address), scope_of(address))
 
 
@@ -111,7 +111,7 @@ def addresses_for(
     Return the addresses of this host that a peer can use, those of its own network first.
 
     :param seen_at: the peer's address as this side sees it; the peer of an unknown one is told
-        public addresses only: nobody on the internet needs to know the plan of our network.
+        public addresses only: peers on the internet need not learn the addresses of our network.
     """
     shared = _shared_with(seen_at, interfaces)
     scope = _scope(seen_at, shared)
@@ -122,10 +122,10 @@ def addresses_for(
 
 def scope_of_peer(seen_at: Multiaddr | None, interfaces: Iterable[Interface]) -> AddressScope:
     """
-    Tell where a peer is that this side sees at this address.
+    Return the scope of a peer, from the address that this side sees it at.
 
-    A peer in a network of ours is no stranger, even if both have addresses that the whole world
-    can reach. Without an address it counts as one, the careful answer.
+    A peer in a network of ours is `PRIVATE`, even if both have public addresses. A peer without an
+    address counts as `PUBLIC`, so it learns the least.
     """
     return _scope(seen_at, _shared_with(seen_at, interfaces))
 

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 PEER_RECORD_ENVELOPE_DOMAIN: Final = "libp2p-peer-record"
 PEER_RECORD_ENVELOPE_PAYLOAD_TYPE: Final = b"\x03\x01"
 
-#: Addresses read from one record; a peer with more is not telling us about itself.
+#: Addresses that are read from one record. No honest peer has more.
 MAX_RECORD_ADDRESSES: Final = 500
 
 _last_timestamp = 0
 
 
 class PeerRecord:
-    """A peer's addresses; of two records the one with the higher ``seq`` holds."""
+    """A peer's addresses; of two records the one with the higher ``seq`` is valid."""
 
     __slots__ = ("addrs", "peer_id", "seq")
 
@@ -65,7 +65,7 @@ class PeerRecord:
         return self.to_protobuf().SerializeToString(deterministic=True)
 
     def equal(self, other: object) -> bool:
-        """Tell whether ``other`` is a record that says the same."""
+        """Return whether ``other`` is a record with the same contents."""
         return self == other
 
     def __eq__(self, other: object) -> bool:
@@ -81,7 +81,7 @@ class PeerRecord:
 
 
 def timestamp_seq() -> int:
-    """Return a number above all earlier ones: nanoseconds since 1970, as others do."""
+    """Return a number above all earlier ones: nanoseconds since 1970, as in go-libp2p."""
     global _last_timestamp
     _last_timestamp = max(time.time_ns(), _last_timestamp + 1)
     return _last_timestamp

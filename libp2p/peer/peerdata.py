@@ -1,4 +1,4 @@
-"""What is known of one peer (sans-I/O); `now` comes from the peer store's clock."""
+"""The facts known of one peer (sans-I/O); `now` is a reading of the peer store's clock."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ class PeerData:
         return [address for address, known in self._addresses.items() if known.expires_at > now]
 
     def is_expired(self, now: float) -> bool:
-        """Tell whether there were addresses and none is valid any more."""
+        """Return whether there were addresses and none is valid any more."""
         return bool(self._addresses) and self.expires_at() <= now
 
     def expires_at(self) -> float:
-        """Tell when the last address expires; -inf if there is none."""
+        """Return when the last address expires; -inf if there is none."""
         if self.is_permanent:
             return inf
         return max((known.expires_at for known in self._addresses.values()), default=-inf)
@@ -119,7 +119,7 @@ class PeerData:
             self._addresses = valid
 
     def _keep_longest_lived(self) -> None:
-        # Hearsay has a short life, what the peer itself or the user said a long one.
+        # Hearsay expires soon; addresses from the peer itself or from the user do not.
         if len(self._addresses) > MAX_ADDRESSES_PER_PEER:
             by_expiry = sorted(self._addresses.items(), key=lambda item: -item[1].expires_at)
             self._addresses = dict(by_expiry[:MAX_ADDRESSES_PER_PEER])

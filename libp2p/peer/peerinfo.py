@@ -1,4 +1,4 @@
-"""A peer with its addresses, and the address texts that people pass around."""
+"""A peer with its addresses, and texts such as ``/ip4/192.0.2.1/tcp/4001/p2p/12D3…``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class PeerInfo:
     """
     A peer id and addresses of that peer, without ``/p2p/<id>`` at their ends.
 
-    :raises ValueError: if one of them is none; text is taken for either.
+    :raises ValueError: if one of them is invalid; both may be given as text.
     """
 
     __slots__ = ("addrs", "peer_id")
@@ -39,7 +39,7 @@ class PeerInfo:
     @classmethod
     def of(cls, value: object) -> PeerInfo:
         """
-        Take a peer with its addresses, also as an address that ends in ``/p2p/<peer id>``.
+        Return a peer that is given as a `PeerInfo`, or as an address with ``/p2p/<peer id>``.
 
         :raises InvalidAddrError: if it is an address that does not.
         """
@@ -64,7 +64,7 @@ class PeerInfo:
 
 def info_from_p2p_addr(addr: Multiaddr | str | None) -> PeerInfo:
     """
-    Read an address that ends in ``/p2p/<peer id>``; the old ``/ipfs/`` is taken for ``/p2p/``.
+    Read an address that ends in ``/p2p/<peer id>``; the old ``/ipfs/`` is read as ``/p2p/``.
 
     An address of nothing but the peer gives a `PeerInfo` without addresses.
 

@@ -1,5 +1,5 @@
 """
-Everything that a host knows of other peers, bounded and in memory.
+All that a host knows of other peers, bounded and in memory.
 
 Only the address subscriptions and py-libp2p's cleanup task wait for anything; all else is plain
 bookkeeping over `PeerData`.
@@ -47,24 +47,25 @@ __all__ = [
     "issue_and_cache_local_record",
 ]
 
-#: A time to live that never ends.
+#: Addresses with this time to live never expire. In go-libp2p 0 deletes them; here, as in
+#: py-libp2p, `clear_addrs` does.
 PERMANENT_ADDR_TTL: Final = 0
 
-#: Seconds for addresses that others have told of a peer, such as a router of content: Kubo's
-#: number. They are tried soon or not at all, and anybody can make up millions.
+#: Seconds for addresses of a peer that come from a third party, such as a content router: Kubo's
+#: number. They are dialled soon or never, and an attacker can invent millions.
 HEARSAY_ADDR_TTL: Final = 30 * 60
-#: Seconds until a peer is forgotten whose addresses have all expired. Until then it is told apart
-#: from one that was never known.
+#: Seconds until a peer is dropped whose addresses have all expired. Until then `addrs` can tell it
+#: from a peer that was never known.
 EXPIRED_PEER_SECONDS: Final = 10 * 60
 
-#: py-libp2p's limits. A crawl of the DHT hears of more peers than a host will ever talk to.
+#: py-libp2p's limits. A crawl of the DHT finds more peers than a host will ever connect to.
 DEFAULT_MAX_PEERS: Final = 1000
 DEFAULT_MAX_RECORDS: Final = 2000
 #: Addresses of all peers: twenty for each. A thousand peers that each announce five hundred would
 #: cost 250 MiB.
 MAX_ADDRESSES: Final = 20_000
 
-#: When the store is full this part of it makes room, so that not every new peer costs a search.
+#: A full store drops this part of its peers at once, so that not every new peer costs a search.
 _EVICTED_FRACTION: Final = 16
 
 
@@ -72,9 +73,9 @@ class PeerStore(IPeerStore):
     """
     See `IPeerStore`.
 
-    When full, it forgets the peers that it knows least about, those first that were not asked for
-    or told of for the longest time. Identities of this process and peers that are protected stay.
-    Peers whose addresses have expired go as others come; no task is needed for that.
+    When full, it drops the peers that it knows least about, and of these the least recently used.
+    Identities of this process and protected peers are kept. Peers whose addresses have expired are
+    dropped when others are added; that needs no task.
     """
 
     def __init__(
@@ -110,7 +111,7 @@ class PeerStore(IPeerStore):
         return data
 
     def _data(self, peer_id: ID) -> PeerData:
-        """Give what is known of a peer that somebody tells of; it is a new one, or used again."""
+        """Return the entry of a peer for an update, and mark it as used; make it if need be."""
         peer_id = ID.of(peer_id)
         data = self._peers.pop(peer_id, None)
         if data is None:
@@ -138,7 +139,7 @@ class PeerStore(IPeerStore):
         return not self._peers[peer_id].is_own and peer_id not in self._protected
 
     def _note_addresses(self, peer_id: ID, before: int) -> None:
-        """Keep account of addresses that were added or removed; there were so many before."""
+        """Update the count of addresses after a change of a peer's, who had ``before`` of them."""
         data = self._peers[peer_id]
         self._addresses += data.address_count - before
         if data.address_count and peer_id not in self._to_expire and not data.is_permanent:
@@ -220,7 +221,7 @@ class PeerStore(IPeerStore):
                 self._note_addresses(peer_id, before)
 
     async def start_cleanup_task(self, cleanup_interval: int = 300) -> None:
-        """Run `cleanup` every so many seconds, until cancelled."""
+        """Run `cleanup` every ``cleanup_interval`` seconds, until cancelled."""
         while True:
             await trio.sleep(cleanup_interval)  # time: py-libp2p's API asks for an interval
             self.cleanup()
@@ -275,7 +276,7 @@ class PeerStore(IPeerStore):
         self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int = PERMANENT_ADDR_TTL
     ) -> None:
         """
-        Remember ``addrs`` for ``ttl`` seconds; 0 means for good.
+        Remember ``addrs`` for ``ttl`` seconds; `PERMANENT_ADDR_TTL`, which is 0, means for ever.
 
         ``/p2p/<peer_id>`` at their ends is cut off; addresses of another peer are left out.
         """
@@ -325,7 +326,7 @@ class PeerStore(IPeerStore):
         """
         Yield addresses of the peer as they are added.
 
-        A subscriber that does not keep up misses some.
+        A subscriber that reads too slowly misses some.
         """
         send, receive = trio.open_memory_channel[Multiaddr](MAX_ADDRESSES_PER_PEER)
         self._subscribers.setdefault(peer_id, set()).add(send)
@@ -451,7 +452,7 @@ def _transports_of(peer_id: ID, addrs: Iterable[Multiaddr]) -> list[Multiaddr]:
         try:
             transports += without_peer_id([address], peer_id)
         except InvalidAddrError:
-            transports.append(address)  # of a kind that only a transport of the user's may know
+            transports.append(address)  # of a kind that a transport of the program may know
     return transports
 
 

@@ -3,8 +3,7 @@ Perf: the client uploads, then downloads as much as it asked for at the start.
 
 https://github.com/libp2p/specs/blob/master/perf/perf.md
 
-The answering side is off until `PerfService.start`: whoever can open a stream to it can make it
-send 2^64 bytes.
+The answering side is off until `PerfService.start`: any peer can make it send 2^64 bytes.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import RemoteProtocolError
 from libp2p.io.utils import read_exactly
+from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.perf.types import PerfInit, PerfOutput
 from libp2p.utils import arguments
@@ -38,8 +38,6 @@ SIZE_BYTES: Final = 8
 REPORT_INTERVAL: Final = 1.0
 #: Streams served at a time: each can keep a whole link busy.
 SERVED_STREAMS: Final = 8
-#: Stream error code of go-libp2p: refused for lack of resources.
-RESOURCE_LIMIT_EXCEEDED: Final = 0x1002
 
 logger = get_logger(__name__)
 
@@ -95,7 +93,7 @@ class PerfService:
             self._started = True
 
     async def stop(self) -> None:
-        """Serve no new ones."""
+        """Serve no new measurements; those under way go on."""
         if self._started:
             self._host.remove_stream_handler(self._protocol)
             self._started = False
@@ -106,13 +104,13 @@ class PerfService:
 
     async def _serve(self, stream: INetStream) -> None:
         """
-        Take in what comes up to its end, then send as much as was asked for.
+        Read to the end, then send as many bytes as were asked for.
 
-        A stream that breaks off is an error, not an end: its peer gets nothing more.
+        :raises StreamError: if the stream fails before; nothing is sent then.
         """
         if self._served >= SERVED_STREAMS:
             logger.debug("perf is busy: %s is refused", stream.muxed_conn.peer_id)
-            await stream.reset(RESOURCE_LIMIT_EXCEEDED)
+            await stream.reset(STREAM_LIMIT_EXCEEDED)
             return
         self._served += 1
         try:
@@ -165,9 +163,8 @@ class PerfService:
         )
 
     async def _reports(self, peer_id: ID, run: _Run) -> AsyncGenerator[PerfOutput, None]:
-        """Do a run; yield now and then what happened since the last time."""
-        stream = await self._host.new_stream(peer_id, [self._protocol])
-        try:
+        """Do a run; yield a report each second."""
+        async with await self._host.new_stream(peer_id, [self._protocol]) as stream:
             run.begin()
             await stream.write(run.receive_bytes.to_bytes(SIZE_BYTES, "big"))
             while size := min(run.send_bytes - run.uploaded, len(self._block)):
@@ -179,15 +176,10 @@ class PerfService:
                 if report := run.progress(downloaded=sum(map(len, buffers))):
                     yield report
             run.end()
-        finally:
-            if run.finished:
-                await stream.close()
-            else:
-                await stream.reset()
 
 
 class _Run:
-    """The account of one measurement."""
+    """The counts and times of one measurement."""
 
     def __init__(self, clock: Callable[[], float], send_bytes: int, receive_bytes: int) -> None:
         self.send_bytes = arguments.count(send_bytes, "send_bytes")
@@ -195,7 +187,6 @@ class _Run:
         self.receive_bytes = arguments.count(receive_bytes, "receive_bytes", 0, most)
         self.uploaded = 0
         self.downloaded = 0
-        self.finished = False
         self.began_at = 0.0
         self.ended_at = 0.0
         self._clock = clock
@@ -231,16 +222,19 @@ class _Run:
         return report
 
     def end(self) -> None:
-        """The answer has ended; raises if it was too short."""
+        """
+        Note that the answer has ended.
+
+        :raises RemoteProtocolError: if it was too short.
+        """
         if self.downloaded != self.receive_bytes:
             raise RemoteProtocolError(
                 f"{self.downloaded} of {self.receive_bytes} bytes came back before the end"
             )
         self.ended_at = self._clock()
-        self.finished = True
 
     def result(self) -> PerfResult:
-        """What was found, after the end."""
+        """Return the result, after the end."""
         answered_at = self.ended_at if self._answered_at is None else self._answered_at
         return PerfResult(
             upload_bytes=self.uploaded,

@@ -1,7 +1,7 @@
 """
-Lazy negotiation: a protocol is proposed with the first data, and the answer is read before the
-first data is. It saves a round trip where the peer is known to speak the protocol, or is of no use
-if it does not.
+Lazy negotiation: the proposal of a protocol is sent together with the first data, and the answer is
+read before the first data of the peer. It saves a round trip if the peer is known to speak the
+protocol, or cannot be used if it does not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Proposal:
 
     async def read_answer(self, channel: Channel) -> None:
         """
-        Read the answer from ``channel``; what the peer sent after it is put back.
+        Read the answer from ``channel``; bytes that the peer sent after it are put back.
 
         :raises MultiselectClientError: if the peer refuses, hangs up, or breaks the protocol.
         """

@@ -34,7 +34,7 @@ async def respond(channel: Channel, supported: Supported) -> TProtocol:
     """
     Accept the first proposal that is ``supported``; the deadline is the caller's.
 
-    What the peer sent after that proposal is put back into ``channel``.
+    Bytes that the peer sent after that proposal are put back into ``channel``.
 
     :raises MultiselectError: if the peer hangs up first, or as `NegotiationError` if it breaks
         the protocol.
@@ -54,7 +54,7 @@ async def respond(channel: Channel, supported: Supported) -> TProtocol:
 
 
 class Multiselect(IMultiselectMuxer):
-    """The protocols that this side accepts, and who handles each."""
+    """The protocols that this side accepts, and their handlers."""
 
     def __init__(
         self, default_handlers: Mapping[TProtocol, StreamHandlerFn | None] | None = None

@@ -36,7 +36,7 @@ async def select_one(channel: Channel, protocols: Sequence[TProtocol]) -> TProto
     """
     Agree on one of ``protocols``, proposed in this order; the deadline is the caller's.
 
-    What the peer sent after it had agreed is put back into ``channel``.
+    Bytes that the peer sent after it had agreed are put back into ``channel``.
 
     :raises ProtocolNotSupportedError: if the peer refuses all of them.
     :raises MultiselectClientError: if it hangs up first, or as `NegotiationError` if it breaks

@@ -12,7 +12,7 @@ and answers ``na`` to everything else::
     /noise                           ──►
                                      ◄──    /noise                      agreed
 
-Negotiations run before the peer has proved anything, so what they may cost is bounded here.
+Negotiations run before the peer has proved anything, so their cost is bounded here.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HEADER: Final = "/multistream/1.0.0"
 NOT_AVAILABLE: Final = "na"
 
 #: The line feed included. What go and js accept; rust's 16 KiB is more than any name needs, and
-#: this much is buffered for a peer that nobody has identified yet.
+#: this much is buffered for a peer that is not known yet.
 MAX_MESSAGE_BYTES: Final = 1024
 
 #: Enough for 16,383, so the length of a huge message is refused at its second byte.
@@ -106,7 +106,7 @@ class MessageReader:
             raise NegotiationError("multistream message is not UTF-8") from error
 
     def take_leftover(self) -> list[Buffer]:
-        """Remove and return what came after the last message: it belongs to the next protocol."""
+        """Remove and return the bytes after the last message: they are the next protocol's."""
         return self._queue.take_all()
 
 
@@ -209,7 +209,7 @@ class Responder:
         """
         Take in what the initiator sent.
 
-        ``ls``, which once asked for a list, is a name that nobody supports.
+        ``ls``, which once asked for a list, is answered as a protocol that is not supported.
 
         :raises NegotiationError: if the initiator broke the protocol or goes on without end.
         """

@@ -32,7 +32,7 @@ class CipherChannel(Protocol):
 
     @property
     def ended(self) -> bool:
-        """True once the peer has said that it sends nothing more: nothing more is to be read."""
+        """True once the peer has ended its sending half: nothing follows."""
         ...
 
     def open(self, data: memoryview) -> tuple[list[Buffer], int]:

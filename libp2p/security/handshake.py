@@ -36,7 +36,7 @@ class HandshakeCore(Protocol):
         ...
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the handshake."""
+        """Remove and return the bytes after the handshake."""
         ...
 
 
@@ -91,7 +91,7 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
         self, conn: IRawConnection, peer_id: ID | None, *, propose: TProtocol | None = None
     ) -> SecureSession:
         """
-        Shake hands with ``peer_id``, or with whoever answers if that is None.
+        Shake hands with ``peer_id``, or with any peer if that is None.
 
         A listener has the last word in TLS: if it refuses this side, the first read from the
         session fails.
@@ -119,7 +119,7 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
         except HandshakeFailure:
             if last := self._last_words(core):
                 with suppress(IOException):  # the peer is gone already
-                    raw_conn.send_nowait((last,))
+                    raw_conn.send_some((last,))
             raise
         return SecureSession(
             raw_conn,
@@ -136,7 +136,7 @@ class HandshakeTransport(ISecureTransport, Generic[Core]):
 
 async def _complete(channel: Channel, core: HandshakeCore, name: str) -> Established:
     """
-    Run ``core`` over ``channel`` to its end; what came after the handshake is put back.
+    Run ``core`` over ``channel`` to its end; bytes after the handshake are put back.
 
     The deadline is the caller's. After an error, or when cancelled, the channel is of no more use.
 

@@ -1,10 +1,11 @@
 """
 An encrypted connection: a raw connection's bytes through a cipher core, in batches.
 
-The reader decrypts all that one socket read brought and hands it up as a list; the writer encrypts
-a whole batch and gives it to the kernel in one call. One task reads and one writes; cancelling a
-reader loses nothing, and what was sealed but not yet sent is kept here, so that the wire never
-misses part of a record.
+The reader decrypts all bytes of one socket read and returns them as a list; the writer encrypts a
+whole batch and gives it to the kernel in one call. One task reads and one writes at a time: whoever
+shares a session among tasks holds a lock from `SecureSession.send_or_keep` until everything is
+sent. Cancelling a reader loses nothing. What was encrypted and is not sent yet is kept here, so the
+wire never misses a part of a record.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from libp2p.abc import ISecureConn
-from libp2p.exceptions import IncompleteReadError, IOException
+from libp2p.exceptions import IncompleteReadError, IOException, LocalProtocolError
 from libp2p.io.buffer_pool import BufferPool
 from libp2p.io.utils import read_some
 from libp2p.utils.allocator import keep_freed_memory
@@ -58,7 +59,7 @@ class SecureSession(ISecureConn):
         self.is_initiator = is_initiator
         #: The muxer that was agreed on within the handshake, if any.
         self.early_muxer = early_muxer
-        #: The security protocol, for who looks at the connection.
+        #: The security protocol; for logs and statistics.
         self.protocol = protocol
         self._channel = channel
         self._local_peer = local_peer
@@ -71,7 +72,7 @@ class SecureSession(ISecureConn):
         # Records that were read and wait for their turn to be decrypted, in a buffer of the pool.
         self._waiting: memoryview | None = None
         self._waiting_at = self._waiting_end = 0
-        # So it was with what was read last: more tiny records will probably come.
+        # The last read left records waiting, too: more tiny ones will probably follow.
         self._has_waited = False
         self._unsent: list[Buffer] = []
 
@@ -120,7 +121,7 @@ class SecureSession(ISecureConn):
         return None
 
     def _open(self, buffer: memoryview, start: int, end: int) -> list[Buffer]:
-        """Decrypt what is in ``buffer``, as much of it as is done at once, and keep the rest."""
+        """Decrypt the records in ``buffer``, at most so many as `open` does, and keep the rest."""
         try:
             pieces, used = self._channel.open(buffer[start:end])
         except IOException:
@@ -140,7 +141,7 @@ class SecureSession(ISecureConn):
         return pieces
 
     def unread(self, data: Buffer) -> None:
-        """Put ``data`` back: it is what the next read returns."""
+        """Put ``data`` back: the next read returns it."""
         if len(data):
             self._unread.append(data)
 
@@ -150,26 +151,37 @@ class SecureSession(ISecureConn):
 
     # -- writing ------------------------------------------------------------------------------
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
+    def send_or_keep(self, buffers: Sequence[Buffer]) -> bool:
         """
-        Encrypt ``buffers`` and give the kernel what it takes; return True if that was all.
+        Encrypt ``buffers`` and send what the kernel takes; return True if that was all.
 
-        What it does not take is kept: call `send_nowait` again once `wait_writable` returned.
+        The rest is kept for `send_kept`. Records only make sense in the order in which they were
+        encrypted, so nothing else can be sent before that has returned True.
+
+        :raises LocalProtocolError: if the rest of other buffers is still kept.
         """
-        self._unsent += self._channel.seal(buffers)
-        self._unsent = self.raw_conn.send_nowait(self._unsent)
+        if self._unsent:
+            raise LocalProtocolError("the connection is in the middle of another batch")
+        self._unsent = self.raw_conn.send_some(self._channel.seal(buffers))
+        return not self._unsent
+
+    def send_kept(self) -> bool:
+        """Send what the kernel takes of the kept rest; return True if nothing is left."""
+        self._unsent = self.raw_conn.send_some(self._unsent)
         return not self._unsent
 
     async def wait_writable(self) -> None:
-        """Wait until the kernel would take something."""
+        """Wait until the kernel takes something."""
         await self.raw_conn.wait_writable()
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``; if cancelled, the rest goes out first with the next write."""
-        done = self.send_nowait(buffers)
+        while not self.send_kept():  # of a write that was cancelled
+            await self.wait_writable()
+        done = self.send_or_keep(buffers)
         while not done:
             await self.wait_writable()
-            done = self.send_nowait(())
+            done = self.send_kept()
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``."""
@@ -186,13 +198,13 @@ class SecureSession(ISecureConn):
     # -- the rest -----------------------------------------------------------------------------
 
     def _send_last(self) -> None:
-        """Tell the peer that this side ends, or why, as far as the kernel takes it now."""
+        """Send the cipher's last message, as far as the kernel takes it without waiting."""
         if last := self._channel.close():
-            with suppress(IOException):  # it is gone: nobody to be told
-                self._unsent = self.raw_conn.send_nowait([*self._unsent, *last])
+            with suppress(IOException):  # the peer is gone
+                self._unsent = self.raw_conn.send_some([*self._unsent, *last])
 
     def shutdown_write(self) -> None:
-        """Tell the peer that nothing more will come; reading goes on."""
+        """End the writing half; reading goes on."""
         self._send_last()
         self.raw_conn.shutdown_write()
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from inspect import signature
 from typing import TYPE_CHECKING, cast
 
 from libp2p.protocol_muxer.multiselect import respond
 from libp2p.protocol_muxer.multiselect_client import select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from libp2p.abc import IMuxedConn, ISecureConn, TMuxerClass
     from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
     from libp2p.security.secure_session import SecureSession
 
 
@@ -39,10 +42,22 @@ class MuxerMultistream:
             return self.transports[await select_one(conn, tuple(self.transports))]
         return self.transports[await respond(conn, self.transports)]
 
-    async def new_conn(self, conn: ISecureConn, peer_id: ID) -> IMuxedConn:
-        """Return ``conn`` with a muxer on it, not started yet."""
+    async def new_conn(
+        self, conn: ISecureConn, peer_id: ID, resources: Resources | None = None
+    ) -> IMuxedConn:
+        """
+        Return ``conn`` with a muxer on it, not started yet.
+
+        :param resources: given to the muxer, if there are any and it takes them.
+        """
         session = cast("SecureSession", conn)
-        muxer_class = await self.select_transport(session)
-        # The interface leaves out what every muxer's constructor takes.
-        make_muxer = cast("Callable[[SecureSession, ID], IMuxedConn]", muxer_class)
-        return make_muxer(session, peer_id)
+        make_muxer = await self.select_transport(session)
+        if resources is None or not _takes_resources(make_muxer):
+            return make_muxer(session, peer_id)
+        return make_muxer(session, peer_id, resources=resources)
+
+
+@lru_cache(maxsize=64)
+def _takes_resources(make_muxer: TMuxerClass) -> bool:
+    """Tell whether a muxer takes more than py-libp2p's two arguments."""
+    return "resources" in signature(make_muxer).parameters

@@ -82,6 +82,10 @@ class MuxedStream(Protocol):
         """Do as `send` if it need not wait; else return False, and nothing was written."""
         ...
 
+    async def wait_writable(self) -> None:
+        """Wait until there is room for something, or until `send` would fail."""
+        ...
+
     def queue(self, data: bytes) -> None:
         """Put a few bytes before what is written next, without sending them yet."""
         ...
@@ -184,6 +188,14 @@ class MuxedConnection(Protocol):
 
     def on_stream(self, handler: Callable[[MuxedStream], None]) -> None:
         """Hand each inbound stream to ``handler``, which must not wait."""
+        ...
+
+    def on_stream_end(self, callback: Callable[[int], object] | None) -> None:
+        """
+        Call ``callback`` with the id of each stream that has ended in both directions.
+
+        It must not use any stream: the connection is in the middle of a step. None ends this.
+        """
         ...
 
     async def close(self, error_code: int = 0) -> None:

@@ -61,10 +61,10 @@ class RawConnection(RawChannel, IRawConnection):
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         """Write all of ``buffers``. Cancelling leaves the connection in the middle of them."""
-        rest = self.send_nowait(buffers)
+        rest = self.send_some(buffers)
         while rest:
             await self.wait_writable()
-            rest = self.send_nowait(rest)
+            rest = self.send_some(rest)
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``."""

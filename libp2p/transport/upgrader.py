@@ -22,7 +22,6 @@ from libp2p.exceptions import (
 from libp2p.security.handshake import batched
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.abc import MuxedConnection
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class TransportUpgrader:
             if not is_initiator:
                 return await self.security_multistream.secure_inbound(raw_conn)
             if peer_id is None:
-                raise SecurityUpgradeFailure("the dialling side must know whom it dials")
+                raise SecurityUpgradeFailure("the dialling side must name the peer")
             return await self.security_multistream.secure_outbound(raw_conn, peer_id)
         except (SecurityError, *_NOT_AGREED) as error:
             raise SecurityUpgradeFailure(str(error)) from error
@@ -76,7 +75,7 @@ class TransportUpgrader:
         :raises MuxerUpgradeFailure: with the reason as its cause.
         """
         try:
-            return await self.muxer_multistream.new_conn(conn, peer_id)
+            return await self.muxer_multistream.new_conn(conn, peer_id, self._resources)
         except _NOT_AGREED as error:
             raise MuxerUpgradeFailure(str(error)) from error
 
@@ -84,7 +83,7 @@ class TransportUpgrader:
         """
         Secure and multiplex ``raw_conn``; if that fails or is cancelled, it is closed.
 
-        :param peer_id: who was dialled; None on the side that was dialled.
+        :param peer_id: the peer that was dialled; None for an inbound connection.
         :raises UpgradeFailure: with the reason as its cause.
         """
         channel = batched(raw_conn)
@@ -93,13 +92,11 @@ class TransportUpgrader:
             muxed: object = await self.upgrade_connection(secured, secured.get_remote_peer())
             if not isinstance(muxed, MuxedConnection):
                 raise MuxerUpgradeFailure(f"{muxed!r} is no MuxedConnection")
-            # The dial of another address may have won while this task was about to run.
+            # Another address of the peer may be connected by now, and this dial cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             channel.abort()
             raise
-        if isinstance(muxed, Yamux) and self._resources is not None:
-            muxed.use(self._resources)
         return muxed
 
 

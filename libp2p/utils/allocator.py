@@ -1,9 +1,9 @@
 """
-What is asked of glibc's allocator; others do not listen, which does no harm.
+Options of glibc's allocator; with another libc these functions do nothing.
 
-Two wishes stand against each other. Bulk work is faster if memory that was freed is used again
-instead of going back to the system page by page (`keep_freed_memory`). And a burst should not leave
-the process large for good (`give_back`).
+There are two aims. Bulk work is faster if memory that was freed is used again instead of being
+returned to the system page by page (`keep_freed_memory`). And a burst must not leave the process
+large for good (`give_back`).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ KEPT_BLOCK_BYTES: Final = 8 * 1024 * 1024
 #: the others would keep up to twice `KEPT_BLOCK_BYTES` for good. Threads do not wait for each other
 #: here: they hold the interpreter's lock when they take memory.
 MAX_HEAPS: Final = 2
-#: glibc's number for that wish: ``M_ARENA_MAX`` of ``malloc.h``.
+#: glibc's number for that option: ``M_ARENA_MAX`` of ``malloc.h``.
 _M_ARENA_MAX: Final = -8
-#: Memory is given back no more often than this, in seconds.
+#: Seconds between two returns of memory to the system, at least.
 GIVE_BACK_PAUSE: Final = 1.0
 
 
 class _Allocator:
-    """There is one for the whole process, whoever uses it."""
+    """The state of the process's one allocator."""
 
     def __init__(self) -> None:
         self._keeps_memory = False
@@ -40,7 +40,7 @@ class _Allocator:
 
     def keep_freed_memory(self) -> None:
         """
-        Let memory that was freed be used again, instead of going back to the system at once.
+        Have glibc reuse freed memory instead of returning it to the system at once.
 
         Every page of a block from the system is faulted in anew: for blocks of 1 MiB that is half
         as much work as hashing them. glibc's thresholds follow the largest block ever freed, so
@@ -54,12 +54,12 @@ class _Allocator:
 
     async def give_back(self) -> None:
         """
-        Give the memory that is free now back to the system.
+        Return free memory to the system.
 
-        It is done in a thread, but threads that need memory meanwhile have to wait, up to 30 ms for
-        each 100 MiB. So call this whenever some tens of MiB have become free, not at the end of it
-        all. A second call within `GIVE_BACK_PAUSE` waits until that is over; further ones do
-        nothing, since the second is still to come.
+        A thread does it, but other threads that allocate memory meanwhile are blocked for up to
+        30 ms per 100 MiB. So call this whenever some tens of MiB have become free, not once at the
+        end. A second call within `GIVE_BACK_PAUSE` waits for the rest of the pause; further calls
+        return at once, because the second one covers them.
         """
         trim = find_in_glibc("malloc_trim")
         if trim is None or self._gives_back:

@@ -1,7 +1,7 @@
 """
-What programs hand to the library, checked where it comes in.
+Checks of arguments that programs pass to the library.
 
-Each function gives the value in the form that the inner parts use, or raises one of the library's
+Each function returns the value in the form that the inner parts use, or raises one of the library's
 errors, which names the argument and says what was expected.
 """
 
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
 
 _BUFFERS: Final = (bytes, bytearray, memoryview)
-#: What an error quotes of a value.
+#: Characters of a value that an error quotes.
 _QUOTED: Final = 100
 
 
 def wrong_type(name: str, value: object, expected: str) -> WrongArgumentType:
-    """Make the error for a value of another kind."""
+    """Return the error for a value of the wrong type."""
     given = "None" if value is None else type(value).__name__
     return WrongArgumentType(f"{name} must be {expected}, not {given}")
 
 
 def out_of_range(name: str, value: object, expected: str) -> InvalidArgument:
-    """Make the error for a value of the right kind that cannot be."""
+    """Return the error for a value of the right type that is out of range."""
     return InvalidArgument(f"{name} must be {expected}, not {value!r:.{_QUOTED}}")
 
 
@@ -42,7 +42,7 @@ def out_of_range(name: str, value: object, expected: str) -> InvalidArgument:
 
 
 def seconds(value: object, name: str = "timeout") -> float:
-    """Take a time to wait, from 0 to infinite; None is infinite."""
+    """Return a number of seconds, from 0 to infinity; None means infinity."""
     if value is None:
         return math.inf
     if type(value) is float and value >= 0:  # nearly always
@@ -57,7 +57,7 @@ def seconds(value: object, name: str = "timeout") -> float:
 
 
 def share(value: object, name: str) -> float:
-    """Take a part of a whole, from 0 to 1."""
+    """Return a fraction, from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise wrong_type(name, value, "a number from 0 to 1")
     if not 0 <= value <= 1:
@@ -66,7 +66,7 @@ def share(value: object, name: str) -> float:
 
 
 def count(value: object, name: str, least: int = 0, most: int | None = None) -> int:
-    """Take a whole number."""
+    """Return an integer from ``least`` to ``most``."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise wrong_type(name, value, "a whole number")
     number = index(value)
@@ -80,14 +80,14 @@ def count(value: object, name: str, least: int = 0, most: int | None = None) -> 
 
 
 def binary(value: object, name: str = "data") -> Buffer:
-    """Take bytes, or a view of some."""
+    """Return bytes, or a view of bytes, as it is."""
     if isinstance(value, _BUFFERS):
         return value
     raise wrong_type(name, value, "bytes")
 
 
 def path(value: object, name: str) -> str:
-    """Take the name of a file or folder."""
+    """Return the path of a file or folder as text."""
     if not isinstance(value, str | os.PathLike):
         raise wrong_type(name, value, "a path (str or os.PathLike)")
     text = os.fspath(value)
@@ -99,7 +99,7 @@ def path(value: object, name: str) -> str:
 
 
 def function(value: object, name: str) -> Any:
-    """Take what can be called."""
+    """Return a callable as it is."""
     if not callable(value):
         raise wrong_type(name, value, "a function")
     return value
@@ -107,9 +107,10 @@ def function(value: object, name: str) -> Any:
 
 def async_function(value: object, name: str) -> Any:
     """
-    Take what is awaited when it is called.
+    Return an async function as it is.
 
-    An ordinary function may return an awaitable, so it is refused only if its annotation denies it.
+    An ordinary function may return an awaitable, so it is refused only if it is annotated with
+    ``-> None``.
     """
     plain = function(value, name)
     while isinstance(plain, partial):
@@ -127,19 +128,19 @@ def async_function(value: object, name: str) -> Any:
 
 
 def instance(value: object, kind: type, name: str) -> None:
-    """Refuse what is no object of a class."""
+    """Raise `WrongArgumentType` unless a value is an instance of ``kind``."""
     if not isinstance(value, kind):
         raise wrong_type(name, value, f"a {kind.__name__}")
 
 
 def having(value: object, methods: Iterable[str], name: str, expected: str) -> None:
-    """Refuse what does not have certain methods."""
+    """Raise `WrongArgumentType` unless an object has certain methods."""
     if isinstance(value, type) or not all(callable(getattr(value, m, None)) for m in methods):
         raise wrong_type(name, value, expected)
 
 
 def listed(value: Any, name: str, expected: str) -> list[Any]:
-    """Take what can be gone through."""
+    """Return an iterable as a list."""
     if not isinstance(value, Iterable):
         raise wrong_type(name, value, expected)
     return list(value)
@@ -149,7 +150,7 @@ def listed(value: Any, name: str, expected: str) -> list[Any]:
 
 
 def protocol(value: object, name: str = "protocol_id") -> TProtocol:
-    """Take the name of a protocol."""
+    """Return the name of a protocol."""
     if not isinstance(value, str):
         raise wrong_type(name, value, "the name of a protocol, such as /ipfs/ping/1.0.0")
     if not value or "\n" in value:
@@ -158,7 +159,7 @@ def protocol(value: object, name: str = "protocol_id") -> TProtocol:
 
 
 def texts(values: object, name: str) -> list[str]:
-    """Take texts of any kind, for a peer may have sent them, or a single one."""
+    """Return a list of texts, also for a single one; peers may have sent them, so any will do."""
     several = [values] if isinstance(values, str) else listed(values, name, "a list of texts")
     for value in several:
         if not isinstance(value, str):
@@ -167,7 +168,7 @@ def texts(values: object, name: str) -> list[str]:
 
 
 def protocols(values: object) -> list[TProtocol]:
-    """Take the names of protocols to choose from, or a single one."""
+    """Return the names of protocols to choose from, also for a single one."""
     names = [protocol(value) for value in texts(values, "protocol_ids")]
     if not names:
         raise InvalidArgument("protocol_ids must have a protocol in it")

@@ -1,4 +1,4 @@
-"""What things that are closed by a plain `close` share."""
+"""``async with`` for objects whose `close` is a plain function."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 class AsyncClosing(ABC):
-    """``async with`` closes it, in whatever way the block ends; ``aclose`` does as well."""
+    """``async with`` and `aclose` call `close`."""
 
     @abstractmethod
     def close(self) -> None:
-        """End it; a second call does nothing."""
+        """Close the object; a second call does nothing."""
 
     async def aclose(self) -> None:
-        """Close; the name that asynchronous resources have for it."""
+        """Call `close`: trio's name for it, which ``aclosing`` uses."""
         self.close()
 
     async def __aenter__(self) -> Self:

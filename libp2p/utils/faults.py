@@ -1,8 +1,8 @@
 """
-Where faults end: the edge between this library and the code that it runs on behalf of others.
+Where faults end: the edge between this library and the code of others that it runs.
 
-A stream handler, a notifee, a transport, a peer store or a parser that is not ours may raise
-anything. What it raises must cost what it was run for, a stream or a dial, and not the host.
+A stream handler, a notifee, a transport, a peer store or a parser of another library may raise any
+exception. That exception ends the stream or the dial that the code was run for, and not the host.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ _E = TypeVar("_E", bound=BaseException)
 
 class fault_barrier:
     """
-    Run a block whose errors end here: ``with fault_barrier(report):``; ``report`` is given them.
+    Run a block and pass its errors to ``report``: ``with fault_barrier(report):``.
 
-    Cancellation and what ends the program (`KeyboardInterrupt`, `SystemExit`) go on. Code with a
-    nursery raises groups, and one that is cancelled while its tasks fail raises both kinds in one:
-    they are taken apart.
+    Cancellation and exceptions that end the program (`KeyboardInterrupt`, `SystemExit`) propagate.
+    A nursery raises groups; a group with errors and cancellations, which a nursery raises if it is
+    cancelled while its tasks fail, is split.
     """
 
     __slots__ = ("_report",)
@@ -31,7 +31,7 @@ class fault_barrier:
         self._report = report
 
     def __enter__(self) -> None:
-        """Nothing is to be done before."""
+        """Do nothing."""
 
     def __exit__(
         self,
@@ -39,7 +39,7 @@ class fault_barrier:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        """Report what ends here; True if that is all."""
+        """Report the errors; return True if there is nothing to propagate."""
         if isinstance(error, Exception):
             self._report(error)
             return True
@@ -59,11 +59,12 @@ class fault_barrier:
 
 def without_traceback(error: _E) -> _E:
     """
-    Return ``error`` without tracebacks, its own and those of what it came from: for who keeps it.
+    Remove the tracebacks of ``error``, of its causes and contexts, and return it.
 
-    A traceback holds the frames that it went through, and these the objects whose code they ran.
-    An object that keeps the error would be in a circle, and only the garbage collector could free
-    it: many connections that end at once then hold the loop for as long as that takes.
+    Call it before an object stores an error. A traceback refers to the frames that it went through,
+    and these to the objects whose methods they ran. An object that stores the error would be part
+    of a reference cycle, which only the garbage collector frees: when many connections end at once,
+    a collection blocks the event loop.
     """
     seen: set[int] = set()
     errors: list[BaseException | None] = [error]
@@ -79,7 +80,7 @@ def without_traceback(error: _E) -> _E:
 
 
 def consists_of(error: BaseException, kinds: type[BaseException] | tuple[type, ...]) -> bool:
-    """Tell whether ``error`` is one of ``kinds``, or a group of nothing else."""
+    """Return whether ``error`` is one of ``kinds``, or a group of such errors only."""
     if isinstance(error, BaseExceptionGroup):
         return all(consists_of(inner, kinds) for inner in error.exceptions)
     return isinstance(error, kinds)

@@ -1,7 +1,8 @@
 """
-Packages whose names are loaded when they are first used.
+Packages that import their names when the names are first used.
 
-Whoever needs one part of a package does not pay for the others: bitswap's errors load no engine.
+A program that uses one part of a package does not load the others: importing bitswap's errors does
+not load its engine.
 """
 
 from __future__ import annotations

@@ -23,46 +23,53 @@ class LazyHeap(Generic[_T]):
     passed over when it comes up.
     """
 
-    __slots__ = ("_count", "_heap", "_numbers")
+    __slots__ = ("_count", "_entries", "_heap")
 
     def __init__(self) -> None:
         self._heap: list[tuple[Any, int, _T]] = []
         self._count = 0
-        self._numbers: dict[_T, int] = {}  # of each item's entry; others are out of date
+        self._entries: dict[_T, tuple[Any, int, _T]] = {}  # those of the heap that count
 
     def __len__(self) -> int:
         """Count the items."""
-        return len(self._numbers)
+        return len(self._entries)
 
     def __bool__(self) -> bool:
-        return bool(self._numbers)
+        return bool(self._entries)
 
     def __contains__(self, item: _T) -> bool:
-        return item in self._numbers
+        return item in self._entries
 
     def __iter__(self) -> Iterator[_T]:
         """Go over the items, in no order."""
-        return iter(self._numbers)
+        return iter(self._entries)
+
+    def key_of(self, item: _T) -> Any:
+        """Return the key of an item; None if it is not in the heap."""
+        entry = self._entries.get(item)
+        return None if entry is None else entry[0]
 
     def push(self, item: _T, key: Any) -> None:
         """Enter an item, or give it another key."""
-        self._count = number = self._count + 1
-        self._numbers[item] = number
-        heappush(self._heap, (key, number, item))
-        self._tidy()
+        self._count += 1
+        entry = key, self._count, item
+        if item in self._entries:
+            self._tidy()
+        self._entries[item] = entry
+        heappush(self._heap, entry)
 
     def discard(self, item: _T) -> None:
         """Drop an item; it is no error if it is not in the heap."""
-        if self._numbers.pop(item, None) is not None:
+        if self._entries.pop(item, None) is not None:
             self._tidy()
 
     def first(self) -> tuple[Any, _T] | None:
         """Return the key and the item that `pop` removes next; None if the heap is empty."""
-        heap, numbers = self._heap, self._numbers
+        heap, entries = self._heap, self._entries
         while heap:
-            key, number, item = heap[0]
-            if numbers.get(item) == number:
-                return key, item
+            entry = heap[0]
+            if entries.get(entry[2]) is entry:
+                return entry[0], entry[2]
             heappop(heap)
         return None
 
@@ -73,18 +80,18 @@ class LazyHeap(Generic[_T]):
         :raises IndexError: if the heap is empty.
         """
         while True:
-            _, number, item = heappop(self._heap)
-            if self._numbers.get(item) == number:
-                del self._numbers[item]
+            entry = heappop(self._heap)
+            item = entry[2]
+            if self._entries.get(item) is entry:
+                del self._entries[item]
                 return item
 
     def clear(self) -> None:
         """Drop all items."""
         self._heap.clear()
-        self._numbers.clear()
+        self._entries.clear()
 
     def _tidy(self) -> None:
-        if len(self._heap) > 2 * len(self._numbers) + HEAP_SLACK:
-            numbers = self._numbers
-            self._heap = [entry for entry in self._heap if numbers.get(entry[2]) == entry[1]]
+        if len(self._heap) > 2 * len(self._entries) + HEAP_SLACK:
+            self._heap = list(self._entries.values())
             heapify(self._heap)

@@ -1,9 +1,10 @@
 """
-The library's loggers. What peers and files say stands in a log as one line that forges nothing.
+The library's loggers, which escape the arguments of their records.
 
-A peer chooses its agent version and its protocol names, a stranger the names of files, and both get
-into errors. Every argument of a record is escaped and cut when the record is written, so no line of
-the library has to think of it; where a level is off, nothing is formatted at all.
+A peer chooses its agent version and its protocol names, and other people choose names of files; all
+of these get into errors. Unescaped, a line feed in one of them would forge a record. Arguments are
+escaped and cut when a record is formatted, so callers need not do it, and a record of a disabled
+level costs nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def get_logger(name: str) -> logging.Logger:
 
 
 class _Safe:
-    """An argument that is formatted when, and if, the record is written."""
+    """An argument of a record, escaped when the record is formatted."""
 
     __slots__ = ("_value",)
 
@@ -34,12 +35,12 @@ class _Safe:
         self._value = value
 
     def __str__(self) -> str:
-        return self._told_by(str)
+        return self._escaped(str)
 
     def __repr__(self) -> str:
-        return self._told_by(repr)
+        return self._escaped(repr)
 
-    def _told_by(self, function: Callable[[object], str]) -> str:
+    def _escaped(self, function: Callable[[object], str]) -> str:
         try:
             return one_line(function(self._value))
         except Exception:  # noqa: BLE001 - task's edge: multiaddr cannot name every address

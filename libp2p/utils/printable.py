@@ -1,24 +1,24 @@
-"""Texts of strangers, for a terminal or a log: nothing in them steers it or begins a line."""
+"""Escapes text from outside, so that it cannot control a terminal or forge a line of a log."""
 
 from __future__ import annotations
 
 from typing import Final
 
-#: Letters of a line: five peers with their answers, or a dial that failed at eight addresses.
+#: Room for five peers with their answers, or for eight addresses of a failed dial.
 MAX_LINE_CHARACTERS: Final = 1000
 
 
 def printable(text: str) -> str:
     r"""
-    Write what could steer a terminal, or begin another line, as ``\x1b`` and the like.
+    Return ``text`` with control characters written as ``\x1b``, ``\n`` and so on.
 
-    A file's name may hold anything. Bytes that are no UTF-8 become ``\xff`` and the like.
+    Bytes of a file's name that are not UTF-8 are written as ``\xff``.
     """
     return text if text.isprintable() else "".join(map(_escaped, text))
 
 
 def one_line(text: str) -> str:
-    """Return ``text`` `printable`, and cut if it is long."""
+    """Return `printable` of the first `MAX_LINE_CHARACTERS` of ``text``."""
     if len(text) > MAX_LINE_CHARACTERS:
         text = f"{text[: MAX_LINE_CHARACTERS - 1]}…"
     return printable(text)

@@ -1,4 +1,4 @@
-"""The ``repr`` of objects: for people and logs, so it never fails and never holds a secret."""
+"""``repr`` of objects: it must neither fail nor hold a secret, because it gets into logs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 def shown(what: object, facts: Callable[[], str]) -> str:
     """
-    Name the class of an object and what tells it apart.
+    Return ``<Class facts>``.
 
-    :param facts: gives that; it may fail, for the object may be half built.
+    :param facts: returns the state of the object; it may raise, because ``__init__`` may have
+        failed halfway.
     """
     try:
         text = facts()

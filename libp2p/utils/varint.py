@@ -33,16 +33,16 @@ __all__ = [
     "read_varint_prefixed_bytes_sync",
 ]
 
-#: The multiformats limit: 63 bits. A longer one is an attempt to make us loop or overflow.
+#: The multiformats limit: 63 bits. Without it a peer could make the decoder loop or overflow.
 MAX_UVARINT_BYTES: Final = 9
 
 #: A 64-bit value, as protobuf and py-libp2p allow when encoding.
 UINT64_MAX: Final = 2**64 - 1
 
-#: What the message readers accept when their caller names no limit (py-libp2p's own default).
+#: The limit of the message readers if their caller passes none (py-libp2p's default).
 DEFAULT_MAX_MESSAGE_BYTES: Final = 1024 * 1024
 
-#: Lengths of one byte are by far the most common: they come from a table.
+#: Values of one byte are by far the most common, so a table holds them.
 _SINGLE_BYTES: Final = tuple(bytes((value,)) for value in range(0x80))
 _MORE_FOLLOWS: Final = tuple(bytes((value | 0x80,)) for value in range(0x80))
 

@@ -1,4 +1,4 @@
-"""What this library calls itself."""
+"""The name and version of this library."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ __version__: Final = "0.9.0.dev0"
 
 
 def get_agent_version() -> str:
-    """Return the name and version that identify tells to peers."""
+    """Return the agent version that identify sends to peers."""
     return f"py-libp2p/{__version__}"

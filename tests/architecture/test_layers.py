@@ -23,6 +23,7 @@ LAYERS: dict[str, int] = {
     "abc": 1,
     "io": 1,
     "utils": 1,
+    "events": 1,
     "peer": 1,
     "ipld": 1,
     "blockstore": 2,
@@ -171,6 +172,23 @@ def test_content_addressing_knows_no_network() -> None:
         and package_of(found.target) not in allowed
     ]
     assert_none(faults)
+
+
+def test_the_network_knows_no_transport_and_no_muxer() -> None:
+    seam = {"libp2p.transport.abc", "libp2p.transport.exceptions"}
+    below = ("libp2p.transport", "libp2p.security", "libp2p.stream_muxer", "socket", "ssl")
+
+    def reaches_through(module: Module) -> Iterator[str]:
+        if package_of(module.name) != "network":
+            return
+        for found in module.imports:
+            if found.target.startswith(below) and found.target not in seam:
+                yield f"{found.line} imports {found.target}"
+        for node in module.nodes:
+            if isinstance(node, ast.Name) and re.match(r"(TCP|Tcp|Yamux|Noise|TLS)", node.id):
+                yield f"{node.lineno} names {node.id}"
+
+    assert_none(each_module(reaches_through))
 
 
 def test_relative_imports_stay_in_their_package() -> None:

@@ -123,6 +123,22 @@ async def test_batches_keep_their_order(store: BlockStore) -> None:
     await store.put_blocks([])
 
 
+@pytest.mark.parametrize("limit", [0, 1, 1000, 10_000])
+async def test_blocks_or_their_lengths_are_returned_in_order(store: BlockStore, limit: int) -> None:
+    content = blocks(*(bytes([number]) * 400 for number in range(10)))
+    await store.put_blocks(content[1:])
+    identity = CID.from_digest(b"itself", hash="identity")
+    cids = [*(CID.of(cid) for cid, _ in content), identity]
+    found = await store.get_blocks_or_sizes(cids, limit)
+    assert found[0] is None
+    read = 0
+    for (_, data), answer in zip([*content[1:], (identity, b"itself")], found[1:], strict=True):
+        assert answer in (data, len(data))
+        if isinstance(answer, bytes):
+            assert read < limit
+            read += len(answer)
+
+
 async def test_takes_views_and_keeps_its_own_copy(store: BlockStore) -> None:
     buffer = bytearray(b"content")
     cid = CID.for_block(buffer)

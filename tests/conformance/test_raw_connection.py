@@ -67,7 +67,7 @@ async def test_the_ends_know_which_of_them_dialled(kind: str) -> None:
 
 async def test_a_part_is_taken_and_nothing_is_lost(kind: str) -> None:
     async with joined(kind) as (ours, theirs), trio.open_nursery() as nursery:
-        rest = ours.send_nowait([BULK[:1_000_000], b"", BULK[1_000_000:]])
+        rest = ours.send_some([BULK[:1_000_000], b"", BULK[1_000_000:]])
         assert 0 < sum(map(len, rest)) < len(BULK)
 
         async def send_rest() -> None:
@@ -164,7 +164,7 @@ async def test_closing_with_unread_input_does_not_reset_what_the_peer_has_to_rea
 
 async def test_it_is_known_what_has_reached_the_peer(kind: str) -> None:
     async with joined(kind) as (ours, theirs):
-        rest = ours.send_nowait([BULK])
+        rest = ours.send_some([BULK])
         taken = len(BULK) - sum(map(len, rest))
         assert 0 < ours.delivered_bytes() + ours.undelivered_bytes() == taken
         if kind != "tcp" or sys.platform == "linux":  # others do not tell

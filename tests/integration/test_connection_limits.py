@@ -19,11 +19,8 @@ from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120
 from libp2p.bitswap.wire.entry import Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import ConnectionFailure, IOException
-from libp2p.network.config import ConnectionConfig
-from libp2p.network.connection import stream_handlers
+from libp2p.network.config import SwarmConfig
 from libp2p.network.connection.swarm_connection import RESOURCE_LIMIT_EXCEEDED
-from libp2p.network.connection_table import IDLE_WHEN_FULL
-from libp2p.network.pending import MIN_HANDSHAKE_SECONDS
 from tests.support.blocks import block
 from tests.support.ends import GO_AWAY
 from tests.support.hosts import (
@@ -48,7 +45,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def limited_host(**limits: Any) -> AsyncIterator[BasicHost]:
-    host = new_host(connection_config=ConnectionConfig(**limits))
+    host = new_host(connection_config=SwarmConfig(**limits))
     async with host.run(listen_addrs=[LOOPBACK]):
         yield host
 
@@ -106,12 +103,12 @@ async def test_cve_2022_23492_strangers_are_few_at_a_time_and_have_15_seconds(
         oldest, *silent = [await open_tcp(host) for _ in range(5)]
         # Nobody makes room at once: an honest handshake may take as long.
         await wait_for_hang_up(oldest)
-        assert trio.current_time() - started == pytest.approx(MIN_HANDSHAKE_SECONDS, abs=0.1)
+        assert trio.current_time() - started == pytest.approx(SAFE, abs=0.1)
         await honest.connect(info_of(host))
-        assert trio.current_time() - started < MIN_HANDSHAKE_SECONDS + 1
+        assert trio.current_time() - started < SAFE + 1
         for raw in silent:
             await wait_for_hang_up(raw)
-        assert trio.current_time() - started < 15 + MIN_HANDSHAKE_SECONDS + 0.1
+        assert trio.current_time() - started < 15 + SAFE + 0.1
         for raw in (oldest, *silent):
             await raw.aclose()
 
@@ -132,6 +129,9 @@ async def wait_for(condition: Callable[[], bool]) -> None:
             await trio.testing.wait_all_tasks_blocked()
 
 
+SAFE = SwarmConfig().safe_handshake
+
+
 def grow_old(host: BasicHost, seconds: float) -> None:
     """Let all connections have been idle for so long."""
     for connection in host.get_network().get_connections():
@@ -147,7 +147,7 @@ async def test_an_idle_stranger_makes_room_for_a_newcomer_and_is_told_why() -> N
     ):
         with pytest.raises(ConnectionFailure):
             await newcomer.connect(info_of(host))
-        grow_old(host, IDLE_WHEN_FULL)
+        grow_old(host, SwarmConfig().idle_when_full)
         friend = members[0].get_id()
         host.get_network().connection_manager.protect(friend, "friend")
         [evicted] = members[-1].get_network().get_connections(host.get_id())
@@ -227,9 +227,7 @@ async def test_a_connection_that_has_ended_counts_no_longer_while_its_handlers_l
                 await wait_for(lambda: not host.get_connected_peers())
 
 
-async def test_handlers_that_outlive_their_streams_are_limited(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_handlers_that_outlive_their_streams_are_limited() -> None:
     """CVE-2023-44487 of HTTP/2, rapid reset: a stream that is reset at once costs a handler."""
     running = [0]
 
@@ -240,8 +238,10 @@ async def test_handlers_that_outlive_their_streams_are_limited(
         finally:
             running[0] -= 1
 
-    monkeypatch.setattr(stream_handlers, "MAX_HANDLERS", 10)
-    async with limited_host(max_stream_handlers=15) as host, crowd(host, 2) as (greedy, modest):
+    async with (
+        limited_host(max_stream_handlers=15, max_connection_handlers=10) as host,
+        crowd(host, 2) as (greedy, modest),
+    ):
         host.set_stream_handler(ECHO, compute)
 
         async def open_stream(peer: BasicHost) -> NetStream:

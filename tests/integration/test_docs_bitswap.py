@@ -151,9 +151,9 @@ async def test_the_client_of_the_page_fetches_from_its_provider(
 def test_the_page_names_every_error() -> None:
     named = set(re.findall(r"^   \* - ``(\w+Error)``", TEXT, re.MULTILINE))
     assert named == {
-        name
-        for name, value in vars(errors).items()
+        value.__name__
+        for value in vars(errors).values()
         if inspect.isclass(value)
         and issubclass(value, errors.BitswapError)
-        and not name.startswith("_")
+        and not value.__name__.startswith("_")
     }

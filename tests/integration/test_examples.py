@@ -15,6 +15,8 @@ PROMISES = {
     "asyncio_guest.py": "bytes as a guest of asyncio",
     "asyncio_portal.py": "bytes under asyncio",
     "bitswap_client_server.py": "Hello, Bitswap!",
+    "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
+    "in_memory.py": "passed, in memory",
     "own_store.py": "is kept: True",
     "streams.py": "the answer is complete\nno stream: ProtocolNotSupportedError\n"
     "lost: MuxedStreamReset\nthe server is gone",

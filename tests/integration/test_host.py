@@ -110,7 +110,7 @@ async def test_connected_peers_are_told_when_an_interface_has_come_or_gone(
 ) -> None:
     lan = Interface.of("192.168.1.7", "255.255.255.0")
     interfaces: list[tuple[Interface, ...]] = [LOOPBACK_INTERFACES]
-    for module in ("host.basic_host", "identity.identify.announcement"):
+    for module in ("host.addresses", "identity.identify.announcement"):
         monkeypatch.setattr(f"libp2p.{module}.local_interfaces", lambda: interfaces[-1])
     async with running_host(ANY_4) as host, running_host() as peer:
         await peer.connect(info_from_p2p_addr(host.get_addrs()[0]))
@@ -145,7 +145,7 @@ async def test_hosts_on_loopback_do_not_ask_for_interfaces(
     def asked() -> None:
         raise AssertionError
 
-    for module in ("host.basic_host", "identity.identify.announcement"):
+    for module in ("host.addresses", "identity.identify.announcement"):
         monkeypatch.setattr(f"libp2p.{module}.local_interfaces", asked)
     async with connected_hosts() as (a, b):
         [address] = b.get_addrs()

@@ -18,16 +18,16 @@ import trio
 
 from libp2p.exceptions import IOException
 from libp2p.io.buffer_pool import LARGE_BUFFER_BYTES
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.protocol_muxer.negotiation import HEADER, encode_message
+from libp2p.stream_muxer.yamux.config import (
+    MAX_INBOUND_STREAMS,
+    MAX_PENDING_CONTROL,
+    MAX_SEND_QUEUE_BYTES,
+)
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
 from libp2p.stream_muxer.yamux.holdings import MAX_UNREAD_BYTES
-from libp2p.stream_muxer.yamux.session import (
-    MAX_INBOUND_STREAMS,
-    MAX_OUTGOING_BYTES,
-    MAX_PENDING_CONTROL,
-    RESOURCE_LIMIT_EXCEEDED,
-)
+from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED
 from tests.support.ends import (
     ACK,
     DATA,
@@ -70,7 +70,7 @@ UNDER_WAY_BYTES: Final = MIB
 #: and what is sealed already, control frames, streams.
 CONNECTION_BYTES: Final = (
     2 * LARGE_BUFFER_BYTES
-    + 2 * MAX_OUTGOING_BYTES
+    + 2 * MAX_SEND_QUEUE_BYTES
     + 2 * MAX_PENDING_CONTROL * FRAME_BYTES
     + MAX_INBOUND_STREAMS * STREAM_BYTES
 )
@@ -333,7 +333,7 @@ async def test_peers_that_stop_in_the_middle_of_a_frame_hold_up_nobody(victim: V
 async def test_strangers_that_drip_their_handshakes_neither_cost_much_nor_lock_others_out(
     victim: Victim,
 ) -> None:
-    limit = ConnectionConfig().max_pending_inbound
+    limit = SwarmConfig().max_pending_inbound
     wire = b"\x13/multistream/1.0.0\n\x07/noise\n" + b"\x00\x20" + bytes(32)
     port = int(victim.info.addrs[0].value_for_protocol("tcp"))
     async with AsyncExitStack() as stack, trio.open_nursery() as nursery:

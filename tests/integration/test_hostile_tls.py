@@ -71,10 +71,10 @@ async def test_a_peer_that_has_said_close_notify_is_let_go_whatever_it_sends() -
         raw_dialler(victim.get_transport_addrs()[0], victim.get_id()) as peer,
     ):
         wire, pushed = peer.session.raw_conn, 0
-        wire.send_nowait(peer.session._channel.close())
+        wire.send_some(peer.session._channel.close())
         with suppress(IOException):  # it is reset when it goes on
             while pushed < MAX_PUSHED:
-                pushed += MIB - sum(map(len, wire.send_nowait([bytes(MIB)])))
+                pushed += MIB - sum(map(len, wire.send_some([bytes(MIB)])))
                 await wire.wait_writable()
         assert pushed < MAX_PUSHED
 
@@ -84,7 +84,7 @@ async def test_a_peer_that_has_said_close_notify_and_stays_is_let_go() -> None:
         running_host() as victim,
         raw_dialler(victim.get_transport_addrs()[0], victim.get_id()) as peer,
     ):
-        peer.session.raw_conn.send_nowait(peer.session._channel.close())
+        peer.session.raw_conn.send_some(peer.session._channel.close())
         with trio.fail_after(5):
             await drain(peer)
         assert peer.session._channel.ended, "it is told that nothing more comes"
@@ -95,6 +95,6 @@ async def test_a_peer_that_breaks_a_record_is_told_so() -> None:
         running_host() as victim,
         raw_dialler(victim.get_transport_addrs()[0], victim.get_id()) as peer,
     ):
-        peer.session.raw_conn.send_nowait([b"\x17\x03\x03\x00\x14" + bytes(20)])
+        peer.session.raw_conn.send_some([b"\x17\x03\x03\x00\x14" + bytes(20)])
         with trio.fail_after(5), pytest.raises(ConnectionClosedError, match="bad record mac"):
             await drain(peer)

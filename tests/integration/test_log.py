@@ -16,11 +16,21 @@ from libp2p import new_host
 from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, BlockUnavailableError
 from libp2p.bitswap.dag import MerkleDag
+from libp2p.events import PeerConnected
 from libp2p.exceptions import BaseLibp2pError, ConnectionFailure
+from libp2p.identity.identify import ID as IDENTIFY
 from libp2p.identity.identify import announcement
 from libp2p.ipfs_lite import Peer, SourceError, save
 from libp2p.ipld.cid import CID
-from tests.support.hosts import ECHO, LOOPBACK, connected_hosts, echo, info_of
+from tests.support.hosts import (
+    ECHO,
+    LOOPBACK,
+    connected_hosts,
+    echo,
+    hold,
+    info_of,
+    running_host,
+)
 
 LISTEN = ["/ip4/127.0.0.1/tcp/0"]
 CONTENT = random.Random(11).randbytes(3_000_000)
@@ -98,6 +108,33 @@ async def test_errors_are_told_with_their_cause(
     ]
 
 
+async def test_a_connection_that_ends_before_identify_is_logged_in_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_host() as host, running_host() as peer:
+        peer.set_stream_handler(IDENTIFY, hold)
+        connected = trio.Event()
+        host.subscribe(lambda _: connected.set(), PeerConnected)
+
+        async def hang_up() -> None:
+            await connected.wait()
+            await host.disconnect(peer.get_id())
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(hang_up)
+                with pytest.raises(ConnectionFailure):
+                    await peer.connect(info_of(host))
+            while caplog.text.count("gone") < 2:  # noqa: ASYNC110 - a log has no event
+                await trio.sleep(0.001)
+        lines_of_host = [line for line in lines(caplog) if "inbound" in line or "by this" in line]
+        assert len(lines_of_host) == 2
+        assert lines_of_host[0].startswith(f"INFO connected: PEER at {HERE}N, inbound, ")
+        assert "not identified" in lines_of_host[0]
+        assert lines_of_host[1].startswith(f"INFO gone: PEER at {HERE}N, after T s: ")
+
+
 async def test_debug_tells_the_protocols(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     name = TProtocol("/forged\x1b/1")
@@ -172,6 +209,7 @@ import libp2p
 assert [type(h) for h in logging.getLogger("libp2p").handlers] == [logging.NullHandler]
 from multiaddr import Multiaddr
 from libp2p import new_host
+new_host()  # importing the library leaves other loggers alone
 Multiaddr(str(Multiaddr("/ip4/127.0.0.1/tcp/80")))
 """
 

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 
-from libp2p.network.config import ConnectionConfig
-from libp2p.network.connection_table import IDLE_WHEN_FULL
+from libp2p.network.config import SwarmConfig
 from tests.support.crowd import Crowd
 from tests.support.hosts import ECHO, running_host
 from tests.support.proxy import proxied
@@ -99,9 +98,11 @@ async def test_idle_strangers_do_not_keep_a_new_client_out() -> None:
             await friend.connect(victim.info)
             await echoes(friend, victim.info.peer_id, b"before")
             await all_arrive(strangers, "connect", count, pause=0.005, served=False)
-            await trio.sleep(IDLE_WHEN_FULL + 0.5)  # who came a moment ago is not idle yet
+            await trio.sleep(
+                SwarmConfig().idle_when_full + 0.5
+            )  # who came a moment ago is not idle yet
             await visit(victim.info)
-        assert victim.ask()["connections"] <= (limit or ConnectionConfig().max_connections)
+        assert victim.ask()["connections"] <= (limit or SwarmConfig().max_connections)
 
 
 @pytest.mark.slow

@@ -27,8 +27,8 @@ from libp2p import new_host, new_swarm
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import ConnectionFailure, IOException, StreamReset
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.stream_muxer.yamux.config import ACCEPT_BACKLOG
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
-from libp2p.stream_muxer.yamux.session import ACCEPT_BACKLOG
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.tcp.tcp import TCPListener
 from tests.support.ends import (
@@ -166,7 +166,7 @@ async def test_02_a_write_cancelled_while_the_socket_is_full_harms_no_other_stre
                 async with trio.open_nursery() as nursery:
                     for stream in streams:
                         nursery.start_soon(stream.write, BLOCK)
-                    while not muxed_conn._full_since:
+                    while not muxed_conn._scheduler._write_lock.held:
                         await trio.lowlevel.checkpoint()
                     nursery.cancel_scope.cancel()
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, MIB)
@@ -279,13 +279,13 @@ async def test_05_a_pong_that_nobody_asked_for_changes_no_round_trip_time() -> N
         await peer.send(frame(PING, ACK, 0, ping.length), opening(1, HOLD))
         await peer.receive_up_to(lambda frame: frame.flags == ACK)
         [connection] = connections_of(host)
-        measured = connection.session.rtt
+        measured = connection.session.liveness.rtt
         assert measured > 0
         for value in (ping.length, 0, 2**32 - 1):
             await peer.send(frame(PING, ACK, 0, value))
         await peer.send(frame(PING, SYN, 0, 7))
         await peer.receive_up_to(lambda frame: (frame.kind, frame.flags) == (PING, ACK))
-        assert connection.session.rtt == measured
+        assert connection.session.liveness.rtt == measured
         assert connection.session.statistics().pongs_unsolicited == 3
         assert not connection.is_closed
 

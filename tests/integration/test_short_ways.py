@@ -71,4 +71,4 @@ async def test_the_way_of_a_block_from_the_socket_to_a_file(tmp_path: Path) -> N
 
 @pytest.mark.slow
 async def test_the_way_of_a_wantlist_to_its_blocks(tmp_path: Path) -> None:
-    assert_short(await serving(tmp_path), calls=310, functions=165, steps=8)
+    assert_short(await serving(tmp_path), calls=250, functions=170, steps=6)

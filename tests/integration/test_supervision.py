@@ -28,9 +28,8 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.host.ping import PingService
-from libp2p.identity.identify.store import ANNOUNCED_ADDR_TTL
-from libp2p.network.config import ConnectionConfig
-from libp2p.network.swarm import HURRIED_CLOSE_TIMEOUT
+from libp2p.identity.identify.identify import ANNOUNCED_ADDR_TTL
+from libp2p.network.config import SwarmConfig
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PeerStore
 from libp2p.stream_muxer.yamux.yamux import Yamux
@@ -40,6 +39,7 @@ from tests.support.hosts import (
     LOOPBACK,
     connected_hosts,
     echo,
+    echoed,
     hold,
     info_of,
     running_host,
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 
     from libp2p import BasicHost
     from libp2p.abc import INetConn, INetStream, INetwork
+    from libp2p.peer.id import ID
+    from libp2p.security.secure_session import SecureSession
 
 NOBODY = peer_id_of("nobody")
 ANSWER = TProtocol("/answer/1.0.0")
@@ -189,7 +191,9 @@ async def test_a_notifee_that_raises_is_logged_and_nobody_else_notices(
         with trio.fail_after(5):
             await recorder.gone.wait()
         await wait_all_tasks_blocked()
-        assert caplog.text.count("the notifee") == 3  # listen, connected, disconnected
+        methods = ("listen", "connected", "opened_stream", "closed_stream", "disconnected")
+        assert caplog.text.count("the notifee") == len(methods)
+        assert all(caplog.text.count(f"failed in {method}()") == 1 for method in methods)
         assert "Traceback" in caplog.text
         await assert_alive(host)
 
@@ -257,6 +261,28 @@ class NoYamux:
 class HalfYamux(Yamux):
     async def run(self) -> None:
         raise RuntimeError("not finished")
+
+
+class OwnMuxer:
+    """A muxer of the user's: py-libp2p's two arguments, and no base class of this library."""
+
+    def __init__(self, secured_conn: SecureSession, peer_id: ID) -> None:
+        self._inner = Yamux(secured_conn, peer_id)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+async def test_a_muxer_of_the_users_carries_streams() -> None:
+    muxers: Any = {TProtocol("/yamux/1.0.0"): OwnMuxer}
+    host = new_host(muxer_opt=muxers)
+    host.set_stream_handler(ECHO, echo)
+    async with host.run([LOOPBACK]), running_host() as peer:
+        await peer.connect(info_of(host))
+        [connection] = host.get_network().get_connections(peer.get_id())
+        assert isinstance(connection.muxed_conn, OwnMuxer)
+        stream = await peer.new_stream(host.get_id(), [ECHO])
+        assert await echoed(stream, b"hello") == b"hello"
 
 
 @pytest.mark.parametrize("muxer", [NoYamux, HalfYamux])
@@ -432,7 +458,7 @@ async def test_a_closed_host_raises_from_every_call_at_once(closed_inside: bool)
 
 
 async def test_a_peer_that_is_full_refuses_with_a_reason() -> None:
-    full = new_host(connection_config=ConnectionConfig(max_connections_per_peer=0))
+    full = new_host(connection_config=SwarmConfig(max_connections_per_peer=0))
     async with running_host() as host, full.run([LOOPBACK]):
         with pytest.raises(ConnectionFailure, match="its limit of connections is reached"):
             await host.connect(info_of(full))
@@ -633,4 +659,4 @@ async def test_a_host_that_is_cancelled_ends_soon_although_a_peer_reads_nothing(
                     await wait_all_tasks_blocked(0.05)
                     started = trio.current_time()
                     scope.cancel()
-        assert trio.current_time() - started < 4 * HURRIED_CLOSE_TIMEOUT
+        assert trio.current_time() - started < 4 * SwarmConfig().hurried_close_timeout

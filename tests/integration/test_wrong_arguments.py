@@ -33,7 +33,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.ping import PingService
 from libp2p.ipfs_lite import Config, Peer, Repo
 from libp2p.ipld.cid import CID
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr, peer_info_from_bytes
 from libp2p.peer.peerstore import PeerStore
@@ -297,9 +297,9 @@ CALLS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "new_host muxer_preference": ("choice of a hash", lambda s, v: new_host(muxer_preference=v)),
     "set_default_muxer": ("object", lambda s, v: libp2p.set_default_muxer(v)),
     "generate_peer_id_from": ("object", lambda s, v: libp2p.generate_peer_id_from(v)),
-    "ConnectionConfig max_connections": ("count", lambda s, v: ConnectionConfig(max_connections=v)),
-    "ConnectionConfig high_water": ("share", lambda s, v: ConnectionConfig(high_water=v)),
-    "ConnectionConfig dial_timeout": ("timeout", lambda s, v: ConnectionConfig(dial_timeout=v)),
+    "SwarmConfig max_connections": ("count", lambda s, v: SwarmConfig(max_connections=v)),
+    "SwarmConfig high_water": ("share", lambda s, v: SwarmConfig(high_water=v)),
+    "SwarmConfig dial_timeout": ("timeout", lambda s, v: SwarmConfig(dial_timeout=v)),
     "host.run": ("addresses", lambda s, v: libp2p.new_host().run(v)),
     "host.connect": ("address", lambda s, v: s.host.connect(v)),
     "host.disconnect": ("peer id", lambda s, v: s.host.disconnect(v)),
@@ -312,6 +312,10 @@ CALLS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "PingService.ping ping_amt": ("count", lambda s, v: PingService(s.host).ping(PEER_ID, v)),
     "PerfService.measure": ("count", lambda s, v: PerfService(s.host).measure(PEER_ID, v, 1)),
     "host.remove_stream_handler": ("protocol", lambda s, v: s.host.remove_stream_handler(v)),
+    "host.subscribe": ("function", lambda s, v: s.host.subscribe(v)),
+    "host.subscribe kinds": ("object", lambda s, v: s.host.subscribe(print, v)),
+    "host.events kinds": ("object", lambda s, v: s.host.events(v)),
+    "host.events limit": ("positive", lambda s, v: s.host.events(limit=v)),
     "host.start_service": ("handler", lambda s, v: s.host.start_service(v)),
     "swarm.listen": ("address", lambda s, v: s.host.get_network().listen(v)),
     "swarm.dial_peer": ("peer id", lambda s, v: s.host.get_network().dial_peer(v)),

@@ -354,5 +354,5 @@ async def test_pings_are_answered_both_ways(dialler: Side) -> None:
         await ends.wire.until(lambda: len(ends.wire.select(ours=True, kind=PING, flags=ACK)) >= 5)
         await ends.wire.until(lambda: bool(ends.wire.select(ours=False, kind=PING, flags=ACK)))
         await ends.settled()
-        assert ends.ours.session.rtt > 0
+        assert ends.ours.session.liveness.rtt > 0
         assert not ends.ours.is_closed

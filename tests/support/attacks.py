@@ -134,7 +134,7 @@ async def ticket_flood(address: str, plan: Plan, number: int) -> None:
         channel = attacker.session._channel
         assert isinstance(channel, TlsChannel)
         for nonce in range(plan.tickets):
-            await attacker.session.raw_conn.send([b"".join(channel._send.seal(content))])
+            await attacker.session.raw_conn.send([b"".join(channel._send.seal((content,)))])
             await attacker.send(frame(PING, SYN, 0, nonce))
 
 

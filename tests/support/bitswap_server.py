@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.bitswap.config import DEFAULT_CONFIG, BitswapConfig
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.blockstore import MemoryBlockStore
@@ -29,10 +30,11 @@ async def running_server(
     content: dict[CID, bytes],
     options: ServerOptions | None = None,
     store: BlockStore | None = None,
+    config: BitswapConfig = DEFAULT_CONFIG,
 ) -> AsyncIterator[BitswapClient]:
     """A client that has some blocks and serves them as ``options`` say."""
     async with running_client(
-        nursery, "server", content.items(), store, server_options=options
+        nursery, "server", content.items(), store, server_options=options, config=config
     ) as client:
         yield client
 

@@ -85,7 +85,7 @@ class MemoryConnection(IRawConnection):
 
     # -- writing ----------------------------------------------------------------------------------
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
         self._check_open()
         if self._finished:
             raise RawConnError("broken pipe")
@@ -117,10 +117,10 @@ class MemoryConnection(IRawConnection):
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         await trio.lowlevel.checkpoint()
-        rest = self.send_nowait(buffers)
+        rest = self.send_some(buffers)
         while rest:
             await self.wait_writable()
-            rest = self.send_nowait(rest)
+            rest = self.send_some(rest)
 
     async def write(self, data: bytes) -> None:
         await self.send((data,))

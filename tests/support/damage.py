@@ -6,7 +6,7 @@ import os
 import random
 from typing import TYPE_CHECKING, Final
 
-from libp2p.blockstore.flatfs import multihash_of
+from libp2p.blockstore.layout import multihash_of
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:

@@ -158,9 +158,11 @@ def pair(resources: Resources | None = None) -> tuple[YamuxSession, YamuxSession
     return YamuxSession(is_initiator=True), YamuxSession(is_initiator=False, resources=resources)
 
 
-def listener(resources: Resources | None = None) -> YamuxSession:
+def listener(
+    resources: Resources | None = None, on_cut: Callable[[StreamState], object] | None = None
+) -> YamuxSession:
     """A session whose peer is played by hand: the peer dialled, its stream ids are odd."""
-    return YamuxSession(is_initiator=False, resources=resources)
+    return YamuxSession(is_initiator=False, resources=resources, on_cut=on_cut)
 
 
 def inbound(session: YamuxSession, stream_id: int = 1) -> StreamState:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 from multiaddr import Multiaddr
 
+from libp2p.events import EVENTS, PeerConnected, PeerDisconnected
 from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
@@ -29,23 +30,27 @@ from libp2p.exceptions import (
     StreamReset,
 )
 from libp2p.host.inbound import StreamAcceptor
+from libp2p.network.config import SwarmConfig
 from libp2p.network.connection_manager import ConnectionManager
+from libp2p.network.notifees import Notifees
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
+from libp2p.utils.event_bus import EventBus
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from libp2p.abc import INotifee
+    from libp2p.abc import INetConn, INetwork
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.peer.peerinfo import PeerInfo
+    from libp2p.utils.event_bus import Subscription
 
 WINDOW = 256 * 1024
 FRAME = 65_507
 
 logger = logging.getLogger(__name__)
-#: What handlers, services and notifees have raised. A real host logs it and lives; here a test
+#: What handlers, services and subscribers have raised. A real host logs it and lives; here a test
 #: fails that does not look at it (`tests/drivers/conftest.py`).
 failures: list[Exception] = []
 
@@ -255,20 +260,41 @@ class FakeConnection:
         return self.remote.addresses
 
 
+class WatchedBus(EventBus):
+    """Notes what subscribers have raised. A real host logs it and lives; here a test fails."""
+
+    def subscribe(self, callback: Callable[[Any], object], *kinds: type[Any]) -> Subscription:
+        def watched(event: object) -> None:
+            try:
+                callback(event)
+            except Exception as error:
+                failures.append(error)
+                raise
+
+        return super().subscribe(watched, *kinds)
+
+    @property
+    def is_used(self) -> bool:
+        return self.wants(*EVENTS)
+
+    def count_of(self, kind: type) -> int:
+        return len(self._subscriptions.get(kind, ()))
+
+    def forget_all(self) -> None:
+        """Have nobody told any more, as if the news were still on its way."""
+        self._subscriptions.clear()
+
+
 class FakeNetwork:
     """The connections of a host and who is told of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[..., None]) -> None:
         self.connections: dict[ID, list[FakeConnection]] = {}
-        self.notifees: list[INotifee] = []
-        self.connection_manager = ConnectionManager()
-
-    def register_notifee(self, notifee: INotifee) -> None:
-        self.notifees.append(notifee)
-
-    def remove_notifee(self, notifee: INotifee) -> None:
-        if notifee in self.notifees:
-            self.notifees.remove(notifee)
+        self.events = WatchedBus()
+        self.connection_manager = ConnectionManager(SwarmConfig().max_tagged_peers)
+        notifees = Notifees(cast("INetwork", self), start)
+        self.register_notifee = notifees.add
+        self.remove_notifee = notifees.remove
 
     def get_connections(self, peer_id: ID) -> list[FakeConnection]:
         return self.connections.get(peer_id, [])
@@ -281,7 +307,7 @@ class FakeHost:
         self._nursery = nursery
         self._id = peer_id(name)
         self._closed = False
-        self.network = FakeNetwork()
+        self.network = FakeNetwork(self._start)
         self.resources = Resources()
         self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
         self.opened: list[FakeStream] = []
@@ -353,6 +379,10 @@ class FakeHost:
                 await self._called.park()
         finally:
             self._reads = False
+
+    def _start(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
+        if self._nursery is not None:
+            self.start_service(task, *args)
 
     def _in_use(self, error: type[HostException] = HostException) -> trio.Nursery:
         if self._nursery is None:
@@ -486,16 +516,6 @@ def place(host: FakeHost) -> Multiaddr:
     return address
 
 
-async def tell(host: FakeHost, event: str, connection: FakeConnection) -> None:
-    """Tell all notifees; one that raises keeps nothing from the others."""
-    for notifee in list(host.network.notifees):
-        try:
-            await getattr(notifee, event)(host.network, connection)
-        except Exception as error:  # task's edge, as the real host has it
-            failures.append(error)
-            logger.exception("%s of %r failed", event, notifee)
-
-
 async def connect(one: FakeHost, two: FakeHost) -> None:
     """Join two hosts by a connection, by one more if they have one."""
     made = []
@@ -504,7 +524,8 @@ async def connect(one: FakeHost, two: FakeHost) -> None:
         host.network.connections.setdefault(remote.get_id(), []).append(connection)
         made.append(connection)
     for connection in made:
-        await tell(connection.host, "connected", connection)
+        connection.host.network.events.emit(PeerConnected(cast("INetConn", connection)))
+    await trio.lowlevel.checkpoint()
 
 
 async def disconnect(one: FakeHost, two: FakeHost) -> None:
@@ -519,4 +540,5 @@ async def disconnect(one: FakeHost, two: FakeHost) -> None:
         for stream in connection.streams:
             stream.cut()
     for connection in lost:
-        await tell(connection.host, "disconnected", connection)
+        connection.host.network.events.emit(PeerDisconnected(cast("INetConn", connection)))
+    await trio.lowlevel.checkpoint()

@@ -10,6 +10,7 @@ import trio
 
 from libp2p.security.channel import PlainChannel
 from libp2p.security.secure_session import SecureSession
+from libp2p.stream_muxer.yamux.config import DEFAULT_CONFIG, YamuxConfig
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from tests.support.channels import MemoryConnection, connection_pair
 from tests.support.ends import RawFrame, parse
@@ -18,11 +19,12 @@ from tests.support.identities import ed25519_pair, peer_id_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from libp2p.resources import Resources
     from libp2p.security.channel import CipherChannel
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
     from libp2p.transport.tcp.tcp_connection import TcpConnection
 
-#: What the pipe holds before `send_nowait` takes only a part: far less than a window.
+#: What the pipe holds before `send_some` takes only a part: far less than a window.
 PIPE_BYTES = 64 * 1024
 
 
@@ -41,9 +43,13 @@ def secured_by(
     )
 
 
-def yamux_over(connection: MemoryConnection | TcpConnection) -> Yamux:
+def yamux_over(
+    connection: MemoryConnection | TcpConnection,
+    config: YamuxConfig = DEFAULT_CONFIG,
+    resources: Resources | None = None,
+) -> Yamux:
     session = secured_by(connection)
-    return Yamux(session, session.get_remote_peer())
+    return Yamux(session, session.get_remote_peer(), config=config, resources=resources)
 
 
 def bounded_pair(pipe_bytes: int = PIPE_BYTES) -> tuple[MemoryConnection, MemoryConnection]:
@@ -53,9 +59,11 @@ def bounded_pair(pipe_bytes: int = PIPE_BYTES) -> tuple[MemoryConnection, Memory
 
 
 @asynccontextmanager
-async def joined(pipe_bytes: int = PIPE_BYTES) -> AsyncIterator[tuple[Yamux, Yamux]]:
+async def joined(
+    pipe_bytes: int = PIPE_BYTES, config: YamuxConfig = DEFAULT_CONFIG
+) -> AsyncIterator[tuple[Yamux, Yamux]]:
     """Two running connections: the dialler's and the listener's."""
-    a, b = map(yamux_over, bounded_pair(pipe_bytes))
+    a, b = (yamux_over(raw_conn, config) for raw_conn in bounded_pair(pipe_bytes))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(a.run)
         nursery.start_soon(b.run)

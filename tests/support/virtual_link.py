@@ -20,6 +20,7 @@ from struct import iter_unpack
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.resources import Scope
+from libp2p.stream_muxer.yamux.config import CONNECTION_RECEIVE_BUDGET
 from libp2p.stream_muxer.yamux.events import Event, StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.flow_control import (
     DEFAULT_WINDOW_SIZE,
@@ -32,7 +33,6 @@ from libp2p.stream_muxer.yamux.frame import (
     TYPE_WINDOW_UPDATE,
     YAMUX_HEADER_FORMAT,
 )
-from libp2p.stream_muxer.yamux.holdings import CONNECTION_RECEIVE_BUDGET
 from libp2p.stream_muxer.yamux.session import YamuxSession
 
 if TYPE_CHECKING:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.want.receive_rate import ReceiveRate
 from libp2p.bitswap.want.tracker import Search, Unavailable, WantTracker
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
+    from libp2p.bitswap.want.reports import PeerStatus
     from libp2p.ipld.cid import CID
 
 HAVE, DONT_HAVE = BlockPresenceType.Have, BlockPresenceType.DontHave
@@ -35,10 +37,15 @@ class Client:
     """The tracker, driven as the driver does, and its default session."""
 
     def __init__(
-        self, *peers: ID, searches: bool = False, local: bool = False, max_wants: int = 1024
+        self,
+        *peers: ID,
+        searches: bool = False,
+        local: bool = False,
+        max_wants: int = 1024,
+        block_size: int = BLOCK_SIZE,
     ) -> None:
-        self.tracker = WantTracker(max_wants_per_peer=max_wants)
-        self.tracker._asking.block_size = BLOCK_SIZE
+        self.tracker = WantTracker(max_wants_per_peer=max_wants, block_size=block_size)
+        self.block_size = block_size
         self.now = 100.0
         self.session = self.tracker.open_session(searches=searches)
         for peer in peers:
@@ -90,8 +97,10 @@ class Client:
     def dont_haves(self, peer: ID, *cids: CID) -> None:
         self.tracker.receive_presences(peer, dict.fromkeys(cids, DONT_HAVE), self.now)
 
-    def block(self, peer: ID | None, cid: CID, size: int = BLOCK_SIZE) -> list[int]:
+    def block(self, peer: ID | None, cid: CID, size: int | None = None) -> list[int]:
         """A block comes and is stored: the sessions that get it."""
+        if size is None:
+            size = self.block_size
         if peer is not None:
             self.tracker.bytes_arrived(peer, size, self.now)
         want = self.tracker.claim(peer, cid, size, self.now)
@@ -100,6 +109,30 @@ class Client:
         if peer is not None:
             self.tracker.duplicate(peer, cid)
         return []
+
+    def peer(self, peer: ID) -> PeerStatus:
+        """What the tracker knows of a peer."""
+        status = self.tracker.describe(peer)
+        assert status is not None
+        return status
+
+    def owes_nothing(self, peer: ID) -> bool:
+        """Tell whether there is nothing between the tracker and a peer."""
+        status = self.peer(peer)
+        known = (status.registered, status.may_come_twice, status.unfinished_messages)
+        return not any((status.queued, status.unanswered, status.assigned, *known))
+
+    def has_shown(self, peer: ID, bytes_per_second: float, latency: float = 0.001) -> None:
+        """Let a peer be known to be as quick as that."""
+        remote = self.tracker._peers.by_id[peer]
+        shown = ReceiveRate()
+        shown.begin(self.now - 1)
+        shown.arrived(int(bytes_per_second), self.now)
+        shown.received = remote.receiving.received
+        shown.waited(latency, is_first=True)
+        if not remote.assigned:
+            shown.end()
+        remote.receiving = shown
 
     def fetched_from(self, peer: ID, *cids: CID, seconds: float = 0.0) -> None:
         """Make a peer proven, and one that takes so long for a block."""

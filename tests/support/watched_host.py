@@ -24,7 +24,7 @@ from multiaddr import Multiaddr
 
 from libp2p import new_host
 from libp2p.bitswap import BitswapClient, FilesystemBlockStore, MemoryBlockStore
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from tests.interop.child import JsonChild
 from tests.support.blocks import block, blocks
@@ -83,6 +83,10 @@ class StepWatch(trio.abc.Instrument):
 
     def forget(self) -> None:
         self.longest, self.where, self.longest_collection = 0.0, "", 0.0
+
+    def stop(self) -> None:
+        """Watch collections no longer, in a process that goes on."""
+        gc.callbacks.remove(self._on_collection)
 
 
 class WatchedHost(JsonChild):
@@ -162,7 +166,7 @@ def _count_tasks(task: trio.lowlevel.Task) -> int:
 
 async def serve(options: argparse.Namespace, watch: StepWatch, folder: str) -> None:
     limits = {"max_connections": options.max_connections} if options.max_connections else {}
-    host = new_host(connection_config=ConnectionConfig(**limits))
+    host = new_host(connection_config=SwarmConfig(**limits))
     for protocol, handler in ((ECHO, echo), (HOLD, hold), (POUR, pour)):
         host.set_stream_handler(protocol, handler)
     store = FilesystemBlockStore(folder) if options.files else MemoryBlockStore()

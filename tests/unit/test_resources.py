@@ -180,3 +180,9 @@ def test_limits_are_kept_and_sums_are_right(changes: list[tuple[int, int]]) -> N
         leaf.hold(max(change, -leaf.held))
         assert host.held == sum(leaf.held for leaf in leaves) <= 100
         assert all(0 <= leaf.held <= 60 for leaf in leaves)
+
+
+def test_limits_may_be_told_from_the_start() -> None:
+    resources = Resources({"unread": 5})
+    unread, queued = resources.scope("unread", 100), resources.scope("queued", 100)
+    assert (unread.limit, queued.limit) == (5, 100)

@@ -71,7 +71,11 @@ class ProviderSearch:
 
 
 class _Query(ProviderSearch):
-    """A search that is under way, and who waits for it."""
+    """
+    A search that is under way, and who waits for it.
+
+    Owner: libp2p.bitswap.fetch.providers
+    """
 
     def __init__(self, cid: CID) -> None:
         super().__init__()

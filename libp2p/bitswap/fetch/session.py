@@ -87,8 +87,8 @@ class BitswapSession(AsyncClosing):
         :param peer_id: ask this peer only, connecting to it if its addresses are known.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
             what. `BlockNotFoundError` if all of them do not have it.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds, or if the store has not
-            answered by then.
+        :raises BlockTimeoutError: if no peer has sent it, or the store has not answered, after
+            ``timeout`` seconds.
         :raises Exception: whatever the block store raises: a block that it cannot look for it could
             not keep either, so no peer is asked.
         :raises InvalidCID: if ``cid`` is none.

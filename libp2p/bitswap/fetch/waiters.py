@@ -28,13 +28,11 @@ class BlockWaiter(Protocol):
 
 
 class OneBlock:
-    """Waits for one block, until its alarm at most; the waiting task waits in ``task``."""
+    """Waits for one block, for a limited time; the waiting task waits in ``task``."""
 
-    __slots__ = ("alarm", "data", "error", "over", "task")
+    __slots__ = ("data", "error", "over", "task")
 
     def __init__(self) -> None:
-        self.alarm: float | None = None
-        """When `expire` is called; written by `Timers`."""
         self.task = OneTask()
         self.over = False
         self.data: bytes | None = None
@@ -56,7 +54,7 @@ class OneBlock:
     expire = end
 
     def release(self) -> None:
-        """Drop the block: what keeps this object until its alarm must not keep the block."""
+        """Drop the block: its timer keeps this object for a while, and must not keep the block."""
         self.data = None
 
 

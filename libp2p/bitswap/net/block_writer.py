@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.config import MAX_UNSTORED_BYTES, STORE_BATCH_BYTES, STORE_GRACE_SECONDS
+from libp2p.bitswap.config import DEFAULT_CONFIG, STORE_BATCH_BYTES
 from libp2p.bitswap.errors import not_stored, unavailable
-from libp2p.bitswap.want.state import Unavailable
+from libp2p.bitswap.want.reports import Unavailable
 from libp2p.exceptions import BlockStoreError
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.fetch.waiters import Sessions
     from libp2p.bitswap.net.faults import FaultLog
     from libp2p.bitswap.serve.server import Server
@@ -40,7 +41,9 @@ class BlockWriter:
         sessions: Sessions,
         server: Server,
         faults: FaultLog,
+        config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
+        self._config = config
         self._store = store
         self._tracker = tracker
         self._sessions = sessions
@@ -84,7 +87,7 @@ class BlockWriter:
     @property
     def has_room(self) -> bool:
         """False while too many blocks are waiting to be stored."""
-        return self._bytes < MAX_UNSTORED_BYTES
+        return self._bytes < self._config.max_unstored_bytes
 
     async def until_room(self) -> None:
         """Wait until there is room."""
@@ -108,7 +111,7 @@ class BlockWriter:
     def hurry(self) -> None:
         """The client has stopped: the store gets a little more time, and no more."""
         for scope in self._calls:
-            scope.deadline = trio.current_time() + STORE_GRACE_SECONDS
+            scope.deadline = trio.current_time() + self._config.store_grace_seconds
 
     async def _store_some(self) -> None:
         batch: list[tuple[Want, bytes]] = []

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.abc import INotifee
-from libp2p.bitswap.config import MAX_BLOCK_SIZE
+from libp2p.bitswap.config import DEFAULT_CONFIG, MAX_BLOCK_SIZE
 from libp2p.bitswap.errors import (
     BitswapError,
     BlockTooLargeError,
@@ -43,6 +42,7 @@ from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want.chores import each
 from libp2p.bitswap.want.tracker import Found, Search, WantTracker
 from libp2p.blockstore import read_blocks
+from libp2p.events import PeerConnected, PeerDisconnected
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
@@ -54,20 +54,20 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from multiaddr import Multiaddr
-
-    from libp2p.abc import IHost, INetConn, INetStream, INetwork, StreamHandlerFn
+    from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.base_types import TProtocol
+    from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.fetch.providers import ProviderFinder
     from libp2p.bitswap.fetch.waiters import BlockWaiter
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
+    from libp2p.utils.event_bus import Subscription
 
 logger = get_logger(__name__)
 
 
-class BitswapEngine(Service, INotifee):
+class BitswapEngine(Service):
     """What `BitswapClient` and `BitswapSession` are the outer side of."""
 
     def __init__(
@@ -78,10 +78,12 @@ class BitswapEngine(Service, INotifee):
         server_options: ServerOptions | None = None,
         resources: Resources | None = None,
         providers: ProviderFinder | None = None,
+        config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
         """:param providers: finds peers when those that are connected do not have a block."""
         super().__init__()
         self.host = host
+        self.config = config
         self.resources = resources or getattr(host, "resources", None) or Resources()
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
@@ -93,7 +95,7 @@ class BitswapEngine(Service, INotifee):
         self.stats = BitswapStat()
         self.sessions = Sessions()
         self.time_watch = TimeWatch(self.tracker, self.apply)
-        self.server_options = ServerOptions() if server_options is None else server_options
+        self.set_server_options(ServerOptions() if server_options is None else server_options)
         self.stream_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
             protocols, InboundStreams(self._receiver_of)
         )
@@ -107,27 +109,24 @@ class BitswapEngine(Service, INotifee):
             self.tracing,
             self.apply,
             self.peer_unreachable,
+            config,
         )
         self._changed = self._applying = False
         self._chores_begun = Waiter()
         self._peer_sessions: dict[ID, SessionState] = {}
         self._abandoned: deque[Callable[[], object]] = deque()
+        self._subscriptions: list[Subscription] = []
 
-    @property
-    def server_options(self) -> ServerOptions:
+    def set_server_options(self, options: ServerOptions) -> None:
         """
-        How blocks are served. Options set here are those of the next `start`.
+        Set how blocks are served from the next `start` on.
 
-        :raises BitswapError: if they are set while the client works.
+        :raises BitswapError: if the client works.
         """
-        return self._server_options
-
-    @server_options.setter
-    def server_options(self, options: ServerOptions) -> None:
         arguments.instance(options, ServerOptions, "server_options")
         if self.is_running:
             raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
-        self._server_options = options
+        self.server_options = options
         self.server = Server(
             options,
             ServerContext(
@@ -142,12 +141,13 @@ class BitswapEngine(Service, INotifee):
                 faults=self.faults,
                 resources=self.resources,
                 chores=self.chores,
+                config=self.config,
             ),
         )
         self.writer = BlockWriter(
-            self.block_store, self.tracker, self.sessions, self.server, self.faults
+            self.block_store, self.tracker, self.sessions, self.server, self.faults, self.config
         )
-        self.receiver = Receiver(self.writer, self.resources)
+        self.receiver = Receiver(self.writer, self.resources, self.config)
         self.handler = MessageHandler(
             self.tracker,
             self.server,
@@ -169,7 +169,11 @@ class BitswapEngine(Service, INotifee):
     def _attach(self) -> None:
         for protocol, handler in self.stream_handlers.items():
             self.host.set_stream_handler(protocol, handler)
-        self.host.get_network().register_notifee(self)
+        events = self.host.get_network().events
+        self._subscriptions = [
+            events.subscribe(self.on_connected, PeerConnected),
+            events.subscribe(self.on_disconnected, PeerDisconnected),
+        ]
         if (manager := self._connection_manager) is not None:
             manager.add_estimate(self._worth)
         self._find_peers()
@@ -193,7 +197,8 @@ class BitswapEngine(Service, INotifee):
         """Leave the host and tell everybody who waits."""
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
-        self.host.get_network().remove_notifee(self)
+        for subscription in self._subscriptions:
+            subscription.cancel()
         if (manager := self._connection_manager) is not None:
             manager.remove_estimate(self._worth)
         error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
@@ -297,7 +302,7 @@ class BitswapEngine(Service, INotifee):
         Return a block that is not in the store; in a session for presences, nothing.
 
         :raises BlockUnavailableError: when nobody is left to ask.
-        :raises TimeoutError: if it has not come after ``timeout`` seconds.
+        :raises BlockTimeoutError: if it has not come after ``timeout`` seconds.
         """
         key, waiter = cid.multihash, OneBlock()
         session.register(waiter, key)
@@ -523,28 +528,19 @@ class BitswapEngine(Service, INotifee):
         self._drop_link(peer_id)
         self.apply()
 
-    # -- notices of the network -----------------------------------------------------------------
+    # -- events of the network ------------------------------------------------------------------
 
-    async def connected(self, network: INetwork, conn: INetConn) -> None:
+    def on_connected(self, event: PeerConnected) -> None:
         """A peer is there: it is asked for what is wanted and nobody is known to have."""
         if self._nursery is not None:
-            self.ensure_link(conn.muxed_conn.peer_id)
+            self.ensure_link(event.peer_id)
             self.apply()
 
-    async def disconnected(self, network: INetwork, conn: INetConn) -> None:
+    def on_disconnected(self, event: PeerDisconnected) -> None:
         """A connection is gone; with the last one to a peer, the peer."""
-        peer_id = conn.muxed_conn.peer_id
-        if network.get_connections(peer_id):
+        if self.host.get_network().get_connections(event.peer_id):
             # What was asked on the lost one may have been forgotten with it.
-            self.tracker.send_all_again(peer_id)
+            self.tracker.send_all_again(event.peer_id)
             self.apply()
         else:
-            self.lose_peer(peer_id, PeerAnswer.DISCONNECTED)
-
-    async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
-
-    async def closed_stream(self, network: INetwork, stream: INetStream) -> None: ...
-
-    async def listen(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
-
-    async def listen_close(self, network: INetwork, multiaddr: Multiaddr) -> None: ...
+            self.lose_peer(event.peer_id, PeerAnswer.DISCONNECTED)

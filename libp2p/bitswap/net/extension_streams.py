@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
-from libp2p.bitswap.config import UNFINISHED_SECONDS
 from libp2p.bitswap.wire.decode import MessageReader, decode
 from libp2p.exceptions import MsgioException, ParseError, StreamError
 from libp2p.hostile_input import refused_as
@@ -69,7 +68,7 @@ class ExtensionStreams:
         Read a stream until it ends; return False if it has to be reset.
 
         What an unfinished message holds is in the budget of all of them. A stream that brings
-        nothing for `UNFINISHED_SECONDS` while one is unfinished is given up.
+        nothing for `BitswapConfig.unfinished_seconds` while one is unfinished is given up.
         """
         reader = MessageReader()
         unfinished = self._engine.receiver.unfinished
@@ -83,7 +82,7 @@ class ExtensionStreams:
                 trio.CancelScope() as cut_off,
                 unfinished.open(str(stream.muxed_conn.peer_id), cut=cut) as held,
             ):
-                while buffers := await _receive(stream, reader):
+                while buffers := await self._receive(stream, reader):
                     frames = reader.receive_frames(buffers)
                     held.hold(reader.buffered - held.held)
                     for frame in frames:
@@ -110,11 +109,11 @@ class ExtensionStreams:
                 wantlist = ProtoMessage.FromString(raw).wantlist
             if await self._extension.process_wantlist(wantlist, peer_id, stream):
                 message.entries.clear()
-                message.full = False
+                message.set_full(False)
         self._engine.ensure_link(peer_id)
         await self._engine.handler.receive(peer_id, [message])
 
-
-async def _receive(stream: INetStream, reader: MessageReader) -> list[Buffer]:
-    with trio.fail_after(inf if reader.at_boundary else UNFINISHED_SECONDS):
-        return await stream.receive()
+    async def _receive(self, stream: INetStream, reader: MessageReader) -> list[Buffer]:
+        seconds = inf if reader.at_boundary else self._engine.config.unfinished_seconds
+        with trio.fail_after(seconds):
+            return await stream.receive()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from libp2p.bitswap.config import SEND_ATTEMPTS, WANT_SEND_SECONDS
+from libp2p.bitswap.config import SEND_ATTEMPTS
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.net.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.bitswap.wire.message import Message
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IHost
     from libp2p.base_types import Buffer, TProtocol
+    from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.net.peer_receiver import PeerReceiver
     from libp2p.bitswap.net.service import Service
     from libp2p.bitswap.net.time_watch import TimeWatch
@@ -59,6 +60,7 @@ class LinkContext:
     tracing: Tracing
     apply: Callable[[], object]
     unreachable: Callable[[ID], object]
+    config: BitswapConfig
 
 
 class PeerLink:
@@ -93,8 +95,8 @@ class PeerLink:
         """There may be something to ask."""
         # One want of a peer that owes no answer is written at once. What comes up together, or
         # while an answer is due, the task sends in one message.
-        stream = self._want_stream
-        if stream is not None and self._message is None and self._take_message(stream, lone=True):
+        stream = None if self._message is not None else self._want_stream
+        if stream is not None and self._take_message(stream, if_single=True):
             try:
                 if self._write_now(stream):
                     return
@@ -140,7 +142,7 @@ class PeerLink:
         """Send all wants there are in one message, on another stream if one fails."""
         for _ in range(SEND_ATTEMPTS):
             try:
-                with trio.fail_after(WANT_SEND_SECONDS):
+                with trio.fail_after(self._context.config.want_send_seconds):
                     await self._send_message()
                 return
             except (BaseLibp2pError, trio.TooSlowError) as error:
@@ -174,10 +176,10 @@ class PeerLink:
         if self._want_stream is not stream:
             await end_stream(stream)  # the peer has ended its half meanwhile
 
-    def _take_message(self, stream: NetStream, *, lone: bool = False) -> bool:
+    def _take_message(self, stream: NetStream, *, if_single: bool = False) -> bool:
         """Begin the next message, if there is something to ask."""
         self._message_stream = stream
-        self._entries = self._tracker.take_message(self.peer_id, lone=lone)
+        self._entries = self._tracker.take_message(self.peer_id, if_single=if_single)
         if self._entries:
             self._message = Message(self._entries)
             self._unsent.extend(self._message.frames())

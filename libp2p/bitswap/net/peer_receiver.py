@@ -29,15 +29,12 @@ from libp2p.bitswap.config import (
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
     MAX_CUT_OFF_SECONDS,
-    MAX_INBOUND_STREAMS_PER_PEER,
-    MAX_INTAKE_BYTES,
     MAX_MESSAGES_AT_ONCE,
     MIN_INTAKE_BYTES,
     MIN_MESSAGE_COST,
     MIN_READ_BYTES,
     MIN_UNFINISHED_PROGRESS,
     STEP_ITEMS,
-    UNFINISHED_SECONDS,
 )
 from libp2p.bitswap.wire.decode import Decoding, MessageReader
 from libp2p.exceptions import (
@@ -67,10 +64,14 @@ logger = get_logger(__name__)
 
 
 class InboundStream:
-    """One stream that the peer writes on, and the account of its unfinished message."""
+    """
+    One stream that the peer writes on, and the account of its unfinished message.
+
+    Owner: libp2p.bitswap.net.peer_receiver
+    """
 
     __slots__ = (
-        "_on_end", "_peer", "_reader", "_stream", "alarm", "arrived", "failed", "finished",
+        "_on_end", "_peer", "_reader", "_stream", "arrived", "failed", "finished",
         "held", "notices",
     )  # fmt: skip
 
@@ -88,8 +89,6 @@ class InboundStream:
         """Bytes of the unfinished message."""
         self.arrived = 0
         """Bytes that have come since `watch`."""
-        self.alarm: float | None = None
-        """When `expire` is called; written by `Timers`."""
         self.finished = False
         """Nothing more is read."""
         self.failed = False
@@ -187,6 +186,7 @@ class PeerReceiver:
     ) -> None:
         self.peer_id = peer_id
         self._receiver = receiver
+        self._config = receiver.config
         self._handler = handler
         self._service = service
         self._time_watch = time_watch
@@ -285,7 +285,7 @@ class PeerReceiver:
 
     @property
     def _refuses_streams(self) -> bool:
-        full = len(self._streams) >= MAX_INBOUND_STREAMS_PER_PEER
+        full = len(self._streams) >= self._config.max_inbound_streams_per_peer
         return full or trio.current_time() < self._cut_off_until
 
     # -- what has arrived -----------------------------------------------------------------------
@@ -339,7 +339,9 @@ class PeerReceiver:
     def is_full(self) -> bool:
         """True while so many wantlists wait to be judged that no message is decoded."""
         held = self._waiting.held - self._held_bytes
-        return held >= MAX_INTAKE_BYTES or (held >= MIN_INTAKE_BYTES and self._receiver.is_full)
+        if held >= self._config.max_intake_per_peer:
+            return True
+        return held >= MIN_INTAKE_BYTES and self._receiver.is_full
 
     def take_turn(self) -> None:
         """Decode some messages and act on them."""
@@ -521,14 +523,14 @@ class PeerReceiver:
         """Account for bytes of an unfinished message."""
         if change > 0:
             self._unfinished.hold(change)
-            if stream.alarm is None and stream.held:
+            if stream.held and stream not in self._time_watch:
                 self._watch(stream)
         else:
             self._unfinished.release(-change)
 
     def _watch(self, stream: InboundStream) -> None:
         stream.arrived = 0
-        self._time_watch.set(stream, trio.current_time() + UNFINISHED_SECONDS)
+        self._time_watch.set(stream, trio.current_time() + self._config.unfinished_seconds)
 
     def look_after(self, stream: InboundStream) -> None:
         """A message has been unfinished for a while: give it up unless it grows."""

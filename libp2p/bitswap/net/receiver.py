@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
+    DEFAULT_CONFIG,
     INTAKE_TURN_BYTES,
-    MAX_INBOUND_STREAMS_TOTAL,
-    MAX_INTAKE_TOTAL,
-    MAX_UNFINISHED_BYTES,
     NOW_SECONDS,
     WANTED_TURNS,
 )
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
+    from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.net.block_writer import BlockWriter
     from libp2p.resources import Resources
 
@@ -46,11 +45,19 @@ class TurnTaker(Protocol):
 class Receiver:
     """The turns of the peers that have sent something, and the budgets of all peers."""
 
-    def __init__(self, writer: BlockWriter, resources: Resources) -> None:
+    def __init__(
+        self,
+        writer: BlockWriter,
+        resources: Resources,
+        config: BitswapConfig = DEFAULT_CONFIG,
+    ) -> None:
         self._writer = writer
-        self.unfinished = resources.scope("bitswap unfinished messages", MAX_UNFINISHED_BYTES)
-        self.waiting = resources.scope("bitswap intake", MAX_INTAKE_TOTAL)
-        self.streams = resources.scope("bitswap inbound streams", MAX_INBOUND_STREAMS_TOTAL)
+        self.config = config
+        self.unfinished = resources.scope(
+            "bitswap unfinished messages", config.max_unfinished_bytes
+        )
+        self.waiting = resources.scope("bitswap intake", config.max_intake)
+        self.streams = resources.scope("bitswap inbound streams", config.max_inbound_streams)
         self._wanted: deque[TurnTaker] = deque()
         self._others: deque[TurnTaker] = deque()
         self._turns = 0
@@ -78,7 +85,7 @@ class Receiver:
     @property
     def is_full(self) -> bool:
         """True while so much of all peers waits to be decoded or answered that little is read."""
-        return self.waiting.held >= MAX_INTAKE_TOTAL
+        return self.waiting.held >= self.config.max_intake
 
     def may_decode_now(self, now: float) -> bool:
         """Tell whether a little may be decoded in a connection's read loop."""

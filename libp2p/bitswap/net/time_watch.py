@@ -34,14 +34,16 @@ class TimeWatch:
         self._timers.set(waiter, when)
         self._wake_at(when)
 
+    def __contains__(self, waiter: Timed) -> bool:
+        return waiter in self._timers
+
     def drop(self, waiter: Timed) -> None:
         """Do not call a waiter any more."""
         self._timers.drop(waiter)
 
     def check_tracker(self) -> None:
         """Call the tracker earlier, if its next deadline has moved forward."""
-        if self._tracker.alarms.earlier:
-            self._tracker.alarms.earlier = False
+        if self._tracker.timers.earliest < self._wakes_at:
             deadline = self._tracker.next_deadline()
             if deadline is not None:
                 self._wake_at(deadline)

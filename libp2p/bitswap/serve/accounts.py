@@ -27,7 +27,7 @@ _LONG_ALPHA: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The account of a peer, as ``ipfs bitswap ledger`` shows it."""
+    """The account of a peer: boxo's ``Receipt``, as ``ipfs bitswap ledger`` shows it."""
 
     peer: ID
     value: float

@@ -45,7 +45,7 @@ _NEEDED: Final = frozenset(
 
 class Denylist:
     """
-    The rules of one list or of several, the later ones counting.
+    The rules of one list or of several; later ones override earlier ones.
 
     :param text: the contents of a ``.deny`` file.
     :param strict: False to pass over lines that are no rules; `invalid_lines` has them.
@@ -74,13 +74,13 @@ class Denylist:
         return len(self._plain) + len(self._legacy) + sum(map(len, self._double.values()))
 
     def denies(self, cid: CID) -> bool:
-        """Tell whether a block is not to be served."""
+        """Return whether a block is not to be served."""
         if self._double or self._legacy:
             return self._decide(cid) > 0
         return self._plain.get(cid.multihash, 0) > 0
 
     def denied(self) -> set[bytes | tuple[object, bytes]]:
-        """Give what is denied, to be compared with another list: multihashes and hashes of them."""
+        """Return what is denied, to be compared with another list: multihashes and their hashes."""
         found: set[bytes | tuple[object, bytes]] = {
             key for key, number in self._plain.items() if number > 0
         }

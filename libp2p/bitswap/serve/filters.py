@@ -1,8 +1,8 @@
 """
-Who may get what: filters that a server asks for each want, and ready-made ones.
+Which peer may get which block: filters that a server asks for each want, and ready-made ones.
 
-A want that is denied is answered as if the block were not here. A filter is asked when a message
-comes; `BitswapClient.refilter` asks again for the wants that are still waiting.
+A want that is denied is answered as if the block were not here. A filter is asked when a want
+arrives; `BitswapClient.refilter` asks again for the wants that are kept.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ class RequestFilter(Protocol):
     """A function or a coroutine function; if it raises, the want is denied."""
 
     def __call__(self, peer_id: ID, cid: CID, want_type: WantType) -> bool | Awaitable[bool]:
-        """Tell whether a peer may get a block, or hear that it is here."""
+        """Return whether a peer may get a block, or hear that it is here."""
 
 
 class AllowList:
     """
-    Lets each peer have what it was allowed, and nobody anything else.
+    Lets each peer have the blocks that it was allowed, and no others.
 
-    :param others: what peers may get that were never named: everything, or nothing.
+    :param others: whether a peer that was never named may get all blocks, or none.
     """
 
     def __init__(self, *, others: bool = False) -> None:
@@ -74,24 +74,24 @@ class DenylistReport:
     rules: int
     """Rules that concern blocks, in all files."""
     added: int
-    """Rules that deny something and that were not there before."""
+    """Rules that deny something and are new."""
     removed: int
-    """Rules that were there, and deny nothing any more."""
+    """Rules of before that deny nothing any more."""
     passed_over: int
     """Rules for paths and names, which say nothing of a block."""
     invalid: int
-    """Lines that are no rules; only without ``strict`` they are no error."""
+    """Lines that are no rules; with ``strict`` they are an error."""
 
 
 class DenylistFiles:
     """
-    Lets nobody have what the lists in some files deny; see `Denylist`.
+    Denies to all peers what the lists in some files deny; see `Denylist`.
 
     Everything is denied before the first `reload`.
 
     :param paths: files in the compact denylist format; later ones override earlier ones.
-    :param strict: False to log lines that are no rules as a warning, and to pass them over. What
-        they were to deny is served then.
+    :param strict: False to log lines that are no rules as a warning, and to pass over them. Then
+        what they were to deny is served.
     """
 
     def __init__(self, *paths: str | Path, strict: bool = True) -> None:
@@ -102,10 +102,10 @@ class DenylistFiles:
 
     async def reload(self) -> DenylistReport:
         """
-        Read the files again. If that fails, the rules stay as they were.
+        Read the files again. If that fails, the rules stay as they are.
 
-        :raises OSError: if a file cannot be read, or is not there any more.
-        :raises DenylistError: if a line is no rule, which it names, or a file is too large.
+        :raises OSError: if a file cannot be read.
+        :raises DenylistError: if a line is no rule, or a file is too large; it names the line.
         """
         self.denylist, report = await trio.to_thread.run_sync(self._read, self.denylist)
         self._read_at_all = True
@@ -134,7 +134,7 @@ class DenylistFiles:
 
 
 class AllOf:
-    """Lets a peer have what all of several filters let it have."""
+    """Lets a peer have the blocks that each of several filters lets it have."""
 
     def __init__(self, *filters: RequestFilter) -> None:
         self._filters = filters
@@ -151,7 +151,7 @@ class Remembered:
     """
     Remembers what a slow filter has decided for each peer, CID and want type.
 
-    :param limit: how many decisions; the one not asked for for longest is forgotten.
+    :param limit: how many decisions; the one that was not asked for for longest is forgotten.
     """
 
     def __init__(self, slow: RequestFilter, limit: int = MAX_FILTER_DECISIONS) -> None:

@@ -135,8 +135,8 @@ class PeerWant:
     # -- where it stands ------------------------------------------------------------------------
 
     def seek(self) -> None:
-        """Note that the block is being looked up."""
-        self.withdraw()
+        """Note that the block, which was to be looked up, is being looked up."""
+        del self.peer.new[self]
         self.state = State.SOUGHT
 
     def look_up(self) -> None:
@@ -181,7 +181,8 @@ class PeerWant:
 
     def end(self) -> None:
         """End it."""
-        self.withdraw()
+        if self.state is not State.SENDING:
+            self.withdraw()
         self.state = State.GONE
 
     def withdraw(self) -> None:

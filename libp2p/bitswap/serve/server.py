@@ -17,9 +17,6 @@ import trio
 from libp2p.bitswap.config import (
     HAVE_REPLACE_SIZE,
     LEDGER_BATCH,
-    MAX_LEDGER_ENTRIES,
-    MAX_LEDGER_TOTAL,
-    MAX_OUTGOING_REPLY_BYTES,
 )
 from libp2p.bitswap.serve.ledger import Ledger, LedgerLimits
 from libp2p.bitswap.serve.rate_limit import BandwidthLimits, RateLimiter
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from libp2p.abc import INetStream
+    from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.net.faults import FaultLog
     from libp2p.bitswap.serve.accounts import Accounts
     from libp2p.bitswap.serve.filters import RequestFilter
@@ -100,13 +98,13 @@ class ServerContext:
     faults: FaultLog
     resources: Resources
     chores: Chores
+    config: BitswapConfig
 
 
 class _Timer:
     """Calls a function at a time that can be moved forward."""
 
     def __init__(self, act: Callable[[float], object], context: ServerContext) -> None:
-        self.alarm: float | None = None
         self._act = act
         self._set_timer = context.set_timer
 
@@ -125,17 +123,17 @@ class Server:
         self._context = context
         self._filter = options.request_filter
         self.accounts = context.accounts
-        resources = context.resources
+        resources, config = context.resources, context.config
         self.ledger = Ledger(
             LedgerLimits(
-                max_entries=MAX_LEDGER_ENTRIES if options.enabled else 0,
+                max_entries=config.max_ledger_entries if options.enabled else 0,
                 have_replace_size=options.want_have_replace_size,
             ),
             comparator=options.task_comparator,
             chores=context.chores,
-            scope=resources.scope("bitswap ledger entries", MAX_LEDGER_TOTAL),
+            scope=resources.scope("bitswap ledger entries", config.max_ledger_total),
         )
-        self._served = ServedLog(_Timer(self._tell_served, context).set)
+        self._served = ServedLog(_Timer(lambda now: self._served.tell(now), context).set)
         limits = RateLimiter(options.bandwidth)
         self._scheduler = StoreScheduler(
             Priorities(
@@ -145,7 +143,7 @@ class Server:
                 secrets.token_bytes(16),
             ),
             wake=self._wake,
-            call_at=_Timer(self._share_out, context).set,
+            call_at=_Timer(lambda now: self._scheduler.share_out(now), context).set,
             limits=limits,
         )
         self._store = StoreReader(
@@ -157,7 +155,7 @@ class Server:
             scheduler=self._scheduler,
             store=self._store,
             limits=limits,
-            outgoing=resources.scope("bitswap replies that are written", MAX_OUTGOING_REPLY_BYTES),
+            outgoing=resources.scope("bitswap replies that are written", config.max_outgoing_bytes),
             open_stream=context.open_stream,
             start_task=context.start_task,
             on_written=self._on_written,
@@ -284,7 +282,7 @@ class Server:
             for peer_id in self.ledger.new_block(cid, size):
                 self._wake(peer_id)
 
-    # -- what senders report --------------------------------------------------------------------
+    # -- what senders report, and what is looked up again ----------------------------------------
 
     def _on_written(self, peer_id: ID, message: Message, now: float) -> None:
         context, blocks = self._context, message.blocks
@@ -298,14 +296,6 @@ class Server:
     def _on_failure(self, peer_id: ID, error: Exception) -> None:
         self._context.faults.note("what replies are sent with", error)
         self._context.on_unreachable(peer_id)
-
-    # -- timers ---------------------------------------------------------------------------------
-
-    def _tell_served(self, now: float) -> None:
-        self._served.tell(now)
-
-    def _share_out(self, now: float) -> None:
-        self._scheduler.share_out(now)
 
     def _retry(self, now: float) -> None:
         self._context.chores.begin(each(self._store.retry(now), self._look_again))

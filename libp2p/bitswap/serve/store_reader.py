@@ -117,32 +117,25 @@ class StoreReader:
         kinds: tuple[type, ...],
         alone: _Call[_F] | None = None,
     ) -> dict[PeerWant, _F]:
-        """Call the store for all wants, and after a failure by ``alone`` for each of them."""
-        found = await self._try(wants, call, kinds, alone or call) if wants else {}
-        if len(found) < len(wants):
-            self._put_aside(want for want in wants if want not in found)
-        return found
-
-    async def _try(
-        self,
-        wants: Sequence[PeerWant],
-        call: _Call[_F],
-        kinds: tuple[type, ...],
-        alone: _Call[_F],
-    ) -> dict[PeerWant, _F]:
+        """Call the store for all wants; if that fails, call ``alone`` for each of them."""
+        if not wants:
+            return {}
         try:
-            with trio.fail_after(STORE_SECONDS):
+            with trio.CancelScope(deadline=trio.current_time() + STORE_SECONDS) as limit:
                 found = await call([want.cid.buffer for want in wants])
+            if limit.cancelled_caught:
+                raise trio.TooSlowError(f"no answer within {STORE_SECONDS:.0f} s")
             _check(wants, found, kinds)
+            return dict(zip(wants, found, strict=True))
         except Exception as error:  # noqa: BLE001 - task's edge: a store of the user's
             self._faults.note("reading from the block store", error)
             if len(wants) == 1 or isinstance(error, trio.TooSlowError):
+                self._put_aside(wants)
                 return {}
-        else:
-            return dict(zip(wants, found, strict=True))
         # One of them may be what it fails at.
         answers: dict[PeerWant, _F] = {}
-        for answer in await for_each(wants, lambda want: self._try([want], alone, kinds, alone)):
+        one_by_one = alone or call
+        for answer in await for_each(wants, lambda want: self._ask([want], one_by_one, kinds)):
             answers |= answer
         return answers
 

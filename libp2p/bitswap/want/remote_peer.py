@@ -1,310 +1,618 @@
 """
-What one peer is asked: the queue of what is to be said to it, and what it owes (sans-I/O).
+What one peer is asked: what is to be sent to it, and what it owes (sans-I/O).
 
-The want-blocks of one message are a `Batch`. A peer works messages off in their order, so only the
-oldest batch that is not done has to be watched: as long as its blocks come, or bytes that may
-precede them, the peer is at work, and the blocks of later batches are not late.
+Which wants a peer is asked for is decided elsewhere; here it is kept in what order they are sent
+and how the peer answers.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import (
+    DUPLICATE_SHARE,
+    FREE_DUPLICATES,
     LIAR_SECONDS,
     MAX_CANCELS,
     MAX_LIAR_SECONDS,
     MAX_OWED,
+    MAX_WANTS_PER_PEER,
+    PRIOR_BLOCK_SIZE,
     PRIOR_RATE,
     REBROADCAST_AFTER,
     REBROADCAST_INTERVAL,
+    RETRY_PEER_SECONDS,
 )
-from libp2p.bitswap.want.receive_rate import Pace
-from libp2p.bitswap.wire.entry import Entry
+from libp2p.bitswap.want.receive_rate import ReceiveRate
+from libp2p.bitswap.want.reports import PeerStatus
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from libp2p.bitswap.errors import PeerAnswer
-    from libp2p.bitswap.want.state import Want
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-_NOT_YET: Final = float("inf")
-#: An alarm goes off on time if it is early by less than this: sums of floats are not exact.
-_A_MOMENT: Final = 1e-6
-#: What may come before the blocks of a batch beside other blocks: answers, wants of the peer.
+_NEVER: Final = float("inf")
+#: A silence may be measured shorter than the timer that it is compared with by this many seconds:
+#: sums of floats are not exact.
+_ROUNDING_SECONDS: Final = 1e-6
+#: Bytes that may come before the blocks of a message beside other blocks: answers, the peer's own
+#: wants.
 _SLACK_BYTES: Final = 64 * 1024
+#: Times in a row that are counted for how long a peer is distrusted: the limit is reached before.
+_MAX_DISTRUSTED: Final = 10
+
+
+class Peers:
+    """
+    The connected peers, and what is known of all of them together.
+
+    ``block_size`` and ``blocks_received`` are written by `WantTracker.claim`, once for each block.
+    Peers enter themselves in ``ready`` and ``busy``.
+    """
+
+    def __init__(self, max_wants: int = MAX_WANTS_PER_PEER, block_size: int = PRIOR_BLOCK_SIZE):
+        self.max_wants = max_wants
+        """Wants that a peer may be sent and not have answered."""
+        self.by_id: dict[ID, RemotePeer] = {}
+        self.ready: dict[RemotePeer, None] = {}
+        """Peers that something is to be sent to."""
+        self.busy: dict[RemotePeer, None] = {}
+        """Peers that are to send a block, those first that have owed some for longest."""
+        self.block_size = block_size
+        """The usual size of a block in bytes."""
+        self.blocks_received = 0
+        """Wanted blocks that peers have sent."""
+        self._duplicates = 0
+
+    def add(self, peer_id: ID, *, is_local: bool) -> RemotePeer:
+        """Add a peer."""
+        peer = self.by_id[peer_id] = RemotePeer(peer_id, self, is_local)
+        return peer
+
+    def remove(self, peer_id: ID) -> RemotePeer | None:
+        """Remove a peer and return it; None if there is none."""
+        peer = self.by_id.pop(peer_id, None)
+        if peer is not None:
+            self.ready.pop(peer, None)
+        return peer
+
+    def among(self, peer_ids: Iterable[ID] | None) -> Iterable[RemotePeer]:
+        """Return those of these peers that are connected; all peers for None."""
+        if peer_ids is None:
+            return self.by_id.values()
+        return [self.by_id[peer_id] for peer_id in peer_ids if peer_id in self.by_id]
+
+    def count_duplicate(self) -> None:
+        """Count a block that came a second time, since it was asked of two peers."""
+        self._duplicates += 1
+
+    @property
+    def may_ask_twice(self) -> bool:
+        """Few enough blocks have come twice: more may be asked of a second peer."""
+        return (self._duplicates - FREE_DUPLICATES) * DUPLICATE_SHARE <= self.blocks_received
 
 
 class Batch:
-    """The want-blocks of one message."""
+    """
+    The want-blocks of one message to a peer.
 
-    __slots__ = ("due", "first", "heard", "limit", "written", "wrong")
+    A peer works messages off in their order. So only the oldest batch of which blocks are due has
+    to be watched: as long as its blocks come, or bytes that may precede them, the peer is at work
+    and the blocks of later batches are not late.
+    """
 
-    def __init__(self, first: bool) -> None:
-        self.due = 0
-        """Blocks of it that the peer is to send."""
-        self.first = first
-        """The peer owed nothing when it was asked, and has not answered."""
-        self.written = _NOT_YET
-        self.heard = 0.0
-        """When one of its blocks came last, or bytes that may precede them."""
-        self.limit = 0
-        """The count of bytes from the peer up to which they may."""
-        self.wrong = 0
-        """Blocks that nobody asked for and that came in place of some of it."""
+    __slots__ = ("has_blocks", "measures_latency", "progress_at", "progress_limit", "written_at")
+
+    def __init__(self, *, measures_latency: bool) -> None:
+        self.measures_latency = measures_latency
+        """The peer owed nothing when it was asked, and has not answered: its answer is timed."""
+        self.has_blocks = False
+        """There are want-blocks in the message, not only want-haves."""
+        self.written_at = _NEVER
+        """When the message was written, in seconds."""
+        self.progress_at = 0.0
+        """When one of its blocks came last although blocks of an older batch were due."""
+        self.progress_limit = 0
+        """Bytes may precede its blocks up to this value of `ReceiveRate.received`."""
+
+    def write(self, now: float, progress_limit: int) -> None:
+        """The message has been written."""
+        self.written_at = now
+        self.progress_limit = progress_limit
+
+    def progress(self, now: float) -> None:
+        """A block of it has come out of turn, or an answer."""
+        self.progress_at = now
+
+    def answered(self) -> None:
+        """The peer has begun to answer it."""
+        self.measures_latency = False
 
 
-class Peer:
-    """One connected peer."""
+@dataclass(slots=True, eq=False)
+class RemotePeer:
+    """
+    One connected peer: what is to be sent to it, what it was sent, what it owes.
 
-    __slots__ = (
-        "alarm", "batches", "cancelled", "cancels", "delivered", "delivered_at", "doubt", "doubts",
-        "down", "down_since", "held", "known", "local", "lone", "max_wants", "owed", "pace",
-        "peer_id", "pending", "proven", "repeat_at", "repeats", "resets", "retry_at", "spared",
-        "supports_have", "told", "unanswered", "worked", "writing", "wrong",
-    )  # fmt: skip
+    Wants are known here by their keys, the multihashes of their blocks.
+    """
 
-    def __init__(self, peer_id: ID, max_wants: int, *, local: bool = False) -> None:
-        self.peer_id = peer_id
-        self.max_wants = max_wants
-        self.local = local
-        """It is on this machine or in this network: asking it costs little."""
-        self.pace = Pace()
-        self.supports_have = True
-        # what is to be said
-        self.pending: dict[bytes, Want] = {}
-        """Wants for the next messages, oldest first."""
-        self.cancels: dict[bytes, CID] = {}
-        """Cancels for the next message."""
-        self.repeats: set[bytes] = set()
-        """Which of ``pending`` have been said before."""
-        self.repeat_at: float | None = None
-        self.writing: Batch | None = None
-        self.lone = True
-        """The last message had but one want: the next one is not kept for others to join it."""
-        # what was said
-        self.known: dict[bytes, CID] = {}
-        """What the peer has been sent and may have in its ledger: to be cancelled one day."""
-        self.unanswered: dict[bytes, Batch] = {}
-        """What it has been sent and has not answered: counted against its limit."""
-        self.owed: dict[bytes, tuple[int, ...]] = {}
-        """Want-blocks taken back since another peer was quicker, and the sessions they were for."""
-        self.cancelled: dict[bytes, None] = {}
-        """What it has been sent and nobody wants any more; it may be on its way."""
-        self.wrong = 0
-        """Blocks that nobody asked for and that came when no block was due."""
-        # what is due
-        self.held: dict[Want, Batch | None] = {}
-        """Wants that it is the holder of, and the batch that each went with, once it has."""
-        self.batches: deque[Batch] = deque()
-        self.worked = 0.0
-        """When the last block of a batch came."""
-        self.delivered_at = 0.0
-        self.told = 0
-        """The count of its bytes at which all is here that it said to have queued for us."""
-        self._begin_standing()
+    peer_id: ID
+    _peers: Peers
+    is_local: bool
+    """It is on this machine or in this network: asking it costs little."""
+    receiving: ReceiveRate = field(default_factory=ReceiveRate)
+    supports_have: bool = True
+    """The protocol spoken with it has WANT_HAVE."""
 
-    def _begin_standing(self) -> None:
-        self.delivered = 0
-        """Blocks that it has sent and that were wanted."""
-        self.proven = False
-        """It has sent a block, or said HAVE."""
-        self.doubt = 0.0
-        """Until when it is asked last, having promised blocks and sent nothing; 0 if it is not."""
-        self.doubts = 0
-        self.retry_at = 0.0
-        """When it may show again how quick it is, having been too slow for all it owed."""
-        self.resets = 0
-        """Resets of our want stream since it last said something."""
-        self.down: PeerAnswer | None = None
-        """Why it cannot be asked."""
-        self.down_since = 0.0
-        self.alarm: float | None = None
-        self.spared = False
-        """It was not judged because we were late ourselves."""
+    # what is to be sent
+    pending: dict[bytes, Entry] = field(default_factory=dict)
+    """Wants for the next messages, oldest first."""
+    cancels: dict[bytes, CID] = field(default_factory=dict)
+    """Cancels for the next message."""
+    repeats: set[bytes] = field(default_factory=set)
+    """Which of ``pending`` it has been sent before."""
+    repeat_at: float | None = None
+    """When unanswered wants are to be sent again, in seconds."""
+    last_had_one_want: bool = True
+    """The latest message had one want: the next want is sent without waiting for others."""
+    _in_flight: Batch | None = None
+    """What was taken and has not been written."""
 
-    # -- what is to be said ---------------------------------------------------------------------
+    # what was sent
+    known: dict[bytes, Entry] = field(default_factory=dict)
+    """What the peer may have in its ledger: a cancel is to be sent one day."""
+    unanswered: dict[bytes, Batch] = field(default_factory=dict)
+    """What it was sent and has not answered: counted against `Peers.max_wants`."""
+    superseded: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+    """Want-blocks taken back since another peer was quicker, and the sessions they were for."""
+    cancelled: dict[bytes, None] = field(default_factory=dict)
+    """What it was sent and nobody wants any more; the block may be on its way."""
+
+    # what is due
+    assigned: dict[bytes, Batch | None] = field(default_factory=dict)
+    """
+    Wants whose block it is to send, and the batch each was sent with: None if it has not been sent,
+    or if its batch is not waited for any more.
+    """
+    due: dict[Batch, int] = field(default_factory=dict)
+    """
+    How many blocks of each batch are due, oldest first. Of the first one some are: the peer works
+    on that.
+    """
+    unasked: int = 0
+    """Blocks that nobody asked for and that came in place of some of the first batch."""
+    _progress_at: float = 0.0
+    """When blocks of the first batch came last or bytes that may precede them, or it began."""
+    announced_until: int = 0
+    """The value of `ReceiveRate.received` when all is here that it said it has queued."""
+
+    # standing
+    blocks_delivered: int = 0
+    """Wanted blocks that it has sent."""
+    delivered_at: float = 0.0
+    """When the latest of them came, in seconds."""
+    is_useful: bool = False
+    """It has sent a wanted block, or said HAVE."""
+    distrusted_until: float = 0.0
+    """Until then it is asked last, having owed blocks and sent nothing; 0 if it is not."""
+    times_distrusted: int = 0
+    """How often that has happened since its latest block."""
+    retry_at: float = 0.0
+    """When it may show again how quick it is, having been too slow for all it owed; or 0."""
+    down: PeerAnswer | None = None
+    """Why it cannot be asked; None if it can."""
+    down_since: float = 0.0
+    """When that began, in seconds."""
+    _resets: int = 0
+    """Resets of our want stream since its latest message."""
+
+    def describe(self) -> PeerStatus:
+        """Return what is known of the peer; ``dont_haves`` is left to the caller."""
+        return PeerStatus(
+            down=self.down,
+            supports_have=self.supports_have,
+            queued=len(self.pending) + len(self.cancels),
+            unanswered=len(self.unanswered),
+            assigned=len(self.assigned),
+            unfinished_messages=len(self.due),
+            registered=len(self.known),
+            may_come_twice=len(self.superseded),
+            blocks_delivered=self.blocks_delivered,
+            latency=self.receiving.latency,
+            round_trip=self.receiving.round_trip,
+            bytes_per_second=self.receiving.bytes_per_second,
+            timeout=self.receiving.timeout,
+            distrusted_until=self.distrusted_until,
+            times_distrusted=self.times_distrusted,
+            dont_haves={},
+        )
+
+    # -- what is to be sent ---------------------------------------------------------------------
 
     @property
     def has_outgoing(self) -> bool:
-        has_room = len(self.unanswered) < self.max_wants
+        """`take` would return something."""
+        has_room = len(self.unanswered) < self._peers.max_wants
         return bool(self.cancels or (self.pending and (has_room or self.repeats)))
+
+    def queue(self, key: bytes, entry: Entry) -> None:
+        """Send a want with the next message."""
+        self.pending[key] = entry
+        self._peers.ready[self] = None
+
+    def _note_outgoing(self) -> None:
+        if self.pending or self.cancels:
+            self._peers.ready[self] = None
+
+    def change_pending(self, key: bytes, entry: Entry) -> None:
+        """If a want is to be sent, send this instead."""
+        if key in self.pending:
+            self.pending[key] = entry
 
     def take(self) -> list[Entry]:
         """
-        Take what is to be said: cancels, then wants as far as the limit allows.
+        Take what is to be sent: cancels, then wants as far as `Peers.max_wants` allows.
 
-        A want for what is cancelled in the same message waits for the next one: Go would take the
-        cancel alone.
+        A want for what is cancelled in the same message is left for the next one: Go would act on
+        the cancel alone.
         """
-        cancels, said, entries = self.cancels, {}, []
+        cancels, cancelled, entries = self.cancels, {}, []
         if cancels:
-            said = dict(islice(cancels.items(), MAX_CANCELS))
-            for key in said:
+            cancelled = dict(islice(cancels.items(), MAX_CANCELS))
+            for key in cancelled:
                 del cancels[key]
-            entries = [Entry(cid, 0, cancel=True) for cid in said.values()]
+            entries = [Entry(cid, 0, cancel=True) for cid in cancelled.values()]
         unanswered, pending, repeats = self.unanswered, self.pending, self.repeats
-        batch = Batch(self.oldest is None)
-        room = self.max_wants - len(unanswered)
+        batch = Batch(measures_latency=not self.due)
+        room = self._peers.max_wants - len(unanswered)
         taken: list[bytes] = []
-        for key, want in pending.items():
-            if key in said or key in cancels:
+        blocks = 0
+        for key, entry in pending.items():
+            if key in cancelled or key in cancels:
                 continue
             if repeats and key in repeats:
                 repeats.discard(key)
             elif room > 0:
-                room -= key not in unanswered
+                if key not in unanswered:
+                    room -= 1
                 unanswered[key] = batch
-                if want.holder is self:
-                    self.held[want] = batch
-                    batch.due += 1
+                if key in self.assigned:
+                    self.assigned[key] = batch
+                    blocks += 1
             elif repeats:
                 continue
             else:
                 break
             taken.append(key)
-            self.known[key] = want.cid
-            kind = want.asked[self]
-            entries.append(Entry(want.cid, want.priority, False, kind, send_dont_have=True))
+            self.known[key] = entry
+            entries.append(entry)
         for key in taken:
             del pending[key]
-        if batch.due:
-            self.batches.append(batch)
         if taken:
-            self.wrong = 0
-            self.writing = batch
-            self.lone = len(taken) == 1
+            if not self.due:
+                self.unasked = 0
+            self._in_flight = batch
+            self.last_had_one_want = len(taken) == 1
+        if blocks:
+            batch.has_blocks = True
+            self.due[batch] = blocks
         return entries
 
-    def written(self, now: float, block_size: int) -> None:
-        """What was taken has been written."""
-        batch, self.writing = self.writing, None
+    def written(self, now: float, round_trip: float) -> None:
+        """
+        What was taken has been written.
+
+        :param round_trip: of the connection in seconds, 0 if it is not known.
+        """
+        receiving = self.receiving
+        if round_trip:
+            receiving.measured_round_trip(round_trip)
+        batch, self._in_flight = self._in_flight, None
         if batch is None:
             return
-        batch.written = now
-        if batch.due:
-            self.pace.begin(now)
-            ahead = max(len(self.held) * block_size, self.told - self.pace.received)
-            batch.limit = self.pace.received + 2 * ahead + _SLACK_BYTES
+        limit = 0
+        if self.due.get(batch):
+            receiving.begin(now)
+            due = len(self.assigned) * self._peers.block_size
+            ahead = max(due, self.announced_until - receiving.received)
+            limit = receiving.received + 2 * ahead + _SLACK_BYTES
+        batch.write(now, limit)
         if self.repeat_at is None:
             self.repeat_at = now + REBROADCAST_AFTER
 
-    def say_again(self, wants: dict[bytes, Want]) -> None:
-        """Queue all that has not been answered: the peer may have forgotten it."""
-        again = {key: wants[key] for key in self.unanswered}
+    def send_again(self, entries: Iterable[Entry] = ()) -> None:
+        """
+        Queue all that was not answered: the peer may have forgotten it.
+
+        :param entries: of a message that could not be written.
+        """
+        for entry in entries:
+            key = entry.cid.multihash
+            if entry.cancel and key not in self.known:
+                self.cancels[key] = entry.cid
+        again = {key: self.known[key] for key in self.unanswered}
         self.pending = {**again, **self.pending}
-        self.forget_sent()
+        self._forget_sent()
+        self._note_outgoing()
 
-    def repeat(self, wants: dict[bytes, Want], now: float) -> None:
-        """Queue what has not been answered for long: a message may be lost over there."""
-        if self.repeat_at is None or now < self.repeat_at:
-            return
-        self.repeat_at = now + REBROADCAST_INTERVAL if self.unanswered else None
-        for key, batch in self.unanswered.items():
-            if batch.written <= now - REBROADCAST_AFTER and key not in self.pending:
-                self.pending[key] = wants[key]
-                self.repeats.add(key)
+    def repeat(self, now: float) -> None:
+        """Queue what was not answered for long: the peer may have lost a message."""
+        if self.repeat_at is not None and now >= self.repeat_at:
+            self.repeat_at = now + REBROADCAST_INTERVAL if self.unanswered else None
+            for key, batch in self.unanswered.items():
+                if batch.written_at <= now - REBROADCAST_AFTER and key not in self.pending:
+                    self.pending[key] = self.known[key]
+                    self.repeats.add(key)
+        self._note_outgoing()
 
-    def forget_sent(self) -> None:
-        """Nothing that was said is waited for."""
-        for want in self.held:
-            self.held[want] = None
+    def _forget_sent(self) -> None:
+        """Wait for no answer to what was sent."""
+        for key in self.assigned:
+            self.assigned[key] = None
         self.unanswered.clear()
         self.repeats.clear()
-        self.batches.clear()
-        self.writing = None
+        self.due.clear()
+        self.unasked = 0
+        self._in_flight = None
 
-    # -- what is due ----------------------------------------------------------------------------
+    # -- what ends: called by `Want` ------------------------------------------------------------
 
-    def hold(self, want: Want) -> None:
-        """This peer is to send a block."""
-        want.holder = self
-        self.held[want] = None
-
-    def release(self, want: Want) -> None:
-        """Another peer is, or nobody; a block that still comes from it is welcome."""
-        want.holder = None
-        if (batch := self.held.pop(want)) is not None:
-            batch.due -= 1
-        if not self.held:
-            self.pace.end()
-
-    def deliver(self, want: Want, now: float) -> None:
-        """A wanted block has come from this peer; sending it has ended the want over there."""
-        key = want.key
-        self.delivered += 1
-        self.proven = True
-        self.doubt = self.doubts = 0
+    def forget(self, key: bytes) -> None:
+        """The peer was not asked, or does not know any more that it was."""
+        self.pending.pop(key, None)
+        self.repeats.discard(key)
         self.known.pop(key, None)
-        if (batch := self.unanswered.pop(key, None)) is not None:
-            since = batch.written if batch.first else max(batch.written, self.delivered_at)
-            if since <= now:
-                self.pace.waited(now - since, batch.first)
-            batch.first = False
-            batch.heard = self.delivered_at = now
-        if want.holder is self:
-            self.release(want)
-            if batch is not None and not batch.due:
-                self.worked = now
+        self.unanswered.pop(key, None)
 
-    def arrived(self, size: int, now: float) -> None:
-        """Bytes have come."""
-        self.pace.arrived(size, now)
-        if self.batches:
-            batch = self.batches[0]
-            if self.pace.received <= batch.limit:
-                batch.heard = now
+    def answered(self, key: bytes) -> None:
+        """A want was answered: there is room for another one."""
+        self.unanswered.pop(key, None)
+        self.repeats.discard(key)
+        self._note_outgoing()
 
-    @property
-    def oldest(self) -> Batch | None:
-        """The batch that the peer works on, None if it owes nothing."""
-        batches = self.batches
-        while batches and not batches[0].due:
-            self.worked = max(self.worked, batches.popleft().heard)
-        return batches[0] if batches else None
+    def take_back(self, key: bytes) -> bool:
+        """Take a want back; return whether it was sent, so that a cancel follows."""
+        self.pending.pop(key, None)
+        self.repeats.discard(key)
+        self.unanswered.pop(key, None)
+        sent = self.known.pop(key, None)
+        if sent is not None:
+            self.cancels[key] = sent.cid
+        self._note_outgoing()
+        return sent is not None
 
-    def silence(self, now: float) -> float:
-        """Give the seconds in which nothing came of what is due; below 0 if nothing is."""
-        batch = self.oldest
-        if batch is not None:
-            return now - max(batch.written, batch.heard, self.worked) + _A_MOMENT
-        return now - self.worked if self.held else -1.0
-
-    def give_up(self, batch: Batch) -> list[Want]:
-        """Wait for the oldest batch no longer; return what it had left to send."""
-        self.batches.popleft()
-        self.worked = max(batch.written, batch.heard, self.worked)
-        late = [want for want, went_with in self.held.items() if went_with is batch]
-        for want in late:
-            self.held[want] = None
-        return late
-
-    def cost(self, block_size: int) -> float:
-        """Give the seconds in which one more block of ``block_size`` bytes can be expected."""
-        pace = self.pace
-        due = len(self.held) * block_size
-        if (backlog := self.told - pace.received) > due:
-            due = backlog
-        return pace.latency + (due + block_size) / (pace.rate or PRIOR_RATE)
-
-    # -- standing -------------------------------------------------------------------------------
-
-    def doubt_until_later(self, now: float) -> None:
-        """It has promised blocks and sends none: ask it last for a while, longer each time."""
-        seconds = min(LIAR_SECONDS * 2**self.doubts, MAX_LIAR_SECONDS)
-        self.doubts = min(self.doubts + 1, 10)
-        self.doubt = now + seconds
-
-    def let_off(self, key: bytes) -> None:
-        """Remember a want that is taken back since nobody wants the block any more."""
+    def note_cancelled(self, key: bytes) -> None:
+        """The block of a want that was taken back may still come; nobody wants it."""
         self.cancelled[key] = None
         if len(self.cancelled) > MAX_OWED:
             del self.cancelled[next(iter(self.cancelled))]
 
-    def owe(self, want: Want) -> None:
-        """Remember a want-block that is taken back since another peer was quicker."""
-        self.owed[want.key] = tuple(session.session_id for session in want.sessions)
-        if len(self.owed) > MAX_OWED:
-            del self.owed[next(iter(self.owed))]
+    def note_superseded(self, key: bytes, sessions: tuple[int, ...]) -> None:
+        """The block of a want that was taken back may still come: for these sessions, once more."""
+        self.superseded[key] = sessions
+        if len(self.superseded) > MAX_OWED:
+            del self.superseded[next(iter(self.superseded))]
+
+    def abandon(self, reason: PeerAnswer, now: float) -> list[bytes]:
+        """
+        The peer cannot be asked any more, for ``reason``: forget what it was asked.
+
+        :return: the keys of the wants that `Want.abandon` is to be called for.
+        """
+        self.down = reason
+        self.down_since = now
+        keys = list({**self.pending, **self.known})
+        self._forget_sent()
+        for table in (self.pending, self.known, self.cancels, self.superseded, self.cancelled):
+            table.clear()
+        self.announced_until = 0
+        return keys
+
+    def revive(self) -> None:
+        """The peer can be asked again."""
+        self.down = None
+
+    # -- what is due ----------------------------------------------------------------------------
+
+    def assign(self, key: bytes, entry: Entry | None) -> None:
+        """
+        This peer is to send a block.
+
+        :param entry: what asks it for the block; None if it has been asked already.
+        """
+        if not self.assigned:
+            self._peers.busy[self] = None
+        self.assigned[key] = None
+        if entry is not None:
+            self.pending[key] = entry
+            self._peers.ready[self] = None
+
+    def unassign(self, key: bytes) -> None:
+        """A block of this peer is not waited for any more."""
+        if (batch := self.assigned.pop(key)) is not None:
+            self.due[batch] -= 1
+            if not self.due[batch]:
+                self._drop_finished()
+        if not self.assigned:
+            self._end_assigned()
+
+    def _end_assigned(self) -> None:
+        self.receiving.end()
+        del self._peers.busy[self]
+
+    def deliver(self, key: bytes, now: float) -> None:
+        """A wanted block has come from this peer, which ends the want in its ledger."""
+        self.blocks_delivered += 1
+        self.is_useful = True
+        self.distrusted_until = 0.0
+        self.times_distrusted = 0
+        self.known.pop(key, None)
+        self.pending.pop(key, None)
+        self.repeats.discard(key)
+        due = self.due
+        is_assigned = key in self.assigned
+        was_due = is_assigned and self.assigned.pop(key) is not None
+        if (batch := self.unanswered.pop(key, None)) is not None:
+            is_first, receiving = batch.measures_latency, self.receiving
+            seconds = now - (
+                batch.written_at if is_first else max(batch.written_at, self.delivered_at)
+            )
+            # A short time between two blocks says nothing.
+            if seconds >= 0 and (
+                is_first or seconds > receiving.latency or not receiving.bytes_per_second
+            ):
+                receiving.waited(seconds, is_first)
+            if is_first:
+                batch.answered()
+            self.delivered_at = now
+            if batch is next(iter(due), None):
+                self._progress_at = now
+            else:
+                batch.progress(now)
+            if was_due:
+                due[batch] -= 1
+                if not due[batch]:
+                    self._progress_at = now
+                    self._drop_finished()
+        if is_assigned and not self.assigned:
+            self._end_assigned()
+        if self.pending or self.cancels:
+            self._peers.ready[self] = None
+
+    def arrived(self, size: int, now: float) -> None:
+        """Count ``size`` received bytes."""
+        self.receiving.arrived(size, now)
+        if self.due and self.receiving.received <= next(iter(self.due)).progress_limit:
+            self._progress_at = now
+
+    def heard(self, pending_bytes: int) -> None:
+        """The peer has sent a message, which says how many bytes it has queued for us."""
+        self._resets = 0
+        self.announced_until = self.receiving.received + pending_bytes
+
+    def heard_presence(self, key: bytes, kind: BlockPresenceType, now: float) -> None:
+        """The peer has said whether it has a block that it was asked about."""
+        if kind is BlockPresenceType.Have:
+            self.is_useful = True
+        batch = self.unanswered.get(key)
+        if batch is None:
+            return
+        if batch.measures_latency and not batch.has_blocks and batch.written_at <= now:
+            batch.answered()
+            self.receiving.measured_round_trip(now - batch.written_at)
+        if kind is BlockPresenceType.DontHave:
+            if batch is next(iter(self.due), None):
+                self._progress_at = now
+            else:
+                batch.progress(now)
+
+    def count_reset(self) -> int:
+        """The peer has reset the stream that wants go on; return how often in a row."""
+        self._resets += 1
+        return self._resets
+
+    def _drop_finished(self) -> None:
+        """Go on to the first batch of which blocks are due."""
+        while self.due and not self.due[batch := next(iter(self.due))]:
+            self._end_first(batch.progress_at)
+
+    def _end_first(self, progress_at: float) -> None:
+        self._progress_at = max(self._progress_at, progress_at)
+        self.unasked = 0
+        del self.due[next(iter(self.due))]
+
+    def silence(self, now: float) -> float:
+        """Return the seconds since a sign of what is due; below 0 if nothing is due."""
+        if self.due:
+            batch = next(iter(self.due))
+            since = max(batch.written_at, batch.progress_at, self._progress_at)
+            return now - since + _ROUNDING_SECONDS
+        return now - self._progress_at if self.assigned else -1.0
+
+    def give_up_first(self) -> list[bytes]:
+        """Wait for the first batch no longer; return the wants of it that are due."""
+        batch = next(iter(self.due))
+        self._end_first(max(batch.written_at, batch.progress_at))
+        late = [key for key, sent_with in self.assigned.items() if sent_with is batch]
+        for key in late:
+            self.assigned[key] = None
+        self._drop_finished()
+        return late
+
+    def seconds_to_next(self) -> float:
+        """Return in how many seconds one more block of the usual size can be expected."""
+        size, receiving = self._peers.block_size, self.receiving
+        due = len(self.assigned) * size
+        if (announced := self.announced_until - receiving.received) > due:
+            due = announced
+        return receiving.latency + (due + size) / (receiving.bytes_per_second or PRIOR_RATE)
+
+    # -- standing -------------------------------------------------------------------------------
+
+    def set_supports_have(self, supported: bool) -> None:
+        """Note whether the protocol spoken with the peer has WANT_HAVE."""
+        self.supports_have = supported
+
+    def distrust(self, now: float) -> None:
+        """The peer owes blocks and is silent: ask it last for a while, longer each time."""
+        seconds = min(LIAR_SECONDS * 2**self.times_distrusted, MAX_LIAR_SECONDS)
+        self.times_distrusted = min(self.times_distrusted + 1, _MAX_DISTRUSTED)
+        self.distrusted_until = now + seconds
+
+    def take_superseded(self, key: bytes) -> tuple[int, ...] | None:
+        """
+        Note a block that came when another peer had sent it, if this peer was asked for it too.
+
+        :return: the sessions that it was for; None if it was not asked for.
+        """
+        sessions = self.superseded.pop(key, None)
+        if sessions is not None:
+            # It is late, but it does send what it is asked for.
+            self.distrusted_until = 0.0
+            self.times_distrusted = 0
+        return sessions
+
+    def take_cancelled(self, key: bytes) -> bool:
+        """Note a block that no session wants any more; return whether the peer was asked for it."""
+        if key not in self.cancelled:
+            return False
+        del self.cancelled[key]
+        return True
+
+    def retry_later(self, now: float) -> None:
+        """The peer is too slow: it may show later that it is quicker."""
+        self.retry_at = now + RETRY_PEER_SECONDS
+
+    def on_time(self, now: float) -> None:
+        """End what is over."""
+        if self.distrusted_until and now >= self.distrusted_until:
+            self.distrusted_until = 0.0
+        if self.retry_at and now >= self.retry_at:
+            self.retry_at = 0.0
+            self.receiving.forget_rate()
+
+    def count_unasked(self, count: int) -> None:
+        """
+        Blocks have come that the peer was never asked for, in place of some that are due.
+
+        It is not known of which; but a peer works in order, so they are counted until the rest of
+        its message is here.
+        """
+        self.unasked += count
+
+    def replaced(self) -> list[bytes]:
+        """Return the wants that will not be answered: as many unasked blocks came as are due."""
+        if self.due:
+            batch, blocks = next(iter(self.due.items()))
+            if self.unasked < blocks:
+                return []
+            return [key for key, sent_with in self.assigned.items() if sent_with is batch]
+        if self.unasked < len(self.unanswered):
+            return []
+        return list(self.unanswered)

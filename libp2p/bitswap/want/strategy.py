@@ -1,319 +1,406 @@
 """
-Who is asked next (sans-I/O), from the peers of a session to everybody to a search for providers.
+Which peers are asked for a want (sans-I/O).
 
-A want goes to the best peer of its sessions. Where none is known, peers are asked in waves whether
-they have it, the next wave as soon as the last one has said no; a session has so many wants in
-that state at once, the others wait. When everybody has said no, providers are searched for; when
-that has ended as well, the session is told.
+A want is assigned to the best peer of its sessions. Where none is known, peers are asked in waves
+whether they have the block, the next wave as soon as the last one has said no. Only so many wants
+of a session are in that state at once; the others are in its backlog. When all peers have said no,
+providers are searched for. When that has ended as well, the sessions get `Unavailable`.
+
+A peer is as good as the time in which one more block can be expected from it: its latency, and what
+is due from it already, at the rate that it has shown. A peer that has said HAVE comes before one
+that has not answered, and a distrusted one comes last.
 """
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from heapq import nsmallest
+from typing import TYPE_CHECKING, Final
 
-from libp2p.bitswap.config import MAX_BROADCAST_WANTS, MAX_SEARCHES, WANT_HAVE_PEERS
+from libp2p.bitswap.config import (
+    BROADCAST_STRANGERS,
+    MAX_BROADCAST_PEERS,
+    MAX_BROADCAST_WANTS,
+    WANT_HAVE_PEERS,
+)
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want.chores import each
-from libp2p.bitswap.want.peer_choice import best_mate, best_stranger, some_of, wave_of
-from libp2p.bitswap.want.state import Outcome, Search, SearchState, Unavailable
+from libp2p.bitswap.want.reports import Found, Outcome, Search, Unavailable
+from libp2p.bitswap.want.state import SearchState
 from libp2p.bitswap.wire.entry import WantType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from libp2p.bitswap.want.book import WantBook
-    from libp2p.bitswap.want.remote_peer import Peer
-    from libp2p.bitswap.want.state import Session, Want
+    from libp2p.bitswap.want.chores import Chores
+    from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
+    from libp2p.bitswap.want.state import SessionWants, Want
     from libp2p.peer.id import ID
 
+# Added to the cost of a peer, in seconds: more than any block takes, so that it comes after others.
+_HAS_NOT_SAID_HAVE: Final = 1e6
+_IS_DISTRUSTED: Final = 1e9
+#: So many times more peers that nothing is known of are asked in each wave than in the one before.
+_WAVE_GROWTH: Final = 4
 
-class Dispatcher:
-    """Finds somebody to ask for each want, or says that there is nobody."""
 
-    def __init__(self, asking: WantBook) -> None:
-        self._asking = asking
-        self._searches: dict[bytes, Session] = {}
-        self._turn = 0
+class Strategy:
+    """Finds a peer to ask for each want, or reports that there is none."""
+
+    def __init__(self, wants: dict[bytes, Want], peers: Peers, chores: Chores) -> None:
+        self._wants = wants
+        self._peers = peers
+        self._chores = chores
+        self._searches: dict[bytes, SessionWants] = {}
+        """The wants that are searched for, by key, and the session that counts each search."""
+        self._waves = 0
         self.outcomes: list[Outcome] = []
+        """For the driver; `WantTracker` takes them out."""
 
-    # -- choosing -------------------------------------------------------------------------------
+    # -- assigning ------------------------------------------------------------------------------
 
     def dispatch(self, want: Want) -> None:
-        """Make somebody the holder of a want that has none, or ask who could be."""
-        if want.claimed or want.holder is not None:
+        """Assign a want that is not assigned to a peer, or ask peers whether they have it."""
+        if want.claimed or want.assignee is not None:
             return
-        asking = self._asking
-        if not want.is_for_presence_only:
-            best = best_mate(want, asking.block_size)
+        if not want.presence_only:
+            best = _best_of_sessions(want)
             if best is not None:
-                asking.hold(want, best)
-                if want.asker is not None:
+                want.assign(best)
+                if want.broadcaster is not None:
                     self.end_broadcast(want)
-                self._tell_others(want, best)
+                for session in want.sessions:
+                    if len(session.peers) > 1 and (session.scattered or not best.blocks_delivered):
+                        self._tell_others(session, want, best)
                 return
-        everybody = asking.candidates_for(want)
-        if not want.is_for_presence_only:
-            best = best_stranger(want, everybody, asking.block_size)
+            best = _best_of_others(want, self._candidates_for(want))
             if best is not None:
-                asking.hold(want, best)
+                want.assign(best)
         if self._may_broadcast(want):
-            if not self.widen(want) and want.holder is None:
+            if not self.widen(want) and want.assignee is None:
                 self.settle_noes(want)
-        elif want.holder is None:
-            self._backlog(want)
+        elif want.assignee is None:
+            session = next(session for session in want.sessions if session.only_peers is None)
+            session.backlog[want.key] = want
 
-    def _tell_others(self, want: Want, holder: Peer) -> None:
-        """Ask some peers whether they have what another is to send, if it may turn out not to."""
-        for session in want.sessions:
-            if len(session.peers) < 2 or (holder.delivered and not session.scatter):
-                continue
-            session.scatter -= session.scatter > 0
-            others = [peer for peer in session.peers if peer is not holder and want.is_open(peer)]
-            for peer in some_of(want, others, self._asking.block_size, WANT_HAVE_PEERS):
-                self._asking.ask(want, peer, WantType.Have)
+    def _tell_others(self, session: SessionWants, want: Want, assignee: RemotePeer) -> None:
+        """Ask some peers whether they have what another one may turn out not to send."""
+        session.count_scattered()
+        others = [peer for peer in session.peers if peer is not assignee and want.is_open(peer)]
+        for peer in nsmallest(WANT_HAVE_PEERS, others, key=_cost_of(want)):
+            want.ask(peer, WantType.Have)
 
-    def redispatch(self, session: Session) -> None:
-        """Find holders for the wants of a session that have none: there are peers for them."""
+    def dispatch_all(self, session: SessionWants) -> None:
+        """Assign the wants of a session that are not assigned, since peers were found."""
         session.backlog.clear()
-        wants = list(session.wants.values())
-        self._asking.chores.begin(each(wants, partial(self._find_holder, session)))
+        self._begin(session, list(session.wants.values()))
 
-    def _find_holder(self, session: Session, want: Want) -> None:
+    def dispatch_backlog(self, session: SessionWants) -> None:
+        """Assign the wants of a session that are to be broadcast, since a peer was found."""
+        self._begin(session, session.take_backlog())
+
+    def _begin(self, session: SessionWants, wants: list[Want]) -> None:
+        self._chores.begin(each(wants, partial(self._redispatch, session)))
+
+    def _redispatch(self, session: SessionWants, want: Want) -> None:
         if session in want.sessions:  # else it has ended since
             self.move_on(want)
             self.dispatch(want)
 
     def move_on(self, want: Want) -> bool:
-        """Take a want from a holder that is silent, if a peer of the sessions can take over."""
-        holder = want.holder
-        if holder is None or want.claimed or not want.has_said(holder, PeerAnswer.SILENT):
+        """Assign a want of a silent peer to another one of its sessions, if there is one."""
+        assignee = want.assignee
+        if assignee is None or want.claimed or not want.has_said(assignee, PeerAnswer.SILENT):
             return False
-        if best_mate(want, self._asking.block_size) is None:
+        if _best_of_sessions(want) is None:
             return False
-        self._asking.release(want)
+        want.unassign()
         self.dispatch(want)
         return True
 
-    def found(self, session: Session, peer: Peer) -> None:
-        """A peer has a block of a session, or is said to."""
-        session.find(peer)
-        if session.backlog:
-            waiting, session.backlog = session.backlog, {}
-            wants = list(waiting.values())
-            self._asking.chores.begin(each(wants, partial(self._find_holder, session)))
+    def go_on(self, session: SessionWants, want: Want, sender: RemotePeer | None) -> None:
+        """The block of a want is here: let other wants of a session take its place."""
+        if sender is not None and session.allows(sender) and session.backlog:
+            self.dispatch_backlog(session)
+        session.forget(want)
+
+    def ask_only_peers(self, session: SessionWants, want: Want) -> None:
+        """Ask the only peers of a session, unless one of them is to send the block."""
+        if want.claimed or (want.assignee is not None and session.allows(want.assignee)):
+            return
+        for peer in self._peers.among(session.only_peers):
+            want.ask(peer, WantType.Have)
+        self.settle_noes(want)
 
     def ask_around(self, want: Want) -> None:
-        """Nothing comes: ask some more peers, also where one is to send the block."""
+        """No block comes: ask some more peers, even if one of them is to send this block."""
         if not self.move_on(want) and self._may_broadcast(want):
             self.widen(want)
 
-    def offer(self, peer: Peer) -> None:
-        """Ask a peer that has become available for what no proven peer is about to send."""
-        wants = list(self._asking.wants.values())
-        self._asking.chores.begin(each(wants, partial(self._offer, peer)))
+    def offer(self, peer: RemotePeer) -> None:
+        """Ask a peer that has become available for what no trusted peer is about to send."""
+        self._chores.begin(each(list(self._wants.values()), partial(self._offer, peer)))
 
-    def _offer(self, peer: Peer, want: Want) -> None:
+    def _offer(self, peer: RemotePeer, want: Want) -> None:
         if peer.down is not None or want.claimed:
             return
         if not any(session.allows(peer) for session in want.sessions):
             return
-        holder = want.holder
-        if holder is None:
+        assignee = want.assignee
+        if assignee is None:
             self.dispatch(want)
-            if want.asker is not None:
-                self._asking.ask(want, peer, WantType.Have)
+            if want.broadcaster is not None:
+                want.ask(peer, WantType.Have)
             return
-        trusted = holder.delivered and not want.has_said(holder, PeerAnswer.SILENT)
-        if not trusted and self._may_broadcast(want):
+        is_trusted = assignee.blocks_delivered and not want.has_said(assignee, PeerAnswer.SILENT)
+        if not is_trusted and self._may_broadcast(want):
             self._begin_broadcast(want)
-            self._asking.ask(want, peer, WantType.Have)
+            want.ask(peer, WantType.Have)
 
-    # -- asking around --------------------------------------------------------------------------
+    # -- broadcasting ---------------------------------------------------------------------------
 
     def widen(self, want: Want) -> bool:
         """Ask more peers whether they have a block; return False if all have been asked."""
         targets = [
             peer
-            for peer in self._asking.candidates_for(want)
+            for peer in self._candidates_for(want)
             if peer not in want.asked and want.is_open(peer)
         ]
         if not targets:
             return False
         self._begin_broadcast(want)
-        if want.asker is not None:
-            targets = wave_of(targets, want.wave, self._turn)
-            self._turn += 1
-        want.wave += 1
+        if want.broadcaster is not None:
+            targets = _wave_of(targets, want.waves, self._waves)
+            self._waves += 1
+        want.count_wave()
         for peer in targets:
-            self._asking.ask(want, peer, WantType.Have)
+            want.ask(peer, WantType.Have)
         return True
 
+    def _candidates_for(self, want: Want) -> Iterable[RemotePeer]:
+        """Return the peers that any of the sessions of a want may ask."""
+        found: dict[RemotePeer, None] = {}
+        for session in want.sessions:
+            if session.only_peers is None:
+                return self._peers.by_id.values()
+            found.update(dict.fromkeys(self._peers.among(session.only_peers)))
+        return found
+
     def _may_broadcast(self, want: Want) -> bool:
-        """Tell whether there is room for one more want that everybody is asked about."""
-        if want.asker is not None or self._session_with_room(want) is not None:
+        """Return whether one more want may be broadcast; to fixed peers it may be at any time."""
+        if want.broadcaster is not None or _session_with_room(want) is not None:
             return True
-        return all(session.fixed is not None for session in want.sessions)
+        return all(session.only_peers is not None for session in want.sessions)
 
     def _begin_broadcast(self, want: Want) -> None:
-        if want.asker is None and (session := self._session_with_room(want)) is not None:
-            want.asker = session
-            session.broadcasts += 1
-
-    def _session_with_room(self, want: Want) -> Session | None:
-        for session in want.sessions:
-            if session.fixed is None and session.broadcasts < MAX_BROADCAST_WANTS:
-                return session
-        return None
+        if want.broadcaster is None and (session := _session_with_room(want)) is not None:
+            want.begin_broadcast(session)
 
     def end_broadcast(self, want: Want) -> None:
-        """A want needs no asking around any more: another one may."""
-        session, want.asker = want.asker, None
+        """A want needs no broadcast any more: another one of the session may."""
+        session = want.broadcaster
         if session is None:
             return
-        session.broadcasts -= 1
-        while session.backlog and session.broadcasts < MAX_BROADCAST_WANTS:
-            key = next(iter(session.backlog))
-            self.dispatch(session.backlog.pop(key))
+        want.end_broadcast(session)
+        while session.backlog and len(session.broadcasting) < MAX_BROADCAST_WANTS:
+            self.dispatch(session.backlog.pop(next(iter(session.backlog))))
 
-    def _backlog(self, want: Want) -> None:
-        session = next(session for session in want.sessions if session.fixed is None)
-        session.backlog[want.key] = want
-
-    def forget(self, want: Want) -> None:
-        """A want is over."""
-        for session in want.sessions:
-            if session.backlog:
-                session.backlog.pop(want.key, None)
-            if session.to_search:
-                session.to_search.pop(want.key, None)
-        if want.asker is not None:
-            self.end_broadcast(want)
-
-    # -- nobody left ----------------------------------------------------------------------------
+    # -- ends -----------------------------------------------------------------------------------
 
     def settle_noes(self, want: Want) -> None:
-        """Somebody has said no, or is gone: ask others, and tell the sessions that have none."""
+        """A peer has said no, or is gone: ask others, and report to sessions that have none."""
         if want.claimed:
             return
-        nobody = False
-        if want.holder is None and want.noes >= len(want.asked):
-            nobody = not self.widen(want)
-        if nobody:
+        is_no_peer_left = False
+        if want.assignee is None and want.noes >= len(want.asked):
+            is_no_peer_left = not self.widen(want)
+        if is_no_peer_left:
             self.end_broadcast(want)
         for session in list(want.sessions):
-            if session.fixed is not None:
-                candidates = self._asking.candidates(session)
-                gone = not any(want.is_open(peer) for peer in candidates)
+            if session.only_peers is not None:
+                candidates = self._peers.among(session.only_peers)
+                is_over = not any(want.is_open(peer) for peer in candidates)
             else:
-                gone = nobody
-            if gone and not self._goes_on(session, want):
-                self.give_up(session, want)
+                is_over = is_no_peer_left
+            if is_over and not self._waits(session, want):
+                self._give_up(session, want)
 
-    def press_last(self, want: Want) -> None:
-        """Ask the only peer that is left for the block, not whether it has it."""
-        if want.noes != len(want.asked) - 1 or want.is_for_presence_only:
-            return
-        left = [peer for peer in self._asking.candidates_for(want) if want.is_open(peer)]
-        if len(left) == 1:
-            self._asking.hold(want, left[0])
-
-    def _goes_on(self, session: Session, want: Want) -> bool:
-        """Tell whether somebody may be found yet."""
+    def _waits(self, session: SessionWants, want: Want) -> bool:
+        """Return whether a peer that has the block may still be found."""
         if session.searches and want.search is not SearchState.DONE:
             self.search(session, want)
             return True
         return session.wait
 
-    def give_up(self, session: Session, want: Want) -> None:
-        """Tell a session that nobody is left to ask."""
+    def _give_up(self, session: SessionWants, want: Want) -> None:
         peers = self.report(session, want)
         self.outcomes.append(
             Unavailable(session.session_id, want.key, want.cid, peers, want.providers)
         )
         self.detach(session, want)
 
-    def report(self, session: Session, want: Want) -> dict[ID, PeerAnswer]:
-        """Say what each peer that a session could ask for a block has answered so far."""
+    def ask_last_peer(self, want: Want) -> None:
+        """Ask the only peer that is left for the block, not whether it has it."""
+        if want.noes != len(want.asked) - 1 or want.presence_only:
+            return
+        left = [peer for peer in self._candidates_for(want) if want.is_open(peer)]
+        if len(left) == 1:
+            want.assign(left[0])
+
+    def report(self, session: SessionWants, want: Want) -> dict[ID, PeerAnswer]:
+        """Return what each peer that a session could ask for a block has answered so far."""
+        only = session.only_peers
         peers = {
             peer_id: answer
             for peer_id, answer in want.lost.items()
-            if session.fixed is None or peer_id in session.fixed
+            if only is None or peer_id in only
         }
-        for peer_id in session.fixed or ():
+        for peer_id in only or ():
             peers.setdefault(peer_id, PeerAnswer.DISCONNECTED)
-        for peer in self._asking.candidates(session):
+        for peer in self._peers.among(only):
             if peer.down is not None or peer in want.asked:
                 peers[peer.peer_id] = peer.down or want.answers.get(peer, PeerAnswer.SILENT)
         # A block wanted after the loss of the only peer was never asked for: say who is missing.
         return peers or dict(session.lost)
 
-    def detach(self, session: Session, want: Want) -> None:
-        """A session wants a block no longer; nobody does when it was the last one."""
+    def tell_found(self, session: SessionWants, want: Want, peer: RemotePeer) -> None:
+        """Tell a session that only asks for presence that a peer has the block."""
+        self.outcomes.append(Found(session.session_id, want.key, peer.peer_id))
+        self.detach(session, want)
+
+    def detach(self, session: SessionWants, want: Want) -> None:
+        """A session does not want a block any more; take the want back if no session does."""
         session.wants.pop(want.key, None)
-        session.backlog.pop(want.key, None)
-        session.to_search.pop(want.key, None)
-        want.sessions.pop(session, None)
+        if session.backlog or session.to_search:
+            session.forget(want)
+        want.leave(session)
         if want.claimed:
             return
         if not want.sessions:
-            self._asking.withdraw(want)
-            self._asking.wants.pop(want.key, None)
+            want.withdraw()
+            self._wants.pop(want.key, None)
             self.end_broadcast(want)
-        elif want.asker is session:
+        elif want.broadcaster is session:
             self.end_broadcast(want)
             self._begin_broadcast(want)
 
     # -- searches -------------------------------------------------------------------------------
 
-    def search(self, session: Session, want: Want) -> None:
-        """Have providers of a block searched for, not too many blocks at once."""
+    def search(self, session: SessionWants, want: Want) -> None:
+        """Let the driver search for providers of a block, not for too many blocks at once."""
         if want.search is not SearchState.NONE:
             return
         if want.key in self._searches:
-            want.search = SearchState.RUNNING
-        elif session.searching >= MAX_SEARCHES:
-            want.search = SearchState.QUEUED
-            session.to_search[want.key] = want
-        else:
-            want.search = SearchState.RUNNING
-            session.searching += 1
+            want.note_search(SearchState.RUNNING)
+        elif session.begin_search(want):
             self._searches[want.key] = session
             self.outcomes.append(Search(want.key, want.cid))
 
-    def provider_connected(self, key: bytes, peer: Peer) -> None:
-        """A provider of a block is there to be asked."""
-        want = self._asking.wants.get(key)
+    def search_again(self, session: SessionWants, want: Want, now: float) -> None:
+        """Search when a session begins to be idle, then at intervals while it is."""
+        if session.begin_idle_search(now):
+            if session.idle_times > 1 and want.search is SearchState.DONE:
+                want.note_search(SearchState.NONE)
+            self.search(session, want)
+
+    def provider_connected(self, key: bytes, peer: RemotePeer) -> None:
+        """A provider of a block is connected and can be asked."""
+        want = self._wants.get(key)
         if want is None:
             return
         for session in list(want.sessions):
             if session.searches:
-                session.find(peer)
-                self._drop_searches(session)
-                self.redispatch(session)
-
-    def _drop_searches(self, session: Session) -> None:
-        """Whoever has one block probably has the others: ask before searching for them too."""
-        for want in session.to_search.values():
-            want.search = SearchState.NONE
-        session.to_search.clear()
+                session.found(peer)
+                session.drop_searches()
+                self.dispatch_all(session)
 
     def searched(self, key: bytes, found: int, failed: Mapping[ID, PeerAnswer]) -> None:
-        """A search has ended; what it has found has been connected to, as far as possible."""
-        searcher = self._searches.pop(key, None)
-        if searcher is None:
+        """A search has ended; as far as possible, the providers that it found are connected."""
+        session = self._searches.pop(key, None)
+        if session is None:
             return
-        searcher.searching -= 1
-        want = self._asking.wants.get(key)
+        session.end_search()
+        want = self._wants.get(key)
         if want is not None:
-            want.search = SearchState.DONE
-            want.providers = found
+            want.searched(found)
             for peer_id, answer in failed.items():
-                if peer_id not in self._asking.peers:
+                if peer_id not in self._peers.by_id:
                     want.lose(peer_id, answer)
-            if want.holder is None:
+            if want.assignee is None:
                 self.settle_noes(want)
-        while searcher.to_search and searcher.searching < MAX_SEARCHES:
-            queued = searcher.to_search.pop(next(iter(searcher.to_search)))
-            queued.search = SearchState.NONE
-            self.search(searcher, queued)
+        while (queued := session.next_to_search()) is not None:
+            self.search(session, queued)
+
+
+# -- the choice of peers --------------------------------------------------------------------------
+
+
+def _cost_of(want: Want) -> Callable[[RemotePeer], float]:
+    """Return what gives the seconds in which a peer may send the block; more is added for doubt."""
+
+    def cost(peer: RemotePeer) -> float:
+        seconds = peer.seconds_to_next()
+        if want.answers.get(peer) is not PeerAnswer.HAVE:
+            seconds += _HAS_NOT_SAID_HAVE
+        return seconds + _IS_DISTRUSTED if peer.distrusted_until else seconds
+
+    return cost
+
+
+def _best_of_sessions(want: Want) -> RemotePeer | None:
+    """Choose among the peers of the sessions that have not been asked for the block before."""
+    is_new = not (want.asked or want.answers)
+    peers = []
+    for session in want.sessions:
+        for peer in session.peers:
+            if peer.down is None and (is_new or not want.is_tried(peer)):
+                peers.append(peer)
+    if len(peers) == 1:
+        return peers[0]
+    return min(peers, key=_cost_of(want), default=None)
+
+
+def _best_of_others(want: Want, peers: Iterable[RemotePeer]) -> RemotePeer | None:
+    """
+    Choose among peers that have no part in the sessions one that the want may be assigned to.
+
+    That is a peer that has said HAVE, the only one there is, or one that has delivered before.
+    """
+    open_peers = [peer for peer in peers if want.is_open(peer)]
+    fresh = [peer for peer in open_peers if not want.is_tried(peer)]
+    chosen = [peer for peer in fresh if want.has_said(peer, PeerAnswer.HAVE)]
+    if not chosen:
+        if len(fresh) == 1:
+            return fresh[0]
+        if fresh:
+            chosen = [p for p in fresh if p.blocks_delivered and not p.distrusted_until]
+        else:
+            chosen = open_peers
+    return min(chosen, key=_cost_of(want), default=None)
+
+
+def _wave_of(peers: Sequence[RemotePeer], wave: int, place: int) -> list[RemotePeer]:
+    """
+    Choose peers to ask next whether they have a block.
+
+    Those come first that have been of use, are local, or are to be written to anyway. The others
+    are more in each ``wave``, and each time they are taken from another ``place``.
+    """
+    near: list[RemotePeer] = []
+    far: list[RemotePeer] = []
+    for peer in peers:
+        is_near = peer.is_useful or peer.is_local or peer.has_outgoing
+        (near if is_near else far).append(peer)
+    del near[MAX_BROADCAST_PEERS:]
+    if far:
+        start = place % len(far)
+        far = far[start:] + far[:start]
+    return near + far[: BROADCAST_STRANGERS * _WAVE_GROWTH**wave]
+
+
+def _session_with_room(want: Want) -> SessionWants | None:
+    """Return a session of a want that may broadcast one more want."""
+    for session in want.sessions:
+        if session.only_peers is None and len(session.broadcasting) < MAX_BROADCAST_WANTS:
+            return session
+    return None

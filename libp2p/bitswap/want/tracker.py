@@ -1,19 +1,19 @@
 """
 The client's core (sans-I/O): which blocks are wanted, what peers say, what sessions are told.
 
-A want goes as WANT_BLOCK to one peer, its holder, which is the one that can be expected to send it
-first. Without a peer that is known to have blocks of the session, peers are asked with WANT_HAVE
-and the first to say HAVE becomes the holder (`dispatch`). DONT_HAVE, a lost connection or silence
-makes another peer the holder (`takeover`). When nobody is left, the sessions get `Unavailable` at
-once.
+A want is sent as WANT_BLOCK to one peer, which can be expected to deliver first. If no peer is
+known to have blocks of the session, peers are asked with WANT_HAVE and the first to say HAVE gets
+the want-block (`strategy`). After DONT_HAVE, a lost connection or silence another peer is asked
+(`timeouts`). When no peer is left, the sessions get `Unavailable` at once.
 
-Every method is plain and quick; what may be long is begun, and the driver goes on with it
-(`chores`). What it leads to is fetched by the driver: `take_ready` (peers with something to be
-sent, by `take_message`) and `take_outcomes` (what is to be done or told).
+No method takes long: what could is begun, and the driver goes on with it (``chores``). The driver
+fetches what a method leads to: `take_ready` (peers that something is to be sent to, by
+`take_message`) and `take_outcomes` (what is to be done, or told to sessions).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,18 +22,18 @@ from libp2p.bitswap.config import (
     FIRST_PRIORITY,
     MAX_RESETS,
     MAX_WANTS_PER_PEER,
+    PRIOR_BLOCK_SIZE,
+    RECENT_BLOCKS,
     RETRY_PEER_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.want.answers import Answers
-from libp2p.bitswap.want.book import WantBook
-from libp2p.bitswap.want.chores import each
-from libp2p.bitswap.want.remote_peer import Peer
-from libp2p.bitswap.want.state import Found, Outcome, Search, Session, Unavailable, Want
-from libp2p.bitswap.want.strategy import Dispatcher
-from libp2p.bitswap.want.takeover import Takeovers
-from libp2p.bitswap.want.upkeep import Upkeep
-from libp2p.bitswap.wire.entry import Entry, WantType
+from libp2p.bitswap.want.chores import Chores, each
+from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
+from libp2p.bitswap.want.reports import Found, Outcome, PeerStatus, Search, Unavailable
+from libp2p.bitswap.want.state import SessionWants, Want
+from libp2p.bitswap.want.strategy import Strategy
+from libp2p.bitswap.want.timeouts import Timeouts
+from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -45,31 +45,32 @@ __all__ = ["Found", "Search", "Unavailable", "Want", "WantTracker"]
 
 
 class WantTracker:
-    """All that this side wants from others."""
+    """
+    All that this side wants from others.
 
-    def __init__(self, *, max_wants_per_peer: int = MAX_WANTS_PER_PEER) -> None:
-        self._max_wants_per_peer = max_wants_per_peer
-        self._asking = WantBook()
-        self.chores = self._asking.chores
-        self._wants = self._asking.wants
-        self._peers = self._asking.peers
-        self._dispatcher = Dispatcher(self._asking)
-        self._takeovers = Takeovers(self._asking)
-        self._upkeep = Upkeep(self._asking, self._dispatcher, self._takeovers)
-        self._answers = Answers(self._asking, self._dispatcher, self._takeovers)
-        # What peers send, and the passing of time, need nothing that is kept here.
-        self.receive_presences = self._answers.receive_presences
-        self.claim = self._answers.claim
-        self.settle = self._answers.settle
-        self.duplicate = self._answers.duplicate
-        self.came_lately = self._answers.came_lately
-        self.is_late = self._answers.is_late
-        self.unasked = self._answers.unasked
-        self.alarms = self._upkeep.alarms
-        self.next_deadline = self._upkeep.next_deadline
-        self.tick = self._upkeep.tick
-        self._sessions: dict[int, Session] = {}
-        self._down: dict[Peer, None] = {}
+    :param max_wants_per_peer: how many wants a peer is sent before it has answered some.
+    :param block_size: the usual size of a block in bytes, until some have come.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_wants_per_peer: int = MAX_WANTS_PER_PEER,
+        block_size: int = PRIOR_BLOCK_SIZE,
+    ) -> None:
+        self.chores = Chores()
+        """Work that has begun and is too long for one step of the event loop."""
+        self._wants: dict[bytes, Want] = {}
+        self._sessions: dict[int, SessionWants] = {}
+        self._peers = Peers(max_wants_per_peer, block_size)
+        self._down: dict[RemotePeer, None] = {}
+        """Connected peers that cannot be asked."""
+        self._recent: dict[bytes, tuple[int, ...]] = {}
+        """Blocks that came lately, and the sessions that each was for."""
+        self._strategy = Strategy(self._wants, self._peers, self.chores)
+        self._timeouts = Timeouts(self._wants, self._peers, self._strategy)
+        self.timers = self._timeouts.timers
+        """For the driver to see when `tick` is due."""
         self._next_session = 1
         self._next_priority = FIRST_PRIORITY
 
@@ -86,12 +87,12 @@ class WantTracker:
         """
         Begin a session and return its number.
 
-        :param peers: ask these peers only, nobody else.
-        :param wait: keep wants that nobody has.
-        :param presence_only: ask who has the blocks, not for them.
+        :param peers: ask only these peers.
+        :param wait: keep wants that no peer has.
+        :param presence_only: ask which peers have the blocks, not for the blocks.
         :param searches: providers can be searched for; `Search` says when.
         """
-        session = Session(
+        session = SessionWants(
             self._next_session, peers, wait=wait, presence_only=presence_only, searches=searches
         )
         self._next_session += 1
@@ -102,10 +103,10 @@ class WantTracker:
         """End a session and its wants."""
         session = self._sessions.pop(session_id, None)
         if session is not None:
-            self._upkeep.drop(session)
+            self._timeouts.drop(session)
             session.backlog.clear()
             wants = list(session.wants.values())
-            self.chores.begin(each(wants, partial(self._dispatcher.detach, session)))
+            self.chores.begin(each(wants, partial(self._strategy.detach, session)))
 
     def want(self, session_id: int, cid: CID, now: float, priority: int | None = None) -> None:
         """Want a block for a session; asking again for what it wants already changes nothing."""
@@ -113,155 +114,338 @@ class WantTracker:
         key = cid.multihash
         if key in session.wants:
             return
+        if not session.wants:
+            session.begin(now)
+            self._timeouts.begin_session(session, now)
         want = self._wants.get(key)
         if want is None:
             if priority is None:
                 priority = self._next_priority
                 self._next_priority = priority - 1 or 1
-            want = self._wants[key] = Want(key, cid, priority, now)
-        if not session.wants:
-            session.since = now
+            want = self._wants[key] = Want(key, cid, priority, now, session)
+        else:
+            want.join(session)
         session.wants[key] = want
-        want.sessions[session] = None
-        if session.alarm is None:
-            self._upkeep.begin_session(session, now)
         if self._down:
             self._retry_peers(now)
-        if session.presence_only and self._answers.is_found(session, want):
+        if session.presence_only and self._is_found(session, want):
             return
-        self._dispatcher.dispatch(want)
-        if session.fixed is not None and (want.holder is None or not session.allows(want.holder)):
-            for peer in self._asking.candidates(session):
-                self._asking.ask(want, peer, WantType.Have)
-            self._dispatcher.settle_noes(want)
+        self._strategy.dispatch(want)
+        if session.only_peers is not None:
+            self._strategy.ask_only_peers(session, want)
+
+    def _is_found(self, session: SessionWants, want: Want) -> bool:
+        """Tell a session that asks for presence what a peer has said already."""
+        for peer in want.answers:
+            if want.has_said(peer, PeerAnswer.HAVE) and session.allows(peer):
+                self._strategy.tell_found(session, want, peer)
+                return True
+        return False
 
     def unwant(self, session_id: int, key: bytes) -> None:
-        """A session no longer wants a block; the last one's leaving cancels it at the peers."""
+        """End a want of a session; if no other session has it, peers get a cancel."""
         session = self._sessions.get(session_id)
         if session is not None and (want := session.wants.get(key)) is not None:
-            self._dispatcher.detach(session, want)
+            self._strategy.detach(session, want)
 
     def knows_peers(self, session_id: int) -> bool:
-        """Tell whether a session has found peers that have blocks of it."""
+        """Return whether a session has found peers that have blocks of it."""
         session = self._sessions.get(session_id)
         return session is not None and bool(session.peers)
 
     def peers_of(self, session_id: int) -> set[ID]:
-        """Give the peers that have blocks of a session, by what they have said or sent."""
+        """Return the peers that have blocks of a session, by what they have said or sent."""
         session = self._sessions.get(session_id)
         return {peer.peer_id for peer in session.peers} if session else set()
 
     def report(self, session_id: int, key: bytes) -> dict[ID, PeerAnswer]:
-        """Say what each peer that a session has asked for a block has answered so far."""
+        """Return what each peer that a session has asked for a block has answered so far."""
         session = self._sessions.get(session_id)
         want = session.wants.get(key) if session else None
-        return self._dispatcher.report(session, want) if session and want else {}
+        return self._strategy.report(session, want) if session and want else {}
 
     def is_wanted(self, cid: CID) -> bool:
-        """Tell whether a block is wanted."""
+        """Return whether a block is wanted."""
         return cid.multihash in self._wants
 
     def wantlist(self, kind: WantType | None = None) -> list[CID]:
-        """List the CIDs that are wanted: all, the blocks, or those of which presence is asked."""
-        haves = kind is WantType.Have
-        return [
-            want.cid
-            # Copies, as a thread that collects metrics may ask.
-            for want in list(self._wants.values())
-            if kind is None or all(s.presence_only for s in list(want.sessions)) is haves
-        ]
+        """Return the CIDs that are wanted: all, the blocks, or those of which presence is asked."""
+        # A copy, as a thread that collects metrics may ask.
+        wants = list(self._wants.values())
+        is_have = kind is WantType.Have
+        return [want.cid for want in wants if kind is None or want.presence_only is is_have]
+
+    # -- blocks ---------------------------------------------------------------------------------
+
+    def claim(self, peer_id: ID | None, cid: CID, size: int, now: float) -> Want | None:
+        """
+        Take in a block; return None if it is not wanted, or not any more.
+
+        A claimed want cannot be claimed again. `settle` ends it when the block is stored.
+
+        :param peer_id: the peer that has sent the block; None if it was found here.
+        :param size: its length in bytes.
+        """
+        want = self._wants.get(cid.multihash)
+        if want is None or want.claimed:
+            return None
+        peers = self._peers
+        sender = peers.by_id.get(peer_id) if peer_id is not None else None
+        if sender is not None:
+            peers.block_size += (size - peers.block_size) // 8
+            peers.blocks_received += 1
+            sender.deliver(want.key, now)
+        want.claim(sender)
+        for session in want.sessions:
+            if sender is not None:
+                session.delivered(sender, now)
+            if session.backlog or session.to_search:
+                self._strategy.go_on(session, want, sender)
+        if want.broadcaster is not None:
+            self._strategy.end_broadcast(want)
+        if sender is not None:
+            if peers.busy and not sender.assigned:
+                self._timeouts.offer_help(sender, now)
+            if sender.unasked:
+                self._judge(sender)
+        return want
+
+    def settle(self, want: Want) -> tuple[int, ...]:
+        """End a claimed want; return the sessions that want the block."""
+        key, session_ids = want.key, []
+        del self._wants[key]
+        for session in want.sessions:
+            del session.wants[key]
+            session_ids.append(session.session_id)
+        recent = self._recent[key] = tuple(session_ids)
+        if len(self._recent) > RECENT_BLOCKS:
+            del self._recent[next(iter(self._recent))]
+        return recent
+
+    def came_lately(self, cid: CID) -> bool:
+        """Return whether a block that is not wanted was, until it came."""
+        key = cid.multihash
+        return key in self._recent or key in self._wants
+
+    def duplicate(self, peer_id: ID, cid: CID) -> tuple[int, ...] | None:
+        """
+        Take in a block that `claim` did not want; return the sessions that it came for before.
+
+        None if it was never asked for.
+        """
+        key = cid.multihash
+        peer = self._peers.by_id.get(peer_id)
+        if peer is not None and (sessions := peer.take_superseded(key)) is not None:
+            self._peers.count_duplicate()
+            return sessions
+        want = self._wants.get(key)
+        return self._recent.get(key) if want is None else want.session_ids
+
+    def is_late(self, peer_id: ID, cid: CID) -> bool:
+        """Return whether a peer was asked for a block that no session wants any more, once."""
+        peer = self._peers.by_id.get(peer_id)
+        return peer is not None and peer.take_cancelled(cid.multihash)
+
+    def unasked(self, peer_id: ID, count: int = 1) -> None:
+        """
+        Take in blocks that a peer was never asked for.
+
+        They are in place of what it was asked for and has damaged.
+        """
+        peer = self._peers.by_id.get(peer_id)
+        if peer is not None:
+            peer.count_unasked(count)
+            self._judge(peer)
+
+    def _judge(self, peer: RemotePeer) -> None:
+        """Ask others for the blocks in place of which a peer has sent something else."""
+        for key in peer.replaced():
+            self._take_no(self._wants[key], peer, PeerAnswer.UNASKED)
+
+    # -- presences ------------------------------------------------------------------------------
+
+    def receive_presences(
+        self, peer_id: ID, presences: Mapping[CID, BlockPresenceType], now: float
+    ) -> None:
+        """Take in what a peer says about having blocks; what it was not asked is ignored."""
+        peer = self._peers.by_id.get(peer_id)
+        if peer is None:
+            return
+        for cid, kind in presences.items():
+            key = cid.multihash
+            want = self._wants.get(key)
+            if want is None or want.claimed or key not in peer.known:
+                continue
+            peer.heard_presence(key, kind, now)
+            if kind is BlockPresenceType.Have:
+                self._take_have(want, peer)
+            else:
+                self._take_dont_have(want, peer)
+        if peer.unasked:
+            self._judge(peer)
+
+    def _take_have(self, want: Want, peer: RemotePeer) -> None:
+        answer = want.answers.get(peer)
+        if answer is PeerAnswer.UNASKED:
+            return  # it has something by that name, and that is damaged
+        if answer is PeerAnswer.SILENT and want.asked[peer] is WantType.Block:
+            return  # it is to send the block, not to promise it again
+        want.heard_have(peer)
+        for session in list(want.sessions):
+            if not session.allows(peer):
+                continue
+            session.found(peer)
+            if session.backlog:
+                self._strategy.dispatch_backlog(session)
+            if session.presence_only:
+                self._strategy.tell_found(session, want, peer)
+        assignee = want.assignee
+        if assignee is not None and assignee is not peer:
+            is_known = assignee.is_useful or any(assignee in s.peers for s in want.sessions)
+            if not is_known or want.has_said(assignee, PeerAnswer.SILENT):
+                want.unassign()  # nothing good is known of that one, this one has the block
+        if want.sessions:
+            self._strategy.dispatch(want)
+
+    def _take_dont_have(self, want: Want, peer: RemotePeer) -> None:
+        answer = want.answers.get(peer)
+        if answer is PeerAnswer.DONT_HAVE or answer is PeerAnswer.UNASKED:
+            return
+        if answer is PeerAnswer.HAVE and want.asked[peer] is WantType.Have:
+            return  # replies on two streams have overtaken each other: HAVE is the later one
+        self._take_no(want, peer, PeerAnswer.DONT_HAVE)
+
+    def _take_no(self, want: Want, peer: RemotePeer, answer: PeerAnswer) -> None:
+        """A peer has said, or shown, that it will not send a block."""
+        want.note_answer(peer, answer)
+        peer.answered(want.key)
+        for session in want.sessions:
+            if peer in session.peers:
+                session.dont_have(peer, scatter=True)
+        if want.assignee is peer:
+            want.unassign()
+            self._strategy.dispatch(want)
+        elif want.assignee is None:
+            self._strategy.ask_last_peer(want)
+        self._strategy.settle_noes(want)
 
     # -- peers ----------------------------------------------------------------------------------
 
     def add_peer(self, peer_id: ID, *, local: bool = False) -> None:
         """
-        A peer has connected: it is asked for all that nobody is known to have.
+        A peer has connected: it is asked for all that no peer is known to have.
 
         :param local: it is on this machine or in this network, so that asking it costs little.
         """
-        if peer_id not in self._peers:
-            peer = self._peers[peer_id] = Peer(peer_id, self._max_wants_per_peer, local=local)
-            self._dispatcher.offer(peer)
+        if peer_id not in self._peers.by_id:
+            self._strategy.offer(self._peers.add(peer_id, is_local=local))
 
     def remove_peer(self, peer_id: ID, reason: PeerAnswer = PeerAnswer.DISCONNECTED) -> None:
         """A peer is gone for ``reason``: others are asked for what it was to send."""
-        peer = self._peers.pop(peer_id, None)
+        peer = self._peers.remove(peer_id)
         if peer is None:
             return
-        peer.down = reason
         for session in self._sessions.values():
             session.lose(peer, reason)
-        self._asking.ready.pop(peer, None)
         self._down.pop(peer, None)
-        self._upkeep.drop(peer)
-        self._abandon(peer, reason)
+        self._timeouts.drop(peer)
+        self._abandon(peer, reason, peer.down_since)
 
     def peer_failed(self, peer_id: ID, reason: PeerAnswer, now: float) -> None:
         """A connected peer cannot be asked, for now; what it was asked goes to others."""
-        peer = self._peers.get(peer_id)
+        peer = self._peers.by_id.get(peer_id)
         if peer is not None:
-            peer.down = reason
-            peer.down_since = now
             self._down[peer] = None
-            self._abandon(peer, reason)
+            self._abandon(peer, reason, now)
+
+    def _abandon(self, peer: RemotePeer, reason: PeerAnswer, now: float) -> None:
+        """Forget all dealings with a peer and ask others instead."""
+
+        def ask_others(key: bytes) -> None:
+            want = self._wants.get(key)
+            if want is not None and peer in want.asked:  # else it has ended since
+                want.abandon(peer, reason)
+                self._strategy.dispatch(want)
+                self._strategy.settle_noes(want)
+
+        self.chores.begin(each(peer.abandon(reason, now), ask_others))
+
+    def _retry_peers(self, now: float) -> None:
+        for peer in list(self._down):
+            if now >= peer.down_since + RETRY_PEER_SECONDS:
+                self._revive(peer)
+
+    def _revive(self, peer: RemotePeer) -> None:
+        del self._down[peer]
+        peer.revive()
+        self._strategy.offer(peer)
 
     def set_supports_have(self, peer_id: ID, supported: bool) -> None:
-        """Say whether the protocol spoken with a peer has WANT_HAVE."""
-        peer = self._peers.get(peer_id)
+        """Note whether the protocol spoken with a peer has WANT_HAVE."""
+        peer = self._peers.by_id.get(peer_id)
         if peer is None or peer.supports_have is supported:
             return
-        peer.supports_have = supported
+        peer.set_supports_have(supported)
         if not supported:
             keys = list({**peer.pending, **peer.unanswered})
             self.chores.begin(each(keys, partial(self._ask_otherwise, peer)))
 
-    def _ask_otherwise(self, peer: Peer, key: bytes) -> None:
+    def _ask_otherwise(self, peer: RemotePeer, key: bytes) -> None:
         """Ask a peer that does not know WANT_HAVE for the block, if it is asked at all."""
         want = self._wants.get(key)
         if want is not None and want.asked.get(peer) is WantType.Have:
-            self._asking.forget_asked(want, peer)
-            self._asking.ask(want, peer, WantType.Have)
+            want.forget_asked(peer)
+            want.ask(peer, WantType.Have)
 
     def heard(self, peer_id: ID, pending_bytes: int = 0) -> None:
         """
-        A peer has said something: it lives, and can be asked again.
+        A peer has sent a message, so it can be asked again.
 
         :param pending_bytes: what it says to have queued for us still.
         """
-        peer = self._peers.get(peer_id)
+        peer = self._peers.by_id.get(peer_id)
         if peer is not None:
-            peer.resets = 0
-            peer.told = peer.pace.received + pending_bytes
+            peer.heard(pending_bytes)
             if peer.down is not None:
                 self._revive(peer)
 
     def bytes_arrived(self, peer_id: ID, size: int, now: float) -> None:
         """Bytes of messages have come from a peer, of whole messages or of parts of them."""
-        peer = self._peers.get(peer_id)
+        peer = self._peers.by_id.get(peer_id)
         if peer is not None:
             peer.arrived(size, now)
 
     def is_asked(self, peer_id: ID) -> bool:
-        """Tell whether a peer is to send a block."""
-        peer = self._peers.get(peer_id)
-        return peer is not None and bool(peer.held)
+        """Return whether a peer is to send a block."""
+        peer = self._peers.by_id.get(peer_id)
+        return peer is not None and bool(peer.assigned)
 
     def has_delivered(self, peer_id: ID, now: float) -> bool:
-        """Tell whether a peer has sent a block lately that was wanted."""
-        peer = self._peers.get(peer_id)
-        if peer is None or not peer.delivered:
+        """Return whether a peer has sent a block lately that was wanted."""
+        peer = self._peers.by_id.get(peer_id)
+        if peer is None or not peer.blocks_delivered:
             return False
         return now - peer.delivered_at < DELIVERED_LATELY_SECONDS
 
     @property
     def peer_ids(self) -> list[ID]:
-        return list(self._peers)
+        """The connected peers."""
+        return list(self._peers.by_id)
+
+    def describe(self, peer_id: ID) -> PeerStatus | None:
+        """Return what is known of a peer, for people to read; None if it is not connected."""
+        peer = self._peers.by_id.get(peer_id)
+        if peer is None:
+            return None
+        sessions = [session for session in self._sessions.values() if peer in session.peers]
+        dont_haves = {session.session_id: session.peers[peer] for session in sessions}
+        return replace(peer.describe(), dont_haves=dont_haves)
 
     # -- messages to peers ----------------------------------------------------------------------
 
     def take_ready(self) -> list[ID]:
         """Return the peers that have got something to be sent since the last call."""
-        ready = self._asking.ready
+        ready = self._peers.ready
         if not ready:
             return []
         peer_ids = [peer.peer_id for peer in ready]
@@ -270,41 +454,42 @@ class WantTracker:
 
     def take_outcomes(self) -> list[Outcome]:
         """Return what is to be done, or told to sessions, since the last call."""
-        outcomes = self._dispatcher.outcomes
-        if outcomes:
-            self._dispatcher.outcomes = []
-        return outcomes
+        outcomes = self._strategy.outcomes
+        if not outcomes:
+            return []
+        taken = outcomes.copy()
+        outcomes.clear()
+        return taken
 
     def has_outgoing(self, peer_id: ID) -> bool:
-        """Tell whether `take_message` has something for a peer."""
-        peer = self._peers.get(peer_id)
+        """Return whether `take_message` has something for a peer."""
+        peer = self._peers.by_id.get(peer_id)
         return peer is not None and peer.has_outgoing
 
-    def take_message(self, peer_id: ID, *, lone: bool = False) -> list[Entry]:
+    def take_message(self, peer_id: ID, *, if_single: bool = False) -> list[Entry]:
         """
-        Take all that is to be said to a peer; `message_written` or `message_lost` follows.
+        Take all that is to be sent to a peer; `message_written` or `message_lost` follows.
 
-        :param lone: only if there are wants, the peer has answered all others, and it does not
-            look as if more were to join them.
+        :param if_single: only if there are wants, the peer has answered all others, and its latest
+            message had one want, so that it does not look as if more were to join these.
         """
-        peer = self._peers.get(peer_id)
-        if peer is None or (lone and (peer.unanswered or not (peer.pending and peer.lone))):
+        peer = self._peers.by_id.get(peer_id)
+        if peer is None:
+            return []
+        if if_single and (peer.unanswered or not peer.pending or not peer.last_had_one_want):
             return []
         return peer.take()
 
     def message_written(self, peer_id: ID, now: float, round_trip: float = 0.0) -> None:
         """
-        What was taken has been written: from now on answers are waited for.
+        What was taken has been written: from now on answers are due.
 
         :param round_trip: of the connection in seconds, 0 if it is not known.
         """
-        peer = self._peers.get(peer_id)
-        if peer is None:
-            return
-        if round_trip:
-            peer.pace.round_trip = round_trip
-        peer.written(now, self._asking.block_size)
-        self._upkeep.begin_peer(peer, now)
+        peer = self._peers.by_id.get(peer_id)
+        if peer is not None:
+            peer.written(now, round_trip)
+            self._timeouts.begin_peer(peer, now)
 
     def message_lost(self, peer_id: ID, entries: Iterable[Entry]) -> None:
         """
@@ -312,44 +497,45 @@ class WantTracker:
 
         So is all else that the peer has not answered, since its stream ends here.
         """
-        peer = self._peers.get(peer_id)
-        if peer is None:
-            return
-        for entry in entries:
-            key = entry.cid.multihash
-            if entry.cancel and key not in peer.known:
-                peer.cancels[key] = entry.cid
-        self.send_all_again(peer_id)
+        peer = self._peers.by_id.get(peer_id)
+        if peer is not None:
+            peer.send_again(entries)
 
     def stream_reset(self, peer_id: ID, now: float) -> None:
         """
-        A peer has reset the stream that our wants went on: send again what it has not answered.
+        A peer has reset the stream that wants go on: send again what it has not answered.
 
-        One that does so again and again without a word is given up.
+        If it does so again and again without sending a message, it is given up.
         """
-        peer = self._peers.get(peer_id)
+        peer = self._peers.by_id.get(peer_id)
         if peer is None or not peer.unanswered:
             return
-        peer.resets += 1
-        if peer.resets > MAX_RESETS:
+        if peer.count_reset() > MAX_RESETS:
             self.peer_failed(peer_id, PeerAnswer.UNRESPONSIVE, now)
-            return
-        self.send_all_again(peer_id)
+        else:
+            peer.send_again()
 
     def send_all_again(self, peer_id: ID) -> None:
         """Queue all that a peer has not answered: it may have forgotten it."""
-        peer = self._peers.get(peer_id)
-        if peer is not None:
-            peer.say_again(self._wants)
-            self._asking.note_outgoing(peer)
+        self.message_lost(peer_id, ())
+
+    # -- time -----------------------------------------------------------------------------------
+
+    def next_deadline(self) -> float | None:
+        """Return when `tick` should be called next, in seconds; None if it need not be."""
+        return self.timers.next
+
+    def tick(self, now: float) -> None:
+        """Do what is to be done since time has passed."""
+        self._timeouts.tick(now)
 
     # -- searches -------------------------------------------------------------------------------
 
     def provider_connected(self, key: bytes, peer_id: ID) -> None:
         """A search has found a peer that has the block, and it is connected."""
-        peer = self._peers.get(peer_id)
+        peer = self._peers.by_id.get(peer_id)
         if peer is not None:
-            self._dispatcher.provider_connected(key, peer)
+            self._strategy.provider_connected(key, peer)
 
     def searched(self, key: bytes, found: int, failed: Mapping[ID, PeerAnswer]) -> None:
         """
@@ -358,27 +544,4 @@ class WantTracker:
         :param found: how many providers there are.
         :param failed: those that could not be connected to.
         """
-        self._dispatcher.searched(key, found, failed)
-
-    # -- ends -----------------------------------------------------------------------------------
-
-    def _abandon(self, peer: Peer, reason: PeerAnswer) -> None:
-        """Forget all dealings with a peer and ask others instead."""
-
-        def ask_others(key: bytes) -> None:
-            want = self._asking.abandon(peer, key, reason)
-            if want is not None:
-                self._dispatcher.dispatch(want)
-                self._dispatcher.settle_noes(want)
-
-        self.chores.begin(each(self._asking.begin_to_abandon(peer), ask_others))
-
-    def _retry_peers(self, now: float) -> None:
-        for peer in list(self._down):
-            if now >= peer.down_since + RETRY_PEER_SECONDS:
-                self._revive(peer)
-
-    def _revive(self, peer: Peer) -> None:
-        del self._down[peer]
-        peer.down = None
-        self._dispatcher.offer(peer)
+        self._strategy.searched(key, found, failed)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import ParseError
+from libp2p.ipld import protowire
 from libp2p.ipld.protowire import LONGEST_VARINT, read_varint
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
+
+#: Neither of these bits is in the wire type of a number (0), nor in the one of bytes (2).
+_OTHER_TYPES: Final = 0b101
 
 
 class BufferCursor:
@@ -24,22 +28,34 @@ class BufferCursor:
         self._at = 0
         self._end = len(self._buffer)
 
-    def varint(self) -> int:
+    def field(self) -> tuple[int, int]:
         """
-        Read one varint; unlike the frame's length it need not be in its shortest form.
+        Read the tag of a field and, if it is a number or bytes, the number or their length; else 0.
 
-        :raises ParseError: if it is longer than ten bytes or the bytes end.
+        :raises ParseError: if a varint is longer than ten bytes or the bytes end.
         """
-        at, buffer = self._at, self._buffer
-        if at < self._end and (byte := buffer[at]) < 0x80:
-            # Fast path: tags, flags and most lengths are one byte.
-            self._at = at + 1
-            self.left -= 1
-            return byte
-        here = self._end - at
+        at, buffer, end = self._at, self._buffer, self._end
+        if at + 1 < end and (tag := buffer[at]) < 0x80 and tag & _OTHER_TYPES == 0:
+            value = buffer[at + 1]
+            if value < 0x80:  # tags, flags and most lengths are one byte
+                self._at = at + 2
+                self.left -= 2
+                return tag, value
+            if end - at > LONGEST_VARINT:
+                value, after = read_varint(buffer, at + 1)
+                self._at = after
+                self.left -= after - at
+                return tag, value
+        tag = self._varint()
+        return tag, self._varint() if tag & _OTHER_TYPES == 0 else 0
+
+    def _varint(self) -> int:
+        """Read one varint; unlike the frame's length it need not be in its shortest form."""
+        here = self._end - self._at
         if here < LONGEST_VARINT and here < self.left:
             return self._late_varint()
-        value, self._at = read_varint(buffer, at)
+        at = self._at
+        value, self._at = read_varint(self._buffer, at)
         self.left -= self._at - at
         return value
 
@@ -78,22 +94,22 @@ class BufferCursor:
         parts[-1] = memoryview(buffer)[: self._at]
         return b"".join(parts)
 
-    def skip_field(self, tag: int) -> None:
+    def skip(self, tag: int, value: int) -> None:
         """
-        Pass over a field that is not known.
+        Pass over the rest of a field that `field` has returned and that is not known.
 
         :raises ParseError: if it is malformed, or a group (none was ever sent in bitswap).
         """
         if tag < 1 << 3:
             raise ParseError("field 0 does not exist")
         match tag & 7:
-            case 0:
-                self.varint()
-            case 1:
-                self.take(8)
-            case 2:
-                self.take(self.varint())
-            case 5:
+            case protowire.VARINT:
+                return
+            case protowire.LENGTH:
+                self.take(value)
+            case protowire.FIXED32:
                 self.take(4)
+            case protowire.FIXED64:
+                self.take(8)
             case wire_type:
                 raise ParseError(f"wire type {wire_type} is not used")

@@ -1,8 +1,8 @@
 """
-Bitswap messages out of the buffers that arrive (sans-I/O); see `messages` for the format.
+Bitswap messages out of the buffers that arrive (sans-I/O); see `message` for the format.
 
-A block is joined once, out of the pieces that it arrived in, and its CID is computed from it: a
-received block is verified by construction, and a wrong one is only one that nobody wants.
+A block is joined once, out of the pieces that it arrived in, and its CID is computed from it. So a
+received block is verified by construction: with wrong bytes it is another block.
 """
 
 from __future__ import annotations
@@ -125,17 +125,23 @@ def owned(buffers: Sequence[Buffer]) -> Sequence[Buffer]:
 
     A record of 64 KiB may bring four for a message that stays unfinished, and sixty for others.
     """
-    views = [buffer for buffer in buffers if type(buffer) is memoryview]
-    if all(2 * len(view) > memoryview(view.obj).nbytes for view in views):
-        return buffers  # most of what comes in bulk
     shown: dict[int, int] = {}
-    for view in views:
-        at = id(view.obj)
-        shown[at] = shown.get(at, 0) + len(view)
+    firsts: list[memoryview] = []
+    for buffer in buffers:
+        if type(buffer) is memoryview:
+            base = id(buffer.obj)
+            if base in shown:
+                shown[base] += len(buffer)
+            else:
+                shown[base] = len(buffer)
+                firsts.append(buffer)
+    wasteful = {
+        id(view.obj) for view in firsts if 2 * shown[id(view.obj)] <= memoryview(view.obj).nbytes
+    }
+    if not wasteful:
+        return buffers  # most of what comes in bulk
     return [
-        bytes(buffer)
-        if type(buffer) is memoryview and 2 * shown[id(buffer.obj)] <= memoryview(buffer.obj).nbytes
-        else buffer
+        bytes(buffer) if type(buffer) is memoryview and id(buffer.obj) in wasteful else buffer
         for buffer in buffers
     ]
 
@@ -186,23 +192,24 @@ class Decoding:
             if self.fields >= stop:
                 return False
             self.fields += 1
-            tag = pieces.varint()
+            tag, value = pieces.field()
             if tag == _BLOCK:
-                _decode_block(pieces, message)
+                _decode_block(pieces, value, message)
                 self.parts += 1
             elif tag == _WANTLIST:
-                self._wantlist, self._at = pieces.take(pieces.varint()), 0
+                if value:
+                    self._wantlist, self._at = pieces.take(value), 0
             elif tag == _PRESENCE:
-                _decode_presence(pieces.take(pieces.varint()), message)
+                _decode_presence(pieces.take(value), message)
                 self.parts += 1
             elif tag == _RAW_BLOCK:
-                data = pieces.take(pieces.varint())
+                data = pieces.take(value)
                 message.add_block(CID.from_prefix_and_data(b"", data), data)
                 self.parts += 1
             elif tag == _PENDING_BYTES:
-                message.pending_bytes = max(_int32(pieces.varint()), 0)
+                message.set_pending_bytes(value if value <= _MAX_INT32 else _int32(value))
             else:
-                pieces.skip_field(tag)
+                pieces.skip(tag, value)
 
     def _decode_wantlist(self, stop: int) -> None:
         """Decode the wantlist, several in one message add up, until there are ``stop`` fields."""
@@ -227,34 +234,33 @@ class Decoding:
                 _decode_entry(body, start, at, self.message)
                 parts += 1
             elif tag == _FULL:
-                self.message.full = bool(read_varint(body, start)[0])
+                self.message.set_full(read_varint(body, start)[0] != 0)
         self._at, self.parts, self.fields = at, parts, fields
         if at >= end:
             self._wantlist = b""
 
 
-def _decode_block(pieces: BufferCursor, message: Message) -> None:
-    size = pieces.varint()
+def _decode_block(pieces: BufferCursor, size: int, message: Message) -> None:
     stop = pieces.left - size
     prefix = data = b""
     fields = 0
     while pieces.left > stop:
         if (fields := fields + 1) > _MAX_FIELDS:
             raise ParseError("a block with too many fields")
-        tag = pieces.varint()
+        tag, value = pieces.field()
         if tag == _DATA:
-            data = pieces.take(pieces.varint())
+            data = pieces.take(value)
         elif tag == _PREFIX:
-            prefix = pieces.take(pieces.varint())
+            prefix = pieces.take(value)
         else:
-            pieces.skip_field(tag)
+            pieces.skip(tag, value)
     if pieces.left != stop:
         raise ParseError("a field ends outside the block that it is in")
     try:
         cid = CID.from_prefix_and_data(prefix, data)
     except ValueError:
         # A prefix that is malformed, or a hash that cannot be computed or vouch for it.
-        message.unusable += 1
+        message.add_unusable()
         return
     message.add_block(cid, data)
 

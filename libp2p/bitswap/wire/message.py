@@ -2,7 +2,7 @@
 Bitswap messages, and their way into buffers (sans-I/O), https://specs.ipfs.tech/bitswap-protocol/.
 
 Coded by hand, since blocks are most of the bytes: a block is passed on as the buffer that it is.
-`message_reader` is the way back, `pb/bitswap.proto` has the schema. On the wire a message is its
+`decode` is the way back, `pb/bitswap.proto` has the schema. On the wire a message is its
 length as a varint, then
 
     0a len wantlist      always present, empty or not: Kubo 0.34 and 0.35 crash without it
@@ -13,6 +13,7 @@ length as a varint, then
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -87,7 +88,7 @@ class Message:
         return len(self.entries) + len(self.blocks) + len(self.presences)
 
     def answers(self, limit: int) -> Iterator[Message]:
-        """Give what it says of blocks in messages of up to ``limit`` blocks or presences."""
+        """Split its blocks and presences into messages of up to ``limit`` of them."""
         unusable = self.unusable
         for blocks in _batches(self.blocks.items(), limit):
             part = Message(pending_bytes=self.pending_bytes)
@@ -127,6 +128,18 @@ class Message:
         """Add a HAVE or DONT_HAVE, unless the block itself is in the message."""
         if cid not in self.blocks:
             self.presences[cid] = kind
+
+    def add_unusable(self) -> None:
+        """Count a block whose CID cannot be computed."""
+        self.unusable += 1
+
+    def set_full(self, full: bool) -> None:
+        """Set whether ``entries`` are all wants of the sender, or changes to them."""
+        self.full = full
+
+    def set_pending_bytes(self, count: int) -> None:
+        """Set how many bytes are queued for the receiver; a negative number is taken for 0."""
+        self.pending_bytes = max(count, 0)
 
     def frames(
         self, dialect: Dialect = Dialect.V1, limit: int = MAX_MESSAGE_SIZE
@@ -180,8 +193,9 @@ def _batches(items: Iterable[_T], limit: int) -> Iterator[list[_T]]:
         yield batch
 
 
+@lru_cache(maxsize=64)
 def _block_head(prefix: bytes, size: int) -> bytes:
-    """Everything of a block that comes before its data."""
+    """Return everything of a block that comes before its data; most blocks of a file are alike."""
     inner = b"".join((b"\x0a", encode_uvarint(len(prefix)), prefix, b"\x12", encode_uvarint(size)))
     return b"".join((b"\x1a", encode_uvarint(len(inner) + size), inner))
 

@@ -1,4 +1,8 @@
-"""Identify: asking a peer who it is and what it speaks, and answering the same question."""
+"""
+Identify: asking a peer what it is and what it speaks, and answering the same question.
+
+`receive_identity`, `store_identity` and `send_identity` are shared with identify push.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +12,29 @@ import trio
 
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import StreamTimeout
-from libp2p.identity.identify.announcement import AGENT_VERSION, PROTOCOL_VERSION, Announcement
-from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
-from libp2p.identity.identify.message import PeerIdentity, parse_identify_response
-from libp2p.identity.identify.store import store_identity
+from libp2p.identity.identify.announcement import (
+    AGENT_VERSION,
+    PROTOCOL_VERSION,
+    Announcement,
+    scope_of_connection,
+)
+from libp2p.identity.identify.message import (
+    IdentifyReader,
+    PeerIdentity,
+    parse_identify_response,
+    read_identity,
+)
+from libp2p.peer.addresses import AddressScope
 from libp2p.protocol_muxer.multiselect_client import select_one
 
 if TYPE_CHECKING:
-    from libp2p.abc import IHost, INetConn, INetStream, StreamHandlerFn
+    from libp2p.abc import IHost, INetConn, INetStream, IPeerStore, StreamHandlerFn
+    from libp2p.identity.identify.pb.identify_pb2 import Identify
+    from libp2p.peer.id import ID as PeerID
 
 __all__ = [
     "AGENT_VERSION",
+    "ANNOUNCED_ADDR_TTL",
     "ID",
     "IDENTIFY_TIMEOUT",
     "PROTOCOL_VERSION",
@@ -26,9 +42,19 @@ __all__ = [
     "identify",
     "identify_handler_for",
     "parse_identify_response",
+    "receive_identity",
+    "send_identity",
+    "store_identity",
+    "update_peerstore_from_identify",
 ]
 
 ID: Final = TProtocol("/ipfs/id/1.0.0")
+
+#: Seconds for the whole of it, as go and js have it.
+IDENTIFY_TIMEOUT: Final = 5.0
+#: Seconds that announced addresses are worth dialling, as in py-libp2p: longer than most
+#: interruptions, shorter than most leases of an address.
+ANNOUNCED_ADDR_TTL: Final = 7200
 
 
 async def identify(host: IHost, connection: INetConn) -> PeerIdentity:
@@ -41,24 +67,12 @@ async def identify(host: IHost, connection: INetConn) -> PeerIdentity:
     :raises MuxedConnError: if the connection has ended.
     """
     with trio.move_on_after(IDENTIFY_TIMEOUT):
-        identity = await _ask(connection)
+        async with await connection.new_stream() as stream:
+            stream.set_protocol(await select_one(stream, [ID]))
+            identity = await receive_identity(stream)
         store_identity(host.get_peerstore(), identity)
         return identity
     raise StreamTimeout(f"peer did not identify itself within {IDENTIFY_TIMEOUT:.0f} s")
-
-
-async def _ask(connection: INetConn) -> PeerIdentity:
-    stream = await connection.new_stream()
-    answered = False
-    try:
-        stream.set_protocol(await select_one(stream, [ID]))
-        identity = await receive_identity(stream)
-        answered = True
-    finally:
-        if not answered:
-            await stream.reset()
-    await stream.close()
-    return identity
 
 
 def identify_handler_for(host: IHost, use_varint_format: bool = True) -> StreamHandlerFn:
@@ -78,3 +92,64 @@ def identify_handler_for(host: IHost, use_varint_format: bool = True) -> StreamH
         await stream.close()
 
     return handle_identify
+
+
+async def receive_identity(stream: INetStream) -> PeerIdentity:
+    """
+    Read ``stream`` to its end and check what the peer says.
+
+    :raises IdentifyError: if it is malformed or not this peer's.
+    :raises StreamError: if the stream fails.
+    """
+    reader = IdentifyReader()
+    while buffers := await stream.receive():
+        reader.receive(buffers)
+    connection = stream.muxed_conn
+    return read_identity(reader.finish(), connection.peer_id, scope_of_connection(connection))
+
+
+async def send_identity(stream: INetStream, message: bytes) -> None:
+    """Write ``message`` and end the writing side: the peer reads until there."""
+    with trio.move_on_after(IDENTIFY_TIMEOUT) as scope:
+        await stream.send([message])
+        await stream.close_write()
+    if scope.cancelled_caught:
+        raise StreamTimeout("peer did not take the identify message in time")
+
+
+def store_identity(peerstore: IPeerStore, identity: PeerIdentity) -> None:
+    """
+    Take over what ``identity`` says; what it does not mention stays as it was.
+
+    Protocols and announced addresses are replaced as a whole. Addresses that did not come from
+    the peer itself (the user's, for one) are kept. A signed record older than the stored one
+    changes no address.
+    """
+    peer_id = identity.peer_id
+    if identity.public_key is not None:
+        peerstore.add_pubkey(peer_id, identity.public_key)
+    if identity.protocols is not None:
+        peerstore.set_protocols(peer_id, identity.protocols)
+    if identity.agent_version:
+        peerstore.put(peer_id, "AgentVersion", identity.agent_version)
+    if identity.protocol_version:
+        peerstore.put(peer_id, "ProtocolVersion", identity.protocol_version)
+    record = identity.signed_record
+    is_current = record is None or peerstore.consume_peer_record(record, ANNOUNCED_ADDR_TTL)
+    if is_current and identity.addresses is not None:
+        # After the record: of its addresses only those count that the peer's place lets pass.
+        peerstore.replace_announced_addrs(peer_id, identity.addresses, ANNOUNCED_ADDR_TTL)
+
+
+async def update_peerstore_from_identify(
+    peerstore: IPeerStore,
+    peer_id: PeerID,
+    identify_msg: Identify,
+    scope: AddressScope = AddressScope.LOOPBACK,
+) -> None:
+    """
+    Check and store an identify message; py-libp2p's name for it.
+
+    :raises IdentifyError: if it carries another peer's key.
+    """
+    store_identity(peerstore, read_identity(identify_msg, peer_id, scope))

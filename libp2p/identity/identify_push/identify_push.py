@@ -9,8 +9,12 @@ import trio
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, StreamTimeout
 from libp2p.identity.identify.announcement import Announcement
-from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT, receive_identity, send_identity
-from libp2p.identity.identify.store import store_identity
+from libp2p.identity.identify.identify import (
+    IDENTIFY_TIMEOUT,
+    receive_identity,
+    send_identity,
+    store_identity,
+)
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
@@ -18,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from libp2p.abc import IHost, INetStream, StreamHandlerFn
+    from libp2p.identity.identify.message import PeerIdentity
     from libp2p.peer.id import ID
 
 ID_PUSH: Final = TProtocol("/ipfs/id/push/1.0.0")
@@ -28,14 +33,21 @@ CONCURRENCY_LIMIT: Final = 32
 logger = get_logger(__name__)
 
 
-def identify_push_handler_for(host: IHost) -> StreamHandlerFn:
-    """Return the handler that takes in what peers push to ``host``."""
+def identify_push_handler_for(
+    host: IHost, on_identity: Callable[[PeerIdentity], object] = lambda _: None
+) -> StreamHandlerFn:
+    """
+    Return the handler that takes in what peers push to ``host``.
+
+    :param on_identity: told of each push, once it is stored.
+    """
 
     async def handle_identify_push(stream: INetStream) -> None:
         with trio.move_on_after(IDENTIFY_TIMEOUT) as scope:
             identity = await receive_identity(stream)
             store_identity(host.get_peerstore(), identity)
             logger.debug("%s pushed its identity", identity.peer_id)
+            on_identity(identity)
         if scope.cancelled_caught:
             raise StreamTimeout("peer did not finish its identify push in time")
         await stream.close()
@@ -58,8 +70,8 @@ async def push_identify_to_peer(
     async with limit or trio.Semaphore(1):
         with trio.move_on_after(IDENTIFY_TIMEOUT):
             try:
-                stream = await host.new_stream(peer_id, [ID_PUSH], no_dial=True)
-                await _push(stream, announcement)
+                async with await host.new_stream(peer_id, [ID_PUSH], no_dial=True) as stream:
+                    await send_identity(stream, announcement.encode(stream.muxed_conn))
             except BaseLibp2pError as error:
                 # Many peers do not take pushes, and any may be gone by now.
                 logger.debug("nothing pushed to %s: %s", peer_id, error)
@@ -67,17 +79,6 @@ async def push_identify_to_peer(
             return True
     logger.debug("%s took no push in time", peer_id)
     return False
-
-
-async def _push(stream: INetStream, announcement: Announcement) -> None:
-    sent = False
-    try:
-        await send_identity(stream, announcement.encode(stream.muxed_conn))
-        sent = True
-    finally:
-        if not sent:
-            await stream.reset()
-    await stream.close()
 
 
 async def push_identify_to_peers(host: IHost, peer_ids: Iterable[ID] | None = None) -> None:

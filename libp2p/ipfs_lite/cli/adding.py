@@ -32,7 +32,7 @@ STDIN_NAME: Final = "the standard input"
 
 @dataclass(frozen=True, slots=True)
 class AddRequest:
-    """What to add and how."""
+    """The files to add, and the options."""
 
     paths: Sequence[str]
     profile: str | None
@@ -42,7 +42,7 @@ class AddRequest:
 
 
 def add_style(quieter: bool, as_json: bool) -> Callable[[str, AddResult], Awaitable[None]]:
-    """Choose how a file that was added is printed."""
+    """Return the function that prints an added file."""
     if as_json:
         return lambda name, added: say_json(
             {
@@ -76,7 +76,7 @@ def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[
 
     async def work() -> None:
         config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
-        # Whoever asks wrongly is told so before a repo is made.
+        # Wrong options are an error before a repo is made.
         import_options(config, request.profile, request.choices)
         if request.only_hash:
             return await add_all(config, None)
@@ -106,9 +106,9 @@ async def _source_of(path: str, read_bytes: int, allow_empty: bool) -> AsyncIter
 
 class _NotEmpty:
     """
-    What comes out of a pipe, and must be something.
+    The bytes of a pipe, which must not be empty.
 
-    A program that has failed before it wrote anything looks like one that had nothing to say.
+    A program that fails before it writes anything looks like one that has nothing to write.
     """
 
     def __init__(self, source: Source, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Where a command works, and how long it may take."""
+"""The repo and the time limit of a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """Where the repo is, if that was said, and how many seconds there are."""
+    """The repo, if it was named, and the time limit in seconds."""
 
     named_repo: Path | None
     timeout: float | None

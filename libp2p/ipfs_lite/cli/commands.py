@@ -48,7 +48,7 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
 def _at(
     timeout_help: str = "Give up after this time: seconds, or 90s, or 2m.",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the option ``--timeout``, and as its first argument that and the repo."""
+    """Add the option ``--timeout`` to a command; its first argument becomes an `At`."""
 
     def with_timeout(command: Callable[..., None]) -> Callable[..., None]:
         @click.option("--timeout", type=Duration(), help=timeout_help)
@@ -65,7 +65,7 @@ def _at(
 
 
 def _from_peers(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of a fetch."""
+    """Add the options of a fetch to a command."""
     peers = click.option(
         "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
     )
@@ -201,7 +201,7 @@ def cat(at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool) -> None:
 @_as_json
 @_at("Stop after this time; it is no failure.")
 def serve(at: At, listen: tuple[Multiaddr, ...], as_json: bool) -> None:
-    """Give the repo's blocks to other peers until SIGINT or SIGTERM."""
+    """Serve the repo's blocks to other peers until SIGINT or SIGTERM."""
     from libp2p.ipfs_lite.cli import serving
 
     serving.serve(at, listen, as_json)

@@ -1,8 +1,8 @@
 """
-How a command ends before it is done: by a signal, or because its time is over.
+Ends a command before it is done: by a signal, or at its time limit.
 
 First its tasks are cancelled, so that they clean up. If that takes longer than `GRACE`, a system
-call holds one of them; then the process removes what is half-written and leaves.
+call blocks one of them; then the process removes half-written files and exits.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from types import FrameType
 
-#: Seconds for cleaning up. Whoever ends a command sees it end within a second.
+#: Seconds for cleaning up: an interrupted command ends within a second.
 GRACE: Final = 0.4
 _LAST_GRACE: Final = 0.2
 LATE: Final = "not done in the time that --timeout gave"
 INTERRUPTED: Final = "interrupted"
-#: What shells add to a signal's number for the exit code of a process that it ended.
+#: Shells report a process that signal N ended by the exit code 128 + N.
 BY_SIGNAL: Final = 128
 
 
@@ -46,12 +46,12 @@ def run_to_an_end(
     work: Callable[[], Awaitable[None]], timeout: float | None, *, stopping_is_success: bool = False
 ) -> None:
     """
-    Run until it is done.
+    Run ``work`` until it is done.
 
     :param timeout: seconds from now.
-    :param stopping_is_success: what has no end of its own is done when it is stopped.
+    :param stopping_is_success: stopping is the normal end, as for a server.
     :raises Interrupted: if a signal came before.
-    :raises trio.TooSlowError: if the time was over before.
+    :raises trio.TooSlowError: if the time is over before.
     """
     ending = _Ending(stopping_is_success)
     previous = {number: signal.getsignal(number) for number in _signals()}
@@ -96,7 +96,7 @@ class _Ending:
             with self._scope:
                 await work()
         except Exception as error:
-            if self._signal:  # what fails while it is stopped is of no interest
+            if self._signal:  # errors of an interrupted command are not reported
                 raise Interrupted(self._signal) from error
             raise
         if self._scope.cancelled_caught:
@@ -137,18 +137,18 @@ def _start(call: Callable[[], None]) -> None:
     """
     Call in a thread.
 
-    Not a `threading.Thread`: starting one takes a lock, which the main thread may be holding where
-    a signal has stopped it.
+    Not a `threading.Thread`: starting one takes a lock, which the main thread may hold when a
+    signal interrupts it.
     """
     _thread.start_new_thread(call, ())
 
 
 def end_by_signal(number: int) -> NoReturn:
     """
-    End the process as the signal would have ended it.
+    End the process by the signal, as if there were no handler.
 
-    A shell that runs a script stops at an interrupt if its command was ended by one, and goes on if
-    the command says with an exit code of its own that it has dealt with it.
+    A shell stops a script at an interrupt only if the signal ended the command; it goes on if the
+    command exits with a code.
     """
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)

@@ -1,10 +1,10 @@
 """
 From the process to a command and back: exit codes, and one line for each error.
 
-Little is imported before `main` has dealt with signals: until then, an interrupt is a traceback.
+Little is imported before `main` sets up signals: until then, an interrupt prints a traceback.
 
-Exit codes: 0 done, 1 it failed, 2 it was asked wrongly. What a signal ends is seen by shells as 130
-(SIGINT), 143 (SIGTERM), 129 (SIGHUP), or 141 if nobody reads the output any more.
+Exit codes: 0 done, 1 failed, 2 wrong usage. Shells report a command that a signal ended as 130
+(SIGINT), 143 (SIGTERM), 129 (SIGHUP), or 141 if the reader of the output is gone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
 
 
 def run(args: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit code; all errors have been told then."""
+    """Run one command, print its errors, and return its exit code."""
     import logging
 
     from libp2p.ipfs_lite.cli import terminal
@@ -54,8 +54,8 @@ def run(args: Sequence[str] | None = None) -> int:
             raise
         terminal.tell("the command line needs more packages: pip install 'libp2p[cli]'")
         return FAILED
-    # What the library logs is not for the terminal: errors are told below. What the repo warns of
-    # is: only its owner can mend it.
+    # The library's log is not printed: errors are printed below. Warnings about the repo are, for
+    # only its owner can mend them.
     warnings = terminal.Warnings()
     logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
     code, printed = DONE, io.StringIO()
@@ -92,7 +92,7 @@ def _report(error: BaseException) -> int:
     leaves = list(leaves_of(error))
     for leaf in leaves:
         if isinstance(leaf, OutputError) and isinstance(leaf.__cause__, BrokenPipeError):
-            # Whoever read our output has seen enough.
+            # The reader of the output has closed it.
             return BY_SIGNAL + getattr(signal, "SIGPIPE", 13)
     text, misused = explain(leaves)
     tell(text)

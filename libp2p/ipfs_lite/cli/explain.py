@@ -1,4 +1,4 @@
-"""Errors in words for the person at the terminal: what is wrong, and what to do."""
+"""Texts of errors for the person at the terminal: what is wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 import trio
 
-from libp2p.bitswap.errors import BlockUnavailableError, DamagedBlockError, TimeoutError
+from libp2p.bitswap.errors import BlockTimeoutError, BlockUnavailableError, DamagedBlockError
 from libp2p.exceptions import (
     BaseLibp2pError,
     HashNotSupported,
@@ -24,8 +24,8 @@ _MISUSE = (click.UsageError, InvalidImportOptions, HashNotSupported)
 
 
 def explain(leaves: Sequence[BaseException]) -> tuple[str, bool]:
-    """Say in one short line what went wrong, and whether the command was asked wrongly."""
-    # Of several errors the first that was meant for people says most.
+    """Return one short line that says what went wrong, and whether it was wrong usage."""
+    # Of several errors the first of the library's own says most.
     error = next((leaf for leaf in leaves if isinstance(leaf, BaseLibp2pError)), leaves[0])
     return one_line(" ".join(_text_of(error).split())), isinstance(error, _MISUSE)
 
@@ -41,7 +41,7 @@ def _text_of(error: BaseException) -> str:
             return INTERRUPTED
         case NotAFile():
             return f"{error}: only files can be fetched"
-        case TimeoutError():
+        case BlockTimeoutError():
             return f"{error}; try a longer --timeout or another --peer"
         case DamagedBlockError():
             return f"{error}; add the file again, or name a peer that has it with --peer"

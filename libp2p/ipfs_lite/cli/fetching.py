@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Which file, and whom it may come from."""
+    """The file to fetch, and the peers to fetch it from."""
 
     cid: CID
     peers: Sequence[PeerInfo]

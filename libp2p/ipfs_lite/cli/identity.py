@@ -1,4 +1,4 @@
-"""``init`` and ``id``: they load no network and nothing of files."""
+"""``init`` and ``id``, which load neither the network nor the import of files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of arguments: what they accept, and what they say when they do not."""
+"""Types of arguments, and their error messages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CidArgument(click.ParamType["CID"]):
 
 
 class PeerAddress(click.ParamType["PeerInfo"]):
-    """A multiaddr that says which peer is there."""
+    """A multiaddr that ends in a peer id."""
 
     name = "multiaddr"
 

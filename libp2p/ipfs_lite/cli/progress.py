@@ -1,4 +1,4 @@
-"""A progress bar on the standard error, if somebody is looking at it."""
+"""A progress bar on the standard error, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Bar:
         return self
 
     def update(self, done: int, total: int | None) -> None:
-        """Show how far it is."""
+        """Show the progress."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
 

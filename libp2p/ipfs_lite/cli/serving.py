@@ -31,7 +31,7 @@ def serve(at: At, listen: Sequence[Multiaddr], as_json: bool) -> None:
                     await say_json({"address": str(address)}, needed=False)
                 else:
                     await say(str(address), needed=False)
-            gc.freeze()  # what is loaded by now stays: garbage collections need not look at it
+            gc.freeze()  # all that is loaded now stays: garbage collections need not visit it
             await trio.sleep_forever()
 
     run_to_an_end(work, at.timeout, stopping_is_success=True)

@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 PROGRAM: Final = "ipfs-lite"
 STDIN, STDOUT, STDERR = 0, 1, 2
-#: What names the standard input where a path could stand, and the standard output.
+#: Names the standard input, or output, in place of a path.
 DASH: Final = "-"
 STDOUT_NAME: Final = "to the standard output"
 
-#: A line for a person is lost if nobody has taken what came before it for so long.
+#: Seconds after which a line for a person is dropped because the terminal is not read.
 _PATIENCE: Final = 0.2
 
 
 def take_closed_numbers() -> None:
     """
-    Have the standard streams' numbers taken, if the command was started without them.
+    Open the standard streams' numbers, if the command was started without them.
 
     Otherwise the next files that are opened get these numbers, the repo's lock for one, and what is
     printed is written into them. Reading and writing still fail, for each is opened the other way.
@@ -52,9 +52,9 @@ def take_closed_numbers() -> None:
 
 async def say(text: str, *, needed: bool = True) -> None:
     """
-    Print a line, which whoever started us may be waiting for.
+    Print a line, also if the output is slow to be read.
 
-    :param needed: False for what is good to know only: it is left out if the output is closed.
+    :param needed: False for a line that may be lost if the output is closed.
     :raises OutputError: if it cannot be written.
     """
     data = encoded(f"{printable(text)}\n", sys.__stdout__)
@@ -71,7 +71,7 @@ async def say_json(values: Mapping[str, object], *, needed: bool = True) -> None
 
 
 def say_now(text: str) -> None:
-    """Print texts of the command line itself, outside of any task."""
+    """Print texts such as the help, outside of any task."""
     try:
         write_all(STDOUT, [encoded(text, sys.__stdout__)])
     except OSError as error:
@@ -79,7 +79,7 @@ def say_now(text: str) -> None:
 
 
 def tell(text: str) -> None:
-    """Tell the person at the terminal, if they can be told; one line."""
+    """Print one line to the standard error, if it can be written."""
     data = encoded(f"{PROGRAM}: {text}\n", sys.__stderr__)
     try:
         # A pipe that is ready takes a line as a whole, without waiting.
@@ -90,15 +90,15 @@ def tell(text: str) -> None:
 
 
 class Warnings(logging.Handler):
-    """Shows what the library warns of."""
+    """Prints the library's warnings."""
 
     def emit(self, record: logging.LogRecord) -> None:
         tell(f"warning: {one_line(record.getMessage())}")
 
 
 def unwritable(error: OSError) -> OutputError:
-    """Name what could not be written."""
-    from libp2p.ipfs_lite.errors import OutputError  # it brings bitswap along
+    """Return the error for an output that cannot be written."""
+    from libp2p.ipfs_lite.errors import OutputError  # it loads bitswap's errors
 
     return OutputError(f"cannot write {STDOUT_NAME}: {reason_of(error)}")
 
@@ -107,13 +107,13 @@ def unwritable(error: OSError) -> OutputError:
 
 
 def encoded(text: str, stream: TextIO | None) -> bytes:
-    """Encode as the user's terminal asks; letters that it does not have are written as escapes."""
+    """Encode for the user's terminal; characters that it does not have become escapes."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return text.encode(encoding, "backslashreplace")
 
 
 def as_json(values: Mapping[str, object]) -> str:
-    """Write an object that any terminal can take."""
+    """Return an object as JSON in characters that the terminal has."""
     return "".join(map(_in_json, json.dumps(values, ensure_ascii=False)))
 
 

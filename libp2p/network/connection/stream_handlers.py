@@ -1,9 +1,9 @@
 """
-The stream handlers that run for one connection, and which of them end when there are too many.
+The stream handlers that run for one connection, and which are cancelled if there are too many.
 
 A handler may outlive its stream: one that computes, or waits for something else, does not notice
-that the peer has reset it. A peer that opens and resets streams in a row would start any number of
-them. So handlers are counted by themselves, for the connection and for the host.
+that the peer has reset the stream. A peer that opens and resets streams in a row could start any
+number of handlers. So handlers are counted apart from streams, by connection and by host.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ if TYPE_CHECKING:
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Scope
 
-#: Why a stream is reset, for the peer: libp2p's code for "there are too many".
-STREAM_LIMIT_EXCEEDED: Final = 0x1001
-#: Handlers that run for one connection at the same time: as many as it may have inbound streams.
-MAX_HANDLERS: Final = 1000
+#: Why a stream is reset, for the peer: libp2p's code of a stream for "there are too many".
+STREAM_LIMIT_EXCEEDED: Final = 0x1002
 
 
 class StreamHandlers:
     """Counts handlers in a scope; where there are too many, cancels some of them."""
 
-    def __init__(self, host: Scope) -> None:
-        """:param host: the handlers of all connections."""
-        self._count = host.open("a connection", MAX_HANDLERS, cut=self._cut)
+    def __init__(self, host: Scope, name: str, limit: int) -> None:
+        """
+        :param host: the handlers of all connections.
+        :param name: the connection's, in statistics.
+        :param limit: handlers that run for the connection at the same time.
+        """
+        self._count = host.open(name, limit, cut=self._cut)
         self._all_ended: trio.Event | None = None  # set while the connection waits for them
         self._running: dict[NetStream, trio.CancelScope] = {}
 
@@ -58,7 +60,7 @@ class StreamHandlers:
             scope.cancel()
 
     def close(self) -> None:
-        """The connection has ended, and all its handlers."""
+        """Leave the host's scope: the connection and all its handlers have ended."""
         self._running.clear()
         self._count.close()
 

@@ -17,28 +17,26 @@ from libp2p.exceptions import (
 )
 from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
 from libp2p.network.stream.net_stream import NetStream
+from libp2p.network.stream.stream_events import StreamEvents
 from libp2p.peer.addresses import text_of
-from libp2p.resources import Scope
 from libp2p.utils.faults import consists_of, fault_barrier
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from multiaddr import Multiaddr
 
     from libp2p.abc import StreamHandlerFn
     from libp2p.connection_types import ConnectionType
-    from libp2p.network.notifees import Notifees
+    from libp2p.network.config import SwarmConfig
     from libp2p.peer.id import ID
+    from libp2p.resources import Scope
     from libp2p.transport.abc import MuxedConnection, MuxedStream
+    from libp2p.utils.event_bus import EventBus
 
 logger = get_logger(__name__)
-
-#: When a connection has ended, its handlers get this long, in seconds, to finish with what they
-#: had received: a block that has come should still reach the disk.
-HANDLER_GRACE: Final = 5.0
 
 #: Why a peer closed a connection, by the codes of libp2p's specification that it may give.
 REASONS: Final = {
@@ -57,7 +55,7 @@ _OWN_REASONS: Final = {
     GARBAGE_COLLECTED: "it was idle and made room",
 }
 
-#: The peer has ended its half, cleanly: whoever reads on learns of it by these.
+#: What reading raises when the peer has ended its half cleanly.
 _ENDS: Final = (StreamEOF, IncompleteReadError)
 
 
@@ -71,51 +69,52 @@ class SwarmConn(INetConn):
     """A multiplexed connection to a peer, and the nursery of its stream handlers."""
 
     def __init__(
-        self, muxed_conn: MuxedConnection, scope: Scope | None = None, handlers: Scope | None = None
+        self,
+        muxed_conn: MuxedConnection,
+        events: EventBus,
+        handlers: Scope,
+        config: SwarmConfig,
+        scopes: Sequence[Scope] = (),
     ) -> None:
         """
         Wrap a connection that does not run yet.
 
-        :param scope: what the connection counts in, for as long as it lives.
+        :param events: where its streams are announced.
         :param handlers: what its stream handlers count in.
+        :param scopes: what the connection is counted in already, for as long as it lives.
         """
         self.muxed_conn: MuxedConnection = muxed_conn  # type: ignore[assignment]
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
-        self._scope = scope
+        self._scopes = scopes
+        self._config = config
         self.opened_at: Final = trio.current_time()
         self._own_reason = ""
         self._nursery: trio.Nursery | None = None
-        self._handlers = StreamHandlers(handlers or Scope("handlers"))
+        self._handlers = StreamHandlers(handlers, str(self.peer_id), config.max_connection_handlers)
         self._streams: set[ref[NetStream]] = set()
+        self._stream_events = StreamEvents(events, muxed_conn)
 
-    async def run(
-        self,
-        accept: AcceptStream,
-        ended: Callable[[SwarmConn], object],
-        notifees: Notifees,
-    ) -> None:
+    async def run(self, accept: AcceptStream, ended: Callable[[SwarmConn], object]) -> None:
         """
         Serve the connection and give each inbound stream to ``accept``, until it ends.
 
         :param accept: called in the read loop, with the stream and `start_handler`.
         :param ended: called at its end, before the handlers have finished.
-        :param notifees: told of its beginning and its end.
         """
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             try:
-                busy = notifees.connected(self, nursery)
                 with fault_barrier(self._failed):
                     self.muxed_conn.on_stream(partial(self._give, accept))
                     await self.muxed_conn.run()
             finally:
                 self.release()
                 self._streams.clear()
+                self._stream_events.close()
                 ended(self)
-            notifees.disconnected(self, nursery, busy)
-            await self._handlers.finish(HANDLER_GRACE)
+            await self._handlers.finish(self._config.handler_grace)
         self._handlers.close()
         self._nursery = None
 
@@ -140,7 +139,7 @@ class SwarmConn(INetConn):
     async def _handle(
         self, handler: StreamHandlerFn, stream: NetStream, scope: trio.CancelScope
     ) -> None:
-        """Run the handler; whatever goes wrong in it ends this stream and nothing else."""
+        """Run the handler; an error in it ends this stream and nothing else."""
         try:
             with fault_barrier(partial(_end_after_fault, stream)), scope:
                 await handler(stream)
@@ -154,12 +153,12 @@ class SwarmConn(INetConn):
 
     @property
     def is_counted(self) -> bool:
-        """True while the connection takes up one of those that there may be."""
-        return self._scope is not None
+        """True while the connection counts towards the limits."""
+        return bool(self._scopes)
 
     @property
     def active_at(self) -> float:
-        """When a stream last brought something, or when the connection began."""
+        """When a stream last received data, or when the connection began."""
         return max(self.opened_at, self.muxed_conn.active_at)
 
     @property
@@ -176,7 +175,7 @@ class SwarmConn(INetConn):
         return self._wrap(await self.muxed_conn.open_stream())
 
     def _wrap(self, muxed_stream: MuxedStream) -> NetStream:
-        stream = NetStream(muxed_stream)
+        stream = NetStream(muxed_stream, self._stream_events.opened)
         self._streams.add(ref(stream, self._streams.discard))
         return stream
 
@@ -197,9 +196,9 @@ class SwarmConn(INetConn):
         self.release()
 
     def release(self) -> None:
-        """Count no longer."""
-        scope, self._scope = self._scope, None
-        if scope is not None:
+        """Release the scopes that the connection is counted in; a second call does nothing."""
+        scopes, self._scopes = self._scopes, ()
+        for scope in scopes:
             scope.release(1)
 
     @property
@@ -235,8 +234,7 @@ def _end_after_fault(stream: NetStream, error: Exception) -> None:
     else:
         logger.error("the handler of %r failed", stream, exc_info=error)
     if consists_of(error, _ENDS):
-        # The peer has said all it had to say, which ends many handlers. What they have answered
-        # is on its way still, and a reset would overtake it.
+        # Many handlers end so. Their answers may still be queued, and a reset would drop them.
         stream.muxed_stream.close_nowait()
     else:
         stream.abort()

@@ -19,6 +19,7 @@ from libp2p.exceptions import (
     PeerIDMismatchesPubkey,
 )
 from libp2p.hostile_input import refused_as
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.peer.id import ID
 from libp2p.security.channel import Established, PlainChannel
 from libp2p.security.insecure.pb import plaintext_pb2
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.crypto.keys import PublicKey
 
-#: An RSA-8192 key is 1.1 kB. What is longer wants memory from a side that knows nobody yet.
+#: An RSA-8192 key is 1.1 kB. Without a limit an unknown peer could make this side hold memory.
 MAX_EXCHANGE_BYTES: Final = 16 * 1024
 
 #: Enough for `MAX_EXCHANGE_BYTES`.
@@ -38,25 +39,39 @@ MAX_LENGTH_BYTES: Final = 3
 
 
 class ClaimedIdentity(NamedTuple):
-    """Who the peer says it is."""
+    """The identity that the peer claims."""
 
     peer_id: ID
     public_key: PublicKey
 
 
 def make_exchange_message(pubkey: PublicKey) -> plaintext_pb2.Exchange:
-    """Return what the owner of ``pubkey`` says."""
+    """Return the message of the owner of ``pubkey``."""
     return plaintext_pb2.Exchange(id=ID.from_pubkey(pubkey).to_bytes(), pubkey=pubkey.serialize())
+
+
+def _message_extent(data: bytearray) -> tuple[int, int] | None:
+    try:
+        length, start = decode_uvarint(data, max_bytes=MAX_LENGTH_BYTES)
+    except IncompleteVarint:
+        return None
+    except ParseError as error:
+        raise HandshakeFailure(f"length of the plaintext exchange: {error}") from error
+    if length > MAX_EXCHANGE_BYTES:
+        raise HandshakeFailure(
+            f"plaintext exchange of {length} bytes, at most {MAX_EXCHANGE_BYTES} are allowed"
+        )
+    return start, start + length
 
 
 class PlaintextExchange:
     """One side of the handshake; both are alike."""
 
     def __init__(self, public_key: PublicKey, expected_peer: ID | None = None) -> None:
-        """:param expected_peer: who was dialled; None accepts everyone."""
+        """:param expected_peer: the peer that was dialled; None accepts any peer."""
         self._public_key = public_key
         self._expected_peer = expected_peer
-        self._buffer = bytearray()
+        self._received = MessageBuffer()
         self._is_done = False
 
     def start(self) -> bytes:
@@ -65,7 +80,7 @@ class PlaintextExchange:
 
     def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
         """
-        Take in what the peer sent.
+        Receive bytes of the peer.
 
         :return: nothing to send, and the result once there is one.
         :raises PeerIDMismatchesPubkey: if the peer is not the one expected.
@@ -73,37 +88,16 @@ class PlaintextExchange:
         """
         if self._is_done:
             raise LocalProtocolError("this handshake is over")
-        for buffer in buffers:
-            self._buffer += buffer
-        message = self._take_message()
+        self._received.feed(buffers)
+        message = self._received.next_message(_message_extent)
         if message is None:
             return b"", None
         self._is_done = True
         return b"", Established(PlainChannel(), self._identity(message), early_muxer=None)
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the message."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
-
-    def _take_message(self) -> bytes | None:
-        try:
-            length, start = decode_uvarint(self._buffer, max_bytes=MAX_LENGTH_BYTES)
-        except IncompleteVarint:
-            return None
-        except ParseError as error:
-            raise HandshakeFailure(f"length of the plaintext exchange: {error}") from error
-        if length > MAX_EXCHANGE_BYTES:
-            raise HandshakeFailure(
-                f"plaintext exchange of {length} bytes, at most {MAX_EXCHANGE_BYTES} are allowed"
-            )
-        end = start + length
-        if len(self._buffer) < end:
-            return None
-        message = bytes(self._buffer[start:end])
-        del self._buffer[:end]
-        return message
+        """Remove and return the bytes received after the message."""
+        return self._received.take_leftover()
 
     def _identity(self, message: bytes) -> ClaimedIdentity:
         with refused_as(HandshakeFailure, "plaintext exchange is malformed"):

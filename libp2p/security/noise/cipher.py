@@ -39,7 +39,7 @@ def _pack_records(buffers: Sequence[Buffer]) -> Iterator[Buffer]:
     for buffer in buffers:
         length = len(buffer)
         if size + length > MAX_PLAINTEXT_BYTES:
-            if size:  # never an empty record: its reader could take it for the end
+            if size:  # never an empty record: a reader could mistake it for the end
                 yield b"".join(group)
             group, size = [], 0
             if length > MAX_PLAINTEXT_BYTES:
@@ -64,7 +64,7 @@ class NoiseCipher:
 
     __slots__ = ("_failed", "_receive", "_receive_nonce", "_send", "_send_nonce", "has_more")
 
-    ended: Final = False  # Noise has no word for it
+    ended: Final = False  # Noise has no such message
 
     def __init__(self, send_key: bytes, receive_key: bytes) -> None:
         self._send = ChaCha20Poly1305(send_key)
@@ -96,7 +96,7 @@ class NoiseCipher:
                 self._failed = True
                 if not plaintexts:
                     raise _not_authentic() from None
-                self.has_more = True  # what came before it is handed up first
+                self.has_more = True  # first return the records before it
                 break
             nonce += 1
             offset = stop
@@ -121,5 +121,5 @@ class NoiseCipher:
         return wire
 
     def close(self) -> list[Buffer]:
-        """Return nothing: Noise says neither that it ends nor why."""
+        """Return nothing: Noise has no message that ends a connection."""
         return []

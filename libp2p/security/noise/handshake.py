@@ -1,9 +1,9 @@
 """
 Noise_XX_25519_ChaChaPoly_SHA256 with an empty prologue (sans-I/O).
 
-https://noiseprotocol.org/noise.html §5 and §7.5. Three messages make two strangers share two keys
-and learn each other's static keys. Nothing here knows of libp2p: what the static keys belong to is
-said in the payloads. Keys come from the caller; this module has no randomness of its own.
+https://noiseprotocol.org/noise.html §5 and §7.5. After three messages both sides share two
+keys and know each other's static keys. This module does not know libp2p: the payloads say which
+peers the static keys belong to. The caller passes the keys; no random numbers are made here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from libp2p.exceptions import HandshakeFailure, LocalProtocolError
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 #: Exactly as long as a hash, so it is the first hash itself (§5.2).
@@ -32,7 +30,7 @@ KEY_BYTES: Final = 32
 TAG_BYTES: Final = 16
 
 #: Noise allows 65,535; the largest honest message, an RSA-8192 identity with its signature, stays
-#: under 4 KiB. What is longer wants memory from a side that does not know its peer yet.
+#: under 4 KiB. Without this limit an unknown peer could make this side hold more memory.
 MAX_HANDSHAKE_MESSAGE_BYTES: Final = 16 * 1024
 
 _NONCE: Final = Struct("<4xQ")
@@ -58,7 +56,7 @@ _MESSAGES: Final = (
 
 
 class TransportKeys(NamedTuple):
-    """What the handshake is for."""
+    """The keys of the transport phase: the result of the handshake."""
 
     send: bytes
     receive: bytes
@@ -74,7 +72,7 @@ def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
 
 
 class _SymmetricState:
-    """The keys and the transcript's hash, as both sides advance them (§5.2)."""
+    """The keys and the transcript's hash, which both sides advance equally (§5.2)."""
 
     __slots__ = ("_chaining_key", "_cipher", "_nonce", "transcript")
 
@@ -102,7 +100,7 @@ class _SymmetricState:
         return wire
 
     def decrypt(self, wire: bytes) -> bytes:
-        """Undo `encrypt`; any difference between the two transcripts ends here."""
+        """Undo `encrypt`; it fails if the two transcripts differ."""
         plaintext = wire
         if self._cipher is not None:
             try:
@@ -143,7 +141,7 @@ class XXHandshake:
 
     @property
     def remote_static(self) -> bytes:
-        """The peer's static key, proven to be its own once the peer's payload was read."""
+        """The peer's static key; the peer has proven to own it once its payload was read."""
         if self._remote_static is None:
             raise LocalProtocolError("the peer's static key has not come yet")
         return self._remote_static.public_bytes_raw()
@@ -166,7 +164,7 @@ class XXHandshake:
 
     def read(self, message: Buffer) -> bytes:
         """
-        Take in the peer's next message and return its payload.
+        Read the peer's next message and return its payload.
 
         :raises HandshakeFailure: if the message is not what the peer must send now.
         """
@@ -206,9 +204,9 @@ class XXHandshake:
         meets_static = token is (_Token.ES if self.is_initiator else _Token.SE)
         own = self._static if uses_static else self._ephemeral
         remote = self._remote_static if meets_static else self._remote_ephemeral
-        assert remote is not None  # the order of the tokens sees to it
-        # An all-zero secret: the peer sent a point of small order, to make the key known to
-        # everyone (RFC 7748 §6.1).
+        assert remote is not None  # guaranteed by the order of the tokens
+        # An all-zero secret: the peer sent a point of small order, so that anyone can compute
+        # the key (RFC 7748 §6.1).
         with refused_as(HandshakeFailure, "the peer's key is a point of small order"):
             secret = own.exchange(remote)
         self._state.mix_key(secret)
@@ -230,42 +228,18 @@ def frame(message: bytes) -> bytes:
     return _LENGTH.pack(len(message)) + message
 
 
-class MessageReader:
-    """Handshake messages out of any split of their bytes, one at a time."""
+def message_extent(data: bytearray) -> tuple[int, int] | None:
+    """
+    Return where the first handshake message of ``data`` starts and ends; None without its length.
 
-    __slots__ = ("_buffer",)
-
-    def __init__(self) -> None:
-        self._buffer = bytearray()
-
-    def feed(self, buffers: Iterable[Buffer]) -> None:
-        """Take in bytes from the peer."""
-        for buffer in buffers:
-            self._buffer += buffer
-
-    def next_message(self) -> bytes | None:
-        """
-        Return the next message; None if it is not complete.
-
-        :raises HandshakeFailure: if it is longer than any handshake needs.
-        """
-        if len(self._buffer) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer)
-        if length > MAX_HANDSHAKE_MESSAGE_BYTES:
-            raise HandshakeFailure(
-                f"Noise handshake message of {length} bytes, "
-                f"at most {MAX_HANDSHAKE_MESSAGE_BYTES} are allowed"
-            )
-        end = _LENGTH.size + length
-        if len(self._buffer) < end:
-            return None
-        message = bytes(self._buffer[_LENGTH.size : end])
-        del self._buffer[:end]
-        return message
-
-    def take_leftover(self) -> bytes:
-        """Remove and return what came after the last message: transport records."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
+    :raises HandshakeFailure: if it is longer than any handshake needs.
+    """
+    if len(data) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(data)
+    if length > MAX_HANDSHAKE_MESSAGE_BYTES:
+        raise HandshakeFailure(
+            f"Noise handshake message of {length} bytes, "
+            f"at most {MAX_HANDSHAKE_MESSAGE_BYTES} are allowed"
+        )
+    return _LENGTH.size, _LENGTH.size + length

@@ -1,5 +1,5 @@
 """
-The libp2p Noise handshake as one machine: bytes in, bytes out, in the end a known peer (sans-I/O).
+The libp2p Noise handshake: bytes in, bytes out, and an authenticated peer as result (sans-I/O).
 
 ::
 
@@ -14,9 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import LocalProtocolError
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.security.channel import Established
 from libp2p.security.noise.cipher import NoiseCipher
-from libp2p.security.noise.handshake import MessageReader, XXHandshake, frame
+from libp2p.security.noise.handshake import XXHandshake, frame, message_extent
 from libp2p.security.noise.payload import RemoteIdentity, choose_early_muxer, open_payload
 
 if TYPE_CHECKING:
@@ -39,33 +40,33 @@ class IdentityExchange:
     ) -> None:
         """
         :param payload: this side's, from `make_payload` with the same ``early_muxers``.
-        :param expected_peer: who was dialled; None on the side that was dialled.
+        :param expected_peer: the peer that was dialled; None on the side that was dialled.
         """
         self._handshake = handshake
         self._payload = payload
         self._expected_peer = expected_peer
         self._early_muxers = early_muxers
-        self._reader = MessageReader()
+        self._received = MessageBuffer()
 
     def start(self) -> bytes:
-        """Return what is sent before anything is received."""
+        """Return the bytes to send before anything is received."""
         return frame(self._handshake.write(b"")) if self._handshake.is_initiator else b""
 
     def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
         """
-        Take in what the peer sent.
+        Receive bytes of the peer.
 
         :return: bytes to send, and the result once there is one.
         :raises HandshakeFailure: or one of its kinds, see `open_payload`.
         """
         if self._handshake.is_done:
             raise LocalProtocolError("this handshake is over")
-        self._reader.feed(buffers)
+        self._received.feed(buffers)
         to_send = b""
-        while (message := self._reader.next_message()) is not None:
+        while (message := self._received.next_message(message_extent)) is not None:
             payload = self._handshake.read(message)
             if not self._handshake.is_initiator and not self._handshake.is_done:
-                # The first message's payload is neither secret nor signed: it is not looked at.
+                # The first message's payload is neither secret nor signed, so it is ignored.
                 to_send = frame(self._handshake.write(self._payload))
                 continue
             remote = open_payload(payload, self._handshake.remote_static, self._expected_peer)
@@ -75,8 +76,8 @@ class IdentityExchange:
         return to_send, None
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the handshake: transport records."""
-        return self._reader.take_leftover()
+        """Remove and return the bytes received after the handshake: transport records."""
+        return self._received.take_leftover()
 
     def _established(self, remote: RemoteIdentity) -> Established:
         lists = (self._early_muxers, remote.stream_muxers)

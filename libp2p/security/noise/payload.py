@@ -1,9 +1,9 @@
 """
-Who a Noise static key belongs to (sans-I/O).
+Payloads that prove which peer a Noise static key belongs to (sans-I/O).
 
 https://github.com/libp2p/specs/blob/master/noise/README.md#the-libp2p-handshake-payload: the
 payloads of the second and the third message carry the sender's identity key and its signature of
-the static key. Until that signature is verified nothing else in a payload means anything.
+the static key. Nothing else in a payload may be used before that signature is verified.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 
     from libp2p.crypto.keys import PrivateKey, PublicKey
 
-#: Keeps the signature from being good for anything else that the identity key signs.
+#: Makes the signature invalid for anything else that the identity key signs.
 SIGNATURE_PREFIX: Final = b"noise-libp2p-static-key:"
 
-#: A longer list is ignored, as go-libp2p does: nobody has as many muxers to offer.
+#: A longer list is ignored, as go-libp2p does: no peer has as many muxers.
 MAX_STREAM_MUXERS: Final = 100
 
 
 class RemoteIdentity(NamedTuple):
-    """What a verified payload says of the peer."""
+    """The contents of a verified payload."""
 
     peer_id: ID
     public_key: PublicKey
-    #: What it offers for early muxer negotiation, most wanted first; empty if it does not.
+    #: The muxers that it offers early, most wanted first; empty if it offers none.
     stream_muxers: tuple[TProtocol, ...]
 
 
@@ -62,7 +62,7 @@ def open_payload(
     """
     Verify the payload that came with the static key ``remote_static``.
 
-    :param expected_peer: who was dialled; None accepts everyone who can prove who they are.
+    :param expected_peer: the peer that was dialled; None accepts any peer that proves its identity.
     :raises InvalidSignature: if the static key was not signed with the identity key.
     :raises PeerIDMismatchesPubkey: if the peer is not ``expected_peer``.
     :raises HandshakeFailure: if the payload is malformed.
@@ -87,8 +87,8 @@ def choose_early_muxer(
     """
     Return the initiator's most wanted muxer that the responder offers too.
 
-    None means that the muxer is negotiated after the handshake. So it is for lists with nothing in
-    common as well: the specification would have the handshake fail, go-libp2p goes on.
+    None means that the muxer is negotiated after the handshake, also if the lists have nothing in
+    common: the specification demands a failure then, but go-libp2p goes on.
     """
     return next((muxer for muxer in initiators if muxer in responders), None)
 

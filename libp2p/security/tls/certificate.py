@@ -1,10 +1,9 @@
 """
-Certificates that say which peer a TLS key belongs to (sans-I/O).
+Certificates that prove which peer a TLS key belongs to (sans-I/O).
 
 https://github.com/libp2p/specs/blob/master/tls/tls.md#peer-authentication: a certificate is
-self-signed, so it proves nothing by itself. What counts is its extension: a libp2p key, and that
-key's signature of the certificate's own public key. Names, serial numbers and who issued what have
-no meaning here.
+self-signed, so it proves nothing by itself. Only its extension counts: a libp2p key, and that key's
+signature of the certificate's own public key. Names, serial numbers and issuers are ignored.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ if TYPE_CHECKING:
 #: Assigned to Protocol Labs for this.
 EXTENSION_OID: Final = x509.ObjectIdentifier("1.3.6.1.4.1.53594.1.1")
 
-#: Keeps the signature from being good for anything else that the identity key signs.
+#: Makes the signature invalid for anything else that the identity key signs.
 SIGNATURE_PREFIX: Final = b"libp2p-tls-handshake:"
 
-#: As go-libp2p: a certificate lives as long as its process, whatever the clocks say.
+#: As in go-libp2p: a certificate is valid for as long as its process, however wrong a clock is.
 VALIDITY: Final = timedelta(days=36_525)
 #: How far a peer's clock may be behind ours for it to accept a fresh certificate.
 CLOCK_SKEW: Final = timedelta(hours=1)
@@ -50,8 +49,8 @@ CLOCK_SKEW: Final = timedelta(hours=1)
 #: The specification forbids hashes under 256 bits.
 MIN_DIGEST_BYTES: Final = 32
 
-#: What other libraries put into certificates on their own. A peer is not identified by any of it,
-#: so knowing what it says is enough to accept it as critical.
+#: Extensions that other libraries add. A peer is not identified by them, so they may be critical
+#: and are ignored.
 _UNDERSTOOD: Final = frozenset(
     {
         EXTENSION_OID,
@@ -62,8 +61,8 @@ _UNDERSTOOD: Final = frozenset(
     }
 )
 
-#: The keys that TLS 1.3 signs with. Verifying a signature by another kind, as DSA, is time lost:
-#: the handshake cannot go on with it.
+#: The keys that TLS 1.3 signs with. A handshake with another kind, such as DSA, fails later, so
+#: verifying its signature would be wasted time.
 _TLS_KEYS: Final = (RSAPublicKey, EllipticCurvePublicKey, Ed25519PublicKey, Ed448PublicKey)
 
 _SEQUENCE: Final = 0x30
@@ -71,7 +70,7 @@ _OCTET_STRING: Final = 0x04
 
 
 class CertifiedIdentity(NamedTuple):
-    """Who a certificate's key belongs to."""
+    """The peer that a certificate's key belongs to."""
 
     peer_id: ID
     public_key: PublicKey
@@ -116,12 +115,12 @@ def verify_certificate(
     der: bytes, *, now: float, expected_peer: ID | None = None
 ) -> CertifiedIdentity:
     """
-    Return who the key of the certificate ``der`` belongs to.
+    Return the peer that the key of the certificate ``der`` belongs to.
 
-    That the peer *has* this key is for the TLS handshake to prove.
+    The TLS handshake proves that the peer *has* this key.
 
     :param now: the time of day, in seconds since 1970.
-    :param expected_peer: who was dialled; None accepts everyone who can prove who they are.
+    :param expected_peer: the peer that was dialled; None accepts any peer that proves its identity.
     :raises InvalidSignature: if one of the certificate's two signatures does not verify.
     :raises PeerIDMismatchesPubkey: if it is not ``expected_peer``'s.
     :raises HandshakeFailure: if the certificate is malformed or not what the specification allows.
@@ -131,8 +130,8 @@ def verify_certificate(
         _check_validity(certificate, now)
         extension = _libp2p_extension(certificate)
         spki = _checked_public_key(certificate)
-        # The specification forbids curves that are spelled out instead of named. That, and
-        # whatever else has more than one spelling, shows in that it is not spelled as here.
+        # The specification forbids curves given by parameters instead of by name. These and all
+        # other unusual encodings differ from the one that is written here.
         if spki not in der:
             raise HandshakeFailure("the key in the peer's certificate is not encoded canonically")
     with refused_as(InvalidSignature, "the peer's certificate is not signed with its own key"):
@@ -151,7 +150,7 @@ def verify_certificate(
 
 
 def _libp2p_extension(certificate: x509.Certificate) -> bytes:
-    """Return the libp2p extension's value; refuse what must be understood and is not."""
+    """Return the libp2p extension's value; refuse unknown critical extensions."""
     value = None
     for extension in certificate.extensions:
         if extension.critical and extension.oid not in _UNDERSTOOD:
@@ -170,10 +169,10 @@ def _libp2p_extension(certificate: x509.Certificate) -> bytes:
 
 def _checked_public_key(certificate: x509.Certificate) -> bytes:
     """
-    Return the certificate's key as DER; refuse what is too weak.
+    Return the certificate's key as DER; refuse weak keys.
 
-    And RSA keys that take too long, as for identities: 40 ms for each of two signatures, before
-    we know who asks for it.
+    RSA keys that are slow to verify are refused, as for identities: an unknown peer could make this
+    side compute 40 ms for each of two signatures.
     """
     digest = certificate.signature_hash_algorithm  # None if the algorithm has its own, as Ed25519
     if digest is not None and digest.digest_size < MIN_DIGEST_BYTES:

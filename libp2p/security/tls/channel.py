@@ -1,21 +1,21 @@
 """
 TLS 1.3 records after the handshake (sans-I/O).
 
-RFC 8446 §5. A record on the wire is a 5-byte header and up to 16 KiB of ciphertext; what kind of
-record it is stands encrypted behind its content, followed by padding if the sender likes. OpenSSL
-shakes hands and is then done with: its own record layer copies every byte four times on the way
-through its memory buffers, which made TLS slower than Noise. Here a byte is copied once, by the
-cipher, and the content of several records becomes one piece: whatever follows is paid per piece.
+RFC 8446 §5. A record on the wire is a 5-byte header and up to 16 KiB of ciphertext; the kind of the
+record is encrypted behind its content, and padding may follow. OpenSSL does the handshake only: its
+record layer copies every byte four times on the way through its memory buffers, which made TLS
+slower than Noise. Here the cipher copies each byte once, and the contents of several records become
+one piece, because all later work is paid per piece.
 
-There is more to it than data: alerts end the connection, tickets are not wanted, and either side
-may go on to new keys (§4.6.3), which this side does before AES-GCM's limit.
+Beside data there are alerts, which end the connection, tickets, which are dropped, and updates of
+keys (§4.6.3), which this side sends before AES-GCM's limit.
 """
 
 from __future__ import annotations
 
 import hmac
 from copy import copy
-from itertools import count
+from itertools import chain, islice
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -27,14 +27,14 @@ from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
 
 HEADER_BYTES: Final = 5
 TAG_BYTES: Final = 16
 NONCE_BYTES: Final = 12
-#: What one record carries (§5.1).
+#: The content of one record, at most (§5.1).
 MAX_PLAINTEXT_BYTES: Final = 16_384
 #: Content, kind and padding have this much room (§5.4), and the tag follows. §5.2 would let other
 #: ciphers add more than these do.
@@ -43,12 +43,12 @@ MAX_RECORD_BYTES: Final = MAX_PLAINTEXT_BYTES + 1 + TAG_BYTES
 #: above 128 KiB the allocator would get it from the kernel each time.
 PIECE_BYTES: Final = 7 * (MAX_PLAINTEXT_BYTES + 1)
 
-#: AES-GCM is good for 2^24.5 full records under one key (§5.5): 380 GB, some minutes of bulk.
+#: AES-GCM is safe for 2^24.5 full records under one key (§5.5): 380 GB, some minutes of bulk.
 MAX_RECORDS_PER_KEY: Final = 2**24
-#: Records without data, or messages in them, in a row. Honest peers send a few tickets at most; the
-#: others would make this side read messages and compute keys for nothing.
+#: Records without data, or messages in them, in a row. Honest peers send a few tickets at most; an
+#: attacker could make this side read messages and compute keys without end.
 MAX_RECORDS_WITHOUT_DATA: Final = 32
-#: A handshake message may span records. The only long one is a ticket, which is not even wanted.
+#: A handshake message may span records. The only long one is a ticket, which is dropped.
 MAX_MESSAGE_BYTES: Final = 16 * 1024
 #: A ticket's lifetime, age, and three lengths (§4.6.1).
 MIN_TICKET_BYTES: Final = 13
@@ -111,7 +111,7 @@ _ALERTS: Final = {
 
 
 class CipherSuite(NamedTuple):
-    """How the records of a connection are protected."""
+    """The cipher and the hash that protect the records of a connection."""
 
     aead: type[AESGCM | ChaCha20Poly1305]
     key_bytes: int
@@ -135,9 +135,13 @@ def expand_label(secret: bytes, label: bytes, length: int, digest: str) -> bytes
 
 
 class _Keys:
-    """One direction's keys, and how many records they have been used for."""
+    """
+    One direction's keys, and the number of records that they were used for.
 
-    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "numbers", "sequence")
+    Owner: `libp2p.security.tls.channel`.
+    """
+
+    __slots__ = ("_secret", "_suite", "decrypt_into", "encrypt", "iv", "sequence")
 
     def __init__(self, secret: bytes, suite: CipherSuite) -> None:
         self._suite = suite
@@ -149,20 +153,22 @@ class _Keys:
         aead = self._suite.aead(expand_label(secret, b"key", self._suite.key_bytes, digest))
         self.encrypt, self.decrypt_into = aead.encrypt, aead.decrypt_into
         self.iv = int.from_bytes(expand_label(secret, b"iv", NONCE_BYTES, digest))
-        #: How many records were sealed.
+        #: The number of the next record.
         self.sequence = 0
-        #: The number of each record to be opened, in order.
-        self.numbers = count()
 
-    def seal(self, content: bytes) -> tuple[bytes, bytes]:
-        """Return the record of ``content``, its kind included: header and ciphertext."""
-        header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
-        nonce = (self.iv ^ self.sequence).to_bytes(NONCE_BYTES)
-        self.sequence += 1
-        return header, self.encrypt(nonce, content, header)
+    def seal(self, contents: Iterable[bytes]) -> list[Buffer]:
+        """Return the records of ``contents``, kinds included: headers and ciphertexts in turn."""
+        wire: list[Buffer] = []
+        encrypt, iv, sequence = self.encrypt, self.iv, self.sequence
+        for content in contents:
+            header = _FULL_HEADER if len(content) == _FULL_BYTES else _header(len(content))
+            wire += header, encrypt((iv ^ sequence).to_bytes(NONCE_BYTES), content, header)
+            sequence += 1
+        self.sequence = sequence
+        return wire
 
     def renew(self) -> None:
-        """Go on to the next keys (§7.2)."""
+        """Switch to the next keys (§7.2)."""
         self._use(expand_label(self._secret, b"traffic upd", len(self._secret), self._suite.digest))
 
 
@@ -177,7 +183,7 @@ def plain_alert(code: int) -> bytes:
 
 def seal_alert(suite: CipherSuite, secret: bytes, code: int) -> bytes:
     """Return an alert as the first record that is protected by ``secret``."""
-    return b"".join(_Keys(secret, suite).seal(_alert(code)))
+    return b"".join(_Keys(secret, suite).seal((_alert(code),)))
 
 
 class TlsChannel:
@@ -215,7 +221,7 @@ class TlsChannel:
         self.has_more = False
         self.ended = False
         self._failure: IOException | None = None  # why no more records are opened
-        self._last_alert: int | None = CLOSE_NOTIFY  # None: it was said, or is not due
+        self._last_alert: int | None = CLOSE_NOTIFY  # None: it was sent, or is not due
         self._update_owed = False  # the peer has asked this side to renew its keys
         self._without_data = 0
         self._message = b""  # the beginning of a handshake message
@@ -226,10 +232,10 @@ class TlsChannel:
         """
         Decrypt complete records; see `CipherChannel.open`.
 
-        What came before the record that ends the connection is returned first.
+        Data before the record that ends the connection is returned first.
 
-        :raises ConnectionClosedError: if the peer has ended the connection with an alert. So it
-            does when it refuses this side's certificate: a client knows only here.
+        :raises ConnectionClosedError: if the peer has ended the connection with an alert, also if
+            it refuses this side's certificate: a client learns that only here.
         """
         if self._failure is not None:
             raise copy(self._failure)
@@ -271,9 +277,10 @@ class TlsChannel:
                         pieces.append(piece[:filled].toreadonly())
                     room = max(content_bytes, min(end - offset, PIECE_BYTES))
                     piece, filled, last = memoryview(bytearray(room)), 0, content_bytes - 1
-                nonce = (keys.iv ^ next(keys.numbers)).to_bytes(NONCE_BYTES)
+                nonce = (keys.iv ^ keys.sequence).to_bytes(NONCE_BYTES)
                 content = piece[filled : last + 1]
                 keys.decrypt_into(nonce, data[start:stop], data[offset:start], content)
+                keys.sequence += 1
                 offset = stop
                 if piece[last] == APPLICATION_DATA and content_bytes > 1:
                     if self._without_data:
@@ -291,7 +298,7 @@ class TlsChannel:
         return offset
 
     def _fault(self, alert: int, text: str) -> DecryptionFailedException:
-        """Return the error for what the peer must not do, and keep what to tell it."""
+        """Return the error for a broken rule, and keep the alert that the peer is to be sent."""
         if self._last_alert is not None:
             self._last_alert = alert
         return DecryptionFailedException(text)
@@ -339,7 +346,7 @@ class TlsChannel:
     def _on_alert(self, code: int) -> None:
         if code == CLOSE_NOTIFY:
             self.ended = True
-        elif code != USER_CANCELED:  # which says no more than that a close_notify follows
+        elif code != USER_CANCELED:  # it only announces a close_notify
             self._last_alert = None
             name = _ALERTS.get(code, "unknown")
             raise ConnectionClosedError(
@@ -347,7 +354,7 @@ class TlsChannel:
             )
 
     def _on_handshake(self, content: bytes) -> None:
-        """Handle what a peer may still say of the handshake: take a ticket, and use new keys."""
+        """Handle handshake messages: drop a ticket, or switch to new keys."""
         data = self._message + content
         offset, end = 0, len(data)
         while end - offset >= 4:
@@ -392,22 +399,24 @@ class TlsChannel:
             raise ConnectionClosedError("this side has ended the TLS connection")
         wire: list[Buffer] = []
         keys = self._send
-        for content in _pack_records(buffers):
+        contents = _pack_records(buffers)
+        for first in contents:  # of those that may be sealed with the same keys
             if self._update_owed or keys.sequence >= MAX_RECORDS_PER_KEY:
                 wire += self._renew_keys()
-            wire += keys.seal(content)
+            others = islice(contents, MAX_RECORDS_PER_KEY - keys.sequence - 1)
+            wire += keys.seal(chain((first,), others))
         return wire
 
     def close(self) -> list[Buffer]:
-        """Return an alert: which rule the peer broke, or that nothing more comes (§6.1)."""
+        """Return an alert: the rule that the peer broke, or close_notify (§6.1)."""
         alert, self._last_alert = self._last_alert, None
-        return [] if alert is None else list(self._send.seal(_alert(alert)))
+        return [] if alert is None else self._send.seal((_alert(alert),))
 
-    def _renew_keys(self) -> tuple[bytes, bytes]:
-        # Who was asked must not ask back, or it would never end.
+    def _renew_keys(self) -> list[Buffer]:
+        # An answer must not request an update in turn, or the two sides would never stop.
         request = _UPDATE_NOT_REQUESTED if self._update_owed else _UPDATE_REQUESTED
         message = bytes((_KEY_UPDATE, 0, 0, 1)) + request
-        record = self._send.seal(message + bytes((HANDSHAKE,)))
+        record = self._send.seal((message + bytes((HANDSHAKE,)),))
         self._send.renew()
         self._update_owed = False
         return record

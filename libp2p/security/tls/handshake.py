@@ -1,11 +1,11 @@
 """
 The TLS 1.3 handshake between two memory buffers (sans-I/O).
 
-https://github.com/libp2p/specs/blob/master/tls/tls.md. OpenSSL does the protocol; what is libp2p's
-own is done here: everybody shows exactly one certificate, which `certificate` judges instead of
-any authority, and ALPN names the muxer. OpenSSL is given one record at a time, so that it holds
-nothing that came after the handshake, and what it is asked for in the end are the secrets that the
-records are protected with from there on.
+https://github.com/libp2p/specs/blob/master/tls/tls.md. OpenSSL does the protocol; this
+module does libp2p's part: each side sends exactly one certificate, which `certificate` verifies
+without any authority, and ALPN names the muxer. OpenSSL gets one record at a time, so that it holds
+no bytes that follow the handshake. In the end it returns the secrets that protect the records from
+then on.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from OpenSSL.crypto import FILETYPE_ASN1, dump_certificate
 
 from libp2p.exceptions import HandshakeFailure, LocalProtocolError
 from libp2p.hostile_input import refused_as
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.security.channel import Established
 from libp2p.security.tls.certificate import CertifiedIdentity, verify_certificate
 from libp2p.security.tls.channel import (
@@ -40,18 +41,18 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
 
-#: ALPN's word for "the muxer is negotiated after the handshake".
+#: The name in ALPN for "the muxer is negotiated after the handshake".
 ALPN_PROTOCOL: Final = b"libp2p"
 
-#: All that a peer may send before it is known. The largest honest flight, with RSA keys of
-#: 8192 bits in every place, stays under 8 KiB.
+#: Bytes that a peer may send before it is authenticated. The largest honest flight, with RSA keys
+#: of 8192 bits in every place, stays under 8 KiB.
 MAX_HANDSHAKE_BYTES: Final = 16 * 1024
 
 #: Record types: change_cipher_spec, alert, handshake, application_data.
 _CONTENT_TYPES: Final = range(20, 24)
 
-#: What OpenSSL calls the two secrets of the connection proper when it tells them, and the one that
-#: a client writes with before.
+#: OpenSSL's names for the two secrets of the connection, and for the one that protects a client's
+#: handshake messages.
 _CLIENT_SECRET: Final = b"CLIENT_TRAFFIC_SECRET_0"
 _SERVER_SECRET: Final = b"SERVER_TRAFFIC_SECRET_0"
 _CLIENT_HANDSHAKE_SECRET: Final = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET"
@@ -59,9 +60,9 @@ _CLIENT_HANDSHAKE_SECRET: Final = b"CLIENT_HANDSHAKE_TRAFFIC_SECRET"
 
 class _Findings:
     """
-    What OpenSSL's callbacks have to know of one connection, and what they found.
+    The data of one connection for OpenSSL's callbacks, and their results.
 
-    They keep what is wrong instead of raising it: pyOpenSSL would keep it for the whole context.
+    They store an error instead of raising it: pyOpenSSL would keep it for the whole context.
     """
 
     __slots__ = ("_expected_peer", "_now", "failure", "remote", "secrets")
@@ -78,13 +79,13 @@ class _Findings:
         return self.failure
 
     def accept(self, certificate: X509, depth: int) -> bool:
-        """Tell whether a certificate is right; OpenSSL asks again for each objection of its own."""
+        """Return whether a certificate is right; OpenSSL calls this again for each objection."""
         if self.failure is not None or (self.remote is not None and depth == 0):
             return self.failure is None
         try:
             with refused_as(HandshakeFailure, "the peer's certificate cannot be verified"):
                 if depth:
-                    # Verifying a chain takes long, and OpenSSL begins at its far end.
+                    # Verifying a chain is slow, and OpenSSL begins with the issuers.
                     raise self.refuse("the peer sent certificates besides its own")
                 der = dump_certificate(FILETYPE_ASN1, certificate)
                 self.remote = verify_certificate(
@@ -98,20 +99,20 @@ class _Findings:
 def _on_certificate(
     connection: SSL.Connection, certificate: X509, _error: int, depth: int, _ok: int
 ) -> bool:
-    """Judge the peer's certificate in OpenSSL's place."""
+    """Verify the peer's certificate in place of OpenSSL."""
     findings: _Findings = connection.get_app_data()
     return findings.accept(certificate, depth)
 
 
 def _on_secret(connection: SSL.Connection, line: bytes) -> None:
-    """Keep a secret: ``line`` is its name, the connection's random number, and itself in hex."""
+    """Store a secret: ``line`` has its name, the connection's random number and its hex form."""
     findings: _Findings = connection.get_app_data()
     name, _, secret = line.split()
     findings.secrets[name] = bytes.fromhex(secret.decode())
 
 
 class TlsEndpoint:
-    """What all connections of one identity have in common."""
+    """The certificate and settings that all connections of one identity share."""
 
     def __init__(
         self,
@@ -121,7 +122,7 @@ class TlsEndpoint:
     ) -> None:
         """
         :param muxers: what to offer by ALPN, most wanted first.
-        :raises LocalProtocolError: if a muxer's name cannot be said in ALPN.
+        :raises LocalProtocolError: if a muxer's name does not fit into ALPN.
         """
         self._muxers = {muxer.encode(): muxer for muxer in muxers}
         self._protocols = (*self._muxers, ALPN_PROTOCOL)
@@ -141,7 +142,7 @@ class TlsEndpoint:
         context.set_alpn_select_callback(self._select)
 
     def _select(self, _connection: SSL.Connection, offered: list[bytes]) -> bytes:
-        """Return the client's most wanted protocol that this side has too."""
+        """Return the client's most wanted protocol that this side supports too."""
         for protocol in offered:
             if protocol in self._protocols:
                 return protocol
@@ -154,7 +155,7 @@ class TlsEndpoint:
         Begin a connection.
 
         :param now: the time of day, in seconds since 1970.
-        :param expected_peer: who was dialled; None on the side that was dialled.
+        :param expected_peer: the peer that was dialled; None on the side that was dialled.
         """
         connection = SSL.Connection(self._context, None)
         if is_initiator:
@@ -181,13 +182,13 @@ class TlsHandshake:
         self._findings = findings
         self._muxers = muxers
         self._is_initiator = is_initiator
-        self._buffer = bytearray()
-        self._received = 0
+        self._received = MessageBuffer()
+        self._taken_bytes = 0
         self._alert = b""
         self._is_over = False
 
     def start(self) -> bytes:
-        """Return what is sent before anything is received."""
+        """Return the bytes to send before anything is received."""
         if not self._is_initiator:
             return b""
         self._advance()
@@ -195,61 +196,54 @@ class TlsHandshake:
 
     def receive(self, buffers: Iterable[Buffer]) -> tuple[bytes, Established | None]:
         """
-        Take in what the peer sent.
+        Receive bytes of the peer.
 
         :return: bytes to send, and the result once there is one.
         :raises HandshakeFailure: or one of its kinds, see `verify_certificate`; there may be
-            something left to tell the peer then, see `take_alert`.
+            an alert to send then, see `take_alert`.
         """
         if self._is_over:
             raise LocalProtocolError("this handshake is over")
-        for buffer in buffers:
-            self._buffer += buffer
-        while (record := self._next_record()) is not None:
+        self._received.feed(buffers)
+        while (record := self._received.next_message(self._record_extent)) is not None:
+            self._taken_bytes += len(record)
             if established := self._advance(record):
-                # A server's OpenSSL has tickets to send, whatever its options say. They resume
-                # nothing and stay here: as they never go out, the count of records begins at 0.
+                # A server's OpenSSL writes tickets, whatever its options are. They are not sent,
+                # so the count of records begins at 0.
                 return self._take_output() if self._is_initiator else b"", established
         return self._take_output(), None
 
     def take_leftover(self) -> bytes:
-        """Remove and return what came after the handshake: application records."""
-        leftover = bytes(self._buffer)
-        self._buffer.clear()
-        return leftover
+        """Remove and return the bytes received after the handshake: application records."""
+        return self._received.take_leftover()
 
     def take_alert(self) -> bytes:
-        """Remove and return what is to be sent to the peer after a failure, if anything."""
+        """Remove and return the alert to send after a failure, if there is one."""
         alert, self._alert = self._alert, b""
         return alert
 
-    def _next_record(self) -> bytes | None:
+    def _record_extent(self, data: bytearray) -> tuple[int, int] | None:
         """
-        Remove and return the next record; None if it is not complete.
+        Return where the first record of ``data`` starts and ends; None without its header.
 
-        :raises HandshakeFailure: if it is none, or longer than any handshake needs.
+        :raises HandshakeFailure: if it is malformed, or longer than any handshake needs.
         """
-        if self._buffer and self._buffer[0] not in _CONTENT_TYPES:
+        if data[0] not in _CONTENT_TYPES:
             raise HandshakeFailure("what the peer sent is not TLS")
-        if len(self._buffer) < HEADER_BYTES:
+        if len(data) < HEADER_BYTES:
             return None
-        size = HEADER_BYTES + int.from_bytes(self._buffer[3:HEADER_BYTES])
-        if self._received + size > MAX_HANDSHAKE_BYTES:
+        size = HEADER_BYTES + int.from_bytes(data[3:HEADER_BYTES])
+        if self._taken_bytes + size > MAX_HANDSHAKE_BYTES:
             raise HandshakeFailure(
                 f"a TLS handshake of more than {MAX_HANDSHAKE_BYTES} bytes is not allowed"
             )
-        if len(self._buffer) < size:
-            return None
-        record = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        self._received += size
-        return record
+        return 0, size
 
     def _advance(self, record: bytes = b"") -> Established | None:
         """
-        Let OpenSSL take the next step; return what came of the handshake if it is done.
+        Let OpenSSL take the next step; return the result of the handshake if it is done.
 
-        :raises HandshakeFailure: if it failed; `take_alert` then has what to tell the peer.
+        :raises HandshakeFailure: if it failed; `take_alert` then returns the alert.
         """
         try:
             with refused_as(HandshakeFailure, "TLS handshake"):
@@ -277,11 +271,11 @@ class TlsHandshake:
 
     def _own_alert(self) -> bytes:
         """
-        Return what tells the peer that its certificate was refused here; nothing if it was not.
+        Return the alert for a refused certificate; nothing if it was not refused.
 
-        OpenSSL would say what it thinks of a self-signed certificate. Nothing else has been sent
-        with these keys, whose first record this is. A client has none before its second flight:
-        till then its alerts are not encrypted.
+        OpenSSL's own alert would be about the self-signed certificate. This is the first record
+        under these keys. A client has no keys before its second flight; until then its alerts are
+        not encrypted.
         """
         if self._findings.failure is None:
             return b""
@@ -297,7 +291,7 @@ class TlsHandshake:
 
     def _established(self) -> Established:
         connection = self._connection
-        # A client is given the whole chain here, a server only what came with the certificate.
+        # OpenSSL returns the whole chain on a client, the chain without the leaf on a server.
         chain = connection.get_peer_cert_chain() or ()
         others = len(chain[1:] if self._is_initiator else chain)
         if others:
@@ -321,7 +315,7 @@ class TlsHandshake:
 
 
 def _output(connection: SSL.Connection) -> bytes:
-    """Return what OpenSSL wants to send."""
+    """Return the bytes that OpenSSL wants to send."""
     try:
         return connection.bio_read(MAX_HANDSHAKE_BYTES)
     except SSL.WantReadError:
@@ -329,6 +323,6 @@ def _output(connection: SSL.Connection) -> bytes:
 
 
 def _reason(error: SSL.Error) -> str:
-    """Return what OpenSSL says of an error: its queue of (library, function, reason)."""
+    """Return OpenSSL's text of an error: its queue of (library, function, reason)."""
     queue = error.args[0] if error.args and isinstance(error.args[0], list) else ()
     return "; ".join(reason for *_, reason in queue) or type(error).__name__

@@ -1,17 +1,24 @@
-"""What a yamux session tells its driver (sans-I/O)."""
+"""The events that a yamux session returns to its driver (sans-I/O)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from libp2p.stream_muxer.yamux.stream_state import StreamReadable as StreamReadable
-from libp2p.stream_muxer.yamux.stream_state import StreamState
+if TYPE_CHECKING:
+    from libp2p.stream_muxer.yamux.stream_state import StreamState
+
+
+@dataclass(slots=True)
+class StreamReadable:
+    """Something changed for a reader: data after none, the end, or a reset."""
+
+    stream: StreamState
 
 
 @dataclass(slots=True)
 class StreamOpened:
-    """The peer opened a stream; `YamuxSession.accept` takes it."""
+    """The peer opened a stream; `YamuxSession.accept` accepts it."""
 
     stream: StreamState
 
@@ -31,19 +38,10 @@ class OpenAllowed:
 
 
 @dataclass(slots=True)
-class PongReceived:
-    """The answer to our ping came; ``rtt`` is its round-trip time in seconds."""
-
-    rtt: float
-
-
-@dataclass(slots=True)
 class GoAwayReceived:
     """The peer is closing the connection, with this code."""
 
     code: int
 
 
-Event: TypeAlias = (
-    StreamOpened | StreamReadable | StreamWritable | OpenAllowed | PongReceived | GoAwayReceived
-)
+Event: TypeAlias = StreamOpened | StreamReadable | StreamWritable | OpenAllowed | GoAwayReceived

@@ -7,7 +7,7 @@ direction. The receiver returns credit as the application reads. How much, and w
       |<--------------------- window --------------------->|
       |  buffered, unread  |  credit the peer holds  | owed |
 
-*owed* is what the application has read and the peer has not been told of. It is sent once it
+*owed* is what the application has read and no window update has returned. It is sent once it
 reaches an eighth of the window, or 64 KiB: waiting for half, as go-yamux does, costs a fifth of
 the rate on a long link, because rate = window / (RTT + fraction x window / bandwidth).
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 #: Fixed by the specification for both directions; nothing negotiates it.
 DEFAULT_WINDOW_SIZE: Final = 256 * 1024
-#: Fills 1 Gbit/s over 128 ms. The same ceiling as go-libp2p, so nobody is surprised by our memory.
+#: Fills 1 Gbit/s over 128 ms. The same ceiling as go-libp2p's.
 MAX_WINDOW_SIZE: Final = 16 * 1024 * 1024
 #: Credit is returned once this fraction of the window has been read.
 UPDATE_FRACTION: Final = 8
@@ -43,7 +43,7 @@ MAX_CREDIT: Final = 2**32 - 1
 
 
 def _update_at(size: int) -> int:
-    """Return how much a window of ``size`` may owe the peer before it is told."""
+    """Return how many bytes a window of ``size`` may owe before a window update is sent."""
     return min(size // UPDATE_FRACTION, UPDATE_BYTES)
 
 
@@ -55,14 +55,21 @@ class ReceiveWindow:
         "_epoch_bytes",
         "_epoch_start",
         "_granted",
+        "_most",
         "_reserved",
         "_update_at",
         "credit",
         "size",
     )
 
-    def __init__(self, now: float, budget: Scope) -> None:
-        """:param budget: holds the bytes by which this window and others have grown."""
+    def __init__(self, now: float, budget: Scope, most: int = MAX_WINDOW_SIZE) -> None:
+        """
+        Begin with 256 KiB.
+
+        :param budget: holds the bytes by which this window and others have grown.
+        :param most: the size up to which the window grows.
+        """
+        self._most = most
         self.size = DEFAULT_WINDOW_SIZE
         #: Bytes that the peer may still send.
         self.credit = DEFAULT_WINDOW_SIZE
@@ -75,9 +82,10 @@ class ReceiveWindow:
 
     def charge(self, size: int, announced: int) -> None:
         """
-        Account for ``size`` bytes of a body that have come; the rest is not owed before.
+        Subtract ``size`` received bytes of a body from the peer's credit.
 
-        :param announced: what a Data frame's header says of its body; 0 for more of the same.
+        :param announced: the body's size in the Data frame's header; 0 for a further piece.
+            What is announced and not received yet is only checked.
         :raises RemoteProtocolError: if the peer has no credit for it.
         """
         if announced > self.credit:
@@ -106,7 +114,7 @@ class ReceiveWindow:
 
     @property
     def received(self) -> int:
-        """Bytes that have come, in all."""
+        """Bytes received, in all."""
         return self._granted - self.credit
 
     @property
@@ -115,14 +123,14 @@ class ReceiveWindow:
         return (self.size // DEFAULT_WINDOW_SIZE).bit_length() - 1
 
     def _grow(self) -> None:
-        grown = min(2 * self.size, MAX_WINDOW_SIZE)
+        grown = min(2 * self.size, self._most)
         if grown > self.size and self._budget.try_hold(grown - self.size):
             self._reserved += grown - self.size
             self.size = grown
             self._update_at = _update_at(grown)
 
     def release(self) -> None:
-        """Return what this window reserved; for when its stream is gone."""
+        """Give back what this window has reserved; its stream is gone."""
         self._budget.release(self._reserved)
         self._reserved = 0
 

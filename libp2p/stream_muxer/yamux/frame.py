@@ -56,15 +56,15 @@ encode_header: Final = partial(_HEADER.pack, 0)
 
 
 class FrameParser:
-    """Frames out of any split of the byte stream; bodies are handed on as views, as they come."""
+    """Finds frames in any split of the byte stream; bodies are views, and may be in pieces."""
 
     __slots__ = ("_body_left", "_fin", "_partial", "_stream_id")
 
     def __init__(self) -> None:
         self._partial = b""  # the beginning of a header
-        self._body_left = 0  # bytes of the current Data body still to come
+        self._body_left = 0  # bytes of the current Data body not received yet
         self._stream_id = 0  # whose body it is
-        self._fin = 0  # FLAG_FIN if the frame ends the stream, to be told with its last piece
+        self._fin = 0  # FLAG_FIN if the frame ends the stream; its last piece carries it
 
     @property
     def at_boundary(self) -> bool:

@@ -2,7 +2,7 @@
 What one connection holds of its host's budgets (sans-I/O).
 
 Four things are counted over all connections of a host: by how much receive windows have grown, what
-lies unread, what waits to be sent, and inbound streams. The scopes are told in steps, so that a
+lies unread, what waits to be sent, and inbound streams. The scopes are updated in steps, so that a
 connection that is read and written promptly costs next to nothing.
 
 Unread bytes lie in views of what was decrypted together, which stays in memory as a whole. So as
@@ -24,9 +24,7 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
-#: Growth of all receive windows of one connection together.
-CONNECTION_RECEIVE_BUDGET: Final = 64 * 1024 * 1024
-#: And of all connections of a host, if its configuration says nothing else.
+#: Growth of all receive windows of a host, if its configuration says nothing else.
 HOST_RECEIVE_BUDGET: Final = 256 * 1024 * 1024
 #: What may lie unread in all streams of a host: the first 256 KiB of 192 slow readers. Where there
 #: is more, the fullest stream of the connection with the most is reset.
@@ -38,14 +36,14 @@ MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
 MAX_HOST_INBOUND_STREAMS: Final = 8192
 #: What one takes in memory, about, without its handler.
 STREAM_BYTES: Final = 4 * 1024
-#: By how much what is held may differ from what the scopes were told.
+#: By how many bytes a scope may differ from what is really held.
 ACCOUNT_STEP: Final = 32 * 1024
 #: What a queued control frame takes as a Python object.
 CONTROL_FRAME_BYTES: Final = 56
 
 
 class Holdings:
-    """The scopes of a connection, and what they have been told."""
+    """The scopes of a connection, and what was last reported to them."""
 
     __slots__ = (
         "_batch_bytes",
@@ -55,8 +53,8 @@ class Holdings:
         "_pinned",
         "_queued",
         "_queued_limit",
-        "_queued_told",
-        "_told",
+        "_queued_reported",
+        "_reported",
         "_unread",
         "_unread_scope",
         "sealed",
@@ -67,12 +65,13 @@ class Holdings:
         self,
         resources: Resources,
         name: str,
+        receive_budget: int,
         cut_unread: Callable[[], object],
         cut_inbound: Callable[[], object],
     ) -> None:
         #: Growth of receive windows.
         self.windows = resources.scope("receive windows", HOST_RECEIVE_BUDGET).open(
-            name, CONNECTION_RECEIVE_BUDGET
+            name, receive_budget
         )
         self._unread_scope = resources.scope("unread bytes", MAX_UNREAD_BYTES).open(
             name, cut=cut_unread
@@ -84,14 +83,14 @@ class Holdings:
             "inbound streams", MAX_HOST_INBOUND_STREAMS, each=STREAM_BYTES
         ).open(name, cut=cut_inbound)
         self._unread = 0
-        # Streams of which something came with the last batch and is unread, in how many pieces.
+        # Streams with unread data of the last batch, and the number of its pieces.
         self._fresh: dict[StreamState, int] = {}
         self._batch_bytes = 0
         self._pinned = 0  # the last batch, while any of it is unread
-        self._told = 0
+        self._reported = 0
         #: Encrypted bytes that wait for the socket.
         self.sealed = 0
-        self._queued_told = 0
+        self._queued_reported = 0
 
     def close(self) -> None:
         """Hold nothing any more."""
@@ -119,8 +118,8 @@ class Holdings:
     def end_batch(self) -> None:
         """Tell the host what lies unread now; it may cut off streams of this connection."""
         self._pinned = self._batch_bytes if self._fresh else 0
-        if self._unread + self._pinned - self._told >= ACCOUNT_STEP:
-            self._tell_unread()
+        if self._unread + self._pinned - self._reported >= ACCOUNT_STEP:
+            self._report_unread()
 
     def on_read(self, stream: StreamState, size: int) -> None:
         """``size`` bytes have been taken out of a stream's inbox."""
@@ -128,8 +127,8 @@ class Holdings:
             self._unread -= size
             if self._fresh and not stream.inbox.size:
                 self._no_longer_fresh(stream)
-            if self._told - self._unread - self._pinned >= ACCOUNT_STEP:
-                self._tell_unread()
+            if self._reported - self._unread - self._pinned >= ACCOUNT_STEP:
+                self._report_unread()
 
     def on_put_back(self, stream: StreamState, size: int) -> None:
         """``size`` bytes are in a stream's inbox again."""
@@ -138,18 +137,17 @@ class Holdings:
 
     def forget(self, stream: StreamState) -> None:
         """Count a stream's unread bytes no more: they are dropped, or its user's alone."""
-        if stream.is_counted:
-            stream.is_counted = False
+        if stream.stop_counting():
             self._unread -= stream.inbox.size
             self._no_longer_fresh(stream)
-            if self._told - self._unread - self._pinned >= ACCOUNT_STEP:
-                self._tell_unread()
+            if self._reported - self._unread - self._pinned >= ACCOUNT_STEP:
+                self._report_unread()
 
     def settle(self) -> bool:
         """Copy what is unread out of the last batch; return True if that gave memory back."""
         pinned = self._pinned
         self._copy_out()
-        self._tell_unread()
+        self._report_unread()
         return pinned > 0
 
     def _no_longer_fresh(self, stream: StreamState) -> None:
@@ -162,9 +160,9 @@ class Holdings:
         self._fresh.clear()
         self._pinned = 0
 
-    def _tell_unread(self) -> None:
+    def _report_unread(self) -> None:
         held = self._unread + self._pinned
-        change, self._told = held - self._told, held
+        change, self._reported = held - self._reported, held
         self._unread_scope.hold(change)
 
     # -- what waits to be sent ----------------------------------------------------------------
@@ -176,9 +174,9 @@ class Holdings:
     def on_queued(self, size: int) -> None:
         """``size`` bytes wait to be encrypted."""
         held = size + self.sealed if self.sealed else 0
-        change = held - self._queued_told
+        change = held - self._queued_reported
         if abs(change) >= ACCOUNT_STEP or (change and not held):
-            self._queued_told = held
+            self._queued_reported = held
             self._queued.hold(change)
 
     @property

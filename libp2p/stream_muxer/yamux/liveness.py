@@ -1,45 +1,36 @@
 """
 Whether the peer of a connection is still there (sans-I/O): when to ping it, and when to give up.
 
-`Liveness` says so while the connection is used, `Farewell` when it is closed.
+`Liveness` has the pings and decides that while the connection is used, `Farewell` when it is being
+closed. Both name the time at which they have to decide next, and know no clock.
 
-A sign of life is anything that was read, and anything that its kernel has acknowledged: a program
-that computes for a while, or reads slowly behind a long queue, is no dead peer. There are two ways
-to be taken for one. A ping went unanswered and there was no sign of life for `PING_TIMEOUT`. Or the
-socket was full for `WRITE_PROGRESS_TIMEOUT` and nothing was acknowledged.
+A sign of life is anything that was read, and anything that the peer's kernel has acknowledged: a
+program that computes for a while, or reads slowly behind a long queue, is no dead peer. A peer is
+given up in two cases. A ping went unanswered and there was no sign of life for `ping_timeout`. Or
+the socket was full for `write_progress_timeout` and nothing was acknowledged.
 
-Acknowledgements are looked at when a deadline has come. The first look that finds one begins the
-time anew, so a peer whose kernel answers and whose program does not has twice the time.
+Acknowledgements are only looked at when a deadline has passed. The first look that finds one starts
+the timeout again, so a peer whose kernel answers and whose program does not has twice the time.
 
-This side's own program may be the one that computes. Its timers then come late, and what the peer
-has sent meanwhile has not been read. So who comes late looks again, as much later as it was late:
-everything that waited has been read by then.
+This side's own program may be the one that computes. Its timers then fire late, and what the peer
+has sent meanwhile has not been read. A late look therefore judges no peer: it is repeated
+after as long as it was late, when all that has been received is read.
 """
 
 from __future__ import annotations
 
 from enum import Enum, auto
 from math import inf
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-#: The round-trip time is measured when the connection starts and then this often, in seconds.
-PING_INTERVAL: Final = 30.0
-#: A peer that neither answers a ping nor gives another sign of life for this long is gone.
-PING_TIMEOUT: Final = 20.0
-#: A peer that takes no bytes for this long, in seconds, while there are some for it is gone. On a
-#: link with a long queue, and behind a slow reader, seconds without an acknowledgement are usual.
-WRITE_PROGRESS_TIMEOUT: Final = 30.0
-#: How long a closing connection waits for a peer that takes nothing of what was written before.
-CLOSE_PATIENCE: Final = 2.0
-#: And for one that goes on taking some, in all: longer, and a slow peer could hold up the program.
-CLOSE_TIMEOUT: Final = 10.0
-#: When the peer's kernel has everything: how long until its program must have closed too. A socket
-#: that is closed with unread input resets the connection, and other kernels then drop what theirs
-#: has not read.
-CLOSE_GRACE: Final = 0.1
-#: A timer that comes later than this, in seconds, was held up by something that computes.
+if TYPE_CHECKING:
+    from libp2p.stream_muxer.yamux.config import YamuxConfig
+
+#: The value of a ping is a u32.
+MAX_PING_VALUE: Final = 2**32 - 1
+#: A timer that fires later than this, in seconds, was held up by something that computes.
 LATE_AFTER: Final = 0.1
-#: Who was late looks again no sooner than this, in seconds, so that there is a round trip.
+#: A late look is repeated no sooner than this, in seconds, so that there is a round trip.
 SECOND_LOOK_AFTER: Final = 1.0
 
 
@@ -53,68 +44,98 @@ class Finding(Enum):
 
 
 class Liveness:
-    """The signs of life of one peer, and the next time to look for them."""
+    """The pings to one peer, its signs of life, and the next time to look for them."""
 
-    __slots__ = ("_delivered", "_delivered_at", "_looks_again", "_ping_due", "look_at", "read_at")
+    __slots__ = (
+        *("_config", "_delivered", "_delivered_at", "_full_since", "_looks_again", "_ping_due"),
+        *("_ping_value", "least_rtt", "next_deadline", "ping_sent_at", "pongs_unsolicited", "rtt"),
+    )
 
-    def __init__(self, now: float) -> None:
-        #: When the last bytes came.
-        self.read_at = now
-        #: When `look` is to be called next.
-        self.look_at = now
+    def __init__(self, config: YamuxConfig) -> None:
+        self._config = config
+        #: When `look` is to be called next; never before `start`.
+        self.next_deadline = inf
         self._delivered = 0
-        self._delivered_at = now
-        self._ping_due = now
-        self._looks_again = False  # the last look was late, and has judged nobody
+        self._delivered_at = 0.0
+        self._full_since: float | None = None
+        self._ping_due = 0.0
+        self._looks_again = False  # the last look was late, and judged no peer
+        self._ping_value = 0
+        #: When the unanswered ping was queued; None if there is none.
+        self.ping_sent_at: float | None = None
+        #: Smoothed round-trip time in seconds; 0 until the first pong.
+        self.rtt = 0.0
+        #: The shortest one; 0 until the first pong. Receive windows grow by it: a window too large
+        #: fills queues on the way, which delay the pong that would justify a larger one still.
+        self.least_rtt = 0.0
+        self.pongs_unsolicited = 0
 
-    def on_read(self, now: float) -> None:
-        """Bytes have come."""
-        self.read_at = now
+    def start(self, now: float) -> None:
+        """Begin: a ping is due at once."""
+        self._delivered_at = self._ping_due = self.next_deadline = now
 
-    def on_full(self, now: float, delivered: int) -> bool:
+    def ping(self, now: float) -> int | None:
+        """Begin a ping and return its value; None if one is in flight."""
+        if self.ping_sent_at is not None:
+            return None
+        self.ping_sent_at = now
+        self._ping_value = (self._ping_value + 1) & MAX_PING_VALUE
+        return self._ping_value
+
+    def on_pong(self, value: int, now: float) -> None:
+        """Measure the round-trip time; a pong that answers no ping is only counted."""
+        if self.ping_sent_at is None or value != self._ping_value:
+            self.pongs_unsolicited += 1
+            return
+        sample = max(now - self.ping_sent_at, 0.0)
+        self.ping_sent_at = None
+        self.least_rtt = min(self.least_rtt, sample) if self.rtt else sample
+        self.rtt = (self.rtt + sample) / 2 if self.rtt else sample
+
+    def on_full(self, now: float, delivered: int) -> None:
         """
-        The socket takes no more; return True if that makes the next look come sooner.
+        Note that the socket takes no more. The next look may be due earlier now.
 
         :param delivered: see `look`.
         """
         self._note(now, delivered)
-        look_at = now + WRITE_PROGRESS_TIMEOUT
-        sooner = look_at < self.look_at
-        if sooner:
-            self.look_at = look_at
-        return sooner
+        self._full_since = now
+        self.next_deadline = min(self.next_deadline, now + self._config.write_progress_timeout)
 
-    def look(
-        self, now: float, delivered: int, ping_sent_at: float | None, full_since: float | None
-    ) -> Finding:
+    def on_drained(self) -> None:
+        """Note that the socket has taken everything."""
+        self._full_since = None
+
+    def look(self, now: float, delivered: int, received_at: float) -> Finding:
         """
-        Judge the peer, `look_at` having come; afterwards that is the time of the next look.
+        Judge the peer at `next_deadline`, and set the next one.
 
         :param delivered: how many bytes its kernel has acknowledged, or as far as that is not
             known, how many this side's kernel has taken.
-        :param ping_sent_at: since when a ping is unanswered; None if there is none.
-        :param full_since: since when the socket is full; None if it is not.
+        :param received_at: when the peer's last bytes were read.
         """
-        late = now - self.look_at
+        late = now - self.next_deadline
         self._note(now, delivered)
         silent_at = stuck_at = inf
-        if ping_sent_at is not None and full_since is None:
-            silent_at = max(self.read_at, self._delivered_at, ping_sent_at) + PING_TIMEOUT
-        if full_since is not None:  # where a ping does not get through either
-            stuck_at = max(self._delivered_at, full_since) + WRITE_PROGRESS_TIMEOUT
-        ping_at = self._ping_due if ping_sent_at is None else inf
-        self.look_at = min(silent_at, stuck_at, ping_at)
-        if self.look_at > now:
+        if self._full_since is not None:  # where a ping does not get through either
+            progress_at = max(self._delivered_at, self._full_since)
+            stuck_at = progress_at + self._config.write_progress_timeout
+        elif self.ping_sent_at is not None:
+            silent_at = max(received_at, self._delivered_at, self.ping_sent_at)
+            silent_at += self._config.ping_timeout
+        ping_at = self._ping_due if self.ping_sent_at is None else inf
+        self.next_deadline = min(silent_at, stuck_at, ping_at)
+        if self.next_deadline > now:
             self._looks_again = False
             return Finding.NOTHING
         if ping_at <= now < min(silent_at, stuck_at):
             self._looks_again = False
-            self._ping_due = now + PING_INTERVAL
-            self.look_at = min(stuck_at, now + PING_TIMEOUT)
+            self._ping_due = now + self._config.ping_interval
+            self.next_deadline = min(stuck_at, now + self._config.ping_timeout)
             return Finding.PING
         if late > LATE_AFTER and not self._looks_again:
             self._looks_again = True
-            self.look_at = now + max(late, SECOND_LOOK_AFTER)
+            self.next_deadline = now + max(late, SECOND_LOOK_AFTER)
             return Finding.NOTHING
         return Finding.SILENT if silent_at <= now else Finding.STUCK
 
@@ -126,23 +147,36 @@ class Liveness:
 class Farewell:
     """How long a connection that is closed here waits for its peer to get what was written."""
 
-    __slots__ = ("_began", "_complete_at", "_delivered", "_delivered_at")
+    __slots__ = (
+        *("_complete_at", "_config", "_delivered", "_delivered_at", "_ends_at"),
+        "next_deadline",
+    )
 
-    def __init__(self, now: float, delivered: int) -> None:
-        """See `Liveness.look` for ``delivered``."""
-        self._began = self._delivered_at = now
+    def __init__(self, now: float, delivered: int, config: YamuxConfig, timeout: float) -> None:
+        """
+        Begin.
+
+        :param delivered: see `Liveness.look`.
+        :param timeout: how long it lasts at most.
+        """
+        self._config = config
+        self._ends_at = now + timeout
         self._delivered = delivered
+        self._delivered_at = now
         self._complete_at = inf
+        #: When to ask next: every `close_grace`, for a kernel raises no event for acknowledgements.
+        self.next_deadline = now
 
     def goes_on(self, now: float, delivered: int, missing: int) -> bool:
         """
-        Tell whether to wait on; to be asked every `CLOSE_GRACE`, for a kernel tells nobody.
+        Return whether to wait on, and set `next_deadline`.
 
         :param missing: how many bytes the peer's kernel has not acknowledged.
         """
+        self.next_deadline = now + self._config.close_grace
         if not missing:
             self._complete_at = min(self._complete_at, now)
-            return now < self._complete_at + CLOSE_GRACE
+            return now < min(self._complete_at + self._config.close_grace, self._ends_at)
         if delivered > self._delivered:
             self._delivered, self._delivered_at = delivered, now
-        return now - self._began < CLOSE_TIMEOUT and now - self._delivered_at < CLOSE_PATIENCE
+        return now < min(self._ends_at, self._delivered_at + self._config.close_patience)

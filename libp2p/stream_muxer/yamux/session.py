@@ -1,31 +1,43 @@
 """
-A yamux connection without its socket (sans-I/O): bytes in, events and bytes out.
+A yamux connection without its socket (sans-I/O): bytes and the time in, events and bytes out.
 
 Specification: libp2p/specs yamux r0. The session owns the table of streams, all windows, the
-frames waiting to be sent and the ping in flight. `receive` takes what came off the wire and
+frames waiting to be sent, the ping in flight and all deadlines. `receive` takes received bytes and
 returns events; the methods named after what an application does change state and queue frames;
-`take_outgoing` hands the frames to whoever owns the socket. Nothing here waits.
+`take_outgoing` hands the frames to the owner of the socket; `on_time`, called at `next_deadline`,
+pings the peer and decides when the connection has ended. Nothing here waits.
 
 All control frames (open, accept, close, reset) are WindowUpdates with a delta of 0. They go out
-before data, except those that end what the data belongs to: close, and GoAway. Flags are handled
-each on its own: ACK and FIN may come on one frame. A peer that breaks the protocol makes `receive`
-raise `RemoteProtocolError`; the driver then sends GoAway.
+before data, except close and GoAway, which end the data. Each flag is handled on its own: ACK and
+FIN may be set on one frame. A peer that breaks the protocol makes `receive` raise
+`RemoteProtocolError`; the driver then calls `turn_away`.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
-from libp2p.exceptions import LocalProtocolError, MuxedConnUnavailable, RemoteProtocolError
+from libp2p.exceptions import (
+    ConnectionClosedError,
+    LocalProtocolError,
+    MuxedConnError,
+    MuxedConnUnavailable,
+    RemoteProtocolError,
+)
 from libp2p.io.chunk_queue import detached
 from libp2p.resources import Resources
+from libp2p.stream_muxer.yamux.config import (
+    DEFAULT_CONFIG,
+    LEAST_PENDING_CONTROL,
+    LEAST_SEND_QUEUE_BYTES,
+    YamuxConfig,
+)
 from libp2p.stream_muxer.yamux.events import (
     Event,
     GoAwayReceived,
     OpenAllowed,
-    PongReceived,
     StreamOpened,
+    StreamReadable,
     StreamWritable,
 )
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveWindow
@@ -42,48 +54,26 @@ from libp2p.stream_muxer.yamux.frame import (
     FrameParser,
 )
 from libp2p.stream_muxer.yamux.holdings import CONTROL_FRAME_BYTES, Holdings
-from libp2p.stream_muxer.yamux.outgoing import Outgoing
+from libp2p.stream_muxer.yamux.liveness import Farewell, Finding, Liveness
+from libp2p.stream_muxer.yamux.send_queue import SendQueue
 from libp2p.stream_muxer.yamux.statistics import SessionStatistics
 from libp2p.stream_muxer.yamux.stream_state import OPEN, Half, StreamState
-from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
-    from libp2p.stream_muxer.yamux.frame import Frame
 
-#: The specification's advice for both sides: opens that the peer has not acknowledged, and
-#: streams that our application has not taken. Beyond, opening waits and accepting refuses.
-MAX_UNACKNOWLEDGED: Final = 256
-ACCEPT_BACKLOG: Final = 256
-#: go-yamux's default; bounds what one connection can make us hold.
-MAX_INBOUND_STREAMS: Final = 1000
-#: Pongs waiting to be sent; more mean that the peer floods pings without reading.
-MAX_PENDING_PONGS: Final = 32
-#: Control frames waiting to be sent. A peer that provokes more without reading them is cut off
-#: (CVE-2024-32984): one that keeps to 256 unacknowledged opens stays far below. Where they are
-#: this side's own, opening waits.
-MAX_PENDING_CONTROL: Final = 4096
 #: What is handled in one go before other connections have their turn, or one that sends nothing
 #: but headers would hold up all others: about a millisecond's worth. Each event wakes a task.
 MAX_FRAMES_AT_ONCE: Final = 256
 MAX_EVENTS_AT_ONCE: Final = 16
-#: Streams closed here whose peer has not finished; the oldest is reset when there are more.
-MAX_LINGERING: Final = 256
-#: Data queued per connection, in bytes, before writers wait: enough for the socket to stay busy
-#: while a writer is scheduled, little enough that a short stream is not kept waiting.
-MAX_OUTGOING_BYTES: Final = 512 * 1024
-#: Data that is sealed and sent in one go, where there is so much: a system call for each 64 KiB
-#: costs bulk a tenth, and full TLS records are made only of what goes out together.
-BATCH_BYTES: Final = 256 * 1024
-#: What a connection may queue, in data and in control frames, when too much waits in all of them:
-#: so much that each goes on, and that a peer may open the streams that it may have unacknowledged.
-LEAST_OUTGOING_BYTES: Final = 32 * 1024
-LEAST_PENDING_CONTROL: Final = 512
+#: What a writer may queue before the next one in line: two frames, since a write of 64 KiB makes
+#: two, and each turn costs a task switch. A quarter of what may be queued in all.
+TURN_BYTES: Final = 128 * 1024
 #: Idle streams that are reset at once where a host has too many.
 CUT_STREAMS: Final = 16
-#: Stream ids are never used again; ids and ping values are u32.
+#: Stream ids are u32 and never used again.
 MAX_STREAM_ID: Final = 2**32 - 1
 
 _BODIES: Final = (TYPE_DATA, CONTINUATION)
@@ -98,59 +88,66 @@ class YamuxSession:
     def __init__(
         self,
         is_initiator: bool,
-        max_inbound_streams: int = MAX_INBOUND_STREAMS,
+        *,
+        config: YamuxConfig = DEFAULT_CONFIG,
         resources: Resources | None = None,
         name: str = "connection",
+        on_cut: Callable[[StreamState], object] | None = None,
     ) -> None:
         """
-        Begin a connection on which nothing has been said yet.
+        Begin a connection on which nothing has been sent yet.
 
         :param resources: what the host of this connection may hold; None for a host of its own.
         :param name: how the connection is called there.
+        :param on_cut: called with each stream that is reset because the host holds too much.
         """
         self.is_initiator = is_initiator
         self.streams: dict[int, StreamState] = {}
         #: Stream data in bytes, in all.
         self.bytes_sent = 0
         self.bytes_received = 0
-        #: Smoothed round-trip time in seconds; 0 until the first pong.
-        self.rtt = 0.0
-        # A window too large fills queues on the way, and these delay the pong that would justify
-        # a larger one still. So windows go by the link's own round trip: the shortest seen.
-        self._least_rtt = math.inf
         self.closed_by: BaseException | None = None
-        #: Told of streams that are reset because the host holds too much.
-        self.on_cut: Callable[[StreamState], object] | None = None
-        #: When a stream was opened last, or data came; pings do not count. 0 before.
+        self._on_stream_end: Callable[[int], object] | None = None
+        #: When a stream was opened last, or data was received; pings do not count. 0 before.
         self.active_at = 0.0
+        #: When bytes were received last.
+        self.received_at = 0.0
+        self._config = config
+        self._on_cut = on_cut
         self._holdings = Holdings(
-            resources or Resources(), name, self._cut_unread, self._cut_inbound
+            resources or Resources(),
+            name,
+            config.receive_budget,
+            self._cut_unread,
+            self._cut_inbound,
         )
+        #: Pings, round-trip times, and whether the peer is still there.
+        self.liveness = Liveness(config)
+        self._farewell: Farewell | None = None
+        #: True once `take_outgoing` has returned the last frames of a connection that is closed.
+        self.has_left = False
         self._parser = FrameParser()
-        self._max_inbound_streams = max_inbound_streams
         self._next_id = 1 if is_initiator else 2
         self._unacknowledged = 0
         self._inbound = 0
         self._unaccepted = 0
         self._lingering: dict[int, None] = {}
-        self._outgoing = Outgoing()
-        self._ping_id = 0
-        self._ping_sent_at: float | None = None
+        #: The frames that wait for the socket.
+        self.send_queue = SendQueue()
         self._going_away = False
         self._streams_opened = 0
         self._streams_accepted = 0
         self._streams_refused = 0
         self._pongs_dropped = 0
-        self._pongs_unsolicited = 0
 
     # -- what the application does ------------------------------------------------------------
 
     @property
     def can_open(self) -> bool:
-        """True if `open_stream` would not have to wait for an acknowledgement or the socket."""
+        """True unless `open_stream` has to wait for an acknowledgement or for the socket."""
         return (
-            self._unacknowledged < MAX_UNACKNOWLEDGED
-            and len(self._outgoing.control) < MAX_PENDING_CONTROL
+            self._unacknowledged < self._config.max_unacknowledged
+            and len(self.send_queue.control) < self._config.max_pending_control
         )
 
     def open_stream(self, now: float) -> StreamState:
@@ -165,25 +162,27 @@ class YamuxSession:
             raise LocalProtocolError(f"{self._unacknowledged} opens await acknowledgement")
         if self._next_id > MAX_STREAM_ID:
             raise MuxedConnUnavailable("the connection has used up its stream ids")
-        stream = StreamState(self._next_id, True, ReceiveWindow(now, self._holdings.windows))
-        self.active_at = now
+        stream = self._new_stream(self._next_id, True, now)
         self._next_id += 2
         self._unacknowledged += 1
         self._streams_opened += 1
-        self.streams[stream.stream_id] = stream
-        self._outgoing.add_control(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0)
+        self.send_queue.add_control(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0)
+        return stream
+
+    def _new_stream(self, stream_id: int, outbound: bool, now: float) -> StreamState:
+        window = ReceiveWindow(now, self._holdings.windows, self._config.max_window)
+        stream = self.streams[stream_id] = StreamState(stream_id, outbound, window)
+        self.active_at = now
         return stream
 
     def accept(self, stream: StreamState) -> None:
-        """Take an inbound stream: the peer is told, and may open another in its place."""
-        if not stream.accepted:
-            stream.accepted = True
+        """Accept an inbound stream: the peer is told, and may open another in its place."""
+        if stream.accept():
             self._unaccepted -= 1
             self._streams_accepted += 1
-        if not stream.acknowledged and stream.stream_id in self.streams:
-            stream.acknowledged = True
-            self._outgoing.provoked += 1
-            self._outgoing.add_control(TYPE_WINDOW_UPDATE, FLAG_ACK, stream.stream_id, 0)
+        if stream.stream_id in self.streams and stream.acknowledge():
+            self.send_queue.note_provoked()
+            self.send_queue.add_control(TYPE_WINDOW_UPDATE, FLAG_ACK, stream.stream_id, 0)
 
     def read(self, stream: StreamState, limit: int, now: float) -> list[Buffer]:
         """
@@ -199,17 +198,17 @@ class YamuxSession:
             left = inbox.size
             self._holdings.on_read(stream, before - left)
             if stream.reading is OPEN:
-                rtt = self._least_rtt if self.rtt else 0.0
+                rtt = self.liveness.least_rtt
                 delta = stream.receive_window.consumed(before - left, left, now, rtt)
                 if delta:
-                    self._outgoing.add_credit(stream.stream_id, delta)
+                    self.send_queue.add_credit(stream.stream_id, delta)
             return buffers
         if stream.reading in (Half.CLOSED, Half.RESET):
             raise stream.error(stream.reading)
         return []
 
     def unread(self, stream: StreamState, data: Buffer) -> None:
-        """Put back what `read` has returned; in the window it counts again."""
+        """Put back what `read` has returned; it counts in the window again."""
         if stream.reading in (OPEN, Half.EOF) or stream.lost_to is not None:
             stream.inbox.prepend(detached(data))
             self._holdings.on_put_back(stream, len(data))
@@ -223,32 +222,51 @@ class YamuxSession:
         """
         if stream.writing is not OPEN:
             raise stream.error(stream.writing)
-        most = LEAST_OUTGOING_BYTES if self._holdings.must_queue_less else TURN_BYTES
+        most = LEAST_SEND_QUEUE_BYTES if self._holdings.must_queue_less else TURN_BYTES
         return most if stream.send_credit > most else stream.send_credit
+
+    def try_send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> bool:
+        """
+        Queue ``pieces``, ``size`` bytes in all, if there is credit and room in the queue for them.
+
+        :raises MuxedStreamReset: if the stream was reset.
+        :raises MuxedStreamClosed: if writing was closed here.
+        """
+        if stream.writing is not OPEN:
+            raise stream.error(stream.writing)
+        if self._holdings.must_queue_less:
+            most = turn = LEAST_SEND_QUEUE_BYTES
+        else:
+            most, turn = self._config.max_send_queue, TURN_BYTES
+        queued = self.send_queue.data_bytes
+        if size > stream.send_credit or queued >= most or queued + size > most + turn:
+            return False
+        self.send(stream, pieces, size)
+        return True
 
     def send(self, stream: StreamState, pieces: Sequence[Buffer], size: int) -> None:
         """Queue ``pieces``, ``size`` bytes in all, at most `sendable`."""
-        stream.send_credit -= size
-        self._outgoing.add_data(stream.stream_id, pieces)
+        stream.charge(size)
+        self.send_queue.add_data(stream.stream_id, pieces)
         self.bytes_sent += size
         if self._holdings.sealed:
-            self._tell_queued()
+            self._report_queued()
 
     def close_write(self, stream: StreamState) -> None:
         """Send FIN after everything queued; reading goes on."""
         if stream.writing is not OPEN:
             return
-        stream.writing = Half.CLOSED
-        flags = self._pending_ack(stream) | FLAG_FIN
-        self._outgoing.add_after_data(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
+        stream.close_write()
+        owes_ack = not stream.outbound and stream.acknowledge()
+        flags = FLAG_FIN | FLAG_ACK if owes_ack else FLAG_FIN
+        self.send_queue.add_after_data(TYPE_WINDOW_UPDATE, flags, stream.stream_id, 0)
         self._after_close(stream)
 
     def close_read(self, stream: StreamState) -> None:
-        """Drop what is unread and what may still come; yamux has no frame to say so."""
+        """Drop unread and later data; yamux has no frame that would stop the peer."""
         if stream.reading in (OPEN, Half.EOF):
-            stream.reading = Half.CLOSED
             self._holdings.forget(stream)
-            stream.inbox.clear()
+            stream.close_read()
             self._after_close(stream)
 
     def reset(self, stream: StreamState, code: int = 0) -> None:
@@ -260,32 +278,33 @@ class YamuxSession:
             self._send_reset(stream.stream_id, code)
             self._forget(stream)
 
+    def on_stream_end(self, callback: Callable[[int], object] | None) -> None:
+        """
+        Call ``callback`` with the id of each stream that has ended in both directions.
+
+        It must not use the session, which is in the middle of a step. None ends this.
+        """
+        self._on_stream_end = callback
+
     def ping(self, now: float) -> bool:
         """Queue a ping, unless one is in flight; return whether it was queued."""
-        if self._ping_sent_at is not None:
-            return False
-        self._ping_id = (self._ping_id + 1) & MAX_STREAM_ID
-        self._ping_sent_at = now
-        self._outgoing.add_control(TYPE_PING, FLAG_SYN, 0, self._ping_id)
-        return True
-
-    @property
-    def ping_sent_at(self) -> float | None:
-        """When the unanswered ping was queued; None if there is none."""
-        return self._ping_sent_at
+        value = self.liveness.ping(now)
+        if value is not None:
+            self.send_queue.add_control(TYPE_PING, FLAG_SYN, 0, value)
+        return value is not None
 
     def go_away(self, code: int) -> None:
         """Queue GoAway, once, after all data; inbound streams are refused from now on."""
         if not self._going_away:
             self._going_away = True
-            self._outgoing.add_after_data(TYPE_GO_AWAY, 0, 0, code)
+            self.send_queue.add_after_data(TYPE_GO_AWAY, 0, 0, code)
 
     def statistics(self) -> SessionStatistics:
         """Return how the connection stands."""
         outbound = [stream for stream in self.streams.values() if stream.outbound]
         return SessionStatistics(
-            rtt=self.rtt or None,
-            least_rtt=self._least_rtt if self.rtt else None,
+            rtt=self.liveness.rtt or None,
+            least_rtt=self.liveness.least_rtt or None,
             inbound_streams=len(self.streams) - len(outbound),
             outbound_streams=len(outbound),
             unacknowledged=sum(not stream.acknowledged for stream in outbound),
@@ -295,11 +314,11 @@ class YamuxSession:
             streams_refused=self._streams_refused,
             bytes_sent=self.bytes_sent,
             bytes_received=self.bytes_received,
-            bytes_queued=self._outgoing.data_bytes,
+            bytes_queued=self.send_queue.data_bytes,
             receive_budget_used=self._holdings.windows.held,
             receive_budget=self._holdings.windows.limit or 0,
             pongs_dropped=self._pongs_dropped,
-            pongs_unsolicited=self._pongs_unsolicited,
+            pongs_unsolicited=self.liveness.pongs_unsolicited,
         )
 
     def close(self, cause: BaseException) -> list[StreamState]:
@@ -308,13 +327,13 @@ class YamuxSession:
             self.closed_by = cause
         ended = list(self.streams.values())
         for stream in ended:
-            del stream.readable
             self._holdings.forget(stream)
             stream.receive_window.release()
             stream.lose(self.closed_by)
         self.streams.clear()
         self._lingering.clear()
         self._holdings.close()
+        self._on_cut = None
         return ended
 
     # -- what goes out ------------------------------------------------------------------------
@@ -322,71 +341,163 @@ class YamuxSession:
     @property
     def has_outgoing(self) -> bool:
         """True if `take_outgoing` would return something."""
-        waiting = self._outgoing
-        return bool(waiting.data or waiting.control or waiting.window_updates or waiting.pongs)
+        queue = self.send_queue
+        return (
+            bool(queue.data or queue.control or queue.window_updates or queue.pongs)
+            and not self.has_left
+        )
 
     @property
     def is_congested(self) -> bool:
         """True if so much data is queued that writers should wait for the socket."""
-        most = LEAST_OUTGOING_BYTES if self._holdings.must_queue_less else MAX_OUTGOING_BYTES
-        return self._outgoing.data_bytes >= most
-
-    @property
-    def has_batch(self) -> bool:
-        """True if so much data is queued that it should not wait for more."""
-        return self._outgoing.data_bytes >= BATCH_BYTES
+        config, less = self._config, self._holdings.must_queue_less
+        return self.send_queue.data_bytes >= (
+            LEAST_SEND_QUEUE_BYTES if less else config.max_send_queue
+        )
 
     def take_outgoing(self) -> list[Buffer]:
-        """Return every queued frame, in the order to send them: control first, then data."""
-        return self._outgoing.take()
+        """
+        Return every queued frame, in the order to send them: control first, then data.
 
-    def on_socket(self, sealed: int) -> None:
-        """The socket has left ``sealed`` encrypted bytes of what was taken; 0 if none."""
+        After `leave` or `turn_away` that is done once, and nothing more is sent: a peer may have
+        closed when it reads the GoAway.
+        """
+        if self.has_left:
+            return []
+        self.has_left = self._farewell is not None
+        return self.send_queue.take()
+
+    def on_socket_full(self, now: float, sealed: int, delivered: int) -> None:
+        """
+        Note that the socket has left ``sealed`` encrypted bytes of the last frames.
+
+        :param delivered: see `Liveness.look`.
+        """
         self._holdings.on_socket(sealed)
-        self._tell_queued()
+        self._report_queued()
+        self.liveness.on_full(now, delivered)
 
-    def _tell_queued(self) -> None:
-        waiting = self._outgoing
+    def on_socket_drained(self) -> None:
+        """Note that the socket has taken them all."""
+        self._holdings.on_socket(0)
+        self._report_queued()
+        self.liveness.on_drained()
+
+    def _report_queued(self) -> None:
+        waiting = self.send_queue
         self._holdings.on_queued(waiting.data_bytes + CONTROL_FRAME_BYTES * len(waiting.control))
 
     def _send_reset(self, stream_id: int, code: int) -> None:
-        self._outgoing.drop_credit(stream_id)
-        self._outgoing.add_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
+        self.send_queue.drop_credit(stream_id)
+        self.send_queue.add_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
 
     def _reset_after_data(self, stream: StreamState) -> None:
         """Send RST behind our FIN: the peer then still reads what was written before it."""
-        self._outgoing.drop_credit(stream.stream_id)
-        self._outgoing.add_after_data(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
+        self.send_queue.drop_credit(stream.stream_id)
+        self.send_queue.add_after_data(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
 
-    def _pending_ack(self, stream: StreamState) -> int:
-        """Return FLAG_ACK, once, if the peer's open has not been acknowledged yet."""
-        if stream.outbound or stream.acknowledged:
-            return 0
-        stream.acknowledged = True
-        return FLAG_ACK
+    # -- time ---------------------------------------------------------------------------------
 
-    # -- what comes in ------------------------------------------------------------------------
+    def start(self, now: float) -> None:
+        """Begin to look after the peer: a ping is due at once."""
+        self.received_at = now
+        self.liveness.start(now)
+
+    def next_deadline(self) -> float:
+        """Return when `on_time` is to be called next; infinity for never."""
+        if self._farewell is not None:
+            return self._farewell.next_deadline
+        return self.liveness.next_deadline
+
+    def on_time(
+        self, now: float, delivered: int, undelivered: int
+    ) -> ConnectionClosedError | MuxedConnError | None:
+        """
+        Act on a deadline that has passed: ping the peer, or return why the connection ends now.
+
+        :param delivered: see `Liveness.look`.
+        :param undelivered: encrypted bytes that the peer's kernel has not acknowledged.
+        """
+        if self._farewell is not None:
+            missing = self.missing_bytes(undelivered)
+            if self._farewell.goes_on(now, delivered, missing):
+                return None
+            return ConnectionClosedError("what was written is delivered, or no longer waited for")
+        match self.liveness.look(now, delivered, self.received_at):
+            case Finding.PING:
+                self.ping(now)
+            case Finding.SILENT:
+                return MuxedConnError(f"no sign of life for {self._config.ping_timeout:.0f} s")
+            case Finding.STUCK:
+                seconds = self._config.write_progress_timeout
+                return MuxedConnError(f"the peer read nothing for {seconds:.0f} s")
+        return None
+
+    def leave(self, code: int, now: float, delivered: int) -> None:
+        """
+        Close the connection: send GoAway after all data, and then nothing more.
+
+        `on_time` ends the connection when the peer has taken everything, or does not go on.
+
+        :param delivered: see `Liveness.look`.
+        """
+        self.go_away(code)
+        self._farewell = Farewell(now, delivered, self._config, self._config.close_timeout)
+
+    def turn_away(self, error: RemoteProtocolError, now: float) -> list[StreamState]:
+        """
+        End everything because of what the peer did, and tell it; see `close`.
+
+        `on_time` ends the connection after `close_grace`, the peer's time to read that.
+        """
+        ended = self.close(error)
+        self.go_away(error.code)
+        self._farewell = Farewell(now, 0, self._config, self._config.close_grace)
+        return ended
+
+    def missing_bytes(self, undelivered: int) -> int:
+        """
+        Return how much of what was written, with its headers, the peer's kernel has not got.
+
+        :param undelivered: see `on_time`.
+        """
+        return undelivered if self.has_left else undelivered + self.send_queue.data_bytes
+
+    # -- received frames ----------------------------------------------------------------------
 
     def receive(self, pieces: Sequence[Buffer], now: float) -> Iterator[list[Event]]:
         """
-        Handle what came off the wire, some at a time: all that is returned has to be asked for.
+        Handle received bytes, some at a time; the iterator has to be used up.
 
-        Between two lists of events others may run, and what is to be sent should be.
+        Between two lists of events other tasks may run, and queued frames should be sent.
 
         :raises RemoteProtocolError: if the peer broke the protocol; nothing after the offending
             frame is handled.
         """
+        self.received_at = now
         events: list[Event] = []
         frames = 0
         streams = self.streams
         before = self.bytes_received
         self._holdings.begin_batch(sum(map(len, pieces)))
-        for frame in self._parser.receive(pieces):
-            kind, flags, stream_id, length, body = frame
-            if flags or kind not in _BODIES or (stream := streams.get(stream_id)) is None:
-                self._on_frame(frame, now, events)
-            else:  # nearly all that comes
-                self._on_body(stream, body, length, events)
+        for kind, flags, stream_id, length, body in self._parser.receive(pieces):
+            stream = streams.get(stream_id)
+            if flags or stream is None or kind not in _BODIES:
+                stream = self._on_frame(kind, flags, stream_id, length, now, events)
+            if stream is not None:
+                size = len(body)
+                stream.receive_window.charge(size, length)
+                self.bytes_received += size
+                if stream.reading is OPEN:
+                    inbox = stream.inbox
+                    if size and not inbox.size:
+                        events.append(StreamReadable(stream))
+                    inbox.append(body)
+                    self._holdings.on_body(stream, size)
+                else:
+                    self._on_unread_body(stream, events)
+                if flags & FLAG_FIN:
+                    self._on_fin(stream, events)
             frames += 1
             if frames == MAX_FRAMES_AT_ONCE or len(events) >= MAX_EVENTS_AT_ONCE:
                 self._check_limits()
@@ -399,8 +510,8 @@ class YamuxSession:
         yield events
 
     def _check_limits(self) -> None:
-        provoked = self._outgoing.provoked
-        if provoked > MAX_PENDING_CONTROL or (
+        provoked = self.send_queue.provoked
+        if provoked > self._config.max_pending_control or (
             provoked > LEAST_PENDING_CONTROL and self._holdings.must_queue_less
         ):
             raise RemoteProtocolError("the peer provokes control frames and does not read them")
@@ -422,31 +533,31 @@ class YamuxSession:
 
     def _cut(self, stream: StreamState) -> None:
         self.reset(stream, RESOURCE_LIMIT_EXCEEDED)
-        if self.on_cut is not None:
-            self.on_cut(stream)
+        if self._on_cut is not None:
+            self._on_cut(stream)
 
-    def _on_frame(self, frame: Frame, now: float, events: list[Event]) -> None:
-        kind, flags, stream_id, length, body = frame
+    def _on_frame(
+        self, kind: int, flags: int, stream_id: int, length: int, now: float, events: list[Event]
+    ) -> StreamState | None:
+        """Handle everything but a body; return the stream that the frame's body is for, if any."""
+        if kind == TYPE_PING:
+            self._on_ping(flags, length, now)
+            return None
+        if kind == TYPE_GO_AWAY:
+            events.append(GoAwayReceived(length))
+            return None
         stream = self.streams.get(stream_id)
         if kind == CONTINUATION:
-            if stream is not None:
-                self._on_body(stream, body, 0, events)
-                self._on_fin(stream, events)
-        elif kind <= TYPE_WINDOW_UPDATE:
-            if flags or stream is None:
-                stream = self._on_flags(kind, flags, stream_id, length, now, events)
-            if stream is None:
-                return
-            if kind == TYPE_DATA:
-                self._on_body(stream, body, length, events)
-            elif length:
-                self._on_credit(stream, length, events)
-            if flags & FLAG_FIN:
-                self._on_fin(stream, events)
-        elif kind == TYPE_PING:
-            self._on_ping(flags, length, now, events)
-        else:
-            events.append(GoAwayReceived(length))
+            return stream
+        if flags or stream is None:
+            stream = self._on_flags(kind, flags, stream_id, length, now, events)
+        if kind == TYPE_DATA or stream is None:
+            return stream
+        if length:
+            self._on_credit(stream, length, events)
+        if flags & FLAG_FIN:
+            self._on_fin(stream, events)
+        return None
 
     def _on_flags(
         self, kind: int, flags: int, stream_id: int, length: int, now: float, events: list[Event]
@@ -459,8 +570,7 @@ class YamuxSession:
         stream = self.streams.get(stream_id)
         if stream is None:
             return None  # refused, or a late frame for a stream that has ended
-        if flags & FLAG_ACK and stream.outbound and not stream.acknowledged:
-            stream.acknowledged = True
+        if flags & FLAG_ACK and stream.outbound and stream.acknowledge():
             self._unacknowledged -= 1
             events.append(OpenAllowed())
         if flags & FLAG_RST:
@@ -481,39 +591,29 @@ class YamuxSession:
             raise RemoteProtocolError(f"stream {stream_id} opened with {length} bytes of data")
         if (
             self._going_away
-            or self._inbound >= self._max_inbound_streams
-            or self._unaccepted >= ACCEPT_BACKLOG
+            or self._inbound >= self._config.max_inbound_streams
+            or self._unaccepted >= self._config.accept_backlog
             or not self._holdings.add_inbound()
         ):
             self._streams_refused += 1
-            self._outgoing.provoked += 1
+            self.send_queue.note_provoked()
             self._send_reset(stream_id, RESOURCE_LIMIT_EXCEEDED)
             return
-        stream = StreamState(stream_id, False, ReceiveWindow(now, self._holdings.windows))
-        self.streams[stream_id] = stream
-        self.active_at = now
+        stream = self._new_stream(stream_id, False, now)
         self._inbound += 1
         self._unaccepted += 1
         events.append(StreamOpened(stream))
 
-    def _on_body(
-        self, stream: StreamState, body: Buffer, announced: int, events: list[Event]
-    ) -> None:
-        size = len(body)
-        stream.receive_window.charge(size, announced)
-        self.bytes_received += size
-        if stream.reading is OPEN:
-            inbox = stream.inbox
-            if size and not inbox.size:
-                events.append(stream.readable)
-            inbox.append(body)
-            self._holdings.on_body(stream, size)
-        elif stream.reading is Half.CLOSED and not stream.receive_window.credit:
-            # The application has closed it, and the peer has written until its credit was gone:
-            # without a word it would wait for ever. Not sooner, for a reset also makes the peer
-            # drop what it has not read yet of ours.
+    def _on_unread_body(self, stream: StreamState, events: list[Event]) -> None:
+        """
+        Drop a body on a stream that is not read; reset it if its peer has used up its credit so.
+
+        Without a reset it would wait for credit for ever. Not sooner, for a reset also makes the
+        peer drop what it has not read yet of ours.
+        """
+        if stream.reading is Half.CLOSED and not stream.receive_window.credit:
             if stream.writing is OPEN:
-                self._outgoing.provoked += 1
+                self.send_queue.note_provoked()
                 self._send_reset(stream.stream_id, 0)
                 stream.reset(0, remote=False)
                 events.append(StreamWritable(stream, is_last=True))
@@ -527,37 +627,28 @@ class YamuxSession:
         stream.grant(delta)
 
     def _on_fin(self, stream: StreamState, events: list[Event]) -> None:
-        stream.peer_finished = True
-        if stream.reading is OPEN:
-            stream.reading = Half.EOF
-            self._outgoing.drop_credit(stream.stream_id)
-            events.append(stream.readable)
+        if stream.finish():
+            self.send_queue.drop_credit(stream.stream_id)
+            events.append(StreamReadable(stream))
         if stream.finished:
             self._end(stream, events)
 
     def _on_reset(self, stream: StreamState, code: int, events: list[Event]) -> None:
         self._holdings.forget(stream)
         stream.reset(code, remote=True)
-        self._outgoing.drop_credit(stream.stream_id)
-        events.append(stream.readable)
+        self.send_queue.drop_credit(stream.stream_id)
+        events.append(StreamReadable(stream))
         events.append(StreamWritable(stream, is_last=True))
         self._end(stream, events)
 
-    def _on_ping(self, flags: int, value: int, now: float, events: list[Event]) -> None:
+    def _on_ping(self, flags: int, value: int, now: float) -> None:
         if flags & FLAG_SYN:
-            if len(self._outgoing.pongs) >= MAX_PENDING_PONGS:
+            if len(self.send_queue.pongs) >= self._config.max_pending_pongs:
                 self._pongs_dropped += 1
             else:
-                self._outgoing.pongs.append(value)
+                self.send_queue.add_pong(value)
         elif flags & FLAG_ACK:
-            if self._ping_sent_at is None or value != self._ping_id:
-                self._pongs_unsolicited += 1  # must never feed the RTT
-                return
-            sample = max(now - self._ping_sent_at, 0.0)
-            self._ping_sent_at = None
-            self._least_rtt = min(self._least_rtt, sample)
-            self.rtt = sample if self.rtt == 0 else (self.rtt + sample) / 2
-            events.append(PongReceived(sample))
+            self.liveness.on_pong(value, now)
 
     # -- ends ---------------------------------------------------------------------------------
 
@@ -575,7 +666,7 @@ class YamuxSession:
                 self._forget(stream)
                 return
             self._lingering[stream.stream_id] = None
-            if len(self._lingering) > MAX_LINGERING:
+            if len(self._lingering) > self._config.max_lingering:
                 oldest = self.streams[next(iter(self._lingering))]
                 self._reset_after_data(oldest)
                 self._forget(oldest)
@@ -589,13 +680,13 @@ class YamuxSession:
         """Drop all trace of a stream; its object, and unread data in it, live on with its user."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
-        del stream.readable
+        if self._on_stream_end is not None:
+            self._on_stream_end(stream.stream_id)
         self._lingering.pop(stream.stream_id, None)
         self._holdings.forget(stream)
         stream.receive_window.release()
         if not stream.outbound:
             self._holdings.remove_inbound()
             self._inbound -= 1  # if not accepted, it still waits for `accept` in the backlog
-        elif not stream.acknowledged:
-            stream.acknowledged = True
+        elif stream.acknowledge():
             self._unacknowledged -= 1

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Final, Protocol
 from libp2p.exceptions import MuxedStreamClosed, MuxedStreamError, MuxedStreamReset
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, add_credit
-from libp2p.stream_muxer.yamux.statistics import StreamStatistics
 
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.flow_control import ReceiveWindow
@@ -41,11 +40,36 @@ class Half(Enum):
 OPEN: Final = Half.OPEN
 
 
-@dataclass(slots=True)
-class StreamReadable:
-    """Something changed for a reader: data after none, the end, or a reset."""
+@dataclass(frozen=True, slots=True)
+class StreamStatistics:
+    """
+    A stream at one moment; all sizes are bytes of stream data, without headers.
 
-    stream: StreamState
+    :param stream_id: its id on the wire.
+    :param outbound: True if this side opened it.
+    :param reading: how the direction from the peer stands.
+    :param writing: how the direction to the peer stands.
+    :param receive_window: the window's size now, 256 KiB to 16 MiB: unread bytes, the peer's
+        credit, and what has been read and not been returned as credit yet.
+    :param receive_credit: what the peer may still send.
+    :param unread: what has arrived and was not read.
+    :param send_credit: what this side may still send.
+    :param bytes_sent: in all, including what waits to be sent.
+    :param bytes_received: in all, including what was dropped because reading was closed.
+    :param window_growths: how often the receive window has doubled, 0 to 6.
+    """
+
+    stream_id: int
+    outbound: bool
+    reading: Half
+    writing: Half
+    receive_window: int
+    receive_credit: int
+    unread: int
+    send_credit: int
+    bytes_sent: int
+    bytes_received: int
+    window_growths: int
 
 
 class StreamHandle(Protocol):
@@ -59,7 +83,12 @@ class StreamHandle(Protocol):
 
 
 class StreamState:
-    """The pure part of a stream; changed by its `YamuxSession` alone."""
+    """
+    The pure part of a stream. Its `YamuxSession` alone calls what changes it.
+
+    Bytes are counted where credit is: what a peer was granted less what it has left is what it has
+    sent. So the path of the data pays nothing for the statistics.
+    """
 
     __slots__ = (
         "accepted",
@@ -70,7 +99,6 @@ class StreamState:
         "lost_to",
         "outbound",
         "peer_finished",
-        "readable",
         "reading",
         "receive_window",
         "reset_code",
@@ -87,21 +115,18 @@ class StreamState:
         self.reading = OPEN
         self.writing = OPEN
         self.inbox = ChunkQueue()
-        #: What is in the inbox counts for the host's budget; changed by `Holdings` alone.
+        #: What is in the inbox counts for the host's budget.
         self.is_counted = True
         self.receive_window = receive_window
         #: Bytes that this side may still send.
         self.send_credit = DEFAULT_WINDOW_SIZE
         #: All that it was ever allowed to send.
         self.send_granted = DEFAULT_WINDOW_SIZE
-        #: Outbound: the peer's ACK has come. Inbound: ours has been queued.
+        #: Outbound: the peer's ACK has been received. Inbound: ours has been queued.
         self.acknowledged = False
-        #: Inbound: the application has taken the stream. Outbound streams begin accepted.
+        #: Inbound: the application has accepted the stream. Outbound streams begin accepted.
         self.accepted = outbound
-        #: The most frequent event; made once. The session drops it with the stream: it refers back,
-        #: and would keep unread bytes until a garbage collection.
-        self.readable = StreamReadable(self)
-        #: Whom the driver wakes for this stream; the core never touches it.
+        #: The driver's side, which it wakes for this stream; the session never touches it.
         self.handle: StreamHandle | None = None
         #: The peer has sent FIN or RST.
         self.peer_finished = False
@@ -110,10 +135,43 @@ class StreamState:
         #: What ended the whole connection, if that is what ended the stream.
         self.lost_to: BaseException | None = None
 
+    def attach(self, handle: StreamHandle) -> None:
+        """Set the driver's side of this stream."""
+        self.handle = handle
+
+    def detach(self) -> StreamHandle | None:
+        """
+        Forget the driver's side and return it: no event of this stream follows.
+
+        The two refer to each other. Otherwise unread bytes would stay in memory until the next
+        garbage collection.
+        """
+        handle, self.handle = self.handle, None
+        return handle
+
     @property
     def finished(self) -> bool:
         """True if neither side will send anything more."""
         return self.peer_finished and self.writing is not OPEN
+
+    def accept(self) -> bool:
+        """The application accepts the stream; return False if it had done so before."""
+        was_accepted, self.accepted = self.accepted, True
+        return not was_accepted
+
+    def acknowledge(self) -> bool:
+        """Note the ACK of whoever did not open the stream; return False if it was noted before."""
+        was_acknowledged, self.acknowledged = self.acknowledged, True
+        return not was_acknowledged
+
+    def stop_counting(self) -> bool:
+        """Count what is in the inbox no longer; return False if it did not count before."""
+        was_counted, self.is_counted = self.is_counted, False
+        return was_counted
+
+    def charge(self, size: int) -> None:
+        """Use ``size`` bytes of the credit for sending."""
+        self.send_credit -= size
 
     def grant(self, delta: int) -> None:
         """
@@ -142,7 +200,7 @@ class StreamState:
         )
 
     def error(self, half: Half) -> MuxedStreamError:
-        """Return the error that a caller gets who uses ``half`` although it is not OPEN."""
+        """Return the error for using ``half``, which is not OPEN."""
         if half is not Half.RESET:
             return MuxedStreamClosed(f"stream {self.stream_id} is closed")
         if self.lost_to is not None:
@@ -156,9 +214,26 @@ class StreamState:
             f"stream {self.stream_id} was reset by {who}", self.reset_code, self.reset_remotely
         )
 
+    def close_write(self) -> None:
+        """Write no more; writing was OPEN."""
+        self.writing = Half.CLOSED
+
+    def close_read(self) -> None:
+        """Read no more, and drop what is unread; reading was OPEN or EOF."""
+        self.reading = Half.CLOSED
+        self.inbox.clear()
+
+    def finish(self) -> bool:
+        """Note the peer's FIN; return True if that is news for a reader."""
+        self.peer_finished = True
+        if self.reading is not OPEN:
+            return False
+        self.reading = Half.EOF
+        return True
+
     def reset(self, code: int, remote: bool) -> None:
         """
-        Abort the halves that are still open; the first code to do so is the one that is told.
+        Abort the halves that are still open; the first code to do so stays.
 
         What is unread is dropped, unless the peer had finished it: its reset then concerns the
         other direction.
@@ -173,7 +248,7 @@ class StreamState:
             self._end_halves((OPEN, Half.EOF))
 
     def lose(self, cause: BaseException) -> None:
-        """The connection is gone. What had arrived can still be read, then comes the error."""
+        """The connection is gone. Received data can still be read; after it reads raise."""
         self._end_halves((OPEN,))
         self.lost_to = cause
 

@@ -17,8 +17,8 @@ from libp2p.exceptions import (
 from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.send_queue import frozen
 from libp2p.stream_muxer.yamux.stream_state import OPEN
-from libp2p.stream_muxer.yamux.write_line import SHORT_BYTES, TURN_BYTES
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
@@ -26,21 +26,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
 
     from libp2p.base_types import Buffer
-    from libp2p.stream_muxer.yamux.statistics import StreamStatistics
-    from libp2p.stream_muxer.yamux.stream_state import StreamState
-    from libp2p.stream_muxer.yamux.yamux import Yamux
+    from libp2p.stream_muxer.yamux.session import YamuxSession
+    from libp2p.stream_muxer.yamux.stream_state import StreamState, StreamStatistics
+    from libp2p.stream_muxer.yamux.write_scheduler import WriteScheduler
+    from libp2p.transport.abc import MuxedConnection
 
 logger = get_logger(__name__)
 
 #: No window is larger, so one `receive` takes everything.
 _EVERYTHING: Final = MAX_WINDOW_SIZE
-
-
-def _frozen(buffer: Buffer) -> Buffer:
-    """Return ``buffer``, or a copy of it if its owner could still change it."""
-    if isinstance(buffer, bytes) or (isinstance(buffer, memoryview) and buffer.readonly):
-        return buffer
-    return bytes(buffer)
 
 
 class YamuxStream(IMuxedStream):
@@ -49,21 +43,28 @@ class YamuxStream(IMuxedStream):
 
     At most one task reads and one writes at a time; a second one gets `trio.BusyResourceError`.
     A read that finds data and a write that finds room return without a checkpoint, until the
-    connection's tasks have read and written `yamux.YIELD_BYTES` in that way.
+    connection's tasks have read and written `write_scheduler.YIELD_BYTES` in that way.
     Cancelling a write never tears a frame, but how much of the data had gone out is not known.
     """
 
-    def __init__(self, muxed_conn: Yamux, state: StreamState) -> None:
-        self.muxed_conn: Yamux = muxed_conn
+    def __init__(
+        self,
+        muxed_conn: MuxedConnection,
+        session: YamuxSession,
+        scheduler: WriteScheduler,
+        state: StreamState,
+    ) -> None:
+        self.muxed_conn: MuxedConnection = muxed_conn  # type: ignore[assignment]
         self.state = state
-        self._session = muxed_conn.session
+        self._session = session
+        self._scheduler = scheduler
         self._reader = Waiter()
         self._writer = Waiter()
         self._sending = False
         self._on_readable: Callable[[], object] | None = None
         self._read_deadline: float | None = None
         self._write_deadline: float | None = None
-        state.handle = self
+        state.attach(self)
 
     @property
     def stream_id(self) -> int:
@@ -109,18 +110,20 @@ class YamuxStream(IMuxedStream):
         return self._receive(_EVERYTHING)
 
     async def _receive(self, limit: int) -> list[Buffer]:
-        conn = self.muxed_conn
-        if conn.must_yield and self.state.inbox.size:
-            await conn.yield_turn()  # before anything is taken: a cancelled read loses nothing
+        scheduler = self._scheduler
+        if scheduler.must_yield and self.state.inbox.size:
+            await (
+                scheduler.let_others_run()
+            )  # before anything is taken: a cancelled read loses nothing
         while (buffers := self.receive_nowait(limit)) is None:
-            if self._read_deadline is None:
+            if self._read_deadline is None:  # nearly always
                 await self._reader.wait()
             else:
                 with self._fail_at(self._read_deadline):
                     await self._reader.wait()
-            conn.has_waited()
+            scheduler.on_wait()
         # Taking is quick for any number of bytes, unlike encrypting what is written.
-        conn.spend(sum(map(len, buffers)) >> 4)
+        scheduler.spend(sum(map(len, buffers)) >> 4)
         return buffers
 
     def receive_nowait(self, limit: int = _EVERYTHING) -> list[Buffer] | None:
@@ -129,29 +132,29 @@ class YamuxStream(IMuxedStream):
 
         Empty at the clean end. It raises what `receive` does.
         """
-        conn, session, state = self.muxed_conn, self._session, self.state
+        scheduler, session, state = self._scheduler, self._session, self.state
         if not state.inbox.size:
             # Not OPEN means the end, or an error.
             return None if state.reading is OPEN else session.read(state, 0, 0.0)
-        if conn.handling:
-            return session.read(state, limit, conn.received_at)
+        if scheduler.corked:
+            return session.read(state, limit, session.received_at)
         buffers = session.read(state, limit, trio.current_time())
         if session.has_outgoing:
-            conn.flush_soon()
+            scheduler.flush_soon()
         return buffers
 
     def on_readable(self, callback: Callable[[], object] | None) -> None:
         """
-        Call ``callback`` whenever `receive_nowait` may have something new; no task is woken then.
+        Call ``callback`` whenever `receive_nowait` may have something new, and wake no task then.
 
-        It runs in the connection's read loop: it must not take long, nor raise. There is a call
-        for what comes from now on, for the end and for a reset; what is there is its owner's to
-        read. None ends this.
+        It runs in the connection's read loop: it must not take long, nor raise. It is called for
+        data received from now on, for the end and for a reset; the caller reads what is there
+        already. None ends this.
         """
         self._on_readable = callback
 
     def unread(self, data: Buffer) -> None:
-        """Put ``data`` back: it is what the next read returns."""
+        """Put ``data`` back: the next read returns it."""
         self._session.unread(self.state, data)
 
     async def read(self, n: int | None = -1) -> bytes:
@@ -196,69 +199,36 @@ class YamuxStream(IMuxedStream):
         """
         Write ``buffers`` in order, in as few frames as the peer's window allows.
 
-        Returns when all of it is queued; at most `session.MAX_OUTGOING_BYTES` are then waiting
-        for the socket.
+        Returns when all of it is queued; at most `YamuxConfig.max_send_queue` bytes, and one frame
+        more, then wait for the socket.
 
         :raises MuxedStreamReset: if the stream was reset or its connection lost.
         :raises MuxedStreamClosed: if writing was closed here.
         :raises MuxedStreamTimeout: if the write deadline passed.
         """
-        conn = self.muxed_conn
+        scheduler = self._scheduler
         size = sum(map(len, buffers))
-        if self._send_now(buffers, size):
-            conn.spend(size)
-            if conn.must_yield:
-                await conn.yield_turn()
-            return
+        if self._sending or not scheduler.try_write(self.state, buffers, size):
+            await self._write(buffers)
+        if scheduler.must_yield:
+            await scheduler.let_others_run()
+
+    async def _write(self, buffers: Sequence[Buffer]) -> None:
         if self._sending:
+            self._session.sendable(self.state)  # a closed stream is an error all the same
             raise trio.BusyResourceError("another task is writing to this stream")
         queue = ChunkQueue()
         for buffer in buffers:
-            queue.append(_frozen(buffer))
+            queue.append(frozen(buffer))
         self._sending = True
         try:
             if self._write_deadline is None:
-                await self._send_queue(queue)
+                await self._scheduler.write(self.state, queue, self._writer)
             else:
                 with self._fail_at(self._write_deadline):
-                    await self._send_queue(queue)
+                    await self._scheduler.write(self.state, queue, self._writer)
         finally:
             self._sending = False
-
-    async def _send_queue(self, queue: ChunkQueue) -> None:
-        """Queue frames; where streams compete for the socket, some at a time and then in line."""
-        conn, session, state = self.muxed_conn, self._session, self.state
-        total = len(queue)
-        short = total <= SHORT_BYTES
-        turn = 0  # bytes that may be queued before the next in line, if there was one
-        lined_up = False
-        try:
-            while queue:
-                room = session.sendable(state)
-                if room and conn.may_queue(turn > 0, short):
-                    size = min(room, len(queue))
-                    session.send(state, queue.take_buffers(size), size)
-                    if turn:
-                        turn -= size
-                        if turn <= 0:
-                            turn = 0
-                            conn.leave_line(self)
-                elif turn:
-                    turn = 0
-                    conn.leave_line(self)
-                elif room:
-                    lined_up = True
-                    turn = TURN_BYTES if await conn.wait_for_turn(self, short, self._writer) else 0
-                else:
-                    conn.flush_now()
-                    await self._writer.wait()
-        finally:
-            if lined_up:
-                conn.leave_line(self)
-        conn.flush_now()
-        conn.spend(total)
-        if conn.must_yield:
-            await conn.yield_turn()
 
     def send_nowait(self, buffers: Sequence[Buffer]) -> bool:
         """
@@ -267,26 +237,21 @@ class YamuxStream(IMuxedStream):
         :raises MuxedStreamReset: if the stream was reset or its connection lost.
         :raises MuxedStreamClosed: if writing was closed here.
         """
-        return self._send_now(buffers, sum(map(len, buffers)))
-
-    def _send_now(self, buffers: Sequence[Buffer], size: int) -> bool:
-        conn, session, state = self.muxed_conn, self._session, self.state
-        room = session.sendable(state)  # a closed stream is an error even for no bytes
-        short = size <= SHORT_BYTES
-        if self._sending or not size <= room or not conn.may_queue(False, short):
+        if self._sending:
             return False
-        for buffer in buffers:
-            if type(buffer) is not bytes:
-                buffers = list(map(_frozen, buffers))
-                break
-        session.send(state, buffers, size)
-        if conn.handling:
-            return True
-        if short or session.has_batch:
-            conn.flush_now()
-        else:
-            conn.flush_soon()  # together with what is written next
-        return True
+        return self._scheduler.try_write(self.state, buffers, sum(map(len, buffers)))
+
+    async def wait_writable(self) -> None:
+        """Wait until the peer's window and this side's queue have room; raise what `send` does."""
+        if self._sending:
+            raise trio.BusyResourceError("another task is writing to this stream")
+        self._sending = True
+        try:
+            while not self._session.sendable(self.state):
+                self._scheduler.flush_now()
+                await self._writer.wait()
+        finally:
+            self._sending = False
 
     def queue(self, data: bytes) -> None:
         """
@@ -299,7 +264,7 @@ class YamuxStream(IMuxedStream):
         if len(data) > self._session.sendable(self.state):
             raise LocalProtocolError(f"no credit for {len(data)} bytes at once")
         self._session.send(self.state, [data], len(data))
-        self.muxed_conn.flush_soon()
+        self._scheduler.flush_soon()
 
     async def write(self, data: bytes) -> None:
         """Write all of ``data``; see `send`."""
@@ -340,13 +305,13 @@ class YamuxStream(IMuxedStream):
         self.wake_reader()
         self.wake_writer()
         if self.state.reading is not OPEN and self.state.writing is not OPEN:
-            self.state.handle = None  # see `Yamux._wake_ended`
-        self.muxed_conn.after_local_end()
+            self.state.detach()
+        self._scheduler.after_local_end()
 
     # -- waiting ------------------------------------------------------------------------------
 
     def wake_reader(self) -> None:
-        """The state changed for a reader; for `Yamux`."""
+        """Wake the reader, or call back: its state has changed."""
         if self._on_readable is None:
             self._reader.wake()
             return
@@ -358,7 +323,7 @@ class YamuxStream(IMuxedStream):
             self.abort()
 
     def wake_writer(self) -> None:
-        """The state changed for a writer; for `Yamux`."""
+        """Wake the writer: its state has changed."""
         self._writer.wake()
 
     @contextmanager

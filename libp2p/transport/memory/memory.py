@@ -35,7 +35,7 @@ def memory_number(maddr: Multiaddr) -> int | None:
 
 
 class _Numbers:
-    """The numbers of one run of trio, and who listens on them."""
+    """The numbers of one run of trio, and their listeners."""
 
     def __init__(self) -> None:
         self.listeners: dict[int, MemoryListener] = {}
@@ -51,7 +51,7 @@ class _Numbers:
             return numbers
 
     def choose(self) -> int:
-        """Return a number that nobody listens on and that was not returned before."""
+        """Return a number that has no listener and was not returned before."""
         return next(number for number in self._unused if number not in self.listeners)
 
 
@@ -79,7 +79,7 @@ class MemoryListener(IListener):
 
     async def listen(self, maddr: Multiaddr) -> None:
         """
-        Listen on a number; 0 stands for one that nobody uses.
+        Listen on a number; 0 chooses a free one.
 
         :raises OpenConnectionError: if another listener has the number.
         """
@@ -97,7 +97,7 @@ class MemoryListener(IListener):
         """
         Return the dialling end of a new connection to one of the numbers listened on.
 
-        :raises OpenConnectionError: if too many connections wait to be accepted.
+        :raises OpenConnectionError: if the backlog is full.
         """
         if len(self._backlog) >= LISTEN_BACKLOG:
             raise OpenConnectionError(f"{LISTEN_BACKLOG} others wait to be accepted")
@@ -115,7 +115,7 @@ class MemoryListener(IListener):
                 continue
             if self._admit is not None:
                 await self._admit()
-            if self._backlog:  # it may have been closed meanwhile
+            if self._backlog:  # `close` may have emptied it
                 nursery.start_soon(self._handler, self._backlog.popleft())
 
     def get_addrs(self) -> tuple[Multiaddr, ...]:
@@ -140,7 +140,7 @@ class MemoryTransport(ITransport):
         """
         Connect.
 
-        :raises OpenConnectionError: if nobody listens on ``maddr``, or too many wait there.
+        :raises OpenConnectionError: if ``maddr`` has no listener, or its backlog is full.
         """
         await trio.lowlevel.checkpoint()
         number = memory_number(maddr)

@@ -147,7 +147,7 @@ class MemoryConnection(RawConnection):
 
     # -- writing ------------------------------------------------------------------------------
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
         """Hand over what there is room for; return the rest."""
         self._check_open()
         rest = self._outgoing.write(buffers)
@@ -155,7 +155,7 @@ class MemoryConnection(RawConnection):
         return rest
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` would take something; see `RawConnection`."""
+        """Wait until `send_some` would take something; see `RawConnection`."""
         await trio.lowlevel.checkpoint()
         while not self._outgoing.is_writable:
             self._check_open()

@@ -35,10 +35,10 @@ LISTEN_BACKLOG: Final = 1024
 #: What the kernel takes beyond what it may send at once. By default that is megabytes, and a short
 #: message waits behind them; with much less the link runs dry while a writer is scheduled.
 MAX_UNSENT_BYTES: Final = 512 * 1024
-#: Out of descriptors or buffers, or for a reason that is not known: accepting goes on when a while
-#: has passed, in seconds.
+#: Seconds before accepting goes on after it failed for lack of descriptors or buffers, or for an
+#: unknown reason.
 ACCEPT_PAUSE: Final = 0.1
-#: How long nothing more is logged of that, in seconds.
+#: Seconds in which that is logged once.
 COMPLAINT_INTERVAL: Final = 60.0
 
 
@@ -52,7 +52,7 @@ _GONE: Final = _numbers(
     "ECONNABORTED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "ENETDOWN", "ENETUNREACH",
     "ENONET", "ENOPROTOOPT", "EOPNOTSUPP", "EPERM", "EPROTO", "ETIMEDOUT",
 )  # fmt: skip
-#: The listening socket is no such thing any more.
+#: The listening socket cannot be used any more.
 _BROKEN: Final = _numbers("EBADF", "EINVAL", "ENOTSOCK")
 
 _FAMILIES: Final = {
@@ -108,7 +108,7 @@ def _is_interface(zone: str) -> bool:
 
 
 def _set_up(sock: socket.socket) -> None:
-    """Let the kernel send batches as they are made above, and not hoard them."""
+    """Let the kernel send each batch at once, and take little beyond what it can send."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
@@ -221,7 +221,7 @@ class TCPListener(IListener):
         nursery.start_soon(self._handler, TcpConnection(accepted, is_initiator=False))
 
     async def _accept_failed(self, error: OSError) -> None:
-        """Tell a connection's failure from the system's lack of room, which only time mends."""
+        """Go on at once if only one connection failed; else wait for `ACCEPT_PAUSE`."""
         if error.errno in _GONE:
             logger.debug("a connection was gone before it was accepted: %s", error)
             return

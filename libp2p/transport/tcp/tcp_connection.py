@@ -1,8 +1,8 @@
 """
-A TCP connection as the layers above want it: one reader, one writer, gathered writes.
+A TCP connection: one reader, one writer, gathered writes.
 
-The socket is a plain non-blocking one and trio is asked only to wait for it. So a write that the
-kernel takes at once costs no task switch, and a read costs one wait.
+The socket is a plain non-blocking one, and trio only waits for it. So a write that the kernel takes
+at once costs no task switch, and a read costs one wait.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: Linux takes at most 1,024 buffers in one call (IOV_MAX).
 MAX_GATHER: Final = 1024
 
-#: What may lie unread in a socket that is closed, in reads: more than a megabyte is no accident.
+#: Reads that drop unread data when a socket is closed: a peer may have more than a megabyte on the
+#: way only if it ignores the connection's windows.
 MAX_DROPPED_READS: Final = 16
 
 _CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
@@ -76,7 +77,7 @@ class TcpConnection(RawConnection):
     def __init__(self, sock: socket.socket, is_initiator: bool) -> None:
         super().__init__(is_initiator)
         self._sock = sock
-        # The last read filled its buffer, so more is probably waiting already.
+        # The last read filled its buffer: the kernel probably has more.
         self._more_expected = False
         self._closed = False
         self._sent_bytes = 0
@@ -131,8 +132,8 @@ class TcpConnection(RawConnection):
 
     # -- writing ------------------------------------------------------------------------------
 
-    def send_nowait(self, buffers: Sequence[Buffer]) -> list[Buffer]:
-        """Give the kernel what it takes without waiting; return the rest."""
+    def send_some(self, buffers: Sequence[Buffer]) -> list[Buffer]:
+        """Send what the kernel takes without waiting; return the unsent rest."""
         rest = list(buffers)
         while rest:
             batch = rest[:MAX_GATHER]
@@ -158,7 +159,7 @@ class TcpConnection(RawConnection):
             return 0
 
     async def wait_writable(self) -> None:
-        """Wait until `send_nowait` would take something."""
+        """Wait until `send_some` would send something."""
         if self._closed:
             raise _closed_here()
         try:
@@ -185,8 +186,8 @@ class TcpConnection(RawConnection):
         """
         Close; what the kernel has taken is still delivered.
 
-        What has come and was not read is dropped first: else the kernel would reset the connection
-        instead, and the peer could lose what it has not read yet.
+        Received data that was not read is dropped first: otherwise the kernel would reset the
+        connection, and the peer could lose what it has not read yet.
         """
         self.shutdown_write()
         with suppress(OSError):  # there is no more, or the peer is gone

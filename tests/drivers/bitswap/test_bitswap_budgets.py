@@ -167,10 +167,10 @@ async def test_a_message_that_does_not_grow_is_given_up_and_one_over_a_slow_link
 
 
 async def test_idle_streams_of_all_peers_are_bounded(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.net.receiver.MAX_INBOUND_STREAMS_TOTAL", 100)
-    async with running_client(nursery, "bob") as bob:
+    limits = config.BitswapConfig(max_inbound_streams=100)
+    async with running_client(nursery, "bob", config=limits) as bob:
         honest = ScriptedPeer(nursery, "honest")
         await connect(honest.host, host_of(bob))
         kept = await open_to(honest, bob)
@@ -185,11 +185,11 @@ async def test_idle_streams_of_all_peers_are_bounded(
 
 
 async def test_what_waits_of_all_peers_is_bounded_and_all_of_it_is_taken_in(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.net.receiver.MAX_INTAKE_TOTAL", 300 * KIB)
+    limits = config.BitswapConfig(max_intake=300 * KIB)
     content = blocks(60, 50 * KIB)
-    async with running_client(nursery, "bob") as bob:
+    async with running_client(nursery, "bob", config=limits) as bob:
         peers = [ScriptedPeer(nursery, f"{number}") for number in range(6)]
         for peer in peers:
             await connect(peer.host, host_of(bob))

@@ -620,7 +620,7 @@ async def test_stopping_tells_who_waits_and_it_can_start_again(nursery: trio.Nur
         await bob.stop()
     await bob.stop()
     assert host.handlers == {}
-    assert host.network.notifees == []
+    assert not host.network.events.is_used
     with pytest.raises(ClientClosedError):
         await bob.get_block(Y)
     await bob.start()

@@ -211,7 +211,7 @@ async def test_blocks_that_nobody_wants_are_neither_stored_nor_remembered(
         assert stat.unwanted_blocks_received == len(unasked)
         assert stat.dup_blks_received == 0
         assert scene.stored == 0
-        assert scene.client._engine.tracker._answers._recent == {}
+        assert not any(scene.client._engine.tracker.came_lately(cid) for cid in unasked)
 
 
 async def test_a_block_sent_a_thousand_times_is_stored_once(nursery: trio.Nursery) -> None:
@@ -354,6 +354,7 @@ async def test_peers_that_come_and_go_while_wants_are_live_leave_nothing(
             await disconnect(peer.host, host_of(bob))
         await trio.testing.wait_all_tasks_blocked()
         assert bob.stat().peers == []
-        wants = bob._engine.tracker._wants.values()
-        assert not any(want.asked or want.answers or want.holder for want in wants)
-        assert all(len(want.lost) == MAX_LOST_PEERS for want in wants)
+        for cid in CONTENT:
+            answers = bob.answers_for(cid)
+            assert len(answers) == MAX_LOST_PEERS
+            assert set(answers.values()) == {PeerAnswer.DISCONNECTED}

@@ -370,7 +370,7 @@ async def test_cancels_go_with_the_next_wants_and_only_to_those_that_were_asked(
         await connect(peer.host, host_of(bob))
         await bob.want_block(X)
         await peer.wait_for(1)
-        host_of(bob).get_network().notifees.clear()
+        host_of(bob).get_network().events.forget_all()
         await connect(other.host, host_of(bob))
         await bob.cancel_want(X)
         await bob.want_block(Y)
@@ -426,8 +426,9 @@ async def test_no_message_has_a_want_and_a_cancel_of_one_block_in_a_storm_of_bot
         bob._engine.apply()
         await trio.testing.wait_all_tasks_blocked()
         assert bob.stat().wantlist == []
-        peer = bob._engine.tracker._peers[provider.host.get_id()]
-        assert not any((peer.held, peer.unanswered, peer.pending, peer.known, peer.cancels))
+        peer = bob._engine.tracker.describe(provider.host.get_id())
+        assert peer is not None
+        assert not any((peer.assigned, peer.unanswered, peer.queued, peer.registered))
         # Merged on its way, a want beside a cancel would have become one that wants DONT_HAVE.
         assert not any(entry.cancel and entry.send_dont_have for entry in provider.entries)
         assert len(host_of(bob).opened) == 1
@@ -489,14 +490,17 @@ async def test_ten_thousand_gets_from_a_thousand_peers_leave_nothing(
         assert streams <= 2
         assert bob.stat().blocks_received == 10_000
         tracker = bob._engine.tracker
-        assert set(tracker._peers) == {silent.host.get_id()}
-        (left,) = tracker._peers.values()
-        assert not any((left.held, left.unanswered, left.pending, left.known, left.owed))
-        assert tracker._wants == {}
+        assert tracker.peer_ids == [silent.host.get_id()]
+        left = tracker.describe(silent.host.get_id())
+        assert left is not None
+        assert not any(
+            (left.assigned, left.unanswered, left.queued, left.registered, left.may_come_twice)
+        )
+        assert tracker.wantlist() == []
         for session in tracker._sessions.values():
             assert not any((session.peers, session.wants, session.backlog, session.to_search))
             assert len(session.lost) <= 32
-        assert len(tracker._upkeep.alarms._heap) < 200
+        assert len(tracker.timers._heap) < 200
         assert bob._engine.server.ledger.count == 0
 
 
@@ -508,6 +512,8 @@ async def test_gets_that_fail_leave_nothing(nursery: trio.Nursery, clock: object
             with pytest.raises(BitswapError):
                 await bob.get_block(cid)
         await trio.testing.wait_all_tasks_blocked()
-        for peer in bob._engine.tracker._peers.values():
-            assert not any((peer.held, peer.unanswered, peer.pending, peer.known, peer.cancels))
-        assert bob._engine.tracker._wants == {}
+        for peer_id in bob._engine.tracker.peer_ids:
+            peer = bob._engine.tracker.describe(peer_id)
+            assert peer is not None
+            assert not any((peer.assigned, peer.unanswered, peer.queued, peer.registered))
+        assert bob.stat().wantlist == []

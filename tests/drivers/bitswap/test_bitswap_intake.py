@@ -20,7 +20,8 @@ from libp2p.bitswap.net.block_writer import BlockWriter
 from libp2p.bitswap.net.faults import FaultLog
 from libp2p.bitswap.net.peer_receiver import PeerReceiver
 from libp2p.bitswap.net.receiver import Receiver
-from libp2p.bitswap.want.state import Unavailable, Want
+from libp2p.bitswap.want.reports import Unavailable
+from libp2p.bitswap.want.state import SessionWants, Want
 from libp2p.bitswap.want.timers import Timed, Timers
 from libp2p.bitswap.wire.entry import Entry
 from libp2p.bitswap.wire.message import Message
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 PEER = ID(b"\x00\x04peer")
 
 
-A_WANT = Want(b"", CID.for_block(b""), 1, 0)
+A_SESSION = SessionWants(1, None, wait=False, presence_only=False, searches=False)
+A_WANT = Want(b"", CID.for_block(b""), 1, 0, A_SESSION)
 
 
 class Tracker:
@@ -109,7 +111,9 @@ class Owner:
         if self.trouble is not None:
             raise self.trouble
         for message in messages:
-            blocks = [(Want(cid.multihash, cid, 1, 0), d) for cid, d in message.blocks.items()]
+            blocks = [
+                (Want(cid.multihash, cid, 1, 0, A_SESSION), d) for cid, d in message.blocks.items()
+            ]
             self.taken += message.blocks.values()
             if blocks:
                 self.writer.add(blocks)

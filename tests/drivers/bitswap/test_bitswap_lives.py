@@ -15,6 +15,7 @@ from libp2p.bitswap.errors import BitswapError, BlockUnavailableError, ClientClo
 from libp2p.bitswap.wire.entry import Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.blockstore import MemoryBlockStore
+from libp2p.events import PeerConnected
 from libp2p.ipld.cid import CID
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of, running_client
 from tests.support.blocks import blocks
@@ -34,7 +35,7 @@ def new_client(nursery: trio.Nursery | None, name: str = "bob") -> BitswapClient
 def is_gone(client: BitswapClient) -> bool:
     """True if nothing of a client is left in its host."""
     host = host_of(client)
-    return not client.is_running and not host.handlers and not host.network.notifees
+    return not client.is_running and not host.handlers and not host.network.events.is_used
 
 
 @contextmanager
@@ -91,7 +92,7 @@ async def test_two_starts_at_once_are_one(nursery: trio.Nursery) -> None:
     async with trio.open_nursery() as starting:
         starting.start_soon(bob.start)
         starting.start_soon(bob.start)
-    assert len(host_of(bob).network.notifees) == 1
+    assert host_of(bob).network.events.count_of(PeerConnected) == 1
     await bob.stop()
     await wait_all_tasks_blocked()
     assert is_gone(bob)
@@ -147,7 +148,10 @@ async def test_a_second_start_that_is_cancelled_does_not_end_the_first(
 
 @pytest.mark.parametrize("with_nursery", [False, True])
 async def test_a_fault_of_the_engine_ends_the_client_and_says_so(
-    nursery: trio.Nursery, caplog: pytest.LogCaptureFixture, with_nursery: bool
+    nursery: trio.Nursery,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    with_nursery: bool,
 ) -> None:
     bob = new_client(nursery)
     if with_nursery:
@@ -159,7 +163,7 @@ async def test_a_fault_of_the_engine_ends_the_client_and_says_so(
     def broken(now: float) -> None:
         raise KeyError("a fault")
 
-    bob._engine.tracker.tick = broken
+    monkeypatch.setattr(bob._engine.tracker, "tick", broken)
     with pytest.raises(ClientClosedError) as failure:
         await bob.get_block(CID.for_block(b"none"), timeout=60)
     assert isinstance(failure.value.__cause__, KeyError)

@@ -170,20 +170,88 @@ async def test_blocks_are_put_into_a_distant_store_many_at_once(
         assert trio.current_time() - start < 5  # of 20 for one call after the other
 
 
+class Counting(FilesystemBlockStore):
+    """Counts how often blocks are looked at or read, and the calls."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.asked: list[Any] = []
+        self.calls = 0
+
+    def _note(self, cids: Sequence[CIDInput]) -> None:
+        self.asked += cids
+        self.calls += 1
+
+    async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
+        self._note(cids)
+        return await super().get_sizes(cids)
+
+    async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
+        self._note(cids)
+        return await super().get_blocks(cids)
+
+    async def get_blocks_or_sizes(
+        self, cids: Sequence[CIDInput], limit: int
+    ) -> list[bytes | int | None]:
+        self._note(cids)
+        return await super().get_blocks_or_sizes(cids, limit)
+
+
+async def test_what_fits_into_a_reply_is_looked_up_and_read_at_once(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    content = blocks(20, 2000)
+    store = Counting(tmp_path)
+    async with running_server(nursery, content, store=store) as server:
+        ann = await connected(nursery, "ann", server)
+        nowhere, _ = block(99)
+        await ask(ann, server, *map(want, content), want(nowhere))
+        assert set(await until_blocks(ann, 20)) == set(content)
+        assert sorted(store.asked) == sorted(cid.buffer for cid in (*content, nowhere))
+        assert store.calls == 1
+
+
+async def test_of_what_does_not_fit_the_length_is_looked_up_first(
+    nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    content = blocks(12, 200 * KIB)
+    store = Counting(tmp_path)
+    async with running_server(nursery, content, store=store) as server:
+        ann = await connected(nursery, "ann", server)
+        *others, first = content
+        await ask(ann, server, *map(want, others), want(first, priority=7))
+        assert (await until_blocks(ann, 12))[0] == first
+        assert store.asked.count(first.buffer) == 1
+        assert len(store.asked) < 2 * len(content)
+
+
+async def test_of_a_want_have_the_block_is_not_read(nursery: trio.Nursery, tmp_path: Path) -> None:
+    content = blocks(3, 2000)
+    store = Counting(tmp_path)
+    async with running_server(nursery, content, store=store) as server:
+        ann = await connected(nursery, "ann", server)
+        block_of, *haves = content
+        entries = [Entry(cid, 1, False, WantType.Have, True) for cid in haves]
+        await ask(ann, server, want(block_of), *entries)
+        assert await until_blocks(ann, 1) == [block_of]
+        assert set(said(ann)) == set(haves)
+        assert store.calls == 2
+
+
 # -- peers that do not read -----------------------------------------------------------------------
 
 
 async def test_all_peers_together_hold_no_more_than_the_host_may(
-    nursery: trio.Nursery, clock: object, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery, clock: object
 ) -> None:
     class Deaf(ScriptedPeer):
         async def on_stream(self, stream: FakeStream) -> None:
             await trio.sleep_forever()
 
     limit = 4 * 1024 * KIB
-    monkeypatch.setattr("libp2p.bitswap.serve.server.MAX_OUTGOING_REPLY_BYTES", limit)
+    limits = config.BitswapConfig(max_outgoing_bytes=limit)
     content = blocks(4, 500 * KIB)
-    async with running_server(nursery, content) as server:
+    async with running_server(nursery, content, config=limits) as server:
         for n in range(30):
             deaf = Deaf(nursery, f"deaf {n}")
             await connect(deaf.host, host_of(server))
@@ -360,7 +428,7 @@ async def test_the_server_does_not_dial_who_has_gone(nursery: trio.Nursery) -> N
         await trio.testing.wait_all_tasks_blocked()
         host = host_of(server)
         host.known[ann.host.get_id()] = ann.host
-        host.network.notifees.clear()  # the notice of the end has not come yet
+        host.network.events.forget_all()  # the notice of the end has not come yet
         host.network.connections.clear()
         await server.add_block(X, X_DATA)
         await trio.testing.wait_all_tasks_blocked()

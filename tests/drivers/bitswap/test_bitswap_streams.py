@@ -302,7 +302,7 @@ async def test_a_peer_that_is_gone_when_a_stream_fails_is_forgotten(
     silent = ScriptedPeer(nursery, "go")
     async with running_client(nursery, "bob") as bob:
         await connect(silent.host, host_of(bob))
-        host_of(bob).network.notifees.clear()  # nobody says that the connection is lost
+        host_of(bob).network.events.forget_all()  # nobody says that the connection is lost
         await bob.want_block(X)
         await silent.wait_for(1)
         await disconnect(silent.host, host_of(bob))
@@ -432,12 +432,11 @@ async def test_a_bad_message_on_our_want_stream_is_answered_by_a_new_stream(
 
 
 async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.net.peer_receiver.MAX_INBOUND_STREAMS_PER_PEER", 5)
-    monkeypatch.setattr("libp2p.bitswap.net.receiver.MAX_UNFINISHED_BYTES", 100_000)
+    limits = config.BitswapConfig(max_inbound_streams_per_peer=5, max_unfinished_bytes=100_000)
     go = ScriptedPeer(nursery, "go")
-    async with running_client(nursery, "ann") as ann:
+    async with running_client(nursery, "ann", config=limits) as ann:
         await connect(go.host, host_of(ann))
         streams = [await open_stream(go, ann) for _ in range(6)]
         await trio.testing.wait_all_tasks_blocked()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -10,15 +10,17 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import MuxedStreamReset
-from libp2p.host.inbound import InboundStreams, StreamAcceptor
+from libp2p.host.inbound import InboundNegotiations, StreamAcceptor
+from libp2p.network.config import SwarmConfig
 from libp2p.network.connection.swarm_connection import SwarmConn
-from libp2p.network.notifees import Notifees
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
+from libp2p.resources import Scope
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
+from libp2p.utils.event_bus import EventBus
 from tests.support.memory_session import bounded_pair, yamux_over
 
 if TYPE_CHECKING:
-    from libp2p.abc import INetStream, INetwork, StreamHandlerFn
+    from libp2p.abc import INetStream, StreamHandlerFn
     from libp2p.base_types import Buffer
     from libp2p.network.stream.net_stream import NetStream
 
@@ -66,13 +68,11 @@ class Two:
     def __init__(self, nursery: trio.Nursery) -> None:
         self.sink = Sink()
         self.handlers: dict[TProtocol, StreamHandlerFn | None] = {ECHO: echo, SINK: self.sink}
-        self.inbound = InboundStreams(self.handlers, TIMEOUT)
+        self.inbound = InboundNegotiations(self.handlers, TIMEOUT)
         self.peer, connection = map(yamux_over, bounded_pair())
-        self.connection = SwarmConn(connection)
+        self.connection = SwarmConn(connection, EventBus(), Scope("handlers"), SwarmConfig())
         nursery.start_soon(self.peer.run)
-        nursery.start_soon(
-            self.connection.run, self.inbound.add, id, Notifees(cast("INetwork", self))
-        )
+        nursery.start_soon(self.connection.run, self.inbound.add, id)
         nursery.start_soon(self.inbound.run)
 
     async def open(self, data: bytes = b"") -> YamuxStream:

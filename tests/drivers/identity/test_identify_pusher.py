@@ -9,7 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.base_types import TProtocol
-from libp2p.identity.identify.exchange import IDENTIFY_TIMEOUT
+from libp2p.identity.identify.identify import IDENTIFY_TIMEOUT
 from libp2p.identity.identify_push.identify_push import (
     CONCURRENCY_LIMIT,
     ID_PUSH,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -11,12 +11,15 @@ from multiaddr import Multiaddr
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p.exceptions import DialError, OpenConnectionError, SwarmDialAllFailedError
+from libp2p.network.config import SwarmConfig
 from libp2p.network.dial_plan import PRIVATE_HEAD_START, PUBLIC_HEAD_START
 from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.resources import Scope
 from tests.support.identities import peer_id_of
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from trio.testing import MockClock
 
     from libp2p.network.connection.swarm_connection import SwarmConn
@@ -67,8 +70,18 @@ class Network:
         return [round(time, 3) for _, time in self.dialled]
 
 
+def limited_dialer(
+    dial: Callable[[Multiaddr, ID], Awaitable[SwarmConn]],
+    slots: DialSlots | None = None,
+    **limits: Any,
+) -> Dialer:
+    times = {"dial_timeout": ADDRESS_TIMEOUT, "dial_peer_timeout": PEER_TIMEOUT}
+    config = SwarmConfig(**{**times, **limits})
+    return Dialer(dial, config, slots or DialSlots(Scope("dials"), config.max_dials))
+
+
 def dialer(network: Network) -> Dialer:
-    return Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT)
+    return limited_dialer(network.dial)
 
 
 async def test_the_first_connection_is_returned_and_the_rest_are_not_tried(
@@ -168,7 +181,7 @@ async def test_one_address_that_can_be_tried_is_enough(autojump_clock: MockClock
 
 async def test_addresses_that_were_not_done_in_time_are_named(autojump_clock: MockClock) -> None:
     """They are known: "no address is known" would send the user the wrong way."""
-    impatient = Dialer(Network().dial, ADDRESS_TIMEOUT, 2.0)
+    impatient = limited_dialer(Network().dial, dial_peer_timeout=2.0)
     with pytest.raises(SwarmDialAllFailedError) as caught:
         await impatient.dial_peer(PEER, FAR)
     assert {error.address for error in caught.value.errors} == set(FAR)
@@ -272,12 +285,12 @@ async def test_cancelling_a_dial_cancels_every_attempt(autojump_clock: MockClock
 async def test_so_many_addresses_of_a_peer_are_dialled_at_once(autojump_clock: MockClock) -> None:
     many = [Multiaddr(f"/ip4/192.168.1.1/tcp/{port}") for port in range(1, 501)]
     network = Network()
-    limited = Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, per_peer=8)
+    limited = limited_dialer(network.dial, max_dials_per_peer=8)
     with trio.move_on_after(ADDRESS_TIMEOUT - 1):
         await limited.dial_peer(PEER, many)
     assert len(network.dialled) == 8
     network = Network()
-    limited = Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, per_peer=8)
+    limited = limited_dialer(network.dial, max_dials_per_peer=8)
     with pytest.raises(SwarmDialAllFailedError) as caught:
         await limited.dial_peer(PEER, many)
     assert len(network.dialled) <= 8 * (1 + PEER_TIMEOUT // ADDRESS_TIMEOUT)
@@ -289,7 +302,7 @@ async def test_so_many_addresses_are_dialled_at_once_for_all_peers(
     autojump_clock: MockClock,
 ) -> None:
     network, scope = Network(), Scope("dials")
-    limited = Dialer(network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, slots=DialSlots(scope, 10))
+    limited = limited_dialer(network.dial, DialSlots(scope, 10))
     async with trio.open_nursery() as nursery:
         for number in range(20):
             nursery.start_soon(limited.dial_address, peer_id_of(f"peer {number}"), FAR[0])
@@ -301,9 +314,7 @@ async def test_so_many_addresses_are_dialled_at_once_for_all_peers(
 
 async def test_the_time_in_line_is_none_of_the_address(autojump_clock: MockClock) -> None:
     network = Network(answers={FAR[1]: ADDRESS_TIMEOUT - 1})
-    limited = Dialer(
-        network.dial, ADDRESS_TIMEOUT, PEER_TIMEOUT, slots=DialSlots(Scope("dials"), 1)
-    )
+    limited = limited_dialer(network.dial, DialSlots(Scope("dials"), 1))
     async with trio.open_nursery() as nursery:
 
         async def fail() -> None:
@@ -324,7 +335,7 @@ async def test_what_a_transport_raises_is_that_addresss_failure(
             raise KeyError("a bug")
         return cast("SwarmConn", address)
 
-    ours = Dialer(dial, ADDRESS_TIMEOUT, PEER_TIMEOUT)
+    ours = limited_dialer(dial)
     assert await ours.dial_peer(PEER, FAR[:2]) == FAR[1]
     assert caplog.text.count("Traceback") == 1
     with pytest.raises(DialError, match="a bug"):

@@ -9,7 +9,7 @@ from multiaddr import Multiaddr
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p import new_swarm
-from libp2p.network.config import ConnectionConfig
+from libp2p.network.config import SwarmConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.peerstore import PeerStore
 from libp2p.transport.memory.memory import MemoryTransport
@@ -50,7 +50,7 @@ class Addresses:
         return yamux_over(connection)
 
 
-def swarm_over(addresses: Addresses, config: ConnectionConfig | None = None) -> Swarm:
+def swarm_over(addresses: Addresses, config: SwarmConfig | None = None) -> Swarm:
     peerstore = PeerStore(clock=trio.current_time)
     peerstore.add_addrs(PEER, ADDRESSES)
     return Swarm(
@@ -75,7 +75,7 @@ async def test_of_dials_that_succeed_in_the_same_tick_one_stays(autojump_clock: 
 
 
 async def test_the_windows_of_all_connections_grow_out_of_one_budget() -> None:
-    config = ConnectionConfig(receive_budget=1000)
+    config = SwarmConfig(receive_budget=1000)
     memory = [MemoryTransport()]
     dialler = new_swarm(transports=memory, connection_config=config)
     listeners = [new_swarm(transports=memory) for _ in range(2)]

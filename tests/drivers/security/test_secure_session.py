@@ -13,6 +13,7 @@ from libp2p.exceptions import (
     ConnectionClosedError,
     DecryptionFailedException,
     IncompleteReadError,
+    LocalProtocolError,
 )
 from libp2p.io.buffer_pool import LARGE_BUFFER_BYTES, MAX_KEPT_BUFFERS, SMALL_BUFFER_BYTES
 from libp2p.security.channel import MAX_RECORDS_AT_ONCE
@@ -188,13 +189,15 @@ async def test_both_directions_are_independent() -> None:
 
 async def test_what_the_kernel_does_not_take_is_kept_in_order() -> None:
     ours, theirs = session_pair(bounded_pair())
-    assert not ours.send_nowait([BULK])
-    assert not ours.send_nowait([b"behind it"])
+    assert not ours.send_or_keep([BULK])
+    with pytest.raises(LocalProtocolError):
+        ours.send_or_keep([b"in the middle of it"])
     async with trio.open_nursery() as nursery:
 
         async def send_rest() -> None:
-            while not ours.send_nowait(()):
+            while not ours.send_kept():
                 await ours.wait_writable()
+            await ours.send([b"behind it"])
             ours.shutdown_write()
 
         nursery.start_soon(send_rest)

@@ -93,12 +93,12 @@ async def test_what_came_before_a_forged_record_is_read_and_the_peer_is_told(
 async def test_an_alert_does_not_overtake_what_was_sealed() -> None:
     ours, theirs = session_pair(bounded_pair(1000))
     bulk = numbered(100_000)
-    assert not theirs.send_nowait([bulk])
+    assert not theirs.send_or_keep([bulk])
     await wire_of(ours).send([b"no record"])
     with pytest.raises(DecryptionFailedException):
         await theirs.receive()
     wire_of(theirs).capacity = None
-    assert theirs.raw_conn.send_nowait(theirs._unsent) == []
+    assert theirs.raw_conn.send_some(theirs._unsent) == []
     received = b""
     while len(received) < len(bulk):
         received += b"".join(await ours.receive())

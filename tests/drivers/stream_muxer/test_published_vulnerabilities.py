@@ -9,8 +9,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.exceptions import MuxedConnError, MuxedConnUnavailable, MuxedStreamReset
-from libp2p.stream_muxer.yamux.liveness import WRITE_PROGRESS_TIMEOUT
-from libp2p.stream_muxer.yamux.session import MAX_UNACKNOWLEDGED
+from libp2p.stream_muxer.yamux.config import MAX_UNACKNOWLEDGED, WRITE_PROGRESS_TIMEOUT
 from tests.support.ends import PING, SYN, frame
 from tests.support.memory_session import against_raw_peer
 

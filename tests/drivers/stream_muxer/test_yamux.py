@@ -17,11 +17,10 @@ from libp2p.exceptions import (
     MuxedStreamReset,
     MuxedStreamTimeout,
 )
+from libp2p.stream_muxer.yamux.config import MAX_SEND_QUEUE_BYTES, WRITE_PROGRESS_TIMEOUT
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.liveness import WRITE_PROGRESS_TIMEOUT
-from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
-from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
-from libp2p.stream_muxer.yamux.yamux import CALL_BYTES, YIELD_BYTES
+from libp2p.stream_muxer.yamux.session import TURN_BYTES
+from libp2p.stream_muxer.yamux.write_scheduler import CALL_BYTES, YIELD_BYTES
 from tests.support.ends import (
     DATA,
     FIN,
@@ -324,7 +323,7 @@ async def test_little_is_queued_when_the_pipe_is_full() -> None:
             stream = await connection.open_stream()
             nursery.start_soon(stream.write, bytes(DEFAULT_WINDOW_SIZE))
         await wait_all_tasks_blocked()
-        assert connection.session._outgoing.data_bytes < MAX_OUTGOING_BYTES + TURN_BYTES
+        assert connection.session.send_queue.data_bytes < MAX_SEND_QUEUE_BYTES + TURN_BYTES
         nursery.cancel_scope.cancel()
 
 
@@ -366,7 +365,7 @@ async def test_a_short_message_does_not_wait_for_bulk_that_is_not_queued_yet() -
             wire += b"".join(await peer.connection.receive())
         nursery.cancel_scope.cancel()
     # What was sealed, what was queued, a turn of each of the five, and the rest of its own batch.
-    assert len(wire) < 3 * MAX_OUTGOING_BYTES + 6 * TURN_BYTES
+    assert len(wire) < 3 * MAX_SEND_QUEUE_BYTES + 6 * TURN_BYTES
 
 
 async def test_writers_that_leave_the_line_do_not_hold_up_those_behind_them(
@@ -670,7 +669,7 @@ async def test_a_read_that_is_cancelled_in_another_tasks_turn_takes_nothing() ->
     async with stream_pair() as (ours, theirs):
         await ours.write(numbered(2000))
         await wait_all_tasks_blocked()
-        theirs.muxed_conn.spend(YIELD_BYTES)
+        theirs._scheduler.spend(YIELD_BYTES)
         with trio.CancelScope() as scope:
             scope.cancel()
             await theirs.read(1000)

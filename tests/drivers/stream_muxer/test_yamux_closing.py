@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p.exceptions import MuxedStreamReset
-from libp2p.stream_muxer.yamux.liveness import CLOSE_GRACE, CLOSE_PATIENCE, CLOSE_TIMEOUT
+from libp2p.stream_muxer.yamux.config import CLOSE_GRACE, CLOSE_PATIENCE, CLOSE_TIMEOUT
 from tests.support.channels import connection_pair
 from tests.support.ends import DATA, GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, frame, parse
 from tests.support.memory_session import (

@@ -17,17 +17,16 @@ from libp2p.exceptions import (
     RemoteProtocolError,
 )
 from libp2p.stream_muxer.yamux import yamux as yamux_module
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.liveness import (
+from libp2p.stream_muxer.yamux.config import (
     CLOSE_PATIENCE,
+    MAX_PENDING_CONTROL,
+    MAX_UNACKNOWLEDGED,
     PING_INTERVAL,
     PING_TIMEOUT,
     WRITE_PROGRESS_TIMEOUT,
 )
-from libp2p.stream_muxer.yamux.session import MAX_PENDING_CONTROL, MAX_UNACKNOWLEDGED
-from libp2p.stream_muxer.yamux.yamux import (
-    Yamux,
-)
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
+from libp2p.stream_muxer.yamux.yamux import Yamux
 from tests.support.ends import (
     ACK,
     GO_AWAY,
@@ -45,7 +44,6 @@ from tests.support.memory_session import (
     joined,
     numbered,
     stream_between,
-    stream_pair,
     yamux_over,
 )
 
@@ -305,7 +303,7 @@ async def test_a_program_that_computes_for_long_loses_no_connection(
     async with against_raw_peer() as (connection, peer):
         for _ in range(20):
             (ping,) = await peer.receive()
-            peer.connection.send_nowait([frame(PING, ACK, 0, ping.length)])
+            peer.connection.send_some([frame(PING, ACK, 0, ping.length)])
             # What a step of the program that takes as long does to the loop: there is an answer,
             # and the time for it is over.
             autojump_clock.jump(1.5 * PING_TIMEOUT)
@@ -479,10 +477,11 @@ async def test_a_connection_that_breaks_while_it_is_full_ends() -> None:
 
 
 async def test_it_tells_what_is_below() -> None:
-    async with stream_pair() as (ours, theirs):
-        connection = ours.muxed_conn
+    async with joined() as (connection, other):
+        ours, theirs = await stream_between(connection, other)
+        assert (ours.muxed_conn, theirs.muxed_conn) == (connection, other)
         below = connection.secured_conn
-        assert (connection.is_initiator, theirs.muxed_conn.is_initiator) == (True, False)
+        assert (connection.is_initiator, other.is_initiator) == (True, False)
         assert connection.get_remote_address() == below.get_remote_address()
         assert ours.get_remote_address() == below.get_remote_address()
         assert connection.get_transport_addresses() == below.get_transport_addresses()

@@ -9,10 +9,11 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from libp2p.exceptions import LocalProtocolError, MuxedStreamReset
+from libp2p.exceptions import MuxedStreamReset
 from libp2p.resources import Resources
+from libp2p.stream_muxer.yamux.config import LEAST_SEND_QUEUE_BYTES
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.session import LEAST_OUTGOING_BYTES, RESOURCE_LIMIT_EXCEEDED
+from libp2p.stream_muxer.yamux.session import RESOURCE_LIMIT_EXCEEDED
 from tests.support.memory_session import bounded_pair, stream_between, yamux_over
 
 if TYPE_CHECKING:
@@ -29,10 +30,12 @@ async def of_one_host(
     resources: Resources, count: int
 ) -> AsyncIterator[tuple[list[Yamux], list[Yamux]]]:
     """Connections of a host, and their other ends."""
-    pairs = [tuple(map(yamux_over, bounded_pair())) for _ in range(count)]
+    pairs = []
+    for _ in range(count):
+        near, far = bounded_pair()
+        pairs.append((yamux_over(near, resources=resources), yamux_over(far)))
     async with trio.open_nursery() as nursery:
         for ours, theirs in pairs:
-            ours.use(resources)
             nursery.start_soon(ours.run)
             nursery.start_soon(theirs.run)
         yield [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
@@ -87,16 +90,9 @@ async def test_many_writers_to_peers_that_do_not_read_queue_little() -> None:
                 nursery.start_soon(stream.write, bytes(MIB))
         await wait_all_tasks_blocked()
         queued = sorted(connection.statistics().bytes_queued for connection in ours)
-        assert LEAST_OUTGOING_BYTES <= queued[0] < 3 * LEAST_OUTGOING_BYTES
-        assert MIB <= host.held < 2 * MIB + 20 * 4 * LEAST_OUTGOING_BYTES
+        assert LEAST_SEND_QUEUE_BYTES <= queued[0] < 3 * LEAST_SEND_QUEUE_BYTES
+        assert MIB <= host.held < 2 * MIB + 20 * 4 * LEAST_SEND_QUEUE_BYTES
         nursery.cancel_scope.cancel()
-
-
-async def test_resources_are_given_before_a_connection_runs() -> None:
-    async with of_one_host(Resources(), 1) as (ours, _):
-        await wait_all_tasks_blocked()
-        with pytest.raises(LocalProtocolError):
-            ours[0].use(Resources())
 
 
 async def test_a_connection_tells_when_something_was_last_done_on_it() -> None:
@@ -104,7 +100,7 @@ async def test_a_connection_tells_when_something_was_last_done_on_it() -> None:
         await wait_all_tasks_blocked()
         assert ours[0].active_at == 0
         ours[0].session.ping(0.0)
-        ours[0].flush_now()
+        ours[0]._scheduler.flush_now()
         await wait_all_tasks_blocked()
         assert ours[0].active_at == 0
         near, _ = await stream_between(ours[0], theirs[0])

@@ -7,6 +7,7 @@ Time is virtual, so whoever is not woken shows as a task that has not ended long
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from math import inf
 from random import Random
 from typing import TYPE_CHECKING
@@ -18,8 +19,7 @@ from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from libp2p.exceptions import MuxedConnUnavailable, MuxedStreamError
-from libp2p.stream_muxer.yamux import session as session_module
-from libp2p.stream_muxer.yamux.liveness import CLOSE_GRACE
+from libp2p.stream_muxer.yamux.config import CLOSE_GRACE, DEFAULT_CONFIG
 from tests.support.memory_session import joined, numbered
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ LINES = {"dialler": numbered(600 * KIB), "listener": numbered(600 * KIB)[::-1]}
 """What each side writes on every stream, as far as it gets: more than two windows."""
 SIZES = [1, 1000, 65_507, 65_508, 300 * KIB]
 #: The real ones, and some that a few streams reach.
-LIMITS = {"MAX_UNACKNOWLEDGED": [1, 256], "MAX_OUTGOING_BYTES": [40_000, 512 * KIB]}
+LIMITS = {"max_unacknowledged": [1, 256], "max_send_queue": [40_000, 512 * KIB]}
 #: Of the clock, in seconds; all pauses together come nowhere near it.
 LONG_AFTER = 1000
 
@@ -42,6 +42,8 @@ class Walk:
 
     def __init__(self, seed: int) -> None:
         self.rng = Random(seed)
+        limits = {name: self.rng.choice(values) for name, values in LIMITS.items()}
+        self.config = replace(DEFAULT_CONFIG, **limits)
         #: By stream and writing side: bytes of those that were written whole and then closed.
         self.complete: dict[tuple[int, str], int] = {}
         self.ended_cleanly: dict[tuple[int, str], int] = {}
@@ -115,7 +117,7 @@ class Walk:
                     nursery.start_soon(self.use, await connection.accept_stream(), side, other)
 
     async def run(self) -> None:
-        async with joined(self.rng.choice([5000, 64 * KIB])) as (a, b):
+        async with joined(self.rng.choice([5000, 64 * KIB]), self.config) as (a, b):
             for connection in (a, b):
                 raw: MemoryConnection = connection.secured_conn.raw_conn  # type: ignore[assignment]
                 raw.piece_bytes = self.rng.choice([None, 3000, 70_000])
@@ -144,8 +146,8 @@ class Walk:
         for connection in (a, b):
             assert not connection.session.streams
             assert not connection.session._lingering
-            assert connection._line.may_pass(short=False), "nobody stands in line or has a turn"
-            assert not connection._openers
+            assert not connection._scheduler._line.is_busy, "nobody waits in line or has a turn"
+            assert not connection._scheduler._openers
             assert connection.session._holdings.windows.held == 0
         for direction, size in self.ended_cleanly.items():
             assert self.complete.get(direction, size) == size
@@ -155,8 +157,4 @@ class Walk:
 @settings(max_examples=settings().max_examples // 2)  # each is a dozen tasks with megabytes
 @given(seed=st.integers(0, 2**64))
 def test_nobody_is_left_waiting_whoever_is_cancelled(seed: int) -> None:
-    walk = Walk(seed)
-    with pytest.MonkeyPatch.context() as patch:
-        for name, values in LIMITS.items():
-            patch.setattr(session_module, name, walk.rng.choice(values))
-        trio.run(walk.run, clock=MockClock(autojump_threshold=0))
+    trio.run(Walk(seed).run, clock=MockClock(autojump_threshold=0))

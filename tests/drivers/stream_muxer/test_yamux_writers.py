@@ -112,7 +112,7 @@ async def test_a_writer_that_is_cancelled_as_its_turn_comes_passes_it_on() -> No
     async with line_of(3) as line, trio.open_nursery() as nursery:
         line.scopes[1].cancel()
         line.connection.session.take_outgoing()  # there is room before the task has run again
-        line.connection.give_turns()
+        line.connection._scheduler._begin_turns()
         await wait_all_tasks_blocked()
         assert list(line.ended) == [1]
         nursery.start_soon(line.peer.drain)

@@ -136,11 +136,11 @@ async def test_what_nobody_reads_is_bounded() -> None:
     listener = MEMORY.create_listener(Accepted())
     await listener.listen(ONE)
     ours = await MEMORY.dial(ONE)
-    rest = ours.send_nowait([bytes(PIPE_BYTES - 1), bytes(10), bytes(20)])
+    rest = ours.send_some([bytes(PIPE_BYTES - 1), bytes(10), bytes(20)])
     assert list(map(len, rest)) == [9, 20]
-    assert ours.send_nowait(rest) == rest
+    assert ours.send_some(rest) == rest
     assert ours.undelivered_bytes() == PIPE_BYTES
     ours.abort()
     with pytest.raises(ConnectionClosedError):
-        ours.send_nowait(rest)
+        ours.send_some(rest)
     await listener.close()

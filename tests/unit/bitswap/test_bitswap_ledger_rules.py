@@ -172,6 +172,19 @@ def test_a_comparator_orders_the_blocks_of_a_peer() -> None:
     assert list(message.blocks) == [b, c, a]
 
 
+def test_a_comparator_orders_peers_by_their_first_blocks() -> None:
+    server = Server(parts={"comparator": lambda one, other: one.priority < other.priority})
+    server.ledger.receive(ANN, [want(LARGE, 2)])
+    server.ledger.receive(BOB, [want(SMALL, 1)])
+    assert not server.ledger.comes_before(ANN, BOB)  # neither has a block that is queued
+    server.look_up(ANN)
+    assert server.ledger.comes_before(BOB, ANN)  # its wants have to be looked up
+    assert not server.ledger.comes_before(ANN, BOB)
+    server.look_up(BOB)
+    assert server.ledger.comes_before(BOB, ANN)
+    assert not server.ledger.comes_before(ANN, BOB)
+
+
 def test_the_first_task_is_none_that_was_cancelled() -> None:
     server = Server()
     server.ledger.receive(ANN, [want(LARGE, 2), want(SMALL, 1)])

@@ -22,7 +22,7 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.pb.bitswap_pb2 import Message as ProtoMessage
-from libp2p.bitswap.wire.decode import MessageReader, decode
+from libp2p.bitswap.wire.decode import MessageReader, decode, owned
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.bitswap.wire.message import Message
 from libp2p.bitswap.wire.protocols import Dialect, speaks_have
@@ -229,6 +229,17 @@ def test_any_split_gives_the_same_messages(sent: list[Message], data: st.DataObj
     assert reader.at_boundary
     assert len(received) == len(sent)
     assert all(map(same, received, sent))
+
+
+def test_views_that_keep_more_alive_than_they_show_are_copied() -> None:
+    record, other = bytes(1000), bytes(1000)
+    shown = memoryview(record)
+    small = memoryview(other)
+    views: list[Buffer] = [shown[:300], b"x", shown[300:600], small[:100], small[:300]]
+    kept = owned(views)
+    assert kept == views
+    assert [type(view) for view in kept] == [memoryview, bytes, memoryview, bytes, bytes]
+    assert list(map(id, owned(views[:3]))) == list(map(id, views[:3]))
 
 
 @given(messages)

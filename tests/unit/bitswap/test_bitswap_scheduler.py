@@ -28,13 +28,14 @@ class Store:
         salt: bytes = b"",
         order: Callable[[ID, ID], bool] | None = None,
         total: float | None = None,
+        per_peer: float | None = None,
         **work: int,
     ) -> None:
         self.work: dict[ID, int] = {ID(b"\x00\x03" + k.encode()): n for k, n in work.items()}
         self.scores: dict[ID, int] = {}
         self.woken: list[ID] = []
         self.timers: list[float] = []
-        self.limits = RateLimiter(BandwidthLimits(total=total))
+        self.limits = RateLimiter(BandwidthLimits(total, per_peer))
         self.turns = StoreScheduler(
             Priorities(
                 lambda peer_id: self.work.get(peer_id, 0),
@@ -298,6 +299,13 @@ def test_a_turn_at_once_is_not_taken_from_who_waits() -> None:
     store.turns.ask(BOB, 0)
     store.turns.end(ANN, 0)
     assert not store.turns.ask_at_once(ANN, 0)
+
+
+def test_a_turn_at_once_is_not_taken_before_the_limit_of_a_peer_lets_it() -> None:
+    store = Store(ann=1, per_peer=1000)
+    store.limits.spend(ANN, 1500, 0)
+    assert not store.turns.ask_at_once(ANN, 0)
+    assert store.turns.ask_at_once(ANN, 1)
 
 
 def test_what_is_given_back_is_given_to_others() -> None:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from libp2p.bitswap.config import MAX_CANCELS, MAX_MESSAGE_PARTS, STEP_ITEMS
-from libp2p.bitswap.errors import MessageTooLargeError
+from libp2p.bitswap.errors import MessageTooLargeError, PeerAnswer
 from libp2p.bitswap.net.faults import FAULT_LOG_SECONDS, MAX_FAULT_KINDS, FaultLog
 from libp2p.bitswap.want.chores import Chores, each
 from libp2p.bitswap.wire.decode import Decoding, MessageReader, decode
@@ -181,16 +181,15 @@ def test_a_peer_that_leaves_with_many_wants_leaves_in_steps() -> None:
     tracker.claim(BOB, MANY[-1], 5, client.now)  # it has come from another one meanwhile
     tracker.unwant(client.session, MANY[-2].multihash)
     tracker.chores.finish()
-    assert not any(peer.peer_id == ANN for w in tracker._wants.values() for peer in w.asked)
+    for cid in MANY[:-2]:
+        assert tracker.report(client.session, cid.multihash)[ANN] is PeerAnswer.DISCONNECTED
 
 
 def test_a_session_with_many_wants_that_ends_while_it_is_seen_to() -> None:
-    client = Client(ANN, max_wants=10_000)
+    client = Client(ANN, max_wants=10_000, searches=True)
     client.want(*MANY)
     tracker = client.tracker
     tracker.provider_connected(MANY[0].multihash, ANN)
-    session = tracker._sessions[client.session]
-    tracker._dispatcher.redispatch(session)
     assert tracker.chores.left
     tracker.unwant(client.session, MANY[-1].multihash)
     tracker.close_session(client.session)

@@ -158,6 +158,7 @@ def test_in_any_company_a_good_peer_brings_the_fetch_to_its_end(
     assert sorted(swarm.came) == sorted(cids)
     assert seconds <= 3 * len(cids) * swarm.block_size / good.rate + 60 * good.round_trip + 20
     assert swarm.tracker.wantlist() == []
-    for peer in swarm.tracker._peers.values():
-        assert not any((peer.held, peer.unanswered, peer.pending, peer.oldest))
-    assert not swarm.tracker._asking.busy
+    for peer_id in swarm.tracker.peer_ids:
+        status = swarm.tracker.describe(peer_id)
+        assert status is not None
+        assert not any((status.assigned, status.unanswered, status.unfinished_messages))

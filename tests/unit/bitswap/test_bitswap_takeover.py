@@ -72,12 +72,12 @@ def test_silence_counts_from_when_the_want_was_written() -> None:
     client.tracker.take_message(ANN)
     client.wait(2 * DONT_HAVE_TIMEOUT)
     assert report(client, A) == {ANN: SILENT}  # as is said of everybody without an answer
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
     client.tracker.message_written(ANN, client.now)
     client.wait(DONT_HAVE_TIMEOUT - 0.01)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
     client.wait(0.02)
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
 
 
 def test_the_round_trip_of_the_connection_shortens_the_first_time_out() -> None:
@@ -85,9 +85,9 @@ def test_the_round_trip_of_the_connection_shortens_the_first_time_out() -> None:
     client.want(A)
     client.sent(ANN, round_trip=0.1)
     client.wait(DONT_HAVE_TIMEOUT_BASE + 0.3 - 0.01)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
     client.wait(0.02)
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
 
 
 def test_a_peer_that_has_delivered_is_judged_by_its_own_latency() -> None:
@@ -96,9 +96,9 @@ def test_a_peer_that_has_delivered_is_judged_by_its_own_latency() -> None:
     client.want(B)
     client.sent(ANN)
     client.wait(0.79)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
     client.wait(0.02)
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
 
 
 def test_a_silent_peer_keeps_its_want_and_a_late_block_is_welcome() -> None:
@@ -108,7 +108,7 @@ def test_a_silent_peer_keeps_its_want_and_a_late_block_is_welcome() -> None:
     client.wait(100)
     assert client.failures() == []
     assert client.block(ANN, A) == [client.session]
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
 
 
 def test_the_block_of_a_silent_peer_is_asked_of_another_one_of_the_session() -> None:
@@ -176,7 +176,7 @@ def test_what_is_taken_back_is_not_late() -> None:
     client.tracker.unwant(client.session, A.multihash)
     client.sent(ANN)
     client.wait(10)
-    assert not client.tracker._peers[ANN].doubts
+    assert not client.peer(ANN).times_distrusted
 
 
 def test_what_is_wanted_again_has_its_time_again() -> None:
@@ -189,9 +189,9 @@ def test_what_is_wanted_again_has_its_time_again() -> None:
     client.sent(ANN)
     client.sent(ANN)
     client.wait(DONT_HAVE_TIMEOUT - 0.1)
-    assert not client.tracker._peers[ANN].doubts
+    assert not client.peer(ANN).times_distrusted
     client.wait(0.2)
-    assert client.tracker._peers[ANN].doubts == 1
+    assert client.peer(ANN).times_distrusted == 1
 
 
 def test_a_peer_that_is_gone_is_not_late() -> None:
@@ -232,7 +232,7 @@ def test_who_streams_many_blocks_is_not_late_with_the_last_ones() -> None:
     client.tracker.add_peer(BOB)
     for cid in MANY[:300]:
         client.wait(0.09)
-        assert not client.tracker._peers[ANN].doubt
+        assert not client.peer(ANN).distrusted_until
         assert client.block(ANN, cid) == [client.session]
 
 
@@ -244,9 +244,9 @@ def test_bytes_that_come_are_progress() -> None:
     for _ in range(100):
         client.wait(0.04)
         client.tracker.bytes_arrived(ANN, 100, client.now)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
     client.wait(0.06)
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
     client.tracker.bytes_arrived(BOB, 100, client.now)
 
 
@@ -258,7 +258,7 @@ def test_bytes_are_progress_only_up_to_what_may_come_before_the_blocks() -> None
     for _ in range(100):  # 10 MB of anything but the block
         client.wait(0.04)
         client.tracker.bytes_arrived(ANN, 100_000, client.now)
-    assert client.tracker._peers[ANN].doubts
+    assert client.peer(ANN).times_distrusted
 
 
 def test_pending_bytes_say_what_comes_before() -> None:
@@ -271,7 +271,7 @@ def test_pending_bytes_say_what_comes_before() -> None:
     for _ in range(100):
         client.wait(0.04)
         client.tracker.bytes_arrived(ANN, 100_000, client.now)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
 
 
 def test_pending_bytes_make_a_peer_one_of_the_second_choice() -> None:
@@ -315,9 +315,9 @@ def test_what_was_asked_later_is_judged_when_what_was_asked_before_has_come(answ
     else:
         client.dont_haves(ANN, B)
     client.wait(0.19)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
     client.wait(0.2)
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
 
 
 def test_we_are_late_ourselves_before_a_peer_is() -> None:
@@ -365,27 +365,25 @@ def test_a_promise_repeated_is_no_block() -> None:
         client.wait(0.04)
         client.haves(ANN, A)
     assert client.sent(BOB) == [(WANT_BLOCK, A)]
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
 
 
-def test_the_doubt_ends_after_a_while_and_lasts_longer_each_time() -> None:
-    client = Client(ANN, BOB)
-    mates(client, ANN, BOB)
-    peer = client.tracker._peers[ANN]
+def test_distrust_ends_after_a_while_and_lasts_longer_each_time() -> None:
+    client = Client(ANN)
+    client.fetched_from(ANN, A)
     for number, cid in enumerate(MANY[:8]):
-        client.tracker._peers[BOB].doubt = client.now + 10_000
         client.want(cid)
         client.sent(ANN)
         client.wait(0.1)
         began = client.now
-        assert peer.doubt > client.now
+        assert client.peer(ANN).distrusted_until > client.now
         client.tracker.unwant(client.session, cid.multihash)
-        while peer.doubt:
+        while client.peer(ANN).distrusted_until:
             client.wait(0.1)
         assert client.now - began == pytest.approx(LIAR_SECONDS * 2**number, rel=0.2)
 
 
-def test_a_late_block_ends_the_doubt_also_if_it_is_a_duplicate() -> None:
+def test_a_late_block_ends_distrust_also_if_it_is_a_duplicate() -> None:
     client = Client(ANN, BOB)
     mates(client, ANN, BOB)
     client.want(A)
@@ -393,63 +391,61 @@ def test_a_late_block_ends_the_doubt_also_if_it_is_a_duplicate() -> None:
     client.wait(0.1)
     client.sent(BOB)
     client.block(BOB, A)
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
     assert client.tracker.claim(ANN, A, 10, client.now) is None
     assert client.tracker.duplicate(ANN, A) == (client.session,)
-    assert not client.tracker._peers[ANN].doubt
+    assert not client.peer(ANN).distrusted_until
 
 
 def test_the_seventeenth_no_in_a_row_ends_the_part_of_a_peer_in_a_session() -> None:
     client = Client(ANN, BOB)
     mates(client, ANN, BOB)
-    session = client.tracker._sessions[client.session]
-    peer = client.tracker._peers[ANN]
     for count, cid in enumerate(MANY[: MAX_DONT_HAVES + 1], 1):
-        assert peer in session.peers
+        assert ANN in client.tracker.peers_of(client.session)
         client.want(cid)
         client.asked(ANN), client.asked(BOB)
         client.dont_haves(ANN, cid)
         client.dont_haves(ANN, cid)  # one that is repeated is one
-        assert session.peers.get(peer, count) == count
+        assert client.peer(ANN).dont_haves.get(client.session, count) == count
         client.block(BOB, cid)
         client.asked(ANN)
-    assert peer not in session.peers
+    assert ANN not in client.tracker.peers_of(client.session)
     client.want(A)
     client.asked(BOB)
     assert client.sent(ANN) == []
     client.dont_haves(BOB, A)
     assert client.sent(ANN) == [(WANT_BLOCK, A)]  # a stranger again, and the last one
     client.haves(ANN, A)
-    assert peer in session.peers
+    assert ANN in client.tracker.peers_of(client.session)
 
 
 def test_silence_counts_as_a_no_and_a_block_makes_up_for_all_of_them() -> None:
     client = Client(ANN)
     client.fetched_from(ANN, A)
-    session = client.tracker._sessions[client.session]
-    peer = client.tracker._peers[ANN]
     client.want(*MANY[:MAX_DONT_HAVES])
     client.sent(ANN)
     client.wait(1)
-    assert session.peers[peer] == MAX_DONT_HAVES
+    assert client.peer(ANN).dont_haves == {client.session: MAX_DONT_HAVES}
     client.block(ANN, MANY[0])
-    assert session.peers[peer] == 0
+    assert client.peer(ANN).dont_haves == {client.session: 0}
     client.want(*MANY[20 : 21 + MAX_DONT_HAVES])
     client.sent(ANN)
     client.wait(3)
-    assert peer not in session.peers
+    assert client.tracker.peers_of(client.session) == set()
 
 
 def test_who_has_said_have_of_a_wanted_block_stays() -> None:
     client = Client(ANN, BOB)
     mates(client, ANN, BOB)
-    session = client.tracker._sessions[client.session]
-    peer = client.tracker._peers[ANN]
+    client.want(C)
+    client.sent(ANN)
+    client.dont_haves(ANN, C)  # from now on several peers are told of each want
+    client.sent(BOB)
+    client.block(BOB, C)
     fixed = client.tracker.open_session([BOB])
     client.want(A, session=fixed)
     client.sent(BOB)
     client.want(A)
-    session.scatter = 100
     for cid in MANY[: 2 * MAX_DONT_HAVES]:
         client.want(cid)
         client.sent(ANN), client.sent(BOB)
@@ -460,56 +456,61 @@ def test_who_has_said_have_of_a_wanted_block_stays() -> None:
             client.sent(ANN), client.sent(BOB)
             client.haves(ANN, B)
         client.block(BOB, cid)
-    assert peer in session.peers
+    assert ANN in client.tracker.peers_of(client.session)
 
 
 # -- quicker peers --------------------------------------------------------------------------------
 
 
-def rated(client: Client, peer: ID, rate: float, latency: float = 0.001) -> None:
-    """Make a peer known to be as quick as that."""
-    pace = client.tracker._peers[peer].pace
-    pace.rate, pace.latency = rate, latency
-    pace._rated = True
+def let_blocks_come_twice(client: Client) -> None:
+    """Let one peer take over from another that sends all the same, until that is too often."""
+    for cid in MANY[100 : 101 + FREE_DUPLICATES]:
+        client.has_shown(ANN, 1e9)
+        client.has_shown(BOB, 1)
+        client.want(cid)
+        assert client.asked(ANN) == [cid]
+        client.has_shown(BOB, 1e9)
+        client.wait(0.3)
+        assert client.asked(BOB) == [cid]
+        client.block(BOB, cid)
+        client.block(ANN, cid)
+        client.sent(ANN)
 
 
 def test_wants_go_where_they_are_expected_first() -> None:
-    client = Client(ANN, BOB)
+    client = Client(ANN, BOB, block_size=100_000)
     mates(client, ANN, BOB)
-    client.tracker._asking.block_size = 100_000
-    rated(client, ANN, 10_000)
-    rated(client, BOB, 10_000_000)
+    client.has_shown(ANN, 10_000)
+    client.has_shown(BOB, 10_000_000)
     client.want(*MANY[:300])
     assert client.asked(ANN) == []
     assert len(client.asked(BOB)) == 300
-    rated(client, ANN, 1_000_000)
+    client.has_shown(ANN, 1_000_000)
     client.want(*MANY[300:340])
     assert 28 < len(client.asked(ANN)) < 32  # three seconds of it, as three of the other
 
 
 def test_a_new_peer_gets_little_before_it_has_shown_what_it_does() -> None:
-    client = Client(ANN, BOB)
+    client = Client(ANN, BOB, block_size=PRIOR_RATE)
     client.want(A)
     client.sent(ANN), client.sent(BOB)
     client.haves(ANN, A)
+    client.haves(BOB, A)
     client.sent(ANN)
-    client.block(ANN, A, size=PRIOR_RATE)
-    client.tracker._asking.block_size = PRIOR_RATE
-    rated(client, ANN, 10 * PRIOR_RATE)
+    client.block(ANN, A)
+    client.has_shown(ANN, 10 * PRIOR_RATE)
     client.want(B)
     client.sent(BOB)
-    session = client.tracker._sessions[client.session]
-    session.find(client.tracker._peers[BOB])
+    assert client.tracker.peers_of(client.session) == {ANN, BOB}
     client.want(*MANY[:32])
     assert len(client.asked(BOB)) <= 3
 
 
 def test_an_idle_peer_takes_over_from_a_silent_one_before_its_time_is_over() -> None:
-    client = Client(ANN, BOB)
+    client = Client(ANN, BOB, block_size=1000)
     mates(client, ANN, BOB)
-    client.tracker._asking.block_size = 1000
-    rated(client, ANN, 1e6, latency=1.0)
-    rated(client, BOB, 1e6)
+    client.has_shown(ANN, 1e6, latency=1.0)
+    client.has_shown(BOB, 1e6)
     client.tracker.heard(BOB, pending_bytes=10_000_000)
     client.want(A)
     assert client.asked(ANN) == [A]
@@ -526,14 +527,14 @@ def test_an_idle_peer_takes_over_from_a_silent_one_before_its_time_is_over() -> 
     client.now += 0.001
     client.block(BOB, C)
     assert client.asked(BOB) == [A]
-    assert client.tracker._peers[ANN].doubt
+    assert client.peer(ANN).distrusted_until
 
 
 def test_nothing_is_taken_over_by_a_peer_that_is_no_quicker() -> None:
     client = Client(ANN, BOB)
     mates(client, ANN, BOB)
     for peer in (ANN, BOB):
-        rated(client, peer, 1e6, latency=0.04)
+        client.has_shown(peer, 1e6, latency=0.04)
     client.want(A)
     client.sent(ANN)
     client.wait(0.079)
@@ -561,17 +562,13 @@ def test_one_that_nothing_is_known_of_gets_one_block_to_show() -> None:
 
 
 def test_a_slow_peer_keeps_what_it_is_about_to_send_and_no_more() -> None:
-    client = Client(ANN, BOB)
+    client = Client(ANN, BOB, block_size=10_000)
     mates(client, ANN, BOB)
-    client.tracker.remove_peer(BOB)
-    client.tracker._asking.block_size = 10_000
+    client.has_shown(BOB, 1)
     client.want(*MANY[:20])
-    client.sent(ANN)
-    client.tracker.add_peer(BOB)
-    client.tracker._sessions[client.session].find(client.tracker._peers[BOB])
-    rated(client, ANN, 100_000)
-    rated(client, BOB, 100_000_000)
-    client.tracker._peers[BOB].delivered = 1
+    assert client.asked(ANN) == MANY[:20]
+    client.has_shown(ANN, 100_000)
+    client.has_shown(BOB, 100_000_000)
     for _ in range(5):
         client.wait(0.02)
         client.tracker.bytes_arrived(ANN, 2000, client.now)
@@ -579,27 +576,26 @@ def test_a_slow_peer_keeps_what_it_is_about_to_send_and_no_more() -> None:
     moved = client.asked(BOB)
     assert sorted(moved) == sorted(MANY[2:20])
     assert client.sent(ANN) == [(CANCEL, cid) for cid in moved]
-    rated(client, ANN, 1000)  # now what it is about to send takes ten seconds, too
+    client.has_shown(ANN, 1000)  # now what it is about to send takes ten seconds, too
     client.wait(0.05)
     client.tracker.bytes_arrived(ANN, 2000, client.now)
     client.wait(0.05)
     assert sorted(client.asked(BOB)) == sorted(MANY[:2])
     assert client.sent(ANN) == []  # one of them may be on its way
     client.wait(RETRY_PEER_SECONDS + 1)
-    assert client.tracker._peers[ANN].pace.rate == 0.0  # it may be better by now
+    assert client.peer(ANN).bytes_per_second == 0.0  # it may be better by now
 
 
 def test_when_too_many_come_twice_a_slow_peer_may_send_what_it_is_about_to() -> None:
-    client = Client(ANN, BOB)
+    client = Client(ANN, BOB, block_size=10_000)
     mates(client, ANN, BOB)
-    client.tracker._asking.block_size = 10_000
-    rated(client, ANN, 1e9)
-    rated(client, BOB, 1.0)
+    let_blocks_come_twice(client)
+    client.has_shown(ANN, 1e9)
+    client.has_shown(BOB, 1.0)
     client.want(*MANY[:5])
     assert len(client.asked(ANN)) == 5
-    client.tracker._takeovers.duplicates = 100
-    rated(client, ANN, 1000)
-    rated(client, BOB, 1e9)
+    client.has_shown(ANN, 1000)
+    client.has_shown(BOB, 1e9)
     for _ in range(4):
         client.wait(0.02)
         client.tracker.bytes_arrived(ANN, 20, client.now)
@@ -607,15 +603,14 @@ def test_when_too_many_come_twice_a_slow_peer_may_send_what_it_is_about_to() -> 
 
 
 def test_what_has_not_been_sent_to_a_slow_peer_moves_without_a_word() -> None:
-    client = Client(ANN, BOB, max_wants=1)
+    client = Client(ANN, BOB, max_wants=1, block_size=10_000)
     mates(client, ANN, BOB)
-    client.tracker._asking.block_size = 10_000
-    rated(client, ANN, 1e7)
-    rated(client, BOB, 1e3)
+    client.has_shown(ANN, 1e7)
+    client.has_shown(BOB, 1e3)
     client.want(A, B, C, D, E, F)
     assert client.asked(ANN) == [A]
-    rated(client, ANN, 1e3)
-    rated(client, BOB, 1e7)
+    client.has_shown(ANN, 1e3)
+    client.has_shown(BOB, 1e7)
     client.tracker.bytes_arrived(ANN, 1, client.now)
     client.wait(0.04)
     client.tracker.bytes_arrived(ANN, 1, client.now)
@@ -629,7 +624,7 @@ def test_copies_are_bounded_in_number() -> None:
     client = Client(ANN, BOB, CEE, DEE)
     mates(client, ANN, BOB, CEE, DEE)
     for peer in (ANN, BOB, CEE, DEE):
-        rated(client, peer, 1e6)
+        client.has_shown(peer, 1e6)
     client.want(A)
     said = 0
     for _ in range(20):
@@ -642,17 +637,7 @@ def test_copies_are_bounded_in_number() -> None:
 def test_when_too_many_come_twice_only_long_silence_makes_a_copy() -> None:
     client = Client(ANN, BOB)
     mates(client, ANN, BOB)
-    for cid in MANY[: FREE_DUPLICATES + 3]:
-        client.tracker._peers[ANN].doubt = 0
-        client.tracker._peers[BOB].doubt = client.now + 1000
-        client.want(cid)
-        client.sent(ANN)
-        client.tracker._peers[BOB].doubt = 0
-        client.wait(0.3)
-        client.sent(BOB)
-        if client.block(BOB, cid):
-            client.block(ANN, cid)
-    assert not client.tracker._takeovers.is_affordable
+    let_blocks_come_twice(client)
     client.want(A)
     (holder,) = (peer for peer in (ANN, BOB) if client.asked(peer))
     other = BOB if holder is ANN else ANN
@@ -663,14 +648,14 @@ def test_when_too_many_come_twice_only_long_silence_makes_a_copy() -> None:
 
 
 def test_blocks_that_may_still_come_twice_are_remembered_up_to_a_bound() -> None:
-    client = Client(ANN, BOB)
-    mates(client, ANN, BOB)
-    peer = client.tracker._peers[ANN]
-    for number in range(MAX_OWED + 5):
-        want = type("Stub", (), {"key": b"%d" % number, "sessions": {}})()
-        peer.owe(want)
-    assert len(peer.owed) == MAX_OWED
-    assert b"4" not in peer.owed
+    cids = list(blocks(MAX_OWED + 5, 10))
+    client = Client(ANN, max_wants=len(cids))
+    client.want(*cids)
+    assert len(client.asked(ANN)) == len(cids)
+    client.tracker.add_peer(BOB)
+    for cid in cids:
+        client.block(BOB, cid)
+    assert client.peer(ANN).may_come_twice == MAX_OWED
 
 
 # -- saying it again ------------------------------------------------------------------------------

@@ -528,11 +528,11 @@ def test_a_want_goes_alone_only_where_none_is_unanswered_and_none_came_together(
     client = Client(ANN)
 
     def alone() -> list[CID]:
-        entries = client.tracker.take_message(ANN, lone=True)
+        entries = client.tracker.take_message(ANN, if_single=True)
         client.tracker.message_written(ANN, client.now)
         return [entry.cid for entry in entries]
 
-    assert client.tracker.take_message(BOB, lone=True) == []
+    assert client.tracker.take_message(BOB, if_single=True) == []
     assert alone() == []
     client.want(A)
     assert alone() == [A]
@@ -719,7 +719,7 @@ def test_a_block_that_comes_before_its_want_was_written_tells_no_latency() -> No
     assert client.block(ANN, A) == [client.session]
     client.tracker.message_written(ANN, client.now)
     client.tracker.message_written(BOB, client.now)
-    assert client.tracker._peers[ANN].pace.timeout == DONT_HAVE_TIMEOUT
+    assert client.peer(ANN).timeout == DONT_HAVE_TIMEOUT
 
 
 def test_a_block_that_comes_twice_at_once_is_a_duplicate_of_the_sessions_that_wait() -> None:
@@ -731,6 +731,21 @@ def test_a_block_that_comes_twice_at_once_is_a_duplicate_of_the_sessions_that_wa
     assert client.tracker.duplicate(ANN, A) == (client.session,)
     assert client.tracker.duplicate(ANN, B) is None
     assert client.tracker.duplicate(BOB, B) is None
+
+
+def test_no_peer_is_asked_for_a_block_that_is_being_stored() -> None:
+    client = Client(ANN)
+    client.want(A)
+    client.sent(ANN)
+    want = client.tracker.claim(ANN, A, 10, client.now)
+    assert want is not None
+    client.tracker.add_peer(BOB)
+    fixed = client.tracker.open_session([BOB])
+    client.want(A, session=fixed)
+    assert client.sent(BOB) == []
+    assert client.tracker.settle(want) == (client.session, fixed)
+    client.wait(100)
+    assert client.sent(BOB) == []
 
 
 def test_a_peer_of_the_session_that_cannot_be_asked_is_passed_over() -> None:
@@ -781,13 +796,10 @@ def test_nothing_is_left_of_wants_that_are_over() -> None:
         else:
             client.tracker.unwant(client.session, cid.multihash)
         client.sent(ANN), client.sent(BOB)
-    for peer in client.tracker._peers.values():
-        left = (peer.pending, peer.known, peer.unanswered, peer.held, peer.cancels, peer.owed)
-        assert not any(left)
-        assert peer.oldest is None
+    assert client.owes_nothing(ANN)
+    assert client.owes_nothing(BOB)
     assert client.tracker.wantlist() == []
     assert client.tracker.peer_ids == [ANN, BOB]
-    assert not client.tracker._asking.busy
     client.wait(1000)
     assert client.tracker.next_deadline() is None
 

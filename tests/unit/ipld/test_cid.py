@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from libp2p.exceptions import BlockHashMismatch
 from libp2p.ipld.block import Block
-from libp2p.ipld.cid import CID, HashNotSupported, InvalidCID, cid_maker
+from libp2p.ipld.cid import CID, HashNotSupported, InvalidCID, cid_inputs, cid_maker
 from tests.support.strategies import octets
 
 if TYPE_CHECKING:
@@ -458,3 +458,13 @@ def test_a_malformed_prefix_is_refused(prefix: bytes) -> None:
 def test_a_prefix_whose_hash_cannot_vouch_is_refused(prefix: bytes) -> None:
     with pytest.raises(HashNotSupported):
         CID.from_prefix_and_data(prefix, HELLO)
+
+
+def test_one_cid_may_stand_for_several() -> None:
+    cid = CID.for_block(b"a block")
+    for one in (cid, str(cid), cid.buffer, bytearray(cid.buffer), memoryview(cid.buffer)):
+        assert list(cid_inputs(one)) == [one]
+    several: list[CID | str] = [cid, str(cid)]
+    assert cid_inputs(several) is several
+    with pytest.raises(TypeError, match="cids must be a list of CIDs, not int"):
+        cid_inputs(5)  # type: ignore[arg-type]

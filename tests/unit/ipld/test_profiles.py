@@ -6,11 +6,17 @@ from typing import Any
 import pytest
 
 from libp2p.exceptions import HashNotSupported, InvalidImportOptions
-from libp2p.ipld.profiles import ImportKnobs, ImportOptions, resolve_options
+from libp2p.ipld.profile_names import DEFAULT_PROFILE, PROFILE_NAMES
+from libp2p.ipld.profiles import PROFILES, ImportKnobs, ImportOptions, resolve_options
 from libp2p.ipld.unixfs import Mtime
 
 V0_2015 = ImportOptions(0, False, "sha2-256", "size-262144", 174)
 V1_2025 = ImportOptions(1, True, "sha2-256", "size-1048576", 1024)
+
+
+def test_every_name_is_that_of_a_profile() -> None:
+    assert set(PROFILE_NAMES) == PROFILES.keys()
+    assert DEFAULT_PROFILE in PROFILE_NAMES
 
 
 def test_the_default_is_v1_2025() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from libp2p.network import connection_manager
 from libp2p.network.connection_manager import ConnectionManager
 from tests.support.identities import peer_id_of
 
@@ -33,12 +32,12 @@ def chosen(manager: ConnectionManager, *connections: Connection, count: int = 10
 
 def test_the_longest_idle_go_first() -> None:
     busy, idle, idler = Connection("busy", 11), Connection("idle", 10), Connection("idler", 3)
-    assert chosen(ConnectionManager(), busy, idle, idler) == ["idler", "idle"]
-    assert chosen(ConnectionManager(), busy, idle, idler, count=1) == ["idler"]
+    assert chosen(ConnectionManager(max_tagged=100), busy, idle, idler) == ["idler", "idle"]
+    assert chosen(ConnectionManager(max_tagged=100), busy, idle, idler, count=1) == ["idler"]
 
 
 def test_what_this_side_has_dialled_goes_after_strangers() -> None:
-    manager = ConnectionManager()
+    manager = ConnectionManager(max_tagged=100)
     dialled, stranger = Connection("dialled", 1, is_initiator=True), Connection("stranger", 9)
     assert chosen(manager, dialled, stranger) == ["stranger", "dialled"]
     assert manager.choose([dialled, stranger], 2, 10, inbound=True) == [stranger]
@@ -46,11 +45,11 @@ def test_what_this_side_has_dialled_goes_after_strangers() -> None:
 
 def test_the_newest_go_first_where_that_is_asked_for() -> None:
     old, new = Connection("old", 1, opened_at=0), Connection("new", 2, opened_at=2)
-    assert ConnectionManager().choose([old, new], 1, 10, newest=True) == [new]
+    assert ConnectionManager(max_tagged=100).choose([old, new], 1, 10, newest=True) == [new]
 
 
 def test_tags_add_up_and_can_be_taken_back() -> None:
-    manager = ConnectionManager()
+    manager = ConnectionManager(max_tagged=100)
     first, second = Connection("first"), Connection("second")
     manager.tag_peer(first.peer_id, "blocks", 5)
     manager.tag_peer(first.peer_id, "friend", 5)
@@ -66,7 +65,7 @@ def test_tags_add_up_and_can_be_taken_back() -> None:
 
 
 def test_services_are_asked_what_a_peer_is_worth(caplog: pytest.LogCaptureFixture) -> None:
-    manager = ConnectionManager()
+    manager = ConnectionManager(max_tagged=100)
     first, second = Connection("first"), Connection("second")
 
     def estimate(peer_id: ID) -> int:
@@ -87,7 +86,7 @@ def test_services_are_asked_what_a_peer_is_worth(caplog: pytest.LogCaptureFixtur
 
 
 def test_protected_peers_never_go() -> None:
-    manager = ConnectionManager()
+    manager = ConnectionManager(max_tagged=100)
     friend = Connection("friend")
     manager.protect(friend.peer_id, "friend")
     manager.protect(friend.peer_id, "relay")
@@ -100,9 +99,8 @@ def test_protected_peers_never_go() -> None:
     assert chosen(manager, friend) == ["friend"]
 
 
-def test_tags_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_manager, "MAX_TAGGED_PEERS", 2)
-    manager = ConnectionManager()
+def test_tags_are_bounded() -> None:
+    manager = ConnectionManager(max_tagged=2)
     for name in ("a", "b", "c"):
         manager.tag_peer(peer_id_of(name), "met", 1)
     assert [manager.value_of(peer_id_of(name)) for name in ("a", "b", "c")] == [0, 1, 1]

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libp2p.network.pending import MIN_HANDSHAKE_SECONDS, PendingHandshakes, origin_of
+from libp2p.network.pending import PendingHandshakes, origin_of
 
-SAFE = MIN_HANDSHAKE_SECONDS
+SAFE = 3.0
 
 
 def pending(*handshakes: tuple[str, str, float], limit: int = 3) -> PendingHandshakes[str]:
-    found: PendingHandshakes[str] = PendingHandshakes(limit)
+    found: PendingHandshakes[str] = PendingHandshakes(limit, SAFE)
     for handshake, origin, began in handshakes:
         found.add(handshake, origin, began)
     return found
@@ -56,7 +56,7 @@ def test_a_site_of_ipv6_is_one_place(host: str, origin: str) -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 3), st.booleans())))
 def test_who_gives_way_is_the_oldest_of_its_place(steps: list[tuple[int, int, bool]]) -> None:
-    crowd: PendingHandshakes[int] = PendingHandshakes(10)
+    crowd: PendingHandshakes[int] = PendingHandshakes(10, SAFE)
     began: dict[int, tuple[int, int]] = {}
     for now, (handshake, origin, is_new) in enumerate(steps):
         if is_new and handshake not in began:

@@ -21,6 +21,8 @@ from libp2p.peer.addresses import (
     scope_of_ip,
     split_address,
     split_peer_id,
+    to_multiaddr,
+    to_multiaddrs,
     visible_addresses,
     with_peer_id,
     without_peer_id,
@@ -250,3 +252,14 @@ def test_a_refusal_of_a_long_text_is_short() -> None:
     with pytest.raises(InvalidAddrError) as caught:
         address_from_text("/ip4/" * 10_000)
     assert len(str(caught.value)) < 600
+
+
+def test_an_argument_may_be_an_address_or_its_text() -> None:
+    text = "/ip4/192.0.2.1/tcp/4001"
+    assert to_multiaddr(text) == to_multiaddr(Multiaddr(text)) == Multiaddr(text)
+    assert to_multiaddrs(text, "addrs") == to_multiaddrs([Multiaddr(text)], "addrs")
+    assert to_multiaddrs(None, "addrs") == to_multiaddrs([], "addrs") == []
+    with pytest.raises(TypeError, match="an address of addrs must be a multiaddr"):
+        to_multiaddrs([5], "addrs")
+    with pytest.raises(InvalidAddrError, match="the address is empty"):
+        to_multiaddr(Multiaddr(b""))

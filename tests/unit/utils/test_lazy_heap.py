@@ -36,6 +36,7 @@ def test_it_does_what_a_sorted_list_does(steps: list[tuple[str, str]], keys: lis
             del model[least]
         assert (len(heap), bool(heap), set(heap)) == (len(model), bool(model), set(model))
         assert (item in heap) == (item in model)
+        assert heap.key_of(item) == (model[item][0] if item in model else None)
     heap.clear()
     assert heap.first() is None
 

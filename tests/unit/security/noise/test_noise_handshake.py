@@ -9,12 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.exceptions import HandshakeFailure, LocalProtocolError
+from libp2p.io.message_buffer import MessageBuffer
 from libp2p.security.noise.handshake import (
     MAX_HANDSHAKE_MESSAGE_BYTES,
     PROTOCOL_NAME,
-    MessageReader,
     XXHandshake,
     frame,
+    message_extent,
 )
 from tests.support.fragments import cut, piece_sizes
 from tests.support.noise_vectors import Vector, load_vectors
@@ -168,11 +169,11 @@ def test_a_frame_is_a_big_endian_length_and_the_message() -> None:
 def test_any_split_gives_the_same_messages(
     messages: list[bytes], leftover: bytes, sizes: list[int]
 ) -> None:
-    reader = MessageReader()
+    reader = MessageBuffer()
     received = []
     for piece in cut(b"".join(map(frame, messages)) + leftover, sizes):
         reader.feed([piece])
-        while (message := reader.next_message()) is not None:
+        while (message := reader.next_message(message_extent)) is not None:
             received.append(message)
     assert received == messages
     assert reader.take_leftover() == leftover
@@ -180,9 +181,9 @@ def test_any_split_gives_the_same_messages(
 
 
 def test_a_huge_message_is_refused_at_its_length() -> None:
-    reader = MessageReader()
+    reader = MessageBuffer()
     reader.feed([frame(bytes(MAX_HANDSHAKE_MESSAGE_BYTES))])
-    assert reader.next_message() == bytes(MAX_HANDSHAKE_MESSAGE_BYTES)
+    assert reader.next_message(message_extent) == bytes(MAX_HANDSHAKE_MESSAGE_BYTES)
     reader.feed([b"\x40", b"\x01"])
     with pytest.raises(HandshakeFailure, match="16385 bytes"):
-        reader.next_message()
+        reader.next_message(message_extent)

@@ -1,172 +1,276 @@
-"""Whether a peer is still there, by what could be read and written."""
+"""Whether a peer is still there: the session's deadlines, without a socket, a clock or a task."""
 
 from __future__ import annotations
 
-from libp2p.stream_muxer.yamux.liveness import (
+from math import inf
+from typing import TYPE_CHECKING
+
+import pytest
+
+from libp2p.exceptions import ConnectionClosedError, MuxedConnError, RemoteProtocolError
+from libp2p.stream_muxer.yamux.config import (
     CLOSE_GRACE,
     CLOSE_PATIENCE,
     CLOSE_TIMEOUT,
+    DEFAULT_CONFIG,
     PING_INTERVAL,
     PING_TIMEOUT,
-    SECOND_LOOK_AFTER,
     WRITE_PROGRESS_TIMEOUT,
-    Farewell,
-    Finding,
-    Liveness,
+    YamuxConfig,
 )
+from libp2p.stream_muxer.yamux.liveness import SECOND_LOOK_AFTER
+from libp2p.stream_muxer.yamux.session import YamuxSession
+from tests.support.ends import ACK, GO_AWAY, PING, SYN, WINDOW_UPDATE, deliver, frame, sent
+
+if TYPE_CHECKING:
+    from tests.support.ends import RawFrame
+
+SILENT = "no sign of life for 20 s"
+STUCK = "the peer read nothing for 30 s"
 
 
 class Connection:
-    """The driver's part: it looks when told to, or ``late`` by so many seconds."""
+    """The driver's part: it calls when a deadline has passed, or ``late`` by so many seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: YamuxConfig = DEFAULT_CONFIG) -> None:
+        self.session = YamuxSession(is_initiator=True, config=config)
+        assert self.session.next_deadline() == inf
         self.now = 0.0
+        #: What the peer's kernel has acknowledged, and what it has not.
         self.delivered = 0
-        self.ping_sent_at: float | None = None
-        self.full_since: float | None = None
-        self.liveness = Liveness(0.0)
+        self.undelivered = 0
+        self.ping: RawFrame | None = None
+        self.session.start(self.now)
 
-    def look(self, late: float = 0.0) -> Finding:
-        self.now = self.liveness.look_at + late
-        finding = self.liveness.look(self.now, self.delivered, self.ping_sent_at, self.full_since)
-        assert self.liveness.look_at > self.now or finding in (Finding.SILENT, Finding.STUCK)
-        if finding is Finding.PING:
-            self.ping_sent_at = self.now
-        return finding
+    def act(self, late: float = 0.0) -> str | None:
+        """Act on the next deadline; return what ended the connection."""
+        self.now = self.session.next_deadline() + late
+        cause = self.session.on_time(self.now, self.delivered, self.undelivered)
+        if cause is not None:
+            assert isinstance(cause, MuxedConnError | ConnectionClosedError)
+            return str(cause)
+        assert self.session.next_deadline() > self.now
+        return None
 
-    def read(self, pong: bool = False) -> None:
-        self.liveness.on_read(self.now)
-        if pong:
-            self.ping_sent_at = None
+    def was_pinged(self) -> bool:
+        """Tell whether a ping is to be sent, and take it."""
+        pings = [each for each in sent(self.session) if each.kind == PING]
+        if pings:
+            (self.ping,) = pings
+        return bool(pings)
+
+    def begin(self) -> None:
+        """Send the first ping."""
+        assert self.act() is None
+        assert self.was_pinged()
+
+    def hear(self) -> None:
+        """The peer sends something that is no answer."""
+        deliver(self.session, frame(PING, SYN, 0, 7), self.now)
+        sent(self.session)
+
+    def answer(self) -> None:
+        """The peer answers the ping."""
+        assert self.ping is not None
+        deliver(self.session, frame(PING, ACK, 0, self.ping.length), self.now)
 
     def fill(self) -> None:
-        self.full_since = self.now
-        self.liveness.on_full(self.now, self.delivered)
+        self.session.on_socket_full(self.now, 1000, self.delivered)
 
-    def judged_at(self) -> tuple[float, Finding]:
-        """When somebody who never computes gives up, and why."""
-        while (finding := self.look()) not in (Finding.SILENT, Finding.STUCK):
+    def given_up(self) -> tuple[float, str]:
+        """When a program that never computes gives the peer up, and why."""
+        while (cause := self.act()) is None:
             assert self.now < 1000
-        return self.now, finding
+            self.was_pinged()
+        return self.now, cause
 
 
 def test_it_pings_at_once_and_then_now_and_then() -> None:
     connection = Connection()
     pings: list[float] = []
     while len(pings) < 4:
-        if connection.look() is Finding.PING:
+        assert connection.act() is None
+        if connection.was_pinged():
             pings.append(connection.now)
-            connection.read(pong=True)
+            connection.answer()
     assert pings == [turn * PING_INTERVAL for turn in range(4)]
 
 
-def test_silence_after_a_ping_is_the_end() -> None:
-    assert Connection().judged_at() == (PING_TIMEOUT, Finding.SILENT)
+def test_a_peer_that_is_silently_gone_is_given_up() -> None:
+    assert Connection().given_up() == (PING_TIMEOUT, SILENT)
+
+
+def test_a_peer_that_disappears_later_is_given_up_after_the_next_ping() -> None:
+    connection = Connection()
+    connection.begin()
+    connection.answer()
+    assert connection.given_up() == (PING_INTERVAL + PING_TIMEOUT, SILENT)
 
 
 def test_a_peer_whose_kernel_has_the_ping_has_twice_the_time() -> None:
     connection = Connection()
-    connection.look()
+    connection.begin()
     connection.delivered = 12
-    assert connection.judged_at() == (2 * PING_TIMEOUT, Finding.SILENT)
+    assert connection.given_up() == (2 * PING_TIMEOUT, SILENT)
 
 
-def test_whatever_is_read_is_a_sign_of_life() -> None:
+def test_whatever_is_received_is_a_sign_of_life() -> None:
     connection = Connection()
-    connection.look()
+    connection.begin()
     connection.now = 15.0
-    connection.read()
-    assert connection.judged_at() == (15.0 + PING_TIMEOUT, Finding.SILENT)
+    connection.hear()
+    assert connection.given_up() == (15.0 + PING_TIMEOUT, SILENT)
 
 
 def test_no_second_ping_goes_out_while_one_is_unanswered() -> None:
     connection = Connection()
-    assert connection.look() is Finding.PING
+    connection.begin()
     while connection.now < 3 * PING_INTERVAL:
-        connection.now = connection.liveness.look_at - 1.0
-        connection.read()
-        assert connection.look() is Finding.NOTHING
-    connection.read(pong=True)
-    assert connection.look() is Finding.PING
+        connection.now = connection.session.next_deadline() - 1.0
+        connection.hear()
+        assert connection.act() is None
+        assert not connection.was_pinged()
+    connection.answer()
+    assert connection.act() is None
+    assert connection.was_pinged()
 
 
 def test_a_full_socket_that_nothing_leaves_is_the_end() -> None:
     connection = Connection()
-    connection.look()
+    connection.begin()
     connection.now = 5.0
-    connection.read(pong=True)
+    connection.answer()
     connection.fill()
-    assert connection.judged_at() == (5.0 + WRITE_PROGRESS_TIMEOUT, Finding.STUCK)
+    assert connection.given_up() == (5.0 + WRITE_PROGRESS_TIMEOUT, STUCK)
 
 
-def test_a_full_socket_makes_the_next_look_come_sooner_only_if_it_was_later() -> None:
-    liveness = Liveness(0.0)
-    assert not liveness.on_full(0.0, 0)
-    liveness.look_at = 2 * WRITE_PROGRESS_TIMEOUT
-    assert liveness.on_full(1.0, 0)
-    assert liveness.look_at == 1.0 + WRITE_PROGRESS_TIMEOUT
+def test_a_socket_that_is_no_longer_full_says_nothing() -> None:
+    connection = Connection()
+    connection.begin()
+    connection.now = 5.0
+    connection.answer()
+    connection.fill()
+    connection.session.on_socket_drained()
+    assert connection.given_up() == (PING_INTERVAL + PING_TIMEOUT, SILENT)
+
+
+def test_a_full_socket_makes_the_next_deadline_earlier_only_if_it_was_later() -> None:
+    connection = Connection(YamuxConfig(ping_interval=1000))
+    connection.fill()
+    assert connection.session.next_deadline() == 0.0
+    connection.begin()
+    connection.answer()
+    assert connection.act() is None  # there is nothing to do before the next ping
+    assert connection.session.next_deadline() == WRITE_PROGRESS_TIMEOUT
+    connection.session.on_socket_drained()
+    assert connection.act() is None
+    assert connection.session.next_deadline() == 1000
+    connection.now = 100.0
+    connection.fill()
+    assert connection.session.next_deadline() == 100 + WRITE_PROGRESS_TIMEOUT
 
 
 def test_a_peer_that_takes_a_little_now_and_then_is_alive() -> None:
     connection = Connection()
-    connection.look()
+    connection.begin()
     connection.fill()
     for _ in range(20):
         connection.delivered += 1
-        assert connection.look() is not Finding.STUCK
+        assert connection.act() is None
 
 
 def test_behind_a_full_socket_an_unanswered_ping_says_nothing() -> None:
     connection = Connection()
-    connection.look()
+    connection.begin()
     connection.now = 1.0
     connection.fill()
-    assert connection.judged_at() == (1.0 + WRITE_PROGRESS_TIMEOUT, Finding.STUCK)
+    assert connection.given_up() == (1.0 + WRITE_PROGRESS_TIMEOUT, STUCK)
 
 
-def test_who_comes_late_looks_again_before_judging() -> None:
+def test_a_busy_program_does_not_take_its_peer_for_dead() -> None:
     connection = Connection()
-    connection.look()
-    assert connection.look(late=10.0) is Finding.NOTHING
-    assert connection.liveness.look_at == connection.now + 10.0
-    connection.read(pong=True)  # it had waited to be read
-    assert connection.look() is Finding.PING
+    connection.begin()
+    assert connection.act(late=10.0) is None
+    assert connection.session.next_deadline() == connection.now + 10.0
+    connection.answer()  # it had been waiting to be read
+    assert connection.act() is None
+    assert connection.was_pinged()
 
 
-def test_a_second_look_is_not_put_off_again() -> None:
+def test_a_late_look_is_repeated_once_only() -> None:
     connection = Connection()
-    connection.look()
-    assert connection.look(late=0.2) is Finding.NOTHING
-    assert connection.liveness.look_at == connection.now + SECOND_LOOK_AFTER
-    assert connection.look(late=10.0) is Finding.SILENT
+    connection.begin()
+    assert connection.act(late=0.2) is None
+    assert connection.session.next_deadline() == connection.now + SECOND_LOOK_AFTER
+    assert connection.act(late=10.0) == SILENT
 
 
 def test_every_silence_has_a_second_look_of_its_own() -> None:
     connection = Connection()
     for _ in range(3):
-        while connection.look(late=10.0) is not Finding.NOTHING or connection.ping_sent_at is None:
-            pass
-        connection.read(pong=True)
+        while not connection.was_pinged():
+            assert connection.act(late=10.0) is None
+        assert connection.act(late=10.0) is None
+        connection.answer()
+
+
+def test_times_are_those_of_the_configuration() -> None:
+    config = YamuxConfig(ping_timeout=3, write_progress_timeout=5)
+    assert Connection(config).given_up() == (3.0, "no sign of life for 3 s")
+    stuck = Connection(config)
+    stuck.begin()
+    stuck.fill()
+    assert stuck.given_up() == (5.0, "the peer read nothing for 5 s")
 
 
 # -- closing ---------------------------------------------------------------------------------------
 
 
+def closing(undelivered: int = 0) -> Connection:
+    """A connection that was closed at 100 s, with so many bytes that the peer has not got."""
+    connection = Connection()
+    connection.begin()
+    connection.now, connection.undelivered = 100.0, undelivered
+    connection.session.leave(0x1006, connection.now, connection.delivered)
+    return connection
+
+
+def test_the_last_frame_is_sent_once_and_nothing_after_it() -> None:
+    connection = closing()
+    session = connection.session
+    assert session.missing_bytes(0) == 12
+    assert [each.kind for each in sent(session)] == [GO_AWAY]
+    assert session.has_left
+    deliver(session, frame(PING, SYN, 0, 7), connection.now)
+    assert not session.has_outgoing
+    assert session.take_outgoing() == []
+    assert session.missing_bytes(30) == 30
+
+
 def test_closing_waits_only_a_moment_for_a_peer_that_has_got_everything() -> None:
-    farewell = Farewell(5.0, 100)
-    assert farewell.goes_on(5.0, 100, missing=0)
-    assert not farewell.goes_on(5.0 + CLOSE_GRACE, 100, missing=0)
+    connection = closing()
+    sent(connection.session)
+    assert connection.given_up()[0] == pytest.approx(100 + CLOSE_GRACE)
 
 
 def test_closing_waits_for_a_peer_that_takes_what_was_written() -> None:
-    farewell = Farewell(0.0, 0)
-    step = CLOSE_PATIENCE / 2
-    for turn in range(1, int(CLOSE_TIMEOUT / step)):
-        assert farewell.goes_on(turn * step, turn, missing=1)
-    assert not farewell.goes_on(CLOSE_TIMEOUT, 1000, missing=1)
+    connection = closing(undelivered=1)
+    while connection.act() is None:
+        connection.delivered += 1
+    assert connection.now == pytest.approx(100 + CLOSE_TIMEOUT, abs=2 * CLOSE_GRACE)
 
 
 def test_closing_does_not_wait_for_a_peer_that_takes_nothing() -> None:
-    farewell = Farewell(0.0, 7)
-    assert farewell.goes_on(CLOSE_PATIENCE / 2, 7, missing=1)
-    assert not farewell.goes_on(CLOSE_PATIENCE, 7, missing=1)
+    connection = closing(undelivered=1)
+    assert connection.given_up()[0] == pytest.approx(100 + CLOSE_PATIENCE, abs=2 * CLOSE_GRACE)
+
+
+def test_a_peer_that_broke_the_rules_is_told_and_has_a_moment_to_read_it() -> None:
+    connection = Connection()
+    connection.begin()
+    stream = connection.session.open_stream(0.0)
+    connection.now, connection.undelivered = 100.0, 1000
+    ended = connection.session.turn_away(RemoteProtocolError("a bad frame"), connection.now)
+    assert ended == [stream]
+    assert [each.kind for each in sent(connection.session)] == [WINDOW_UPDATE, GO_AWAY]
+    assert connection.given_up()[0] == pytest.approx(100 + CLOSE_GRACE)

@@ -17,14 +17,15 @@ import pytest
 from hypothesis import given
 
 from libp2p.exceptions import RemoteProtocolError
-from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
-from libp2p.stream_muxer.yamux.session import (
+from libp2p.stream_muxer.yamux.config import (
     ACCEPT_BACKLOG,
     MAX_INBOUND_STREAMS,
     MAX_PENDING_CONTROL,
     MAX_PENDING_PONGS,
-    YamuxSession,
+    YamuxConfig,
 )
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_CREDIT
+from libp2p.stream_muxer.yamux.session import YamuxSession
 from tests.support.ends import (
     ACK,
     DATA,
@@ -100,7 +101,7 @@ def test_cve_2024_32984_pongs_nobody_reads_are_dropped() -> None:
 
 
 def test_cve_2024_32984_a_peer_that_does_not_read_the_resets_it_provokes_is_cut_off() -> None:
-    session = YamuxSession(is_initiator=False, max_inbound_streams=0)
+    session = YamuxSession(is_initiator=False, config=YamuxConfig(max_inbound_streams=0))
     for n in range(MAX_PENDING_CONTROL):
         deliver(session, frame(WINDOW_UPDATE, SYN, 2 * n + 1))
     with pytest.raises(RemoteProtocolError, match="provokes"):
@@ -108,7 +109,7 @@ def test_cve_2024_32984_a_peer_that_does_not_read_the_resets_it_provokes_is_cut_
 
 
 def test_cve_2024_32984_a_peer_that_reads_what_it_provokes_may_go_on() -> None:
-    session = YamuxSession(is_initiator=False, max_inbound_streams=0)
+    session = YamuxSession(is_initiator=False, config=YamuxConfig(max_inbound_streams=0))
     for n in range(2 * MAX_PENDING_CONTROL):
         deliver(session, frame(WINDOW_UPDATE, SYN, 2 * n + 1))
         assert len(sent(session)) == 1

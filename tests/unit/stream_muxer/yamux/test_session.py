@@ -275,7 +275,7 @@ def test_a_fast_reader_gets_a_window_that_grows_and_the_budget_pays() -> None:
     host = resources.scope("receive windows", 2 * DEFAULT_WINDOW_SIZE)
     a = YamuxSession(is_initiator=True)
     b = YamuxSession(is_initiator=False, resources=resources)
-    b.rtt = 1.0
+    b.liveness.least_rtt = 1.0
     ours, theirs = stream_pair(a, b)
     for _ in range(40):
         write(a, ours, bytes(64 * KIB))

@@ -11,9 +11,9 @@ from libp2p.exceptions import (
     MuxedStreamReset,
 )
 from libp2p.resources import Resources
+from libp2p.stream_muxer.yamux.config import MAX_LINGERING
 from libp2p.stream_muxer.yamux.events import GoAwayReceived, StreamWritable
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
-from libp2p.stream_muxer.yamux.session import MAX_LINGERING
 from tests.support.ends import (
     DATA,
     FIN,
@@ -220,7 +220,7 @@ def test_the_end_of_the_connection_ends_every_stream() -> None:
     resources = Resources()
     host = resources.scope("receive windows", 2**30)
     a, b = pair(resources)
-    b.rtt = 1.0
+    b.liveness.least_rtt = 1.0
     ours, theirs = stream_pair(a, b)
     for _ in range(3):
         write(a, ours, bytes(100 * KIB))

@@ -11,10 +11,9 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import chain
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,32 +33,27 @@ from libp2p.exceptions import (
     MuxedStreamClosed,
     MuxedStreamReset,
 )
-from libp2p.stream_muxer.yamux import session as session_module
+from libp2p.stream_muxer.yamux.config import DEFAULT_CONFIG, YamuxConfig
 from libp2p.stream_muxer.yamux.events import (
     GoAwayReceived,
     OpenAllowed,
-    PongReceived,
     StreamOpened,
     StreamReadable,
     StreamWritable,
 )
 from libp2p.stream_muxer.yamux.flow_control import MAX_CREDIT
 from libp2p.stream_muxer.yamux.frame import HEADER_SIZE, MAX_FRAME_PAYLOAD
-from libp2p.stream_muxer.yamux.session import YamuxSession
+from libp2p.stream_muxer.yamux.session import TURN_BYTES, YamuxSession
 from libp2p.stream_muxer.yamux.stream_state import Half
-from libp2p.stream_muxer.yamux.write_line import TURN_BYTES
 from tests.support.ends import ACK, DATA, FIN, PING, RST, SYN, WINDOW_UPDATE, RawFrame, parse
 
 if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.events import Event
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
-SMALL_LIMITS = {
-    "MAX_UNACKNOWLEDGED": 3,
-    "ACCEPT_BACKLOG": 2,
-    "MAX_LINGERING": 1,
-    "MAX_PENDING_PONGS": 2,
-}
+SMALL_LIMITS = YamuxConfig(
+    max_unacknowledged=3, accept_backlog=2, max_lingering=1, max_pending_pongs=2
+)
 """So that a few dozen steps reach every limit."""
 
 #: What an application may write or read at once: little, a frame and its edges, a window, two.
@@ -118,18 +112,18 @@ class Direction:
 class JoinedSessions(RuleBasedStateMachine):
     """Everything that two applications and the network between them may do."""
 
-    limits: Mapping[str, int] = MappingProxyType({})
+    config = DEFAULT_CONFIG
 
     @initialize(rtt=st.sampled_from([0.0, 0.01, 5.0]), breaks=st.booleans())
     def connect(self, rtt: float, breaks: bool) -> None:
-        self.patch = pytest.MonkeyPatch()
-        for name, value in self.limits.items():
-            self.patch.setattr(session_module, name, value)
         self.now = 0.0
         self.breaks = breaks
-        self.sessions = (YamuxSession(is_initiator=True), YamuxSession(is_initiator=False))
+        self.sessions = (
+            YamuxSession(is_initiator=True, config=self.config),
+            YamuxSession(is_initiator=False, config=self.config),
+        )
         for session in self.sessions:
-            session.rtt = rtt
+            session.liveness.least_rtt = rtt
         self.directions = (Direction(), Direction())
         self.ends: tuple[dict[int, StreamEnd], dict[int, StreamEnd]] = ({}, {})
         self.backlogs: tuple[list[StreamEnd], list[StreamEnd]] = ([], [])
@@ -287,7 +281,7 @@ class JoinedSessions(RuleBasedStateMachine):
 
     @rule(side=sides)
     def ping(self, side: int) -> None:
-        in_flight = self.sessions[side].ping_sent_at is not None
+        in_flight = self.sessions[side].liveness.ping_sent_at is not None
         assert self.sessions[side].ping(self.now) is not in_flight
         self.pings[side] += not in_flight
 
@@ -370,8 +364,6 @@ class JoinedSessions(RuleBasedStateMachine):
                 assert not self.heard_goodbye[side]
                 assert self.said_goodbye[1 - side]
                 self.heard_goodbye[side] = True
-            elif isinstance(event, PongReceived):
-                self.pings[side] -= 1
             elif isinstance(event, OpenAllowed):
                 if not self.said_goodbye[side]:
                     self._go_on_opening(side)
@@ -417,9 +409,9 @@ class JoinedSessions(RuleBasedStateMachine):
             assert session._inbound == len(session.streams) - len(outbound)
             assert session._unaccepted == len(self.backlogs[side])
             assert set(session._lingering) <= set(session.streams)
-            assert len(session._lingering) <= session_module.MAX_LINGERING
-            assert session._unacknowledged <= session_module.MAX_UNACKNOWLEDGED
-            assert session._unaccepted <= session_module.ACCEPT_BACKLOG
+            assert len(session._lingering) <= self.config.max_lingering
+            assert session._unacknowledged <= self.config.max_unacknowledged
+            assert session._unaccepted <= self.config.accept_backlog
             assert not any(s.finished for s in session.streams.values())
 
     @invariant()
@@ -464,7 +456,7 @@ class JoinedSessions(RuleBasedStateMachine):
         )
 
     def _credit_under_way(self, side: int, stream_id: int) -> int:
-        queued = self.sessions[side]._outgoing.window_updates.get(stream_id, 0)
+        queued = self.sessions[side].send_queue.window_updates.get(stream_id, 0)
         return queued + sum(
             frame.length
             for _, frame in self.directions[side].under_way
@@ -476,15 +468,12 @@ class JoinedSessions(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "sessions"):
             return
-        try:
-            if sys.exc_info()[0] is not None:
-                return  # one failure is enough
-            if self.breaks:
-                self._break()
-            else:
-                self._finish()
-        finally:
-            self.patch.undo()
+        if sys.exc_info()[0] is not None:
+            return  # one failure is enough
+        if self.breaks:
+            self._break()
+        else:
+            self._finish()
 
     def _all_ends(self) -> list[StreamEnd]:
         return [end for ends in self.ends for end in ends.values()]
@@ -560,14 +549,14 @@ class JoinedSessions(RuleBasedStateMachine):
             assert session._unacknowledged == session._inbound == session._unaccepted == 0
             assert session._holdings.windows.held == 0
             assert session.statistics().pongs_unsolicited == 0
-            assert session.ping_sent_at is None
-            assert self.pings[side] == 0
+            assert session.liveness.ping_sent_at is None
+            assert self.pings[side] == self.pongs[1 - side]
             assert self.heard_goodbye[side] == self.said_goodbye[1 - side]
             assert session.can_open
 
 
 class JoinedSessionsWithSmallLimits(JoinedSessions):
-    limits = MappingProxyType(SMALL_LIMITS)
+    config = SMALL_LIMITS
 
 
 MACHINES = pytest.mark.parametrize("machine", [JoinedSessions, JoinedSessionsWithSmallLimits])

@@ -10,16 +10,18 @@ import pytest
 
 from libp2p.exceptions import LocalProtocolError, MuxedStreamReset, RemoteProtocolError
 from libp2p.resources import Resources, Scope
+from libp2p.stream_muxer.yamux.config import (
+    LEAST_PENDING_CONTROL,
+    LEAST_SEND_QUEUE_BYTES,
+    MAX_PENDING_CONTROL,
+)
 from libp2p.stream_muxer.yamux.events import Event, StreamReadable
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.holdings import ACCOUNT_STEP, MAX_UNREAD_BYTES
 from libp2p.stream_muxer.yamux.session import (
     CUT_STREAMS,
-    LEAST_OUTGOING_BYTES,
-    LEAST_PENDING_CONTROL,
     MAX_EVENTS_AT_ONCE,
     MAX_FRAMES_AT_ONCE,
-    MAX_PENDING_CONTROL,
     RESOURCE_LIMIT_EXCEEDED,
     YamuxSession,
 )
@@ -153,10 +155,8 @@ def host_with(name: str, limit: int) -> tuple[Resources, Scope]:
 
 def watched(resources: Resources) -> tuple[YamuxSession, list[StreamState]]:
     """A connection of a host, and the streams that it loses for want of resources."""
-    session = listener(resources)
     lost: list[StreamState] = []
-    session.on_cut = lost.append
-    return session, lost
+    return listener(resources, lost.append), lost
 
 
 def test_where_too_much_lies_unread_the_fullest_streams_are_reset() -> None:
@@ -291,16 +291,16 @@ def test_where_much_waits_for_sockets_every_connection_may_queue_a_little() -> N
     stuck = [listener(resources) for _ in range(20)]
     for session in stuck:
         stream = inbound(session)
-        session.on_socket(100 * KIB)
+        session.on_socket_full(0.0, 100 * KIB, 0)
         while not session.is_congested and session.sendable(stream):
             session.send(stream, [bytes(16 * KIB)], 16 * KIB)
     queued = [session.statistics().bytes_queued for session in stuck]
     assert queued[0] >= DEFAULT_WINDOW_SIZE
-    assert LEAST_OUTGOING_BYTES <= queued[-1] < 2 * LEAST_OUTGOING_BYTES
-    assert host.held < 2 * MIB + 20 * (LEAST_OUTGOING_BYTES + 100 * KIB + ACCOUNT_STEP)
+    assert LEAST_SEND_QUEUE_BYTES <= queued[-1] < 2 * LEAST_SEND_QUEUE_BYTES
+    assert host.held < 2 * MIB + 20 * (LEAST_SEND_QUEUE_BYTES + 100 * KIB + ACCOUNT_STEP)
     for session in stuck:
         session.take_outgoing()
-        session.on_socket(0)
+        session.on_socket_drained()
         assert not session.is_congested
     assert host.held == 0
 
@@ -315,7 +315,7 @@ def test_a_connection_whose_socket_takes_everything_does_not_count() -> None:
 def test_control_frames_count_for_what_waits() -> None:
     resources, _ = host_with("queued bytes", 0)
     session = listener(resources)
-    session.on_socket(64 * KIB)
+    session.on_socket_full(0.0, 64 * KIB, 0)
     for stream_id in ids(LEAST_PENDING_CONTROL):
         session.accept(opened(deliver(session, frame(WINDOW_UPDATE, SYN, stream_id)))[0])
     session.accept(opened(deliver(session, frame(WINDOW_UPDATE, SYN, 9999)))[0])
@@ -326,10 +326,10 @@ def test_control_frames_count_for_what_waits() -> None:
 def test_what_a_connection_sends_after_its_end_is_nobodys() -> None:
     resources, host = host_with("queued bytes", 2 * MIB)
     session = listener(resources)
-    session.on_socket(100 * KIB)
+    session.on_socket_full(0.0, 100 * KIB, 0)
     assert host.held == 100 * KIB
     session.close(ConnectionError())
-    session.on_socket(200 * KIB)
+    session.on_socket_full(0.0, 200 * KIB, 0)
     assert host.held == 0
 
 

@@ -9,12 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.exceptions import ConnectionClosedError
+from libp2p.stream_muxer.yamux.config import (
+    ACCEPT_BACKLOG,
+    CONNECTION_RECEIVE_BUDGET,
+    MAX_PENDING_PONGS,
+)
 from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.frame import HEADER_SIZE
-from libp2p.stream_muxer.yamux.holdings import CONNECTION_RECEIVE_BUDGET
-from libp2p.stream_muxer.yamux.session import ACCEPT_BACKLOG, MAX_PENDING_PONGS
-from libp2p.stream_muxer.yamux.statistics import SessionStatistics, StreamStatistics
-from libp2p.stream_muxer.yamux.stream_state import Half
+from libp2p.stream_muxer.yamux.statistics import SessionStatistics
+from libp2p.stream_muxer.yamux.stream_state import Half, StreamStatistics
 from tests.support.ends import (
     ACK,
     FIN,
@@ -160,7 +163,7 @@ def test_queued_data_is_counted_with_its_headers_until_it_is_taken() -> None:
 
 def test_a_window_tells_how_often_it_has_grown_and_the_budget_what_that_took() -> None:
     a, b = pair()
-    b.rtt = 1.0
+    b.liveness.least_rtt = 1.0
     ours, theirs = stream_pair(a, b)
     sizes = {}
     while theirs.receive_window.size < MAX_WINDOW_SIZE:
@@ -215,7 +218,7 @@ sizes = st.integers(0, 400_000)
 def test_the_bytes_of_a_stream_add_up(turns: list[tuple[int, int]], rtt: float) -> None:
     # They are not counted but computed from the credit: no update of a window may be missed.
     a, b = pair()
-    b.rtt = rtt
+    b.liveness.least_rtt = rtt
     ours, theirs = stream_pair(a, b)
     written = taken = 0
     for writing, reading in turns:

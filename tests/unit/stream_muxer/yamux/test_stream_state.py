@@ -6,10 +6,7 @@ import pytest
 
 from libp2p.exceptions import ConnectionClosedError, MuxedStreamClosed, MuxedStreamReset
 from libp2p.resources import Scope
-from libp2p.stream_muxer.yamux.flow_control import (
-    DEFAULT_WINDOW_SIZE,
-    ReceiveWindow,
-)
+from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE, ReceiveWindow
 from libp2p.stream_muxer.yamux.stream_state import Half, StreamState
 
 
@@ -136,3 +133,17 @@ def test_the_error_of_a_lost_stream_carries_its_cause() -> None:
     assert isinstance(error, MuxedStreamReset)
     assert error.__cause__ is cause
     assert "cable cut" in str(error)
+
+
+def test_the_drivers_side_is_forgotten_with_the_stream() -> None:
+    class Handle:
+        def wake_reader(self) -> None: ...
+
+        def wake_writer(self) -> None: ...
+
+    stream = StreamState(1, True, ReceiveWindow(0.0, Scope("windows")))
+    handle = Handle()
+    stream.attach(handle)
+    assert stream.handle is handle
+    assert stream.detach() is handle
+    assert stream.detach() is None

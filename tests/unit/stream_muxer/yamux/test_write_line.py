@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from libp2p.stream_muxer.yamux.session import MAX_OUTGOING_BYTES
-from libp2p.stream_muxer.yamux.write_line import (
+from libp2p.stream_muxer.yamux.config import MAX_SEND_QUEUE_BYTES
+from libp2p.stream_muxer.yamux.session import TURN_BYTES
+from libp2p.stream_muxer.yamux.write_scheduler import (
     SHORT_BEFORE_LONG,
     SHORT_BYTES,
-    TURN_BYTES,
     TURNS_AT_ONCE,
     WriteLine,
 )
@@ -26,7 +26,7 @@ def served(line: WriteLine[str], turns: int) -> str:
     """Who had the next ``turns``; each stands in line again after its own."""
     order = ""
     for _ in range(turns):
-        writer = line.give_turn()
+        writer = line.next_turn()
         assert writer is not None
         order += writer
         line.leave(writer)
@@ -35,14 +35,14 @@ def served(line: WriteLine[str], turns: int) -> str:
 
 
 def test_all_turns_at_once_fit_into_the_queue() -> None:
-    assert TURNS_AT_ONCE * TURN_BYTES <= MAX_OUTGOING_BYTES
+    assert TURNS_AT_ONCE * TURN_BYTES <= MAX_SEND_QUEUE_BYTES
 
 
 def test_without_a_line_nobody_has_to_wait() -> None:
     line = line_of()
     assert line.may_pass(short=False)
     assert line.may_pass(short=True)
-    assert line.give_turn() is None
+    assert line.next_turn() is None
 
 
 def test_long_data_takes_turns_in_the_order_of_the_line() -> None:
@@ -51,18 +51,18 @@ def test_long_data_takes_turns_in_the_order_of_the_line() -> None:
 
 def test_so_many_have_their_turn_at_once_and_no_more() -> None:
     line = line_of("A", "B", "C", "D")
-    first = [line.give_turn() for _ in range(TURNS_AT_ONCE)]
+    first = [line.next_turn() for _ in range(TURNS_AT_ONCE)]
     assert all(writer is not None and line.has_turn(writer) for writer in first)
-    assert line.give_turn() is None
+    assert line.next_turn() is None
     line.leave("A")
     assert not line.has_turn("A")
-    assert line.give_turn() == "ABCD"[TURNS_AT_ONCE]
+    assert line.next_turn() == "ABCD"[TURNS_AT_ONCE]
 
 
 def test_while_somebody_has_a_turn_long_data_does_not_pass() -> None:
     # Or whoever has just had one would be first again while the others are being woken.
     line = line_of("A")
-    assert line.give_turn() == "A"
+    assert line.next_turn() == "A"
     assert not line.may_pass(short=False)
     line.leave("A")
     assert line.may_pass(short=False)
@@ -103,4 +103,4 @@ def test_who_leaves_the_line_gets_no_turn() -> None:
     line.leave("x")
     line.leave("A")
     line.leave("never there")
-    assert line.give_turn() == "B"
+    assert line.next_turn() == "B"

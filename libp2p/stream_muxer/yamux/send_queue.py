@@ -1,9 +1,8 @@
 """
 Frames that wait for the socket (sans-I/O).
 
-Control goes before data, except for what ends the data that it belongs to; window updates of a
-stream are merged, and what is written to a stream in several parts shares frames. How much may
-wait is `session`'s business.
+Control frames go before data, except those that end the data; window updates of a stream are
+merged, and consecutive writes to a stream share frames. `session` decides how much may wait.
 """
 
 from __future__ import annotations
@@ -26,13 +25,20 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
 
 
-class Outgoing:
-    """What a session has to say, until it is taken all at once."""
+def frozen(buffer: Buffer) -> Buffer:
+    """Return ``buffer``, or a copy of it if its owner could still change it."""
+    if isinstance(buffer, bytes) or (isinstance(buffer, memoryview) and buffer.readonly):
+        return buffer
+    return bytes(buffer)
+
+
+class SendQueue:
+    """The frames of a session until all of them are taken at once."""
 
     __slots__ = (
-        "_last_at",
-        "_last_size",
-        "_last_stream",
+        "_frame_at",
+        "_frame_size",
+        "_frame_stream",
         "control",
         "data",
         "data_bytes",
@@ -49,48 +55,74 @@ class Outgoing:
         self.window_updates: dict[int, int] = {}
         self.data: list[Buffer] = []
         self.data_bytes = 0
-        # The last Data frame, if nothing was queued behind it: where its header is, and its size.
-        self._last_stream = self._last_at = self._last_size = 0
+        # The last Data frame while it may grow: its stream, the index of its header, and the size
+        # of its body. A full frame grows no more.
+        self._frame_stream = self._frame_at = 0
+        self._frame_size = MAX_FRAME_PAYLOAD
+
+    def note_provoked(self) -> None:
+        """Count a control frame, about to be queued, that the peer has caused."""
+        self.provoked += 1
+
+    def add_pong(self, value: int) -> None:
+        """Queue the answer to a ping."""
+        self.pongs.append(value)
 
     def add_control(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         """Queue a frame that overtakes data."""
         self.control.append(encode_header(kind, flags, stream_id, value))
 
     def add_data(self, stream_id: int, pieces: Sequence[Buffer]) -> None:
-        """Queue ``pieces`` in as few Data frames as possible, of which the first may be begun."""
+        """Queue ``pieces`` in as few Data frames as possible, continuing the last one."""
         data = self.data
+        if self._frame_stream != stream_id:
+            self._end_frame()
+            self._frame_stream = stream_id
         for piece in pieces:
+            if type(piece) is not bytes:
+                piece = frozen(piece)  # it is sent later
             start, end = 0, len(piece)
             while start < end:
-                if self._last_stream != stream_id or self._last_size == MAX_FRAME_PAYLOAD:
-                    self._last_stream, self._last_size = stream_id, 0
-                    self._last_at = len(data)
-                    data.append(b"")
+                room = MAX_FRAME_PAYLOAD - self._frame_size
+                if not room:
+                    self._frame_at, self._frame_size = len(data), 0
+                    room = MAX_FRAME_PAYLOAD
+                    data.append(encode_header(TYPE_DATA, 0, stream_id, room))
                     self.data_bytes += HEADER_SIZE
-                size = min(end - start, MAX_FRAME_PAYLOAD - self._last_size)
-                self._last_size += size
+                size = end - start
+                if size > room:
+                    size = room
+                self._frame_size += size
                 self.data_bytes += size
-                data[self._last_at] = encode_header(TYPE_DATA, 0, stream_id, self._last_size)
                 data.append(piece if size == end else memoryview(piece)[start : start + size])
                 start += size
 
+    def _end_frame(self) -> None:
+        """Let the last frame grow no more; its header was made for a full one."""
+        if self._frame_size < MAX_FRAME_PAYLOAD:
+            header = encode_header(TYPE_DATA, 0, self._frame_stream, self._frame_size)
+            self.data[self._frame_at] = header
+            self._frame_size = MAX_FRAME_PAYLOAD
+
     def add_after_data(self, kind: int, flags: int, stream_id: int, value: int) -> None:
         """Queue a frame that must not overtake data."""
+        self._end_frame()
         self.data.append(encode_header(kind, flags, stream_id, value))
         self.data_bytes += HEADER_SIZE
-        self._last_stream = 0
 
     def add_credit(self, stream_id: int, delta: int) -> None:
-        """Return credit to the peer."""
+        """Queue a window update; credit that is queued already is added to it."""
         self.window_updates[stream_id] = self.window_updates.get(stream_id, 0) + delta
 
     def drop_credit(self, stream_id: int) -> None:
-        """Return none after all: the peer has no use for it."""
+        """Withdraw queued credit: the peer has no use for it."""
         self.window_updates.pop(stream_id, None)
 
     def take(self) -> list[Buffer]:
-        """Remove all of it and return it in the order to send."""
+        """Remove all frames and return them in the order to send."""
         batch = self.data
+        if batch:
+            self._end_frame()
         if self.pongs or self.control or self.window_updates:
             batch = [encode_header(TYPE_PING, FLAG_ACK, 0, value) for value in self.pongs]
             batch += self.control
@@ -103,5 +135,5 @@ class Outgoing:
             self.provoked = 0
         if self.data:
             self.data = []
-            self.data_bytes = self._last_stream = 0
+            self.data_bytes = 0
         return batch

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from libp2p.blockstore import flatfs
 from libp2p.blockstore.flatfs import FlatFiles
+from libp2p.blockstore.layout import file_stem, multihash_of
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from libp2p.ipld.multihash import digest, wrap
@@ -32,11 +32,11 @@ def files(tmp_path: Path) -> FlatFiles:
 def test_names_are_kubos(tmp_path: Path) -> None:
     # A name seen in a repo that Kubo wrote.
     name = "CIQIRGBLMDAF2ZCNQL6UMPH2EAJUKCYSQQCQTLUFV6FL3SFP2XKXH4I"
-    key = flatfs.multihash_of(name + ".data")
+    key = multihash_of(name + ".data")
     assert key is not None
     FlatFiles(tmp_path).put([(key, b"whatever")])
     assert files_below(tmp_path) == {f"H4/{name}.data"}
-    assert flatfs.file_stem(key) == name
+    assert file_stem(key) == name
     assert (tmp_path / "SHARDING").read_bytes() == b"/repo/flatfs/shard/v1/next-to-last/2\n"
 
 
@@ -45,7 +45,7 @@ def test_a_shard_may_have_another_length(tmp_path: Path) -> None:
     files = FlatFiles(tmp_path)
     files.put([(KEY, DATA)])
     (name,) = files_below(tmp_path)
-    stem = flatfs.file_stem(KEY)
+    stem = file_stem(KEY)
     assert name == f"{stem[-4:-1]}/{stem}.data"
     assert list(files.multihashes()) == [KEY]
 
@@ -188,7 +188,7 @@ def test_the_failing_operation_is_named(
 
 
 def test_a_file_in_place_of_a_shard_holds_no_block(tmp_path: Path, files: FlatFiles) -> None:
-    shard = flatfs.file_stem(KEY)[-3:-1]
+    shard = file_stem(KEY)[-3:-1]
     (tmp_path / shard).write_bytes(b"")
     assert files.get(KEY) is None
     assert files.size(KEY) is None
@@ -203,7 +203,7 @@ def test_no_folder_is_flushed_on_windows(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(os, "fsync", flushed.append)
     files.put([(KEY, DATA)])
     assert len(flushed) == 2
-    monkeypatch.setattr(flatfs, "_ON_WINDOWS", True)
+    monkeypatch.setattr("libp2p.blockstore.files._ON_WINDOWS", True)
     files.put([(wrap(0x12, bytes(32)), DATA)])
     assert len(flushed) == 3
 

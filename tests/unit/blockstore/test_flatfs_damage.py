@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libp2p.blockstore import flatfs
 from libp2p.blockstore.flatfs import FlatFiles
+from libp2p.blockstore.layout import file_stem
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from libp2p.ipld.multihash import wrap
@@ -35,7 +35,7 @@ def files(tmp_path: Path) -> FlatFiles:
 
 
 def path_of(base: Path, key: bytes = KEY) -> Path:
-    (path,) = base.glob(f"[!.]*/{flatfs.file_stem(key)}.data")
+    (path,) = base.glob(f"[!.]*/{file_stem(key)}.data")
     return path
 
 
@@ -124,7 +124,9 @@ def test_damage_of_the_old_layout_is_set_aside(tmp_path: Path) -> None:
 def test_a_block_that_is_too_long_is_neither_stored_nor_read(
     files: FlatFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flatfs, "MAX_BLOCK_FILE_BYTES", len(DATA) - 1)
+    for module in ("files", "flatfs"):
+        name = f"libp2p.blockstore.{module}.MAX_BLOCK_FILE_BYTES"
+        monkeypatch.setattr(name, len(DATA) - 1)
     with pytest.raises(BlockStoreError, match="at most 9999"):
         files.put([(KEY, DATA)])
     assert files.get(KEY) is None
@@ -159,7 +161,7 @@ def test_a_damaged_file_on_a_disk_that_cannot_be_written_is_not_given_out(
 def test_only_so_many_are_remembered_as_told(
     files: FlatFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flatfs, "_MAX_TOLD", 1)
+    monkeypatch.setattr("libp2p.blockstore.flatfs._MAX_TOLD", 1)
     for key in (KEY, OTHER_KEY):
         damage(path_of(tmp_path, key))
         assert files.get(key) is None
@@ -213,7 +215,7 @@ def test_what_was_set_aside_goes_when_its_block_is_stored_or_deleted(
     third = FlatFiles(tmp_path)
     assert {path.name for path in set_aside(tmp_path)} == {
         "foreign",
-        flatfs.file_stem(OTHER_KEY) + ".data",
+        file_stem(OTHER_KEY) + ".data",
     }
     third.delete(OTHER_KEY)
     assert {path.name for path in set_aside(tmp_path)} == {"foreign"}
