@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.serve.filters import Remembered as Remembered
     from libp2p.bitswap.serve.filters import RequestFilter as RequestFilter
     from libp2p.bitswap.serve.rate_limit import BandwidthLimits as BandwidthLimits
+    from libp2p.bitswap.serve.server import ServerLimits as ServerLimits
     from libp2p.bitswap.serve.server import ServerOptions as ServerOptions
     from libp2p.bitswap.stats import BitswapStat as BitswapStat
     from libp2p.bitswap.tracer import BlockTracer as BlockTracer
@@ -120,7 +121,7 @@ if not TYPE_CHECKING:
                 "Remembered",
                 "RequestFilter",
             ],
-            ".serve.server": ["ServerOptions"],
+            ".serve.server": ["ServerLimits", "ServerOptions"],
             ".stats": ["BitswapStat"],
             ".tracer": ["BlockTracer", "Tracer"],
             ".wantlist": ["BitswapMessage", "BlockPresence", "Wantlist", "WantlistEntry"],

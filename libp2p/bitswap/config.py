@@ -300,7 +300,7 @@ MAX_OUTGOING_REPLY_BYTES: Final = 64 * 1024 * 1024
 #: saved than the task for it costs.
 READ_AHEAD_SECONDS: Final = 0.0002
 
-#: Peers that the store is asked for at once; `turns` says whose turn it is.
+#: Peers that the store is asked for at once; `scheduler` says whose turn it is.
 STORE_READERS: Final = 8
 #: A peer that has waited for its turn for so long goes first (boxo's number).
 STARVED_SECONDS: Final = 10.0
@@ -358,10 +358,10 @@ def send_deadline(size: int) -> float:
 @dataclass(frozen=True)
 class BitswapConfig:
     """
-    Limits and times of one client; sizes are in bytes, times in seconds.
+    Limits and times of fetching and receiving; sizes are in bytes, times in seconds.
 
-    The budgets of all peers are those of the host: where two clients share a host, the one that is
-    made first sets them.
+    Those of serving are `ServerLimits`, in `ServerOptions`. The budgets of all peers are those of
+    the host: where two clients share a host, the one that is made first sets them.
 
     :param max_inbound_streams: of all peers; beyond, the peer that has most of them loses some.
     :param max_inbound_streams_per_peer: beyond, a new stream of the peer is reset.
@@ -372,9 +372,6 @@ class BitswapConfig:
     :param max_unstored_bytes: received blocks that wait for the store.
     :param store_grace_seconds: that a call of the store may take yet when the client stops.
     :param want_send_seconds: that opening a stream and writing wants on it may take.
-    :param max_ledger_entries: wants kept per peer.
-    :param max_ledger_total: wants kept of all peers.
-    :param max_outgoing_bytes: blocks of all peers that were read and are not written.
     :raises ValueError: or `TypeError`, if one of them cannot be.
     """
 
@@ -387,9 +384,6 @@ class BitswapConfig:
     max_unstored_bytes: int = MAX_UNSTORED_BYTES
     store_grace_seconds: float = STORE_GRACE_SECONDS
     want_send_seconds: float = WANT_SEND_SECONDS
-    max_ledger_entries: int = MAX_LEDGER_ENTRIES
-    max_ledger_total: int = MAX_LEDGER_TOTAL
-    max_outgoing_bytes: int = MAX_OUTGOING_REPLY_BYTES
 
     def __post_init__(self) -> None:
         """Check every field."""

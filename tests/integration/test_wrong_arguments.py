@@ -24,7 +24,7 @@ import libp2p
 from libp2p.bitswap.block_service import BlockService
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.dag import MerkleDag
-from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.bitswap.serve.server import ServerLimits, ServerOptions
 from libp2p.blockstore import FilesystemBlockStore, MemoryBlockStore
 from libp2p.crypto import ecc, ed25519, rsa, secp256k1
 from libp2p.crypto.keys import KeyPair
@@ -223,6 +223,8 @@ CALLS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "ServerOptions request_filter": ("function", lambda s, v: ServerOptions(request_filter=v)),
     "ServerOptions task_comparator": ("function", lambda s, v: ServerOptions(task_comparator=v)),
     "ServerOptions size": ("count", lambda s, v: ServerOptions(want_have_replace_size=v)),
+    "ServerLimits wants": ("count", lambda s, v: ServerLimits(max_wants=v)),
+    "ServerLimits readers": ("count", lambda s, v: ServerLimits(store_readers=v)),
     "set_nursery": ("object", lambda s, v: s.client.set_nursery(v)),
     "new_session": ("peers", lambda s, v: s.client.new_session(v)),
     "get_block": ("cid", lambda s, v: s.client.get_block(v)),

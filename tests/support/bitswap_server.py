@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.config import DEFAULT_CONFIG, BitswapConfig
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.blockstore import MemoryBlockStore
@@ -30,11 +29,10 @@ async def running_server(
     content: dict[CID, bytes],
     options: ServerOptions | None = None,
     store: BlockStore | None = None,
-    config: BitswapConfig = DEFAULT_CONFIG,
 ) -> AsyncIterator[BitswapClient]:
     """A client that has some blocks and serves them as ``options`` say."""
     async with running_client(
-        nursery, "server", content.items(), store, server_options=options, config=config
+        nursery, "server", content.items(), store, server_options=options
     ) as client:
         yield client
 

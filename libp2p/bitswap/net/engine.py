@@ -141,7 +141,6 @@ class BitswapEngine(Service):
                 faults=self.faults,
                 resources=self.resources,
                 chores=self.chores,
-                config=self.config,
             ),
         )
         self.writer = BlockWriter(

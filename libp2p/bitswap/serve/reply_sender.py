@@ -22,7 +22,6 @@ import trio
 from libp2p.bitswap.config import (
     ANSWER_NOW_BYTES,
     ANSWERS_NOW,
-    EARLY_HAVE_SECONDS,
     LOOK_UP_BATCH,
     MAX_KEPT_BYTES,
     MAX_READ_AHEAD_BYTES,
@@ -62,6 +61,7 @@ class SenderContext:
     """
     What the senders of one server share.
 
+    :param early_have_seconds: a peer whose blocks are delayed for so long is sent HAVE.
     :param outgoing: counts the bytes of blocks that were read and not written.
     :param open_stream: opens a stream to a peer that is connected; it never dials.
     :param start_task: runs a task for as long as the server works.
@@ -73,6 +73,7 @@ class SenderContext:
     scheduler: StoreScheduler
     store: StoreReader
     limits: RateLimiter
+    early_have_seconds: float
     outgoing: Scope
     open_stream: Callable[[ID], Awaitable[INetStream]]
     start_task: Callable[..., object]
@@ -342,7 +343,7 @@ class ReplySender:
         now = trio.current_time()
         if self._held_up_at is None:
             self._held_up_at = now
-        have_at = self._held_up_at + EARLY_HAVE_SECONDS
+        have_at = self._held_up_at + self._context.early_have_seconds
         if now >= have_at:
             if (haves := self._ledger.early_haves(self.peer_id)) is not None:
                 self._scheduler.withdraw(self.peer_id, now)
@@ -460,7 +461,7 @@ class ReplySender:
         return message.frames(self._dialect)
 
     def _is_slow(self, reply: Reply) -> bool:
-        return self._rate.seconds_for(reply.size) > EARLY_HAVE_SECONDS
+        return self._rate.seconds_for(reply.size) > self._context.early_have_seconds
 
     def _note_sent(self, reply: Reply, message: Message, start: float, now: float) -> None:
         """Note that all of a reply has been written, from ``start`` to ``now``."""

@@ -15,8 +15,15 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.bitswap.config import (
+    EARLY_HAVE_SECONDS,
     HAVE_REPLACE_SIZE,
     LEDGER_BATCH,
+    MAX_LEDGER_ENTRIES,
+    MAX_LEDGER_TOTAL,
+    MAX_OUTGOING_REPLY_BYTES,
+    MAX_OUTSTANDING_BYTES,
+    MIN_LEDGER_ENTRIES,
+    STORE_READERS,
 )
 from libp2p.bitswap.serve.ledger import Ledger, LedgerLimits
 from libp2p.bitswap.serve.rate_limit import BandwidthLimits, RateLimiter
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from libp2p.abc import INetStream
-    from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.net.faults import FaultLog
     from libp2p.bitswap.serve.accounts import Accounts
     from libp2p.bitswap.serve.filters import RequestFilter
@@ -49,6 +55,36 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class ServerLimits:
+    """
+    What a server may hold and how long it waits, with the constants of `config` as defaults.
+
+    :param max_wants: wants remembered per peer.
+    :param max_wants_total: wants of all peers, beyond which a peer keeps ``min_wants`` at most.
+    :param max_outstanding: bytes of blocks read for one peer and not yet written; 0 for no limit.
+    :param max_outgoing: the same of all peers; beyond, the writes that hold the most for the
+        longest time are given up.
+    :param store_readers: peers for which the block store is asked at once.
+    :param early_have_seconds: a peer whose blocks are delayed for so long is sent HAVE.
+    """
+
+    max_wants: int = MAX_LEDGER_ENTRIES
+    min_wants: int = MIN_LEDGER_ENTRIES
+    max_wants_total: int = MAX_LEDGER_TOTAL
+    max_outstanding: int = MAX_OUTSTANDING_BYTES
+    max_outgoing: int = MAX_OUTGOING_REPLY_BYTES
+    store_readers: int = STORE_READERS
+    early_have_seconds: float = EARLY_HAVE_SECONDS
+
+    def __post_init__(self) -> None:
+        for name in ("max_wants", "min_wants", "max_wants_total", "max_outstanding"):
+            arguments.count(getattr(self, name), name)
+        arguments.count(self.max_outgoing, "max_outgoing", 1)
+        arguments.count(self.store_readers, "store_readers", 1)
+        arguments.seconds(self.early_have_seconds, "early_have_seconds")
+
+
+@dataclass(frozen=True)
 class ServerOptions:
     """
     How blocks are served; `BitswapClient` has the same as parameters.
@@ -60,6 +96,7 @@ class ServerOptions:
     :param task_comparator: tells which of two blocks is sent first, instead of priority and age
         and, between peers, the rules of `scheduler`.
     :param want_have_replace_size: a want-have is answered by a block of up to so many bytes.
+    :param limits: what the server may hold.
     """
 
     enabled: bool = True
@@ -67,8 +104,10 @@ class ServerOptions:
     bandwidth: BandwidthLimits | None = None
     task_comparator: TaskComparator | None = None
     want_have_replace_size: int = HAVE_REPLACE_SIZE
+    limits: ServerLimits = ServerLimits()
 
     def __post_init__(self) -> None:
+        arguments.instance(self.limits, ServerLimits, "limits")
         arguments.count(self.want_have_replace_size, "want_have_replace_size")
         for name in ("request_filter", "task_comparator"):
             if (given := getattr(self, name)) is not None:
@@ -98,7 +137,6 @@ class ServerContext:
     faults: FaultLog
     resources: Resources
     chores: Chores
-    config: BitswapConfig
 
 
 class _Timer:
@@ -123,15 +161,18 @@ class Server:
         self._context = context
         self._filter = options.request_filter
         self.accounts = context.accounts
-        resources, config = context.resources, context.config
+        resources, most = context.resources, options.limits
         self.ledger = Ledger(
             LedgerLimits(
-                max_entries=config.max_ledger_entries if options.enabled else 0,
+                max_entries=most.max_wants if options.enabled else 0,
+                min_entries=most.min_wants,
+                max_total=most.max_wants_total,
                 have_replace_size=options.want_have_replace_size,
+                max_outstanding=most.max_outstanding,
             ),
             comparator=options.task_comparator,
             chores=context.chores,
-            scope=resources.scope("bitswap ledger entries", config.max_ledger_total),
+            scope=resources.scope("bitswap ledger entries", most.max_wants_total),
         )
         self._served = ServedLog(_Timer(lambda now: self._served.tell(now), context).set)
         limits = RateLimiter(options.bandwidth)
@@ -145,6 +186,7 @@ class Server:
             wake=self._wake,
             call_at=_Timer(lambda now: self._scheduler.share_out(now), context).set,
             limits=limits,
+            turns=most.store_readers,
         )
         self._store = StoreReader(
             context.store, self.ledger, context.faults, _Timer(self._retry, context).set
@@ -155,7 +197,8 @@ class Server:
             scheduler=self._scheduler,
             store=self._store,
             limits=limits,
-            outgoing=resources.scope("bitswap replies that are written", config.max_outgoing_bytes),
+            early_have_seconds=most.early_have_seconds,
+            outgoing=resources.scope("bitswap replies that are written", most.max_outgoing),
             open_stream=context.open_stream,
             start_task=context.start_task,
             on_written=self._on_written,

@@ -11,7 +11,7 @@ from libp2p.bitswap import config
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
 from libp2p.bitswap.fetch.waiters import OneBlock
 from libp2p.bitswap.serve.rate_limit import BandwidthLimits
-from libp2p.bitswap.serve.server import ServerOptions
+from libp2p.bitswap.serve.server import ServerLimits, ServerOptions
 from libp2p.bitswap.wire.entry import BlockPresenceType
 from libp2p.bitswap.wire.message import Message
 from libp2p.blockstore import MemoryBlockStore
@@ -156,11 +156,14 @@ async def test_a_stream_that_was_reset_is_replaced_by_the_task(asked: Asked, clo
 
 
 async def test_a_peer_that_takes_its_time_is_told_have_by_the_task(
-    nursery: trio.Nursery, asked: Asked, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.serve.reply_sender.EARLY_HAVE_SECONDS", 0.0)
-    assert asked.sent_at_once(want(Y)) == 0
-    assert await asked.got() == [Y]
+    options = ServerOptions(limits=ServerLimits(early_have_seconds=0))
+    async with running_server(nursery, {X: X_DATA, Y: Y_DATA}, options) as server:
+        asked = Asked(server, await connected(nursery, "ann", server))
+        await asked.begin()
+        assert asked.sent_at_once(want(Y)) == 0
+        assert await asked.got() == [Y]
 
 
 async def test_nobody_overtakes_those_who_wait_for_the_store(
@@ -349,7 +352,7 @@ async def test_fetches_that_are_over_leave_no_alarm(nursery: trio.Nursery) -> No
             assert await ann.get_block(cid, timeout=1000) == data
         left = [
             item[2]
-            for item in ann._engine.time_watch._timers._heap
+            for item in ann._engine.time_watch._timers._heap._heap
             if isinstance(item[2], OneBlock)
         ]
         assert len(left) < 100

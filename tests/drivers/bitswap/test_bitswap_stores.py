@@ -11,6 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap import config
 from libp2p.bitswap.errors import BitswapError
+from libp2p.bitswap.serve.server import ServerLimits, ServerOptions
 from libp2p.bitswap.wire.entry import Entry, WantType
 from libp2p.blockstore import BlockStore, FilesystemBlockStore, MemoryBlockStore
 from libp2p.blockstore.flatfs import FlatFiles
@@ -249,9 +250,9 @@ async def test_all_peers_together_hold_no_more_than_the_host_may(
             await trio.sleep_forever()
 
     limit = 4 * 1024 * KIB
-    limits = config.BitswapConfig(max_outgoing_bytes=limit)
+    options = ServerOptions(limits=ServerLimits(max_outgoing=limit))
     content = blocks(4, 500 * KIB)
-    async with running_server(nursery, content, config=limits) as server:
+    async with running_server(nursery, content, options) as server:
         for n in range(30):
             deaf = Deaf(nursery, f"deaf {n}")
             await connect(deaf.host, host_of(server))

@@ -42,6 +42,11 @@ def test_near_addresses_come_before_far_ones_and_ipv6_before_ipv4() -> None:
     assert planned.index(PUBLIC_6) < planned.index(PUBLIC_4)
 
 
+def test_an_address_in_memory_is_as_near_as_this_machine() -> None:
+    memory = Multiaddr("/memory/7")
+    assert order([PRIVATE_4, memory, PUBLIC_4]) == [memory, PRIVATE_4, PUBLIC_4]
+
+
 def test_the_lower_port_comes_first() -> None:
     low, high = Multiaddr("/ip4/1.2.3.4/tcp/80"), Multiaddr("/ip4/1.2.3.4/tcp/9000")
     assert order([high, low]) == [low, high]
