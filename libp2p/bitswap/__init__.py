@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from libp2p.bitswap.cid import verify_cid as verify_cid
     from libp2p.bitswap.client import BitswapClient as BitswapClient
+    from libp2p.bitswap.config import BitswapConfig as BitswapConfig
     from libp2p.bitswap.errors import BitswapError as BitswapError
     from libp2p.bitswap.errors import BlockNotFoundError as BlockNotFoundError
     from libp2p.bitswap.errors import BlockTimeoutError as BlockTimeoutError
@@ -95,6 +96,7 @@ if not TYPE_CHECKING:
                 "verify_cid",
             ],
             ".client": ["BitswapClient"],
+            ".config": ["BitswapConfig"],
             ".errors": [
                 "BitswapError",
                 "BlockNotFoundError",

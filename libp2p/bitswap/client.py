@@ -1,12 +1,12 @@
-"""The bitswap client and server of a host: what users call; `exchange` does the work."""
+"""The bitswap client and server of a host: what users call; `net.engine` does the work."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import trio
 
@@ -15,13 +15,16 @@ from libp2p.base_types import TProtocol
 from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V120,
     BITSWAP_PROTOCOLS,
+    DEFAULT_CONFIG,
     DEFAULT_GET_TIMEOUT,
     DEFAULT_PRIORITY,
     HAVE_TIMEOUT,
+    BitswapConfig,
 )
-from libp2p.bitswap.errors import BitswapError
-from libp2p.bitswap.extension import serve_extension
+from libp2p.bitswap.errors import BitswapError, PeerAnswer
+from libp2p.bitswap.fetch.session import BitswapSession
 from libp2p.bitswap.net.engine import BitswapEngine
+from libp2p.bitswap.net.extension_streams import ExtensionStreams
 from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
 from libp2p.bitswap.wire.entry import WantType
 from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
@@ -39,11 +42,9 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost, INetConn, INetStream, INetwork
-    from libp2p.bitswap.errors import PeerAnswer
-    from libp2p.bitswap.extension import IBitswapExtension
     from libp2p.bitswap.fetch.blocks import BlockIterator
-    from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.bitswap.message_queue import BitswapMessageQueue
+    from libp2p.bitswap.net.extension_streams import Extension
     from libp2p.bitswap.peer_manager import BitswapPeerManager
     from libp2p.bitswap.presence import BlockPresenceManager
     from libp2p.bitswap.serve.accounts import Receipt
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources
 
 
-class BitswapClient(BitswapEngine, INotifee):
+class BitswapClient(INotifee):
     """
     Fetches blocks from peers, and answers theirs.
 
@@ -77,6 +78,7 @@ class BitswapClient(BitswapEngine, INotifee):
         protocol_prefix: str = "",
         tracer: Tracer | None = None,
         resources: Resources | None = None,
+        config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
         """
         :param protocol_version: the newest version to speak; older ones are offered as well.
@@ -89,37 +91,63 @@ class BitswapClient(BitswapEngine, INotifee):
             "/celestia"; peers with another one, or none, are not spoken to.
         :param tracer: is told of every message; may also be set later, as ``client.tracer``.
         :param resources: the budgets of the host, if ``host`` has no ``resources`` of its own.
+        :param config: limits and times.
         :raises ValueError: if the version does not exist, or the prefix does not begin with "/".
         """
         arguments.having(host, ("get_network", "set_stream_handler"), "host", "an IHost")
         protocols = _protocols(protocol_version, protocol_prefix)
+        arguments.instance(config, BitswapConfig, "config")
         if block_store is not None:
             check_store(block_store)
         store = MemoryBlockStore() if block_store is None else block_store
-        super().__init__(host, store, protocols, server_options, resources)
-        self.tracer = tracer
-        self.protocol_version = protocol_version
-        self.protocol_handlers: dict[str, IBitswapExtension] = {}
         if provider_query_manager is None and content_router is not None:
             provider_query_manager = ProviderQueryManager(content_router)
-        if provider_query_manager is not None:
-            provider_query_manager.attach(self)
-        self.providers = self.provider_query_manager = provider_query_manager
+        finder = None if provider_query_manager is None else provider_query_manager.finder
+        self._engine = engine = BitswapEngine(
+            host, store, protocols, server_options, resources, finder, config
+        )
+        if finder is not None:
+            finder.attach(host, engine)
+        self.host = host
+        self.block_store = store
+        self.protocol_version = protocol_version
+        self.content_router = content_router
+        self.provider_query_manager = provider_query_manager
+        self.protocol_handlers: dict[str, Extension] = {}
+        self.tracer = tracer
         self._presence_ttl = arguments.seconds(presence_ttl, "presence_ttl")
         self._message_queues: WeakValueDictionary[ID, BitswapMessageQueue] = WeakValueDictionary()
-        self.content_router = content_router
+        self._sessions: WeakSet[BitswapSession] = WeakSet()
         self._default_session = self.new_session()
         self._patient_session = self.new_session(wait=True)
-        self._wanted_session = self.new_session(wait=True)
-        self._haves = self.open_session(presence_only=True)
-        self._wanted_haves = self.open_session(wait=True, presence_only=True)
+        self._wanted_session = engine.open_session(wait=True)
+        self._haves = engine.open_session(presence_only=True)
+        self._wanted_haves = engine.open_session(wait=True, presence_only=True)
 
     # -- life -----------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """
+        Begin to serve and to fetch; this returns when it has begun, whoever has started it.
+
+        :raises HostException: if neither the host runs nor a nursery was set.
+        :raises ClientClosedError: if it is stopped meanwhile.
+        """
+        await self._engine.start()
+
+    async def stop(self) -> None:
+        """End all fetches and streams; it can be started again."""
+        await self._engine.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """True between `start` and `stop`, as long as nothing in it has failed."""
+        return self._engine.is_running
 
     def set_nursery(self, nursery: trio.Nursery) -> None:
         """Run the tasks in this nursery instead of the host's."""
         arguments.having(nursery, ("start_soon",), "nursery", "a trio.Nursery")
-        self._user_nursery = nursery
+        self._engine.set_nursery(nursery)
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[BitswapClient]:
@@ -135,7 +163,8 @@ class BitswapClient(BitswapEngine, INotifee):
 
     def _facts(self) -> str:
         state = "running" if self.is_running else "not running"
-        peers, wants = len(self.tracker.peer_ids), len(self.tracker.wantlist())
+        tracker = self._engine.tracker
+        peers, wants = len(tracker.peer_ids), len(tracker.wantlist())
         return f"of {self.host.get_id()}, {state}, peers: {peers}, wants: {wants}"
 
     # -- fetching -------------------------------------------------------------------------------
@@ -149,7 +178,9 @@ class BitswapClient(BitswapEngine, INotifee):
         :param peers: ask these peers only, nobody else.
         :param wait: when nobody has a block, go on waiting for peers until the timeout.
         """
-        return self.open_session(peers, wait=wait)
+        session = BitswapSession(self._engine, self._engine.open_session(peers, wait=wait))
+        self._sessions.add(session)
+        return session
 
     async def get_block(
         self,
@@ -160,7 +191,7 @@ class BitswapClient(BitswapEngine, INotifee):
         wait: bool = False,
     ) -> bytes:
         """
-        Give a block from the store, or else from a peer.
+        Return a block from the store, or else from a peer.
 
         :param peer_id: ask this peer only.
         :param wait: do not fail when nobody has it, but wait for a peer that has.
@@ -180,7 +211,7 @@ class BitswapClient(BitswapEngine, INotifee):
         window: int | None = None,
         ordered: bool = False,
     ) -> BlockIterator:
-        """Give blocks as they come, (CID, data) each; see `BitswapSession.get_blocks`."""
+        """Return blocks as they come, (CID, data) each; see `BitswapSession.get_blocks`."""
         session = self.new_session()
         return session.get_blocks(cids, peer_id, timeout, window=window, ordered=ordered)
 
@@ -191,7 +222,7 @@ class BitswapClient(BitswapEngine, INotifee):
         timeout: float | None = DEFAULT_GET_TIMEOUT,
         batch_size: int = 32,
     ) -> dict[bytes, bytes]:
-        """Give several blocks by their binary CIDs; see `BitswapSession.get_blocks_batch`."""
+        """Return several blocks by their binary CIDs; see `BitswapSession.get_blocks_batch`."""
         return await self.new_session().get_blocks_batch(cids, peer_id, timeout, batch_size)
 
     async def want_block(
@@ -210,17 +241,18 @@ class BitswapClient(BitswapEngine, INotifee):
         wanted = CID.of(cid)
         priority = arguments.count(priority, "priority", -(2**31), 2**31 - 1)
         want_type = arguments.count(want_type, "want_type", WantType.Block, WantType.Have)
-        if await self.find_here(wanted) is not None:
+        if await self._engine.find_here(wanted) is not None:
             return
         for_block = want_type == WantType.Block
-        self.want(self._wanted_session if for_block else self._wanted_haves, [wanted], priority)
+        session = self._wanted_session if for_block else self._wanted_haves
+        self._engine.want(session, [wanted], priority)
 
     async def cancel_want(self, cid: CIDInput) -> None:
         """Take back what `want_block` asked for."""
         key = CID.of(cid).multihash
         for session in (self._wanted_session, self._wanted_haves):
-            self.tracker.unwant(session.id, key)
-        self.apply()
+            self._engine.tracker.unwant(session.id, key)
+        self._engine.apply()
         await trio.lowlevel.checkpoint()
 
     async def have_block(
@@ -233,73 +265,114 @@ class BitswapClient(BitswapEngine, INotifee):
         """
         wanted, timeout = CID.of(cid), arguments.seconds(timeout)
         if peer_id is None:
-            if await self.find_here(wanted) is not None:
+            if await self._engine.find_here(wanted) is not None:
                 return True
             session = self._haves
         else:
-            session = self.open_session([peer_id], presence_only=True)
+            session = self._engine.open_session([peer_id], presence_only=True)
         try:
-            await session.fetch(wanted, timeout)
+            await self._engine.fetch(session, wanted, timeout)
         except BitswapError:
             return False
         return True
 
     # -- blocks of our own ----------------------------------------------------------------------
 
+    async def add_block(self, cid: CIDInput, data: bytes) -> None:
+        """
+        Store a block, and send it to the peers that wait for it.
+
+        :raises BlockTooLargeError: if it is too large for any bitswap message.
+        :raises InvalidBlockError: if it is not what the CID says.
+        """
+        await self._engine.add_block(cid, data)
+
     async def notify_new_blocks(self, cids: Iterable[CIDInput]) -> None:
         """Send blocks that were stored some other way to those who wait for them."""
+        engine = self._engine
         for cid in map(CID.of, cid_inputs(cids)):
-            if self.tracker.is_wanted(cid) or self.ledger.is_wanted(cid):
+            if engine.tracker.is_wanted(cid) or engine.server.ledger.is_wanted(cid):
                 [data], _ = await read_blocks(self.block_store, [cid])
                 if data is not None:
-                    self.announce(cid, data)
+                    engine.announce(cid, data)
 
     # -- what is going on -----------------------------------------------------------------------
 
     def stat(self) -> BitswapStat:
-        """Count what has been sent and received so far."""
-        return replace(self.stats, wantlist=self.tracker.wantlist(), peers=self.tracker.peer_ids)
+        """Return what has been sent and received so far."""
+        engine = self._engine
+        wantlist, peers = engine.tracker.wantlist(), engine.tracker.peer_ids
+        return replace(engine.stats, wantlist=wantlist, peers=peers)
 
     def get_wantlist(self) -> list[CID]:
         """List what this client wants: the blocks and the answers whether somebody has them."""
-        return self.tracker.wantlist()
+        return self._engine.tracker.wantlist()
 
     def get_want_blocks(self) -> list[CID]:
         """List the blocks that this client wants."""
-        return self.tracker.wantlist(WantType.Block)
+        return self._engine.tracker.wantlist(WantType.Block)
 
     def get_want_haves(self) -> list[CID]:
         """List the blocks of which this client only wants to know whether somebody has them."""
-        return self.tracker.wantlist(WantType.Have)
+        return self._engine.tracker.wantlist(WantType.Have)
 
     def answers_for(self, cid: CIDInput) -> dict[ID, PeerAnswer]:
-        """Tell what peers have said so far of a block that is wanted; nothing of any other."""
+        """Return what peers have said so far of a block that is wanted; nothing of any other."""
         key = CID.of(cid).multihash
         found: dict[ID, PeerAnswer] = {}
-        for number in list(self._sessions):
-            found |= self.tracker.report(number, key)
+        for session in self._engine.sessions:
+            found |= self._engine.tracker.report(session.id, key)
         return found
 
     def sessions_waiting_for(self, cid: CIDInput) -> set[BitswapSession]:
-        """Give the sessions in which somebody waits for a block."""
+        """Return the sessions of `new_session` in which somebody waits for a block."""
         key = CID.of(cid).multihash
-        return {session for session in self._sessions.values() if session.waits_for(key)}
+        return {session for session in self._sessions if session.waits_for(key)}
+
+    def pending_answers(self) -> int:
+        """Count the wants of all peers that can be answered and are not answered yet."""
+        ledger = self._engine.server.ledger
+        return sum(map(ledger.pending, list(ledger.peer_ids)))
 
     def wantlist_for_peer(self, peer_id: ID) -> list[CID]:
         """List what a peer wants from us."""
-        return [entry.cid for entry in self.ledger.wantlist(ID.of(peer_id))]
+        return [entry.cid for entry in self._engine.server.ledger.wantlist(ID.of(peer_id))]
 
     def ledger_for_peer(self, peer_id: ID) -> Receipt:
-        """Give the account of a peer: bytes and blocks sent and received, also while it is away."""
-        return self.server.accounts.receipt(ID.of(peer_id))
+        """Return the bytes and blocks sent to and received from a peer, also while it is away."""
+        return self._engine.accounts.receipt(ID.of(peer_id))
+
+    # -- how blocks are served ------------------------------------------------------------------
+
+    @property
+    def server_options(self) -> ServerOptions:
+        """
+        How blocks are served. Options set here are those of the next `start`.
+
+        :raises BitswapError: if they are set while the client works.
+        """
+        return self._engine.server_options
+
+    @server_options.setter
+    def server_options(self, options: ServerOptions) -> None:
+        self._engine.set_server_options(options)
 
     async def refilter(self) -> None:
         """Ask the request filter again for the wants that peers wait for: it has changed."""
-        await self.server.refilter()
+        await self._engine.server.refilter()
+
+    @property
+    def tracer(self) -> Tracer | None:
+        """Who is told of every message."""
+        return self._engine.tracing.tracer
+
+    @tracer.setter
+    def tracer(self, tracer: Tracer | None) -> None:
+        self._engine.tracing.set_tracer(tracer)
 
     # -- extensions -----------------------------------------------------------------------------
 
-    def register_extension(self, protocol: TProtocol, extension: IBitswapExtension) -> None:
+    def register_extension(self, protocol: TProtocol, extension: Extension) -> None:
         """
         Let an extension see the messages that come with a protocol of its own.
 
@@ -309,12 +382,7 @@ class BitswapClient(BitswapEngine, INotifee):
         arguments.having(extension, ("set_client",), "extension", "an IBitswapExtension")
         extension.set_client(self)
         self.protocol_handlers[protocol] = extension
-        if protocol not in self.supported_protocols:
-            self.supported_protocols.insert(0, protocol)
-        handler = partial(self.inbound.serve, partial(serve_extension, extension))
-        self.stream_handlers[protocol] = handler
-        if self.is_running:
-            self.host.set_stream_handler(protocol, handler)
+        self._engine.add_protocol(protocol, ExtensionStreams(self._engine, extension))
 
     # -- py-libp2p's names of what is elsewhere here ---------------------------------------------
 
@@ -339,25 +407,34 @@ class BitswapClient(BitswapEngine, INotifee):
 
         return SessionInterestManager(self)
 
+    @property
+    def supported_protocols(self) -> list[TProtocol]:
+        """The protocols that are offered to peers, the preferred one first."""
+        return self._engine.supported_protocols
+
+    def cleanup_peer(self, peer_id: ID) -> None:
+        """Forget all that is known of a peer."""
+        self._engine.lose_peer(ID.of(peer_id), PeerAnswer.DISCONNECTED)
+
     def get_or_create_message_queue(self, peer_id: ID) -> BitswapMessageQueue:
-        """Give the means to send messages of one's own to a peer."""
+        """Return the means to send messages of one's own to a peer."""
         from libp2p.bitswap.message_queue import BitswapMessageQueue
 
         peer_id = ID.of(peer_id)
         queue = self._message_queues.get(peer_id)
         if queue is None:
-            queue = self._message_queues[peer_id] = BitswapMessageQueue(self, peer_id)
+            queue = self._message_queues[peer_id] = BitswapMessageQueue(self._engine, peer_id)
         return queue
 
     # -- as py-libp2p's notifee: events tell the client itself ------------------------------------
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
         """Take note of a connection."""
-        self._on_connected(PeerConnected(conn))
+        self._engine.on_connected(PeerConnected(conn))
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
         """Take note of the end of a connection."""
-        self._on_disconnected(PeerDisconnected(conn))
+        self._engine.on_disconnected(PeerDisconnected(conn))
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None: ...
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Final
 
 from libp2p.base_types import TProtocol
+from libp2p.utils import arguments
 
 # -- protocols ------------------------------------------------------------------------------------
 
@@ -67,19 +69,21 @@ MAX_INBOUND_STREAMS_PER_PEER: Final = 1024
 #: those on which nothing is under way.
 MAX_INBOUND_STREAMS_TOTAL: Final = 16_384
 
-#: Messages of one peer that wait to be decoded, or for a request filter to judge their wants. One
-#: message more may come; beyond that its streams are not read.
+#: Wantlists of one peer that wait for a request filter to judge them. Beyond, its messages are not
+#: decoded, and so its streams are not read.
 MAX_INTAKE_BYTES: Final = 4 * 1024 * 1024
-#: The same of all peers together. Beyond, a peer of which more than the second number waits is not
-#: read until others are done.
+#: The same of all peers together, and messages that wait to be decoded. Beyond, nothing is read
+#: before its turn, and a peer of which more than the second number waits has no turns.
 MAX_INTAKE_TOTAL: Final = 32 * 1024 * 1024
 MIN_INTAKE_BYTES: Final = 64 * 1024
-#: So much of it is decoded, which means hashed, before others run: some milliseconds. With half as
-#: much, and half as much stored at once, a fetch from Kubo takes 7 % more processor time.
+#: So much of a peer is decoded, which means hashed, before others run: some milliseconds. With
+#: half as much, and half as much stored at once, a fetch from Kubo takes 7 % more processor time.
 INTAKE_TURN_BYTES: Final = 1024 * 1024
 #: So much is decoded where it arrives, in the connection's read loop, if nothing waits already.
 INTAKE_NOW_BYTES: Final = 16 * 1024
-#: A message counts for at least as much there: some microseconds each.
+#: A turn reads at least so much of a stream at once: less is not worth the calls.
+MIN_READ_BYTES: Final = 64 * 1024
+#: A message counts for at least as much: some microseconds each.
 MIN_MESSAGE_COST: Final = 4096
 #: And each field of it, as an entry, which takes as long as hashing so many bytes.
 FIELD_COST: Final = 2048
@@ -346,3 +350,49 @@ def send_deadline(size: int) -> float:
     """Seconds that writing ``size`` bytes to a peer may take."""
     seconds = SEND_LATENCY_SECONDS + size / MIN_BYTES_PER_SECOND
     return min(max(seconds, MIN_SEND_SECONDS), MAX_SEND_SECONDS)
+
+
+# -- what can be set for a client -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BitswapConfig:
+    """
+    Limits and times of fetching and receiving; sizes are in bytes, times in seconds.
+
+    Those of serving are `ServerLimits`, in `ServerOptions`. The budgets of all peers are those of
+    the host: where two clients share a host, the one that is made first sets them.
+
+    :param max_inbound_streams: of all peers; beyond, the peer that has most of them loses some.
+    :param max_inbound_streams_per_peer: beyond, a new stream of the peer is reset.
+    :param max_unfinished_bytes: messages of all peers that have not come whole.
+    :param unfinished_seconds: after which an unfinished message is given up unless it grows.
+    :param max_intake: messages and wantlists of all peers that wait.
+    :param max_intake_per_peer: wantlists of one peer that wait for a request filter.
+    :param max_unstored_bytes: received blocks that wait for the store.
+    :param store_grace_seconds: that a call of the store may take yet when the client stops.
+    :param want_send_seconds: that opening a stream and writing wants on it may take.
+    :raises ValueError: or `TypeError`, if one of them cannot be.
+    """
+
+    max_inbound_streams: int = MAX_INBOUND_STREAMS_TOTAL
+    max_inbound_streams_per_peer: int = MAX_INBOUND_STREAMS_PER_PEER
+    max_unfinished_bytes: int = MAX_UNFINISHED_BYTES
+    unfinished_seconds: float = UNFINISHED_SECONDS
+    max_intake: int = MAX_INTAKE_TOTAL
+    max_intake_per_peer: int = MAX_INTAKE_BYTES
+    max_unstored_bytes: int = MAX_UNSTORED_BYTES
+    store_grace_seconds: float = STORE_GRACE_SECONDS
+    want_send_seconds: float = WANT_SEND_SECONDS
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        for field in fields(self):
+            name, value = field.name, getattr(self, field.name)
+            if isinstance(field.default, int):
+                arguments.count(value, name, 1)
+            else:
+                object.__setattr__(self, name, arguments.seconds(value, name))
+
+
+DEFAULT_CONFIG: Final = BitswapConfig()

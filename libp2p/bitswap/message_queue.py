@@ -1,4 +1,8 @@
-"""py-libp2p's `BitswapMessageQueue`: messages to one peer that a program makes itself."""
+"""
+py-libp2p's `BitswapMessageQueue`: messages to one peer that a program makes itself.
+
+The engine does not use it.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from libp2p.base_types import TProtocol
-    from libp2p.bitswap.client import BitswapClient
-    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.bitswap.fetch.waiters import SessionState
+    from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
@@ -36,14 +40,14 @@ class BitswapMessageQueue:
     that is queued until it is open.
     """
 
-    def __init__(self, client: BitswapClient, peer_id: ID) -> None:
+    def __init__(self, engine: BitswapEngine, peer_id: ID) -> None:
         self.peer_id = peer_id
-        self.host = client.host
-        self.supported_protocols = client.supported_protocols
+        self.host = engine.host
+        self.supported_protocols = engine.supported_protocols
         self.negotiated_protocol: TProtocol | None = None
         """The protocol of the latest message of presences and blocks."""
-        self._client = client
-        self._haves: BitswapSession | None = None
+        self._engine = engine
+        self._haves: SessionState | None = None
         self._message = Message()
         self._is_writing = False
 
@@ -71,22 +75,22 @@ class BitswapMessageQueue:
         """
         for given in cids:
             info = (want_infos or {}).get(given, {})
-            session = self._client.session_with(self.peer_id)
+            session = self._engine.session_with(self.peer_id)
             if info.get("want_type", WantType.Block) == WantType.Have:
                 session = self._presences()
             priority = info.get("priority", DEFAULT_PRIORITY)
-            self._client.want(session, [CID.of(given)], priority)
+            self._engine.want(session, [CID.of(given)], priority)
 
     def add_cancels(self, cids: Iterable[CIDInput]) -> None:
         """Take back what was asked of the peer."""
         for key in (CID.of(cid).multihash for cid in cids):
-            for session in (self._client.session_with(self.peer_id), self._presences()):
-                self._client.tracker.unwant(session.id, key)
-        self._client.apply()
+            for session in (self._engine.session_with(self.peer_id), self._presences()):
+                self._engine.tracker.unwant(session.id, key)
+        self._engine.apply()
 
-    def _presences(self) -> BitswapSession:
+    def _presences(self) -> SessionState:
         if self._haves is None:
-            self._haves = self._client.open_session([self.peer_id], presence_only=True)
+            self._haves = self._engine.open_session([self.peer_id], presence_only=True)
         return self._haves
 
     def add_presences(self, presences: Iterable[tuple[CIDInput, bool]]) -> None:
@@ -132,11 +136,11 @@ class BitswapMessageQueue:
                 if not written:
                     await reset_stream(stream)
         await end_stream(stream)
-        self._client.tracing.sent(self.peer_id, message)
+        self._engine.tracing.sent(self.peer_id, message)
 
     def _wake(self) -> None:
         if not self._is_writing:
-            self._client.start_task(self._write)
+            self._engine.start_task(self._write)
 
     async def _write(self) -> None:
         if self._is_writing:

@@ -74,5 +74,4 @@ class BitswapCollector(Collector):
         )
 
     def _pending(self) -> int:
-        ledger = self._client.ledger
-        return sum(map(ledger.pending, list(ledger.peer_ids)))
+        return self._client.pending_answers()

@@ -1,4 +1,8 @@
-"""py-libp2p's `BitswapPeerManager`: what each peer has delivered."""
+"""
+py-libp2p's `BitswapPeerManager`: what each peer has delivered.
+
+The engine does not use it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""py-libp2p's `BlockPresenceManager`: which peer has which block."""
+"""
+py-libp2p's `BlockPresenceManager`: which peer has which block.
+
+The engine does not use it.
+"""
 
 from __future__ import annotations
 

@@ -1,100 +1,43 @@
 """
-The search for providers: who has said, somewhere, to have a block; found, and connected to.
+py-libp2p's `ProviderQueryManager`: the search for providers, as programs configure and call it.
 
-Searches are shared. Whoever wants a block that is being searched for joins, and is told of the
-providers that were found before; a search ends early only when all who wanted it have left. A
-block is known by its multihash here, as in the records of the DHT.
+The engine searches by `libp2p.bitswap.fetch.providers`.
 """
 
 from __future__ import annotations
 
-import inspect
-import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Iterable,
-    Sequence,
-)
-from contextlib import aclosing, nullcontext
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 import trio
 
 from libp2p.bitswap.config import (
     MAX_PROVIDERS,
-    MAX_PROVIDERS_READ,
     MAX_REMEMBERED_SEARCHES,
     MAX_SEARCHES,
     PROVIDERS_TTL_SECONDS,
-    SEARCH_SECONDS,
 )
-from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.net.faults import FaultLog
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.bitswap.fetch.providers import (
+    ContentRouter,
+    ProviderCache,
+    ProviderCacheEntry,
+    ProviderFinder,
+    ProviderSearch,
+)
 from libp2p.ipld.cid import CID
-from libp2p.peer.id import ID
-from libp2p.peer.peerinfo import PeerInfo
-from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from libp2p.abc import IHost
+    from collections.abc import Callable, Sequence
+
     from libp2p.ipld.cid import CIDInput
+    from libp2p.peer.id import ID
 
-logger = get_logger(__name__)
-
-Providers: TypeAlias = Iterable[PeerInfo] | AsyncIterable[PeerInfo]
-
-
-class ContentRouter(Protocol):
-    """Knows who has a block: a DHT, an indexer, a list."""
-
-    def find_provider_iter(self, cid: bytes, count: int) -> Providers | Awaitable[Providers]:
-        """
-        Give up to ``count`` peers that have said that they have a block, as they are found.
-
-        :param cid: in binary form; records are kept by its multihash.
-        """
-
-
-class SearchOwner(Protocol):
-    """What a search uses of its client."""
-
-    host: IHost
-
-    @property
-    def is_running(self) -> bool: ...
-
-    def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None: ...
-
-
-@dataclass(slots=True)
-class ProviderSearch:
-    """What a search has found so far."""
-
-    found: list[ID] = field(default_factory=list)
-    """Providers, oneself not among them."""
-    connected: list[ID] = field(default_factory=list)
-    """Those of them that can be asked."""
-    failed: dict[ID, PeerAnswer] = field(default_factory=dict)
-    """Those that could not be connected to."""
-
-
-class _Query(ProviderSearch):
-    """A search that is under way, and who waits for it."""
-
-    def __init__(self, cid: CID) -> None:
-        super().__init__()
-        self.cid = cid
-        self.callers = 0
-        self.complete = False
-        """It has not been cut off by the end of the task that it runs in."""
-        self.listeners: list[Callable[[ID], None]] = []
-        self.scope = trio.CancelScope()
-        self.finished = trio.Event()
+__all__ = [
+    "ContentRouter",
+    "ProviderCache",
+    "ProviderCacheEntry",
+    "ProviderQueryManager",
+    "ProviderSearch",
+]
 
 
 class ProviderQueryManager:
@@ -119,18 +62,7 @@ class ProviderQueryManager:
         self.dht = dht
         self.max_providers = max_providers
         self.cache = ProviderCache(cache_size, cache_ttl, trio.current_time)
-        self._turns = trio.CapacityLimiter(max_concurrent_queries)
-        self._queries: dict[bytes, _Query] = {}
-        self._owner: SearchOwner | None = None
-        self._faults = FaultLog()
-        self._total = 0
-        self._joined = 0
-
-    def attach(self, owner: SearchOwner) -> None:
-        """Connect through a client's host and search in its tasks."""
-        self._owner = owner
-
-    # -- searching ------------------------------------------------------------------------------
+        self.finder = ProviderFinder(dht, max_providers, self.cache, max_concurrent_queries)
 
     async def search(
         self, cid: CID, on_connected: Callable[[ID], None] | None = None
@@ -140,106 +72,7 @@ class ProviderQueryManager:
 
         :param on_connected: called with each provider as soon as it is connected.
         """
-        key = cid.multihash
-        while True:
-            query = self._queries.get(key)
-            if query is None or query.scope.cancel_called:
-                query = self._queries[key] = _Query(cid)
-                self._total += 1
-                if self._owner is None or not self._owner.is_running:
-                    query.callers += 1  # else who joins would end the search by leaving
-                    await self._run(query, key)
-                    return query
-                self._owner.start_task(self._run, query, key)
-            else:
-                self._joined += 1
-            await self._join(query, on_connected)
-            if query.complete:
-                return query
-
-    async def _join(self, query: _Query, on_connected: Callable[[ID], None] | None) -> None:
-        query.callers += 1
-        if on_connected is not None:
-            for peer_id in query.connected:
-                on_connected(peer_id)
-            query.listeners.append(on_connected)
-        try:
-            await query.finished.wait()
-        finally:
-            query.callers -= 1
-            if on_connected is not None:
-                query.listeners.remove(on_connected)
-            if not query.callers:
-                query.scope.cancel()
-
-    async def _run(self, query: _Query, key: bytes) -> None:
-        try:
-            with query.scope:
-                async with self._turns:
-                    with trio.move_on_after(SEARCH_SECONDS):
-                        await self._look(query, key)
-            query.complete = True
-        finally:
-            if self._queries.get(key) is query:
-                del self._queries[key]
-            for peer_id in query.found:
-                if peer_id not in query.connected:
-                    query.failed.setdefault(peer_id, PeerAnswer.UNREACHABLE)
-            query.finished.set()
-
-    async def _look(self, query: _Query, key: bytes) -> None:
-        """Connect to the providers of last time, if they are away; else ask the router."""
-        known = self.cache.get(key) or []
-        async with trio.open_nursery() as nursery:
-            for peer_id in known:
-                if not self._is_connected(peer_id):
-                    query.found.append(peer_id)
-                    nursery.start_soon(self._connect, query, PeerInfo(peer_id, []))
-        if query.connected:
-            return
-        async with trio.open_nursery() as nursery:
-            await self._ask_router(query, nursery)
-        if query.found:
-            self.cache.put(key, query.found)
-
-    async def _ask_router(self, query: _Query, nursery: trio.Nursery) -> None:
-        here = self._owner.host.get_id() if self._owner is not None else None
-        try:
-            async with aclosing(_providers(self.dht, query.cid, self.max_providers)) as providers:
-                async for info in providers:
-                    if info.peer_id == here or info.peer_id in query.found:
-                        continue
-                    query.found.append(info.peer_id)
-                    nursery.start_soon(self._connect, query, info)
-                    if len(query.found) >= self.max_providers:
-                        return
-        except BaseLibp2pError as error:
-            logger.debug("no providers of %s: %s", query.cid, error)
-        except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
-            self._faults.note("the content router", error)
-
-    def _is_connected(self, peer_id: ID) -> bool:
-        return self._owner is not None and peer_id in self._owner.host.get_connected_peers()
-
-    async def _connect(self, query: _Query, info: PeerInfo) -> None:
-        if self._owner is None:
-            return
-        if not self._is_connected(info.peer_id):
-            try:
-                await self._owner.host.connect(info, hearsay=True)
-            except BaseLibp2pError as error:
-                logger.debug("provider %s: %s", info.peer_id, error)
-                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
-                return
-            except Exception as error:  # noqa: BLE001 - task's edge: addresses of a stranger's
-                self._faults.note("connecting to a provider", error)
-                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
-                return
-        query.connected.append(info.peer_id)
-        for tell in list(query.listeners):
-            tell(info.peer_id)
-
-    # -- py-libp2p's names ----------------------------------------------------------------------
+        return await self.finder.search(cid, on_connected)
 
     async def find_providers(
         self, cids: Sequence[CIDInput], timeout: float = 5.0, use_cache: bool = True
@@ -272,12 +105,7 @@ class ProviderQueryManager:
 
     def get_stats(self) -> dict[str, int]:
         """Count searches since the start, and what is going on."""
-        return {
-            "total_queries": self._total,
-            "joined_queries": self._joined,
-            "active_queries": len(self._queries),
-            **self.cache.stats(),
-        }
+        return {**self.finder.counts(), **self.cache.stats()}
 
     def clear_cache(self) -> None:
         """Forget all results."""
@@ -287,109 +115,3 @@ class ProviderQueryManager:
         """Forget results that are too old; return how many were."""
         await trio.lowlevel.checkpoint()
         return self.cache.cleanup_expired()
-
-
-async def _providers(router: object, cid: CID, count: int) -> AsyncGenerator[PeerInfo, None]:
-    """Ask a router, of whatever kind it is; what is no provider is left out."""
-    find = getattr(router, "find_provider_iter", None)
-    if find is not None:
-        answer = find(cid.buffer, count)
-    else:
-        answer = router.find_providers(cid.multihash, count)  # type: ignore[attr-defined]  # KadDHT
-    if inspect.isawaitable(answer):
-        answer = await answer
-    if not isinstance(answer, AsyncIterable):
-        answer = _one_by_one(answer)
-    async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
-        seen = 0
-        async for info in answer:
-            seen += 1
-            if isinstance(getattr(info, "peer_id", None), ID):
-                yield info
-            if seen >= MAX_PROVIDERS_READ:
-                return
-
-
-async def _one_by_one(infos: Iterable[PeerInfo]) -> AsyncGenerator[PeerInfo, None]:
-    for info in infos:
-        yield info
-        await trio.lowlevel.checkpoint()  # a list of strangers may be long, or never end
-
-
-# -- results that are remembered ------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class ProviderCacheEntry:
-    """The providers of a block, and since when they are known."""
-
-    providers: list[ID]
-    timestamp: float
-    ttl: float = PROVIDERS_TTL_SECONDS
-    clock: Callable[[], float] = time.monotonic
-
-    def is_expired(self) -> bool:
-        return self.age() >= self.ttl
-
-    def age(self) -> float:
-        return self.clock() - self.timestamp
-
-
-class ProviderCache:
-    """
-    The results of searches, the newest ones.
-
-    :param clock: seconds from any moment on.
-    """
-
-    def __init__(
-        self,
-        max_size: int = MAX_REMEMBERED_SEARCHES,
-        default_ttl: float = PROVIDERS_TTL_SECONDS,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._max_size = max_size
-        self._default_ttl = default_ttl
-        self._clock = clock
-        self._entries: dict[bytes, ProviderCacheEntry] = {}
-        self._hits = 0
-        self._misses = 0
-
-    def get(self, cid_bytes: bytes) -> list[ID] | None:
-        """Give what is remembered, None if nothing is."""
-        entry = self._entries.get(cid_bytes)
-        if entry is None or entry.is_expired():
-            self._entries.pop(cid_bytes, None)
-            self._misses += 1
-            return None
-        self._hits += 1
-        return list(entry.providers)
-
-    def put(self, cid_bytes: bytes, providers: Sequence[ID], ttl: float | None = None) -> None:
-        """Remember the providers of a block, and forget the oldest if there are too many."""
-        self._entries.pop(cid_bytes, None)
-        ttl = self._default_ttl if ttl is None else ttl
-        now = self._clock()
-        self._entries[cid_bytes] = ProviderCacheEntry(list(providers), now, ttl, self._clock)
-        while len(self._entries) > self._max_size:
-            del self._entries[next(iter(self._entries))]
-
-    def clear(self) -> None:
-        self._entries.clear()
-
-    def cleanup_expired(self) -> int:
-        """Forget what is too old; return how much it was."""
-        expired = [key for key, entry in self._entries.items() if entry.is_expired()]
-        for key in expired:
-            del self._entries[key]
-        return len(expired)
-
-    def size(self) -> int:
-        return len(self._entries)
-
-    def stats(self) -> dict[str, int]:
-        return {
-            "cache_size": len(self._entries),
-            "cache_hits": self._hits,
-            "cache_misses": self._misses,
-        }

@@ -1,4 +1,8 @@
-"""py-libp2p's `SessionInterestManager`: which sessions wait for a block."""
+"""
+py-libp2p's `SessionInterestManager`: which sessions wait for a block.
+
+The engine does not use it.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class BitswapStat:
-    """Counts since the client was made; ``wantlist`` and ``peers`` are those of now."""
+    """
+    Counts since the client was made; ``wantlist`` and ``peers`` are those of now.
+
+    Owner: libp2p.bitswap.net.message_handler
+    """
 
     blocks_received: int = 0
     data_received: int = 0
@@ -37,7 +41,11 @@ class BitswapStat:
 
 @dataclass(slots=True)
 class SessionStat:
-    """Counts of one session."""
+    """
+    Counts of one session.
+
+    Owner: libp2p.bitswap.fetch.waiters
+    """
 
     blocks_received: int = 0
     """Blocks that it wanted, each once."""

@@ -77,6 +77,10 @@ class Tracing:
         self._faults = faults
         self.tracer: Tracer | None = None
 
+    def set_tracer(self, tracer: Tracer | None) -> None:
+        """Tell another tracer from now on, or none."""
+        self.tracer = tracer
+
     def received(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Peers have sent messages."""
         if logger.isEnabledFor(logging.DEBUG):

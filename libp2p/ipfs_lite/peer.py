@@ -25,7 +25,7 @@ from libp2p.blockstore.reading import damage_of
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
-from libp2p.ipfs_lite.fetcher import BlockFetcher
+from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipfs_lite.repo import Repo
@@ -227,8 +227,8 @@ class Peer:
             root, seconds = CID.of(cid), arguments.seconds(timeout)
             asked = None if peers is None else ID.list_of(peers)
             session = None if self._bitswap is None else self._bitswap.new_session(asked)
-            fetcher = BlockFetcher(self.store, session, seconds)
-            reader = self._readers.add(root, fetcher, self._nursery)
+            source = BlockSource(self.store, session, seconds)
+            reader = self._readers.add(root, source, self._nursery)
             try:
                 return await reader.open()
             except BaseException:

@@ -1,9 +1,8 @@
 """
 A file read by its CID: seekable, and fetched ahead of the reader within a bounded window.
 
-The walk over the file decides, synchronously, which blocks come next; tasks fetch them and hand
-them to the walk; the reader takes what is ready at the front. Memory is the window, the block that
-is being read and what the caller has taken, whatever the size of the file.
+The reader takes what `FileFetch` has ready at the front. Memory is the window, the block that is
+being read and what the caller has taken, whatever the size of the file.
 """
 
 from __future__ import annotations
@@ -11,19 +10,16 @@ from __future__ import annotations
 import io
 import logging
 from collections import deque
-from contextlib import aclosing
 from copy import copy
 from typing import TYPE_CHECKING, Final, Self
 from weakref import ref
 
 import trio
 
-from libp2p.exceptions import BaseLibp2pError
 from libp2p.io.chunk_queue import ChunkQueue
-from libp2p.io.waiter import Waiter
-from libp2p.ipfs_lite.errors import PeerClosedError, ReaderClosedError
-from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
-from libp2p.ipld.file_walk import FileWalk
+from libp2p.ipfs_lite.errors import ReaderClosedError
+from libp2p.ipfs_lite.file_fetch import FileFetch
+from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES
 from libp2p.resources import Scope
 from libp2p.utils import arguments
 from libp2p.utils.allocator import keep_freed_memory
@@ -32,21 +28,17 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
     from libp2p.base_types import Buffer
-    from libp2p.ipfs_lite.fetcher import BlockFetcher
+    from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID
 
 logger = get_logger(__name__)
 
-#: For files of tiny chunks: as many wants as a server keeps for one peer.
-WINDOW_BLOCKS: Final = 1024
 #: What `UnixFSReader.receive` gives at most, for the caller holds it besides the window. A call
 #: that writes it costs little beside it.
 RECEIVE_BYTES: Final = 2 * 1024 * 1024
-#: The speed of a reader is computed anew after so many bytes.
-STEP_BYTES: Final = 16 * 1024
 
 
 class UnixFSReader(AsyncClosing):
@@ -62,27 +54,20 @@ class UnixFSReader(AsyncClosing):
     def __init__(
         self,
         cid: CID,
-        fetcher: BlockFetcher,
+        source: BlockSource,
         nursery: trio.Nursery,
         window_bytes: int = WINDOW_BYTES,
         scope: Scope | None = None,
     ) -> None:
         self.cid: Final = cid
-        self._fetcher = fetcher
-        self._nursery = nursery
         self.scope: Final = Scope("reader") if scope is None else scope
         """What it holds."""
-        self._ahead = ReadAhead(self.scope, trio.current_time(), window_bytes)
-        self._unnoted = 0
-        self._left = 0
+        self._fetch = FileFetch(cid, source, nursery, self.scope, window_bytes)
         self._size = 0
         self._ready = ChunkQueue()
-        self._waiter = Waiter()
         self._end: Exception | None = None
         self._opened_at = trio.current_time()
         self._beyond = 0
-        self._found_sizes: dict[bytes, Sequence[int]] = {}
-        self._start_walk(0)
 
     # -- the file -----------------------------------------------------------------------------
 
@@ -93,11 +78,11 @@ class UnixFSReader(AsyncClosing):
         :raises NotAFile: if the CID names something else.
         """
         keep_freed_memory()
-        self._fetch_ahead()
-        while self._walk.size is None:
+        self._fetch.ask_ahead()
+        while self._fetch.size is None:
             await self._wait_for_blocks()
-            self._fetch_ahead()
-        self._size = self._walk.size
+            self._fetch.ask_ahead()
+        self._size = self._fetch.size
         return self
 
     @property
@@ -112,7 +97,7 @@ class UnixFSReader(AsyncClosing):
     @property
     def _next(self) -> int:
         """Where in the file the bytes begin that are taken next."""
-        return self._walk.position - len(self._ready)
+        return self._fetch.position - len(self._ready)
 
     @property
     def closed(self) -> bool:
@@ -152,13 +137,11 @@ class UnixFSReader(AsyncClosing):
         target = min(place, self.size)
         self._beyond = place - target
         skipped = target - self._next
-        if 0 <= skipped <= len(self._ready) and self._error is None:
+        if 0 <= skipped <= len(self._ready) and self._fetch.error is None:
             self._ready.take_buffers(skipped)  # forward, within what has been read: keep the rest
         else:
-            self._stop_fetching()
             self._ready.clear()
-            self._left = 0
-            self._start_walk(target)
+            self._fetch.start(target)
         return place
 
     async def read(self, size: int | None = -1) -> bytes:
@@ -172,7 +155,7 @@ class UnixFSReader(AsyncClosing):
         noted = 0
         while True:
             have = min(len(self._ready), wanted)
-            self._note(have - noted, len(self._ready) - have)
+            self._fetch.consumed(have - noted, len(self._ready) - have)
             noted = have
             if have == wanted or not await self._receive(wanted - have):
                 return self._ready.take(have)
@@ -183,11 +166,11 @@ class UnixFSReader(AsyncClosing):
         size = arguments.count(size, "size", -(2**63))
         wanted = RECEIVE_BYTES if size < 0 else size
         if wanted and not len(self._ready):
-            self._left = 0
+            self._fetch.nothing_left()
             await self._receive(wanted)
         have = min(len(self._ready), wanted)
         data = self._ready.take(have)
-        self._note(have, len(self._ready))
+        self._fetch.consumed(have, len(self._ready))
         return data
 
     async def readinto(self, buffer: Buffer) -> int:
@@ -207,14 +190,14 @@ class UnixFSReader(AsyncClosing):
     async def receive(self) -> list[Buffer]:
         """Give bytes at hand, waiting for some; nothing at the end. The fastest way."""
         self._check_open()
-        limit = max(min(self._ahead.window // 4, RECEIVE_BYTES), 1)
+        limit = max(min(self._fetch.window // 4, RECEIVE_BYTES), 1)
         if not len(self._ready):
-            self._left = 0
+            self._fetch.nothing_left()
             await self._receive(limit)
         size = len(self._ready)
         buffers = self._ready.take_buffers(limit)
         # The caller has them until the next call.
-        self._note(size - len(self._ready), size)
+        self._fetch.consumed(size - len(self._ready), size)
         return buffers
 
     async def __aiter__(self) -> AsyncIterator[Buffer]:
@@ -241,20 +224,17 @@ class UnixFSReader(AsyncClosing):
             return
         self._end = error
         self._log_end()
-        self._stop_fetching()
-        self._fetcher.close()
         self._ready.clear()
-        self._start_walk(0)  # drops what the old one holds
+        self._fetch.end()
         self.scope.close()
-        self._waiter.wake()
 
     def _log_end(self) -> None:
         if not logger.isEnabledFor(logging.INFO):
             return
         seconds = trio.current_time() - self._opened_at
-        sources = self._fetcher.sources()
-        if self._error is not None or self._walk.size is None:
-            why = self._error or "given up"
+        sources = self._fetch.source.describe()
+        if self._fetch.error is not None or self._fetch.size is None:
+            why = self._fetch.error or "given up"
             logger.info("not fetched: %s after %.2f s: %s", self.cid, seconds, why)
         else:
             position = self._next + self._beyond
@@ -266,108 +246,19 @@ class UnixFSReader(AsyncClosing):
         if self._end is not None:
             raise copy(self._end)
 
-    # -- fetching ahead -----------------------------------------------------------------------
-
-    def _start_walk(self, position: int) -> None:
-        self._walk = FileWalk(
-            self.cid,
-            position,
-            window_blocks=WINDOW_BLOCKS,
-            window_bytes=self._ahead.window,
-            sizes=self._found_sizes,
-        )
-        self._error: Exception | None = None
-        self._fetches: set[trio.CancelScope] = set()
-        # Ask again when half of what was asked for has come: fewer and larger batches.
-        self._ask_again_at = 0
-
-    def _stop_fetching(self) -> None:
-        for scope in self._fetches:
-            scope.cancel()
-
-    def _note(self, size: int, left: int) -> None:
-        """
-        Note what was read, and what is left of it for the next read.
-
-        The speed is not computed at every small step: that would cost more than the reading.
-        """
-        self._left = left
-        self._unnoted += size
-        if self._unnoted >= STEP_BYTES:
-            self._ahead.consumed(self._unnoted, trio.current_time())
-            self._unnoted = 0
-            self._fetch_ahead()
-
-    def _fetch_ahead(self) -> None:
-        if self._error is not None or self._end is not None:
-            return
-        walk, ahead = self._walk, self._ahead
-        walk.window_bytes = ahead.room(self._left)
-        unasked = walk.window_bytes - walk.ready - walk.waiting_bytes
-        if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
-            self._ask(walk)
-        ahead.hold(self._left, walk.ready + walk.waiting_bytes)
-
-    def _ask(self, walk: FileWalk) -> None:
-        try:
-            wanted = walk.wanted()
-        except BaseLibp2pError as error:  # of a block at hand: what is before it can be read
-            self._error = error
-            return
-        if wanted:
-            scope = trio.CancelScope()
-            self._fetches.add(scope)
-            self._nursery.start_soon(self._fetch, wanted, walk, scope)
-            self._ask_again_at = walk.waiting // 2
-
-    async def _fetch(self, cids: list[CID], walk: FileWalk, scope: trio.CancelScope) -> None:
-        if scope.cancel_called:  # before this task's first step
-            return
-        fetches = self._fetches
-        error: Exception | None = PeerClosedError()  # if the task is cancelled with the peer
-        try:
-            with scope:
-                async with aclosing(self._fetcher.fetch(cids)) as blocks:
-                    async for cid, data in blocks:
-                        self._supply(walk, cid, data)
-            error = None
-        except Exception as failure:  # noqa: BLE001 - task's edge: the reader raises it
-            error = failure
-        finally:
-            fetches.discard(scope)
-            if error is not None and walk is self._walk:
-                self._error = error
-                self._stop_fetching()
-                self._waiter.wake()
-
-    def _supply(self, walk: FileWalk, cid: CID, data: bytes) -> None:
-        walk.supply(cid, data)
-        self._ahead.arrived(len(data))
-        if walk is self._walk:
-            if walk.waiting <= self._ask_again_at:
-                self._fetch_ahead()
-            self._waiter.wake()
-
     async def _receive(self, limit: int) -> int:
         """Have about ``limit`` bytes more ready, at least one; return how many, 0 at the end."""
-        while True:
-            self._fetch_ahead()
-            if buffers := self._walk.take(limit):
-                before = len(self._ready)
-                self._ready.extend(buffers)
-                received = len(self._ready) - before
-                self._left = max(received - limit, 0)
-                self._fetch_ahead()  # there is room in the window again
-                return received
-            if self._walk.done:
+        while not (buffers := self._fetch.take(limit)):
+            if self._fetch.done:
                 return 0
             await self._wait_for_blocks()
+        before = len(self._ready)
+        self._ready.extend(buffers)
+        return len(self._ready) - before
 
     async def _wait_for_blocks(self) -> None:
         self._check_open()
-        if self._error is not None:
-            raise self._error
-        await self._waiter.wait()
+        await self._fetch.wait()
 
 
 class Readers:
@@ -378,11 +269,11 @@ class Readers:
         self._open: dict[ref[UnixFSReader], Scope] = {}
         self._gone: deque[ref[UnixFSReader]] = deque()
 
-    def add(self, cid: CID, fetcher: BlockFetcher, nursery: trio.Nursery) -> UnixFSReader:
+    def add(self, cid: CID, source: BlockSource, nursery: trio.Nursery) -> UnixFSReader:
         """Make a reader; what nobody reads any more is let go, whether it was closed or not."""
         while self._gone:
             self._open.pop(self._gone.popleft()).close()
-        reader = UnixFSReader(cid, fetcher, nursery, scope=self._scope.open("reader"))
+        reader = UnixFSReader(cid, source, nursery, scope=self._scope.open("reader"))
         self._open[ref(reader, self._gone.append)] = reader.scope
         return reader
 

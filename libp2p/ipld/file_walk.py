@@ -169,8 +169,7 @@ class FileWalk:
         self._asked_end: Final = end
         self._end = 0
         self._window_blocks: Final = window_blocks
-        self.window_bytes = window_bytes
-        """What may be held ahead of `position`; may be changed at any time, 0 stops the asking."""
+        self._window_bytes = window_bytes
         self._position = start
         self._next_root: _Slot | None = _Slot(root, 0, None, 0, False)
         # Open nodes by where their next block begins; the number keeps nodes out of comparisons.
@@ -287,10 +286,14 @@ class FileWalk:
             self.ready -= len(buffer)
         return buffers
 
+    def set_window(self, size: int) -> None:
+        """Set how many bytes may be held ahead of `position`; with 0 nothing more is asked for."""
+        self._window_bytes = size
+
     @property
     def _kept_limit(self) -> int:
         """What may be kept of blocks that repeat; it is a part of the window."""
-        return min(MAX_KEPT_BYTES, max(self.window_bytes, 0) // 2)
+        return min(MAX_KEPT_BYTES, max(self._window_bytes, 0) // 2)
 
     # -- deciding ---------------------------------------------------------------------------------
 
@@ -302,7 +305,7 @@ class FileWalk:
         if not self._open or self._waiting_slots + len(self._ready) >= self._window_blocks:
             return None
         ahead = self._open[0][0] - self._position
-        room = self.window_bytes - (self._kept.bytes if ahead > 0 else 0)
+        room = self._window_bytes - (self._kept.bytes if ahead > 0 else 0)
         if ahead >= room or (ahead > 0 and self._open_links > MAX_OPEN_LINKS):
             return None
         open_node = self._open[0][2]

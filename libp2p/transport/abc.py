@@ -54,8 +54,8 @@ class MuxedStream(Protocol):
         """Return all bytes at hand, waiting for at least one; empty at the clean end."""
         ...
 
-    def receive_nowait(self) -> list[Buffer] | None:
-        """Do as `receive` if it need not wait; else return None."""
+    def receive_nowait(self, limit: int = ...) -> list[Buffer] | None:
+        """Do as `receive`, for up to ``limit`` bytes, if it need not wait; else return None."""
         ...
 
     def on_readable(self, callback: Callable[[], object] | None) -> None:

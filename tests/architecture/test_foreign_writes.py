@@ -16,7 +16,7 @@ from functools import cache
 
 from tests.architecture.source_tree import PACKAGE, Module, modules
 
-NOT_YET_MOVED = 26
+NOT_YET_MOVED = 3
 """Writes that have no reason, on 2026-11-28; only ever lowered, to 0 when all rooms are rebuilt."""
 
 MOST_ALLOWED = 20
@@ -24,9 +24,10 @@ MOST_ALLOWED = 20
 
 ALLOWED = {
     # Objects of other libraries are used as their makers meant it.
-    ("libp2p/bitswap/extension.py", "message.full"): "a protobuf message",
+    ("libp2p/bitswap/net/block_writer.py", "scope.deadline"): "a trio.CancelScope",
     ("libp2p/bitswap/messages.py", "message.wantlist.full"): "a protobuf message",
     ("libp2p/bitswap/wantlist.py", "proto.wantlist.full"): "a protobuf message",
+    ("libp2p/bitswap/net/time_watch.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/cli/commands.py", "ctx.obj"): "click's place for a program's own object",
     ("libp2p/ipfs_lite/cli/ending.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/demo.py", "member"): "a tarfile.TarInfo, in a filter",

@@ -41,7 +41,7 @@ async def test_one_with_a_thousand_wants_does_not_hold_up_those_with_one() -> No
             alone = p99(await waits_of(modest))
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(fetch_again_and_again, greedy, list(large))
-                while server.ledger.pending(greedy.host.get_id()) == 0:
+                while server._engine.server.ledger.pending(greedy.host.get_id()) == 0:
                     await trio.lowlevel.checkpoint()
                 beside = p99(await waits_of(modest))
                 nursery.cancel_scope.cancel()

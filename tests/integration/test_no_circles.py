@@ -18,8 +18,7 @@ from multiaddr import Multiaddr
 
 from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
-from libp2p.bitswap.net.inbound_stream import InboundStream
-from libp2p.bitswap.net.intake import Intake
+from libp2p.bitswap.net.peer_receiver import InboundStream, PeerReceiver
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.shared_dial import SharedDial
@@ -49,7 +48,7 @@ RAISES = TProtocol("/raises")
 CLOSED_PORT = Multiaddr("/ip4/127.0.0.1/tcp/1")
 OF_A_CONNECTION = (
     *(TcpConnection, TlsHandshake, XXHandshake, SecureSession, Yamux, YamuxSession, YamuxStream),
-    *(StreamState, SwarmConn, NetStream, SharedDial, Intake, InboundStream),
+    *(StreamState, SwarmConn, NetStream, SharedDial, PeerReceiver, InboundStream),
 )
 
 

@@ -153,9 +153,9 @@ async def test_kubo_asks_again_on_the_same_stream_after_a_pause(
             assert await in_thread(get, kubo, cid) == data
             return time.monotonic() - began
 
-        (handler,) = set(client.stream_handlers.values())
+        (handler,) = set(client._engine.stream_handlers.values())
         opened = CountedStreams(handler)
-        for protocol in client.stream_handlers:
+        for protocol in client._engine.stream_handlers:
             client.host.set_stream_handler(protocol, opened)
         await dial(client.host, kubo.addr)
         await serve_one(f"before {pauses}")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, cast
 
@@ -28,6 +29,7 @@ from libp2p.exceptions import (
     StreamFailure,
     StreamReset,
 )
+from libp2p.host.inbound import StreamAcceptor
 from libp2p.network.config import SwarmConfig
 from libp2p.network.connection_manager import ConnectionManager
 from libp2p.network.notifees import Notifees
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from libp2p.abc import INetConn, INetwork
     from libp2p.base_types import Buffer, TProtocol
+    from libp2p.network.stream.net_stream import NetStream
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.utils.event_bus import Subscription
 
@@ -68,6 +71,8 @@ class _Half:
         self.ended = False
         self.was_reset = False
         self.changed = trio.lowlevel.ParkingLot()
+        self.on_change: Callable[[], object] | None = None
+        """Called, too, when something has come for the reader."""
 
     async def send(self, buffers: Sequence[Buffer]) -> None:
         for buffer in buffers:
@@ -95,26 +100,45 @@ class _Half:
             raise StreamClosed("closed for writing")
         self.buffers.append(view)
         self.size += len(view)
-        self.changed.unpark_all()
+        self._note_change()
 
     async def receive(self) -> list[Buffer]:
-        while not self.buffers and not self.ended and not self.was_reset:
+        while (buffers := self.receive_nowait()) is None:
             await self.changed.park()
+        return buffers
+
+    def receive_nowait(self, limit: int = 2**31) -> list[Buffer] | None:
         if self.was_reset:
             raise StreamReset
-        taken = list(self.buffers)
-        self.buffers.clear()
-        self.size = 0
+        if not self.buffers:
+            return [] if self.ended else None
+        taken: list[Buffer] = []
+        while self.buffers and limit:
+            view = memoryview(self.buffers.popleft())
+            if len(view) > limit:
+                self.buffers.appendleft(view[limit:])
+            taken.append(view[:limit])
+            limit -= len(taken[-1])
+        self.size -= sum(map(len, taken))
         self.changed.unpark_all()
         return taken
 
+    def unread(self, data: Buffer) -> None:
+        self.buffers.appendleft(data)
+        self.size += len(data)
+
     def end(self) -> None:
         self.ended = True
-        self.changed.unpark_all()
+        self._note_change()
 
     def reset(self) -> None:
         self.was_reset = True
+        self._note_change()
+
+    def _note_change(self) -> None:
         self.changed.unpark_all()
+        if self.on_change is not None:
+            self.on_change()
 
 
 class FakeStream:
@@ -128,6 +152,7 @@ class FakeStream:
         self._outgoing = outgoing
         self._incoming = incoming
         self._unread = bytearray()
+        self._callback: Callable[[], object] | None = None
 
     @property
     def remote_peer_id(self) -> ID:
@@ -158,6 +183,30 @@ class FakeStream:
     async def receive(self) -> list[Buffer]:
         return await self._incoming.receive()
 
+    def receive_nowait(self, limit: int = 2**31) -> list[Buffer] | None:
+        return self._incoming.receive_nowait(limit)
+
+    def on_readable(self, callback: Callable[[], object] | None) -> None:
+        """Have ``callback`` called in the host's read loop whenever something has come."""
+        host = self.muxed_conn.host
+        self._callback = callback
+        self._incoming.on_change = None if callback is None else partial(host.read_soon, self)
+
+    def call_back(self) -> None:
+        """Call the callback; what it raises ends the stream, as in `YamuxStream`."""
+        if self._callback is None:
+            return
+        try:
+            self._callback()
+        except Exception as error:  # task's edge, as the real stream has it
+            failures.append(error)
+            logger.exception("reading failed")
+            self.on_readable(None)
+            self.cut()
+
+    def unread(self, data: Buffer) -> None:
+        self._incoming.unread(data)
+
     async def write(self, data: bytes) -> None:
         await self.send([data])
 
@@ -180,6 +229,9 @@ class FakeStream:
 
     async def close(self) -> None:
         await self.close_write()
+
+    def close_nowait(self) -> None:
+        self._outgoing.end()
 
     async def reset(self, error_code: int = 0) -> None:
         self.cut()
@@ -268,6 +320,9 @@ class FakeHost:
         """How many of the next streams cannot be opened."""
         self.door = Door()
         """What dials of it pass through."""
+        self._calls: deque[Callable[[], object]] = deque()
+        self._called = trio.lowlevel.ParkingLot()
+        self._reads = False
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
@@ -302,6 +357,28 @@ class FakeHost:
 
     def start_service(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         self._in_use().start_soon(self._run_service, task, *args, name=task)
+
+    def read_soon(self, stream: FakeStream) -> None:
+        """Call back who reads a stream, in the read loop."""
+        self._call_soon(stream.call_back)
+
+    def _call_soon(self, call: Callable[[], object]) -> None:
+        self._calls.append(call)
+        self._called.unpark_all()
+        if not self._reads and self._nursery is not None:
+            self._reads = True
+            self.start_service(self._read_loop)
+
+    async def _read_loop(self) -> None:
+        """Do what the read loops of a real host's connections do."""
+        try:
+            while True:
+                while self._calls:
+                    self._calls.popleft()()
+                    await trio.lowlevel.checkpoint()
+                await self._called.park()
+        finally:
+            self._reads = False
 
     def _start(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         if self._nursery is not None:
@@ -395,7 +472,11 @@ class FakeHost:
         connection.streams.append(mine)
         other.streams.append(theirs)
         self.opened.append(mine)
-        remote.start_service(remote._handle, remote.handlers[protocol], theirs)
+        handler: Any = remote.handlers[protocol]
+        if isinstance(handler, StreamAcceptor):
+            remote._call_soon(partial(handler.accept, cast("NetStream", theirs), []))
+        else:
+            remote.start_service(remote._handle, handler, theirs)
         return mine
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from libp2p.bitswap.errors import BitswapError
-    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.bitswap.fetch.waiters import SessionState
+    from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.ipld.cid import CIDInput
 
 
@@ -39,12 +40,14 @@ class Fetch:
 
     def __init__(
         self,
-        session: BitswapSession,
+        engine: BitswapEngine,
+        session: SessionState,
         cids: Iterable[CIDInput],
         timeout: float,
         window: int | None,
     ) -> None:
-        self.session = session
+        self._engine = engine
+        self._session = session
         self._source: Iterator[CID] = map(CID.of, cids)
         self._fixed_window = window
         self._timeout = timeout
@@ -78,26 +81,25 @@ class Fetch:
                     await trio.lowlevel.checkpoint()
         while not self._ready:
             if self._error is not None:
-                raise copy(self._error)  # as in `BitswapSession.fetch`
+                raise copy(self._error)  # as in `BitswapEngine.fetch`
             if not self._waiting:
                 return None
             with trio.move_on_after(self._timeout) as scope:
                 await self._arrived.park()
             if scope.cancelled_caught and not self._ready and self._error is None:
                 key, cids = next(iter(self._waiting.items()))
-                report = self.session.client.tracker.report(self.session.id, key)
+                report = self._engine.tracker.report(self._session.id, key)
                 raise timed_out(cids[0], self._timeout, report)
         return self._ready.popleft()
 
     async def _ask_ahead(self) -> None:
         """Look for the next blocks here, and ask the peers for those that are not."""
-        client = self.session.client
         room = min(self._window - self._held, STEP_ITEMS)
         if not self._todo:
             self._todo = list(islice(self._source, room))
             self._exhausted = len(self._todo) < room
         # If this is cancelled the same blocks are looked for again.
-        found = await client.find_all_here(self._todo)
+        found = await self._engine.find_all_here(self._todo)
         todo, self._todo = self._todo, []
         missing: list[CID] = []
         for cid, data in zip(todo, found, strict=True):
@@ -112,13 +114,8 @@ class Fetch:
                 missing.append(cid)
         if missing:
             for cid in missing:
-                self.session.register(self, cid.multihash)
-            client.want(self.session, missing)
-
-    @property
-    def waiting(self) -> int:
-        """How many blocks are asked for and have not come."""
-        return len(self._waiting)
+                self._session.register(self, cid.multihash)
+            self._engine.want(self._session, missing)
 
     @property
     def _held(self) -> int:
@@ -153,7 +150,11 @@ class Fetch:
         self._ready.clear()
         keys = list(self._waiting)
         self._waiting.clear()
-        self.session.leave(self, keys)
+        self._engine.leave(self._session, self, keys)
+
+    def abandon(self) -> None:
+        """Have this closed with the next change: nobody will take its blocks."""
+        self._engine.abandon(self.close)
 
 
 class OrderedFetch(Fetch):
@@ -161,12 +162,13 @@ class OrderedFetch(Fetch):
 
     def __init__(
         self,
-        session: BitswapSession,
+        engine: BitswapEngine,
+        session: SessionState,
         cids: Iterable[CIDInput],
         timeout: float,
         window: int | None,
     ) -> None:
-        super().__init__(session, cids, timeout, window)
+        super().__init__(engine, session, cids, timeout, window)
         self._order: deque[tuple[bytes, CID]] = deque()
         self._uses: dict[bytes, int] = {}
         self._early: dict[bytes, bytes] = {}
@@ -219,7 +221,7 @@ class BlockIterator(AsyncClosing):
     def __del__(self) -> None:
         # Not `close`: this may run in the middle of anything.
         if self._fetch is not None:
-            self._fetch.session.client.abandon_fetch(self._fetch)
+            self._fetch.abandon()
 
     def close(self) -> None:
         """Ask for nothing more."""

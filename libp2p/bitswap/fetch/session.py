@@ -1,24 +1,12 @@
-"""
-Sessions: fetches that share peers, because who has one block of a file probably has the rest.
-
-A session registers waiters for blocks. When a block has been stored the client hands it to all
-waiters in one plain call; when nobody is left to ask they get the error the same way.
-"""
+"""Sessions: fetches that share peers, because who has one block of a file probably has the rest."""
 
 from __future__ import annotations
 
-from copy import copy
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
-
-import trio
+from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
-from libp2p.bitswap.errors import BitswapError, timed_out
+from libp2p.bitswap.errors import timed_out
 from libp2p.bitswap.fetch.blocks import BlockIterator, Fetch, OrderedFetch
-from libp2p.bitswap.stats import SessionStat
-from libp2p.bitswap.want.chores import each
-from libp2p.io.waiter import Waiter as OneTask
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
@@ -26,47 +14,14 @@ from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
+    from libp2p.bitswap.errors import BitswapError
+    from libp2p.bitswap.fetch.waiters import BlockWaiter, SessionState
     from libp2p.bitswap.net.engine import BitswapEngine
+    from libp2p.bitswap.stats import SessionStat
+    from libp2p.bitswap.want.timers import Timed
     from libp2p.ipld.cid import CIDInput
-
-
-class Waiter(Protocol):
-    """Who waits for blocks; both methods are plain, they only wake somebody."""
-
-    def deliver(self, key: bytes, data: bytes) -> None:
-        """Take a block."""
-
-    def fail(self, key: bytes, error: BitswapError) -> None:
-        """Learn that a block will not come."""
-
-
-class OneBlock:
-    """Waits for one block, not beyond its time: ``task`` does, until it is over."""
-
-    __slots__ = ("data", "error", "over", "task")
-
-    def __init__(self) -> None:
-        self.task = OneTask()
-        self.over = False
-        self.data: bytes | None = None
-        self.error: BitswapError | None = None
-
-    def deliver(self, key: bytes, data: bytes) -> None:
-        self.data = data
-        self.end()
-
-    def fail(self, key: bytes, error: BitswapError) -> None:
-        self.error = error
-        self.end()
-
-    def end(self) -> None:
-        """Wait no longer."""
-        self.over = True
-        self.task.wake()
-
-    expire = end
 
 
 class BitswapSession(AsyncClosing):
@@ -76,31 +31,49 @@ class BitswapSession(AsyncClosing):
     It is forgotten when nothing refers to it any more; `close` or ``async with`` do it at once.
     """
 
-    def __init__(self, client: BitswapEngine, session_id: int, peers: Iterable[ID] = ()) -> None:
-        self.client = client
-        self.id = session_id
-        self.peers = tuple(peers)
-        """The only peers that are asked; empty if all are."""
-        self.stats = SessionStat()
-        """What this session has received; `BitswapClient.stat` counts for all."""
-        self._waiters: dict[bytes, list[Waiter]] = {}
-        self.closed = False
+    def __init__(self, engine: BitswapEngine, state: SessionState) -> None:
+        self._engine = engine
+        self._state = state
 
-    def __del__(self) -> None:
-        # Not `close`: this may run in the middle of anything.
-        self.client.abandon_session(self.id)
+    @property
+    def id(self) -> int:
+        """The number of the session."""
+        return self._state.id
+
+    @property
+    def peers(self) -> tuple[ID, ...]:
+        """The only peers that are asked; empty if all are."""
+        return self._state.peers
+
+    @property
+    def stats(self) -> SessionStat:
+        """What this session has received; `BitswapClient.stat` counts for all."""
+        return self._state.stats
+
+    @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return self._state.closed
+
+    @property
+    def active_peers(self) -> set[ID]:
+        """The peers that have said that they have blocks of this session, or have sent some."""
+        return self._engine.tracker.peers_of(self.id)
+
+    def waits_for(self, key: bytes) -> bool:
+        """Tell whether somebody waits in this session for the block of a multihash."""
+        return self._state.waits_for(key)
 
     def close(self) -> None:
         """End the session: nothing more is asked for, and who still waits gets an error."""
-        self.closed = True
-        self.client.close_session(self)
+        self._engine.close_session(self._state)
 
     def __repr__(self) -> str:
         return shown(self, self._facts)
 
     def _facts(self) -> str:
         asked = f"{len(self.peers)} peers" if self.peers else "all peers"
-        state = "closed" if self.closed else f"wants: {len(self._waiters)}"
+        state = "closed" if self.closed else f"wants: {self._state.waiting}"
         return f"#{self.id}, asks {asked}, {state}"
 
     # -- fetching -------------------------------------------------------------------------------
@@ -109,7 +82,7 @@ class BitswapSession(AsyncClosing):
         self, cid: CIDInput, peer_id: ID | None = None, timeout: float | None = DEFAULT_TIMEOUT
     ) -> bytes:
         """
-        Give a block from the store, or else from a peer; then it is in the store.
+        Return a block from the store, or else from a peer; then it is in the store.
 
         :param peer_id: ask this peer only, connecting to it if its addresses are known.
         :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
@@ -124,33 +97,9 @@ class BitswapSession(AsyncClosing):
         wanted, timeout = CID.of(cid), arguments.seconds(timeout)
         if peer_id is not None:
             peer_id = ID.of(peer_id)
-        if (data := await self.client.find_here(wanted, timeout)) is not None:
+        if (data := await self._engine.find_here(wanted, timeout)) is not None:
             return data
-        if peer_id is not None:
-            return await self.client.session_with(peer_id).fetch(wanted, timeout)
-        return await self.fetch(wanted, timeout)
-
-    async def fetch(self, cid: CID, timeout: float) -> bytes:
-        """Do as `get_block` for a block that is not in the store."""
-        client, key, waiter = self.client, cid.multihash, OneBlock()
-        self.register(waiter, key)
-        try:
-            now = trio.current_time()
-            client.want(self, (cid,), now=now)
-            client.limit_time(waiter, now + timeout)
-            if waiter.over:
-                await trio.lowlevel.checkpoint()
-            while not waiter.over:
-                await waiter.task.wait()
-            if waiter.error is not None:
-                raise copy(waiter.error)  # others raise it as well: each with its own traceback
-            if (data := waiter.data) is None:
-                raise timed_out(cid, timeout, client.tracker.report(self.id, key))
-            return data
-        finally:
-            waiter.data = None  # its timer stays in the heap for a while
-            client.timeouts.drop(waiter)
-            self.leave(waiter, (key,))
+        return await self._engine.fetch(self._state_for(peer_id), wanted, timeout)
 
     def get_blocks(
         self,
@@ -162,7 +111,7 @@ class BitswapSession(AsyncClosing):
         ordered: bool = False,
     ) -> BlockIterator:
         """
-        Give blocks as they come, as an async iterator of (CID, data).
+        Return an async iterator of (CID, data) that gives blocks as they come.
 
         :param cids: may be a generator; it is asked for CIDs no faster than blocks are taken.
         :param peer_id: ask this peer only.
@@ -174,14 +123,12 @@ class BitswapSession(AsyncClosing):
         The iterator raises what `get_block` does and is over then. Left early, its ``close()`` (or
         ``async with``, or its end of life) takes back what was asked.
         """
-        session = self
-        if peer_id is not None:
-            session = self.client.session_with(ID.of(peer_id))
+        session = self._state_for(None if peer_id is None else ID.of(peer_id))
         if window is not None:
             window = arguments.count(window, "window", least=1)
         kind = OrderedFetch if ordered else Fetch
         listed, seconds = cid_inputs(cids), arguments.seconds(timeout)
-        return BlockIterator(kind(session, listed, seconds, window))
+        return BlockIterator(kind(self._engine, session, listed, seconds, window))
 
     async def get_blocks_batch(
         self,
@@ -191,7 +138,7 @@ class BitswapSession(AsyncClosing):
         batch_size: int = 32,
     ) -> dict[bytes, bytes]:
         """
-        Give several blocks by their binary CIDs.
+        Return several blocks by their binary CIDs.
 
         :param batch_size: how many are asked for at once.
         :raises BitswapError: if one of them cannot be had; those that came are in the store.
@@ -202,67 +149,36 @@ class BitswapSession(AsyncClosing):
 
     async def receive_block(self, cid: CIDInput, data: bytes, peer_id: ID | None = None) -> None:
         """Take a block that came some other way: it is verified, stored and handed on."""
-        await self.client.add_block(cid, data)
+        await self._engine.add_block(cid, data)
 
-    # -- waiters --------------------------------------------------------------------------------
+    # -- for who waits without a task of its own ------------------------------------------------
 
-    @property
-    def active_peers(self) -> set[ID]:
-        """The peers that have said that they have blocks of this session, or have sent some."""
-        return self.client.tracker.peers_of(self.id)
+    async def find_here(self, cids: Sequence[CID]) -> Sequence[bytes | None]:
+        """Return the blocks that need no peer, None for the others."""
+        return await self._engine.find_all_here(cids)
 
-    def waits_for(self, key: bytes) -> bool:
-        """Tell whether somebody waits for a block."""
-        return key in self._waiters
+    def ask(self, cids: Sequence[CID], waiter: BlockWaiter) -> None:
+        """
+        Ask peers for blocks that are not here; each is given to ``waiter``, or its failure.
 
-    def register(self, waiter: Waiter, key: bytes) -> None:
-        """Let somebody wait for a block; the client is asked for it by `BitswapClient.want`."""
-        self._waiters.setdefault(key, []).append(waiter)
+        :raises ClientClosedError: if the client does not work, or the session is closed.
+        """
+        for cid in cids:
+            self._state.register(waiter, cid.multihash)
+        self._engine.want(self._state, cids)
 
-    def leave(self, waiter: Waiter, keys: Sequence[bytes]) -> None:
-        """Forget a waiter; a block that nobody waits for is taken back."""
-        if len(keys) == 1 and keys[0] not in self._waiters:
-            return  # it came, or never will
-        self.client.chores.begin(each(keys, partial(self._leave, waiter)))
-        self.client.apply()
+    def take_back(self, keys: Sequence[bytes], waiter: BlockWaiter) -> None:
+        """Give a waiter the blocks of these multihashes no more."""
+        self._engine.leave(self._state, waiter, keys)
 
-    def _leave(self, waiter: Waiter, key: bytes) -> None:
-        waiters = self._waiters.get(key)
-        if waiters is None or waiter not in waiters:
-            return
-        waiters.remove(waiter)
-        if not waiters:
-            del self._waiters[key]
-            self.client.tracker.unwant(self.id, key)
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        """Call ``waiter.expire`` at ``when``, or before if it was to be called before."""
+        self._engine.time_watch.set(waiter, when)
 
-    def count_duplicate(self, data: bytes) -> None:
-        """Note a block that came for the second time."""
-        self.stats.dup_blks_received += 1
-        self.stats.dup_data_received += len(data)
+    def timed_out(self, cid: CID, seconds: float) -> BitswapError:
+        """Return the error for a block that did not come in time; it says who answered what."""
+        report = self._engine.tracker.report(self.id, cid.multihash)
+        return timed_out(cid, seconds, report)
 
-    def deliver(self, key: bytes, data: bytes) -> None:
-        """Hand a block to all who wait for it."""
-        stats = self.stats
-        stats.blocks_received += 1
-        stats.data_received += len(data)
-        for waiter in self._waiters.pop(key, ()):
-            waiter.deliver(key, data)
-
-    def resolve(self, key: bytes, data: bytes) -> None:
-        """Tell all who wait for a block that they need not any more."""
-        for waiter in self._waiters.pop(key, ()):
-            waiter.deliver(key, data)
-
-    def fail(self, key: bytes, error: BitswapError) -> None:
-        """Tell all who wait for a block that it will not come."""
-        for waiter in self._waiters.pop(key, ()):
-            waiter.fail(key, error)
-
-    def fail_all(self, error: BitswapError) -> None:
-        """Tell everybody that nothing more will come."""
-        for _ in self.failing_all(error):
-            pass
-
-    def failing_all(self, error: BitswapError) -> Iterator[None]:
-        """Do the same in steps."""
-        return each(list(self._waiters), partial(self.fail, error=error))
+    def _state_for(self, peer_id: ID | None) -> SessionState:
+        return self._state if peer_id is None else self._engine.session_with(peer_id)

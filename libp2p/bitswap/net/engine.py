@@ -1,7 +1,7 @@
 """
 What bitswap does between the cores and the network: the tasks, the links and the waiters.
 
-An `BitswapEngine` owns the tracker (what we want), the ledger (what others want) and a link per
+A `BitswapEngine` owns the tracker (what we want), the ledger (what others want) and a link per
 connected peer. Each change of those cores is one plain call; `apply` then wakes the tasks that have
 something to do. Nothing is awaited between a change and what follows from it.
 """
@@ -10,34 +10,36 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING
-from weakref import WeakValueDictionary
 
 import trio
 
-from libp2p.bitswap.config import MAX_BLOCK_SIZE, STEP_ITEMS
+from libp2p.bitswap.config import DEFAULT_CONFIG, MAX_BLOCK_SIZE
 from libp2p.bitswap.errors import (
     BitswapError,
     BlockTooLargeError,
     ClientClosedError,
     InvalidBlockError,
     PeerAnswer,
-    not_stored,
     timed_out,
-    unavailable,
 )
-from libp2p.bitswap.fetch.session import BitswapSession
+from libp2p.bitswap.fetch.providers import ProviderSearch
+from libp2p.bitswap.fetch.waiters import OneBlock, Sessions, SessionState
 from libp2p.bitswap.net.block_writer import BlockWriter
 from libp2p.bitswap.net.inbound import InboundStreams
-from libp2p.bitswap.net.peer_link import PeerLink
-from libp2p.bitswap.net.reception import Reception
+from libp2p.bitswap.net.message_handler import MessageHandler
+from libp2p.bitswap.net.peer_link import LinkContext, PeerLink
+from libp2p.bitswap.net.peer_receiver import PeerReceiver
+from libp2p.bitswap.net.receiver import Receiver
 from libp2p.bitswap.net.service import Service
-from libp2p.bitswap.provider_query import ProviderQueryManager, ProviderSearch
+from libp2p.bitswap.net.time_watch import TimeWatch
 from libp2p.bitswap.serve.accounts import Accounts
 from libp2p.bitswap.serve.server import Server, ServerContext, ServerOptions
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import Tracing
-from libp2p.bitswap.want.timers import Timed, Timers
+from libp2p.bitswap.want.chores import each
 from libp2p.bitswap.want.tracker import Found, Search, WantTracker
 from libp2p.blockstore import read_blocks
 from libp2p.events import PeerConnected, PeerDisconnected
@@ -50,15 +52,13 @@ from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.base_types import TProtocol
-    from libp2p.bitswap.fetch.blocks import Fetch
-    from libp2p.bitswap.tracer import Tracer
-    from libp2p.bitswap.want.reports import Unavailable
-    from libp2p.bitswap.want.tracker import Want
-    from libp2p.bitswap.wire.message import Message
+    from libp2p.bitswap.config import BitswapConfig
+    from libp2p.bitswap.fetch.providers import ProviderFinder
+    from libp2p.bitswap.fetch.waiters import BlockWaiter
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
@@ -68,7 +68,7 @@ logger = get_logger(__name__)
 
 
 class BitswapEngine(Service):
-    """The inner part of `BitswapClient`, which adds what users call."""
+    """What `BitswapClient` and `BitswapSession` are the outer side of."""
 
     def __init__(
         self,
@@ -77,59 +77,63 @@ class BitswapEngine(Service):
         protocols: Sequence[TProtocol],
         server_options: ServerOptions | None = None,
         resources: Resources | None = None,
+        providers: ProviderFinder | None = None,
+        config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
+        """:param providers: finds peers when those that are connected do not have a block."""
         super().__init__()
         self.host = host
+        self.config = config
         self.resources = resources or getattr(host, "resources", None) or Resources()
         self.block_store = block_store
         self.supported_protocols: list[TProtocol] = list(protocols)
+        self.providers = providers
         self.tracing = Tracing(self.faults)
         self.tracker = WantTracker()
         self.chores = self.tracker.chores
         self.accounts = Accounts()
         self.stats = BitswapStat()
-        self.server_options = ServerOptions() if server_options is None else server_options
-        self.providers: ProviderQueryManager | None = None
-        """Searches for peers when those that are connected do not have a block."""
-        self.inbound = InboundStreams(self)
+        self.sessions = Sessions()
+        self.time_watch = TimeWatch(self.tracker, self.apply)
+        self.set_server_options(ServerOptions() if server_options is None else server_options)
         self.stream_handlers: dict[TProtocol, StreamHandlerFn] = dict.fromkeys(
-            protocols, self.inbound
+            protocols, InboundStreams(self._receiver_of)
         )
         self._links: dict[ID, PeerLink] = {}
-        self.keeper = BlockWriter(self)
-        self.reception = Reception(self)
+        self._link_context = LinkContext(
+            host,
+            self.supported_protocols,
+            self,
+            self.tracker,
+            self.time_watch,
+            self.tracing,
+            self.apply,
+            self.peer_unreachable,
+            config,
+        )
         self._changed = self._applying = False
         self._chores_begun = Waiter()
-        self._alarm = trio.CancelScope()
-        self._alarm_at = math.inf  # its deadline, when the tracker is called next
-        self.timeouts: Timers[Timed] = Timers()
-        self._sessions: WeakValueDictionary[int, BitswapSession] = WeakValueDictionary()
-        self._peer_sessions: dict[ID, BitswapSession] = {}
-        self._abandoned: deque[int | Fetch] = deque()
+        self._peer_sessions: dict[ID, SessionState] = {}
+        self._abandoned: deque[Callable[[], object]] = deque()
         self._subscriptions: list[Subscription] = []
 
-    @property
-    def server_options(self) -> ServerOptions:
+    def set_server_options(self, options: ServerOptions) -> None:
         """
-        How blocks are served. Options set here are those of the next `start`.
+        Set how blocks are served from the next `start` on.
 
-        :raises BitswapError: if they are set while the client works.
+        :raises BitswapError: if the client works.
         """
-        return self._server_options
-
-    @server_options.setter
-    def server_options(self, options: ServerOptions) -> None:
         arguments.instance(options, ServerOptions, "server_options")
         if self.is_running:
             raise BitswapError("server_options cannot be changed while bitswap runs: stop it first")
-        self._server_options = options
+        self.server_options = options
         self.server = Server(
             options,
             ServerContext(
                 store=lambda: self.block_store,
-                open_stream=self.open_reply_stream,
+                open_stream=self._open_reply_stream,
                 start_task=self.start_task,
-                set_timer=self.limit_time,
+                set_timer=self.time_watch.set,
                 on_unreachable=self.peer_unreachable,
                 accounts=self.accounts,
                 stats=self.stats,
@@ -139,8 +143,19 @@ class BitswapEngine(Service):
                 chores=self.chores,
             ),
         )
-        self.answer, self.answer_now = self.server.receive, self.server.receive_now
-        self.ledger = self.server.ledger
+        self.writer = BlockWriter(
+            self.block_store, self.tracker, self.sessions, self.server, self.faults, self.config
+        )
+        self.receiver = Receiver(self.writer, self.resources, self.config)
+        self.handler = MessageHandler(
+            self.tracker,
+            self.server,
+            self.writer,
+            self.sessions,
+            self.stats,
+            self.tracing,
+            self.apply,
+        )
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -148,15 +163,15 @@ class BitswapEngine(Service):
         self.host.start_service(task, *args)
 
     def _parts(self) -> list[Callable[[], Awaitable[None]]]:
-        return [self._watch_time, self.keeper.run, self.reception.run, self._do_chores]
+        return [self.time_watch.run, self.writer.run, self.receiver.run, self._do_chores]
 
     def _attach(self) -> None:
         for protocol, handler in self.stream_handlers.items():
             self.host.set_stream_handler(protocol, handler)
         events = self.host.get_network().events
         self._subscriptions = [
-            events.subscribe(self._on_connected, PeerConnected),
-            events.subscribe(self._on_disconnected, PeerDisconnected),
+            events.subscribe(self.on_connected, PeerConnected),
+            events.subscribe(self.on_disconnected, PeerDisconnected),
         ]
         if (manager := self._connection_manager) is not None:
             manager.add_estimate(self._worth)
@@ -174,7 +189,7 @@ class BitswapEngine(Service):
         A want makes a peer worth little more than one that is silent: any stranger can have one.
         """
         asked = 25 if self.tracker.is_asked(peer_id) else 0
-        waits = 1 if self.ledger.count_of(peer_id) else 0
+        waits = 1 if self.server.ledger.count_of(peer_id) else 0
         return asked + waits + self.server.score(peer_id, trio.current_time())
 
     def _leave(self, fault: Exception | None) -> None:
@@ -187,15 +202,15 @@ class BitswapEngine(Service):
             manager.remove_estimate(self._worth)
         error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
         error.__cause__ = fault
-        for session in list(self._sessions.values()):
-            session.fail_all(error)
+        for session in self.sessions:
+            for _ in session.fail_all(error):
+                pass  # all of them at once: no task is left that would go on
         for peer_id, link in list(self._links.items()):
-            link.intake.stop()
+            link.receiver.stop()
             self._drop_link(peer_id)
         for peer_id in self.tracker.peer_ids:
             self.tracker.remove_peer(peer_id)
-        self.inbound.cancel()
-        self.keeper.hurry()
+        self.writer.hurry()
         self._drop_outcomes()
 
     def _drop_outcomes(self) -> None:
@@ -206,14 +221,13 @@ class BitswapEngine(Service):
                 if isinstance(outcome, Search):
                     self.tracker.searched(outcome.key, 0, {})
 
-    @property
-    def tracer(self) -> Tracer | None:
-        """Who is told of every message."""
-        return self.tracing.tracer
-
-    @tracer.setter
-    def tracer(self, tracer: Tracer | None) -> None:
-        self.tracing.tracer = tracer
+    def add_protocol(self, protocol: TProtocol, handler: StreamHandlerFn) -> None:
+        """Speak a further protocol, preferred to the others."""
+        if protocol not in self.supported_protocols:
+            self.supported_protocols.insert(0, protocol)
+        self.stream_handlers[protocol] = handler
+        if self.is_running:
+            self.host.set_stream_handler(protocol, handler)
 
     # -- sessions -------------------------------------------------------------------------------
 
@@ -223,7 +237,7 @@ class BitswapEngine(Service):
         *,
         wait: bool = False,
         presence_only: bool = False,
-    ) -> BitswapSession:
+    ) -> SessionState:
         """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
         peers = None if peers is None else ID.list_of(peers)
         number = self.tracker.open_session(
@@ -232,33 +246,33 @@ class BitswapEngine(Service):
             presence_only=presence_only,
             searches=self.providers is not None,
         )
-        session = self._sessions[number] = BitswapSession(self, number, peers or ())
+        session = SessionState(number, peers or (), self._session_gone)
+        self.sessions.add(session)
         return session
 
-    def session_with(self, peer_id: ID) -> BitswapSession:
-        """Give the session that asks one peer only."""
+    def session_with(self, peer_id: ID) -> SessionState:
+        """Return the session that asks one peer only."""
         session = self._peer_sessions.get(peer_id)
         if session is None:
             session = self._peer_sessions[peer_id] = self.open_session([peer_id])
         return session
 
-    def close_session(self, session: BitswapSession) -> None:
-        """End a session and whoever waits in it."""
-        self.chores.begin(session.failing_all(ClientClosedError("the session was closed")))
+    def close_session(self, session: SessionState) -> None:
+        """End a session; who still waits in it gets a `ClientClosedError`."""
+        self.chores.begin(session.close(ClientClosedError("the session was closed")))
         self.tracker.close_session(session.id)
         self.apply()
 
-    def abandon_session(self, session_id: int) -> None:
-        """Note that nothing refers to a session any more; its wants end with the next change."""
-        self._abandoned.append(session_id)
+    def _session_gone(self, session_id: int) -> None:
+        self.abandon(partial(self.tracker.close_session, session_id))
 
-    def abandon_fetch(self, fetch: Fetch) -> None:
-        """Note that nobody will take the blocks of a fetch."""
-        self._abandoned.append(fetch)
+    def abandon(self, end: Callable[[], object]) -> None:
+        """Have ``end`` called with the next change; for ``__del__``, which may run at any time."""
+        self._abandoned.append(end)
 
     def want(
         self,
-        session: BitswapSession,
+        session: SessionState,
         cids: Iterable[CID],
         priority: int | None = None,
         now: float | None = None,
@@ -281,6 +295,44 @@ class BitswapEngine(Service):
         for cid in cids:
             self.tracker.want(session.id, cid, now, priority)
         self.apply()
+
+    async def fetch(self, session: SessionState, cid: CID, timeout: float) -> bytes:
+        """
+        Return a block that is not in the store; in a session for presences, nothing.
+
+        :raises BlockUnavailableError: when nobody is left to ask.
+        :raises BlockTimeoutError: if it has not come after ``timeout`` seconds.
+        """
+        key, waiter = cid.multihash, OneBlock()
+        session.register(waiter, key)
+        try:
+            now = trio.current_time()
+            self.want(session, (cid,), now=now)
+            self.time_watch.set(waiter, now + timeout)
+            if waiter.over:
+                await trio.lowlevel.checkpoint()
+            while not waiter.over:
+                await waiter.task.wait()
+            if waiter.error is not None:
+                raise copy(waiter.error)  # others raise it as well: each with its own traceback
+            if (data := waiter.data) is None:
+                raise timed_out(cid, timeout, self.tracker.report(session.id, key))
+            return data
+        finally:
+            waiter.release()
+            self.time_watch.drop(waiter)
+            self.leave(session, waiter, (key,))
+
+    def leave(self, session: SessionState, waiter: BlockWaiter, keys: Sequence[bytes]) -> None:
+        """Forget a waiter; a block that nobody waits for is taken back."""
+        if len(keys) == 1 and not session.waits_for(keys[0]):
+            return  # it came, or never will
+        self.chores.begin(each(keys, partial(self._leave_one, session, waiter)))
+        self.apply()
+
+    def _leave_one(self, session: SessionState, waiter: BlockWaiter, key: bytes) -> None:
+        if session.remove(waiter, key):
+            self.tracker.unwant(session.id, key)
 
     # -- blocks that are here ------------------------------------------------------------------
 
@@ -305,12 +357,12 @@ class BitswapEngine(Service):
         """Hand a stored block to our own waiters and to the peers that want it."""
         want = self.tracker.claim(None, cid, len(data), trio.current_time())
         if want is not None:
-            self._deliver(want, data)
+            self.writer.hand_on(want, data)
         self.server.new_block(cid, len(data))
         self.apply()
 
     async def find_here(self, cid: CID, timeout: float = math.inf) -> bytes | None:
-        """Give a block that needs no peer: in the store, or told by the CID itself."""
+        """Return a block that needs no peer: one in the store, or one that its CID carries."""
         if cid.is_identity:
             return cid.digest
         found = self._read_now((cid,))
@@ -342,7 +394,7 @@ class BitswapEngine(Service):
         return (await read_blocks(self.block_store, [cid]))[0][0]
 
     async def _find_otherwise(self, cid: CID) -> bytes | None:
-        """Give a block that the store did not give, and that needs no peer all the same."""
+        """Return a block that the store did not give, and that needs no peer all the same."""
         if cid.is_identity:
             return cid.digest
         if self.tracker.came_lately(cid):
@@ -376,7 +428,7 @@ class BitswapEngine(Service):
     def _apply_once(self) -> None:
         if self._abandoned:
             abandoned, self._abandoned = self._abandoned, deque()
-            self.chores.begin(self._abandoning(abandoned))
+            self.chores.begin(each(list(abandoned), lambda end: end()))
         for peer_id in self.tracker.take_ready():
             if (link := self._links.get(peer_id)) is not None:
                 link.wake_wants()
@@ -384,30 +436,17 @@ class BitswapEngine(Service):
             if isinstance(outcome, Search):
                 self.start_task(self._search, outcome)
             elif isinstance(outcome, Found):
-                if (session := self._sessions.get(outcome.session_id)) is not None:
-                    session.resolve(outcome.key, b"")
+                if (session := self.sessions.get(outcome.session_id)) is not None:
+                    session.resolve(outcome.key)
             else:
-                self.keeper.fail(outcome)
-        self.keep_time()
+                self.writer.fail(outcome)
+        self.time_watch.check_tracker()
         if self.chores.left:
             if self._nursery is None:
                 self.chores.finish()
                 self._changed = True
             else:
                 self._chores_begun.wake()
-
-    def _abandoning(self, abandoned: deque[int | Fetch]) -> Iterator[None]:
-        """End what nobody refers to any more, some wants in each step."""
-        wants = 0
-        for left in abandoned:
-            if isinstance(left, int):
-                self.tracker.close_session(left)
-            else:
-                wants += left.waiting
-                left.close()
-            if wants > STEP_ITEMS:
-                wants = 0
-                yield
 
     async def _do_chores(self) -> None:
         """Go on with what has begun and was too long for one step."""
@@ -418,39 +457,6 @@ class BitswapEngine(Service):
                 await trio.lowlevel.checkpoint()
             else:
                 await self._chores_begun.wait()
-
-    def fail(self, outcome: Unavailable) -> None:
-        """Tell who waits for a block that it does not come."""
-        if (session := self._sessions.get(outcome.session_id)) is not None:
-            damage = self.block_store.damage_of(outcome.cid)
-            error = unavailable(outcome.cid, outcome.peers, outcome.providers, damage)
-            session.fail(outcome.key, error)
-
-    def keep_time(self) -> None:
-        """Call the tracker earlier if it says so now."""
-        if self.tracker.timers.earliest < self._alarm_at:
-            deadline = self.tracker.next_deadline()
-            if deadline is not None and deadline < self._alarm_at:
-                self._alarm.deadline = self._alarm_at = deadline
-
-    def limit_time(self, waiter: Timed, when: float) -> None:
-        """Call ``waiter.expire`` at ``when``, unless `timeouts` drops it before."""
-        self.timeouts.set(waiter, when)
-        if when < self._alarm_at:
-            self._alarm.deadline = self._alarm_at = when
-
-    async def _watch_time(self) -> None:
-        """Call the tracker when it says so, and end fetches whose time is over."""
-        while True:
-            due = [self.tracker.next_deadline(), self.timeouts.next]
-            self._alarm_at = min([when for when in due if when is not None], default=math.inf)
-            with trio.CancelScope(deadline=self._alarm_at) as self._alarm:
-                await trio.sleep_forever()
-            now = trio.current_time()
-            while (late := self.timeouts.take(now)) is not None:
-                late[1].expire()
-            self.tracker.tick(now)
-            self.apply()
 
     async def _search(self, search: Search) -> None:
         """Search for providers of a block and tell the tracker of those that can be asked."""
@@ -468,97 +474,6 @@ class BitswapEngine(Service):
             self.tracker.searched(search.key, len(result.found), result.failed)
         self.apply()
 
-    # -- what peers send ------------------------------------------------------------------------
-
-    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Act on the messages of a peer; its blocks are stored when this returns."""
-        self.heard(peer_id, messages)
-        kept = self._take(peer_id, messages, trio.current_time())
-        self.apply()
-        if kept:
-            await self.keeper.keep(kept)
-        await self.answer(peer_id, messages)
-        if not kept:
-            await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
-
-    def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Note that messages have come."""
-        self.tracing.received(peer_id, messages)
-        self.tracker.heard(peer_id, messages[-1].pending_bytes)
-        self.stats.messages_received += len(messages)
-        self.server.heard(peer_id)
-
-    def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
-        """Act on the blocks and presences of messages; the blocks are stored by a task."""
-        if self._nursery is None:
-            return
-        kept = self._take(peer_id, messages, now)
-        if kept:
-            self.keeper.add(kept)
-        self.apply()
-
-    def _take(
-        self, peer_id: ID, messages: Sequence[Message], now: float
-    ) -> list[tuple[Want, bytes]]:
-        """Act on blocks and presences; return the blocks that were wanted."""
-        kept: list[tuple[Want, bytes]] = []
-        for message in messages:
-            if message.blocks or message.unusable:
-                kept += self._claim(peer_id, message, now)
-            if message.presences:
-                self.tracker.receive_presences(peer_id, message.presences, now)
-        return kept
-
-    def _claim(self, peer_id: ID, message: Message, now: float) -> list[tuple[Want, bytes]]:
-        claimed: list[tuple[Want, bytes]] = []
-        size = 0
-        stats = self.stats
-        unasked = message.unusable
-        for cid, data in message.blocks.items():
-            stats.blocks_received += 1
-            stats.data_received += len(data)
-            want = self.tracker.claim(peer_id, cid, len(data), now)
-            if want is not None:
-                claimed.append((want, data))
-                size += len(data)
-            elif (sessions := self.tracker.duplicate(peer_id, cid)) is not None:
-                stats.dup_blks_received += 1
-                stats.dup_data_received += len(data)
-                for number in sessions:
-                    if (session := self._sessions.get(number)) is not None:
-                        session.count_duplicate(data)
-            elif self.tracker.is_late(peer_id, cid):
-                stats.late_blocks_received += 1
-            else:
-                unasked += 1 + message.repeats.get(cid, 0)
-        if unasked:
-            logger.debug("%s sent %d blocks that were not asked for", peer_id, unasked)
-            stats.unwanted_blocks_received += unasked
-            self.tracker.unasked(peer_id, unasked)
-        if claimed:
-            self.accounts.received(peer_id, len(claimed), size, now)
-            self.tracing.blocks(peer_id, claimed, now)
-        return claimed
-
-    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None:
-        """Give blocks that are stored to who waits for them: here, and peers."""
-        for want, data in blocks:
-            self._deliver(want, data)
-            self.server.new_block(want.cid, len(data))
-
-    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None:
-        """Tell who waits for blocks that they came and could not be stored."""
-        for want, _ in blocks:
-            failure = not_stored(want.cid, error)
-            for number in self.tracker.settle(want):
-                if (session := self._sessions.get(number)) is not None:
-                    session.fail(want.key, failure)
-
-    def _deliver(self, want: Want, data: bytes) -> None:
-        for number in self.tracker.settle(want):
-            if (session := self._sessions.get(number)) is not None:
-                session.deliver(want.key, data)
-
     # -- peers ----------------------------------------------------------------------------------
 
     def _find_peers(self) -> None:
@@ -567,21 +482,24 @@ class BitswapEngine(Service):
             self.ensure_link(peer_id)
 
     def ensure_link(self, peer_id: ID) -> PeerLink:
-        """Give the link to a peer, which is tried to be reached if it is not connected."""
+        """Return the link to a peer, which is tried to be reached if it is not connected."""
         link = self._links.get(peer_id)
         if link is None:
-            link = self._links[peer_id] = PeerLink(self, peer_id)
+            receiver = PeerReceiver(peer_id, self.receiver, self.handler, self, self.time_watch)
+            link = self._links[peer_id] = PeerLink(self._link_context, peer_id, receiver)
             self.server.add_peer(peer_id)
             self.tracker.add_peer(peer_id, local=self._is_local(peer_id))
         return link
 
-    async def open_reply_stream(self, peer_id: ID) -> INetStream:
+    async def _open_reply_stream(self, peer_id: ID) -> INetStream:
         """Open a stream for answers; a peer that has gone is not dialled for it."""
         return await self.host.new_stream(peer_id, self.supported_protocols, no_dial=True)
 
-    def has_link(self, peer_id: ID) -> bool:
-        """Tell whether a peer is known to be connected, or was asked for."""
-        return peer_id in self._links
+    def _receiver_of(self, peer_id: ID) -> PeerReceiver | None:
+        """Return the receiver of a peer that is connected, or was asked for."""
+        if peer_id in self._links or peer_id in self.host.get_connected_peers():
+            return self.ensure_link(peer_id).receiver
+        return None
 
     def _is_local(self, peer_id: ID) -> bool:
         """Tell whether a peer is on this machine or in this network, as far as is known."""
@@ -600,13 +518,10 @@ class BitswapEngine(Service):
 
     def peer_unreachable(self, peer_id: ID) -> None:
         """Forget a peer that turned out not to be connected."""
-        self._lose_peer(peer_id, PeerAnswer.UNREACHABLE)
+        self.lose_peer(peer_id, PeerAnswer.UNREACHABLE)
 
-    def cleanup_peer(self, peer_id: ID) -> None:
-        """Forget all that is known of a peer; py-libp2p's name."""
-        self._lose_peer(peer_id, PeerAnswer.DISCONNECTED)
-
-    def _lose_peer(self, peer_id: ID, reason: PeerAnswer) -> None:
+    def lose_peer(self, peer_id: ID, reason: PeerAnswer) -> None:
+        """Forget a peer that is gone; what it was asked for is asked of others."""
         self._peer_sessions.pop(peer_id, None)
         self.tracker.remove_peer(peer_id, reason)
         self._drop_link(peer_id)
@@ -614,17 +529,17 @@ class BitswapEngine(Service):
 
     # -- events of the network ------------------------------------------------------------------
 
-    def _on_connected(self, event: PeerConnected) -> None:
+    def on_connected(self, event: PeerConnected) -> None:
         """A peer is there: it is asked for what is wanted and nobody is known to have."""
         if self._nursery is not None:
             self.ensure_link(event.peer_id)
             self.apply()
 
-    def _on_disconnected(self, event: PeerDisconnected) -> None:
+    def on_disconnected(self, event: PeerDisconnected) -> None:
         """A connection is gone; with the last one to a peer, the peer."""
         if self.host.get_network().get_connections(event.peer_id):
             # What was asked on the lost one may have been forgotten with it.
             self.tracker.send_all_again(event.peer_id)
             self.apply()
         else:
-            self._lose_peer(event.peer_id, PeerAnswer.DISCONNECTED)
+            self.lose_peer(event.peer_id, PeerAnswer.DISCONNECTED)

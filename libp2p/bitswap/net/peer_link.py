@@ -3,73 +3,84 @@ One peer: a stream that our wants go on, and what comes in.
 
     wants    ──> one stream for as long as it lasts; whatever comes back on it is read as well,
                  since py-libp2p answers there
-    inbound  <── any number of streams: see `Intake`
+    inbound  <── any number of streams: see `PeerReceiver`
 
 A stream that fails costs that stream: its message goes out again on a new one.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, cast
 
 import trio
 
-from libp2p.bitswap.config import SEND_ATTEMPTS, WANT_SEND_SECONDS
+from libp2p.bitswap.config import SEND_ATTEMPTS
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.net.intake import Intake, IntakeOwner
 from libp2p.bitswap.net.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.bitswap.wire.message import Message
 from libp2p.bitswap.wire.protocols import speaks_have
-from libp2p.exceptions import (
-    BaseLibp2pError,
-    MsgioException,
-    ParseError,
-    StreamError,
-)
+from libp2p.exceptions import BaseLibp2pError, StreamError
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from libp2p.abc import IHost, INetStream
-    from libp2p.base_types import TProtocol
+    from libp2p.abc import IHost
+    from libp2p.base_types import Buffer, TProtocol
+    from libp2p.bitswap.config import BitswapConfig
+    from libp2p.bitswap.net.peer_receiver import PeerReceiver
+    from libp2p.bitswap.net.service import Service
+    from libp2p.bitswap.net.time_watch import TimeWatch
     from libp2p.bitswap.tracer import Tracing
+    from libp2p.bitswap.want.tracker import WantTracker
+    from libp2p.bitswap.wire.entry import Entry
+    from libp2p.network.stream.net_stream import NetStream
     from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
 
-class LinkOwner(IntakeOwner, Protocol):
-    """What a link uses of its client."""
+@dataclass(frozen=True)
+class LinkContext:
+    """
+    What the links of one client share.
+
+    :param apply: called after each change of the tracker.
+    :param unreachable: called with a peer that turned out not to be connected.
+    """
 
     host: IHost
-    supported_protocols: list[TProtocol]
+    protocols: Sequence[TProtocol]
+    service: Service
+    tracker: WantTracker
+    time_watch: TimeWatch
     tracing: Tracing
-
-    def peer_unreachable(self, peer_id: ID) -> None:
-        """A peer turned out not to be connected, or cannot be dealt with."""
-
-    def apply(self) -> None:
-        """Wake whoever has something to do after a change of the tracker."""
-
-    def keep_time(self) -> None:
-        """Call the tracker at the time that it says now."""
+    apply: Callable[[], object]
+    unreachable: Callable[[ID], object]
+    config: BitswapConfig
 
 
 class PeerLink:
     """Everything that is sent to one peer and received from it."""
 
-    def __init__(self, owner: LinkOwner, peer_id: ID) -> None:
+    def __init__(self, context: LinkContext, peer_id: ID, receiver: PeerReceiver) -> None:
         self.peer_id = peer_id
-        self._owner = owner
+        self.receiver = receiver
+        self._context = context
+        self._tracker = context.tracker
         self._wants = trio.lowlevel.ParkingLot()
         self._runs = False
         self._scopes: set[trio.CancelScope] = set()
         self._closed = False
-        # wants
-        self._want_stream: INetStream | None = None
-        self._writing_wants = False
-        self.intake = Intake(owner, peer_id)
+        self._want_stream: NetStream | None = None
+        # The message that is being written, on which stream, and its frames that are not written.
+        self._entries: list[Entry] = []
+        self._message: Message | None = None
+        self._message_stream: NetStream | None = None
+        self._unsent: deque[list[Buffer]] = deque()
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -78,19 +89,27 @@ class PeerLink:
         self._closed = True
         for scope in self._scopes:
             scope.cancel()
-        self.intake.close()
+        self.receiver.close()
 
     def wake_wants(self) -> None:
         """There may be something to ask."""
-        if self._send_now():
-            return
+        # One want of a peer that owes no answer is written at once. What comes up together, or
+        # while an answer is due, the task sends in one message.
+        stream = None if self._message is not None else self._want_stream
+        if stream is not None and self._take_message(stream, if_single=True):
+            try:
+                if self._write_now(stream):
+                    return
+            except BaseLibp2pError as error:
+                logger.debug("wants to %s failed: %s", self.peer_id, error)
+                self._message_lost()
         # The task is started when there is work for the first time: a peer that never trades costs
         # none.
         if self._runs:
             self._wants.unpark()
         elif not self._closed:
             self._runs = True
-            self._owner.start_task(self._run, self._write_wants)
+            self._context.service.start_task(self._run, self._write_wants)
 
     async def _run(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         if self._closed:
@@ -100,8 +119,8 @@ class PeerLink:
             try:
                 await task(*args)
             except Exception as error:  # noqa: BLE001 - task's edge: it costs this peer
-                self._owner.faults.note("what wants are sent with", error)
-                self._owner.peer_unreachable(self.peer_id)
+                self._context.service.faults.note("what wants are sent with", error)
+                self._context.unreachable(self.peer_id)
             finally:
                 self._scopes.discard(scope)
 
@@ -110,8 +129,9 @@ class PeerLink:
     async def _write_wants(self) -> None:
         try:
             while True:
-                if self._owner.tracker.has_outgoing(self.peer_id):
+                if self._message is not None or self._tracker.has_outgoing(self.peer_id):
                     await self._send_wants()
+                    await trio.lowlevel.checkpoint()  # writing may not have waited
                 else:
                     await self._wants.park()
         finally:
@@ -120,116 +140,125 @@ class PeerLink:
 
     async def _send_wants(self) -> None:
         """Send all wants there are in one message, on another stream if one fails."""
-        tracker = self._owner.tracker
         for _ in range(SEND_ATTEMPTS):
             try:
-                with trio.fail_after(WANT_SEND_SECONDS):
-                    await self._send_wants_once()
+                with trio.fail_after(self._context.config.want_send_seconds):
+                    await self._send_message()
                 return
             except (BaseLibp2pError, trio.TooSlowError) as error:
                 logger.debug("wants to %s failed: %s", self.peer_id, error)
                 if is_refusal(error):
-                    self._wants_refused()
+                    self._peer_failed(PeerAnswer.NOT_SUPPORTED)
                     return
-            if self.peer_id not in self._owner.host.get_connected_peers():
-                self._owner.peer_unreachable(self.peer_id)
+            if self.peer_id not in self._context.host.get_connected_peers():
+                self._context.unreachable(self.peer_id)
                 return
             await back_off()
-        tracker.peer_failed(self.peer_id, PeerAnswer.UNRESPONSIVE, trio.current_time())
-        self._owner.apply()
+        self._peer_failed(PeerAnswer.UNRESPONSIVE)
 
-    async def _send_wants_once(self) -> None:
+    async def _send_message(self) -> None:
         stream = self._want_stream
         if stream is None:
             stream = await self._open_want_stream()
+        if self._message is not None and self._message_stream is not stream:
+            self._message_lost()  # the stream has ended before all was written
         # Only now, so that the message has all that has come up until this moment.
-        entries = self._owner.tracker.take_message(self.peer_id)
-        if not entries:
+        if self._message is None and not self._take_message(stream):
             return
-        sent = False
-        self._writing_wants = True
         try:
-            message = Message(entries)
-            for frame in message.frames():
-                await stream.send(frame)
-            sent = True
-            self._note_written(stream, message)
+            while not self._write_now(stream):
+                await stream.send(self._unsent[0])
+                self._unsent.popleft()
         finally:
-            self._writing_wants = False
-            if not sent:
-                self._owner.tracker.message_lost(self.peer_id, entries)
-                if self._want_stream is stream:
-                    self._want_stream = None
+            if self._message is not None:
+                self._message_lost()
                 await reset_stream(stream)
         if self._want_stream is not stream:
             await end_stream(stream)  # the peer has ended its half meanwhile
 
-    def _send_now(self) -> bool:
-        """Send what is to be asked, if the peer owes no answer and the stream need not wait."""
-        stream, tracker = self._want_stream, self._owner.tracker
-        if stream is None or self._writing_wants:
-            return False
-        # What comes up together, or while an answer is due, the task sends in one message.
-        entries = tracker.take_message(self.peer_id, if_single=True)
-        if not entries:
-            return False
-        message = Message(entries)
-        sent = False
-        try:
-            sent = all(map(stream.send_nowait, message.frames()))
-        except BaseLibp2pError as error:
-            logger.debug("wants to %s failed: %s", self.peer_id, error)  # the task sees to it
-        if sent:
-            self._note_written(stream, message)
-        else:
-            tracker.message_lost(self.peer_id, entries)
-        return sent
+    def _take_message(self, stream: NetStream, *, if_single: bool = False) -> bool:
+        """Begin the next message, if there is something to ask."""
+        self._message_stream = stream
+        self._entries = self._tracker.take_message(self.peer_id, if_single=if_single)
+        if self._entries:
+            self._message = Message(self._entries)
+            self._unsent.extend(self._message.frames())
+        return bool(self._entries)
 
-    def _note_written(self, stream: INetStream, message: Message) -> None:
+    def _write_now(self, stream: NetStream) -> bool:
+        """Write as much of the message as needs no wait; return True if that is all of it."""
+        while self._unsent:
+            if not stream.send_nowait(self._unsent[0]):
+                return False
+            self._unsent.popleft()
+        message, self._message = self._message, None
+        assert message is not None
         now = trio.current_time()
-        self._owner.tracker.message_written(self.peer_id, now, _round_trip(stream))
-        self._owner.keep_time()
-        self._owner.tracing.sent(self.peer_id, message)
+        self._tracker.message_written(self.peer_id, now, _round_trip(stream))
+        self._context.time_watch.check_tracker()
+        self._context.tracing.sent(self.peer_id, message)
+        return True
 
-    async def _open_want_stream(self) -> INetStream:
-        owner = self._owner
-        stream = await owner.host.new_stream(self.peer_id, owner.supported_protocols)
-        owner.tracker.set_supports_have(self.peer_id, speaks_have(stream.get_protocol()))
-        owner.apply()
+    def _message_lost(self) -> None:
+        """The message was not written whole: its stream is of no more use."""
+        self._message = None
+        self._unsent.clear()
+        self._tracker.message_lost(self.peer_id, self._entries)
+        if self._want_stream is self._message_stream:
+            self._want_stream = None
+
+    def _peer_failed(self, answer: PeerAnswer) -> None:
+        self._tracker.peer_failed(self.peer_id, answer, trio.current_time())
+        self._context.apply()
+
+    # -- the want stream ------------------------------------------------------------------------
+
+    async def _open_want_stream(self) -> NetStream:
+        context = self._context
+        stream = cast("NetStream", await context.host.new_stream(self.peer_id, context.protocols))
+        self._tracker.set_supports_have(self.peer_id, speaks_have(stream.get_protocol()))
+        context.apply()
         self._want_stream = stream
-        owner.start_task(self._run, self._read_want_stream, stream)
+        context.service.start_task(self._run, self._read_want_stream, stream)
         return stream
 
-    async def _read_want_stream(self, stream: INetStream) -> None:
-        """Read what py-libp2p answers on our stream, and notice when the peer ends it."""
-        failed = refused = False
+    async def _read_want_stream(self, stream: NetStream) -> None:
+        """
+        Wait until the peer answers on our stream, as py-libp2p does, or ends it.
+
+        Before its first bytes, a protocol that was proposed has to be agreed on.
+        """
+        ended = partial(self._want_stream_ended, stream)
         try:
-            await self.intake.read(stream)
-        except (StreamError, ParseError, MsgioException) as error:
+            buffers = await stream.receive()
+        except StreamError as error:
+            ended(error)
+            return
+        if buffers:
+            self.receiver.accept(stream, buffers, ended)
+        else:
+            ended(None)
+
+    def _want_stream_ended(self, stream: NetStream, error: BaseLibp2pError | None) -> None:
+        if error is not None:
             logger.debug("want stream of %s: %s", self.peer_id, error)
-            failed, refused = True, is_refusal(error)
         if self._want_stream is not stream:
             return
         # Helia ends its half at once, py-libp2p when it stops listening: either way the next
         # message gets a stream of its own, and the peer's end of this one is no error.
         self._want_stream = None
-        if failed:
-            await reset_stream(stream)
-            if refused:  # a protocol agreed on lazily is refused only now
-                self._wants_refused()
+        if error is not None:
+            stream.abort()
+            if is_refusal(error):  # a protocol agreed on lazily is refused only now
+                self._peer_failed(PeerAnswer.NOT_SUPPORTED)
             else:
-                self._owner.tracker.stream_reset(self.peer_id, trio.current_time())
-                self._owner.apply()
-        elif not self._writing_wants:
-            await end_stream(stream)
-
-    def _wants_refused(self) -> None:
-        now = trio.current_time()
-        self._owner.tracker.peer_failed(self.peer_id, PeerAnswer.NOT_SUPPORTED, now)
-        self._owner.apply()
+                self._tracker.stream_reset(self.peer_id, trio.current_time())
+                self._context.apply()
+        elif self._message is None:
+            stream.close_nowait()
 
 
-def _round_trip(stream: INetStream) -> float:
-    """Give the round-trip time of the connection below a stream in seconds, 0 if it has none."""
+def _round_trip(stream: NetStream) -> float:
+    """Return the round-trip time of the connection below a stream in seconds, 0 if unknown."""
     measured = getattr(stream.muxed_conn, "rtt", None)
     return measured() if callable(measured) else 0.0

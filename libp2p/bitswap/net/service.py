@@ -97,6 +97,10 @@ class Service(ABC):
         if self._life is not life:
             raise ClientClosedError("bitswap was stopped while it started")
 
+    def set_nursery(self, nursery: trio.Nursery) -> None:
+        """Run the tasks in this nursery instead of the host's."""
+        self._user_nursery = nursery
+
     async def stop(self) -> None:
         """End all fetches and streams; it can be started again."""
         if self._life is not None:

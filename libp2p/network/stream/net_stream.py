@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from libp2p.transport.abc import MuxedConnection, MuxedStream
 
 logger = get_logger(__name__)
+
+#: More than any stream has at hand.
+_EVERYTHING: Final = 2**63
 
 T = TypeVar("T")
 
@@ -117,9 +120,9 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         """Return all bytes at hand, unjoined, waiting for at least one; empty at the end."""
         return self._reading(self.muxed_stream.receive)
 
-    def receive_nowait(self) -> list[Buffer] | None:
-        """Return what is at hand of a stream that the peer opened; see `YamuxStream`."""
-        return self.muxed_stream.receive_nowait()
+    def receive_nowait(self, limit: int = _EVERYTHING) -> list[Buffer] | None:
+        """Return what is at hand, once the peer has agreed on the protocol; see `YamuxStream`."""
+        return self.muxed_stream.receive_nowait(limit)
 
     def on_readable(self, callback: Callable[[], object] | None) -> None:
         """Be called back, in the connection's read loop; see `YamuxStream.on_readable`."""
@@ -170,6 +173,10 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         That is done in the background and lasts as long as the connection does: `Yamux.close` tells
         what did not reach the peer. To be sure, let the peer answer.
         """
+        self.close_nowait()
+
+    def close_nowait(self) -> None:
+        """Do what `close` does, which never waits."""
         self._end("closed")
         self.muxed_stream.close_nowait()
 

@@ -89,7 +89,7 @@ async def attack(
         await under_attack.serves_others()
         await disconnect(peers[0].host, host_of(server))
         await trio.testing.wait_all_tasks_blocked()
-        assert server.ledger.count == server.ledger.sending_bytes == 0
+        assert server._engine.server.ledger.count == server._engine.server.ledger.sending_bytes == 0
 
 
 @pytest.fixture
@@ -244,7 +244,7 @@ async def test_a_hundred_thousand_wants_whose_answers_nobody_reads_are_limited(
         await trio.testing.wait_all_tasks_blocked()
         assert on.wanted() == config.MAX_LEDGER_ENTRIES
         most = config.MAX_LEDGER_ENTRIES + config.MAX_UNREMEMBERED_ANSWERS
-        assert on.server.ledger.pending(on.attacker.host.get_id()) <= most
+        assert on.server._engine.server.ledger.pending(on.attacker.host.get_id()) <= most
         assert all(s.unread_bytes <= WINDOW + FRAME for s in host_of(on.server).opened)
 
 
@@ -327,7 +327,9 @@ async def test_a_block_under_thousands_of_codecs_is_bounded_by_bytes_on_their_wa
     async with attack(nursery, Deaf) as on:
         await on.send(Message(map(Entry, cids)))
         await trio.testing.wait_all_tasks_blocked()
-        assert on.server.ledger.sending_bytes <= config.MAX_OUTSTANDING_BYTES + len(BIG_DATA)
+        assert on.server._engine.server.ledger.sending_bytes <= config.MAX_OUTSTANDING_BYTES + len(
+            BIG_DATA
+        )
 
 
 async def test_a_block_asked_for_a_thousand_times_is_sent_a_few_times(
@@ -390,8 +392,8 @@ async def test_streams_that_end_anywhere_leave_nothing(
             await (stream.close_write() if ending == "half-close" else stream.reset())
         await trio.testing.wait_all_tasks_blocked()
         assert on.wanted() == 0
-        link = on.server._links[on.attacker.host.get_id()]
-        assert link.intake.streams == link.intake.partial_bytes == 0
+        link = on.server._engine._links[on.attacker.host.get_id()]
+        assert link.receiver.streams == link.receiver.partial_bytes == 0
 
 
 async def test_who_resets_every_reply_is_left_alone_until_it_speaks(
@@ -425,6 +427,6 @@ async def test_deaf_peers_hold_one_reply_each_and_no_turn(
             await peer.send(host_of(on.server).get_id(), Message(map(Entry, content)))
         await trio.testing.wait_all_tasks_blocked()
         await on.serves_others()
-        assert on.server.ledger.sending_bytes == len(deaf) * 300_000
+        assert on.server._engine.server.ledger.sending_bytes == len(deaf) * 300_000
         for peer in deaf:
             await disconnect(peer.host, host_of(on.server))

@@ -9,7 +9,7 @@ import trio
 
 from libp2p.bitswap import config
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
-from libp2p.bitswap.fetch.session import OneBlock
+from libp2p.bitswap.fetch.waiters import OneBlock
 from libp2p.bitswap.serve.rate_limit import BandwidthLimits
 from libp2p.bitswap.serve.server import ServerLimits, ServerOptions
 from libp2p.bitswap.wire.entry import BlockPresenceType
@@ -68,12 +68,12 @@ class Asked:
 
     @property
     def sent(self) -> int:
-        return self.server.stats.blocks_sent
+        return self.server._engine.stats.blocks_sent
 
     def sent_at_once(self, *entries: Entry) -> int:
         """Ask and count the blocks that were sent before any other task has run."""
         before = self.sent
-        assert self.server.answer_now(self.peer.host.get_id(), [Message(entries)])
+        assert self.server._engine.server.receive_now(self.peer.host.get_id(), [Message(entries)])
         return self.sent - before
 
     async def got(self) -> list[CID]:
@@ -179,7 +179,7 @@ async def test_nobody_overtakes_those_who_wait_for_the_store(
         for cid, data in content.items():
             await quick.put_block(cid, data)
         await stick(nursery, server, list(content)[3:])
-        server.block_store = quick
+        server._engine.block_store = quick
         assert ann.sent_at_once(want(list(content)[2])) == 0
         await trio.sleep(3)
         assert ann.sent_at_once(want(list(content)[3])) == 1
@@ -350,10 +350,13 @@ async def test_fetches_that_are_over_leave_no_alarm(nursery: trio.Nursery) -> No
         await connect(provider.host, host_of(ann))
         for cid, data in content.items():
             assert await ann.get_block(cid, timeout=1000) == data
-        heap = ann.timeouts._heap._heap
-        left = [item[2] for item in heap if isinstance(item[2], OneBlock)]
+        left = [
+            item[2]
+            for item in ann._engine.time_watch._timers._heap._heap
+            if isinstance(item[2], OneBlock)
+        ]
         assert len(left) < 100
-        assert all(waiter not in ann.timeouts and waiter.data is None for waiter in left)
+        assert all(waiter not in ann._engine.time_watch and waiter.data is None for waiter in left)
 
 
 async def test_a_fetch_that_fails_at_once_lets_others_run(nursery: trio.Nursery) -> None:

@@ -41,7 +41,7 @@ def clock(autojump_clock: trio.testing.MockClock) -> trio.testing.MockClock:
 
 
 def scope_of(client: BitswapClient, name: str) -> Scope:
-    return client.resources.scope(f"bitswap {name}")
+    return client._engine.resources.scope(f"bitswap {name}")
 
 
 async def open_to(peer: ScriptedPeer, client: BitswapClient) -> FakeStream:
@@ -167,10 +167,10 @@ async def test_a_message_that_does_not_grow_is_given_up_and_one_over_a_slow_link
 
 
 async def test_idle_streams_of_all_peers_are_bounded(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.net.reception.MAX_INBOUND_STREAMS_TOTAL", 100)
-    async with running_client(nursery, "bob") as bob:
+    limits = config.BitswapConfig(max_inbound_streams=100)
+    async with running_client(nursery, "bob", config=limits) as bob:
         honest = ScriptedPeer(nursery, "honest")
         await connect(honest.host, host_of(bob))
         kept = await open_to(honest, bob)
@@ -185,11 +185,11 @@ async def test_idle_streams_of_all_peers_are_bounded(
 
 
 async def test_what_waits_of_all_peers_is_bounded_and_all_of_it_is_taken_in(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.net.reception.MAX_INTAKE_TOTAL", 300 * KIB)
+    limits = config.BitswapConfig(max_intake=300 * KIB)
     content = blocks(60, 50 * KIB)
-    async with running_client(nursery, "bob") as bob:
+    async with running_client(nursery, "bob", config=limits) as bob:
         peers = [ScriptedPeer(nursery, f"{number}") for number in range(6)]
         for peer in peers:
             await connect(peer.host, host_of(bob))
@@ -268,8 +268,8 @@ async def test_messages_with_very_many_parts_are_taken_in_by_steps(nursery: trio
                 await wait_all_tasks_blocked()
             assert steps.most < MOST, (name, steps.task, steps.most)
             if name == "wants":
-                assert server.ledger.count == config.MAX_LEDGER_ENTRIES
-        assert server.ledger.count == 0
+                assert server._engine.server.ledger.count == config.MAX_LEDGER_ENTRIES
+        assert server._engine.server.ledger.count == 0
         assert server.stat().messages_received == len(messages)
 
 
@@ -280,16 +280,16 @@ async def test_wants_of_a_peer_that_leaves_are_dropped_by_steps(nursery: trio.Nu
             entries = [Entry(CID.for_block(b"%d" % number)) for number in range(16_000)]
             await peer.send(host_of(server).get_id(), Message(entries))
         await wait_all_tasks_blocked()
-        assert server.ledger.count == 64_000
+        assert server._engine.server.ledger.count == 64_000
         assert scope_of(server, "ledger entries").held == 64_000
         steps = Steps()
         with steps.counted():
             for peer in peers:
                 await disconnect(peer.host, host_of(server))
-            server.announce(CID.for_block(b"1"), b"1")  # while they are being dropped
+            server._engine.announce(CID.for_block(b"1"), b"1")  # while they are being dropped
             await wait_all_tasks_blocked()
         assert steps.most < MOST, (steps.task, steps.most)
-        assert server.ledger.count == 0
+        assert server._engine.server.ledger.count == 0
         assert scope_of(server, "ledger entries").held == 0
 
 

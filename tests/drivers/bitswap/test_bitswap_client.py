@@ -153,7 +153,7 @@ async def test_many_blocks_come_in_few_messages_over_few_streams(nursery: trio.N
         assert len(host_of(ann).opened) == len(host_of(bob).opened) == 1
         assert bob.stat().messages_received < 100
         await trio.testing.wait_all_tasks_blocked()  # until the last reply is settled
-        assert ann.ledger.count == 0
+        assert ann._engine.server.ledger.count == 0
         assert bob.stat().dup_blks_received == 0
 
 
@@ -561,7 +561,7 @@ async def test_a_cancelled_fetch_takes_back_its_wants(nursery: trio.Nursery) -> 
             await trio.testing.wait_all_tasks_blocked()
             fetching.cancel_scope.cancel()
         gc.collect()
-        bob.apply()
+        bob._engine.apply()
         await trio.testing.wait_all_tasks_blocked()
         assert bob.stat().wantlist == []
         assert {entry.cid for entry in peer.entries if entry.cancel} == {X, Y, Z}
@@ -579,7 +579,7 @@ async def test_an_iterator_left_early_takes_back_its_wants(nursery: trio.Nursery
             assert cid == X
             break
         gc.collect()
-        bob.apply()
+        bob._engine.apply()
         assert bob.stat().wantlist == []
 
 
@@ -673,7 +673,7 @@ async def test_older_versions_are_spoken_both_ways(
 ) -> None:
     v0 = CID.for_block(X_DATA, codec="dag-pb", version=0)
     ann = BitswapClient(FakeHost(nursery, "ann"), protocol_version=protocol)  # type: ignore[arg-type]
-    ann.supported_protocols = [protocol]
+    ann.supported_protocols[:] = [protocol]
     async with ann.run(), running_client(nursery, "bob", [(Y, Y_DATA)]) as bob:
         await ann.add_block(v0, X_DATA)
         await connect(host_of(ann), host_of(bob))

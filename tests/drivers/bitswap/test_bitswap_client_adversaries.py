@@ -211,7 +211,7 @@ async def test_blocks_that_nobody_wants_are_neither_stored_nor_remembered(
         assert stat.unwanted_blocks_received == len(unasked)
         assert stat.dup_blks_received == 0
         assert scene.stored == 0
-        assert not any(scene.client.tracker.came_lately(cid) for cid in unasked)
+        assert not any(scene.client._engine.tracker.came_lately(cid) for cid in unasked)
 
 
 async def test_a_block_sent_a_thousand_times_is_stored_once(nursery: trio.Nursery) -> None:

@@ -179,8 +179,8 @@ async def test_what_comes_twice_is_counted_for_the_session_that_wanted_it(
 async def test_whether_somebody_has_a_block_is_no_block(nursery: trio.Nursery) -> None:
     async with running_client(nursery, "bob") as bob:
         await connect(Provider(nursery, "ann", {X: X_DATA}).host, host_of(bob))
-        session = bob.open_session(presence_only=True)
-        await session.fetch(X, 10)
+        session = bob._engine.open_session(presence_only=True)
+        await bob._engine.fetch(session, X, 10)
         assert session.stats.blocks_received == 0
 
 
@@ -423,10 +423,10 @@ async def test_no_message_has_a_want_and_a_cancel_of_one_block_in_a_storm_of_bot
             for number in range(10):
                 storm.start_soon(impatient, list(content)[number * 4 : number * 4 + 14])
         await trio.testing.wait_all_tasks_blocked()
-        bob.apply()
+        bob._engine.apply()
         await trio.testing.wait_all_tasks_blocked()
         assert bob.stat().wantlist == []
-        peer = bob.tracker.describe(provider.host.get_id())
+        peer = bob._engine.tracker.describe(provider.host.get_id())
         assert peer is not None
         assert not any((peer.assigned, peer.unanswered, peer.queued, peer.registered))
         # Merged on its way, a want beside a cancel would have become one that wants DONT_HAVE.
@@ -489,7 +489,7 @@ async def test_ten_thousand_gets_from_a_thousand_peers_leave_nothing(
         assert len(nursery.child_tasks) <= base + 3  # the streams to and from the silent one
         assert streams <= 2
         assert bob.stat().blocks_received == 10_000
-        tracker = bob.tracker
+        tracker = bob._engine.tracker
         assert tracker.peer_ids == [silent.host.get_id()]
         left = tracker.describe(silent.host.get_id())
         assert left is not None
@@ -501,7 +501,7 @@ async def test_ten_thousand_gets_from_a_thousand_peers_leave_nothing(
             assert not any((session.peers, session.wants, session.backlog, session.to_search))
             assert len(session.lost) <= 32
         assert len(tracker.timers) < 200
-        assert bob.ledger.count == 0
+        assert bob._engine.server.ledger.count == 0
 
 
 async def test_gets_that_fail_leave_nothing(nursery: trio.Nursery, clock: object) -> None:
@@ -512,8 +512,8 @@ async def test_gets_that_fail_leave_nothing(nursery: trio.Nursery, clock: object
             with pytest.raises(BitswapError):
                 await bob.get_block(cid)
         await trio.testing.wait_all_tasks_blocked()
-        for peer_id in bob.tracker.peer_ids:
-            peer = bob.tracker.describe(peer_id)
+        for peer_id in bob._engine.tracker.peer_ids:
+            peer = bob._engine.tracker.describe(peer_id)
             assert peer is not None
             assert not any((peer.assigned, peer.unanswered, peer.queued, peer.registered))
         assert bob.stat().wantlist == []

@@ -142,7 +142,7 @@ async def test_a_peer_that_leaves_while_it_is_judged_leaves_nothing(nursery: tri
         server.cleanup_peer(ann.host.get_id())
         judged.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert server.ledger.peer_ids == []
+        assert server._engine.server.ledger.peer_ids == []
 
 
 async def test_wants_that_wait_are_judged_again_when_asked_to(nursery: trio.Nursery) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -18,8 +18,8 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.net.block_writer import BlockWriter
 from libp2p.bitswap.net.faults import FaultLog
-from libp2p.bitswap.net.intake import Intake, IntakeOwner
-from libp2p.bitswap.net.reception import Reception
+from libp2p.bitswap.net.peer_receiver import PeerReceiver
+from libp2p.bitswap.net.receiver import Receiver
 from libp2p.bitswap.want.reports import Unavailable
 from libp2p.bitswap.want.state import SessionWants, Want
 from libp2p.bitswap.want.timers import Timed, Timers
@@ -34,9 +34,9 @@ from libp2p.utils.varint import encode_uvarint
 from tests.support.memory_session import joined, stream_between
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from libp2p.blockstore import BlockStore
+    from libp2p.bitswap.errors import BitswapError
     from libp2p.stream_muxer.yamux.yamux import Yamux
     from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 
@@ -60,20 +60,24 @@ class Tracker:
     def has_delivered(self, peer_id: ID, now: float) -> bool:
         return False
 
+    def settle(self, want: Want) -> tuple[int, ...]:
+        return (0,)
+
 
 class Owner:
-    """Notes what it is given; ``answering`` and ``storing`` hold it up."""
+    """Is a client's parts and notes what they are given; ``answering``, ``storing`` hold it up."""
 
     def __init__(self, nursery: trio.Nursery) -> None:
         self.nursery = nursery
         self.is_running = True
         self.tracker = Tracker()
         self.faults = FaultLog()
-        self.block_store = cast("BlockStore", self)
-        self.keeper = BlockWriter(self)
+        me: Any = self
+        self.server, self.sessions = me, me
+        self.writer = BlockWriter(me, me.tracker, me, me, self.faults)
         self.resources = Resources()
-        self.reception = Reception(self)
-        self.timeouts: Timers[Timed] = Timers()
+        self.receiver = Receiver(self.writer, self.resources)
+        self.timers: Timers[Timed] = Timers()
         self.taken: list[bytes] = []
         self.answered: list[CID] = []
         self.kept: list[int] = []
@@ -83,14 +87,23 @@ class Owner:
         self.answering, self.storing = trio.Event(), trio.Event()
         self.answering.set()
         self.storing.set()
-        nursery.start_soon(self.keeper.run)
-        nursery.start_soon(self.reception.run)
+        nursery.start_soon(self.writer.run)
+        nursery.start_soon(self.receiver.run)
+
+    # a `Service`
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         self.nursery.start_soon(task, *args)
 
-    def limit_time(self, waiter: Timed, when: float) -> None:
-        self.timeouts.set(waiter, when)
+    # a `TimeWatch`
+
+    def set(self, waiter: Timed, when: float) -> None:
+        self.timers.set(waiter, when)
+
+    def drop(self, waiter: Timed) -> None:
+        self.timers.drop(waiter)
+
+    # a `MessageHandler`
 
     def heard(self, peer_id: ID, messages: Sequence[Message]) -> None: ...
 
@@ -102,16 +115,23 @@ class Owner:
                 (Want(cid.multihash, cid, 1, 0, A_SESSION), d) for cid, d in message.blocks.items()
             ]
             self.taken += message.blocks.values()
-            self.keeper.add(blocks)
+            if blocks:
+                self.writer.add(blocks)
 
-    def answer_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
+    # a `Server`
+
+    def receive_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
         return False
 
-    async def answer(self, peer_id: ID, messages: Sequence[Message]) -> None:
+    async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         if self.answer_trouble is not None:
             raise self.answer_trouble
         await self.answering.wait()
         self.answered += [cid for message in messages for cid in message.entries]
+
+    def new_block(self, cid: CID, size: int) -> None: ...
+
+    # a `BlockStore`
 
     def put_blocks_now(self, blocks: Sequence[tuple[CID, bytes]]) -> bool:
         return False
@@ -120,11 +140,14 @@ class Owner:
         await self.storing.wait()
         self.kept.append(len(blocks))
 
-    def hand_on(self, blocks: Iterable[tuple[Want, bytes]]) -> None: ...
+    def damage_of(self, cid: CID) -> str | None:
+        return None
 
-    def not_kept(self, blocks: Iterable[tuple[Want, bytes]], error: Exception) -> None: ...
+    # the `Sessions`
 
-    def fail(self, outcome: Unavailable) -> None:
+    def deliver(self, numbers: Sequence[int], key: bytes, data: bytes) -> None: ...
+
+    def fail(self, numbers: Sequence[int], key: bytes, error: BitswapError) -> None:
         self.failed.append(f"after {sum(self.kept)}")
 
 
@@ -134,12 +157,13 @@ class Two:
     def __init__(self, nursery: trio.Nursery, a: Yamux, b: Yamux) -> None:
         self.a, self.b = a, b
         self.owner = Owner(nursery)
-        self.intake = Intake(cast("IntakeOwner", self.owner), PEER)
+        parts = cast("Any", self.owner)
+        self.peer = PeerReceiver(PEER, self.owner.receiver, parts, parts, parts)
 
     async def open(self, data: bytes = b"") -> YamuxStream:
         """Open a stream whose first bytes come with the negotiation."""
         theirs, ours = await stream_between(self.a, self.b)
-        self.intake.accept(NetStream(ours), [data] if data else [])
+        self.peer.accept(NetStream(ours), [data] if data else [])
         return theirs
 
 
@@ -180,7 +204,7 @@ async def test_messages_are_taken_in_order_and_the_stream_is_closed_behind_them(
     assert not await is_reset(stream)
     assert two.owner.taken == [bytes((n,)) * 1000 for n in range(50)]
     assert two.owner.tracker.bytes == len(data)
-    assert two.intake.streams == two.intake.partial_bytes == 0
+    assert two.peer.streams == two.peer.partial_bytes == 0
 
 
 async def test_a_bad_message_spoils_what_follows_and_not_what_came_before(two: Two) -> None:
@@ -200,7 +224,7 @@ async def test_what_ends_inside_a_message_or_is_none_is_reset(two: Two, end: byt
     await stream.close_write()
     assert await is_reset(stream)
     assert two.owner.taken == [b"one"]
-    assert two.intake.streams == two.intake.partial_bytes == 0
+    assert two.peer.streams == two.peer.partial_bytes == 0
 
 
 async def test_a_filter_that_takes_its_time_does_not_hold_up_blocks(two: Two) -> None:
@@ -268,7 +292,7 @@ async def test_a_few_bytes_are_acted_on_without_a_task(two: Two) -> None:
         await stream.write(data[at : at + 7])
         await wait_all_tasks_blocked()
     assert two.owner.taken == [b"one", b"two"]
-    assert len(two.owner.nursery.child_tasks) == 2  # the keeper, and who takes turns
+    assert len(two.owner.nursery.child_tasks) == 2  # the writer, and who gives turns
 
 
 @pytest.mark.parametrize("data", [with_block(bytes(INTAKE_NOW_BYTES)), 3 * with_block(b"one")])
@@ -282,7 +306,7 @@ async def test_much_or_many_are_taken_by_a_task(two: Two, data: bytes) -> None:
 
 async def test_a_few_bytes_wait_as_well_while_the_store_is_behind(two: Two) -> None:
     two.owner.storing = trio.Event()
-    two.owner.keeper.add([(A_WANT, bytes(MAX_UNSTORED_BYTES))])
+    two.owner.writer.add([(A_WANT, bytes(MAX_UNSTORED_BYTES))])
     await two.open(with_block(b"one"))
     await wait_all_tasks_blocked()
     assert two.owner.taken == []
@@ -295,13 +319,13 @@ async def test_a_failure_is_told_after_the_blocks_that_came_before_it(
     nursery: trio.Nursery,
 ) -> None:
     owner = Owner(nursery)
-    failure = object.__new__(Unavailable)
-    owner.keeper.fail(failure)
+    failure = Unavailable(0, b"", CID.for_block(b"not here"), {})
+    owner.writer.fail(failure)
     owner.storing = trio.Event()
-    owner.keeper.add([(A_WANT, b"one")])
-    owner.keeper.fail(failure)
-    owner.keeper.fail(failure)
-    owner.keeper.add([(A_WANT, b"two")])
+    owner.writer.add([(A_WANT, b"one")])
+    owner.writer.fail(failure)
+    owner.writer.fail(failure)
+    owner.writer.add([(A_WANT, b"two")])
     await wait_all_tasks_blocked()
     assert owner.failed == ["after 0"]
     owner.storing.set()
@@ -313,9 +337,9 @@ async def test_a_failure_is_told_after_the_blocks_that_came_before_it(
 async def test_a_client_that_stops_resets_the_streams(two: Two) -> None:
     streams = [await two.open(with_block(b"one")), await two.open()]
     await wait_all_tasks_blocked()
-    two.intake.stop()
+    two.peer.stop()
     assert [await is_reset(stream) for stream in streams] == [True, True]
-    assert two.intake.streams == 0
+    assert two.peer.streams == 0
 
 
 async def test_a_stream_that_goes_on_after_the_client_has_stopped_is_reset(two: Two) -> None:
@@ -329,20 +353,20 @@ async def test_a_stream_that_goes_on_after_the_client_has_stopped_is_reset(two: 
 async def test_what_came_before_the_peer_was_lost_is_still_taken(two: Two) -> None:
     await two.open(with_block(b"one"))
     stream = await two.open(with_block(b"two"))
-    two.intake.close()
+    two.peer.close()
     await wait_all_tasks_blocked()
     assert two.owner.taken == [b"one", b"two"]
     await stream.write(with_block(b"three"))  # the connection was not lost after all
     await wait_all_tasks_blocked()
     assert two.owner.taken[2:] == [b"three"]
-    assert len(two.owner.nursery.child_tasks) == 2  # the keeper, and who takes turns
+    assert len(two.owner.nursery.child_tasks) == 2  # the writer, and who gives turns
 
 
 async def test_a_flood_of_tiny_messages_lets_others_run(two: Two) -> None:
     stream = await two.open()
     await stream.write(bytes(50_000))  # as many empty messages
     turns = 0
-    while two.owner.tracker.bytes < 50_000 or two.intake._queue:
+    while two.owner.tracker.bytes < 50_000 or two.peer._has_more:
         await trio.lowlevel.checkpoint()
         turns += 1
     assert turns >= 50_000 * MIN_MESSAGE_COST // INTAKE_TURN_BYTES
@@ -372,12 +396,12 @@ async def test_an_error_of_our_own_costs_the_peer_its_streams_and_nobody_else(
 async def test_a_stream_that_cannot_be_ended_costs_the_peer_its_streams_and_nobody_else(
     two: Two, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def close(self: NetStream) -> None:
+    def close(self: NetStream) -> None:
         raise ValueError("a bug")
 
     other, stream = await two.open(), await two.open(with_block(b"one"))
     with monkeypatch.context() as patch:
-        patch.setattr(NetStream, "close", close)
+        patch.setattr(NetStream, "close_nowait", close)
         await stream.close_write()
         assert await is_reset(other)
     third = await two.open(with_block(b"two"))
@@ -389,5 +413,21 @@ async def test_a_stream_that_cannot_be_ended_costs_the_peer_its_streams_and_nobo
 
 async def test_a_bad_message_that_comes_as_the_client_stops_leaves_no_stream(two: Two) -> None:
     bad = await two.open(b"\x02\x1a\xff")
-    two.intake.stop()
+    two.peer.stop()
     assert await is_reset(bad)
+
+
+async def test_the_end_of_a_stream_that_a_turn_has_read_in_parts_is_noticed(two: Two) -> None:
+    two.owner.storing = trio.Event()
+    two.owner.writer.add([(A_WANT, bytes(MAX_UNSTORED_BYTES))])  # no turn yet
+    data = [bytes((n,)) * 250 * 1024 for n in range(6)]
+    streams = [await two.open() for _ in data]
+    for stream, block in zip(streams, data, strict=True):
+        await stream.write(with_block(block))
+        await stream.close_write()
+    await wait_all_tasks_blocked()
+    assert two.owner.taken == []
+    two.owner.storing.set()
+    for stream in streams:
+        assert not await is_reset(stream)
+    assert sorted(two.owner.taken) == data

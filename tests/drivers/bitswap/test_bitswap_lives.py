@@ -126,7 +126,7 @@ async def test_a_stop_ends_a_start_that_waits(nursery: trio.Nursery) -> None:
 
     async with trio.open_nursery() as starting:
         starting.start_soon(start)
-        while bob._life is None:
+        while bob._engine._life is None:
             await trio.lowlevel.checkpoint()
         await bob.stop()
     await wait_all_tasks_blocked()
@@ -163,7 +163,7 @@ async def test_a_fault_of_the_engine_ends_the_client_and_says_so(
     def broken(now: float) -> None:
         raise KeyError("a fault")
 
-    monkeypatch.setattr(bob.tracker, "tick", broken)
+    monkeypatch.setattr(bob._engine.tracker, "tick", broken)
     with pytest.raises(ClientClosedError) as failure:
         await bob.get_block(CID.for_block(b"none"), timeout=60)
     assert isinstance(failure.value.__cause__, KeyError)
@@ -285,7 +285,7 @@ async def test_many_iterators_that_are_dropped_at_once_end_nothing_else(
                     taking.start_soon(take_all, number)
                 await wait_all_tasks_blocked()
                 taking.cancel_scope.cancel()
-        bob.apply()
+        bob._engine.apply()
         await wait_all_tasks_blocked()
         assert bob.is_running
         assert bob.get_wantlist() == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -13,6 +13,7 @@ from libp2p.bitswap.config import (
     BITSWAP_PROTOCOL_V100,
     BITSWAP_PROTOCOL_V110,
     BITSWAP_PROTOCOLS,
+    BitswapConfig,
 )
 from libp2p.bitswap.errors import (
     BitswapError,
@@ -227,3 +228,24 @@ async def test_server_options_set_later_take_effect_or_are_refused(nursery: trio
         with pytest.raises(BlockNotFoundError):
             await bob.get_block(Y)
         assert ann.ledger_for_peer(host_of(bob).get_id()).sent == len(X_DATA)  # it stays
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"max_inbound_streams": 0}, {"max_intake": -1}, {"unfinished_seconds": -1.0}],
+)
+def test_a_configuration_is_checked(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        BitswapConfig(**wrong)
+
+
+def test_numbers_of_a_configuration_are_numbers() -> None:
+    with pytest.raises(TypeError, match="max_intake"):
+        BitswapConfig(max_intake=True)
+    with pytest.raises(TypeError, match="store_grace_seconds"):
+        BitswapConfig(store_grace_seconds="1")  # type: ignore[arg-type]
+
+
+async def test_a_client_takes_no_other_configuration(nursery: trio.Nursery) -> None:
+    with pytest.raises(TypeError, match="config"):
+        BitswapClient(cast("IHost", FakeHost(nursery, "ann")), config={})  # type: ignore[arg-type]

@@ -134,7 +134,7 @@ async def test_a_block_that_is_half_sent_when_its_stream_ends_is_sent_again(
         await trio.testing.wait_all_tasks_blocked()
         assert len(host_of(server).opened) == 2
         assert server.stat().blocks_sent == 1
-        assert server.ledger.count == server.ledger.sending_bytes == 0
+        assert server._engine.server.ledger.count == server._engine.server.ledger.sending_bytes == 0
 
 
 async def test_a_connection_lost_with_half_a_block_costs_nothing_but_asking_again(
@@ -149,7 +149,7 @@ async def test_a_connection_lost_with_half_a_block_costs_nothing_but_asking_agai
                 await trio.lowlevel.checkpoint()
             await disconnect(ann.host, host_of(server))
         await trio.testing.wait_all_tasks_blocked()
-        assert server.ledger.sending_bytes == 0
+        assert server._engine.server.ledger.sending_bytes == 0
         ann = await connected(nursery, "ann", server)
         await ask(ann, server, want(big))
         await until_blocks(ann, 1)
@@ -443,7 +443,7 @@ async def test_a_word_that_is_lost_costs_no_block(nursery: trio.Nursery, clock: 
         await ask(ann, server, *map(want, content))
         await until_blocks(ann, 3)
         await trio.testing.wait_all_tasks_blocked()
-        assert server.ledger.count == server.ledger.sending_bytes == 0
+        assert server._engine.server.ledger.count == server._engine.server.ledger.sending_bytes == 0
 
 
 # -- reading ahead --------------------------------------------------------------------------------
@@ -466,7 +466,7 @@ async def test_the_next_reply_is_read_while_one_is_written(
         await ask(slow, server, *map(want, content))
         await until_blocks(slow, 10)
         assert trio.current_time() < 13  # one after the other it would be 19
-        assert server.ledger.sending_bytes == 0
+        assert server._engine.server.ledger.sending_bytes == 0
 
 
 async def test_what_was_read_ahead_is_cancelled_until_it_is_written(
@@ -488,7 +488,7 @@ async def test_what_was_read_ahead_is_cancelled_until_it_is_written(
         await connect(ann.host, host_of(server))
         await ask(ann, server, want(one, 3), want(two, 2), want(three, 1))
         await trio.sleep(1)
-        assert server.ledger.sending_bytes == 600 * KIB
+        assert server._engine.server.ledger.sending_bytes == 600 * KIB
         await ask(ann, server, Entry(two, cancel=True))
         await trio.sleep(1)
         ann.reads.set()
@@ -509,13 +509,13 @@ async def test_a_peer_that_stops_reading_for_good_loses_what_was_read_ahead(
         await connect(deaf.host, host_of(server))
         await ask(deaf, server, *map(want, content))
         await trio.sleep(1)
-        assert server.ledger.sending_bytes == 600 * KIB
+        assert server._engine.server.ledger.sending_bytes == 600 * KIB
         await trio.sleep(10 * config.MAX_SEND_SECONDS)
-        assert server.ledger.sending_bytes == 0
+        assert server._engine.server.ledger.sending_bytes == 0
         assert len(server.wantlist_for_peer(deaf.host.get_id())) == 10
         await disconnect(deaf.host, host_of(server))
         await trio.testing.wait_all_tasks_blocked()
-        assert server.ledger.count == 0
+        assert server._engine.server.ledger.count == 0
 
 
 async def test_a_connection_lost_while_reading_ahead_leaves_nothing(
@@ -531,7 +531,7 @@ async def test_a_connection_lost_while_reading_ahead_leaves_nothing(
             await trio.sleep(0.1)
             await disconnect(ann.host, host_of(server))
         await trio.testing.wait_all_tasks_blocked()
-        assert server.ledger.sending_bytes == server.ledger.count == 0
+        assert server._engine.server.ledger.sending_bytes == server._engine.server.ledger.count == 0
         ann = await connected(nursery, "ann", server)
         await ask(ann, server, *map(want, content))
         await until_blocks(ann, 10)

@@ -100,7 +100,7 @@ async def test_what_the_store_fails_at_is_not_told_to_be_missing_and_comes_later
         store.bad = set()
         await until_blocks(ann, 3)
         assert said(ann) == {}
-        assert server.ledger.count == 0
+        assert server._engine.server.ledger.count == 0
 
 
 async def test_a_store_that_is_down_costs_no_dont_have_and_few_calls(
@@ -156,7 +156,7 @@ async def test_a_distant_store_is_asked_for_each_block_once_and_for_many_at_once
         assert len(store.asked) == count
         assert trio.current_time() - start < count * 0.05 / 10
         await wait_all_tasks_blocked()  # the server notes what it has written a moment later
-        assert server.resources.statistics()["bitswap replies that are written"].held == 0
+        assert server._engine.resources.statistics()["bitswap replies that are written"].held == 0
 
 
 async def test_blocks_are_put_into_a_distant_store_many_at_once(
@@ -258,7 +258,7 @@ async def test_all_peers_together_hold_no_more_than_the_host_may(
             await connect(deaf.host, host_of(server))
             await ask(deaf, server, *map(want, content))
         await trio.sleep(1)
-        outgoing = server.resources.scope("bitswap replies that are written")
+        outgoing = server._engine.resources.scope("bitswap replies that are written")
         assert 0 < outgoing.held <= limit
         ann = await connected(nursery, "ann", server)
         await ask(ann, server, *map(want, content))
@@ -439,7 +439,7 @@ async def test_the_server_does_not_dial_who_has_gone(nursery: trio.Nursery) -> N
 async def test_who_has_no_connection_is_not_near(nursery: trio.Nursery) -> None:
     """R25."""
     async with running_client(nursery, "bob") as bob:
-        assert not bob._is_local(host_of(bob).get_id())
+        assert not bob._engine._is_local(host_of(bob).get_id())
         ann = ScriptedPeer(nursery, "ann")
         await connect(ann.host, host_of(bob))
-        assert bob._is_local(ann.host.get_id())
+        assert bob._engine._is_local(ann.host.get_id())

@@ -432,12 +432,11 @@ async def test_a_bad_message_on_our_want_stream_is_answered_by_a_new_stream(
 
 
 async def test_streams_and_unfinished_messages_of_a_peer_are_limited(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery,
 ) -> None:
-    monkeypatch.setattr("libp2p.bitswap.net.intake.MAX_INBOUND_STREAMS_PER_PEER", 5)
-    monkeypatch.setattr("libp2p.bitswap.net.reception.MAX_UNFINISHED_BYTES", 100_000)
+    limits = config.BitswapConfig(max_inbound_streams_per_peer=5, max_unfinished_bytes=100_000)
     go = ScriptedPeer(nursery, "go")
-    async with running_client(nursery, "ann") as ann:
+    async with running_client(nursery, "ann", config=limits) as ann:
         await connect(go.host, host_of(ann))
         streams = [await open_stream(go, ann) for _ in range(6)]
         await trio.testing.wait_all_tasks_blocked()
@@ -474,8 +473,9 @@ async def test_a_stream_left_over_from_a_lost_connection_is_reset(nursery: trio.
 async def test_nothing_grows_with_peers_and_gets(nursery: trio.Nursery) -> None:
     content = blocks(1000, 50)
     async with running_client(nursery, "bob") as bob:
-        base = len(nursery.child_tasks)
         for round_ in range(100):
+            if round_ == 1:
+                base = len(nursery.child_tasks)  # with the host's read loop
             peer = Provider(nursery, f"{round_}", content)
             await connect(peer.host, host_of(bob))
             for cid in list(content)[round_ * 10 : round_ * 10 + 10]:
@@ -487,11 +487,11 @@ async def test_nothing_grows_with_peers_and_gets(nursery: trio.Nursery) -> None:
             await disconnect(peer.host, host_of(bob))
             await trio.testing.wait_all_tasks_blocked()
         assert len(nursery.child_tasks) == base
-        assert bob._links == {}
-        assert bob.ledger.count == 0
-        assert len(bob._sessions) == 5
-        assert bob._nursery is not None
-        assert len(bob._nursery.child_tasks) == 4  # the clock, the keeper, turns, chores
+        assert bob._engine._links == {}
+        assert bob._engine.server.ledger.count == 0
+        assert len(list(bob._engine.sessions)) == 5
+        assert bob._engine._nursery is not None
+        assert len(bob._engine._nursery.child_tasks) == 4  # the clock, the keeper, turns, chores
 
 
 # -- extensions -----------------------------------------------------------------------------------

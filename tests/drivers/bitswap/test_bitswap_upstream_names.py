@@ -184,7 +184,7 @@ async def test_presences_and_blocks_of_a_message_queue_are_sent(nursery: trio.Nu
 
 async def test_a_message_queue_survives_a_peer_that_is_gone(nursery: trio.Nursery) -> None:
     async with running_client(nursery, "ann") as ann:
-        queue = BitswapMessageQueue(ann, BOB)
+        queue = BitswapMessageQueue(ann._engine, BOB)
         queue.add_presences([(X, True)])
         queue.start(nursery)
         await trio.testing.wait_all_tasks_blocked()

@@ -7,7 +7,7 @@ import gc
 import io
 import random
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -16,11 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
+from libp2p.bitswap.stats import SessionStat
+from libp2p.bitswap.want.timers import Timed, Timers
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import InvalidUnixFS, NotAFile
 from libp2p.ipfs_lite.adder import add_file
 from libp2p.ipfs_lite.errors import PeerClosedError, ReaderClosedError
-from libp2p.ipfs_lite.fetcher import BlockFetcher
+from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID
@@ -30,36 +32,62 @@ from libp2p.ipld.unixfs import DataType, UnixFSData
 from libp2p.resources import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from libp2p.bitswap.fetch.session import BitswapSession
+    from libp2p.bitswap.fetch.waiters import BlockWaiter
 
 DATA = random.Random(7).randbytes(100_000)
 OPTIONS = resolve_options(chunker="size-1000", max_file_links=5)
 WINDOW = 10_000
 
 
-class SlowFetcher(BlockFetcher):
+class SlowSession:
     """Gives blocks in reverse order, after a while, and remembers what it was asked for."""
 
-    def __init__(self, store: MemoryBlockStore) -> None:
-        super().__init__(store, None, 1.0)
+    def __init__(self, store: MemoryBlockStore, nursery: trio.Nursery) -> None:
+        self.store = store
+        self.stats = SessionStat()
+        self.nursery = nursery
         self.asked: list[CID] = []
-        self.at_once = 0
+        self.waiting: dict[tuple[bytes, BlockWaiter], CID] = {}
         self.longest = 0
         self.lose: CID | None = None
         self.closed = False
+        self.gate = trio.Event()
+        """Nothing is found before."""
+        self.gate.set()
+        self.timers: Timers[Timed] = Timers()
 
-    async def fetch(self, cids: Sequence[CID]) -> AsyncGenerator[tuple[CID, bytes], None]:
+    async def find_here(self, cids: Sequence[CID]) -> list[bytes | None]:
+        await self.gate.wait()
+        return [None for _ in cids]
+
+    def ask(self, cids: Sequence[CID], waiter: BlockWaiter) -> None:
         self.asked += cids
-        self.at_once += len(cids)
-        self.longest = max(self.longest, self.at_once)
+        self.waiting |= {(cid.multihash, waiter): cid for cid in cids}
+        self.longest = max(self.longest, len(self.waiting))
+        self.nursery.start_soon(self._give, cids, waiter)
+
+    async def _give(self, cids: Sequence[CID], waiter: BlockWaiter) -> None:
         for cid in reversed(cids):
             await trio.sleep(0.01)
+            if self.waiting.pop((cid.multihash, waiter), None) is None:
+                continue  # it was taken back
             if cid == self.lose:
-                raise BlockUnavailableError("the only peer disconnected", cid)
-            data = await self._store.get_block(cid)
+                error = BlockUnavailableError("the only peer disconnected", cid)
+                waiter.fail(cid.multihash, error)
+                continue
+            data = await self.store.get_block(cid)
             assert data is not None
-            self.at_once -= 1
-            yield cid, data
+            waiter.deliver(cid.multihash, data)
+
+    def take_back(self, keys: Sequence[bytes], waiter: BlockWaiter) -> None:
+        for key in keys:
+            self.waiting.pop((key, waiter), None)
+
+    def limit_time(self, waiter: Timed, when: float) -> None:
+        self.timers.set(waiter, when)
 
     def close(self) -> None:
         self.closed = True
@@ -70,11 +98,12 @@ class Setting:
 
     def __init__(self, store: MemoryBlockStore, root: CID, nursery: trio.Nursery) -> None:
         self.root = root
-        self.fetcher = SlowFetcher(store)
+        self.fetcher = SlowSession(store, nursery)
+        self.source = BlockSource(store, cast("BitswapSession", self.fetcher), 1.0)
         self.nursery = nursery
 
     async def open(self) -> UnixFSReader:
-        reader = UnixFSReader(self.root, self.fetcher, self.nursery, WINDOW)
+        reader = UnixFSReader(self.root, self.source, self.nursery, WINDOW)
         return await reader.open()
 
 
@@ -233,7 +262,7 @@ def anext_of(reader: UnixFSReader) -> Callable[[], Awaitable[object]]:
 async def test_reads_a_file_whose_nodes_do_not_state_their_sizes(
     setting: Setting, autojump_clock: trio.testing.MockClock, filesize: int | None
 ) -> None:
-    store = setting.fetcher._store
+    store = setting.fetcher.store
     parts = [DATA[start : start + 1000] for start in range(0, len(DATA), 1000)]
     links = []
     for part in parts:
@@ -309,7 +338,7 @@ async def test_gives_all_that_came_before_a_block_at_hand_that_is_wrong(
     cid = CID.for_block(root, "dag-pb")
     await store.put_block(leaf, b"leaf")
     await store.put_block(cid, root)
-    reader = await UnixFSReader(cid, BlockFetcher(store, None, 1.0), nursery, 4).open()
+    reader = await UnixFSReader(cid, BlockSource(store, None, 1.0), nursery, 4).open()
     assert await reader.read(4) == b"leaf"
     with pytest.raises(InvalidUnixFS):
         await reader.read(1)
@@ -345,7 +374,7 @@ async def test_a_reader_that_waits_learns_of_the_close(
 
 
 async def test_an_absent_root_fails_at_once(nursery: trio.Nursery) -> None:
-    fetcher = BlockFetcher(MemoryBlockStore(), None, 1.0)
+    fetcher = BlockSource(MemoryBlockStore(), None, 1.0)
     with pytest.raises(BlockNotFoundError, match="not in the repo"):
         await UnixFSReader(CID.for_block(b"absent"), fetcher, nursery).open()
 
@@ -355,13 +384,13 @@ async def test_what_is_no_file_fails_at_once(nursery: trio.Nursery) -> None:
     directory = CID.for_block(b"\x0a\x02\x08\x01", "dag-pb")
     await store.put_block(directory, b"\x0a\x02\x08\x01")
     with pytest.raises(NotAFile):
-        await UnixFSReader(directory, BlockFetcher(store, None, 1.0), nursery).open()
+        await UnixFSReader(directory, BlockSource(store, None, 1.0), nursery).open()
 
 
 async def test_a_file_inside_its_cid_needs_no_store(nursery: trio.Nursery) -> None:
     cid = CID.for_block(b"tiny", hash="identity")
     async with await UnixFSReader(
-        cid, BlockFetcher(MemoryBlockStore(), None, 1.0), nursery
+        cid, BlockSource(MemoryBlockStore(), None, 1.0), nursery
     ).open() as reader:
         assert await reader.read() == b"tiny"
 
@@ -372,7 +401,7 @@ async def test_a_fetch_that_is_cancelled_from_outside_ends_the_reader(
     async with trio.open_nursery() as inner:
         setting.nursery = inner
         reader = await setting.open()
-
+        setting.fetcher.gate = trio.Event()
         ended = trio.Event()
 
         async def read() -> None:
@@ -400,7 +429,7 @@ class Group:
 
     async def open(self) -> UnixFSReader:
         setting = self._setting
-        reader = self.readers.add(setting.root, setting.fetcher, setting.nursery)
+        reader = self.readers.add(setting.root, setting.source, setting.nursery)
         return await reader.open()
 
 

@@ -212,9 +212,9 @@ def test_the_window_may_change_and_what_is_taken_may_be_limited() -> None:
     root = dag.node((leaf, 10) for leaf in leaves)
     walk = FileWalk(root)
     walk.supply(walk.wanted()[0], dag.blocks[root])
-    walk.window_bytes = 0
+    walk.set_window(0)
     assert walk.wanted() == []
-    walk.window_bytes = 35
+    walk.set_window(35)
     assert walk.wanted() == leaves[:4]
     assert walk.waiting_bytes == 40
     for leaf in leaves[:4]:
@@ -223,7 +223,7 @@ def test_the_window_may_change_and_what_is_taken_may_be_limited() -> None:
     assert walk.ready == 40
     assert walk.take(11) == [dag.blocks[leaf] for leaf in leaves[:2]]
     assert walk.ready == 20
-    walk.window_bytes = -5
+    walk.set_window(-5)
     assert walk.wanted() == []
     assert walk.take() == [dag.blocks[leaf] for leaf in leaves[2:4]]
 
@@ -238,9 +238,9 @@ def test_blocks_that_are_kept_are_a_part_of_the_window() -> None:
     walk.supply(zero, dag.blocks[zero])
     assert len(walk.take()) == 2
     assert walk.wanted() == others[2:3]  # one less than the window has room for
-    walk.window_bytes = 0
+    walk.set_window(0)
     walk.supply(others[0], dag.blocks[others[0]])
-    walk.window_bytes = 40
+    walk.set_window(40)
     walk.take()
     assert walk.wanted() == others[3:4]
 

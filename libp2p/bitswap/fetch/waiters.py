@@ -1,0 +1,162 @@
+"""Who waits for which block, in each session."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakValueDictionary
+
+from libp2p.bitswap.stats import SessionStat
+from libp2p.bitswap.want.chores import each
+from libp2p.io.waiter import Waiter as OneTask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from libp2p.bitswap.errors import BitswapError
+    from libp2p.peer.id import ID
+
+
+class BlockWaiter(Protocol):
+    """Waits for blocks; both methods are plain calls that only wake somebody."""
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        """Take a block."""
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        """Learn that a block will not come."""
+
+
+class OneBlock:
+    """Waits for one block, for a limited time; the waiting task waits in ``task``."""
+
+    __slots__ = ("data", "error", "over", "task")
+
+    def __init__(self) -> None:
+        self.task = OneTask()
+        self.over = False
+        self.data: bytes | None = None
+        self.error: BitswapError | None = None
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        self.data = data
+        self.end()
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        self.error = error
+        self.end()
+
+    def end(self) -> None:
+        """Wait no longer."""
+        self.over = True
+        self.task.wake()
+
+    expire = end
+
+    def release(self) -> None:
+        """Drop the block: its timer keeps this object for a while, and must not keep the block."""
+        self.data = None
+
+
+class SessionState:
+    """
+    One session, as the engine has it; `BitswapSession` is what users have of it.
+
+    :param gone: called with the number when nothing refers to the session any more.
+    """
+
+    def __init__(self, session_id: int, peers: Iterable[ID], gone: Callable[[int], object]) -> None:
+        self.id = session_id
+        self._gone = gone
+        self.peers = tuple(peers)
+        """The only peers that are asked; empty if all are."""
+        self.stats = SessionStat()
+        self.closed = False
+        self._waiters: dict[bytes, list[BlockWaiter]] = {}
+
+    def __del__(self) -> None:
+        self._gone(self.id)
+
+    @property
+    def waiting(self) -> int:
+        """How many blocks are waited for."""
+        return len(self._waiters)
+
+    def waits_for(self, key: bytes) -> bool:
+        """Tell whether somebody waits for a block."""
+        return key in self._waiters
+
+    def register(self, waiter: BlockWaiter, key: bytes) -> None:
+        """Let somebody wait for a block."""
+        self._waiters.setdefault(key, []).append(waiter)
+
+    def remove(self, waiter: BlockWaiter, key: bytes) -> bool:
+        """Remove a waiter; return True if it was the last one for the block."""
+        waiters = self._waiters.get(key)
+        if waiters is None or waiter not in waiters:
+            return False
+        waiters.remove(waiter)
+        if waiters:
+            return False
+        del self._waiters[key]
+        return True
+
+    def count_duplicate(self, size: int) -> None:
+        """Count a block of ``size`` bytes that came for the second time."""
+        self.stats.dup_blks_received += 1
+        self.stats.dup_data_received += size
+
+    def deliver(self, key: bytes, data: bytes) -> None:
+        """Hand a block to all who wait for it."""
+        stats = self.stats
+        stats.blocks_received += 1
+        stats.data_received += len(data)
+        for waiter in self._waiters.pop(key, ()):
+            waiter.deliver(key, data)
+
+    def resolve(self, key: bytes) -> None:
+        """Tell all who wait for a block that a peer has it: they only asked that."""
+        for waiter in self._waiters.pop(key, ()):
+            waiter.deliver(key, b"")
+
+    def fail(self, key: bytes, error: BitswapError) -> None:
+        """Tell all who wait for a block that it will not come."""
+        for waiter in self._waiters.pop(key, ()):
+            waiter.fail(key, error)
+
+    def close(self, error: BitswapError) -> Iterator[None]:
+        """Let nobody wait any more, some blocks in each step: all get the error."""
+        self.closed = True
+        return self.fail_all(error)
+
+    def fail_all(self, error: BitswapError) -> Iterator[None]:
+        """Tell all who wait that nothing will come, some blocks in each step."""
+        return each(list(self._waiters), partial(self.fail, error=error))
+
+
+class Sessions:
+    """The sessions of a client by their numbers, as long as something refers to them."""
+
+    def __init__(self) -> None:
+        self._sessions: WeakValueDictionary[int, SessionState] = WeakValueDictionary()
+
+    def __iter__(self) -> Iterator[SessionState]:
+        return iter(list(self._sessions.values()))
+
+    def add(self, session: SessionState) -> None:
+        self._sessions[session.id] = session
+
+    def get(self, session_id: int) -> SessionState | None:
+        return self._sessions.get(session_id)
+
+    def deliver(self, numbers: Iterable[int], key: bytes, data: bytes) -> None:
+        """Hand a block to all who wait for it in these sessions."""
+        for number in numbers:
+            if (session := self._sessions.get(number)) is not None:
+                session.deliver(key, data)
+
+    def fail(self, numbers: Iterable[int], key: bytes, error: BitswapError) -> None:
+        """Tell all who wait for a block in these sessions that it will not come."""
+        for number in numbers:
+            if (session := self._sessions.get(number)) is not None:
+                session.fail(key, error)
