@@ -256,3 +256,27 @@ def test_a_stream_accepted_after_the_end_is_not_acknowledged() -> None:
     session.accept(stream)
     assert not session.has_outgoing
     assert read(session, stream) == b"hello"
+
+
+# -- being told ------------------------------------------------------------------------------------
+
+
+def test_the_end_of_both_directions_is_told_once_however_it_comes() -> None:
+    a, b = pair()
+    ended: list[int] = []
+    b.on_stream_end(ended.append)
+    (ours, theirs), (reset, _), (untold, _) = (stream_pair(a, b) for _ in range(3))
+    a.close_write(ours)
+    join(a, b)
+    assert ended == []
+    b.close_write(theirs)
+    b.close_read(theirs)
+    join(a, b)
+    assert ended == [ours.stream_id]
+    a.reset(reset, 0)
+    join(a, b)
+    assert ended == [ours.stream_id, reset.stream_id]
+    b.on_stream_end(None)
+    a.reset(untold, 0)
+    join(a, b)
+    assert ended == [ours.stream_id, reset.stream_id]
