@@ -67,7 +67,7 @@ class BitswapPeerManager:
     Shows what peers have delivered, and what a program enters itself.
 
     A client's own shows the bytes of each connected peer as `BitswapClient.ledger_for_peer` has
-    them; whom it asks next is decided in `peer_choice`.
+    them; whom it asks next is decided in `want.strategy`.
     """
 
     def __init__(self, client: Accountant | None = None) -> None:

@@ -98,9 +98,8 @@ async def test_idle_strangers_do_not_keep_a_new_client_out() -> None:
             await friend.connect(victim.info)
             await echoes(friend, victim.info.peer_id, b"before")
             await all_arrive(strangers, "connect", count, pause=0.005, served=False)
-            await trio.sleep(
-                SwarmConfig().idle_when_full + 0.5
-            )  # who came a moment ago is not idle yet
+            # A peer that has just connected is not idle yet.
+            await trio.sleep(SwarmConfig().idle_when_full + 0.5)
             await visit(victim.info)
         assert victim.ask()["connections"] <= (limit or SwarmConfig().max_connections)
 

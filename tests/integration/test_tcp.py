@@ -14,6 +14,7 @@ from multiaddr import Multiaddr
 
 from libp2p.connection_types import ConnectionType
 from libp2p.exceptions import OpenConnectionError, RawConnError
+from libp2p.peer.addresses import address_from_text
 from libp2p.transport.tcp.tcp import TCP
 from libp2p.transport.tcp.tcp_connection import MAX_GATHER, TcpConnection
 from tests.support.ends import GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, data_frame, frame, parse
@@ -123,8 +124,8 @@ def test_it_knows_which_addresses_are_its_own() -> None:
         "/ip6zone/eth0/ip6/fe80::1/tcp/1",
         f"/ip4/1.2.3.4/tcp/1/p2p/{RELAY}",
     ):
-        assert tcp.can_dial(Multiaddr(address))
-        assert tcp.can_listen(Multiaddr(address))
+        assert tcp.can_dial(address_from_text(address))
+        assert tcp.can_listen(address_from_text(address))
     for address in OTHERS:
         assert not tcp.can_dial(Multiaddr(address)), address
     assert tcp.protocols() == ["tcp"]
@@ -206,7 +207,7 @@ async def test_names_that_idna_does_not_know_are_looked_up() -> None:
     trio.socket.set_custom_hostname_resolver(Compose((socket.AF_INET, good)))
     for name in ("my_node", "ab--node", "xn--mnchen-3ya.de"):
         for protocol in ("dns", "dns4"):
-            connection = await TCP().dial(Multiaddr(f"/{protocol}/{name}/tcp/4001"))
+            connection = await TCP().dial(address_from_text(f"/{protocol}/{name}/tcp/4001"))
             assert connection.get_remote_address() == good
             connection.abort()
     await listener.close()

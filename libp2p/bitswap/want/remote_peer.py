@@ -51,8 +51,10 @@ class Peers:
     """
     The connected peers, and what is known of all of them together.
 
-    ``block_size`` and ``blocks_received`` are written by `WantTracker.claim`, once for each block.
-    Peers enter themselves in ``ready`` and ``busy``.
+    `WantTracker` adds and removes peers, and counts the blocks that come. Peers enter themselves in
+    ``ready`` and ``busy``.
+
+    Owner: libp2p.bitswap.want.tracker
     """
 
     def __init__(self, max_wants: int = MAX_WANTS_PER_PEER, block_size: int = PRIOR_BLOCK_SIZE):
@@ -68,18 +70,6 @@ class Peers:
         self.blocks_received = 0
         """Wanted blocks that peers have sent."""
         self._duplicates = 0
-
-    def add(self, peer_id: ID, *, is_local: bool) -> RemotePeer:
-        """Add a peer."""
-        peer = self.by_id[peer_id] = RemotePeer(peer_id, self, is_local)
-        return peer
-
-    def remove(self, peer_id: ID) -> RemotePeer | None:
-        """Remove a peer and return it; None if there is none."""
-        peer = self.by_id.pop(peer_id, None)
-        if peer is not None:
-            self.ready.pop(peer, None)
-        return peer
 
     def among(self, peer_ids: Iterable[ID] | None) -> Iterable[RemotePeer]:
         """Return those of these peers that are connected; all peers for None."""
@@ -169,10 +159,11 @@ class RemotePeer:
     """What the peer may have in its ledger: a cancel is to be sent one day."""
     unanswered: dict[bytes, Batch] = field(default_factory=dict)
     """What it was sent and has not answered: counted against `Peers.max_wants`."""
-    superseded: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
-    """Want-blocks taken back since another peer was quicker, and the sessions they were for."""
-    cancelled: dict[bytes, None] = field(default_factory=dict)
-    """What it was sent and nobody wants any more; the block may be on its way."""
+    withdrawn: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
+    """
+    What was taken back although the block may be on its way, and the sessions that get the block
+    from another peer, which was quicker; none if no session wants it any more.
+    """
 
     # what is due
     assigned: dict[bytes, Batch | None] = field(default_factory=dict)
@@ -222,7 +213,7 @@ class RemotePeer:
             assigned=len(self.assigned),
             unfinished_messages=len(self.due),
             registered=len(self.known),
-            may_come_twice=len(self.superseded),
+            may_come_twice=sum(1 for sessions in self.withdrawn.values() if sessions),
             blocks_delivered=self.blocks_delivered,
             latency=self.receiving.latency,
             round_trip=self.receiving.round_trip,
@@ -249,11 +240,6 @@ class RemotePeer:
     def _note_outgoing(self) -> None:
         if self.pending or self.cancels:
             self._peers.ready[self] = None
-
-    def change_pending(self, key: bytes, entry: Entry) -> None:
-        """If a want is to be sent, send this instead."""
-        if key in self.pending:
-            self.pending[key] = entry
 
     def take(self) -> list[Entry]:
         """
@@ -371,7 +357,8 @@ class RemotePeer:
         self.unanswered.pop(key, None)
 
     def answered(self, key: bytes) -> None:
-        """A want was answered: there is room for another one."""
+        """A want was answered, so it is not sent again, and there is room for another one."""
+        self.pending.pop(key, None)
         self.unanswered.pop(key, None)
         self.repeats.discard(key)
         self._note_outgoing()
@@ -387,17 +374,20 @@ class RemotePeer:
         self._note_outgoing()
         return sent is not None
 
-    def note_cancelled(self, key: bytes) -> None:
-        """The block of a want that was taken back may still come; nobody wants it."""
-        self.cancelled[key] = None
-        if len(self.cancelled) > MAX_OWED:
-            del self.cancelled[next(iter(self.cancelled))]
+    def note_withdrawn(self, key: bytes, sessions: tuple[int, ...]) -> None:
+        """Remember that a block may come that was taken back, as ``withdrawn`` says."""
+        self.withdrawn[key] = sessions
+        if len(self.withdrawn) > MAX_OWED:
+            del self.withdrawn[next(iter(self.withdrawn))]
 
-    def note_superseded(self, key: bytes, sessions: tuple[int, ...]) -> None:
-        """The block of a want that was taken back may still come: for these sessions, once more."""
-        self.superseded[key] = sessions
-        if len(self.superseded) > MAX_OWED:
-            del self.superseded[next(iter(self.superseded))]
+    def take_withdrawn(self, key: bytes) -> tuple[int, ...] | None:
+        """A block has come: forget that it might, and return the entry; None if there is none."""
+        sessions = self.withdrawn.pop(key, None)
+        if sessions:
+            # It is late, but it does send what it is asked for.
+            self.distrusted_until = 0.0
+            self.times_distrusted = 0
+        return sessions
 
     def abandon(self, reason: PeerAnswer, now: float) -> list[bytes]:
         """
@@ -409,7 +399,7 @@ class RemotePeer:
         self.down_since = now
         keys = list({**self.pending, **self.known})
         self._forget_sent()
-        for table in (self.pending, self.known, self.cancels, self.superseded, self.cancelled):
+        for table in (self.pending, self.known, self.cancels, self.withdrawn):
             table.clear()
         self.announced_until = 0
         return keys
@@ -457,7 +447,7 @@ class RemotePeer:
         self.repeats.discard(key)
         due = self.due
         is_assigned = key in self.assigned
-        was_due = is_assigned and self.assigned.pop(key) is not None
+        sent_with = self.assigned.pop(key, None)
         if (batch := self.unanswered.pop(key, None)) is not None:
             is_first, receiving = batch.measures_latency, self.receiving
             seconds = now - (
@@ -475,11 +465,11 @@ class RemotePeer:
                 self._progress_at = now
             else:
                 batch.progress(now)
-            if was_due:
-                due[batch] -= 1
-                if not due[batch]:
-                    self._progress_at = now
-                    self._drop_finished()
+        if sent_with is not None:
+            due[sent_with] -= 1
+            if not due[sent_with]:
+                self._progress_at = now
+                self._drop_finished()
         if is_assigned and not self.assigned:
             self._end_assigned()
         if self.pending or self.cancels:
@@ -564,26 +554,6 @@ class RemotePeer:
         seconds = min(LIAR_SECONDS * 2**self.times_distrusted, MAX_LIAR_SECONDS)
         self.times_distrusted = min(self.times_distrusted + 1, _MAX_DISTRUSTED)
         self.distrusted_until = now + seconds
-
-    def take_superseded(self, key: bytes) -> tuple[int, ...] | None:
-        """
-        Note a block that came when another peer had sent it, if this peer was asked for it too.
-
-        :return: the sessions that it was for; None if it was not asked for.
-        """
-        sessions = self.superseded.pop(key, None)
-        if sessions is not None:
-            # It is late, but it does send what it is asked for.
-            self.distrusted_until = 0.0
-            self.times_distrusted = 0
-        return sessions
-
-    def take_cancelled(self, key: bytes) -> bool:
-        """Note a block that no session wants any more; return whether the peer was asked for it."""
-        if key not in self.cancelled:
-            return False
-        del self.cancelled[key]
-        return True
 
     def retry_later(self, now: float) -> None:
         """The peer is too slow: it may show later that it is quicker."""

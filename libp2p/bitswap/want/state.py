@@ -10,7 +10,7 @@ methods of `RemotePeer`, which knows no wants, what that one keeps by the want's
 
 from __future__ import annotations
 
-from enum import Enum
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import (
@@ -24,8 +24,6 @@ from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.wire.entry import Entry, WantType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.bitswap.want.remote_peer import RemotePeer
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
@@ -34,21 +32,12 @@ if TYPE_CHECKING:
 _NOES: Final = (PeerAnswer.DONT_HAVE, PeerAnswer.UNASKED)
 
 
-class SearchState(Enum):
-    """How far the search for providers of a want has got."""
-
-    NONE = "not begun"
-    QUEUED = "to begin when other searches of the session have ended"
-    RUNNING = "running"
-    DONE = "ended"
-
-
 class Want:
     """One block that one or several sessions want, and which peers are asked for it."""
 
     __slots__ = (
-        "answers", "asked", "assignee", "broadcaster", "cid", "claimed", "key", "lost", "noes",
-        "presence_only", "priority", "providers", "search", "sessions", "wanted_at", "waves",
+        "_have_entry", "answers", "asked", "assignee", "broadcaster", "cid", "claimed", "key",
+        "lost", "noes", "presence_only", "priority", "providers", "sessions", "wanted_at", "waves",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +60,7 @@ class Want:
         """What each peer is asked, or will be with the next message to it."""
         self.assignee: RemotePeer | None = None
         """The peer that is to send the block."""
+        self._have_entry: Entry | None = None  # one for all peers: there may be many
         self.answers: dict[RemotePeer, PeerAnswer] = {}
         self.noes = 0
         """How many of the peers in ``asked`` have said that they will not send the block."""
@@ -80,9 +70,8 @@ class Want:
         """The session among whose ``broadcasting`` wants it is."""
         self.waves = 0
         """How many waves of peers have been asked whether they have the block."""
-        self.search = SearchState.NONE
         self.providers: int | None = None
-        """How many providers the search has found; None before it has ended."""
+        """How many providers a search has found; None before one has ended."""
 
     def join(self, session: SessionWants) -> None:
         """One more session wants the block."""
@@ -101,18 +90,19 @@ class Want:
 
     # -- asking ---------------------------------------------------------------------------------
 
-    def ask(self, peer: RemotePeer, kind: WantType) -> None:
-        """Ask a peer, unless it has been asked as much or cannot deliver."""
-        earlier = self.asked.get(peer)
-        if earlier is WantType.Block or earlier is kind or not self.is_open(peer):
+    def ask(self, peer: RemotePeer) -> None:
+        """Ask a peer whether it has the block, unless it is asked already or cannot deliver."""
+        if peer in self.asked or not self.is_open(peer):
             return
-        if kind is WantType.Have and not peer.supports_have:
+        if not peer.supports_have:
             # It can only be asked for the block: not before that is needed.
             if self.assignee is None or self.has_said(self.assignee, PeerAnswer.SILENT):
                 self.assign(peer)
             return
-        self.asked[peer] = kind
-        peer.queue(self.key, self._entry(kind))
+        self.asked[peer] = kind = WantType.Have
+        if self._have_entry is None:
+            self._have_entry = Entry(self.cid, self.priority, False, kind, True)
+        peer.queue(self.key, self._have_entry)
 
     def assign(self, peer: RemotePeer) -> None:
         """Let a peer that may deliver send the block, instead of the one that was to."""
@@ -127,19 +117,16 @@ class Want:
             self.asked[peer] = kind = WantType.Block
             peer.assign(self.key, Entry(self.cid, self.priority, False, kind, True))
 
-    def _entry(self, kind: WantType) -> Entry:
-        return Entry(self.cid, self.priority, want_type=kind, send_dont_have=True)
-
     def unassign(self) -> None:
         """Wait no longer for the peer that was to send the block; it may still do so."""
         peer, self.assignee = self.assignee, None
-        if peer is not None:
-            peer.unassign(self.key)
+        assert peer is not None
+        peer.unassign(self.key)
 
     def supersede(self, peer: RemotePeer) -> None:
         """Take the want back from a peer that has not answered: another one is quicker."""
         if peer.take_back(self.key) and self.asked[peer] is WantType.Block:
-            peer.note_superseded(self.key, self.session_ids)
+            peer.note_withdrawn(self.key, self.session_ids)
         del self.asked[peer]
 
     def withdraw(self) -> None:
@@ -148,7 +135,7 @@ class Want:
             self.unassign()
         for peer in self.asked:
             if peer.take_back(self.key):
-                peer.note_cancelled(self.key)
+                peer.note_withdrawn(self.key, ())
         self.asked.clear()
         self.noes = 0
 
@@ -185,21 +172,17 @@ class Want:
     # -- answers --------------------------------------------------------------------------------
 
     def note_answer(self, peer: RemotePeer, answer: PeerAnswer) -> None:
-        """Note what a peer that was asked has said, or shown."""
-        if self.answers.get(peer) in _NOES:
-            self.noes -= 1
+        """Note what a peer that was asked, and has not said no, has said or shown."""
+        self.answers[peer] = answer
         if answer in _NOES:
             self.noes += 1
-        self.answers[peer] = answer
 
     def heard_have(self, peer: RemotePeer) -> None:
         """A peer that was asked has said HAVE."""
         kind = self.asked[peer]
         if self.answers.get(peer) in _NOES:
-            # It has got the block since: it may be asked for it once more.
             self.noes -= 1
-            self.asked[peer] = WantType.Have
-            peer.change_pending(self.key, self._entry(WantType.Have))
+            self.asked[peer] = WantType.Have  # it has got the block since: ask for it once more
         self.answers[peer] = PeerAnswer.HAVE
         if kind is WantType.Have:
             peer.answered(self.key)
@@ -207,10 +190,6 @@ class Want:
     def has_said(self, peer: RemotePeer, answer: PeerAnswer) -> bool:
         """Return whether this is the latest answer of a peer."""
         return self.answers.get(peer) is answer
-
-    def has_said_no(self, peer: RemotePeer) -> bool:
-        """Return whether a peer does not have the block, or has sent another one instead."""
-        return self.answers.get(peer) in _NOES
 
     def is_open(self, peer: RemotePeer) -> bool:
         """Return whether a peer may still deliver the block."""
@@ -231,7 +210,7 @@ class Want:
         session.broadcasting.add(self)
 
     def end_broadcast(self, session: SessionWants) -> None:
-        """End that."""
+        """Leave the place among those wants to another one."""
         self.broadcaster = None
         session.broadcasting.discard(self)
 
@@ -239,70 +218,48 @@ class Want:
         """Count a wave of peers that are asked."""
         self.waves += 1
 
-    def note_search(self, state: SearchState) -> None:
-        """Note how far the search for providers has got."""
-        self.search = state
-
     def searched(self, providers: int) -> None:
-        """The search for providers has ended and has found so many."""
-        self.search = SearchState.DONE
+        """A search for providers has ended and has found so many."""
         self.providers = providers
 
 
+@dataclass(slots=True, eq=False)
 class SessionWants:
     """The wants of a session. They share peers: who has one block of a DAG often has others."""
 
-    __slots__ = (
-        "_next_search", "backlog", "broadcasting", "idle_times", "lost", "only_peers", "peers",
-        "presence_only", "scattered", "searches", "searching", "session_id", "since", "to_search",
-        "wait", "wants",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        session_id: int,
-        only_peers: Iterable[ID] | None,
-        *,
-        wait: bool,
-        presence_only: bool,
-        searches: bool,
-    ) -> None:
-        self.session_id = session_id
-        self.only_peers = None if only_peers is None else frozenset(only_peers)
-        """The only peers that may be asked; None for all."""
-        self.wait = wait
-        """Wants stay when nobody has the block: somebody may come who has it."""
-        self.presence_only = presence_only
-        """Peers are only asked whether they have the blocks."""
-        self.searches = searches and only_peers is None
-        """Providers can be searched for."""
-        self.wants: dict[bytes, Want] = {}
-        """By multihash; filled by `WantTracker`."""
-        self.peers: dict[RemotePeer, int] = {}
-        """
-        Peers that have said that they have a block of the session, have sent one, or are
-        providers, and how many DONT_HAVEs in a row each has said since.
-        """
-        self.lost: dict[ID, PeerAnswer] = {}
-        """Those of them that are gone since another one was found."""
-        # broadcasts
-        self.broadcasting: set[Want] = set()
-        """Wants that peers of all sorts are being asked about; written by `Want`."""
-        self.backlog: dict[bytes, Want] = {}
-        """Wants that are to be broadcast when fewer others are; filled by `Strategy`."""
-        self.scattered = 0
-        """Of so many of the next wants several peers are told: not all of them have all blocks."""
-        # searches
-        self.searching = 0
-        """Searches for providers that are running."""
-        self.to_search: dict[bytes, Want] = {}
-        """Wants whose search has not begun, since there are too many others."""
-        self._next_search = 0.0
-        # time
-        self.since = 0.0
-        """When it was last known not to be idle: a wanted block came, the first want was made."""
-        self.idle_times = 0
-        """How often in a row the session was found idle."""
+    session_id: int
+    only_peers: frozenset[ID] | None
+    """The only peers that may be asked; None for all."""
+    wait: bool
+    """Wants stay when nobody has the block: somebody may come who has it."""
+    presence_only: bool
+    """Peers are only asked whether they have the blocks."""
+    searches: bool
+    """Providers can be searched for."""
+    wants: dict[bytes, Want] = field(default_factory=dict)
+    """By multihash; filled by `WantTracker`."""
+    peers: dict[RemotePeer, int] = field(default_factory=dict)
+    """
+    Peers that have said that they have a block of the session, have sent one, or are providers, and
+    how many DONT_HAVEs in a row each has said since.
+    """
+    lost: dict[ID, PeerAnswer] = field(default_factory=dict)
+    """Those of them that are gone since another one was found."""
+    broadcasting: set[Want] = field(default_factory=set)
+    """Wants that peers of all sorts are being asked about; written by `Want`."""
+    backlog: dict[bytes, Want] = field(default_factory=dict)
+    """Wants that are to be broadcast when fewer others are; filled by `Strategy`."""
+    scattered: int = 0
+    """Of so many of the next wants several peers are told: not all of them have all blocks."""
+    searching: int = 0
+    """Searches for providers that are running."""
+    to_search: dict[bytes, Want] = field(default_factory=dict)
+    """Wants that are searched for when fewer others are."""
+    since: float = 0.0
+    """When, in seconds, a wanted block came last, the first want was made or it was found idle."""
+    idle_times: int = 0
+    """How often in a row the session was found idle."""
+    _next_search: float = 0.0
 
     def begin(self, now: float) -> None:
         """The session, which wanted nothing, wants something."""
@@ -313,11 +270,9 @@ class SessionWants:
         return self.only_peers is None or peer.peer_id in self.only_peers
 
     def forget(self, want: Want) -> None:
-        """A want waits no longer: neither to be broadcast nor for a search."""
-        if self.backlog:
-            self.backlog.pop(want.key, None)
-        if self.to_search:
-            self.to_search.pop(want.key, None)
+        """A want is neither to be broadcast nor to be searched for any more."""
+        self.backlog.pop(want.key, None)
+        self.to_search.pop(want.key, None)
 
     def take_backlog(self) -> list[Want]:
         """Remove and return the wants that are to be broadcast."""
@@ -374,12 +329,10 @@ class SessionWants:
     # -- searches and time ----------------------------------------------------------------------
 
     def begin_search(self, want: Want) -> bool:
-        """Begin a search for providers; return False if it has to wait for others to end."""
+        """Begin a search for providers; return False if it is to begin when another one ends."""
         if self.searching >= MAX_SEARCHES:
-            want.note_search(SearchState.QUEUED)
             self.to_search[want.key] = want
             return False
-        want.note_search(SearchState.RUNNING)
         self.searching += 1
         return True
 
@@ -388,18 +341,10 @@ class SessionWants:
         self.searching -= 1
 
     def next_to_search(self) -> Want | None:
-        """Remove and return a want whose search may begin now; None if there is none."""
+        """Remove and return a want that may be searched for now; None if there is none."""
         if not self.to_search or self.searching >= MAX_SEARCHES:
             return None
-        want = self.to_search.pop(next(iter(self.to_search)))
-        want.note_search(SearchState.NONE)
-        return want
-
-    def drop_searches(self) -> None:
-        """A provider was found and probably has the other blocks: ask it before searching."""
-        for want in self.to_search.values():
-            want.note_search(SearchState.NONE)
-        self.to_search.clear()
+        return self.to_search.pop(next(iter(self.to_search)))
 
     def count_idle(self, now: float) -> None:
         """Count that nothing has come for too long."""

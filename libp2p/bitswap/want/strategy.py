@@ -26,8 +26,6 @@ from libp2p.bitswap.config import (
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want.chores import each
 from libp2p.bitswap.want.reports import Found, Outcome, Search, Unavailable
-from libp2p.bitswap.want.state import SearchState
-from libp2p.bitswap.wire.entry import WantType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -88,7 +86,7 @@ class Strategy:
         session.count_scattered()
         others = [peer for peer in session.peers if peer is not assignee and want.is_open(peer)]
         for peer in nsmallest(WANT_HAVE_PEERS, others, key=_cost_of(want)):
-            want.ask(peer, WantType.Have)
+            want.ask(peer)
 
     def dispatch_all(self, session: SessionWants) -> None:
         """Assign the wants of a session that are not assigned, since peers were found."""
@@ -118,18 +116,12 @@ class Strategy:
         self.dispatch(want)
         return True
 
-    def go_on(self, session: SessionWants, want: Want, sender: RemotePeer | None) -> None:
-        """The block of a want is here: let other wants of a session take its place."""
-        if sender is not None and session.allows(sender) and session.backlog:
-            self.dispatch_backlog(session)
-        session.forget(want)
-
     def ask_only_peers(self, session: SessionWants, want: Want) -> None:
         """Ask the only peers of a session, unless one of them is to send the block."""
         if want.claimed or (want.assignee is not None and session.allows(want.assignee)):
             return
         for peer in self._peers.among(session.only_peers):
-            want.ask(peer, WantType.Have)
+            want.ask(peer)
         self.settle_noes(want)
 
     def ask_around(self, want: Want) -> None:
@@ -150,12 +142,12 @@ class Strategy:
         if assignee is None:
             self.dispatch(want)
             if want.broadcaster is not None:
-                want.ask(peer, WantType.Have)
+                want.ask(peer)
             return
         is_trusted = assignee.blocks_delivered and not want.has_said(assignee, PeerAnswer.SILENT)
         if not is_trusted and self._may_broadcast(want):
             self._begin_broadcast(want)
-            want.ask(peer, WantType.Have)
+            want.ask(peer)
 
     # -- broadcasting ---------------------------------------------------------------------------
 
@@ -174,7 +166,7 @@ class Strategy:
             self._waves += 1
         want.count_wave()
         for peer in targets:
-            want.ask(peer, WantType.Have)
+            want.ask(peer)
         return True
 
     def _candidates_for(self, want: Want) -> Iterable[RemotePeer]:
@@ -227,8 +219,8 @@ class Strategy:
 
     def _waits(self, session: SessionWants, want: Want) -> bool:
         """Return whether a peer that has the block may still be found."""
-        if session.searches and want.search is not SearchState.DONE:
-            self.search(session, want)
+        if session.searches and (want.providers is None or self._is_searched(want)):
+            self._search(session, want)
             return True
         return session.wait
 
@@ -286,22 +278,21 @@ class Strategy:
 
     # -- searches -------------------------------------------------------------------------------
 
-    def search(self, session: SessionWants, want: Want) -> None:
+    def _is_searched(self, want: Want) -> bool:
+        """Return whether providers of a block are searched for, or will be."""
+        key = want.key
+        return key in self._searches or any(key in s.to_search for s in want.sessions)
+
+    def _search(self, session: SessionWants, want: Want) -> None:
         """Let the driver search for providers of a block, not for too many blocks at once."""
-        if want.search is not SearchState.NONE:
-            return
-        if want.key in self._searches:
-            want.note_search(SearchState.RUNNING)
-        elif session.begin_search(want):
+        if not self._is_searched(want) and session.begin_search(want):
             self._searches[want.key] = session
             self.outcomes.append(Search(want.key, want.cid))
 
     def search_again(self, session: SessionWants, want: Want, now: float) -> None:
         """Search when a session begins to be idle, then at intervals while it is."""
-        if session.begin_idle_search(now):
-            if session.idle_times > 1 and want.search is SearchState.DONE:
-                want.note_search(SearchState.NONE)
-            self.search(session, want)
+        if session.begin_idle_search(now) and (want.providers is None or session.idle_times > 1):
+            self._search(session, want)
 
     def provider_connected(self, key: bytes, peer: RemotePeer) -> None:
         """A provider of a block is connected and can be asked."""
@@ -311,7 +302,8 @@ class Strategy:
         for session in list(want.sessions):
             if session.searches:
                 session.found(peer)
-                session.drop_searches()
+                # It probably has the other blocks, too: ask it before searching for them.
+                session.to_search.clear()
                 self.dispatch_all(session)
 
     def searched(self, key: bytes, found: int, failed: Mapping[ID, PeerAnswer]) -> None:
@@ -329,7 +321,7 @@ class Strategy:
             if want.assignee is None:
                 self.settle_noes(want)
         while (queued := session.next_to_search()) is not None:
-            self.search(session, queued)
+            self._search(session, queued)
 
 
 # -- the choice of peers --------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A heap of timers, at most one for each owner (sans-I/O)."""
+"""Timers, at most one for each owner (sans-I/O)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,10 @@ class Timers(Generic[_OwnerT]):
         self.earliest = inf
         """No timer goes off before this time. The one that did at this time may be dropped."""
 
+    def __len__(self) -> int:
+        """Count the timers."""
+        return len(self._heap)
+
     def __contains__(self, owner: _OwnerT) -> bool:
         return owner in self._heap
 
@@ -42,8 +46,8 @@ class Timers(Generic[_OwnerT]):
 
     def set(self, owner: _OwnerT, when: float) -> None:
         """Let the timer of ``owner`` go off at ``when``, or earlier if it is set earlier."""
-        known = self._heap.key_of(owner)
-        if known is None or when < known:
+        present = self._heap.key_of(owner)
+        if present is None or when < present:
             self._heap.push(owner, when)
             self.earliest = min(self.earliest, when)
 
@@ -61,4 +65,6 @@ class Timers(Generic[_OwnerT]):
     def take(self, now: float) -> tuple[float, _OwnerT] | None:
         """Remove one timer that is due, and return its time and owner; None if none is due."""
         when = self.next
-        return None if when is None or when > now else (when, self._heap.pop())
+        if when is None or when > now:
+            return None
+        return when, self._heap.pop()

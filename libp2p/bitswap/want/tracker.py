@@ -92,9 +92,9 @@ class WantTracker:
         :param presence_only: ask which peers have the blocks, not for the blocks.
         :param searches: providers can be searched for; `Search` says when.
         """
-        session = SessionWants(
-            self._next_session, peers, wait=wait, presence_only=presence_only, searches=searches
-        )
+        only = None if peers is None else frozenset(peers)
+        searches = searches and only is None
+        session = SessionWants(self._next_session, only, wait, presence_only, searches)
         self._next_session += 1
         self._sessions[session.session_id] = session
         return session.session_id
@@ -199,8 +199,10 @@ class WantTracker:
         for session in want.sessions:
             if sender is not None:
                 session.delivered(sender, now)
+                if session.backlog:
+                    self._strategy.dispatch_backlog(session)
             if session.backlog or session.to_search:
-                self._strategy.go_on(session, want, sender)
+                session.forget(want)
         if want.broadcaster is not None:
             self._strategy.end_broadcast(want)
         if sender is not None:
@@ -235,16 +237,16 @@ class WantTracker:
         """
         key = cid.multihash
         peer = self._peers.by_id.get(peer_id)
-        if peer is not None and (sessions := peer.take_superseded(key)) is not None:
+        if peer is not None and peer.withdrawn.get(key):
             self._peers.count_duplicate()
-            return sessions
+            return peer.take_withdrawn(key)
         want = self._wants.get(key)
         return self._recent.get(key) if want is None else want.session_ids
 
     def is_late(self, peer_id: ID, cid: CID) -> bool:
         """Return whether a peer was asked for a block that no session wants any more, once."""
         peer = self._peers.by_id.get(peer_id)
-        return peer is not None and peer.take_cancelled(cid.multihash)
+        return peer is not None and peer.take_withdrawn(cid.multihash) is not None
 
     def unasked(self, peer_id: ID, count: int = 1) -> None:
         """
@@ -259,8 +261,8 @@ class WantTracker:
 
     def _judge(self, peer: RemotePeer) -> None:
         """Ask others for the blocks in place of which a peer has sent something else."""
-        for key in peer.replaced():
-            self._take_no(self._wants[key], peer, PeerAnswer.UNASKED)
+        for want in [self._wants[key] for key in peer.replaced()]:
+            self._take_no(want, peer, PeerAnswer.UNASKED)
 
     # -- presences ------------------------------------------------------------------------------
 
@@ -338,13 +340,15 @@ class WantTracker:
         :param local: it is on this machine or in this network, so that asking it costs little.
         """
         if peer_id not in self._peers.by_id:
-            self._strategy.offer(self._peers.add(peer_id, is_local=local))
+            peer = self._peers.by_id[peer_id] = RemotePeer(peer_id, self._peers, local)
+            self._strategy.offer(peer)
 
     def remove_peer(self, peer_id: ID, reason: PeerAnswer = PeerAnswer.DISCONNECTED) -> None:
         """A peer is gone for ``reason``: others are asked for what it was to send."""
-        peer = self._peers.remove(peer_id)
+        peer = self._peers.by_id.pop(peer_id, None)
         if peer is None:
             return
+        self._peers.ready.pop(peer, None)
         for session in self._sessions.values():
             session.lose(peer, reason)
         self._down.pop(peer, None)
@@ -395,7 +399,7 @@ class WantTracker:
         want = self._wants.get(key)
         if want is not None and want.asked.get(peer) is WantType.Have:
             want.forget_asked(peer)
-            want.ask(peer, WantType.Have)
+            want.ask(peer)
 
     def heard(self, peer_id: ID, pending_bytes: int = 0) -> None:
         """

@@ -350,11 +350,8 @@ async def test_fetches_that_are_over_leave_no_alarm(nursery: trio.Nursery) -> No
         await connect(provider.host, host_of(ann))
         for cid, data in content.items():
             assert await ann.get_block(cid, timeout=1000) == data
-        left = [
-            item[2]
-            for item in ann._engine.time_watch._timers._heap._heap
-            if isinstance(item[2], OneBlock)
-        ]
+        heap = ann._engine.time_watch._timers._heap._heap
+        left = [item[2] for item in heap if isinstance(item[2], OneBlock)]
         assert len(left) < 100
         assert all(waiter not in ann._engine.time_watch and waiter.data is None for waiter in left)
 

@@ -489,3 +489,37 @@ def test_a_search_that_ends_while_the_block_is_being_stored_says_nothing() -> No
     assert client.tracker.claim(None, A, 1, client.now) is not None
     client.tracker.searched(A.multihash, 0, {})
     assert client.failures() == []
+
+
+def test_wants_that_are_not_broadcast_yet_go_to_a_peer_that_sends_a_block_at_once() -> None:
+    client = Client(ANN, BOB)
+    cids = MANY[: MAX_BROADCAST_WANTS + 5]
+    client.want(*cids)
+    assert len(client.sent(ANN)) == MAX_BROADCAST_WANTS
+    assert client.block(ANN, cids[0]) == [client.session]
+    assert client.asked(ANN) == cids[MAX_BROADCAST_WANTS:]
+
+
+def test_a_search_is_not_lost_with_the_session_that_was_to_begin_it() -> None:
+    client = Client(searches=True)
+    client.want(*MANY[:MAX_SEARCHES], A)
+    assert client.searches() == MANY[:MAX_SEARCHES]
+    other = client.tracker.open_session(searches=True)
+    client.want(A, session=other)
+    assert client.searches() == []
+    client.tracker.unwant(client.session, A.multihash)
+    client.tracker.add_peer(ANN)
+    client.sent(ANN)
+    client.dont_haves(ANN, A)
+    assert client.searches() == [A]
+
+
+def test_a_want_block_that_was_not_sent_yet_is_not_sent_after_dont_have() -> None:
+    client = Client(ANN, BOB)
+    client.want(A, B)
+    assert client.sent(ANN) == [(WANT_HAVE, A), (WANT_HAVE, B)]
+    client.sent(BOB)
+    client.haves(ANN, A, B)
+    assert client.tracker.has_outgoing(ANN)
+    client.dont_haves(ANN, A)
+    assert client.sent(ANN) == [(WANT_BLOCK, B)]
