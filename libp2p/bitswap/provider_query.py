@@ -77,7 +77,7 @@ class ProviderQueryManager:
     async def find_providers(
         self, cids: Sequence[CIDInput], timeout: float = 5.0, use_cache: bool = True
     ) -> dict[bytes, list[ID]]:
-        """Give the providers of several blocks by their binary CIDs, as far as they are found."""
+        """Return the providers of several blocks by their binary CIDs, as far as they are found."""
         found: dict[bytes, list[ID]] = {}
 
         async def find(cid: CID) -> None:
@@ -92,7 +92,7 @@ class ProviderQueryManager:
         self, cid: CIDInput, timeout: float = 5.0, use_cache: bool = True
     ) -> list[ID]:
         """
-        Give the providers of a block, connected or not; none if the time is over.
+        Return the providers of a block, connected or not; none if the time is over.
 
         :param use_cache: what was found lately will do.
         """

@@ -300,7 +300,7 @@ class InPlace:
 
 
 def _part_prefix(target: Path) -> str:
-    """Give what the names of a target's part files begin with; never too long a name."""
+    """Return what the names of a target's part files begin with; never too long a name."""
     name = os.fsencode(target.name)
     try:
         most = os.pathconf(target.parent, "PC_NAME_MAX")

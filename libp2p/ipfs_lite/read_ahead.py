@@ -70,7 +70,7 @@ class ReadAhead:
 
     def room(self, left: int) -> int:
         """
-        Give the length of the window that may be filled now.
+        Return the length of the window that may be filled now.
 
         :param left: bytes of the block that is being read; they are a part of the window.
         """
@@ -97,5 +97,5 @@ class ReadAhead:
         self._scope.hold(self._pinned(left) + ahead - self._scope.held)
 
     def _pinned(self, left: int) -> int:
-        """Give what the rest of a block keeps in memory: all of it."""
+        """Return what the rest of a block keeps in memory: all of it."""
         return max(left, self.block) if left else 0

@@ -90,7 +90,7 @@ class UnixFSReader(AsyncClosing):
         return self._size
 
     def tell(self) -> int:
-        """Give the place that the next read begins at; it may be beyond the end of the file."""
+        """Return the place that the next read begins at; it may be beyond the end of the file."""
         self._check_open()
         return self._next + self._beyond
 
@@ -188,7 +188,7 @@ class UnixFSReader(AsyncClosing):
         return len(data)
 
     async def receive(self) -> list[Buffer]:
-        """Give bytes at hand, waiting for some; nothing at the end. The fastest way."""
+        """Return bytes at hand, waiting for some; nothing at the end. The fastest way."""
         self._check_open()
         limit = max(min(self._fetch.window // 4, RECEIVE_BYTES), 1)
         if not len(self._ready):

@@ -247,7 +247,7 @@ class FileWalk:
 
     def supply(self, cid: CID, data: Buffer) -> None:
         """
-        Give a block that was wanted, and verified; one that is not waited for is ignored.
+        Take in a block that was wanted, and verified; one that is not waited for is ignored.
 
         :raises NotAFile: if it is the root and no file.
         :raises InvalidUnixFS: if it contradicts the node above it.
@@ -272,7 +272,7 @@ class FileWalk:
 
     def take(self, limit: float = inf) -> list[Buffer]:
         """
-        Give the bytes that are ready at the front, as views into the blocks.
+        Return the bytes that are ready at the front, as views into the blocks.
 
         :param limit: give no further block after so many bytes.
         """
@@ -298,7 +298,7 @@ class FileWalk:
     # -- deciding ---------------------------------------------------------------------------------
 
     def _next_slot(self) -> _Slot | None:
-        """Give the next place to fill, if the window has room for it."""
+        """Return the next place to fill, if the window has room for it."""
         if self._next_root is not None:
             slot, self._next_root = self._next_root, None
             return slot
@@ -369,7 +369,7 @@ class FileWalk:
             self._push(_OpenNode(node, slot.offset + len(node.data), slot.depth))
 
     def _next_to_measure(self, measure: Measure) -> list[CID] | None:
-        """Give the next block to be measured, or nothing if it is here or asked for already."""
+        """Return the next block to be measured, or nothing if it is here or asked for already."""
         if len(measure.waiting) >= MEASURED_AT_ONCE or (cid := measure.next()) is None:
             return None
         if cid.is_identity:

@@ -16,7 +16,7 @@ from functools import cache
 
 from tests.architecture.source_tree import PACKAGE, Module, modules
 
-NOT_YET_MOVED = 3
+NOT_YET_MOVED = 1
 """Writes that have no reason, on 2026-11-28; only ever lowered, to 0 when all rooms are rebuilt."""
 
 MOST_ALLOWED = 20

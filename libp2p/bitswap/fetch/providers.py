@@ -52,7 +52,7 @@ class ContentRouter(Protocol):
 
     def find_provider_iter(self, cid: bytes, count: int) -> Providers | Awaitable[Providers]:
         """
-        Give up to ``count`` peers that have said that they have a block, as they are found.
+        Return up to ``count`` peers that have said that they have a block, as they are found.
 
         :param cid: in binary form; records are kept by its multihash.
         """
@@ -303,7 +303,7 @@ class ProviderCache:
         self._misses = 0
 
     def get(self, cid_bytes: bytes) -> list[ID] | None:
-        """Give what is remembered, None if nothing is."""
+        """Return what is remembered, None if nothing is."""
         entry = self._entries.get(cid_bytes)
         if entry is None or entry.is_expired():
             self._entries.pop(cid_bytes, None)

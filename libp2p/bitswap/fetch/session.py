@@ -168,7 +168,7 @@ class BitswapSession(AsyncClosing):
         self._engine.want(self._state, cids)
 
     def take_back(self, keys: Sequence[bytes], waiter: BlockWaiter) -> None:
-        """Give a waiter the blocks of these multihashes no more."""
+        """Take back what was asked for a waiter, by multihashes."""
         self._engine.leave(self._state, waiter, keys)
 
     def limit_time(self, waiter: Timed, when: float) -> None:

@@ -100,6 +100,9 @@ class Owner:
     def set(self, waiter: Timed, when: float) -> None:
         self.timers.set(waiter, when)
 
+    def __contains__(self, waiter: Timed) -> bool:
+        return waiter in self.timers
+
     def drop(self, waiter: Timed) -> None:
         self.timers.drop(waiter)
 
