@@ -380,6 +380,7 @@ class Yamux(IMuxedConn):
                 elif (handle := event.stream.handle) is not None:  # nearly all
                     handle.wake_reader()
                     if event.stream.reading is not OPEN and event.stream.writing is Half.CLOSED:
+                        handle.wake_reader()  # for the end: a call may read the data only
                         event.stream.detach()
         finally:
             self._scheduler.uncork()

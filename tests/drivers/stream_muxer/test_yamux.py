@@ -22,6 +22,7 @@ from libp2p.stream_muxer.yamux.flow_control import DEFAULT_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.session import TURN_BYTES
 from libp2p.stream_muxer.yamux.write_scheduler import CALL_BYTES, YIELD_BYTES
 from tests.support.ends import (
+    ACK,
     DATA,
     FIN,
     PING,
@@ -591,6 +592,17 @@ async def test_a_callback_that_raises_ends_its_stream_and_no_other(
         await other.write(b"still there")
         assert await echo.read(100) == b"still there"
     assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+async def test_a_callback_that_reads_once_hears_of_an_end_that_comes_with_the_data() -> None:
+    async with against_raw_peer() as (connection, peer):
+        read: list[list[Buffer] | None] = []
+        stream = await connection.open_stream()
+        stream.on_readable(lambda: read.append(stream.receive_nowait()))
+        await stream.close_write()
+        await peer.send(data_frame(stream.stream_id, b"answer", ACK | FIN))
+        await wait_all_tasks_blocked()
+        assert [None if some is None else b"".join(some) for some in read] == [b"answer", b""]
 
 
 async def test_what_callbacks_send_goes_out_together_once_all_of_them_were_called() -> None:
