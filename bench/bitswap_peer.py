@@ -98,7 +98,7 @@ async def main() -> None:
         await exchange.start()
         peer = Peer(host, exchange)
         hello = {"id": str(host.get_id()), "addrs": [str(addr) for addr in host.get_addrs()]}
-        # Else it is chance whether a full collection of what the start allocated, which takes 20 ms,
+        # Else it is chance whether a full collection of what the start allocated, of 20 ms,
         # falls into a row of 50 ms.
         gc.collect()
         print(json.dumps(hello), flush=True)

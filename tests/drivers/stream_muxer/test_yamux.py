@@ -598,8 +598,8 @@ async def test_a_callback_that_reads_once_hears_of_an_end_that_comes_with_the_da
     async with against_raw_peer() as (connection, peer):
         read: list[list[Buffer] | None] = []
         stream = await connection.open_stream()
-        stream.on_readable(lambda: read.append(stream.receive_nowait()))
         await stream.close_write()
+        stream.on_readable(lambda: read.append(stream.receive_nowait()))
         await peer.send(data_frame(stream.stream_id, b"answer", ACK | FIN))
         await wait_all_tasks_blocked()
         assert [None if some is None else b"".join(some) for some in read] == [b"answer", b""]
