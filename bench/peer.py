@@ -26,7 +26,7 @@ from libp2p import generate_new_ed25519_identity, new_host
 from libp2p.crypto.x25519 import create_new_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.host.ping import PingService
-from libp2p.network.config import SwarmConfig
+from libp2p.network.config import ConnectionConfig
 from libp2p.network.stream.exceptions import StreamEOF
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.security.noise.transport import PROTOCOL_ID, Transport
@@ -55,7 +55,9 @@ def make_host(security: str, max_connections: int | None = None) -> Any:
     """A host that offers this security and yamux, as the peer it is compared with does."""
     identity = generate_new_ed25519_identity()
     config = (
-        SwarmConfig() if max_connections is None else SwarmConfig(max_connections=max_connections)
+        ConnectionConfig()
+        if max_connections is None
+        else ConnectionConfig(max_connections=max_connections)
     )
     if security == "tls":
         from libp2p.security.tls.transport import PROTOCOL_ID as TLS_ID
