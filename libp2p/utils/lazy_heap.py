@@ -84,6 +84,7 @@ class LazyHeap(Generic[_T]):
             item = entry[2]
             if self._entries.get(item) is entry:
                 del self._entries[item]
+                self._tidy()
                 return item
 
     def clear(self) -> None:
@@ -92,6 +93,10 @@ class LazyHeap(Generic[_T]):
         self._entries.clear()
 
     def _tidy(self) -> None:
-        if len(self._heap) > 2 * len(self._entries) + HEAP_SLACK:
+        if not self._entries:
+            # An item that was dropped may refer to the owner of this heap: only the garbage
+            # collector would free the two.
+            self._heap.clear()
+        elif len(self._heap) > 2 * len(self._entries) + HEAP_SLACK:
             self._heap = list(self._entries.values())
             heapify(self._heap)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import ref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,3 +52,23 @@ def test_what_is_out_of_date_does_not_pile_up() -> None:
         heap.discard(2)
         assert len(heap._heap) <= 2 * len(heap) + HEAP_SLACK + 1
     assert [heap.pop(), heap.pop()] == [0, 1]
+
+
+class Item:
+    """Something that can be referred to weakly."""
+
+
+@pytest.mark.parametrize("end", ["discard", "pop"])
+def test_an_empty_heap_keeps_nothing_that_was_in_it(end: str) -> None:
+    heap: LazyHeap[Item] = LazyHeap()
+    dropped, last = Item(), Item()
+    heap.push(dropped, 2)
+    heap.push(last, 1)
+    watched = ref(dropped)
+    heap.discard(dropped)
+    del dropped
+    if end == "discard":
+        heap.discard(last)
+    else:
+        assert heap.pop() is last
+    assert watched() is None
