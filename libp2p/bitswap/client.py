@@ -108,8 +108,6 @@ class BitswapClient(INotifee):
         )
         if finder is not None:
             finder.attach(host, engine)
-        self.host = host
-        self.block_store = store
         self.protocol_version = protocol_version
         self.content_router = content_router
         self.provider_query_manager = provider_query_manager
@@ -123,6 +121,21 @@ class BitswapClient(INotifee):
         self._wanted_session = engine.open_session(wait=True)
         self._haves = engine.open_session(presence_only=True)
         self._wanted_haves = engine.open_session(wait=True, presence_only=True)
+
+    @property
+    def host(self) -> IHost:
+        """The host whose connections are used."""
+        return self._engine.host
+
+    @property
+    def block_store(self) -> BlockStore:
+        """Where blocks are read from and kept; another one may be set at any time."""
+        return self._engine.block_store
+
+    @block_store.setter
+    def block_store(self, store: BlockStore) -> None:
+        check_store(store)
+        self._engine.set_block_store(store)
 
     # -- life -----------------------------------------------------------------------------------
 

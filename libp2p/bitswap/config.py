@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Final
 
 from libp2p.base_types import TProtocol
@@ -161,8 +161,8 @@ MAX_COPIES: Final = 2
 #: Beyond, only the time-outs above make a block be asked of another peer.
 FREE_DUPLICATES: Final = 4
 DUPLICATE_SHARE: Final = 64
-#: Blocks that are still awaited from a peer although another one was quicker, to tell them from
-#: blocks that were never asked for. One costs about 300 bytes.
+#: Blocks that a peer may still send although another one was quicker, or no session wants them any
+#: more: to tell them from blocks that were never asked for. One costs about 300 bytes.
 MAX_OWED: Final = 1024
 
 #: A peer that promises blocks and sends nothing is asked last for this time, twice as long each
@@ -387,12 +387,7 @@ class BitswapConfig:
 
     def __post_init__(self) -> None:
         """Check every field."""
-        for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if isinstance(field.default, int):
-                arguments.count(value, name, 1)
-            else:
-                object.__setattr__(self, name, arguments.seconds(value, name))
+        arguments.check_numbers(self, least=1)
 
 
 DEFAULT_CONFIG: Final = BitswapConfig()

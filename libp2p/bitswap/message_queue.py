@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.bitswap.common.stream_ends import end_stream, reset_stream
 from libp2p.bitswap.config import DEFAULT_PRIORITY, send_deadline
-from libp2p.bitswap.net.stream_ends import end_stream, reset_stream
 from libp2p.bitswap.wire.entry import BlockPresenceType, WantType
 from libp2p.bitswap.wire.message import Message
 from libp2p.bitswap.wire.protocols import Dialect
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from libp2p.base_types import TProtocol
-    from libp2p.bitswap.fetch.waiters import SessionState
     from libp2p.bitswap.net.engine import BitswapEngine
+    from libp2p.bitswap.net.waiters import SessionState
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 

@@ -1,7 +1,7 @@
 """
 py-libp2p's `ProviderQueryManager`: the search for providers, as programs configure and call it.
 
-The engine searches by `libp2p.bitswap.fetch.providers`.
+The engine searches by `libp2p.bitswap.net.providers`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from libp2p.bitswap.config import (
     MAX_SEARCHES,
     PROVIDERS_TTL_SECONDS,
 )
-from libp2p.bitswap.fetch.providers import (
+from libp2p.bitswap.net.providers import (
     ContentRouter,
     ProviderCache,
     ProviderCacheEntry,

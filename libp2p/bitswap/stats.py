@@ -44,7 +44,7 @@ class SessionStat:
     """
     Counts of one session.
 
-    Owner: libp2p.bitswap.fetch.waiters
+    Owner: libp2p.bitswap.net.waiters
     """
 
     blocks_received: int = 0

@@ -16,11 +16,11 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.bitswap.net.faults import FaultLog
     from libp2p.bitswap.want.state import Want
     from libp2p.bitswap.wire.message import Message
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
+    from libp2p.utils.fault_log import FaultLog
 
 logger = get_logger(__name__)
 

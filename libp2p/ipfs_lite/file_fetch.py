@@ -109,7 +109,7 @@ class FileFetch:
         self._asked: dict[bytes, list[CID]] = {}
         self._arrived = Waiter()
         self._arrived_at = 0.0
-        self._ended = self._is_timed = False
+        self._ended = False
         self.start(0)
 
     def start(self, position: int) -> None:
@@ -252,9 +252,8 @@ class FileFetch:
         self._note_arrival()
         if missing:
             session = self.source.ask(missing, self)
-            if not self._is_timed:
-                self._is_timed = True
-                session.limit_time(self, self._arrived_at + self.source.timeout)
+            # An earlier time stays; `expire` sets the next one.
+            session.limit_time(self, self._arrived_at + self.source.timeout)
 
     def _take_back(self) -> None:
         asked, self._asked = self._asked, {}
@@ -280,12 +279,10 @@ class FileFetch:
 
     def expire(self) -> None:
         """The time is over in which a block had to come, if none has."""
-        self._is_timed = False
         if not self._asked or self.source.session is None:
             return
         when = self._arrived_at + self.source.timeout
         if when > trio.current_time():
-            self._is_timed = True
             self.source.session.limit_time(self, when)
         else:
             cid = next(iter(self._asked.values()))[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from libp2p.resources import Resources
 from libp2p.utils import arguments
@@ -74,14 +74,7 @@ class SwarmConfig:
     hurried_close_timeout: float = 0.5
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if isinstance(field.default, int):
-                arguments.count(value, field.name)
-            elif field.name in ("outbound_share", "high_water", "low_water"):
-                arguments.share(value, field.name)
-            else:
-                object.__setattr__(self, field.name, arguments.seconds(value, field.name))
+        arguments.check_numbers(self, shares=("outbound_share", "high_water", "low_water"))
 
     def new_resources(self) -> Resources:
         """Return what a host of this configuration may hold."""

@@ -7,12 +7,14 @@ errors, which names the argument and says what was expected.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import os
 from collections.abc import Iterable
 from functools import partial
 from operator import index
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.base_types import TProtocol
@@ -20,6 +22,8 @@ from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from libp2p.base_types import Buffer
 
 _BUFFERS: Final = (bytes, bytearray, memoryview)
@@ -74,6 +78,33 @@ def count(value: object, name: str, least: int = 0, most: int | None = None) -> 
         bound = f"{least} or more" if most is None else f"{least} to {most}"
         raise out_of_range(name, number if abs(number) < 2**64 else "a huge number", bound)
     return number
+
+
+def check_numbers(
+    config: Any,
+    *,
+    least: int = 0,
+    most: int | None = None,
+    least_of: Mapping[str, int] = MappingProxyType({}),
+    shares: Collection[str] = (),
+) -> None:
+    """
+    Check the fields of a configuration, a dataclass of numbers: counts, seconds, and ``shares``.
+
+    A field whose default is an integer is a count; any other that is no share is a number of
+    seconds. Seconds given in another form become a float.
+
+    :param least: of each count, but for those that ``least_of`` names.
+    :raises ValueError: or `TypeError`, if one of them cannot be.
+    """
+    for field in dataclasses.fields(config):
+        name, value = field.name, getattr(config, field.name)
+        if name in shares:
+            share(value, name)
+        elif isinstance(field.default, int):
+            count(value, name, least_of.get(name, least), most)
+        else:
+            object.__setattr__(config, name, seconds(value, name))
 
 
 # -- bytes, texts, paths, functions, objects -----------------------------------------------------

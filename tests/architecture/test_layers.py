@@ -112,6 +112,30 @@ def test_imports_point_down() -> None:
     assert_none(each_module(upward))
 
 
+BITSWAP_ROOMS = {"wire": 0, "common": 0, "want": 1, "serve": 1, "net": 2, "fetch": 3}
+"""Height of each room of bitswap; rooms of one height work without one another."""
+
+
+def test_rooms_of_bitswap_stand_on_lower_ones() -> None:
+    def room_of(name: str) -> str | None:
+        parts = name.split(".")
+        is_inside = parts[:2] == ["libp2p", "bitswap"] and len(parts) > 3
+        return parts[2] if is_inside and parts[2] != "pb" else None
+
+    def upward(module: Module) -> Iterator[str]:
+        here = room_of(module.name)
+        for found in module.imports:
+            there = room_of(found.target)
+            if here is None or there is None or there == here:
+                continue
+            if BITSWAP_ROOMS[there] >= BITSWAP_ROOMS[here]:
+                yield f"{found.line} imports {found.target}"
+
+    assert_none(each_module(upward))
+    rooms = {room_of(module.name) for module in modules()}
+    assert rooms - {None} == BITSWAP_ROOMS.keys()
+
+
 def test_cores_of_the_transport_layer_do_not_know_their_siblings() -> None:
     siblings = {name for name, height in LAYERS.items() if height == LAYERS["transport"]}
     faults = [

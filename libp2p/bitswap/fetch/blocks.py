@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from libp2p.bitswap.errors import BitswapError
-    from libp2p.bitswap.fetch.waiters import SessionState
     from libp2p.bitswap.net.engine import BitswapEngine
+    from libp2p.bitswap.net.waiters import SessionState
     from libp2p.ipld.cid import CIDInput
 
 

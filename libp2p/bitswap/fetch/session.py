@@ -16,11 +16,11 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from libp2p.bitswap.common.timers import Timed
     from libp2p.bitswap.errors import BitswapError
-    from libp2p.bitswap.fetch.waiters import BlockWaiter, SessionState
     from libp2p.bitswap.net.engine import BitswapEngine
+    from libp2p.bitswap.net.waiters import BlockWaiter, SessionState
     from libp2p.bitswap.stats import SessionStat
-    from libp2p.bitswap.want.timers import Timed
     from libp2p.ipld.cid import CIDInput
 
 

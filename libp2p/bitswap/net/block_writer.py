@@ -19,16 +19,16 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from libp2p.bitswap.config import BitswapConfig
-    from libp2p.bitswap.fetch.waiters import Sessions
-    from libp2p.bitswap.net.faults import FaultLog
+    from libp2p.bitswap.net.waiters import Sessions
     from libp2p.bitswap.serve.server import Server
     from libp2p.bitswap.want.state import Want
     from libp2p.bitswap.want.tracker import WantTracker
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
+    from libp2p.utils.fault_log import FaultLog
 
 
 class BlockWriter:
@@ -36,13 +36,14 @@ class BlockWriter:
 
     def __init__(
         self,
-        store: BlockStore,
+        store: Callable[[], BlockStore],
         tracker: WantTracker,
         sessions: Sessions,
         server: Server,
         faults: FaultLog,
         config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
+        """:param store: returns the block store."""
         self._config = config
         self._store = store
         self._tracker = tracker
@@ -61,7 +62,7 @@ class BlockWriter:
         """Have blocks stored: at once if the store needs no time for it, else by `run`."""
         if not self._queue:
             try:
-                if self._store.put_blocks_now([(want.cid, data) for want, data in blocks]):
+                if self._store().put_blocks_now([(want.cid, data) for want, data in blocks]):
                     self._hand_on(blocks)
                     return
             except Exception as error:  # noqa: BLE001 - task's edge: a store of the user's may raise anything
@@ -80,7 +81,7 @@ class BlockWriter:
             self._tell(outcome)
 
     def _tell(self, outcome: Unavailable) -> None:
-        damage = self._store.damage_of(outcome.cid)
+        damage = self._store().damage_of(outcome.cid)
         error = unavailable(outcome.cid, outcome.peers, outcome.providers, damage)
         self._sessions.fail((outcome.session_id,), outcome.key, error)
 
@@ -144,7 +145,7 @@ class BlockWriter:
         with trio.CancelScope(shield=True) as scope:
             self._calls.add(scope)
             try:
-                await self._store.put_blocks(named)
+                await self._store().put_blocks(named)
             finally:
                 self._calls.discard(scope)
         if scope.cancelled_caught:

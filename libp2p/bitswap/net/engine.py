@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.bitswap.common.chores import each
 from libp2p.bitswap.config import DEFAULT_CONFIG, MAX_BLOCK_SIZE
 from libp2p.bitswap.errors import (
     BitswapError,
@@ -25,21 +26,20 @@ from libp2p.bitswap.errors import (
     PeerAnswer,
     timed_out,
 )
-from libp2p.bitswap.fetch.providers import ProviderSearch
-from libp2p.bitswap.fetch.waiters import OneBlock, Sessions, SessionState
 from libp2p.bitswap.net.block_writer import BlockWriter
 from libp2p.bitswap.net.inbound import InboundStreams
 from libp2p.bitswap.net.message_handler import MessageHandler
 from libp2p.bitswap.net.peer_link import LinkContext, PeerLink
 from libp2p.bitswap.net.peer_receiver import PeerReceiver
+from libp2p.bitswap.net.providers import ProviderSearch
 from libp2p.bitswap.net.receiver import Receiver
 from libp2p.bitswap.net.service import Service
 from libp2p.bitswap.net.time_watch import TimeWatch
+from libp2p.bitswap.net.waiters import OneBlock, Sessions, SessionState
 from libp2p.bitswap.serve.accounts import Accounts
 from libp2p.bitswap.serve.server import Server, ServerContext, ServerOptions
 from libp2p.bitswap.stats import BitswapStat
 from libp2p.bitswap.tracer import Tracing
-from libp2p.bitswap.want.chores import each
 from libp2p.bitswap.want.tracker import Found, Search, WantTracker
 from libp2p.blockstore import read_blocks
 from libp2p.events import PeerConnected, PeerDisconnected
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.base_types import TProtocol
     from libp2p.bitswap.config import BitswapConfig
-    from libp2p.bitswap.fetch.providers import ProviderFinder
-    from libp2p.bitswap.fetch.waiters import BlockWaiter
+    from libp2p.bitswap.net.providers import ProviderFinder
+    from libp2p.bitswap.net.waiters import BlockWaiter
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.network.connection_manager import ConnectionManager
@@ -85,7 +85,7 @@ class BitswapEngine(Service):
         self.host = host
         self.config = config
         self.resources = resources or getattr(host, "resources", None) or Resources()
-        self.block_store = block_store
+        self.set_block_store(block_store)
         self.supported_protocols: list[TProtocol] = list(protocols)
         self.providers = providers
         self.tracing = Tracing(self.faults)
@@ -101,21 +101,25 @@ class BitswapEngine(Service):
         )
         self._links: dict[ID, PeerLink] = {}
         self._link_context = LinkContext(
-            host,
-            self.supported_protocols,
-            self,
-            self.tracker,
-            self.time_watch,
-            self.tracing,
-            self.apply,
-            self.peer_unreachable,
-            config,
+            host=host,
+            protocols=self.supported_protocols,
+            service=self,
+            tracker=self.tracker,
+            time_watch=self.time_watch,
+            tracing=self.tracing,
+            apply=self.apply,
+            unreachable=self.peer_unreachable,
+            config=config,
         )
         self._changed = self._applying = False
         self._chores_begun = Waiter()
         self._peer_sessions: dict[ID, SessionState] = {}
         self._abandoned: deque[Callable[[], object]] = deque()
         self._subscriptions: list[Subscription] = []
+
+    def set_block_store(self, store: BlockStore) -> None:
+        """Read blocks from this store, and keep them in it, from now on."""
+        self.block_store = store
 
     def set_server_options(self, options: ServerOptions) -> None:
         """
@@ -130,7 +134,7 @@ class BitswapEngine(Service):
         self.server = Server(
             options,
             ServerContext(
-                store=lambda: self.block_store,
+                store=self._store,
                 open_stream=self._open_reply_stream,
                 start_task=self.start_task,
                 set_timer=self.time_watch.set,
@@ -144,7 +148,7 @@ class BitswapEngine(Service):
             ),
         )
         self.writer = BlockWriter(
-            self.block_store, self.tracker, self.sessions, self.server, self.faults, self.config
+            self._store, self.tracker, self.sessions, self.server, self.faults, self.config
         )
         self.receiver = Receiver(self.writer, self.resources, self.config)
         self.handler = MessageHandler(
@@ -156,6 +160,9 @@ class BitswapEngine(Service):
             self.tracing,
             self.apply,
         )
+
+    def _store(self) -> BlockStore:
+        return self.block_store
 
     # -- life -----------------------------------------------------------------------------------
 

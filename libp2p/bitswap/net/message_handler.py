@@ -11,8 +11,8 @@ from libp2p.utils.logs import get_logger
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from libp2p.bitswap.fetch.waiters import Sessions
     from libp2p.bitswap.net.block_writer import BlockWriter
+    from libp2p.bitswap.net.waiters import Sessions
     from libp2p.bitswap.serve.server import Server
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.bitswap.tracer import Tracing

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
+from libp2p.bitswap.common.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.bitswap.config import SEND_ATTEMPTS
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.net.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.bitswap.wire.message import Message
 from libp2p.bitswap.wire.protocols import speaks_have
 from libp2p.exceptions import BaseLibp2pError, StreamError

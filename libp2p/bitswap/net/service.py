@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.bitswap.errors import ClientClosedError
-from libp2p.bitswap.net.faults import FaultLog
+from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.want.timers import Timed, Timers
+from libp2p.bitswap.common.timers import Timed, Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable

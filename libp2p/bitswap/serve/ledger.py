@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from libp2p.bitswap.common.chores import Chores, each
 from libp2p.bitswap.config import (
     HAVE_REPLACE_SIZE,
     MAX_BLOCK_SIZE,
@@ -38,7 +39,6 @@ from libp2p.bitswap.serve.peer_wants import (
     by_comparator,
     by_priority,
 )
-from libp2p.bitswap.want.chores import Chores, each
 from libp2p.bitswap.wire.entry import Entry, WantType
 from libp2p.resources import Scope
 

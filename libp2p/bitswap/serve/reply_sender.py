@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
+from libp2p.bitswap.common.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.bitswap.config import (
     ANSWER_NOW_BYTES,
     ANSWERS_NOW,
@@ -31,7 +32,6 @@ from libp2p.bitswap.config import (
     SEND_ATTEMPTS,
     send_deadline,
 )
-from libp2p.bitswap.net.stream_ends import back_off, end_stream, is_refusal, reset_stream
 from libp2p.bitswap.serve.send_rate import SendRate
 from libp2p.bitswap.wire.protocols import Dialect, speaks_have
 from libp2p.exceptions import BaseLibp2pError

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.bitswap.common.chores import each
 from libp2p.bitswap.config import (
     EARLY_HAVE_SECONDS,
     HAVE_REPLACE_SIZE,
@@ -31,27 +32,26 @@ from libp2p.bitswap.serve.reply_sender import ReplySender, SenderContext
 from libp2p.bitswap.serve.scheduler import Priorities, StoreScheduler
 from libp2p.bitswap.serve.served import ServedLog
 from libp2p.bitswap.serve.store_reader import StoreReader
-from libp2p.bitswap.want.chores import each
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from libp2p.abc import INetStream
-    from libp2p.bitswap.net.faults import FaultLog
+    from libp2p.bitswap.common.chores import Chores
+    from libp2p.bitswap.common.timers import Timed
     from libp2p.bitswap.serve.accounts import Accounts
     from libp2p.bitswap.serve.filters import RequestFilter
     from libp2p.bitswap.serve.ledger import PeerWant, TaskComparator
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.bitswap.tracer import Tracing
-    from libp2p.bitswap.want.chores import Chores
-    from libp2p.bitswap.want.timers import Timed
     from libp2p.bitswap.wire.entry import Entry
     from libp2p.bitswap.wire.message import Message
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
+    from libp2p.utils.fault_log import FaultLog
 
 
 @dataclass(frozen=True)
@@ -77,11 +77,7 @@ class ServerLimits:
     early_have_seconds: float = EARLY_HAVE_SECONDS
 
     def __post_init__(self) -> None:
-        for name in ("max_wants", "min_wants", "max_wants_total", "max_outstanding"):
-            arguments.count(getattr(self, name), name)
-        arguments.count(self.max_outgoing, "max_outgoing", 1)
-        arguments.count(self.store_readers, "store_readers", 1)
-        arguments.seconds(self.early_have_seconds, "early_have_seconds")
+        arguments.check_numbers(self, least_of={"max_outgoing": 1, "store_readers": 1})
 
 
 @dataclass(frozen=True)

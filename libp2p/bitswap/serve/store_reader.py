@@ -28,8 +28,8 @@ from libp2p.utils.lazy_heap import LazyHeap
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-    from libp2p.bitswap.net.faults import FaultLog
     from libp2p.bitswap.serve.ledger import Ledger, PeerWant
+    from libp2p.utils.fault_log import FaultLog
 
 Found: TypeAlias = "int | bytes | None"
 """A block, or its size, or that it is not here."""

@@ -17,6 +17,7 @@ from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
 
+from libp2p.bitswap.common.chores import each
 from libp2p.bitswap.config import (
     BROADCAST_STRANGERS,
     MAX_BROADCAST_PEERS,
@@ -24,13 +25,12 @@ from libp2p.bitswap.config import (
     WANT_HAVE_PEERS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.want.chores import each
 from libp2p.bitswap.want.reports import Found, Outcome, Search, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from libp2p.bitswap.want.chores import Chores
+    from libp2p.bitswap.common.chores import Chores
     from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
     from libp2p.bitswap.want.state import SessionWants, Want
     from libp2p.peer.id import ID

@@ -16,6 +16,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from libp2p.bitswap.common.timers import Timers
 from libp2p.bitswap.config import (
     DONT_HAVE_TIMEOUT_BASE,
     IDLE_BASE_SECONDS,
@@ -28,7 +29,6 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want.state import SessionWants
-from libp2p.bitswap.want.timers import Timers
 from libp2p.bitswap.wire.entry import WantType
 
 if TYPE_CHECKING:

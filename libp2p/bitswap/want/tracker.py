@@ -17,6 +17,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from libp2p.bitswap.common.chores import Chores, each
 from libp2p.bitswap.config import (
     DELIVERED_LATELY_SECONDS,
     FIRST_PRIORITY,
@@ -27,7 +28,6 @@ from libp2p.bitswap.config import (
     RETRY_PEER_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.want.chores import Chores, each
 from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
 from libp2p.bitswap.want.reports import Found, Outcome, PeerStatus, Search, Unavailable
 from libp2p.bitswap.want.state import SessionWants, Want

@@ -89,21 +89,17 @@ class YamuxConfig:
 
     def __post_init__(self) -> None:
         """Check every field; less than the least would keep a connection from going on."""
-        least = {
+        least_of = {
             "max_window": DEFAULT_WINDOW_SIZE,
             "max_unacknowledged": 1,
             "max_pending_pongs": 1,
             "max_pending_control": LEAST_PENDING_CONTROL,
             "max_send_queue": LEAST_SEND_QUEUE_BYTES,
         }
+        arguments.check_numbers(self, most=MAX_CREDIT, least_of=least_of)
         for field in fields(self):
-            name, value = field.name, getattr(self, field.name)
-            if isinstance(field.default, int):
-                arguments.count(value, name, least.get(name, 0), MAX_CREDIT)
-            elif (time := arguments.seconds(value, name)) > 0:
-                object.__setattr__(self, name, time)
-            else:
-                raise arguments.out_of_range(name, value, "more than 0 seconds")
+            if isinstance(field.default, float) and not getattr(self, field.name):
+                raise arguments.out_of_range(field.name, 0, "more than 0 seconds")
 
 
 DEFAULT_CONFIG: Final = YamuxConfig()

@@ -9,7 +9,7 @@ import trio
 
 from libp2p.bitswap import config
 from libp2p.bitswap.errors import BlockUnavailableError, TimeoutError
-from libp2p.bitswap.fetch.waiters import OneBlock
+from libp2p.bitswap.net.waiters import OneBlock
 from libp2p.bitswap.serve.rate_limit import BandwidthLimits
 from libp2p.bitswap.serve.server import ServerLimits, ServerOptions
 from libp2p.bitswap.wire.entry import BlockPresenceType
@@ -179,7 +179,7 @@ async def test_nobody_overtakes_those_who_wait_for_the_store(
         for cid, data in content.items():
             await quick.put_block(cid, data)
         await stick(nursery, server, list(content)[3:])
-        server._engine.block_store = quick
+        server.block_store = quick
         assert ann.sent_at_once(want(list(content)[2])) == 0
         await trio.sleep(3)
         assert ann.sent_at_once(want(list(content)[3])) == 1

@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from libp2p.bitswap.common.timers import Timed, Timers
 from libp2p.bitswap.config import (
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
@@ -17,12 +18,10 @@ from libp2p.bitswap.config import (
     STORE_BATCH_BYTES,
 )
 from libp2p.bitswap.net.block_writer import BlockWriter
-from libp2p.bitswap.net.faults import FaultLog
 from libp2p.bitswap.net.peer_receiver import PeerReceiver
 from libp2p.bitswap.net.receiver import Receiver
 from libp2p.bitswap.want.reports import Unavailable
 from libp2p.bitswap.want.state import SessionWants, Want
-from libp2p.bitswap.want.timers import Timed, Timers
 from libp2p.bitswap.wire.entry import Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import MuxedStreamReset
@@ -30,6 +29,7 @@ from libp2p.ipld.cid import CID
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.peer.id import ID
 from libp2p.resources import Resources
+from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.varint import encode_uvarint
 from tests.support.memory_session import joined, stream_between
 
@@ -74,7 +74,7 @@ class Owner:
         self.faults = FaultLog()
         me: Any = self
         self.server, self.sessions = me, me
-        self.writer = BlockWriter(me, me.tracker, me, me, self.faults)
+        self.writer = BlockWriter(lambda: me, me.tracker, me, me, self.faults)
         self.resources = Resources()
         self.receiver = Receiver(self.writer, self.resources)
         self.timers: Timers[Timed] = Timers()

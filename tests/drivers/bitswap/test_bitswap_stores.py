@@ -443,3 +443,20 @@ async def test_who_has_no_connection_is_not_near(nursery: trio.Nursery) -> None:
         ann = ScriptedPeer(nursery, "ann")
         await connect(ann.host, host_of(bob))
         assert bob._engine._is_local(ann.host.get_id())
+
+
+async def test_a_store_that_is_set_later_is_read_from_and_written_to(
+    nursery: trio.Nursery, clock: object
+) -> None:
+    provider = Provider(nursery, "ann", {X: X_DATA})
+    async with running_client(nursery, "bob") as client:
+        await connect(provider.host, host_of(client))
+        first, second = client.block_store, MemoryBlockStore()
+        await second.put_block(Y.buffer, Y_DATA)
+        client.block_store = second
+        assert await client.get_block(Y) == Y_DATA
+        assert await client.get_block(X) == X_DATA
+        assert await second.get_block(X.buffer) == X_DATA
+        assert await first.get_block(X.buffer) is None
+        with pytest.raises(TypeError, match="block_store must be a BlockStore"):
+            client.block_store = cast("Any", {})

@@ -15,9 +15,9 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libp2p.bitswap.common.timers import Timed, Timers
 from libp2p.bitswap.errors import BlockNotFoundError, BlockUnavailableError
 from libp2p.bitswap.stats import SessionStat
-from libp2p.bitswap.want.timers import Timed, Timers
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import InvalidUnixFS, NotAFile
 from libp2p.ipfs_lite.adder import add_file
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from libp2p.bitswap.fetch.session import BitswapSession
-    from libp2p.bitswap.fetch.waiters import BlockWaiter
+    from libp2p.bitswap.net.waiters import BlockWaiter
 
 DATA = random.Random(7).randbytes(100_000)
 OPTIONS = resolve_options(chunker="size-1000", max_file_links=5)

@@ -6,16 +6,16 @@ import logging
 
 import pytest
 
+from libp2p.bitswap.common.chores import Chores, each
 from libp2p.bitswap.config import MAX_CANCELS, MAX_MESSAGE_PARTS, STEP_ITEMS
 from libp2p.bitswap.errors import MessageTooLargeError, PeerAnswer
-from libp2p.bitswap.net.faults import FAULT_LOG_SECONDS, MAX_FAULT_KINDS, FaultLog
-from libp2p.bitswap.want.chores import Chores, each
 from libp2p.bitswap.wire.decode import Decoding, MessageReader, decode
 from libp2p.bitswap.wire.entry import Entry
 from libp2p.bitswap.wire.message import Message
 from libp2p.exceptions import ParseError
 from libp2p.ipld.cid import CID
 from libp2p.resources import Scope
+from libp2p.utils.fault_log import FAULT_LOG_SECONDS, MAX_FAULT_KINDS, FaultLog
 from libp2p.utils.varint import encode_uvarint
 from tests.support.bitswap_ledger import ABSENT, SMALL, Server, want
 from tests.support.want_client import ANN, BOB, HAVE, Client

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
-from libp2p.bitswap.want.timers import Timers
+from libp2p.bitswap.common.timers import Timers
 
 
 class Owner:

@@ -6,8 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
 
+from libp2p.bitswap.common.chores import each
 from libp2p.bitswap.stats import SessionStat
-from libp2p.bitswap.want.chores import each
 from libp2p.io.waiter import Waiter as OneTask
 
 if TYPE_CHECKING:

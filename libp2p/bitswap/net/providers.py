@@ -31,10 +31,10 @@ from libp2p.bitswap.config import (
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
-from libp2p.bitswap.net.faults import FaultLog
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _Query(ProviderSearch):
     """
     A search that is under way, and who waits for it.
 
-    Owner: libp2p.bitswap.fetch.providers
+    Owner: libp2p.bitswap.net.providers
     """
 
     def __init__(self, cid: CID) -> None:
