@@ -442,6 +442,10 @@ class PeerDataError(PeerStoreError):
     """A peer's entry does not have what was asked for."""
 
 
+class RoutingError(BaseLibp2pError):
+    """A router could not be asked, or nobody took what it was to announce."""
+
+
 class IdentifyError(RemoteProtocolError, ValueError):
     """The peer's identify message cannot be used."""
 

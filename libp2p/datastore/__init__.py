@@ -1,0 +1,1 @@
+"""Bytes by keys that outlive a process, in one file."""

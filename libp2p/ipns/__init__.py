@@ -1,0 +1,1 @@
+"""IPNS: names that are public keys, their records, and DNSLink."""

@@ -1,0 +1,1 @@
+"""Records of the DHT and who may write them: validators by namespace."""
