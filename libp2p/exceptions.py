@@ -432,6 +432,14 @@ class InvalidRecord(ValidationError, ValueError):
     """A signed envelope or peer record is malformed, or its signature does not verify."""
 
 
+class InvalidRecordType(InvalidRecord):
+    """
+    A record of the DHT is refused: its validator refuses it, or its key has no known namespace.
+
+    The name is py-libp2p's.
+    """
+
+
 class PeerStoreError(BaseLibp2pError, KeyError):
     """The peer store does not have what was asked for."""
 
