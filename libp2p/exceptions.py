@@ -401,6 +401,10 @@ class InvalidDagPb(ParseError, ValueError):
     """A block is not one well-formed dag-pb node."""
 
 
+class InvalidDagCbor(ParseError, ValueError):
+    """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
+
+
 class InvalidUnixFS(ParseError, ValueError):
     """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
 

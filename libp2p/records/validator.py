@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from libp2p.exceptions import InvalidArgument, InvalidRecordType
 from libp2p.hostile_input import refused_as
 from libp2p.records.utils import key_to_bytes, key_to_text, split_key
-from libp2p.utils.arguments import having
+from libp2p.utils.arguments import having, instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,7 +104,8 @@ class NamespacedValidator:
 
         :raises InvalidArgument: if the name cannot be a namespace.
         """
-        if not isinstance(namespace, str) or not namespace or "/" in namespace:
+        instance(namespace, str, "namespace")
+        if not namespace or "/" in namespace:
             raise InvalidArgument(
                 f"a namespace is a name without slashes, such as ipns, not {namespace!r:.100}"
             )
