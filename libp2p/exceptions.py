@@ -444,6 +444,14 @@ class InvalidRecordType(InvalidRecord):
     """
 
 
+class InvalidIpnsRecord(InvalidRecordType):
+    """A record of IPNS is malformed, or not signed by the key of its name."""
+
+
+class IpnsRecordExpired(InvalidIpnsRecord):
+    """A record of IPNS is its owner's, and no longer valid."""
+
+
 class PeerStoreError(BaseLibp2pError, KeyError):
     """The peer store does not have what was asked for."""
 
