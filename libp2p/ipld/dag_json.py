@@ -79,7 +79,7 @@ def _no_number(text: str) -> None:
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_Entries, parse_constant=_no_number)
 
 
-def _value(read: object, depth: int) -> DagCborValue:
+def _value(read: Any, depth: int) -> DagCborValue:
     """Turn what JSON's reader has read into values of the data model."""
     match read:
         case _Entries(pairs):
@@ -94,9 +94,8 @@ def _value(read: object, depth: int) -> DagCborValue:
             raise InvalidDagJson("an integer has more than 64 bits")
         case float() if not math.isfinite(read):
             raise InvalidDagJson(f"{read} is no number of the data model")
-        case None | bool() | int() | float():
-            return read
-    raise AssertionError(read)
+    other: bool | int | float | None = read
+    return other
 
 
 def _map(pairs: list[tuple[str, Any]], depth: int) -> DagCborValue:
