@@ -452,6 +452,26 @@ class IpnsRecordExpired(InvalidIpnsRecord):
     """A record of IPNS is its owner's, and no longer valid."""
 
 
+class InvalidName(ParseError, ValueError):
+    """A value is no name of IPNS."""
+
+
+class InvalidPath(ParseError, ValueError):
+    """A text is no path of content, or one that leads out of it."""
+
+
+class ResolutionError(BaseLibp2pError):
+    """A name could not be resolved; the text says which name of a chain, and why."""
+
+
+class NameNotFound(ResolutionError):
+    """Nobody has a valid record of a name."""
+
+
+class DNSLinkError(ResolutionError):
+    """A domain has no DNSLink, or several."""
+
+
 class PeerStoreError(BaseLibp2pError, KeyError):
     """The peer store does not have what was asked for."""
 
