@@ -374,6 +374,10 @@ class BlockStoreError(BaseLibp2pError):
     """A block store could not do what was asked; the cause is the `OSError` that stopped it."""
 
 
+class DatastoreError(BaseLibp2pError):
+    """A datastore is closed, or could not do what was asked; the cause says what stopped it."""
+
+
 # -- content addressing ---------------------------------------------------------------------------
 
 
@@ -462,6 +466,26 @@ class InvalidIpnsRecord(InvalidRecordType):
 
 class IpnsRecordExpired(InvalidIpnsRecord):
     """A record of IPNS is its owner's, and no longer valid."""
+
+
+class InvalidName(ParseError, ValueError):
+    """A value is no name of IPNS."""
+
+
+class InvalidPath(ParseError, ValueError):
+    """A text is no path of content, or one that leads out of it."""
+
+
+class ResolutionError(BaseLibp2pError):
+    """A name could not be resolved; the text says which name of a chain, and why."""
+
+
+class NameNotFound(ResolutionError):
+    """Nobody has a valid record of a name."""
+
+
+class DNSLinkError(ResolutionError):
+    """A domain has no DNSLink, or several."""
 
 
 class PeerStoreError(BaseLibp2pError, KeyError):
