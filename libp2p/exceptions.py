@@ -401,6 +401,10 @@ class InvalidDagPb(ParseError, ValueError):
     """A block is not one well-formed dag-pb node."""
 
 
+class InvalidDagCbor(ParseError, ValueError):
+    """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
+
+
 class InvalidUnixFS(ParseError, ValueError):
     """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
 
@@ -430,6 +434,22 @@ class InvalidAddrError(ParseError, ValueError):
 
 class InvalidRecord(ValidationError, ValueError):
     """A signed envelope or peer record is malformed, or its signature does not verify."""
+
+
+class InvalidRecordType(InvalidRecord):
+    """
+    A record of the DHT is refused: its validator refuses it, or its key has no known namespace.
+
+    The name is py-libp2p's.
+    """
+
+
+class InvalidIpnsRecord(InvalidRecordType):
+    """A record of IPNS is malformed, or not signed by the key of its name."""
+
+
+class IpnsRecordExpired(InvalidIpnsRecord):
+    """A record of IPNS is its owner's, and no longer valid."""
 
 
 class PeerStoreError(BaseLibp2pError, KeyError):
