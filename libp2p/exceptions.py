@@ -433,6 +433,14 @@ class NotAFile(ValidationError, ValueError):
         self.kind = kind
 
 
+class NotADirectory(ValidationError, ValueError):
+    """The content is a file, a symlink or no UnixFS at all."""
+
+
+class NameNotInDirectory(ValidationError, LookupError):
+    """A directory has no entry of that name."""
+
+
 class InvalidImportOptions(ValidationError, ValueError):
     """The options of an import contradict each other or are out of range."""
 
