@@ -409,6 +409,18 @@ class InvalidDagCbor(ParseError, ValueError):
     """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
 
 
+class InvalidDagJson(ParseError, ValueError):
+    """A block is not DAG-JSON, or a value has no form in it."""
+
+
+class UnknownCodec(ValidationError, ValueError):
+    """A block's codec is not one that can be read here."""
+
+
+class InvalidCar(ParseError, ValueError):
+    """Bytes are not a CAR file: content-addressed archive, versions 1 and 2."""
+
+
 class InvalidUnixFS(ParseError, ValueError):
     """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
 
@@ -454,6 +466,26 @@ class InvalidIpnsRecord(InvalidRecordType):
 
 class IpnsRecordExpired(InvalidIpnsRecord):
     """A record of IPNS is its owner's, and no longer valid."""
+
+
+class InvalidName(ParseError, ValueError):
+    """A value is no name of IPNS."""
+
+
+class InvalidPath(ParseError, ValueError):
+    """A text is no path of content, or one that leads out of it."""
+
+
+class ResolutionError(BaseLibp2pError):
+    """A name could not be resolved; the text says which name of a chain, and why."""
+
+
+class NameNotFound(ResolutionError):
+    """Nobody has a valid record of a name."""
+
+
+class DNSLinkError(ResolutionError):
+    """A domain has no DNSLink, or several."""
 
 
 class PeerStoreError(BaseLibp2pError, KeyError):

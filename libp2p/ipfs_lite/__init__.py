@@ -13,6 +13,7 @@ from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import AddResult as AddResult
+    from libp2p.ipfs_lite.car_files import CarResult as CarResult
     from libp2p.ipfs_lite.config import Config as Config
     from libp2p.ipfs_lite.config import default_repo_path as default_repo_path
     from libp2p.ipfs_lite.errors import ForeignRepoError as ForeignRepoError
@@ -35,6 +36,7 @@ if not TYPE_CHECKING:
         __name__,
         {
             ".adder": ["AddResult"],
+            ".car_files": ["CarResult"],
             ".config": ["Config", "default_repo_path"],
             ".errors": [
                 "ForeignRepoError",

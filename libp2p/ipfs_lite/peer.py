@@ -29,7 +29,7 @@ from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
 from libp2p.ipld.profiles import resolve_options
 from libp2p.peer.id import ID
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from libp2p.datastore import Datastore
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.bootstrapping import Outcome
+    from libp2p.ipfs_lite.car_files import CarResult
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
@@ -251,16 +252,77 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            root, seconds = CID.of(cid), arguments.seconds(timeout)
-            asked = None if peers is None else ID.list_of(peers)
-            session = None if self._bitswap is None else self._bitswap.new_session(asked)
-            source = BlockSource(self.store, session, seconds)
-            reader = self._readers.add(root, source, self._nursery)
+            source = self._source(peers, timeout)
+            reader = self._readers.add(CID.of(cid), source, self._nursery)
             try:
                 return await reader.open()
             except BaseException:
                 reader.close()
                 raise
+
+    # -- CAR files ----------------------------------------------------------------------------
+
+    async def export_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        target: str | PathLike[str],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> CarResult:
+        """
+        Write roots and all below them into a CAR file; what is not here is fetched, and kept.
+
+        The same DAG and options give the same file: depth first, every node before its links.
+
+        :param target: a path, replaced when the file is whole; a pipe or device is written into.
+        :param duplicates: write a block as often as it is linked to, rather than once.
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of a block cannot be read.
+        :raises OutputError: if the file cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import CarExport
+        from libp2p.ipfs_lite.output import save
+
+        with self._call():
+            cids = [CID.of(root) for root in cid_inputs(roots)]
+            export = CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+            try:
+                await save(export, target, progress)
+            finally:
+                export.close()
+            return export.result()
+
+    async def import_car(
+        self, source: SourceInput, *, progress: Progress | None = None
+    ) -> CarResult:
+        """
+        Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
+
+        :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
+        :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
+        :raises SourceError: if it cannot be read.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import import_car
+
+        with self._call():
+            return await import_car(
+                source,
+                self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                progress=progress,
+            )
+
+    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+        seconds = arguments.seconds(timeout)
+        asked = None if peers is None else ID.list_of(peers)
+        session = None if self._bitswap is None else self._bitswap.new_session(asked)
+        return BlockSource(self.store, session, seconds)
 
     # -- blocks -------------------------------------------------------------------------------
 
