@@ -448,6 +448,15 @@ class InvalidRecordType(InvalidRecord):
     """
 
 
+class ErrBetterRecord(BaseLibp2pError):
+    """A better record than the one that was to be stored is known; ``value`` is that one."""
+
+    def __init__(self, key: str, value: bytes) -> None:
+        super().__init__(f"a better value is known for {key!r:.100}")
+        self.key = key
+        self.value = value
+
+
 class InvalidIpnsRecord(InvalidRecordType):
     """A record of IPNS is malformed, or not signed by the key of its name."""
 

@@ -1,5 +1,5 @@
 """
-DNSLink: a domain that stands for a path, by a TXT record at ``_dnslink.`` and the domain (sans-I/O).
+DNSLink: domains that stand for paths, by TXT records at ``_dnslink.`` and the domain (sans-I/O).
 
 https://dnslink.dev/. As in Kubo, ``dnslink=`` may be left out and a bare CID is taken for its path;
 texts that are no links are skipped, and two links are an error, for nobody could say which counts.
@@ -36,7 +36,9 @@ def dnslink_of(domain: str, texts: Iterable[str]) -> ContentPath:
     if len(links) == 1:
         return links.pop()
     if not links:
-        raise DNSLinkError(f"{domain} has no DNSLink: no TXT record of {record_name(domain)} is one")
+        raise DNSLinkError(
+            f"{domain} has no DNSLink: no TXT record of {record_name(domain)} is one"
+        )
     named = ", ".join(sorted(map(str, links))[:3])
     raise DNSLinkError(f"{domain} has {len(links)} DNSLinks ({named}): there must be one")
 
