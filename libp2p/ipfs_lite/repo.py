@@ -50,7 +50,6 @@ VERSION_FILE: Final = "version"
 CONFIG_FILE: Final = "config.json"
 LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
-KEYSTORE_FOLDER: Final = "keystore"
 
 #: Files that an interrupted creation leaves: a folder with no others is finished, not refused.
 _UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
