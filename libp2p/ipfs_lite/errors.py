@@ -70,6 +70,18 @@ class OutputError(IpfsLiteError):
     """A fetched file cannot be written to its target."""
 
 
+class NotFoundError(IpfsLiteError):
+    """Nobody who was asked knows what was looked for."""
+
+
+class NotAnnouncedError(IpfsLiteError):
+    """Nobody has taken the announcement of a block."""
+
+
+class UnhealthyError(IpfsLiteError):
+    """``doctor`` has found something that needs attention."""
+
+
 @contextlib.contextmanager
 def plain_errors() -> Iterator[list[BaseException]]:
     """

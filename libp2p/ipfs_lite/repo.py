@@ -6,6 +6,8 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     repo.lock     locked while a process has the repo open; the file itself stays
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
+    roots         what was added here: see `libp2p.ipfs_lite.roots`
+    datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
 A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
 one of Kubo's: this peer cannot read its keys and pins, and both programs would write into it.
@@ -34,6 +36,7 @@ from libp2p.exceptions import CryptographyError, NotARegularFile
 from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
+from libp2p.ipfs_lite.roots import RootsFile
 from libp2p.utils import arguments, owner_files
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -44,12 +47,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from libp2p.crypto.keys import PrivateKey
+    from libp2p.ipld.cid import CID
 
 VERSION: Final = "ipfs-lite 1"
 VERSION_FILE: Final = "version"
 CONFIG_FILE: Final = "config.json"
 LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
+ROOTS_FILE: Final = "roots"
+DATASTORE_FILE: Final = "datastore.sqlite"
 
 #: Files that an interrupted creation leaves: a folder with no others is finished, not refused.
 _UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
@@ -127,9 +133,43 @@ class Repo:
         except (OSError, RepoError):
             return False
 
+    @classmethod
+    def is_in_use(cls, path: str | PathLike[str]) -> bool:
+        """
+        Tell whether a process has the repo open.
+
+        :raises RepoError: if that cannot be found out.
+        """
+        path = Path(path)
+        with _file_errors(path):
+            if not (path / LOCK_FILE).exists():
+                return False
+            try:
+                file_locks.release(_take_lock(path))
+            except RepoLockedError:
+                return True
+            return False
+
     @property
     def blocks_path(self) -> Path:
         return self.path / BLOCKS_FOLDER
+
+    @property
+    def roots_path(self) -> Path:
+        return self.path / ROOTS_FILE
+
+    @property
+    def datastore_path(self) -> Path:
+        return self.path / DATASTORE_FILE
+
+    def add_root(self, root: CID) -> None:
+        """
+        Write down the root of what was added.
+
+        :raises RepoError: if it cannot be written.
+        """
+        with _file_errors(self.path):
+            RootsFile(self.roots_path).add(root)
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""
