@@ -28,6 +28,18 @@ class ForeignRepoError(RepoError):
     """A folder is neither empty nor a repo of this peer, so nothing in it is changed."""
 
 
+class KeystoreError(IpfsLiteError):
+    """A key cannot be made, read or stored, or a name cannot be one of a key."""
+
+
+class KeyNotFoundError(KeystoreError):
+    """No key has that name."""
+
+
+class KeyExistsError(KeystoreError):
+    """A key has that name already, and is kept."""
+
+
 class OfflineError(IpfsLiteError):
     """The peer was opened without a network, which the call needs."""
 
