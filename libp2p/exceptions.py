@@ -374,6 +374,10 @@ class BlockStoreError(BaseLibp2pError):
     """A block store could not do what was asked; the cause is the `OSError` that stopped it."""
 
 
+class DatastoreError(BaseLibp2pError):
+    """A datastore is closed, or could not do what was asked; the cause says what stopped it."""
+
+
 # -- content addressing ---------------------------------------------------------------------------
 
 
@@ -399,6 +403,10 @@ class BlockHashMismatch(ValidationError, ValueError):
 
 class InvalidDagPb(ParseError, ValueError):
     """A block is not one well-formed dag-pb node."""
+
+
+class InvalidDagCbor(ParseError, ValueError):
+    """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
 
 
 class InvalidUnixFS(ParseError, ValueError):
@@ -430,6 +438,42 @@ class InvalidAddrError(ParseError, ValueError):
 
 class InvalidRecord(ValidationError, ValueError):
     """A signed envelope or peer record is malformed, or its signature does not verify."""
+
+
+class InvalidRecordType(InvalidRecord):
+    """
+    A record of the DHT is refused: its validator refuses it, or its key has no known namespace.
+
+    The name is py-libp2p's.
+    """
+
+
+class InvalidIpnsRecord(InvalidRecordType):
+    """A record of IPNS is malformed, or not signed by the key of its name."""
+
+
+class IpnsRecordExpired(InvalidIpnsRecord):
+    """A record of IPNS is its owner's, and no longer valid."""
+
+
+class InvalidName(ParseError, ValueError):
+    """A value is no name of IPNS."""
+
+
+class InvalidPath(ParseError, ValueError):
+    """A text is no path of content, or one that leads out of it."""
+
+
+class ResolutionError(BaseLibp2pError):
+    """A name could not be resolved; the text says which name of a chain, and why."""
+
+
+class NameNotFound(ResolutionError):
+    """Nobody has a valid record of a name."""
+
+
+class DNSLinkError(ResolutionError):
+    """A domain has no DNSLink, or several."""
 
 
 class PeerStoreError(BaseLibp2pError, KeyError):
