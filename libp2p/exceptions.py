@@ -374,6 +374,10 @@ class BlockStoreError(BaseLibp2pError):
     """A block store could not do what was asked; the cause is the `OSError` that stopped it."""
 
 
+class DatastoreError(BaseLibp2pError):
+    """A datastore is closed, or could not do what was asked; the cause says what stopped it."""
+
+
 # -- content addressing ---------------------------------------------------------------------------
 
 
