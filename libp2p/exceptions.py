@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -409,6 +409,18 @@ class InvalidDagCbor(ParseError, ValueError):
     """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
 
 
+class InvalidDagJson(ParseError, ValueError):
+    """A block is not DAG-JSON, or a value has no form in it."""
+
+
+class UnknownCodec(ValidationError, ValueError):
+    """A block's codec is not one that can be read here."""
+
+
+class InvalidCar(ParseError, ValueError):
+    """Bytes are not a CAR file: content-addressed archive, versions 1 and 2."""
+
+
 class InvalidUnixFS(ParseError, ValueError):
     """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
 
@@ -488,6 +500,34 @@ class PeerDataError(PeerStoreError):
 
 class RoutingError(BaseLibp2pError):
     """A router could not be asked, or nobody took what it was to announce."""
+
+
+class RoutersFailed(RoutingError):
+    """None of several routers could be asked; ``by_router`` has the error of each, by its name."""
+
+    def __init__(self, message: str, by_router: Mapping[str, Exception] | None = None) -> None:
+        super().__init__(message)
+        self.by_router = dict(by_router or {})
+
+
+class RouterUnavailable(RoutingError):
+    """A router does not answer now; ``retry_after`` is when to ask again, in seconds, if known."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RouterRefused(RoutingError):
+    """A router will not answer this question; ``status`` is its HTTP status, 0 if it has none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BadRouterAnswer(RoutingError):
+    """A router's answer is not what its protocol says, or longer than it may be."""
 
 
 class IdentifyError(RemoteProtocolError, ValueError):
