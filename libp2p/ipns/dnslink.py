@@ -36,7 +36,9 @@ def dnslink_of(domain: str, texts: Iterable[str]) -> ContentPath:
     if len(links) == 1:
         return links.pop()
     if not links:
-        raise DNSLinkError(f"{domain} has no DNSLink: no TXT record of {record_name(domain)} is one")
+        raise DNSLinkError(
+            f"{domain} has no DNSLink: no TXT record of {record_name(domain)} is one"
+        )
     named = ", ".join(sorted(map(str, links))[:3])
     raise DNSLinkError(f"{domain} has {len(links)} DNSLinks ({named}): there must be one")
 
