@@ -11,7 +11,7 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -367,6 +367,17 @@ class StreamFailure(HostException):
     """No stream with any of the wanted protocols could be opened."""
 
 
+# -- files ----------------------------------------------------------------------------------------
+
+
+class NotARegularFile(BaseLibp2pError):
+    """A link, a folder, a pipe or a device is where a file must be; ``path`` says where."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} is not a regular file")
+        self.path: Any = path
+
+
 # -- content --------------------------------------------------------------------------------------
 
 
@@ -458,6 +469,15 @@ class InvalidRecordType(InvalidRecord):
 
     The name is py-libp2p's.
     """
+
+
+class ErrBetterRecord(BaseLibp2pError):
+    """A better record than the one that was to be stored is known; ``value`` is that one."""
+
+    def __init__(self, key: str, value: bytes) -> None:
+        super().__init__(f"a better value is known for {key!r:.100}")
+        self.key = key
+        self.value = value
 
 
 class InvalidIpnsRecord(InvalidRecordType):

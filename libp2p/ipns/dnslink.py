@@ -1,5 +1,5 @@
 """
-DNSLink: a domain that stands for a path, by a TXT record at ``_dnslink.`` and the domain (sans-I/O).
+DNSLink: domains that stand for paths, by TXT records at ``_dnslink.`` and the domain (sans-I/O).
 
 https://dnslink.dev/. As in Kubo, ``dnslink=`` may be left out and a bare CID is taken for its path;
 texts that are no links are skipped, and two links are an error, for nobody could say which counts.
