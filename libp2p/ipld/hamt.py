@@ -174,4 +174,3 @@ class Shard:
 
 def _is_place(prefix: str, place: int) -> bool:
     return prefix == f"{place:0{len(prefix)}X}"
-

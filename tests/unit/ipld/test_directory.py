@@ -342,3 +342,11 @@ def test_impossible_choices_are_refused(choice: dict[str, Any]) -> None:
 
 def test_the_hash_is_the_one_of_others() -> None:
     assert hamt.hash_of(b"a") == 0x85555565F6597889
+
+
+def test_another_name_at_the_place_is_not_the_one() -> None:
+    entry, blocks = import_tree({"a": "x"}, ImportOptions(hamt_threshold=1, hamt_fanout=8))
+    place = hamt.hash_of(b"a") >> 61
+    other = next(name for name in map(str, range(99)) if hamt.hash_of(name.encode()) >> 61 == place)
+    with pytest.raises(NameNotInDirectory):
+        NameLookup(entry.cid, other).take(dict(blocks)[entry.cid])
