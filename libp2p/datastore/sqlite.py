@@ -19,7 +19,7 @@ from libp2p.datastore.base import (
     check_key,
     check_namespace,
 )
-from libp2p.datastore.sqlite_file import DELETED_AT_ONCE, SqliteFile
+from libp2p.datastore.sqlite_file import BUSY_TIMEOUT, DELETED_AT_ONCE, SqliteFile
 from libp2p.exceptions import DatastoreError
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
@@ -27,9 +27,6 @@ from libp2p.utils.shown import shown
 #: Changes of several callers that join one transaction; the calls after it wait for the next one.
 #: A transaction of so many takes 20 ms, in which nothing can be read.
 MAX_JOINED_CHANGES: Final = 4096
-#: Seconds to wait for another process that writes to the file. Each of its transactions takes
-#: milliseconds; longer means that it was stopped in the middle of one.
-BUSY_TIMEOUT: Final = 10.0
 #: Seconds that closing may take: a disk that hangs must not keep a program from ending.
 CLOSE_TIMEOUT: Final = 10.0
 

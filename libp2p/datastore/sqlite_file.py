@@ -36,6 +36,9 @@ _SCHEMA_VERSION: Final = 1
 #: What is written is the version times this: any other number is damage.
 _VERSION_UNIT: Final = 1_000_003
 
+#: Seconds to wait for another process that writes to the file. Each of its transactions takes
+#: milliseconds; longer means that it was stopped in the middle of one.
+BUSY_TIMEOUT: Final = 10.0
 #: Entries that one transaction deletes because they have expired: writers wait for it.
 DELETED_AT_ONCE: Final = 8192
 #: Pages of 4 KiB that are given back to the file system at once, and how many must be unused for
@@ -99,8 +102,20 @@ class _Damaged(DatastoreError):
 class SqliteFile:
     """The file behind a `SqliteDatastore`; every method blocks, and may run in any thread."""
 
-    def __init__(self, path: Path, capacity: Capacity, busy_timeout: float, sync: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        capacity: Capacity,
+        busy_timeout: float = BUSY_TIMEOUT,
+        sync: bool = False,
+        replaces: frozenset[str] = frozenset(),
+    ) -> None:
+        """
+        :param replaces: names of the tables of another program's file that is set aside for this
+            one, rather than refused.
+        """
         self.path = path
+        self._replaces = replaces
         self._capacity = capacity
         self._busy_timeout = busy_timeout
         self._sync = sync
@@ -280,6 +295,8 @@ class SqliteFile:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in connection.execute(_TABLES)}
         if "libp2p_entries" not in tables:
+            if tables and tables == self._replaces:
+                raise _Damaged("it is of another version of this program")
             if tables or application not in (0, _APPLICATION_ID):
                 raise DatastoreError(f"{self.path} is the database of another program")
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -321,7 +338,7 @@ class SqliteFile:
         for suffix in ("-wal", "-shm"):  # they belong to the old file only
             self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
         logger.warning(
-            "%s is damaged (%s): it is now %s, and a new one is begun", self.path, error, aside
+            "%s cannot be used (%s): it is now %s, and a new one is begun", self.path, error, aside
         )
 
     def _roll_back(self) -> None:

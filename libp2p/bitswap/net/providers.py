@@ -16,11 +16,12 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
+    Mapping,
     Sequence,
 )
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import trio
 
@@ -30,8 +31,8 @@ from libp2p.bitswap.config import (
     PROVIDERS_TTL_SECONDS,
     SEARCH_SECONDS,
 )
-from libp2p.bitswap.errors import PeerAnswer
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.bitswap.errors import MAX_QUOTED, PeerAnswer
+from libp2p.exceptions import BaseLibp2pError, PeerStoreError
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.utils.fault_log import FaultLog
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
 
 logger = get_logger(__name__)
+
+#: What a router is called that has no name.
+ROUTER_NAME: Final = "the router"
 
 Providers: TypeAlias = Iterable[PeerInfo] | AsyncIterable[PeerInfo]
 
@@ -68,6 +72,8 @@ class ProviderSearch:
     """Those of them that can be asked."""
     failed: dict[ID, PeerAnswer] = field(default_factory=dict)
     """Those that could not be connected to."""
+    routers: dict[str, str] = field(default_factory=dict)
+    """What each router said, by the names of the routers: for people."""
 
 
 class _Query(ProviderSearch):
@@ -108,6 +114,7 @@ class ProviderFinder:
         self._host: IHost | None = None
         self._service: Service | None = None
         self._faults = FaultLog()
+        self._said: dict[bytes, dict[str, str]] = {}
         self._total = 0
         self._joined = 0
 
@@ -123,6 +130,14 @@ class ProviderFinder:
             "joined_queries": self._joined,
             "active_queries": len(self._queries),
         }
+
+    def said_of(self, key: bytes) -> dict[str, str]:
+        """
+        Return what each router has said of a block, by names; of the newest searches only.
+
+        :param key: its multihash.
+        """
+        return self._said.get(key, {})
 
     # -- searching ------------------------------------------------------------------------------
 
@@ -179,7 +194,15 @@ class ProviderFinder:
             for peer_id in query.found:
                 if peer_id not in query.connected:
                     query.failed.setdefault(peer_id, PeerAnswer.UNREACHABLE)
+            self._note_said(key, query.routers)
             query.finished.set()
+
+    def _note_said(self, key: bytes, routers: dict[str, str]) -> None:
+        self._said.pop(key, None)
+        if routers:
+            self._said[key] = routers
+            if len(self._said) > MAX_REMEMBERED_SEARCHES:
+                del self._said[next(iter(self._said))]
 
     async def _look(self, query: _Query, key: bytes) -> None:
         """Connect to the providers of last time, if they are away; else ask the router."""
@@ -198,11 +221,10 @@ class ProviderFinder:
 
     async def _ask_router(self, query: _Query, nursery: trio.Nursery) -> None:
         here = self._host.get_id() if self._host is not None else None
+        providers = _Answer(self._router, query.cid, self._max_providers)
         try:
-            async with aclosing(
-                _providers(self._router, query.cid, self._max_providers)
-            ) as providers:
-                async for info in providers:
+            async with aclosing(providers.infos()) as infos:
+                async for info in infos:
                     if info.peer_id == here or info.peer_id in query.found:
                         continue
                     query.found.append(info.peer_id)
@@ -211,8 +233,26 @@ class ProviderFinder:
                         return
         except BaseLibp2pError as error:
             logger.debug("no providers of %s: %s", query.cid, error)
+            query.routers[ROUTER_NAME] = str(error)[:MAX_QUOTED]
         except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
             self._faults.note("the content router", error)
+            query.routers[ROUTER_NAME] = type(error).__name__
+        finally:
+            query.routers.update(providers.said())
+
+    async def _with_addresses(self, info: PeerInfo) -> PeerInfo:
+        """Look for the addresses of a provider that came without any, if its router knows peers."""
+        find_peer = getattr(self._router, "find_peer", None)
+        if info.addrs or find_peer is None or self._host is None:
+            return info
+        try:
+            self._host.get_peerstore().addrs(info.peer_id)
+        except PeerStoreError:
+            pass
+        else:
+            return info
+        found = await find_peer(info.peer_id)
+        return found if isinstance(found, PeerInfo) and found.peer_id == info.peer_id else info
 
     def _is_connected(self, peer_id: ID) -> bool:
         return self._host is not None and peer_id in self._host.get_connected_peers()
@@ -222,7 +262,7 @@ class ProviderFinder:
             return
         if not self._is_connected(info.peer_id):
             try:
-                await self._host.connect(info, hearsay=True)
+                await self._host.connect(await self._with_addresses(info), hearsay=True)
             except BaseLibp2pError as error:
                 logger.debug("provider %s: %s", info.peer_id, error)
                 query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
@@ -236,25 +276,42 @@ class ProviderFinder:
             tell(info.peer_id)
 
 
-async def _providers(router: object, cid: CID, count: int) -> AsyncGenerator[PeerInfo, None]:
-    """Ask a router, of whatever kind it is; what is no provider is left out."""
-    find = getattr(router, "find_provider_iter", None)
-    if find is not None:
-        answer = find(cid.buffer, count)
-    else:
-        answer = router.find_providers(cid.multihash, count)  # type: ignore[attr-defined]  # KadDHT
-    if inspect.isawaitable(answer):
-        answer = await answer
-    if not isinstance(answer, AsyncIterable):
-        answer = _one_by_one(answer)
-    async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
-        seen = 0
-        async for info in answer:
-            seen += 1
-            if isinstance(getattr(info, "peer_id", None), ID):
-                yield info
-            if seen >= MAX_PROVIDERS_READ:
-                return
+class _Answer:
+    """What a router, of whatever kind it is, answers to one question."""
+
+    def __init__(self, router: object, cid: CID, count: int) -> None:
+        self._router = router
+        self._cid = cid
+        self._count = count
+        self._answer: object = None
+
+    async def infos(self) -> AsyncGenerator[PeerInfo, None]:
+        """Ask; what is no provider is left out."""
+        find = getattr(self._router, "find_provider_iter", None)
+        if find is not None:
+            answer = find(self._cid.buffer, self._count)
+        else:
+            answer = self._router.find_providers(  # type: ignore[attr-defined]  # KadDHT
+                self._cid.multihash, self._count
+            )
+        if inspect.isawaitable(answer):
+            answer = await answer
+        if not isinstance(answer, AsyncIterable):
+            answer = _one_by_one(answer)
+        self._answer = answer
+        async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
+            seen = 0
+            async for info in answer:
+                seen += 1
+                if isinstance(getattr(info, "peer_id", None), ID):
+                    yield info
+                if seen >= MAX_PROVIDERS_READ:
+                    return
+
+    def said(self) -> dict[str, str]:
+        """Return what each of several routers said, if the answer knows: its ``said``."""
+        said = getattr(self._answer, "said", None)
+        return dict(said) if isinstance(said, Mapping) else {}
 
 
 async def _one_by_one(infos: Iterable[PeerInfo]) -> AsyncGenerator[PeerInfo, None]:
