@@ -89,6 +89,10 @@ class NamespacedValidator:
         """The namespaces that have a validator, sorted."""
         return sorted(self._validators)
 
+    def set_strict(self, strict: bool) -> None:
+        """Refuse keys that no validator is responsible for, or refuse them no more."""
+        self.strict_validation = strict
+
     def add_validator(self, namespace: str, validator: Validator) -> None:
         """
         Let a validator decide about the keys of a namespace; it replaces an earlier one.
