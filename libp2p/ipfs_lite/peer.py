@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.bootstrapping import Outcome
     from libp2p.ipfs_lite.car_files import CarResult
+    from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
@@ -523,6 +524,15 @@ class Peer:
         :raises OfflineError: if the peer has no network.
         """
         return self._online().routing(self._call)
+
+    @property
+    def names(self) -> PeerNames:
+        """
+        The peer's own names of IPNS, and everybody's.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().named(self._call)
 
     def _online(self) -> Network:
         if self._closed:

@@ -106,6 +106,7 @@ class SweepAnnouncer:
         return Outcome(
             announced=delivery.announced(),
             missed=delivery.missed(),
+            is_unheard=not delivery.records,
             lookups=exploration.lookups,
             records=delivery.records,
             sends=delivery.sends,

@@ -228,7 +228,12 @@ class ProvidePlan:
             self._give_back(job)
             self._go_offline(now)
             return
-        self._go_online()
+        if outcome.is_unheard:
+            # Others would not be heard either; the job itself is tried later, so that it is not
+            # what is tried next.
+            self._go_offline(now)
+        else:
+            self._go_online()
         self._density.observe(outcome.peers, outcome.share)
         average = self._seconds_per_job
         self._seconds_per_job = (

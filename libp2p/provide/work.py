@@ -35,7 +35,8 @@ class Outcome:
 
     :param announced: multihashes that enough peers have taken.
     :param missed: those that too few have taken.
-    :param is_offline: nobody could be asked; nothing else counts then.
+    :param is_offline: nobody could be asked, so nothing was tried.
+    :param is_unheard: there are peers, but none has taken a record: this host may have no address.
     :param lookups: that were made.
     :param records: that peers have taken.
     :param sends: peers that were sent records.
@@ -47,6 +48,7 @@ class Outcome:
     announced: tuple[bytes, ...] = ()
     missed: tuple[bytes, ...] = ()
     is_offline: bool = False
+    is_unheard: bool = False
     lookups: int = 0
     records: int = 0
     sends: int = 0

@@ -264,6 +264,7 @@ async def test_a_connection_that_is_lost_while_sending_is_no_success(
         stats = provider.stats()
         assert stats.regions_failed == 1
         assert stats.keys_missed == 50
+        assert stats.offline_since is not None
         router.network.dead = set()
         await trio.sleep(200)
         assert provider.stats().keys_announced == 50

@@ -284,6 +284,20 @@ def test_offline_nothing_is_done_but_probing() -> None:
     assert plan.stats(now).regions_failed == 0
 
 
+def test_a_job_that_nobody_hears_is_tried_later_and_others_are_probes() -> None:
+    plan = plan_of(peers=100_000.0)
+    first = plan.next_job(START)
+    assert first is not None
+    plan.finish(first, Outcome(missed=first.multihashes, is_unheard=True), START, 1.0)
+    assert plan.stats(START).regions_failed == 1
+    assert plan.next_job(START) is None
+    probe = plan.next_job(START + PROBE_SECONDS)
+    assert probe is not None
+    assert not set(probe.multihashes) & set(first.multihashes)
+    plan.finish(probe, done(probe), START + PROBE_SECONDS, 1.0)
+    assert plan.stats(START).offline_since is None
+
+
 def test_the_size_of_the_network_is_looked_at_first() -> None:
     plan = plan_of(peers=None)
     assert plan.must_measure(START)
