@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
 from contextlib import aclosing, nullcontext
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -24,6 +24,14 @@ T = TypeVar("T")
 
 Providers: TypeAlias = "Iterable[PeerInfo] | AsyncIterable[PeerInfo]"
 """What routers return."""
+
+
+class FindsProviders(Protocol):
+    """What is accepted as a router of content: a `ContentRouter`, or one of these forms."""
+
+    def find_provider_iter(self, cid: bytes, count: int) -> Providers | Awaitable[Providers]:
+        """Return the peers that have said that they have a block; see `ContentRouter`."""
+
 
 #: Answers of a router that are looked at in one search: a list that never ends ends here.
 MAX_PROVIDERS_READ: Final = 1000

@@ -86,7 +86,7 @@ class HttpServerConfig:
         arguments.check_numbers(self, least=1)
 
 
-class _ClientGone(Exception):
+class _ClientGone(BaseLibp2pError):
     """The client takes nothing any more; not an error of anybody's."""
 
 
@@ -198,10 +198,10 @@ class RoutingServer:
                 await self._stream(question, out)
             else:
                 await self._send_json(question, out)
-        except BaseLibp2pError as error:
-            await out.fail(refusal(502, f"the router has failed: {error}"))
         except _ClientGone:
             raise
+        except BaseLibp2pError as error:
+            await out.fail(refusal(502, f"the router has failed: {error}"))
         except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
             self._faults.note("the router of the routing server", error)
             await out.fail(refusal(500, "the router has failed"))
