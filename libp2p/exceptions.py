@@ -405,6 +405,18 @@ class InvalidDagCbor(ParseError, ValueError):
     """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
 
 
+class InvalidDagJson(ParseError, ValueError):
+    """A block is not DAG-JSON, or a value has no form in it."""
+
+
+class UnknownCodec(ValidationError, ValueError):
+    """A block's codec is not one that can be read here."""
+
+
+class InvalidCar(ParseError, ValueError):
+    """Bytes are not a CAR file: content-addressed archive, versions 1 and 2."""
+
+
 class InvalidUnixFS(ParseError, ValueError):
     """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
 

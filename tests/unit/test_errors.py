@@ -61,6 +61,7 @@ SAMPLES: dict[str, object] = {
     "peer_id": PEERS[1],
     "errors": [DialError("/dns4/a", "no such name")],
     "by_router": {"dht": DialError("/dns4/a", "no such name")},
+    "routers": {"dht": "knows nothing"},
     "code": 7,
     "remote": False,
 }

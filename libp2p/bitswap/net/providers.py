@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -21,10 +21,10 @@ from libp2p.bitswap.config import (
     PROVIDERS_TTL_SECONDS,
     SEARCH_SECONDS,
 )
-from libp2p.bitswap.errors import PeerAnswer
+from libp2p.bitswap.errors import MAX_QUOTED, PeerAnswer
 from libp2p.exceptions import BaseLibp2pError, PeerStoreError
 from libp2p.peer.peerinfo import PeerInfo
-from libp2p.routing.adapters import providers_of
+from libp2p.routing.adapters import ProviderAnswer
 from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+#: What a router is called that has no name.
+ROUTER_NAME: Final = "the router"
+
 
 @dataclass(slots=True)
 class ProviderSearch:
@@ -48,6 +51,8 @@ class ProviderSearch:
     """Those of them that can be asked."""
     failed: dict[ID, PeerAnswer] = field(default_factory=dict)
     """Those that could not be connected to."""
+    routers: dict[str, str] = field(default_factory=dict)
+    """What each router said, by the names of the routers: for people."""
 
 
 class _Query(ProviderSearch):
@@ -100,6 +105,7 @@ class ProviderFinder:
         self._host: IHost | None = None
         self._service: Service | None = None
         self._faults = FaultLog()
+        self._said: dict[bytes, dict[str, str]] = {}
         self._total = 0
         self._joined = 0
 
@@ -115,6 +121,14 @@ class ProviderFinder:
             "joined_queries": self._joined,
             "active_queries": len(self._queries),
         }
+
+    def said_of(self, key: bytes) -> dict[str, str]:
+        """
+        Return what each router has said of a block, by names; of the newest searches only.
+
+        :param key: its multihash.
+        """
+        return self._said.get(key, {})
 
     # -- searching ------------------------------------------------------------------------------
 
@@ -171,7 +185,15 @@ class ProviderFinder:
             for peer_id in query.found:
                 if peer_id not in query.connected:
                     query.failed.setdefault(peer_id, PeerAnswer.UNREACHABLE)
+            self._note_said(key, query.routers)
             query.finished.set()
+
+    def _note_said(self, key: bytes, routers: dict[str, str]) -> None:
+        self._said.pop(key, None)
+        if routers:
+            self._said[key] = routers
+            if len(self._said) > MAX_REMEMBERED_SEARCHES:
+                del self._said[next(iter(self._said))]
 
     async def _look(self, query: _Query, key: bytes) -> None:
         """Connect to the providers of last time, if they are away; else ask the router."""
@@ -190,11 +212,10 @@ class ProviderFinder:
 
     async def _ask_router(self, query: _Query, nursery: trio.Nursery) -> None:
         here = self._host.get_id() if self._host is not None else None
+        providers = ProviderAnswer(self._router, query.cid.buffer, self._max_providers)
         try:
-            async with aclosing(
-                providers_of(self._router, query.cid.buffer, self._max_providers)
-            ) as providers:
-                async for info in providers:
+            async with aclosing(providers.infos()) as infos:
+                async for info in infos:
                     if info.peer_id == here:
                         continue
                     if info.peer_id in query.found:
@@ -206,8 +227,12 @@ class ProviderFinder:
                         return
         except BaseLibp2pError as error:
             logger.debug("no providers of %s: %s", query.cid, error)
+            query.routers[ROUTER_NAME] = str(error)[:MAX_QUOTED]
         except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
             self._faults.note("the content router", error)
+            query.routers[ROUTER_NAME] = type(error).__name__
+        finally:
+            query.routers.update(providers.said())
 
     def _is_connected(self, peer_id: ID) -> bool:
         return self._host is not None and peer_id in self._host.get_connected_peers()

@@ -31,7 +31,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.transport.memory.memory import MemoryTransport
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of
 from tests.support.blocks import block, blocks
-from tests.support.fake_host import FakeHost, connect, disconnect, peer_id
+from tests.support.fake_host import FakeHost, connect, disconnect, peer_id, place
 from tests.support.routers import ScriptedRouter
 
 if TYPE_CHECKING:
@@ -275,6 +275,117 @@ async def test_what_was_searched_for_when_the_client_stopped_can_be_searched_for
     async with bob.client.run():
         with pytest.raises(BlockUnavailableError, match="providers found: none"):
             await bob.client.get_block(X)
+
+
+class Saying:
+    """An answer that knows what each of several routers said."""
+
+    def __init__(self, said: dict[str, str], providers: Iterable[ID] = ()) -> None:
+        self.said = said
+        self._providers = iter(providers)
+
+    def __aiter__(self) -> Saying:
+        return self
+
+    async def __anext__(self) -> PeerInfo:
+        await trio.lowlevel.checkpoint()
+        for provider in self._providers:
+            return PeerInfo(provider, [])
+        raise StopAsyncIteration
+
+
+class SayingRouter:
+    """Several routers, none of which knows anything."""
+
+    def __init__(self) -> None:
+        self.said = {"dht": "20 peers asked, none knows a provider", "list": "knows nothing"}
+
+    def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+        return Saying(self.said)
+
+
+async def test_the_error_says_what_each_router_said(nursery: trio.Nursery, clock: object) -> None:
+    router = SayingRouter()
+    bob = Searcher(nursery, router)
+    async with bob.client.run():
+        with pytest.raises(BlockUnavailableError) as caught:
+            await bob.client.get_block(X)
+        assert caught.value.routers == router.said
+        text = "none (dht: 20 peers asked, none knows a provider, list: knows nothing)"
+        assert text in str(caught.value)
+        with pytest.raises(
+            BitswapTimeoutError, match=r"routers asked \(dht: 20 peers asked"
+        ) as late:
+            await bob.client.get_block(X, wait=True, timeout=5)
+        assert late.value.routers == router.said
+        router.said = {}
+        with pytest.raises(BlockUnavailableError, match=r"providers found: none$"):
+            await bob.client.get_block(X)
+
+
+async def test_a_lone_router_that_fails_is_told_of(nursery: trio.Nursery) -> None:
+    class Failing:
+        error: Exception = RoutingError("nobody could be asked")
+
+        async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+            raise self.error
+
+    router = Failing()
+    bob = Searcher(nursery, router)
+    async with bob.client.run():
+        with pytest.raises(BlockUnavailableError, match="the router: nobody could be asked"):
+            await bob.client.get_block(X)
+        router.error = ZeroDivisionError("x")
+        with pytest.raises(BlockUnavailableError, match="the router: ZeroDivisionError"):
+            await bob.client.get_block(X)
+
+
+class PeerKnowing(Router):
+    """A router that names providers without addresses, and knows where peers are."""
+
+    def __init__(self, *providers: ID) -> None:
+        super().__init__(*providers)
+        self.looked_for: list[ID] = []
+        self.found: PeerInfo | None = None
+
+    async def find_peer(self, wanted: ID) -> PeerInfo | None:
+        await trio.lowlevel.checkpoint()
+        self.looked_for.append(wanted)
+        return self.found
+
+
+@pytest.mark.parametrize("answer", ["found", "unknown", "another peer"])
+async def test_a_provider_without_addresses_is_looked_up(
+    nursery: trio.Nursery, answer: str
+) -> None:
+    provider = Provider(nursery, "ann", {X: X_DATA})
+    name = provider.host.get_id()
+    router = PeerKnowing(name)
+    addrs = [place(provider.host)]
+    if answer != "unknown":
+        router.found = PeerInfo(name if answer == "found" else peer_id("eve"), addrs)
+    bob = Searcher(nursery, router)
+    async with bob.client.run():
+        if answer == "found":
+            assert await bob.client.get_block(X) == X_DATA
+        else:
+            with pytest.raises(BlockUnavailableError) as caught:
+                await bob.client.get_block(X)
+            assert caught.value.peers == {name: PeerAnswer.UNREACHABLE}
+    assert router.looked_for == [name]
+
+
+async def test_a_provider_whose_addresses_are_known_is_not_looked_up(
+    nursery: trio.Nursery,
+) -> None:
+    provider = Provider(nursery, "ann", {X: X_DATA})
+    name = provider.host.get_id()
+    router = PeerKnowing(name)
+    bob = Searcher(nursery, router, provider)
+    bob.host.get_peerstore().add_addrs(name, [Multiaddr("/ip4/192.0.2.1/tcp/1")], 100)
+    async with bob.client.run():
+        assert await bob.client.get_block(X) == X_DATA
+    assert router.looked_for == []
 
 
 # -- the search itself ----------------------------------------------------------------------------
@@ -639,7 +750,7 @@ async def network(router: object, peer_router: object = None) -> AsyncIterator[N
         yield Network(searcher, provider)
 
 
-async def test_a_provider_without_addresses_is_looked_up() -> None:
+async def test_addresses_may_be_looked_up_by_another_router() -> None:
     content, peers = ScriptedRouter(), ScriptedRouter()
     async with network(content, peers) as bob:
         content.peers = [PeerInfo(bob.provider, [])]
