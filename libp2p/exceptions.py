@@ -526,6 +526,10 @@ class PeerDataError(PeerStoreError):
     """A peer's entry does not have what was asked for."""
 
 
+class DnsError(BaseLibp2pError):
+    """A name could not be looked up, or stands for nothing; the text names it."""
+
+
 class RoutingError(BaseLibp2pError):
     """A router could not be asked, or nobody took what it was to announce."""
 
