@@ -61,6 +61,9 @@ IDLE_SECONDS: Final = 20.0
 #: connection.
 MAX_REQUESTS: Final = 16
 
+#: Internal errors (500) of a server in a row until it is left alone.
+TOLERATED_FAILURES: Final = 2
+
 #: Bytes of a refusal that are read: it becomes the text of an error.
 MAX_REFUSAL_BYTES: Final = 512
 
@@ -335,10 +338,12 @@ class HttpRouter:
                 f"{self.name} is left alone for {wait:.0f} s: {self._last_failure}", wait
             )
 
-    def _failed(self, reason: str, retry_after: float | None = None) -> RouterUnavailable:
+    def _failed(
+        self, reason: str, retry_after: float | None = None, tolerated: int = 0
+    ) -> RouterUnavailable:
         """Note that the server has failed; return the error."""
         self._last_failure = reason
-        wait = self._back_off.failed(trio.current_time(), retry_after)
+        wait = self._back_off.failed(trio.current_time(), retry_after, tolerated=tolerated)
         return RouterUnavailable(reason, wait)
 
     @contextmanager
@@ -353,7 +358,10 @@ class HttpRouter:
         status = response.status_code
         if status == 429 or (status >= 500 and status != 501):
             patience = retry_after_of(response.headers.get("Retry-After"), time.time())
-            raise self._failed(f"{self.name} answered {status}", patience)
+            text = await self._refusal(response, deadline)
+            # boxo's server says 500 when its router cannot answer one question.
+            tolerated = TOLERATED_FAILURES if status == 500 else 0
+            raise self._failed(f"{self.name} answered {status}: {text!r}", patience, tolerated)
         self._back_off.succeeded()
         if status == 404:
             return None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.exceptions import BadRouterAnswer, InvalidAddrError, InvalidPeerID
 from libp2p.hostile_input import refused_as
-from libp2p.peer.addresses import address_from_text, split_peer_id
+from libp2p.peer.addresses import address_from_text, split_peer_id, without_peer_id
 from libp2p.peer.id import ID
 from libp2p.routing.found import MAX_ADDRESSES_PER_PEER, FoundPeer
 
@@ -41,9 +41,9 @@ _PEER_SCHEMAS: Final = frozenset(("peer", "bitswap"))
 
 
 def peer_to_json(peer: PeerInfo) -> bytes:
-    """Return the record of a peer, in one line without its end."""
+    """Return the record of a peer, in one line without its end; addresses without its id."""
     record: dict[str, object] = {"Schema": "peer", "ID": str(peer.peer_id)}
-    addrs = list(map(str, peer.addrs))
+    addrs = list(map(str, without_peer_id(peer.addrs, peer.peer_id)))
     if isinstance(peer, FoundPeer):
         addrs += peer.urls
         if peer.protocols:

@@ -44,15 +44,15 @@ if TYPE_CHECKING:
         Callable,
         Iterable,
         Mapping,
-        MutableMapping,
     )
 
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.values import RecordRules
 
-Message: TypeAlias = "MutableMapping[str, Any]"  # ASGI's
-Receive: TypeAlias = "Callable[[], Awaitable[Message]]"
-Send: TypeAlias = "Callable[[Message], Awaitable[None]]"
+Message: TypeAlias = "dict[str, Any]"
+# ASGI's. Each web server has its own classes for its messages, and none takes another's.
+Receive: TypeAlias = "Callable[[], Awaitable[Any]]"
+Send: TypeAlias = "Callable[[Any], Awaitable[None]]"
 
 #: Requests that are answered at once, of all clients; others are asked to come back (503). Each may
 #: be a lookup in a DHT, with its streams.
@@ -126,7 +126,7 @@ class RoutingServer:
         """Count the answers by their HTTP status."""
         return dict(self._by_status)
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Answer one connection's request, as ASGI calls it."""
         if scope["type"] == "lifespan":
             await _live(receive, send)

@@ -324,7 +324,7 @@ async def test_a_refusal_is_an_error_with_its_text(refused: bytes, text: str) ->
 @pytest.mark.parametrize(
     "failure",
     [
-        answer(b"", status="500 Internal Server Error"),
+        answer(b"", status="502 Bad Gateway"),
         answer(b"", status="503 Service Unavailable"),
         answer(b"", status="429 Too Many Requests"),
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
@@ -343,6 +343,20 @@ async def test_a_server_that_fails_is_left_alone_for_a_while(failure: bytes) -> 
         assert len(server.requests) == 1
         await trio.sleep(BACK_OFF_SECONDS)
         assert await providers(router) == []
+
+
+async def test_one_question_that_the_server_fails_at_is_no_reason_to_leave_it() -> None:
+    broken = answer(b"delegate error: no peers", "text/plain", "500 Internal Server Error")
+    async with asking(broken, answer(b"{}"), *[broken] * 3) as (router, server):
+        with pytest.raises(RouterUnavailable, match="delegate error: no peers"):
+            await providers(router)
+        assert await providers(router) == []
+        for _ in range(3):
+            with pytest.raises(RouterUnavailable, match="delegate error"):
+                await providers(router)
+        with pytest.raises(RouterUnavailable, match="left alone"):
+            await providers(router)
+        assert len(server.requests) == 5
 
 
 async def test_what_the_server_asks_for_is_done() -> None:

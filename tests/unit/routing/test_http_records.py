@@ -133,6 +133,9 @@ def test_what_is_written_is_read_again() -> None:
     assert b"\n" not in written
     again = read(json.loads(written))
     assert (again, again.protocols, again.urls) == (peer, peer.protocols, peer.urls)
+    with_id = PeerInfo(PEER, [Multiaddr(f"{ADDRESS}/p2p/{PEER}")])
+    assert read(json.loads(peer_to_json(with_id))) == PeerInfo(PEER, [ADDRESS])
+    assert json.loads(peer_to_json(with_id))["Addrs"] == [str(ADDRESS)]
     for bare in (PeerInfo(PEER, []), FoundPeer(PEER, [])):
         assert json.loads(peer_to_json(bare)) == {
             "Schema": "peer",
