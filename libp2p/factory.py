@@ -72,8 +72,8 @@ class HostOptions(TypedDict, total=False):
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
-    disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
     enable_mDNS: bool
     enable_upnp: bool
@@ -104,8 +104,8 @@ _EFFECTIVE: Final = frozenset(
         "enable_tcp",
         "negotiate_timeout",
         "announce_addrs",
-        "disc_opt",
         "resolver",
+        "disc_opt",
     }
 )
 
