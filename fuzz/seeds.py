@@ -18,6 +18,7 @@ from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify
 from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID
+from libp2p.kad_dht import messages as dht
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
@@ -165,6 +166,22 @@ def addresses() -> list[bytes]:
     return [Multiaddr(text).to_bytes() for text in texts]
 
 
+def dht_messages() -> list[bytes]:
+    """A request and an answer of the DHT, a record, a provider."""
+    peer = dht.PeerEntry(PEER, (ADDRESS.to_bytes(), ADDRESS.to_bytes()), dht.Connection.CONNECTED)
+    record = dht.Record(b"/pk/key", CHUNK, "2026-11-29T00:00:00Z")
+    kinds = dht.MessageType
+    return [
+        dht.encode(message)
+        for message in (
+            dht.Message(kinds.FIND_NODE, PEER.to_bytes()),
+            dht.Message(kinds.GET_PROVIDERS, b"key", closer=(peer, peer), providers=(peer,)),
+            dht.Message(kinds.PUT_VALUE, b"/pk/key", record),
+            dht.Message(kinds.ADD_PROVIDER, b"key", providers=(peer,)),
+        )
+    ]
+
+
 def seeds() -> dict[str, Iterable[bytes]]:
     """The seeds of every target."""
     header, cids = encode_message(HEADER), [CID.for_block(CHUNK), CID.for_block(b"", "dag-pb", 0)]
@@ -190,6 +207,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         ],
         "multistream_responder": proposals,
         "bitswap_messages": messages(),
+        "dht_message": dht_messages(),
         "cid": [found.buffer for found in cids],
         "cid_text": texts,
         "multibase_text": [*texts, b"f00ff", b"uAAE", b"B" + b"A" * 8],

@@ -46,6 +46,8 @@ from libp2p.identity.identify.message import IdentifyReader, read_identity
 from libp2p.ipld import dag_pb, multibase, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
+from libp2p.kad_dht import messages as dht
+from libp2p.kad_dht.errors import InvalidMessageError
 from libp2p.peer.addresses import (
     AddressScope,
     address_from_wire,
@@ -391,6 +393,14 @@ def bitswap_messages(data: bytes) -> None:
     )
 
 
+def dht_message(data: bytes) -> None:
+    message = dht.decode(data)
+    assert len(message.closer) <= dht.MAX_CLOSER_PEERS
+    for peer in (*message.closer, *message.providers):
+        assert len(peer.encoded) <= dht.MAX_PEER_ENTRY_BYTES + 2
+    assert dht.decode(dht.encode(message)) == message
+
+
 def cid(data: bytes) -> None:
     found = CID.decode(data)
     assert found.buffer == data
@@ -449,6 +459,7 @@ TARGETS: Final = {
         Target(address, (InvalidAddrError,)),
         Target(peer_id, (InvalidPeerID,)),
         Target(bitswap_messages, ()),
+        Target(dht_message, (InvalidMessageError,)),
         Target(cid, (InvalidCID,)),
         Target(cid_text, (InvalidCID,)),
         Target(multibase_text, (InvalidMultibase,)),

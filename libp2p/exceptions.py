@@ -11,10 +11,10 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _E = TypeVar("_E", bound=BaseException)
 
@@ -367,6 +367,17 @@ class StreamFailure(HostException):
     """No stream with any of the wanted protocols could be opened."""
 
 
+# -- files ----------------------------------------------------------------------------------------
+
+
+class NotARegularFile(BaseLibp2pError):
+    """A link, a folder, a pipe or a device is where a file must be; ``path`` says where."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} is not a regular file")
+        self.path: Any = path
+
+
 # -- content --------------------------------------------------------------------------------------
 
 
@@ -405,6 +416,22 @@ class InvalidDagPb(ParseError, ValueError):
     """A block is not one well-formed dag-pb node."""
 
 
+class InvalidDagCbor(ParseError, ValueError):
+    """A block is not DAG-CBOR in its one canonical form, or a value has no such form."""
+
+
+class InvalidDagJson(ParseError, ValueError):
+    """A block is not DAG-JSON, or a value has no form in it."""
+
+
+class UnknownCodec(ValidationError, ValueError):
+    """A block's codec is not one that can be read here."""
+
+
+class InvalidCar(ParseError, ValueError):
+    """Bytes are not a CAR file: content-addressed archive, versions 1 and 2."""
+
+
 class InvalidUnixFS(ParseError, ValueError):
     """A node's data is not UnixFS, or its sizes contradict the blocks under it."""
 
@@ -415,6 +442,14 @@ class NotAFile(ValidationError, ValueError):
     def __init__(self, message: str, kind: str = "other") -> None:
         super().__init__(message)
         self.kind = kind
+
+
+class NotADirectory(ValidationError, ValueError):
+    """The content is a file, a symlink or no UnixFS at all."""
+
+
+class NameNotInDirectory(ValidationError, LookupError):
+    """A directory has no entry of that name."""
 
 
 class InvalidImportOptions(ValidationError, ValueError):
@@ -434,6 +469,51 @@ class InvalidAddrError(ParseError, ValueError):
 
 class InvalidRecord(ValidationError, ValueError):
     """A signed envelope or peer record is malformed, or its signature does not verify."""
+
+
+class InvalidRecordType(InvalidRecord):
+    """
+    A record of the DHT is refused: its validator refuses it, or its key has no known namespace.
+
+    The name is py-libp2p's.
+    """
+
+
+class ErrBetterRecord(BaseLibp2pError):
+    """A better record than the one that was to be stored is known; ``value`` is that one."""
+
+    def __init__(self, key: str, value: bytes) -> None:
+        super().__init__(f"a better value is known for {key!r:.100}")
+        self.key = key
+        self.value = value
+
+
+class InvalidIpnsRecord(InvalidRecordType):
+    """A record of IPNS is malformed, or not signed by the key of its name."""
+
+
+class IpnsRecordExpired(InvalidIpnsRecord):
+    """A record of IPNS is its owner's, and no longer valid."""
+
+
+class InvalidName(ParseError, ValueError):
+    """A value is no name of IPNS."""
+
+
+class InvalidPath(ParseError, ValueError):
+    """A text is no path of content, or one that leads out of it."""
+
+
+class ResolutionError(BaseLibp2pError):
+    """A name could not be resolved; the text says which name of a chain, and why."""
+
+
+class NameNotFound(ResolutionError):
+    """Nobody has a valid record of a name."""
+
+
+class DNSLinkError(ResolutionError):
+    """A domain has no DNSLink, or several."""
 
 
 class PeerStoreError(BaseLibp2pError, KeyError):
@@ -456,6 +536,34 @@ class BootstrapError(BaseLibp2pError):
 
 class RoutingError(BaseLibp2pError):
     """A router could not be asked, or nobody took what it was to announce."""
+
+
+class RoutersFailed(RoutingError):
+    """None of several routers could be asked; ``by_router`` has the error of each, by its name."""
+
+    def __init__(self, message: str, by_router: Mapping[str, Exception] | None = None) -> None:
+        super().__init__(message)
+        self.by_router = dict(by_router or {})
+
+
+class RouterUnavailable(RoutingError):
+    """A router does not answer now; ``retry_after`` is when to ask again, in seconds, if known."""
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RouterRefused(RoutingError):
+    """A router will not answer this question; ``status`` is its HTTP status, 0 if it has none."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class BadRouterAnswer(RoutingError):
+    """A router's answer is not what its protocol says, or longer than it may be."""
 
 
 class IdentifyError(RemoteProtocolError, ValueError):

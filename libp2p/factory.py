@@ -18,6 +18,7 @@ from libp2p.crypto.keys import KeyPair
 from libp2p.dns.resolver import Resolver
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.routed_host import RoutedHost
 from libp2p.network.config import SwarmConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.routing.abc import PeerRouter
     from libp2p.stream_muxer.yamux.config import YamuxConfig
 
 MUXER_YAMUX: Final = "YAMUX"
@@ -75,6 +77,7 @@ class HostOptions(TypedDict, total=False):
     bootstrap_dns_timeout: float  # py-libp2p's, as the next: see DnsConfig
     bootstrap_dns_max_retries: int
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
     enable_mDNS: bool
     enable_upnp: bool
@@ -84,7 +87,6 @@ class HostOptions(TypedDict, total=False):
     enable_webrtc: bool
     enable_webtransport: bool
     enable_websocket: bool
-    disc_opt: object
     keystore: object
     psk: object
     quic_transport_opt: object
@@ -110,6 +112,7 @@ _EFFECTIVE: Final = frozenset(
         "bootstrap_allow_ipv6",
         "bootstrap_dns_timeout",
         "bootstrap_dns_max_retries",
+        "disc_opt",
     }
 )
 
@@ -253,7 +256,8 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
     With ``bootstrap=[…]`` it keeps itself connected to these peers and to those that its peer store
-    has seen before, as `libp2p.discovery.bootstrap.Bootstrap` does.
+    has seen before, as `libp2p.discovery.bootstrap.Bootstrap` does. With ``disc_opt``, a router
+    that knows addresses of peers, it is a `RoutedHost`.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
 
@@ -261,9 +265,14 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     >>> host.get_id().pretty().startswith("12D3KooW")
     True
     """
+    announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
     peers = options.pop("bootstrap", None)
-    network = new_swarm(**options)
-    host = BasicHost(network, options.get("announce_addrs"), options.get("listen_addrs"))
+    swarm = new_swarm(**options)
+    router = options.get("disc_opt")
+    if router is None:
+        host = BasicHost(swarm, announce, listen)
+    else:
+        host = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
     if peers:
         from libp2p.discovery.bootstrap.keeper import Bootstrap
         from libp2p.discovery.events.peerDiscovery import peerDiscovery

@@ -68,12 +68,15 @@ class _FetchError(BitswapError):
         cid: CID | None = None,
         peers: Mapping[ID, PeerAnswer] | None = None,
         providers: int | None = None,
+        routers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
         self.cid = cid
         self.peers: dict[ID, PeerAnswer] = dict(peers or {})
         self.providers = providers
         """How many providers a search has found; None if nothing was searched for."""
+        self.routers: dict[str, str] = dict(routers or {})
+        """Which routers were asked for providers, by name, and what each said."""
 
 
 class BlockTimeoutError(_FetchError, builtins.TimeoutError):
@@ -103,27 +106,36 @@ def describe_peers(peers: Mapping[ID, PeerAnswer]) -> str:
     return first_few(f"{peer} {answer.value}" for peer, answer in peers.items())
 
 
+def describe_routers(routers: Mapping[str, str]) -> str:
+    """Say in words what the first few routers answered, for the end of a sentence."""
+    if not routers:
+        return ""
+    return f" ({first_few(f'{name}: {said}' for name, said in routers.items())})"
+
+
 def unavailable(
     cid: CID,
     peers: Mapping[ID, PeerAnswer],
     providers: int | None = None,
     damage: str | None = None,
+    routers: Mapping[str, str] | None = None,
 ) -> BlockUnavailableError:
     """
     Make the error for a block that nobody is left to be asked for.
 
     :param damage: the file that was found in place of a copy here.
+    :param routers: what each router said that was asked for providers.
     """
     kind = BlockUnavailableError
     text = f"no peer has block {cid}: {describe_peers(peers)}"
     if providers is not None:
-        text += f"; providers found: {providers or 'none'}"
+        text += f"; providers found: {providers or 'none'}{describe_routers(routers or {})}"
     if damage is not None:
         kind = DamagedBlockError
         text += f"; the copy here is damaged: {damage}"
     elif peers and all(answer is PeerAnswer.DONT_HAVE for answer in peers.values()):
         kind = BlockNotFoundError
-    return kind(text, cid, peers, providers)
+    return kind(text, cid, peers, providers, routers)
 
 
 def not_here(cid: CID, damage: str | None) -> BlockUnavailableError:
@@ -133,10 +145,17 @@ def not_here(cid: CID, damage: str | None) -> BlockUnavailableError:
     return BlockNotFoundError(f"block {cid} is not in the repo", cid)
 
 
-def timed_out(cid: CID, seconds: float, peers: Mapping[ID, PeerAnswer]) -> BlockTimeoutError:
+def timed_out(
+    cid: CID,
+    seconds: float,
+    peers: Mapping[ID, PeerAnswer],
+    routers: Mapping[str, str] | None = None,
+) -> BlockTimeoutError:
     """Make the error for a block that did not come in time."""
     text = f"block {cid} did not come within {seconds:g} s: {describe_peers(peers)}"
-    return BlockTimeoutError(text, cid, peers)
+    if routers:
+        text += f"; routers asked{describe_routers(routers)}"
+    return BlockTimeoutError(text, cid, peers, routers=routers)
 
 
 def not_stored(cid: CID, error: Exception) -> BitswapError:

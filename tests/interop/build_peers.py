@@ -199,6 +199,7 @@ PEERS: dict[str, PeerSource] = {
         _go("libp2p-peer", "peers", "./cmd/libp2p-peer", "github.com/libp2p/go-libp2p"),
         _go("boxo-peer", "peers", "./cmd/boxo-peer", "github.com/ipfs/boxo"),
         _go("yamux-peer", "peers", "./cmd/yamux-peer", "github.com/libp2p/go-yamux/v5"),
+        _go("dht-peer", "peers", "./cmd/dht-peer", "github.com/libp2p/go-libp2p-kad-dht"),
         _go("ipfs-lite-peer", "ipfs-lite", ".", "github.com/hsanjuan/ipfs-lite"),
         PeerSource(
             "beetswap-peer",

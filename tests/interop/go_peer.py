@@ -94,10 +94,10 @@ def go_client(
     }
     command = [str(binary_of("libp2p-peer"))]
     command += [text for key, value in flags.items() for text in (f"-{key}", str(value))]
-    return _measurement(mode, _run_client(command, timeout + ANSWER_SLACK))
+    return _measurement(mode, run_client(command, timeout + ANSWER_SLACK))
 
 
-def _run_client(command: Sequence[str], timeout: float) -> str:
+def run_client(command: Sequence[str], timeout: float) -> str:
     """Run a client to its end; the line it printed."""
     done = subprocess.run(
         command,

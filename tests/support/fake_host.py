@@ -34,6 +34,7 @@ from libp2p.network.config import SwarmConfig
 from libp2p.network.connection_manager import ConnectionManager
 from libp2p.network.notifees import Notifees
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import PeerStore
 from libp2p.resources import Resources
 from libp2p.utils.event_bus import EventBus
 
@@ -309,6 +310,7 @@ class FakeHost:
         self._closed = False
         self.network = FakeNetwork(self._start)
         self.resources = Resources()
+        self.peerstore = PeerStore()
         self.handlers: dict[TProtocol, Callable[[FakeStream], Awaitable[None]]] = {}
         self.opened: list[FakeStream] = []
         """Every stream that this host has opened."""
@@ -409,6 +411,9 @@ class FakeHost:
             failures.append(error)
             logger.exception("a handler failed")
             stream.cut()
+
+    def get_peerstore(self) -> PeerStore:
+        return self.peerstore
 
     async def connect(self, peer_info: PeerInfo, *, hearsay: bool = False) -> None:
         await trio.lowlevel.checkpoint()

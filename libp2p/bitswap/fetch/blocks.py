@@ -21,7 +21,6 @@ from libp2p.bitswap.config import (
     READ_AHEAD_BYTES,
     STEP_ITEMS,
 )
-from libp2p.bitswap.errors import timed_out
 from libp2p.ipld.cid import CID
 from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.shown import shown
@@ -87,9 +86,8 @@ class Fetch:
             with trio.move_on_after(self._timeout) as scope:
                 await self._arrived.park()
             if scope.cancelled_caught and not self._ready and self._error is None:
-                key, cids = next(iter(self._waiting.items()))
-                report = self._engine.tracker.report(self._session.id, key)
-                raise timed_out(cids[0], self._timeout, report)
+                cids = next(iter(self._waiting.values()))
+                raise self._engine.late(self._session.id, cids[0], self._timeout)
         return self._ready.popleft()
 
     async def _ask_ahead(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
-from libp2p.bitswap.errors import timed_out
 from libp2p.bitswap.fetch.blocks import BlockIterator, Fetch, OrderedFetch
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.peer.id import ID
@@ -177,8 +176,7 @@ class BitswapSession(AsyncClosing):
 
     def timed_out(self, cid: CID, seconds: float) -> BitswapError:
         """Return the error for a block that did not come in time; it says who answered what."""
-        report = self._engine.tracker.report(self.id, cid.multihash)
-        return timed_out(cid, seconds, report)
+        return self._engine.late(self.id, cid, seconds)
 
     def _state_for(self, peer_id: ID | None) -> SessionState:
         return self._state if peer_id is None else self._engine.session_with(peer_id)

@@ -19,7 +19,7 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.net.waiters import Sessions
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CIDInput
     from libp2p.utils.fault_log import FaultLog
+
+
+def _nothing(key: bytes) -> Mapping[str, str]:
+    """Say what no router has said."""
+    return {}
 
 
 class BlockWriter:
@@ -42,14 +47,19 @@ class BlockWriter:
         server: Server,
         faults: FaultLog,
         config: BitswapConfig = DEFAULT_CONFIG,
+        said_of: Callable[[bytes], Mapping[str, str]] = _nothing,
     ) -> None:
-        """:param store: returns the block store."""
+        """
+        :param store: returns the block store.
+        :param said_of: returns what each router has said of a block.
+        """
         self._config = config
         self._store = store
         self._tracker = tracker
         self._sessions = sessions
         self._server = server
         self._faults = faults
+        self._said_of = said_of
         self._queue: deque[tuple[Want, bytes] | Unavailable] = deque()
         self._bytes = 0
         # How many blocks were ever queued, and how many of them are stored or dropped.
@@ -82,7 +92,8 @@ class BlockWriter:
 
     def _tell(self, outcome: Unavailable) -> None:
         damage = self._store().damage_of(outcome.cid)
-        error = unavailable(outcome.cid, outcome.peers, outcome.providers, damage)
+        said = None if outcome.providers is None else self._said_of(outcome.key)
+        error = unavailable(outcome.cid, outcome.peers, outcome.providers, damage, said)
         self._sessions.fail((outcome.session_id,), outcome.key, error)
 
     @property

@@ -52,11 +52,12 @@ from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.base_types import TProtocol
     from libp2p.bitswap.config import BitswapConfig
+    from libp2p.bitswap.errors import BlockTimeoutError
     from libp2p.bitswap.net.providers import ProviderFinder
     from libp2p.bitswap.net.waiters import BlockWaiter
     from libp2p.blockstore import BlockStore
@@ -148,7 +149,13 @@ class BitswapEngine(Service):
             ),
         )
         self.writer = BlockWriter(
-            self._store, self.tracker, self.sessions, self.server, self.faults, self.config
+            self._store,
+            self.tracker,
+            self.sessions,
+            self.server,
+            self.faults,
+            self.config,
+            self._said_of,
         )
         self.receiver = Receiver(self.writer, self.resources, self.config)
         self.handler = MessageHandler(
@@ -163,6 +170,14 @@ class BitswapEngine(Service):
 
     def _store(self) -> BlockStore:
         return self.block_store
+
+    def _said_of(self, key: bytes) -> Mapping[str, str]:
+        return {} if self.providers is None else self.providers.said_of(key)
+
+    def late(self, session_id: int, cid: CID, seconds: float) -> BlockTimeoutError:
+        """Make the error for a block that did not come in time: it says who answered what."""
+        report = self.tracker.report(session_id, cid.multihash)
+        return timed_out(cid, seconds, report, self._said_of(cid.multihash))
 
     # -- life -----------------------------------------------------------------------------------
 
@@ -323,7 +338,7 @@ class BitswapEngine(Service):
             if waiter.error is not None:
                 raise copy(waiter.error)  # others raise it as well: each with its own traceback
             if (data := waiter.data) is None:
-                raise timed_out(cid, timeout, self.tracker.report(session.id, key))
+                raise self.late(session.id, cid, timeout)
             return data
         finally:
             waiter.release()

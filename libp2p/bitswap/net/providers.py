@@ -8,32 +8,24 @@ block is known by its multihash here, as in the records of the DHT.
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Iterable,
-    Sequence,
-)
-from contextlib import aclosing, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.bitswap.config import (
-    MAX_PROVIDERS_READ,
     MAX_REMEMBERED_SEARCHES,
     PROVIDERS_TTL_SECONDS,
     SEARCH_SECONDS,
 )
-from libp2p.bitswap.errors import PeerAnswer
-from libp2p.exceptions import BaseLibp2pError
-from libp2p.peer.id import ID
+from libp2p.bitswap.errors import MAX_QUOTED, PeerAnswer
+from libp2p.exceptions import BaseLibp2pError, PeerStoreError
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.routing.adapters import ProviderAnswer
+from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
@@ -41,21 +33,12 @@ if TYPE_CHECKING:
     from libp2p.abc import IHost
     from libp2p.bitswap.net.service import Service
     from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
-Providers: TypeAlias = Iterable[PeerInfo] | AsyncIterable[PeerInfo]
-
-
-class ContentRouter(Protocol):
-    """Knows who has a block: a DHT, an indexer, a list."""
-
-    def find_provider_iter(self, cid: bytes, count: int) -> Providers | Awaitable[Providers]:
-        """
-        Return up to ``count`` peers that have said that they have a block, as they are found.
-
-        :param cid: in binary form; records are kept by its multihash.
-        """
+#: What a router is called that has no name.
+ROUTER_NAME: Final = "the router"
 
 
 @dataclass(slots=True)
@@ -68,6 +51,8 @@ class ProviderSearch:
     """Those of them that can be asked."""
     failed: dict[ID, PeerAnswer] = field(default_factory=dict)
     """Those that could not be connected to."""
+    routers: dict[str, str] = field(default_factory=dict)
+    """What each router said, by the names of the routers: for people."""
 
 
 class _Query(ProviderSearch):
@@ -84,6 +69,8 @@ class _Query(ProviderSearch):
         self.complete = False
         """It has not been cut off by the end of the task that it runs in."""
         self.listeners: list[Callable[[ID], None]] = []
+        self.more: dict[ID, PeerInfo] = {}
+        """Further addresses of providers that are being connected to, in case that this fails."""
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
 
@@ -92,15 +79,25 @@ class ProviderFinder:
     """Searches for providers, some at once, and connects to those that it finds."""
 
     def __init__(
-        self, router: object, max_providers: int, cache: ProviderCache, max_searches: int
+        self,
+        router: object,
+        max_providers: int,
+        cache: ProviderCache,
+        max_searches: int,
+        peer_router: object = None,
     ) -> None:
         """
         :param router: a `ContentRouter`; py-libp2p's ``KadDHT`` will do as well.
         :param max_providers: how many of one block are enough.
         :param cache: remembers the results, by multihashes.
         :param max_searches: searches at once; the others wait for their turn.
+        :param peer_router: a `PeerRouter` that knows the addresses of providers which were found
+            without any; ``router`` itself if it can.
         """
         self._router = router
+        if peer_router is None and hasattr(router, "find_peer"):
+            peer_router = router
+        self._peers = None if peer_router is None else PeerFinder(peer_router)
         self._max_providers = max_providers
         self._cache = cache
         self._turns = trio.CapacityLimiter(max_searches)
@@ -108,6 +105,7 @@ class ProviderFinder:
         self._host: IHost | None = None
         self._service: Service | None = None
         self._faults = FaultLog()
+        self._said: dict[bytes, dict[str, str]] = {}
         self._total = 0
         self._joined = 0
 
@@ -123,6 +121,14 @@ class ProviderFinder:
             "joined_queries": self._joined,
             "active_queries": len(self._queries),
         }
+
+    def said_of(self, key: bytes) -> dict[str, str]:
+        """
+        Return what each router has said of a block, by names; of the newest searches only.
+
+        :param key: its multihash.
+        """
+        return self._said.get(key, {})
 
     # -- searching ------------------------------------------------------------------------------
 
@@ -179,7 +185,15 @@ class ProviderFinder:
             for peer_id in query.found:
                 if peer_id not in query.connected:
                     query.failed.setdefault(peer_id, PeerAnswer.UNREACHABLE)
+            self._note_said(key, query.routers)
             query.finished.set()
+
+    def _note_said(self, key: bytes, routers: dict[str, str]) -> None:
+        self._said.pop(key, None)
+        if routers:
+            self._said[key] = routers
+            if len(self._said) > MAX_REMEMBERED_SEARCHES:
+                del self._said[next(iter(self._said))]
 
     async def _look(self, query: _Query, key: bytes) -> None:
         """Connect to the providers of last time, if they are away; else ask the router."""
@@ -198,12 +212,14 @@ class ProviderFinder:
 
     async def _ask_router(self, query: _Query, nursery: trio.Nursery) -> None:
         here = self._host.get_id() if self._host is not None else None
+        providers = ProviderAnswer(self._router, query.cid.buffer, self._max_providers)
         try:
-            async with aclosing(
-                _providers(self._router, query.cid, self._max_providers)
-            ) as providers:
-                async for info in providers:
-                    if info.peer_id == here or info.peer_id in query.found:
+            async with aclosing(providers.infos()) as infos:
+                async for info in infos:
+                    if info.peer_id == here:
+                        continue
+                    if info.peer_id in query.found:
+                        self._note_again(query, info, nursery)
                         continue
                     query.found.append(info.peer_id)
                     nursery.start_soon(self._connect, query, info)
@@ -211,56 +227,59 @@ class ProviderFinder:
                         return
         except BaseLibp2pError as error:
             logger.debug("no providers of %s: %s", query.cid, error)
+            query.routers[ROUTER_NAME] = str(error)[:MAX_QUOTED]
         except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
             self._faults.note("the content router", error)
+            query.routers[ROUTER_NAME] = type(error).__name__
+        finally:
+            query.routers.update(providers.said())
 
     def _is_connected(self, peer_id: ID) -> bool:
         return self._host is not None and peer_id in self._host.get_connected_peers()
 
+    def _note_again(self, query: _Query, info: PeerInfo, nursery: trio.Nursery) -> None:
+        """Another router knows a provider, too: its addresses are tried if the first ones fail."""
+        if info.peer_id in query.connected or not info.addrs:
+            return
+        if query.failed.pop(info.peer_id, None) is not None:
+            nursery.start_soon(self._connect, query, info)
+        else:
+            query.more[info.peer_id] = info
+
     async def _connect(self, query: _Query, info: PeerInfo) -> None:
         if self._host is None:
             return
-        if not self._is_connected(info.peer_id):
-            try:
-                await self._host.connect(info, hearsay=True)
-            except BaseLibp2pError as error:
-                logger.debug("provider %s: %s", info.peer_id, error)
-                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
-                return
-            except Exception as error:  # noqa: BLE001 - task's edge: addresses of a stranger's
-                self._faults.note("connecting to a provider", error)
-                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
-                return
-        query.connected.append(info.peer_id)
+        peer_id = info.peer_id
+        while not self._is_connected(peer_id):
+            if not await self._try_to_connect(self._host, info):
+                if peer_id not in query.more:
+                    query.failed[peer_id] = PeerAnswer.UNREACHABLE
+                    return
+                info = query.more.pop(peer_id)
+        query.connected.append(peer_id)
         for tell in list(query.listeners):
-            tell(info.peer_id)
+            tell(peer_id)
+
+    async def _try_to_connect(self, host: IHost, info: PeerInfo) -> bool:
+        try:
+            if not info.addrs and self._peers is not None and not _knows(host, info.peer_id):
+                info = await self._peers.find(info.peer_id) or info
+            await host.connect(info, hearsay=True)
+        except BaseLibp2pError as error:
+            logger.debug("provider %s: %s", info.peer_id, error)
+        except Exception as error:  # noqa: BLE001 - task's edge: addresses of a stranger's
+            self._faults.note("connecting to a provider", error)
+        else:
+            return True
+        return False
 
 
-async def _providers(router: object, cid: CID, count: int) -> AsyncGenerator[PeerInfo, None]:
-    """Ask a router, of whatever kind it is; what is no provider is left out."""
-    find = getattr(router, "find_provider_iter", None)
-    if find is not None:
-        answer = find(cid.buffer, count)
-    else:
-        answer = router.find_providers(cid.multihash, count)  # type: ignore[attr-defined]  # KadDHT
-    if inspect.isawaitable(answer):
-        answer = await answer
-    if not isinstance(answer, AsyncIterable):
-        answer = _one_by_one(answer)
-    async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
-        seen = 0
-        async for info in answer:
-            seen += 1
-            if isinstance(getattr(info, "peer_id", None), ID):
-                yield info
-            if seen >= MAX_PROVIDERS_READ:
-                return
-
-
-async def _one_by_one(infos: Iterable[PeerInfo]) -> AsyncGenerator[PeerInfo, None]:
-    for info in infos:
-        yield info
-        await trio.lowlevel.checkpoint()  # a list of strangers may be long, or never end
+def _knows(host: IHost, peer_id: ID) -> bool:
+    """Tell whether the peer store has addresses of a peer."""
+    try:
+        return bool(host.get_peerstore().addrs(peer_id))
+    except PeerStoreError:
+        return False
 
 
 # -- results that are remembered ------------------------------------------------------------------

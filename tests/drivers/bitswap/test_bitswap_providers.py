@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
+from multiaddr import Multiaddr
 
+from libp2p import new_host
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import IDLE_SECONDS, MAX_PROVIDERS, MAX_SEARCHES, SEARCH_SECONDS
 from libp2p.bitswap.errors import (
@@ -22,16 +25,19 @@ from libp2p.bitswap.provider_query import (
     ProviderQueryManager,
 )
 from libp2p.bitswap.wire.entry import WantType
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.exceptions import BaseLibp2pError, RoutingError
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.transport.memory.memory import MemoryTransport
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of
 from tests.support.blocks import block, blocks
-from tests.support.fake_host import FakeHost, connect, disconnect, peer_id
+from tests.support.fake_host import FakeHost, connect, disconnect, peer_id, place
+from tests.support.routers import ScriptedRouter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
+    from libp2p import BasicHost
     from libp2p.abc import IHost
     from libp2p.peer.id import ID
 
@@ -269,6 +275,117 @@ async def test_what_was_searched_for_when_the_client_stopped_can_be_searched_for
     async with bob.client.run():
         with pytest.raises(BlockUnavailableError, match="providers found: none"):
             await bob.client.get_block(X)
+
+
+class Saying:
+    """An answer that knows what each of several routers said."""
+
+    def __init__(self, said: dict[str, str], providers: Iterable[ID] = ()) -> None:
+        self.said = said
+        self._providers = iter(providers)
+
+    def __aiter__(self) -> Saying:
+        return self
+
+    async def __anext__(self) -> PeerInfo:
+        await trio.lowlevel.checkpoint()
+        for provider in self._providers:
+            return PeerInfo(provider, [])
+        raise StopAsyncIteration
+
+
+class SayingRouter:
+    """Several routers, none of which knows anything."""
+
+    def __init__(self) -> None:
+        self.said = {"dht": "20 peers asked, none knows a provider", "list": "knows nothing"}
+
+    def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+        return Saying(self.said)
+
+
+async def test_the_error_says_what_each_router_said(nursery: trio.Nursery, clock: object) -> None:
+    router = SayingRouter()
+    bob = Searcher(nursery, router)
+    async with bob.client.run():
+        with pytest.raises(BlockUnavailableError) as caught:
+            await bob.client.get_block(X)
+        assert caught.value.routers == router.said
+        text = "none (dht: 20 peers asked, none knows a provider, list: knows nothing)"
+        assert text in str(caught.value)
+        with pytest.raises(
+            BitswapTimeoutError, match=r"routers asked \(dht: 20 peers asked"
+        ) as late:
+            await bob.client.get_block(X, wait=True, timeout=5)
+        assert late.value.routers == router.said
+        router.said = {}
+        with pytest.raises(BlockUnavailableError, match=r"providers found: none$"):
+            await bob.client.get_block(X)
+
+
+async def test_a_lone_router_that_fails_is_told_of(nursery: trio.Nursery) -> None:
+    class Failing:
+        error: Exception = RoutingError("nobody could be asked")
+
+        async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+            raise self.error
+
+    router = Failing()
+    bob = Searcher(nursery, router)
+    async with bob.client.run():
+        with pytest.raises(BlockUnavailableError, match="the router: nobody could be asked"):
+            await bob.client.get_block(X)
+        router.error = ZeroDivisionError("x")
+        with pytest.raises(BlockUnavailableError, match="the router: ZeroDivisionError"):
+            await bob.client.get_block(X)
+
+
+class PeerKnowing(Router):
+    """A router that names providers without addresses, and knows where peers are."""
+
+    def __init__(self, *providers: ID) -> None:
+        super().__init__(*providers)
+        self.looked_for: list[ID] = []
+        self.found: PeerInfo | None = None
+
+    async def find_peer(self, wanted: ID) -> PeerInfo | None:
+        await trio.lowlevel.checkpoint()
+        self.looked_for.append(wanted)
+        return self.found
+
+
+@pytest.mark.parametrize("answer", ["found", "unknown", "another peer"])
+async def test_a_provider_without_addresses_is_looked_up(
+    nursery: trio.Nursery, answer: str
+) -> None:
+    provider = Provider(nursery, "ann", {X: X_DATA})
+    name = provider.host.get_id()
+    router = PeerKnowing(name)
+    addrs = [place(provider.host)]
+    if answer != "unknown":
+        router.found = PeerInfo(name if answer == "found" else peer_id("eve"), addrs)
+    bob = Searcher(nursery, router)
+    async with bob.client.run():
+        if answer == "found":
+            assert await bob.client.get_block(X) == X_DATA
+        else:
+            with pytest.raises(BlockUnavailableError) as caught:
+                await bob.client.get_block(X)
+            assert caught.value.peers == {name: PeerAnswer.UNREACHABLE}
+    assert router.looked_for == [name]
+
+
+async def test_a_provider_whose_addresses_are_known_is_not_looked_up(
+    nursery: trio.Nursery,
+) -> None:
+    provider = Provider(nursery, "ann", {X: X_DATA})
+    name = provider.host.get_id()
+    router = PeerKnowing(name)
+    bob = Searcher(nursery, router, provider)
+    bob.host.get_peerstore().add_addrs(name, [Multiaddr("/ip4/192.0.2.1/tcp/1")], 100)
+    async with bob.client.run():
+        assert await bob.client.get_block(X) == X_DATA
+    assert router.looked_for == []
 
 
 # -- the search itself ----------------------------------------------------------------------------
@@ -601,3 +718,83 @@ async def test_a_provider_that_cannot_even_be_tried_is_unreachable(nursery: trio
         with pytest.raises(BlockUnavailableError) as failure:
             await bob.client.get_block(X)
         assert failure.value.peers == {ann: PeerAnswer.UNREACHABLE}
+
+
+# -- addresses of providers -----------------------------------------------------------------------
+
+
+class Network:
+    """Real hosts in memory: the one that searches, and a provider."""
+
+    def __init__(self, client: BitswapClient, provider: BitswapClient) -> None:
+        self.client = client
+        self.provider = provider.host.get_id()
+        self.addrs = provider.host.get_addrs()
+
+
+@asynccontextmanager
+async def network(router: object, peer_router: object = None) -> AsyncIterator[Network]:
+    provider = BitswapClient(new_host(transports=[MemoryTransport()]))
+    manager = ProviderQueryManager(router, peer_router=peer_router)
+    searcher = BitswapClient(
+        new_host(transports=[MemoryTransport()]), provider_query_manager=manager
+    )
+    here = Multiaddr("/memory/0")
+    async with (
+        cast("BasicHost", provider.host).run([here]),
+        cast("BasicHost", searcher.host).run([here]),
+        provider.run(),
+        searcher.run(),
+    ):
+        await provider.add_block(X, X_DATA)
+        yield Network(searcher, provider)
+
+
+async def test_addresses_may_be_looked_up_by_another_router() -> None:
+    content, peers = ScriptedRouter(), ScriptedRouter()
+    async with network(content, peers) as bob:
+        content.peers = [PeerInfo(bob.provider, [])]
+        peers.peers = [PeerInfo(bob.provider, bob.addrs)]
+        assert await bob.client.get_block(X) == X_DATA
+        assert peers.asked == [bob.provider]
+        assert content.asked == [X.buffer]
+
+
+async def test_a_router_that_knows_peers_as_well_is_asked_for_both() -> None:
+    class Both(ScriptedRouter):
+        async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+            for peer in self.peers:
+                yield PeerInfo(peer.peer_id, [])
+
+    router = Both()
+    async with network(router) as bob:
+        router.peers = [PeerInfo(bob.provider, bob.addrs)]
+        assert await bob.client.get_block(X) == X_DATA
+        assert router.asked == [bob.provider]
+
+
+async def test_a_provider_whose_address_is_known_is_not_looked_up() -> None:
+    content, peers = ScriptedRouter(), ScriptedRouter()
+    async with network(content, peers) as bob:
+        content.peers = [PeerInfo(bob.provider, [])]
+        bob.client.host.get_peerstore().add_addrs(bob.provider, bob.addrs, 60)
+        assert await bob.client.get_block(X) == X_DATA
+        assert peers.asked == []
+
+
+async def test_a_provider_that_nobody_knows_the_address_of_is_out_of_reach() -> None:
+    content, peers = ScriptedRouter(), ScriptedRouter(error=RoutingError("nobody there"))
+    async with network(content, peers) as bob:
+        content.peers = [PeerInfo(bob.provider, [])]
+        with pytest.raises(BlockUnavailableError) as caught:
+            await bob.client.get_block(X)
+        assert caught.value.peers == {bob.provider: PeerAnswer.UNREACHABLE}
+
+
+@pytest.mark.parametrize("between", [0.0, 0.2])
+async def test_addresses_that_another_router_knows_are_tried_next(between: float) -> None:
+    router = ScriptedRouter(between=between)
+    async with network(router) as bob:
+        nowhere = PeerInfo(bob.provider, [Multiaddr("/memory/987654321")])
+        router.peers = [nowhere, nowhere, PeerInfo(bob.provider, bob.addrs)]
+        assert await bob.client.get_block(X) == X_DATA

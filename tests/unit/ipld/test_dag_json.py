@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libp2p.exceptions import InvalidDagJson
+from libp2p.ipld import dag_json
+from libp2p.ipld.cid import CID
+from libp2p.ipld.dag_cbor import MAX_DEPTH, DagCborValue
+
+LINK = CID.for_block(b"linked")
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+VALUES: st.SearchStrategy[DagCborValue] = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXT
+    | st.binary(max_size=8)
+    | st.just(LINK),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(TEXT.filter(lambda key: key != "/"), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_what_is_written_is_read_and_written_again(value: DagCborValue) -> None:
+    encoded = dag_json.encode(value)
+    read = dag_json.decode(encoded)
+    assert read == value
+    assert type(read) is type(value)
+    assert dag_json.encode(read) == encoded
+    json.loads(encoded)
+
+
+@pytest.mark.parametrize(
+    ("value", "encoded"),
+    [
+        ({"b": 1, "a": [None, True, False]}, '{"a":[null,true,false],"b":1}'),
+        ({"Ä": 1, "z": 2, "": 3}, '{"":3,"z":2,"Ä":1}'),
+        (LINK, f'{{"/":"{LINK}"}}'),
+        (b"\0\xff\x10", '{"/":{"bytes":"AP8Q"}}'),
+        (b"\0", '{"/":{"bytes":"AA"}}'),
+        ("\"\\\n\r\t\b\x1f\u2028\u2029é", '"\\"\\\\\\n\\r\\t\\u0008\\u001f\\u2028\\u2029é"'),
+        ([], "[]"),
+        ({}, "{}"),
+        ((1, 2), "[1,2]"),
+        (1.0, "1.0"),
+        (1e-7, "1e-7"),
+        (1.5e300, "1.5e+300"),
+        (-(2**64), "-18446744073709551616"),
+    ],
+)  # fmt: skip
+def test_the_one_form(value: DagCborValue, encoded: str) -> None:
+    assert dag_json.encode(value).decode() == encoded
+
+
+def test_what_people_write_is_read() -> None:
+    written = b' { "b" : 1e2,\n "a" : {"/": {"bytes": "AA=="}} } '
+    assert dag_json.decode(written) == {"a": b"\0", "b": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        (b"", "no JSON"),
+        (b"\xff", "no JSON"),
+        (b"1 2", "no JSON"),
+        (b"[" * 100_000, "in one another"),
+        (b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1), "in one another"),
+        (b'{"a":' * (MAX_DEPTH + 1) + b"1" + b"}" * (MAX_DEPTH + 1), "in one another"),
+        (b"NaN", "no number"),
+        (b"-Infinity", "no number"),
+        (b"1e999", "no number"),
+        (b"18446744073709551616", "64 bits"),
+        (b"-18446744073709551617", "64 bits"),
+        (b"1" * 5000, "no JSON"),
+        (b'{"a":1,"a":2}', "twice"),
+        (b'"\\ud800"', "surrogate"),
+        (b'{"\\ud800":1}', "surrogate"),
+        (b'{"/":"x"}', "malformed"),
+        (b'{"/":1}', "neither"),
+        (b'{"/":"x","a":1}', "neither"),
+        (b'{"/":{"bytes":1}}', "neither"),
+        (b'{"/":{"bytes":"!"}}', "base64"),
+        ('{"/":{"bytes":"é"}}'.encode(), "base64"),
+    ],
+)  # fmt: skip
+def test_what_has_no_meaning_is_refused(block: bytes, reason: str) -> None:
+    with pytest.raises(InvalidDagJson, match=reason):
+        dag_json.decode(block)
+
+
+def nested(depth: int) -> DagCborValue:
+    value: DagCborValue = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        math.nan, math.inf, {"/": 1}, {1: 2}, object(), 2**64, -(2**64) - 1, "\ud800",
+        {"\ud800": 1}, nested(MAX_DEPTH), {"a": nested(MAX_DEPTH - 1)},
+    ],
+)  # fmt: skip
+def test_what_has_no_form_is_refused(value: DagCborValue) -> None:
+    with pytest.raises(InvalidDagJson):
+        dag_json.encode(value)

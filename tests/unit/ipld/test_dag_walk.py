@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from libp2p.exceptions import InvalidArgument, InvalidDagPb, UnknownCodec
+from libp2p.ipld import dag_cbor, dag_json, dag_pb, dag_walk
+from libp2p.ipld.cid import CID
+from libp2p.ipld.dag_walk import DagWalk
+from libp2p.ipld.links import links_of
+
+LEAVES = [CID.for_block(bytes([number])) for number in range(3)]
+DATA = {cid: bytes([number]) for number, cid in enumerate(LEAVES)}
+
+
+def node(links: list[CID], codec: str = "dag-cbor") -> CID:
+    if codec == "dag-pb":
+        data = dag_pb.encode([dag_pb.PBLink(link) for link in links], None)
+    else:
+        data = dag_cbor.encode(links) if codec == "dag-cbor" else dag_json.encode(links)
+    cid = CID.for_block(data, codec)
+    DATA[cid] = data
+    return cid
+
+
+LEFT = node([LEAVES[0], LEAVES[1]])
+RIGHT = node([LEAVES[1], LEAVES[2], LEAVES[1]], "dag-pb")
+ROOT = node([LEFT, RIGHT, LEFT], "dag-json")
+
+
+def walk(*roots: CID, duplicates: bool = False) -> list[CID]:
+    walk = DagWalk(roots, duplicates=duplicates)
+    order = []
+    while not walk.is_over:
+        [first, *_] = walk.next(3)
+        assert walk.take(DATA[first]) == first
+        order.append(first)
+    return order
+
+
+@pytest.mark.parametrize("codec", ["dag-pb", "dag-cbor", "dag-json"])
+def test_links_of_each_codec(codec: str) -> None:
+    links = [LEAVES[0], LEAVES[1], LEAVES[0]]
+    cid = node(links, codec)
+    assert links_of(cid, DATA[cid]) == links
+
+
+def test_links_anywhere_in_a_value() -> None:
+    data = dag_cbor.encode({"a": [LEAVES[0], {"b": LEAVES[1]}], "c": 1})
+    assert links_of(CID.for_block(data, "dag-cbor"), data) == LEAVES[:2]
+
+
+@pytest.mark.parametrize("codec", ["raw", "json", "cbor", "libp2p-key"])
+def test_codecs_without_links(codec: str) -> None:
+    assert links_of(CID.for_block(b"[]", codec), b"[]") == []
+
+
+def test_links_that_cannot_be_read() -> None:
+    with pytest.raises(UnknownCodec, match="git-raw"):
+        links_of(CID.for_block(b"", "git-raw"), b"")
+    with pytest.raises(InvalidDagPb):
+        links_of(CID.for_block(b"\xff", "dag-pb"), b"\xff")
+
+
+def test_depth_first_and_each_once() -> None:
+    assert walk(ROOT) == [ROOT, LEFT, *LEAVES[:2], RIGHT, LEAVES[2]]
+    assert walk(ROOT, LEFT, LEAVES[0]) == walk(ROOT)
+
+
+def test_as_often_as_linked_to() -> None:
+    left = [LEFT, LEAVES[0], LEAVES[1]]
+    right = [RIGHT, LEAVES[1], LEAVES[2], LEAVES[1]]
+    assert walk(ROOT, duplicates=True) == [ROOT, *left, *right, *left]
+
+
+def test_blocks_that_come_later_are_told_of() -> None:
+    walk = DagWalk([ROOT])
+    walk.take(DATA[ROOT])
+    assert walk.next(9) == [LEFT, RIGHT]
+    assert walk.next(1) == [LEFT]
+    walk.take(DATA[LEFT])
+    assert walk.next(2) == [LEAVES[0], LEAVES[1]]
+
+
+def test_the_size_of_a_walk_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dag_walk, "MAX_VISITED", 6)
+    assert len(walk(ROOT)) == 6
+    with pytest.raises(InvalidArgument, match="more than 6 blocks"):
+        walk(ROOT, duplicates=True)
+    monkeypatch.setattr(dag_walk, "MAX_WAITING", 2)
+    with pytest.raises(InvalidArgument, match="more than 2 links"):
+        walk(ROOT)
