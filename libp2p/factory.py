@@ -266,13 +266,12 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     True
     """
     announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
+    peers = options.pop("bootstrap", None)
     swarm = new_swarm(**options)
     if (router := options.get("disc_opt")) is not None:
-        return RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
-    return BasicHost(swarm, announce, listen)
-    peers = options.pop("bootstrap", None)
-    network = new_swarm(**options)
-    host = BasicHost(network, options.get("announce_addrs"), options.get("listen_addrs"))
+        host: BasicHost = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
+    else:
+        host = BasicHost(swarm, announce, listen)
     if peers:
         from libp2p.discovery.bootstrap.keeper import Bootstrap
         from libp2p.discovery.events.peerDiscovery import peerDiscovery

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.peer import Peer as Peer
     from libp2p.ipfs_lite.reader import UnixFSReader as UnixFSReader
     from libp2p.ipfs_lite.repo import Repo as Repo
+    from libp2p.ipfs_lite.tree_saver import TreeResult as TreeResult
 
 if not TYPE_CHECKING:
     __getattr__, __dir__, __all__ = lazy_names(
@@ -62,5 +63,6 @@ if not TYPE_CHECKING:
             ".peer": ["Peer"],
             ".reader": ["UnixFSReader"],
             ".repo": ["Repo"],
+            ".tree_saver": ["TreeResult"],
         },
     )

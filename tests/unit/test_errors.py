@@ -62,7 +62,6 @@ SAMPLES: dict[str, object] = {
     "errors": [DialError("/dns4/a", "no such name")],
     "routers": {"dht": "timed out"},
     "by_router": {"dht": DialError("/dns4/a", "no such name")},
-    "routers": {"dht": "knows nothing"},
     "code": 7,
     "remote": False,
 }
