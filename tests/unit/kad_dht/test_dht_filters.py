@@ -41,6 +41,12 @@ def test_what_is_announced() -> None:
     assert DHTNetwork.LAN.to_announce(own) == [PRIVATE, LOOPBACK]
 
 
+def test_what_others_are_told_of_a_peer() -> None:
+    addrs = [*wire(PUBLIC, PRIVATE), UNREADABLE]
+    assert DHTNetwork.ANY.to_tell(addrs) == DHTNetwork.LAN.to_tell(addrs) == tuple(addrs)
+    assert DHTNetwork.WAN.to_tell(addrs) == tuple(wire(PUBLIC))
+
+
 def test_who_can_be_reached() -> None:
     reached = [kind.can_be_reached([PRIVATE]) for kind in DHTNetwork]
     assert reached == [False, False, True]
