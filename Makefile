@@ -74,7 +74,8 @@ attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an h
 	@$(BIN)/python -m bench.attackers --attackers $(or $(ATTACKERS),400)
 
 nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, hundreds of clients, 200 damages
-	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py
+	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py \
+	    tests/drivers/datastore/test_sqlite.py tests/drivers/peer/test_persistent_peerstore.py
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
 	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"

@@ -47,6 +47,32 @@ if TYPE_CHECKING:
     from libp2p.network.swarm import Swarm as Swarm
     from libp2p.peer.id import ID as ID
     from libp2p.peer.peerstore import PeerStore as PeerStore
+    from libp2p.peer.persistent.factory import (
+        create_async_leveldb_peerstore as create_async_leveldb_peerstore,
+    )
+    from libp2p.peer.persistent.factory import (
+        create_async_memory_peerstore as create_async_memory_peerstore,
+    )
+    from libp2p.peer.persistent.factory import create_async_peerstore as create_async_peerstore
+    from libp2p.peer.persistent.factory import (
+        create_async_rocksdb_peerstore as create_async_rocksdb_peerstore,
+    )
+    from libp2p.peer.persistent.factory import (
+        create_async_sqlite_peerstore as create_async_sqlite_peerstore,
+    )
+    from libp2p.peer.persistent.factory import (
+        create_sync_leveldb_peerstore as create_sync_leveldb_peerstore,
+    )
+    from libp2p.peer.persistent.factory import (
+        create_sync_memory_peerstore as create_sync_memory_peerstore,
+    )
+    from libp2p.peer.persistent.factory import create_sync_peerstore as create_sync_peerstore
+    from libp2p.peer.persistent.factory import (
+        create_sync_rocksdb_peerstore as create_sync_rocksdb_peerstore,
+    )
+    from libp2p.peer.persistent.factory import (
+        create_sync_sqlite_peerstore as create_sync_sqlite_peerstore,
+    )
     from libp2p.security.noise import transport as noise_transport
     from libp2p.security.tls.transport import TLSTransport as TLSTransport
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
@@ -98,6 +124,18 @@ if not TYPE_CHECKING:
             ".network.swarm": ["Swarm"],
             ".peer.id": ["ID"],
             ".peer.peerstore": ["PeerStore"],
+            ".peer.persistent.factory": [
+                "create_async_leveldb_peerstore",
+                "create_async_memory_peerstore",
+                "create_async_peerstore",
+                "create_async_rocksdb_peerstore",
+                "create_async_sqlite_peerstore",
+                "create_sync_leveldb_peerstore",
+                "create_sync_memory_peerstore",
+                "create_sync_peerstore",
+                "create_sync_rocksdb_peerstore",
+                "create_sync_sqlite_peerstore",
+            ],
             ".security.noise.transport": ["Transport as NoiseTransport"],
             ".security.tls.transport": ["TLSTransport"],
             ".stream_muxer.yamux.yamux": ["Yamux"],

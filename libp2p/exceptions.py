@@ -11,7 +11,7 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -367,11 +367,26 @@ class StreamFailure(HostException):
     """No stream with any of the wanted protocols could be opened."""
 
 
+# -- files ----------------------------------------------------------------------------------------
+
+
+class NotARegularFile(BaseLibp2pError):
+    """A link, a folder, a pipe or a device is where a file must be; ``path`` says where."""
+
+    def __init__(self, path: object) -> None:
+        super().__init__(f"{path} is not a regular file")
+        self.path: Any = path
+
+
 # -- content --------------------------------------------------------------------------------------
 
 
 class BlockStoreError(BaseLibp2pError):
     """A block store could not do what was asked; the cause is the `OSError` that stopped it."""
+
+
+class DatastoreError(BaseLibp2pError):
+    """A datastore is closed, or could not do what was asked; the cause says what stopped it."""
 
 
 # -- content addressing ---------------------------------------------------------------------------
@@ -456,12 +471,41 @@ class InvalidRecordType(InvalidRecord):
     """
 
 
+class ErrBetterRecord(BaseLibp2pError):
+    """A better record than the one that was to be stored is known; ``value`` is that one."""
+
+    def __init__(self, key: str, value: bytes) -> None:
+        super().__init__(f"a better value is known for {key!r:.100}")
+        self.key = key
+        self.value = value
+
+
 class InvalidIpnsRecord(InvalidRecordType):
     """A record of IPNS is malformed, or not signed by the key of its name."""
 
 
 class IpnsRecordExpired(InvalidIpnsRecord):
     """A record of IPNS is its owner's, and no longer valid."""
+
+
+class InvalidName(ParseError, ValueError):
+    """A value is no name of IPNS."""
+
+
+class InvalidPath(ParseError, ValueError):
+    """A text is no path of content, or one that leads out of it."""
+
+
+class ResolutionError(BaseLibp2pError):
+    """A name could not be resolved; the text says which name of a chain, and why."""
+
+
+class NameNotFound(ResolutionError):
+    """Nobody has a valid record of a name."""
+
+
+class DNSLinkError(ResolutionError):
+    """A domain has no DNSLink, or several."""
 
 
 class PeerStoreError(BaseLibp2pError, KeyError):

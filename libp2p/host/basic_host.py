@@ -102,7 +102,7 @@ class BasicHost(IHost):
         :raises OpenConnectionError: if one of them cannot be listened on.
         """
         listen_addrs = to_multiaddrs(listen_addrs, "listen_addrs")
-        async with self._network.running():
+        async with self.peerstore.lasting(), self._network.running():
             relief = MemoryRelief(self.start_service)
             self.resources.on_fall(BURST_BYTES, relief.burst_is_over)
             self.start_service(self._identifier.run)

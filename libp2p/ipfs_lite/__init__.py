@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.errors import ForeignRepoError as ForeignRepoError
     from libp2p.ipfs_lite.errors import InvalidSource as InvalidSource
     from libp2p.ipfs_lite.errors import IpfsLiteError as IpfsLiteError
+    from libp2p.ipfs_lite.errors import KeyExistsError as KeyExistsError
+    from libp2p.ipfs_lite.errors import KeyNotFoundError as KeyNotFoundError
+    from libp2p.ipfs_lite.errors import KeystoreError as KeystoreError
     from libp2p.ipfs_lite.errors import OfflineError as OfflineError
     from libp2p.ipfs_lite.errors import OutputError as OutputError
     from libp2p.ipfs_lite.errors import PeerClosedError as PeerClosedError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.errors import RepoError as RepoError
     from libp2p.ipfs_lite.errors import RepoLockedError as RepoLockedError
     from libp2p.ipfs_lite.errors import SourceError as SourceError
+    from libp2p.ipfs_lite.keystore import Keystore as Keystore
     from libp2p.ipfs_lite.output import save as save
     from libp2p.ipfs_lite.peer import Peer as Peer
     from libp2p.ipfs_lite.reader import UnixFSReader as UnixFSReader
@@ -40,6 +44,9 @@ if not TYPE_CHECKING:
                 "ForeignRepoError",
                 "InvalidSource",
                 "IpfsLiteError",
+                "KeyExistsError",
+                "KeyNotFoundError",
+                "KeystoreError",
                 "OfflineError",
                 "OutputError",
                 "PeerClosedError",
@@ -48,6 +55,7 @@ if not TYPE_CHECKING:
                 "RepoLockedError",
                 "SourceError",
             ],
+            ".keystore": ["Keystore"],
             ".output": ["save"],
             ".peer": ["Peer"],
             ".reader": ["UnixFSReader"],

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
 
-from libp2p.exceptions import InvalidAddrError
+from libp2p.exceptions import InvalidAddrError, InvalidArgument
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipld.profile_names import DEFAULT_PROFILE, PROFILE_NAMES
 from libp2p.utils import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: The environment variable that names the repo's folder.
 REPO_VARIABLE: Final = "IPFS_LITE_PATH"
 
 #: Kubo's port: one that firewalls of IPFS users already let through.
 DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/4001"
+
+
+#: What a peer does in the distributed hash table: "auto" answers others when it can be reached,
+#: "client" only asks, "server" always answers, "off" has no part in it.
+DHT_MODES: Final = ("auto", "client", "server", "off")
+
+#: What is announced: every block, the roots of what was added here, or nothing.
+PROVIDE_STRATEGIES: Final = ("all", "roots", "off")
+
+#: Seconds between two announcements of a block: Kubo's. Records are kept for 48 hours.
+PROVIDE_INTERVAL: Final = 22 * 3600.0
+#: Shorter intervals announce nothing that the records do not say yet, and are a burden on others.
+LEAST_PROVIDE_INTERVAL: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +42,24 @@ class Config:
     :param listen: where ``serve`` listens by default; a single address need not be in a tuple.
     :param sync: flush every block to the disk before it counts as stored. It survives a power
         loss, and adds at a tenth of the speed.
-    :raises RepoError: if there is no such profile.
+    :param bootstrap: the peers by which others are found, besides those seen before; see
+        `libp2p.discovery.bootstrap` for what may stand there. None of them is needed.
+    :param dht: what the peer does in the DHT: one of `DHT_MODES`.
+    :param routers: URLs of delegated routers (``/routing/v1``), which are asked beside the DHT.
+    :param provide: what ``serve`` announces: one of `PROVIDE_STRATEGIES`.
+    :param provide_interval: seconds between two announcements of the same.
+    :raises RepoError: if there is no such profile, mode or strategy, or a URL is none.
     :raises InvalidAddrError: if an address cannot be read.
     """
 
     profile: str = DEFAULT_PROFILE
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
     sync: bool = False
+    bootstrap: tuple[str, ...] = ()
+    dht: str = "auto"
+    routers: tuple[str, ...] = ()
+    provide: str = "all"
+    provide_interval: float = PROVIDE_INTERVAL
 
     def __post_init__(self) -> None:
         if self.listen != (DEFAULT_LISTEN,):  # reading the others loads multiaddr
@@ -46,11 +68,21 @@ class Config:
             listen = to_multiaddrs(self.listen, "listen")
             object.__setattr__(self, "listen", tuple(map(str, listen)))
         arguments.instance(self.sync, bool, "sync")
-        arguments.instance(self.profile, str, "profile")
-        if self.profile not in PROFILE_NAMES:
-            raise RepoError(
-                f"unknown profile {self.profile!r}: use one of {', '.join(PROFILE_NAMES)}"
+        _one_of(self.profile, PROFILE_NAMES, "profile")
+        check_dht(self.dht)
+        _one_of(self.provide, PROVIDE_STRATEGIES, "provide")
+        if arguments.seconds(self.provide_interval, "provide_interval") < LEAST_PROVIDE_INTERVAL:
+            raise arguments.out_of_range(
+                "provide_interval", self.provide_interval, f"{LEAST_PROVIDE_INTERVAL:g} s or more"
             )
+        object.__setattr__(self, "routers", _texts(self.routers, "routers"))
+        for url in self.routers:
+            check_router_url(url)
+        object.__setattr__(self, "bootstrap", _texts(self.bootstrap, "bootstrap"))
+        if self.bootstrap:  # reading them loads multiaddr
+            from libp2p.ipfs_lite.bootstrapping import check_bootstrap
+
+            check_bootstrap(self.bootstrap)
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Config:
@@ -59,22 +91,57 @@ class Config:
 
         :raises RepoError: if a setting has the wrong type or an impossible value.
         """
-        profile = values.get("profile", DEFAULT_PROFILE)
-        listen = values.get("listen", [DEFAULT_LISTEN])
-        sync = values.get("sync", False)
-        if not isinstance(profile, str):
-            raise RepoError("profile must be a text")
-        if not (isinstance(listen, list) and all(isinstance(item, str) for item in listen)):
-            raise RepoError("listen must be a list of multiaddrs")
-        if not isinstance(sync, bool):
-            raise RepoError("sync must be true or false")
+        taken: dict[str, Any] = {}
+        for field in fields(cls):
+            if field.name not in values:
+                continue
+            value = values[field.name]
+            kind, expected = _JSON_KINDS[type(field.default)]
+            if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+                raise RepoError(f"{field.name} must be {expected}")
+            if isinstance(value, list):
+                if not all(isinstance(item, str) for item in value):
+                    raise RepoError(f"{field.name} must be a list of texts")
+                value = tuple(value)
+            taken[field.name] = value
         try:
-            return cls(profile, tuple(listen), sync)
-        except InvalidAddrError as error:
-            raise RepoError(f"listen must be a list of multiaddrs: {error}") from error
+            return cls(**taken)
+        except (InvalidAddrError, InvalidArgument) as error:
+            raise RepoError(f"a setting is wrong: {error}") from error
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+_JSON_KINDS: Final[Mapping[type, tuple[Any, str]]] = {
+    str: (str, "a text"),
+    bool: (bool, "true or false"),
+    tuple: (list, "a list of texts"),
+    float: ((int, float), "a number"),
+}
+"""What stands in ``config.json``, by the type of the field."""
+
+
+def check_router_url(url: str) -> None:
+    """:raises RepoError: unless it is the URL of a delegated router."""
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("http", "https") or not rest or any(map(str.isspace, url)):
+        raise RepoError(f"{url!r} is not the URL of a router: write https://router.example")
+
+
+def check_dht(mode: object) -> None:
+    """:raises RepoError: unless it is one of `DHT_MODES`."""
+    _one_of(mode, DHT_MODES, "dht")
+
+
+def _one_of(value: object, names: Sequence[str], name: str) -> None:
+    arguments.instance(value, str, name)
+    if value not in names:
+        raise RepoError(f"unknown {name} {value!r}: use one of {', '.join(names)}")
+
+
+def _texts(values: object, name: str) -> tuple[str, ...]:
+    return (values,) if isinstance(values, str) else tuple(arguments.texts(values, name))
 
 
 def default_repo_path() -> Path:

@@ -28,6 +28,18 @@ class ForeignRepoError(RepoError):
     """A folder is neither empty nor a repo of this peer, so nothing in it is changed."""
 
 
+class KeystoreError(IpfsLiteError):
+    """A key cannot be made, read or stored, or a name cannot be one of a key."""
+
+
+class KeyNotFoundError(KeystoreError):
+    """No key has that name."""
+
+
+class KeyExistsError(KeystoreError):
+    """A key has that name already, and is kept."""
+
+
 class OfflineError(IpfsLiteError):
     """The peer was opened without a network, which the call needs."""
 
@@ -56,6 +68,18 @@ class InvalidSource(SourceError, TypeError, ValueError):
 
 class OutputError(IpfsLiteError):
     """A fetched file cannot be written to its target."""
+
+
+class NotFoundError(IpfsLiteError):
+    """Nobody who was asked knows what was looked for."""
+
+
+class NotAnnouncedError(IpfsLiteError):
+    """Nobody has taken the announcement of a block."""
+
+
+class UnhealthyError(IpfsLiteError):
+    """``doctor`` has found something that needs attention."""
 
 
 @contextlib.contextmanager

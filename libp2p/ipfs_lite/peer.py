@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Final, Unpack
 import trio
 
 from libp2p.bitswap.errors import not_here
-from libp2p.blockstore import FilesystemBlockStore, read_blocks
+from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
 from libp2p.ipfs_lite.adder import AddResult, add_file
-from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
+from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
-from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipld.cid import CID
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
 from libp2p.ipld.profiles import resolve_options
@@ -39,7 +39,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -49,7 +49,12 @@ if TYPE_CHECKING:
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
+    from libp2p.datastore import Datastore
     from libp2p.ipfs_lite.adder import Progress
+    from libp2p.ipfs_lite.bootstrapping import Outcome
+    from libp2p.ipfs_lite.naming import PeerNames
+    from libp2p.ipfs_lite.network import Network, NetworkOptions
+    from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
@@ -70,19 +75,14 @@ class Peer:
     Calls raise `PeerClosedError` then, also those under way in other tasks.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        store: BlockStore,
-        nursery: trio.Nursery,
-        bitswap: BitswapClient | None,
-        resources: Resources,
-    ) -> None:
-        self.config: Final = config
-        self.store: Final = store
+    def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
+        self.config: Final = parts.config
+        self.store: Final = parts.store
+        self._repo = parts.repo
         self._nursery = nursery
-        self._bitswap = bitswap
-        self.resources: Final = resources
+        self._network = network
+        self._bitswap = None if network is None else network.bitswap
+        self.resources: Final = Resources() if network is None else network.resources
         """What this peer may hold, and what it holds."""
         self._readers = Readers(self.resources.scope("readers", MAX_READERS_BYTES))
         self._calls: set[trio.CancelScope] = set()
@@ -101,6 +101,10 @@ class Peer:
         private_key: PrivateKey | None = None,
         server_options: ServerOptions | None = None,
         verify: bool = True,
+        bootstrap: Iterable[PeerInfo | Multiaddr | str] | None = None,
+        dht: str | None = None,
+        routers: Iterable[object] | Mapping[str, object] | None = None,
+        datastore: Datastore | None = None,
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
@@ -114,41 +118,51 @@ class Peer:
         :param private_key: the identity; by default the repo's, or a new one without a repo.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
+        :param bootstrap: the peers by which others are found, besides those seen before: as
+            `PeerInfo`, or as addresses that end in ``/p2p/<peer id>``. None of them is needed.
+        :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
+            "server" always answers, and "off" has no part in it.
+        :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
+            own (`libp2p.routing.abc`); in a list, or by the names that errors call them by.
+            These three are by default what the settings say.
+        :param datastore: keep there what is known of peers, the records of others, and what was
+            announced; by default in the repo, and in memory without a repo.
         :raises RepoError: if the repo cannot be used.
         :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
         _check(config, block_store, private_key)
-        addresses = _addresses_of(listen) if online else []
+        options: NetworkOptions | None = None
+        if online:
+            from libp2p.ipfs_lite import network as networks
+
+            options = networks.options_of(listen, server_options, bootstrap, dht, routers)
+        kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
-            opened: Repo | None = None
             async with AsyncExitStack() as stack:
-                if block_store is None:
-                    path = default_repo_path() if repo is None else arguments.path(repo, "repo")
-                    opened = await trio.to_thread.run_sync(Repo.open, path, config)
-                    stack.callback(opened.close)
-                    config, private_key = opened.config, private_key or opened.private_key
-                    block_store = await trio.to_thread.run_sync(_open_blocks, opened, verify)
-                    stack.push_async_callback(block_store.close)
-                bitswap, resources = None, Resources()
-                if online:
-                    bitswap, resources = await stack.enter_async_context(
-                        _run_network(private_key, block_store, addresses, server_options)
-                    )
+                parts = await stack.enter_async_context(open_parts(kept, online))
+                network: Network | None = None
+                if options is not None:
+                    network = await stack.enter_async_context(networks.run(options, parts))
                 nursery = await stack.enter_async_context(trio.open_nursery())
-                peer = cls(config or Config(), block_store, nursery, bitswap, resources)
-                who = peer.peer_id if online else "without network"
-                where = "a store of the program's" if opened is None else opened.path
-                logger.info("peer open: %s, %s", who, where)
-                stack.callback(logger.info, "peer closes: %s, %s", who, where)
-                try:
+                peer = cls(parts, nursery, network)
+                with peer._living(parts.place, own_errors):
                     yield peer
-                except BaseException as error:
-                    own_errors.append(error)
-                    raise
-                finally:
-                    peer._end()
                 nursery.cancel_scope.cancel()
+
+    @contextmanager
+    def _living(self, place: str, own_errors: list[BaseException]) -> Iterator[None]:
+        """Note the errors of the program's block, and end what goes on when that ends."""
+        who = self.peer_id if self.online else "without network"
+        logger.info("peer open: %s, %s", who, place)
+        try:
+            yield
+        except BaseException as error:
+            own_errors.append(error)
+            raise
+        finally:
+            self._end()
+            logger.info("peer closes: %s, %s", who, place)
 
     def _end(self) -> None:
         """Make calls under way raise `PeerClosedError`; the parts below are closed next."""
@@ -198,13 +212,27 @@ class Peer:
         """
         with self._call():
             options = import_options(self.config, profile, choices)
-            return await add_file(
+            added = await add_file(
                 source,
                 options,
                 None if only_hash else self.store,
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 progress=progress,
             )
+            if not only_hash:
+                await self.note_root(added.cid)
+            return added
+
+    async def note_root(self, cid: CIDInput) -> None:
+        """
+        Remember the root of what was added to the store some other way; it may be announced.
+
+        :raises RepoError: if it cannot be written down.
+        """
+        with self._call():
+            root = CID.of(cid)
+            if self._repo is not None:
+                await trio.to_thread.run_sync(self._repo.add_root, root)
 
     async def get_file(
         self,
@@ -260,19 +288,56 @@ class Peer:
 
     # -- network ------------------------------------------------------------------------------
 
-    async def connect(self, peer: str | Multiaddr | PeerInfo) -> ID:
+    async def connect(self, peer: str | Multiaddr | PeerInfo | ID) -> ID:
         """
-        Be connected to a peer; an address must end in ``/p2p/<peer id>``.
+        Be connected to a peer.
 
-        :raises InvalidAddrError: if it does not.
+        :param peer: an address that ends in ``/p2p/<peer id>``; or a peer id, also as ``/p2p/…``,
+            whose addresses the routers are asked for unless they are known.
+        :raises InvalidAddrError: if it is neither.
+        :raises RoutingError: if the routers had to be asked and none could be.
         :raises ConnectionFailure: naming each address tried and why it failed.
         """
-        from libp2p.peer.peerinfo import PeerInfo
+        from libp2p.ipfs_lite.reaching import connect
 
         with self._call():
-            info = PeerInfo.of(peer)
-            await self.host.connect(info)
-            return info.peer_id
+            return await connect(self.host, self.routing, peer)
+
+    async def meet_first(self, timeout: float | None = None) -> list[Outcome]:
+        """
+        Wait for the peers of ``bootstrap``; return what became of each.
+
+        Nothing else waits for them: a peer works while it connects to them.
+
+        :param timeout: return after so many seconds with what is known then.
+        """
+        with self._call():
+            return await self._online().bootstrap.outcomes(arguments.seconds(timeout))
+
+    @property
+    def routing(self) -> PeerRouting:
+        """
+        The DHT and all other routers, asked as one.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().routing(self._call)
+
+    @property
+    def names(self) -> PeerNames:
+        """
+        The peer's own names of IPNS, and everybody's.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().named(self._call)
+
+    def _online(self) -> Network:
+        if self._closed:
+            raise PeerClosedError
+        if self._network is None:
+            raise OfflineError(_OFFLINE)
+        return self._network
 
     def __repr__(self) -> str:
         return shown(self, self._facts)
@@ -288,11 +353,7 @@ class Peer:
     @property
     def bitswap(self) -> BitswapClient:
         """:raises OfflineError: if the peer has no network; so do the following."""
-        if self._closed:
-            raise PeerClosedError
-        if self._bitswap is None:
-            raise OfflineError(_OFFLINE)
-        return self._bitswap
+        return self._online().bitswap
 
     @property
     def host(self) -> IHost:
@@ -330,36 +391,3 @@ def _check(
         check_store(block_store)
     if private_key is not None:
         arguments.having(private_key, ("sign", "get_public_key"), "private_key", "a PrivateKey")
-
-
-def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
-    sync = repo.config.sync
-    return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)
-
-
-def _addresses_of(listen: object) -> list[Multiaddr]:
-    from libp2p.peer.addresses import to_multiaddrs
-
-    return to_multiaddrs(listen, "listen")
-
-
-@asynccontextmanager
-async def _run_network(
-    private_key: PrivateKey | None,
-    store: BlockStore,
-    listen: Sequence[Multiaddr],
-    server_options: ServerOptions | None,
-) -> AsyncIterator[tuple[BitswapClient, Resources]]:
-    from libp2p.bitswap.client import BitswapClient
-    from libp2p.crypto.keys import KeyPair
-    from libp2p.factory import new_host
-
-    pair = None
-    if private_key is not None:
-        pair = KeyPair(private_key, private_key.get_public_key())
-    host = new_host(key_pair=pair)
-    bitswap = BitswapClient(host, store, server_options=server_options)
-    # Listen last: a peer that connects asks once for the protocols, and remembers them.
-    async with host.run([]), bitswap.run():
-        await host.get_network().listen(*listen)
-        yield bitswap, host.resources

@@ -5,6 +5,9 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     version       "ipfs-lite 1": says whose folder this is; written last
     repo.lock     locked while a process has the repo open; the file itself stays
     blocks/       see `libp2p.blockstore.flatfs`
+    keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
+    roots         what was added here: see `libp2p.ipfs_lite.roots`
+    datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
 A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
 one of Kubo's: this peer cannot read its keys and pins, and both programs would write into it.
@@ -23,18 +26,18 @@ import errno
 import json
 import os
 import re
-import secrets
 import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from libp2p.exceptions import CryptographyError
+from libp2p.exceptions import CryptographyError, NotARegularFile
 from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
-from libp2p.utils import arguments
+from libp2p.ipfs_lite.roots import RootsFile
+from libp2p.utils import arguments, owner_files
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
@@ -44,12 +47,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from libp2p.crypto.keys import PrivateKey
+    from libp2p.ipld.cid import CID
 
 VERSION: Final = "ipfs-lite 1"
 VERSION_FILE: Final = "version"
 CONFIG_FILE: Final = "config.json"
 LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
+ROOTS_FILE: Final = "roots"
+DATASTORE_FILE: Final = "datastore.sqlite"
 
 #: Files that an interrupted creation leaves: a folder with no others is finished, not refused.
 _UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
@@ -59,9 +65,6 @@ _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 _KUBO_FILES: Final = {"config", "datastore_spec", "datastore", "keystore"}
 _LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
-
-#: Flags (not on Windows) that follow no link and do not wait for the other end of a pipe.
-_CAREFULLY: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 
 logger = get_logger(__name__)
 
@@ -130,9 +133,43 @@ class Repo:
         except (OSError, RepoError):
             return False
 
+    @classmethod
+    def is_in_use(cls, path: str | PathLike[str]) -> bool:
+        """
+        Tell whether a process has the repo open.
+
+        :raises RepoError: if that cannot be found out.
+        """
+        path = Path(path)
+        with _file_errors(path):
+            if not (path / LOCK_FILE).exists():
+                return False
+            try:
+                file_locks.release(_take_lock(path))
+            except RepoLockedError:
+                return True
+            return False
+
     @property
     def blocks_path(self) -> Path:
         return self.path / BLOCKS_FOLDER
+
+    @property
+    def roots_path(self) -> Path:
+        return self.path / ROOTS_FILE
+
+    @property
+    def datastore_path(self) -> Path:
+        return self.path / DATASTORE_FILE
+
+    def add_root(self, root: CID) -> None:
+        """
+        Write down the root of what was added.
+
+        :raises RepoError: if it cannot be written.
+        """
+        with _file_errors(self.path):
+            RootsFile(self.roots_path).add(root)
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""
@@ -212,30 +249,8 @@ def _create(path: Path, config: Config) -> None:
 
 
 def _write_file(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.new")
-    # The configuration holds the private key: no other user may read it, not even for a moment.
-    file = _open_file(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
-    try:
-        with file:
-            file.write(text.encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(path: Path) -> None:
-    """Flush the names in a folder, so that new files survive a power loss."""
-    if sys.platform == "win32":
-        return  # folders cannot be opened there
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with _only_files():
+        owner_files.write_file(path, text.encode())
 
 
 def _open_file(path: Path, flags: int) -> IO[bytes]:
@@ -244,16 +259,16 @@ def _open_file(path: Path, flags: int) -> IO[bytes]:
 
     :raises RepoError: if it is a link, or not a regular file.
     """
+    with _only_files():
+        return owner_files.open_file(path, flags)
+
+
+@contextlib.contextmanager
+def _only_files() -> Iterator[None]:
     try:
-        descriptor = os.open(path, flags | _CAREFULLY | getattr(os, "O_BINARY", 0), 0o600)
-    except OSError as error:
-        if path.is_symlink() or error.errno in (errno.ENXIO, errno.EISDIR):
-            raise _no_file(path) from error
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise _no_file(path)
-    return open(descriptor, "r+b" if flags & os.O_RDWR else "rb")
+        yield
+    except NotARegularFile as error:
+        raise _no_file(error.path) from error
 
 
 def _no_file(path: Path) -> RepoError:

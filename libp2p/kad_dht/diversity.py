@@ -16,7 +16,9 @@ from libp2p.exceptions import InvalidAddrError
 from libp2p.peer.addresses import IP4, IP6, AddressScope, address_from_wire, scope_of, scope_of_ip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
+
+    from libp2p.kad_dht.messages import PeerEntry
 
 _K = TypeVar("_K")
 
@@ -86,6 +88,21 @@ def ip_groups(addresses: Iterable[bytes]) -> frozenset[bytes]:
             if len(groups) == MAX_GROUPS_PER_PEER:
                 break
     return frozenset(groups)
+
+
+def without_crowds(entries: Sequence[PeerEntry], most: int) -> list[PeerEntry]:
+    """
+    Return the peers of an answer without those of IP groups that have more than ``most`` of them.
+
+    None of a crowd is left, not even the first: they may all be one owner's, made up to be asked in
+    place of others.
+    """
+    groups = [ip_groups(entry.addrs) for entry in entries]
+    counts = Counter(group for of_peer in groups for group in of_peer)
+    crowded = {group for group, count in counts.items() if count > most}
+    return [
+        entry for entry, of_peer in zip(entries, groups, strict=True) if crowded.isdisjoint(of_peer)
+    ]
 
 
 class GroupCounts:

@@ -394,9 +394,12 @@ class Swarm(INetworkService):
                     connection.peer_id, connection.muxed_conn.remote_public_key
                 )
                 self.peerstore.protect(connection.peer_id)
+                dialled = connection.get_transport_addresses() if connection.is_initiator else []
+                self.peerstore.note_connection(connection.peer_id, dialled)
                 try:
                     await connection.run(self._accept_stream, self._remove)
                 finally:
+                    self.peerstore.note_connection(connection.peer_id)
                     self.peerstore.unprotect(connection.peer_id)
             finally:
                 self._remove(connection)

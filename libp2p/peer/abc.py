@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from multiaddr import Multiaddr
 
@@ -156,6 +157,32 @@ class IPeerStore(IPeerMetadata, IAddrBook, ICertifiedAddrBook, IKeyBook, IMetric
 
     def unprotect(self, peer_id: ID) -> None:
         """Let a peer be forgotten again."""
+
+    def note_connection(
+        self,
+        peer_id: ID,
+        dialled: Sequence[Multiaddr] = (),
+        announced: Sequence[Multiaddr] = (),
+    ) -> None:
+        """
+        Note that a peer is connected, or was until now.
+
+        :param dialled: the address at which it was dialled, if it was.
+        :param announced: those that it gives as its own.
+        """
+
+    def seen_peers(self) -> list[PeerInfo]:
+        """Return the peers that there was a connection to, the latest one first."""
+        return []
+
+    @asynccontextmanager
+    async def lasting(self) -> AsyncIterator[None]:
+        """
+        Keep what is learnt within the block for the next start, if this is a store that does.
+
+        The host enters it when it starts to run.
+        """
+        yield
 
     @abstractmethod
     async def start_cleanup_task(self, cleanup_interval: int = 3600) -> None: ...

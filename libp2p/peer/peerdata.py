@@ -92,6 +92,10 @@ class PeerData:
         """Return the addresses that have not expired."""
         return [address for address, known in self._addresses.items() if known.expires_at > now]
 
+    def known_addrs(self) -> dict[Multiaddr, KnownAddress]:
+        """Return all addresses, valid or not, each with its expiry; for others to read."""
+        return self._addresses
+
     def is_expired(self, now: float) -> bool:
         """Return whether there were addresses and none is valid any more."""
         return bool(self._addresses) and self.expires_at() <= now
@@ -165,6 +169,11 @@ class PeerData:
     def has_keys(self) -> bool:
         """True if a key of the peer is known."""
         return self._public_key is not None or self._private_key is not None
+
+    @property
+    def public_key(self) -> PublicKey | None:
+        """The public key, if it is known."""
+        return self._public_key
 
     @property
     def is_own(self) -> bool:

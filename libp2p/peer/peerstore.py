@@ -27,6 +27,7 @@ from libp2p.peer.own_addresses import MAX_OWN_ADDRESSES
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.peer.peerdata import MAX_ADDRESSES_PER_PEER, PeerData
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.seen_peers import SeenPeers
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
@@ -83,10 +84,13 @@ class PeerStore(IPeerStore):
         max_records: int = DEFAULT_MAX_RECORDS,
         max_peers: int = DEFAULT_MAX_PEERS,
         clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.max_records = arguments.count(max_records, "max_records")
         self.max_peers = arguments.count(max_peers, "max_peers")
         self._clock = clock
+        self._wall_clock = wall_clock
+        self._seen = SeenPeers()
         self._peers: dict[ID, PeerData] = {}
         self._records: dict[ID, Envelope] = {}
         self._local_record: Envelope | None = None
@@ -177,6 +181,12 @@ class PeerStore(IPeerStore):
             else:
                 self._watch(peer_id, now)
 
+    def _changed(self, peer_id: ID) -> None:
+        """Note that what is known of a peer has changed; a store that lasts overrides it."""
+
+    def _seen_changed(self, peer_id: ID) -> None:
+        """Note that a peer of `seen_peers` has changed."""
+
     def protect(self, peer_id: ID) -> None:
         self._protected[peer_id] += 1
 
@@ -184,6 +194,29 @@ class PeerStore(IPeerStore):
         self._protected[peer_id] -= 1
         if self._protected[peer_id] <= 0:
             del self._protected[peer_id]
+
+    def note_connection(
+        self,
+        peer_id: ID,
+        dialled: Sequence[Multiaddr] = (),
+        announced: Sequence[Multiaddr] = (),
+    ) -> None:
+        peer_id = ID.of(peer_id)
+        addresses = (_transports_of(peer_id, dialled), _transports_of(peer_id, announced))
+        self._seen.note(peer_id, self._wall_clock(), *addresses)
+        self._seen_changed(peer_id)
+
+    def seen_peers(self) -> list[PeerInfo]:
+        """
+        Return the peers that there was a connection to, the latest one first.
+
+        Their addresses are those that they were dialled at, and then those that they announced;
+        they are kept for `libp2p.peer.seen_peers.SEEN_SECONDS`, longer than others.
+        """
+        return [
+            PeerInfo(seen.peer_id, seen.addrs)
+            for seen in self._seen.latest_first(self._wall_clock())
+        ]
 
     # -- peers ------------------------------------------------------------------------------------
 
@@ -208,6 +241,7 @@ class PeerStore(IPeerStore):
         self._addresses -= self._known(peer_id).address_count
         del self._peers[peer_id]
         self._records.pop(peer_id, None)
+        self._changed(peer_id)
 
     def cleanup(self) -> None:
         """Forget expired addresses, and the peers of which nothing else is known."""
@@ -234,13 +268,16 @@ class PeerStore(IPeerStore):
 
     def add_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
         self._data(peer_id).add_protocols(arguments.texts(protocols, "protocols"))
+        self._changed(peer_id)
 
     def set_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
         self._data(peer_id).set_protocols(arguments.texts(protocols, "protocols"))
+        self._changed(peer_id)
 
     def remove_protocols(self, peer_id: ID, protocols: Sequence[str]) -> None:
         if (data := self._find(peer_id)) is not None:
             data.remove_protocols(protocols)
+            self._changed(peer_id)
 
     def supports_protocols(self, peer_id: ID, protocols: Sequence[str]) -> list[str]:
         data = self._find(peer_id)
@@ -253,6 +290,7 @@ class PeerStore(IPeerStore):
     def clear_protocol_data(self, peer_id: ID) -> None:
         if (data := self._find(peer_id)) is not None:
             data.clear_protocol_data()
+            self._changed(peer_id)
 
     # -- metadata ---------------------------------------------------------------------------------
 
@@ -262,10 +300,12 @@ class PeerStore(IPeerStore):
 
     def put(self, peer_id: ID, key: str, val: MetadataValue) -> None:
         self._data(peer_id).put_metadata(key, val)
+        self._changed(peer_id)
 
     def clear_metadata(self, peer_id: ID) -> None:
         if (data := self._find(peer_id)) is not None:
             data.clear_metadata()
+            self._changed(peer_id)
 
     # -- addresses --------------------------------------------------------------------------------
 
@@ -288,6 +328,7 @@ class PeerStore(IPeerStore):
         data.add_addrs(transports, expiry)
         self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
+        self._changed(peer_id)
 
     def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
         peer_id = ID.of(peer_id)
@@ -298,6 +339,7 @@ class PeerStore(IPeerStore):
         data.replace_announced(transports, expiry)
         self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
+        self._changed(peer_id)
 
     def addrs(self, peer_id: ID) -> list[Multiaddr]:
         """
@@ -316,7 +358,8 @@ class PeerStore(IPeerStore):
         if (data := self._find(peer_id)) is not None:
             self._addresses -= data.address_count
             data.clear_addrs()
-        self._records.pop(peer_id, None)
+        self._records.pop(ID.of(peer_id), None)
+        self._changed(peer_id)
 
     def peers_with_addrs(self) -> list[ID]:
         now = self._clock()
@@ -402,6 +445,7 @@ class PeerStore(IPeerStore):
         if ID.from_pubkey(pubkey) != ID.of(peer_id):
             raise PeerStoreError("peer ID and pubkey does not match")
         self._data(peer_id).add_pubkey(pubkey)
+        self._changed(peer_id)
 
     def pubkey(self, peer_id: ID) -> PublicKey:
         """:raises PeerStoreError: if it is not known."""
@@ -430,6 +474,7 @@ class PeerStore(IPeerStore):
     def clear_keydata(self, peer_id: ID) -> None:
         if (data := self._find(peer_id)) is not None:
             data.clear_keydata()
+            self._changed(peer_id)
 
     # -- latency ----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from operator import index
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from libp2p.exceptions import InvalidArgument, InvalidRecordType
+from libp2p.exceptions import ErrBetterRecord, InvalidArgument, InvalidRecordType
 from libp2p.hostile_input import refused_as
 from libp2p.records.utils import key_to_bytes, key_to_text, split_key
 from libp2p.utils.arguments import having, instance
@@ -25,15 +25,6 @@ __all__ = [
     "NamespacedValidator",
     "Validator",
 ]
-
-
-class ErrBetterRecord(Exception):
-    """A better record than the one that was to be stored is known; ``value`` is that one."""
-
-    def __init__(self, key: str, value: bytes) -> None:
-        super().__init__(f"a better value is known for {key!r:.100}")
-        self.key = key
-        self.value = value
 
 
 @runtime_checkable
@@ -97,6 +88,10 @@ class NamespacedValidator:
     def namespaces(self) -> list[str]:
         """The namespaces that have a validator, sorted."""
         return sorted(self._validators)
+
+    def set_strict(self, strict: bool) -> None:
+        """Refuse keys that no validator is responsible for, or refuse them no more."""
+        self.strict_validation = strict
 
     def add_validator(self, namespace: str, validator: Validator) -> None:
         """

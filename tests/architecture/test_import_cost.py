@@ -22,12 +22,15 @@ ID_LOADS = {
     "libp2p.crypto.serialization", "libp2p.exceptions", "libp2p.hostile_input", "libp2p.io.utils",
     "libp2p.ipfs_lite.cli.at", "libp2p.ipfs_lite.cli.commands", "libp2p.ipfs_lite.cli.ending",
     "libp2p.ipfs_lite.cli.entry", "libp2p.ipfs_lite.cli.identity",
-    "libp2p.ipfs_lite.cli.parameters", "libp2p.ipfs_lite.cli.terminal", "libp2p.ipfs_lite.config",
+    "libp2p.ipfs_lite.cli.options", "libp2p.ipfs_lite.cli.parameters",
+    "libp2p.ipfs_lite.cli.naming_commands", "libp2p.ipfs_lite.cli.routing_commands",
+    "libp2p.ipfs_lite.cli.terminal",
+    "libp2p.ipfs_lite.config", "libp2p.ipfs_lite.roots",
     "libp2p.ipfs_lite.descriptors", "libp2p.ipfs_lite.errors", "libp2p.ipfs_lite.file_locks",
     "libp2p.ipfs_lite.output", "libp2p.ipfs_lite.repo", "libp2p.ipld.multibase",
     "libp2p.ipld.profile_names", "libp2p.ipld.protowire", "libp2p.peer.id",
-    "libp2p.utils.arguments", "libp2p.utils.lazy", "libp2p.utils.logs", "libp2p.utils.printable",
-    "libp2p.utils.shown", "libp2p.utils.varint", "libp2p.utils.version",
+    "libp2p.utils.arguments", "libp2p.utils.lazy", "libp2p.utils.logs", "libp2p.utils.owner_files",
+    "libp2p.utils.printable", "libp2p.utils.shown", "libp2p.utils.varint", "libp2p.utils.version",
 }  # fmt: skip
 """What ``ipfs-lite id`` loads: modules of the library (packages aside), packages of others."""
 

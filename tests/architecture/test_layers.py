@@ -23,11 +23,12 @@ LAYERS: dict[str, int] = {
     "abc": 1,
     "io": 1,
     "utils": 1,
+    "tools": 2,
     "events": 1,
+    "datastore": 1,
     "peer": 1,
     "ipld": 1,
     "blockstore": 2,
-    "datastore": 2,
     "dns": 2,
     "records": 2,
     "transport": 2,
@@ -58,7 +59,7 @@ STRANGERS_TO_EACH_OTHER = {"bitswap", "perf"}
 TYPED_AGAINST_NAMES = {"libp2p.abc"}
 """Interfaces: they may name any class for type checkers, and everybody may name theirs."""
 
-LOADED_BY_NAME = {"libp2p", "libp2p.bitswap", "libp2p.ipfs_lite"}
+LOADED_BY_NAME = {"libp2p", "libp2p.bitswap", "libp2p.ipfs_lite", "libp2p.kad_dht"}
 """Packages that load their names when they are first used (`libp2p.utils.lazy`)."""
 
 MAX_FUNCTION_LINES = 60

@@ -46,7 +46,9 @@ def names_for_type_checkers(module: Module) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("package", ["libp2p", "libp2p.bitswap", "libp2p.ipfs_lite"])
+@pytest.mark.parametrize(
+    "package", ["libp2p", "libp2p.bitswap", "libp2p.ipfs_lite", "libp2p.kad_dht"]
+)
 def test_type_checkers_know_the_same_names(package: str) -> None:
     [module] = [module for module in PACKAGES if module.name == package]
     assert names_for_type_checkers(module) == set(importlib.import_module(package).__all__)

@@ -63,7 +63,7 @@ class GoDht(JsonChild):
         self.ask(node, "connect", addr=addr)
 
     def disconnect(self, node: int, peer_id: str) -> None:
-        """Close every connection to a peer, and forget where it is."""
+        """Close every connection to a peer, and forget it."""
         self.ask(node, "disconnect", peer=peer_id)
 
     def provide(self, node: int, cid: str) -> float:
@@ -87,8 +87,8 @@ class GoDht(JsonChild):
 
     def put_value(self, node: int, key: bytes, value: bytes) -> float:
         """Store a record; how long that took."""
-        fields = {"key": _encoded(key), "value": _encoded(value)}
-        return float(self.ask(node, "put_value", **fields)["seconds"])
+        encoded = _encoded(value)
+        return float(self.ask(node, "put_value", key=_encoded(key), value=encoded)["seconds"])
 
     def get_value(self, node: int, key: bytes) -> tuple[bytes, float]:
         """Return the best record of a key, and how long that took; `ChildError` without one."""

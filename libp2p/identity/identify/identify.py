@@ -139,6 +139,7 @@ def store_identity(peerstore: IPeerStore, identity: PeerIdentity) -> None:
     if is_current and identity.addresses is not None:
         # After the record: of its addresses only those count that the peer's place lets pass.
         peerstore.replace_announced_addrs(peer_id, identity.addresses, ANNOUNCED_ADDR_TTL)
+        peerstore.note_connection(peer_id, announced=identity.addresses)
 
 
 async def update_peerstore_from_identify(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.ipfs_lite.adder import AddResult, add_file, read_bytes_for
+from libp2p.ipfs_lite.cli.company import announce, open_announcer
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, say, say_json
 from libp2p.ipfs_lite.config import Config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipfs_lite.source import Source, SourceInput
     from libp2p.ipld.profiles import ImportKnobs
 
@@ -39,6 +41,8 @@ class AddRequest:
     choices: ImportKnobs
     only_hash: bool
     allow_empty: bool
+    network: NetworkChoice | None = None
+    """Through whom the files are announced; None if they are not."""
 
 
 def add_style(quieter: bool, as_json: bool) -> Callable[[str, AddResult], Awaitable[None]]:
@@ -72,7 +76,11 @@ def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[
                 with Bar("adding", printable(name or STDIN_NAME)) as bar:
                     store = None if peer is None else peer.store
                     added = await add_file(source, options, store, progress=bar.update)
+            if peer is not None:
+                await peer.note_root(added.cid)
             await show(name or str(added.cid), added)
+            if peer is not None and peer.online:
+                await announce(peer, [added.cid])
 
     async def work() -> None:
         config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
@@ -80,10 +88,16 @@ def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[
         import_options(config, request.profile, request.choices)
         if request.only_hash:
             return await add_all(config, None)
-        async with Peer.open(at.repo, online=False) as peer:
+        async with _peer_for(at, request.network) as peer:
             await add_all(peer.config, peer)
 
     at.run(work)
+
+
+def _peer_for(at: At, network: NetworkChoice | None) -> AbstractAsyncContextManager[Peer]:
+    if network is None:
+        return Peer.open(at.repo, online=False)
+    return open_announcer(at, network)
 
 
 def _config_for_add(at: At, only_hash: bool) -> Config:

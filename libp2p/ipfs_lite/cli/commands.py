@@ -6,20 +6,29 @@ Only what is needed to read a command line is imported here: ``--help`` is immed
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from libp2p.ipfs_lite.cli.naming_commands import key, name
+from libp2p.ipfs_lite.cli.options import (
+    as_json_option,
+    networked,
+    profile_option,
+    with_time_limit,
+)
 from libp2p.ipfs_lite.cli.parameters import (
+    BootstrapAddress,
     CidArgument,
     Duration,
     FlagOrValue,
     ListenAddress,
     PeerAddress,
+    RouterUrl,
 )
-from libp2p.ipld.profile_names import PROFILE_NAMES
+from libp2p.ipfs_lite.cli.routing_commands import doctor, provide, routing
+from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -28,14 +37,10 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportKnobs
     from libp2p.peer.peerinfo import PeerInfo
-
-_as_json = click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
-_profile = click.option(
-    "--profile", type=click.Choice(PROFILE_NAMES), help="A named set of import options."
-)
 
 
 def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
@@ -45,27 +50,9 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
         ctx.with_resource(log_to_stderr(verbosity))
 
 
-def _at(
-    timeout_help: str = "Give up after this time: seconds, or 90s, or 2m.",
-) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the option ``--timeout`` to a command; its first argument becomes an `At`."""
-
-    def with_timeout(command: Callable[..., None]) -> Callable[..., None]:
-        @click.option("--timeout", type=Duration(), help=timeout_help)
-        @click.pass_obj
-        @functools.wraps(command)
-        def run(repo: Path | None, /, timeout: float | None, **options: object) -> None:
-            from libp2p.ipfs_lite.cli.at import At
-
-            command(At(repo, timeout), **options)
-
-        return run
-
-    return with_timeout
-
-
 def _from_peers(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a fetch to a command."""
+    command = networked(command)
     peers = click.option(
         "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
     )
@@ -98,30 +85,35 @@ def cli(ctx: click.Context, repo: Path | None) -> None:
 
 
 @cli.command()
-@_profile
+@profile_option
 @click.option(
     "--listen", multiple=True, type=ListenAddress(), metavar="MULTIADDR", help="For `serve`."
 )
 @click.option("--sync", is_flag=True, help="Flush each block to the disk: safe at a power loss.")
-@_as_json
-@_at()
-def init(
-    at: At,
-    profile: str | None,
-    listen: tuple[Multiaddr, ...],
-    sync: bool,
-    as_json: bool,
-) -> None:
+@click.option(
+    "--bootstrap",
+    multiple=True,
+    type=BootstrapAddress(),
+    help="A peer by which others are found; repeatable.",
+)
+@click.option("--dht", type=click.Choice(DHT_MODES), help="The part in the DHT.")
+@click.option(
+    "--router", "routers", multiple=True, type=RouterUrl(), help="Ask this router; repeatable."
+)
+@click.option("--provide", type=click.Choice(PROVIDE_STRATEGIES), help="What `serve` announces.")
+@click.option("--provide-interval", type=Duration(), help="How often; by default 22h.")
+@as_json_option
+@with_time_limit()
+def init(at: At, as_json: bool, **settings: object) -> None:
     """Make the repo with options of your choice; any first use makes it with the defaults."""
     from libp2p.ipfs_lite.cli import identity
 
-    config = identity.config_of(profile, [str(address) for address in listen], sync)
-    identity.init(at, config, as_json)
+    identity.init(at, identity.config_of(settings), as_json)
 
 
 @cli.command("id")
-@_as_json
-@_at()
+@as_json_option
+@with_time_limit()
 def show_id(at: At, as_json: bool) -> None:
     """Print the peer id; with --json also the public key and the settings."""
     from libp2p.ipfs_lite.cli import identity
@@ -139,15 +131,20 @@ def show_id(at: At, as_json: bool) -> None:
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
 @click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
-@_profile
-@_as_json
-@_at()
-def add(
+@click.option("--provide", is_flag=True, help="Announce the files before the command ends.")
+@networked
+@profile_option
+@as_json_option
+@with_time_limit()
+def add(  # noqa: PLR0913 - click calls it by names
     at: At,
     paths: tuple[str, ...],
+    *,
     quieter: bool,
     only_hash: bool,
     allow_empty: bool,
+    provide: bool,
+    network: NetworkChoice,
     profile: str | None,
     as_json: bool,
     **choices: Unpack[ImportKnobs],
@@ -155,7 +152,10 @@ def add(
     """Add files; - is the standard input."""
     from libp2p.ipfs_lite.cli import adding
 
-    request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty)
+    if provide and only_hash:
+        raise click.UsageError("--only-hash stores nothing that --provide could announce.")
+    announced = network if provide else None
+    request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty, announced)
     adding.add(at, request, adding.add_style(quieter, as_json))
 
 
@@ -163,31 +163,34 @@ def add(
 @click.argument("cid", type=CidArgument())
 @click.option("-o", "--output", metavar="OUT", help="By default the CID; - is the standard output.")
 @_from_peers
-@_as_json
-@_at()
+@as_json_option
+@with_time_limit()
 def get(
     at: At,
     cid: CID,
     output: str | None,
     peers: tuple[PeerInfo, ...],
     verify: bool,
+    network: NetworkChoice,
     as_json: bool,
 ) -> None:
     """Fetch a file and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.get(at, fetching.Fetch(cid, peers, verify), output, as_json)
+    fetching.get(at, fetching.Fetch(cid, peers, verify, network), output, as_json)
 
 
 @cli.command()
 @click.argument("cid", type=CidArgument())
 @_from_peers
-@_at()
-def cat(at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool) -> None:
+@with_time_limit()
+def cat(
+    at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool, network: NetworkChoice
+) -> None:
     """Fetch a file and write it to the standard output."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.cat(at, fetching.Fetch(cid, peers, verify))
+    fetching.cat(at, fetching.Fetch(cid, peers, verify, network))
 
 
 @cli.command()
@@ -198,10 +201,19 @@ def cat(at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool) -> None:
     metavar="MULTIADDR",
     help="Where to listen; repeatable. By default what `init` was told.",
 )
-@_as_json
-@_at("Stop after this time; it is no failure.")
-def serve(at: At, listen: tuple[Multiaddr, ...], as_json: bool) -> None:
-    """Serve the repo's blocks to other peers until SIGINT or SIGTERM."""
+@networked
+@as_json_option
+@with_time_limit("Stop after this time; it is no failure.")
+def serve(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json: bool) -> None:
+    """
+    Serve the repo's blocks to other peers until SIGINT or SIGTERM.
+
+    What the repo has is announced, so that they find it.
+    """
     from libp2p.ipfs_lite.cli import serving
 
-    serving.serve(at, listen, as_json)
+    serving.serve(at, listen, network, as_json)
+
+
+for command in (key, name, routing, provide, doctor):
+    cli.add_command(command)

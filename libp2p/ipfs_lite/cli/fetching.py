@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.ipfs_lite.cli.company import is_anybody_known
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
@@ -22,17 +23,19 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipld.cid import CID
     from libp2p.peer.peerinfo import PeerInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """The file to fetch, and the peers to fetch it from."""
+    """The file to fetch, the peers to fetch it from, and who else may be asked."""
 
     cid: CID
     peers: Sequence[PeerInfo]
     verify: bool
+    network: NetworkChoice
 
 
 def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
@@ -85,7 +88,10 @@ def cat(at: At, fetch: Fetch) -> None:
 
 def _run_fetch(at: At, fetch: Fetch, work: Callable[[Peer], Awaitable[None]]) -> None:
     async def with_peer() -> None:
-        async with Peer.open(at.repo, online=bool(fetch.peers), verify=fetch.verify) as peer:
+        online = bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+        async with Peer.open(
+            at.repo, online=online, verify=fetch.verify, **fetch.network.settings()
+        ) as peer:
             await _connect_to_any(peer, fetch.peers)
             await work(peer)
 

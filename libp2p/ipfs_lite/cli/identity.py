@@ -15,18 +15,20 @@ from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.repo import Repo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.repo import Identity
 
 
-def config_of(profile: str | None, listen: list[str], sync: bool) -> Config:
-    config = Config(sync=sync)
-    if profile is not None:
-        config = replace(config, profile=profile)
-    return replace(config, listen=tuple(listen)) if listen else config
+def config_of(settings: Mapping[str, object]) -> Config:
+    """Return the settings with what was chosen; what was not is None or empty."""
+    chosen = {name: value for name, value in settings.items() if value not in (None, (), False)}
+    listen = [str(address) for address in settings.get("listen") or ()]  # type: ignore[attr-defined]
+    if listen:
+        chosen["listen"] = tuple(listen)
+    return replace(Config(), **chosen)  # type: ignore[arg-type]  # as the options have checked
 
 
 def init(at: At, config: Config, as_json: bool) -> None:

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|d)")
 
 
 class Duration(click.ParamType[float]):
@@ -93,10 +94,98 @@ class ListenAddress(click.ParamType["Multiaddr"]):
             self.fail(f"{error}.", param, ctx)
 
 
+#: The option's value that stands for nothing at all.
+NONE: Final = "none"
+
+
+class BootstrapAddress(click.ParamType[str]):
+    """A peer, or a place that names peers; or ``none``."""
+
+    name = "multiaddr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        text = str(value)
+        if text == NONE:
+            return text
+        from libp2p.exceptions import BaseLibp2pError
+        from libp2p.ipfs_lite.bootstrapping import check_bootstrap
+
+        try:
+            check_bootstrap([text])
+        except BaseLibp2pError as error:
+            self.fail(f"{error}.", param, ctx)
+        return text
+
+
+class RouterUrl(click.ParamType[str]):
+    """The URL of a delegated router; or ``none``."""
+
+    name = "url"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        from libp2p.ipfs_lite.config import check_router_url
+        from libp2p.ipfs_lite.errors import RepoError
+
+        text = str(value)
+        try:
+            if text != NONE:
+                check_router_url(text)
+        except RepoError as error:
+            self.fail(f"{error}.", param, ctx)
+        return text
+
+
+class PeerIdArgument(click.ParamType["ID"]):
+    """A peer id, also as ``/p2p/<peer id>`` or as a CID."""
+
+    name = "peer id"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> ID:
+        from libp2p.exceptions import InvalidPeerID
+        from libp2p.peer.id import ID
+
+        if isinstance(value, ID):
+            return value
+        text = str(value)
+        try:
+            return ID.from_string(text.removeprefix("/p2p/"))
+        except InvalidPeerID as error:
+            self.fail(f"{text!r} is not a peer id ({error}).", param, ctx)
+
+
+class RecordKey(click.ParamType[bytes]):
+    """The key of a record: ``/ipns/<name>`` or ``/pk/<peer id>``, or any ``/namespace/text``."""
+
+    name = "key"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> bytes:
+        from libp2p.exceptions import InvalidPeerID
+        from libp2p.peer.id import ID
+
+        text = str(value)
+        _, namespace, name = [*text.split("/", 2), "", "", ""][:3]
+        if not text.startswith("/") or not namespace or not name:
+            self.fail(f"{text!r} is not a key: write /ipns/<name>.", param, ctx)
+        if namespace not in ("ipns", "pk"):
+            return text.encode()
+        try:
+            return f"/{namespace}/".encode() + ID.from_string(name).to_bytes()
+        except InvalidPeerID as error:
+            self.fail(f"{name!r} is not a name ({error}).", param, ctx)
+
+
 class FlagOrValue(click.Command):
     """A command that reads a bare ``--raw-leaves`` as ``--raw-leaves=true``, as Kubo's do."""
 
-    FLAGS: Final = ("--raw-leaves",)
+    FLAGS: Final = ("--raw-leaves", "--recursive", "--v1compat")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
 
 
-def serve(at: At, listen: Sequence[Multiaddr], as_json: bool) -> None:
+def serve(at: At, listen: Sequence[Multiaddr], network: NetworkChoice, as_json: bool) -> None:
     async def work() -> None:
         addresses = (
             listen or (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
         )
-        async with Peer.open(at.repo, listen=addresses) as peer:
+        async with Peer.open(at.repo, listen=addresses, **network.settings()) as peer:
             for address in peer.addrs:
                 if as_json:
                     await say_json({"address": str(address)}, needed=False)

@@ -12,7 +12,10 @@ from libp2p.kad_dht.diversity import (
     ip_group,
     ip_groups,
     is_public,
+    without_crowds,
 )
+from libp2p.kad_dht.messages import PeerEntry
+from tests.support.identities import peer_id_of
 from tests.support.strategies import octets
 
 
@@ -62,6 +65,14 @@ def test_a_peer_counts_for_few_groups() -> None:
         b"\x08\x00",
         b"\x08\x01",
     }
+
+
+def test_a_crowd_of_one_network_is_left_out_of_an_answer() -> None:
+    crowd = [PeerEntry(peer_id_of(f"crowd {n}"), (binary(f"/ip4/8.8.{n}.1"),)) for n in range(4)]
+    others = [PeerEntry(peer_id_of(f"other {n}"), (binary(f"/ip4/9.{n}.0.1"),)) for n in range(4)]
+    local = [PeerEntry(peer_id_of(f"local {n}"), (binary("/ip4/10.0.0.1"),)) for n in range(9)]
+    assert without_crowds([*crowd, *others, *local], 3) == [*others, *local]
+    assert without_crowds([*crowd[:3], *others], 3) == [*crowd[:3], *others]
 
 
 def test_counts_limit_the_table_and_its_buckets() -> None:

@@ -101,7 +101,7 @@ func (s *server) connect(ctx context.Context, c command) (answer, error) {
 	return answer{"peer": info.ID.String()}, s.host.Connect(ctx, *info)
 }
 
-// disconnect (peer) closes every connection to a peer and forgets its addresses.
+// disconnect (peer) closes every connection to a peer and forgets it.
 func (s *server) disconnect(c command) (answer, error) {
 	id, err := peer.Decode(c.Peer)
 	if err != nil {
@@ -109,6 +109,7 @@ func (s *server) disconnect(c command) (answer, error) {
 	}
 	err = s.host.Network().ClosePeer(id)
 	s.host.Peerstore().ClearAddrs(id)
+	s.dht.RoutingTable().RemovePeer(id)
 	return answer{}, err
 }
 

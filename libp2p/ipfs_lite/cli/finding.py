@@ -1,0 +1,150 @@
+"""``routing findprovs``, ``findpeer``, ``get`` and ``put``: what routers know."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from libp2p.ipfs_lite.cli.company import open_asker
+from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
+from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
+from libp2p.ipfs_lite.errors import NotFoundError
+from libp2p.utils.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.peer import Peer
+    from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
+    from libp2p.peer.peerinfo import PeerInfo
+
+#: A record that is longer is refused by everybody: IPNS records have 10 KiB at most.
+MAX_RECORD_BYTES: Final = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How findings are printed."""
+
+    verbose: bool
+    as_json: bool
+
+
+def find_providers(
+    at: At, network: NetworkChoice, cids: Sequence[CID], count: int, style: Style
+) -> None:
+    """Print who has blocks; an error if nobody has."""
+
+    async def work() -> None:
+        async with open_asker(at, network) as peer:
+            for cid in cids:
+                await _find_providers(peer, cid, count, style)
+
+    at.run(work)
+
+
+async def _find_providers(peer: Peer, cid: CID, count: int, style: Style) -> None:
+    shown: set[ID] = set()
+    async with peer.routing.find_providers(cid, count) as found:
+        async for info in found:
+            # A peer comes again when another router knows more addresses of it.
+            if info.peer_id not in shown or style.verbose or style.as_json:
+                await _show_peer(info, style, cid)
+            shown.add(info.peer_id)
+        said = found.said
+    if style.verbose:
+        _tell_what_was_said(said)
+    if not shown:
+        raise NotFoundError(f"nobody is known to have {cid}{_in_brackets(said)}")
+
+
+async def _show_peer(info: PeerInfo, style: Style, cid: CID | None = None) -> None:
+    addresses = list(map(str, info.addrs))
+    if style.as_json:
+        named = {} if cid is None else {"cid": str(cid)}
+        await say_json({**named, "id": str(info.peer_id), "addresses": addresses})
+        return
+    await say(str(info.peer_id))
+    if style.verbose:
+        for address in addresses:
+            await say(f"\t{address}")
+
+
+def find_peer(at: At, network: NetworkChoice, peer_id: ID, style: Style) -> None:
+    """Print the addresses of a peer; an error if nobody knows any."""
+
+    async def work() -> None:
+        async with open_asker(at, network) as peer:
+            info = await peer.routing.find_peer(peer_id)
+            if style.verbose:
+                for report in peer.routing.reports():
+                    tell(f"{report.name}: {one_line(report.last_error or 'answered')}")
+        if info is None:
+            raise NotFoundError(f"nobody knows where {peer_id} is")
+        if style.as_json:
+            await _show_peer(info, style)
+            return
+        for address in info.addrs:
+            await say(str(address))
+
+    at.run(work)
+
+
+def get_values(at: At, network: NetworkChoice, keys: Sequence[bytes], as_json: bool) -> None:
+    """Write the best records of keys, as they are or as JSON."""
+
+    async def work() -> None:
+        async with open_asker(at, network) as peer:
+            for key in keys:
+                value = await peer.routing.get_value(key)
+                if value is None:
+                    raise NotFoundError(f"nobody has a record of {name_of(key)}")
+                if as_json:
+                    text = base64.b64encode(value).decode()
+                    await say_json({"key": name_of(key), "value": text})
+                else:
+                    await write_bytes(value)
+
+    at.run(work)
+
+
+def name_of(key: bytes) -> str:
+    """Return the key of a record as it is written in a command."""
+    from libp2p.exceptions import InvalidPeerID
+    from libp2p.peer.id import ID
+
+    namespace, _, name = key[1:].partition(b"/")
+    if namespace in (b"ipns", b"pk"):
+        try:
+            return f"/{namespace.decode()}/{ID(name)}"
+        except InvalidPeerID:
+            pass
+    return key.decode("utf-8", "backslashreplace")
+
+
+def put_value(at: At, network: NetworkChoice, key: bytes, value_file: str, as_json: bool) -> None:
+    """Store the record that a file has."""
+
+    async def work() -> None:
+        value = await read_small(value_file, MAX_RECORD_BYTES, "record")
+        async with open_asker(at, network) as peer:
+            await peer.routing.put_value(key, value)
+        if as_json:
+            await say_json({"key": name_of(key), "size": len(value)}, needed=False)
+
+    at.run(work)
+
+
+def _tell_what_was_said(said: Mapping[str, str]) -> None:
+    for name, text in said.items():
+        tell(f"{name}: {one_line(text)}")
+
+
+def _in_brackets(said: Mapping[str, str]) -> str:
+    if not said:
+        return ": there is no router to ask; name one with --bootstrap or --router"
+    return f" ({'; '.join(f'{name}: {one_line(text)}' for name, text in said.items())})"

@@ -1,0 +1,158 @@
+"""
+The verbs that find and announce: ``routing``, ``provide`` and ``doctor``.
+
+Names and flags are Kubo's where Kubo has them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from libp2p.ipfs_lite.cli.options import as_json_option, networked, with_time_limit
+from libp2p.ipfs_lite.cli.parameters import CidArgument, ListenAddress, PeerIdArgument, RecordKey
+
+if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
+
+
+@click.group()
+def routing() -> None:
+    """Ask the DHT and other routers: who has a block, where a peer is, what a key says."""
+
+
+@routing.command()
+@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@click.option(
+    "-n",
+    "--num-providers",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Providers to look for.",
+)
+@click.option("-v", "--verbose", is_flag=True, help="Print addresses, and what each router said.")
+@networked
+@as_json_option
+@with_time_limit()
+def findprovs(
+    at: At,
+    cids: tuple[CID, ...],
+    num_providers: int,
+    verbose: bool,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
+    """Print the peers that have said that they have a block, as they are found."""
+    from libp2p.ipfs_lite.cli import finding
+
+    finding.find_providers(at, network, cids, num_providers, finding.Style(verbose, as_json))
+
+
+@routing.command()
+@click.argument("peer_id", type=PeerIdArgument(), metavar="PEER_ID")
+@click.option("-v", "--verbose", is_flag=True, help="Print what each router said.")
+@networked
+@as_json_option
+@with_time_limit()
+def findpeer(at: At, peer_id: ID, verbose: bool, network: NetworkChoice, as_json: bool) -> None:
+    """Print the addresses of a peer."""
+    from libp2p.ipfs_lite.cli import finding
+
+    finding.find_peer(at, network, peer_id, finding.Style(verbose, as_json))
+
+
+@routing.command("provide")
+@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@click.option("-r", "--recursive", is_flag=True, help="Announce the blocks below it as well.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what each router said.")
+@networked
+@as_json_option
+@with_time_limit()
+def routing_provide(
+    at: At,
+    cids: tuple[CID, ...],
+    recursive: bool,
+    verbose: bool,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
+    """Announce that this repo has blocks; they must be in it."""
+    from libp2p.ipfs_lite.cli import announcing, finding
+
+    style = finding.Style(verbose, as_json)
+    announcing.announce_blocks(at, network, cids, recursive, style)
+
+
+@routing.command("get")
+@click.argument("keys", nargs=-1, required=True, type=RecordKey(), metavar="KEY...")
+@networked
+@as_json_option
+@with_time_limit()
+def get_value(at: At, keys: tuple[bytes, ...], network: NetworkChoice, as_json: bool) -> None:
+    """Write the best record of a key, such as /ipns/NAME, as it is."""
+    from libp2p.ipfs_lite.cli import finding
+
+    finding.get_values(at, network, keys, as_json)
+
+
+@routing.command("put")
+@click.argument("key", type=RecordKey(), metavar="KEY")
+@click.argument("value_file", metavar="FILE | -")
+@networked
+@as_json_option
+@with_time_limit()
+def put_value(at: At, key: bytes, value_file: str, network: NetworkChoice, as_json: bool) -> None:
+    """Store the record in FILE under a key; whoever keeps it checks that it is valid."""
+    from libp2p.ipfs_lite.cli import finding
+
+    finding.put_value(at, network, key, value_file, as_json)
+
+
+@click.group()
+def provide() -> None:
+    """Announce what the repo has, so that others find it."""
+
+
+@provide.command()
+@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@click.option("-r", "--recursive", is_flag=True, help="Announce the blocks below it as well.")
+@networked
+@as_json_option
+@with_time_limit()
+def once(
+    at: At, cids: tuple[CID, ...], recursive: bool, network: NetworkChoice, as_json: bool
+) -> None:
+    """Announce blocks of the repo now; the records last for 48 hours."""
+    from libp2p.ipfs_lite.cli import announcing, finding
+
+    style = finding.Style(False, as_json)
+    announcing.announce_blocks(at, network, cids, recursive, style)
+
+
+@click.command()
+@click.option(
+    "--listen",
+    multiple=True,
+    type=ListenAddress(),
+    metavar="MULTIADDR",
+    help="Where `serve` is to listen; repeatable. By default what `init` was told.",
+)
+@networked
+@as_json_option
+@with_time_limit()
+def doctor(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json: bool) -> None:
+    """
+    Print what answers and what does not, each with what to do about it.
+
+    The exit code is 1 if something needs attention.
+    """
+    from libp2p.ipfs_lite.cli import checking
+
+    checking.check(at, listen, network, as_json)

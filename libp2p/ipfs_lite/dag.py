@@ -1,0 +1,48 @@
+"""The blocks of a store that are reachable from a root."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from libp2p.blockstore import read_blocks
+from libp2p.exceptions import InvalidDagPb
+from libp2p.ipld import dag_pb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from libp2p.blockstore import BlockStore
+    from libp2p.ipld.cid import CID
+
+#: Blocks below one root: of 1 MiB each they are 4 TiB. Beyond, the rest is left out.
+MAX_BLOCKS: Final = 1 << 22
+
+
+async def blocks_below(store: BlockStore, root: CID) -> AsyncIterator[CID]:
+    """
+    Return a root and the blocks below it that are in the store, each once.
+
+    Links of dag-pb are followed; blocks of other codecs count as leaves.
+    """
+    seen = {root.multihash}
+    todo = [root]
+    while todo:
+        cid = todo.pop()
+        if cid.is_identity:
+            continue  # it carries its own data
+        if cid.codec != "dag-pb":
+            if await store.has_block(cid):
+                yield cid
+            continue
+        [data], _ = await read_blocks(store, [cid])
+        if data is None:
+            continue
+        yield cid
+        try:
+            links = dag_pb.decode(data).links
+        except InvalidDagPb:
+            continue
+        for link in reversed(links):
+            if link.cid.multihash not in seen and len(seen) < MAX_BLOCKS:
+                seen.add(link.cid.multihash)
+                todo.append(link.cid)

@@ -1,0 +1,81 @@
+"""What of a peer needs no network: settings, identity, blocks, and the datastore."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.blockstore import FilesystemBlockStore
+from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.repo import Repo
+from libp2p.utils import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from os import PathLike
+
+    from libp2p.blockstore import BlockStore
+    from libp2p.crypto.keys import PrivateKey
+    from libp2p.datastore import Datastore
+
+
+@dataclass(frozen=True, slots=True)
+class LocalOptions:
+    """Where a peer keeps things; see `Peer.open`."""
+
+    repo: str | PathLike[str] | None
+    config: Config | None
+    block_store: BlockStore | None
+    private_key: PrivateKey | None
+    datastore: Datastore | None
+    verify: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocalParts:
+    """What was opened."""
+
+    config: Config
+    store: BlockStore
+    private_key: PrivateKey | None
+    datastore: Datastore | None
+    repo: Repo | None
+
+    @property
+    def place(self) -> str:
+        """Where the blocks are, for the log."""
+        return "a store of the program's" if self.repo is None else str(self.repo.path)
+
+
+@asynccontextmanager
+async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterator[LocalParts]:
+    """
+    Open them for the length of the block: those of a repo, or those that the program gives.
+
+    :param with_datastore: open one in the repo, unless the program gives another.
+    :raises RepoError: if the repo cannot be used.
+    """
+    config, datastore = options.config or Config(), options.datastore
+    if options.block_store is not None:
+        yield LocalParts(config, options.block_store, options.private_key, datastore, None)
+        return
+    path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
+    async with AsyncExitStack() as stack:
+        repo = await trio.to_thread.run_sync(Repo.open, path, options.config)
+        stack.callback(repo.close)
+        store = await trio.to_thread.run_sync(_open_blocks, repo, options.verify)
+        stack.push_async_callback(store.close)
+        if datastore is None and with_datastore:
+            from libp2p.datastore import SqliteDatastore
+
+            datastore = await stack.enter_async_context(SqliteDatastore(repo.datastore_path))
+        key = options.private_key or repo.private_key
+        yield LocalParts(repo.config, store, key, datastore, repo)
+
+
+def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
+    sync = repo.config.sync
+    return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)

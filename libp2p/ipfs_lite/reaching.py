@@ -1,0 +1,57 @@
+"""Connects to a peer of whom perhaps only the id is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libp2p.exceptions import ConnectionFailure, InvalidPeerID, PeerStoreError
+from libp2p.peer.id import ID
+from libp2p.peer.peerinfo import InvalidAddrError, PeerInfo
+from libp2p.utils.arguments import wrong_type
+
+if TYPE_CHECKING:
+    from libp2p.abc import IHost
+    from libp2p.ipfs_lite.routing import PeerRouting
+
+
+async def connect(host: IHost, routing: PeerRouting, peer: object) -> ID:
+    """
+    Be connected to a peer; see `Peer.connect`.
+
+    Addresses that routers say are hearsay: they are dialled within the limits for those.
+    """
+    info = peer_of(peer)
+    if info.addrs or info.peer_id in host.get_connected_peers() or _is_known(host, info.peer_id):
+        await host.connect(info)
+        return info.peer_id
+    found = await routing.find_peer(info.peer_id)
+    if found is None:
+        raise ConnectionFailure(f"no router knows where {info.peer_id} is")
+    await host.connect(found, hearsay=True)
+    return info.peer_id
+
+
+def peer_of(peer: object) -> PeerInfo:
+    """
+    Read a peer: a `PeerInfo`, an address with ``/p2p/<peer id>``, or a peer id.
+
+    :raises InvalidAddrError: if it is none of these.
+    """
+    if isinstance(peer, ID):
+        return PeerInfo(peer, [])
+    if isinstance(peer, str) and not peer.startswith("/"):
+        try:
+            return PeerInfo(ID.from_string(peer), [])
+        except InvalidPeerID as error:
+            raise InvalidAddrError(f"{peer!r} is no peer id and no address ({error})") from error
+    if isinstance(peer, bytes):
+        expected = "a PeerInfo, a peer id, or an address that ends in /p2p/<peer id>"
+        raise wrong_type("the peer", peer, expected)
+    return PeerInfo.of(peer)
+
+
+def _is_known(host: IHost, peer_id: ID) -> bool:
+    try:
+        return bool(host.get_peerstore().addrs(peer_id))
+    except PeerStoreError:
+        return False

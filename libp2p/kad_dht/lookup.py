@@ -1,0 +1,368 @@
+"""
+The iterative lookup (sans-I/O): which peers are asked next for those closest to a key.
+
+https://github.com/libp2p/specs/blob/master/kad-dht/README.md#peer-routing. Up to ``alpha`` requests
+are under way, always to the closest peers that have not been asked: a new one starts when an answer
+comes. Once the ``beta`` closest have answered, the rest of the ``k`` closest are asked at
+once. The lookup is over when the ``k`` closest peers that can be reached have all answered; what
+they name on the way counts, and one that fails is replaced by the next.
+
+Answers may be lies. At most 2k peers of each are heard of; `diversity.without_crowds` leaves out
+those that one owner may have made up. A peer that was named only by those whose others do not
+answer is asked when nobody else is left. Addresses that are wrong do not hide a peer that somebody
+else has the right ones of. The number of requests is limited.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import islice
+from operator import itemgetter
+from typing import TYPE_CHECKING, Final
+
+from libp2p.kad_dht.keyspace import key_of_peer
+from libp2p.kad_dht.messages import PeerEntry, bounded_addresses
+from libp2p.kad_dht.routing_table import BUCKET_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from libp2p.peer.id import ID
+
+#: Requests under way at once, and closest peers that have to answer before the last ones are asked
+#: (the public network's numbers).
+ALPHA: Final = 10
+BETA: Final = 3
+
+#: Peers of one answer that are heard of, as a multiple of ``k``: go-libp2p's number. Who sends
+#: more wants to make work.
+MAX_HEARD_OF_ONE: Final = 2
+#: Peers that a path keeps in mind without having asked them, as a multiple of ``k``: the closest.
+MAX_KEPT_IN_MIND: Final = 10
+#: Requests of a lookup, as a multiple of ``k``. One in a network of a million peers takes 4 k.
+MAX_REQUESTS: Final = 20
+#: Times that a peer is asked: again, if somebody has named other addresses after it failed.
+MAX_ATTEMPTS: Final = 3
+#: Peers that are remembered to have named a peer.
+MAX_REFERRERS: Final = 8
+#: So many of the peers that somebody named have to fail, and two thirds of those that were asked,
+#: before the others that it named are asked last. Of twenty peers one or two are dead usually.
+MIN_FALSE_REFERRALS: Final = 5
+#: Addresses of one peer that are put together from several answers.
+MAX_ADDRESSES: Final = 32
+
+_distance = itemgetter(0)
+
+
+class _State(Enum):
+    HEARD = auto()
+    ASKED = auto()
+    SLOW = auto()
+    ANSWERED = auto()
+    FAILED = auto()
+
+
+class _Peer:
+    """What a lookup knows of a peer."""
+
+    __slots__ = (
+        "attempts", "bad_referrals", "depth", "distance", "entry", "good_referrals", "lists",
+        "path", "referrers", "state",
+    )  # fmt: skip
+
+    def __init__(self, entry: PeerEntry, distance: int, depth: int) -> None:
+        self.entry = entry
+        self.distance = distance
+        self.depth = depth
+        self.state = _State.HEARD
+        self.attempts = 0
+        self.path: _Path  # by which it was asked
+        self.lists = 0
+        self.referrers: list[_Peer] = []
+        self.good_referrals = 0
+        self.bad_referrals = 0
+
+    def ask(self, path: _Path) -> None:
+        self.state, self.path = _State.ASKED, path
+        self.attempts += 1
+
+    def be_slow(self) -> None:
+        self.state = _State.SLOW
+
+    def end(self, answered: bool) -> None:
+        """Note how the request ended, for those too who named this peer."""
+        self.state = _State.ANSWERED if answered else _State.FAILED
+        for referrer in self.referrers:
+            referrer.judge(answered)
+
+    def judge(self, answered: bool) -> None:
+        """Note that a peer that this one has named has answered, or has not."""
+        if answered:
+            self.good_referrals += 1
+        else:
+            self.bad_referrals += 1
+
+    def join(self) -> None:
+        self.lists += 1
+
+    def leave(self) -> None:
+        self.lists -= 1
+
+    @property
+    def is_liar(self) -> bool:
+        bad = self.bad_referrals
+        return bad >= MIN_FALSE_REFERRALS and bad > 2 * self.good_referrals
+
+    @property
+    def is_credible(self) -> bool:
+        """Whether it was known before, or somebody has named it who is believed."""
+        return not self.referrers or not all(referrer.is_liar for referrer in self.referrers)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.state is _State.ASKED or self.state is _State.SLOW
+
+    def named_by(self, referrer: _Peer, entry: PeerEntry) -> None:
+        """Take what another peer says about this one; other addresses are worth another try."""
+        if referrer not in self.referrers and len(self.referrers) < MAX_REFERRERS:
+            self.referrers.append(referrer)
+            if self.state in (_State.ANSWERED, _State.FAILED):
+                referrer.judge(self.state is _State.ANSWERED)
+        known = self.entry.addrs
+        new = [address for address in entry.addrs if address not in known]
+        if not new or self.state is _State.ANSWERED or len(known) >= MAX_ADDRESSES:
+            return
+        addrs = bounded_addresses(entry.peer_id, [*known, *new][:MAX_ADDRESSES])
+        self.entry = PeerEntry(entry.peer_id, addrs, self.entry.connection)
+        if self.state is _State.FAILED and self.attempts < MAX_ATTEMPTS:
+            self.state = _State.HEARD
+
+
+class _Path:
+    """What one path has heard; ``nearest`` is sorted by distance and has no failed peers."""
+
+    def __init__(self, most: int) -> None:
+        self.nearest: list[tuple[int, _Peer]] = []
+        self.under_way = 0
+        self._most = most
+
+    def add(self, peer: _Peer) -> _Peer | None:
+        """Hear of a peer; return the one that has been dropped for it, maybe itself."""
+        at = bisect_left(self.nearest, peer.distance, key=_distance)
+        if at < len(self.nearest) and self.nearest[at][1] is peer:
+            return None
+        peer.join()
+        self.nearest.insert(at, (peer.distance, peer))
+        if len(self.nearest) <= self._most:
+            return None
+        dropped = self.nearest.pop()[1]
+        dropped.leave()
+        return dropped
+
+    def drop(self, peer: _Peer) -> None:
+        at = bisect_left(self.nearest, peer.distance, key=_distance)
+        if at < len(self.nearest) and self.nearest[at][1] is peer:
+            del self.nearest[at]
+            peer.leave()
+
+    def asks_more(self, by: int) -> None:
+        self.under_way += by
+
+
+@dataclass(frozen=True, slots=True)
+class LookupStatistics:
+    """
+    What a lookup has cost.
+
+    ``hops`` is the number of answers that led one by one to the closest peer; ``slow`` are the
+    requests that were not waited for.
+    """
+
+    requests: int
+    answered: int
+    failed: int
+    slow: int
+    heard: int
+    hops: int
+
+
+class Lookup:
+    """
+    One lookup: call `next_requests` at first and after each result, until `is_done`.
+
+    :param target: the key.
+    :param seeds: the closest peers that are known; they are believed.
+    :param own: this peer, which is never asked.
+    :param disjoint_paths: so many searches that share no answer: a liar misleads only one of them.
+        Each costs about as much as a lookup.
+    """
+
+    def __init__(
+        self,
+        target: int,
+        seeds: Iterable[PeerEntry],
+        *,
+        k: int = BUCKET_SIZE,
+        alpha: int = ALPHA,
+        beta: int = BETA,
+        disjoint_paths: int = 1,
+        own: ID | None = None,
+    ) -> None:
+        self.target = target
+        paths = max(disjoint_paths, 1)
+        self._k = k
+        self._first_window = max(alpha // paths, 1)
+        self._last_window = max(k // paths, 1)
+        self._beta = beta
+        self._own = own
+        self._peers: dict[ID, _Peer] = {}
+        self._answered: list[tuple[int, _Peer]] = []
+        self._paths = [_Path(MAX_KEPT_IN_MIND * k) for _ in range(paths)]
+        self._requests = self._failed = self._slow = self._heard = 0
+        self._start(seeds)
+
+    def _start(self, seeds: Iterable[PeerEntry]) -> None:
+        entries = {entry.peer_id: entry for entry in seeds if entry.peer_id != self._own}
+        nearest = sorted(
+            entries.values(), key=lambda entry: key_of_peer(entry.peer_id) ^ self.target
+        )
+        for number, entry in enumerate(nearest):
+            peer = _Peer(entry, key_of_peer(entry.peer_id) ^ self.target, depth=1)
+            self._peers[entry.peer_id] = peer
+            self._hear(self._paths[number % len(self._paths)], peer)
+
+    # -- what to do -------------------------------------------------------------------------------
+
+    def next_requests(self) -> list[ID]:
+        """Return the peers to ask now, about `entry` of each for its addresses."""
+        chosen: list[ID] = []
+        for path in self._paths:
+            near = self._nearest(path)
+            closest = near[: self._beta]
+            is_found = all(peer.state is _State.ANSWERED for peer in closest)
+            window = self._last_window if is_found else self._first_window
+            for peer in near:
+                if path.under_way >= window or self._requests >= MAX_REQUESTS * self._k:
+                    break
+                if peer.state is _State.HEARD:
+                    peer.ask(path)
+                    path.asks_more(1)
+                    self._requests += 1
+                    chosen.append(peer.entry.peer_id)
+        return chosen
+
+    @property
+    def is_done(self) -> bool:
+        """
+        Whether nothing is left to be asked or waited for.
+
+        Requests that are slow, or of no use any more, may still be under way: cancel them.
+        """
+        return all(map(self._is_path_done, self._paths))
+
+    def _is_path_done(self, path: _Path) -> bool:
+        exhausted = self._requests >= MAX_REQUESTS * self._k
+        for peer in self._nearest(path):
+            if peer.state is _State.ASKED or (peer.state is _State.HEARD and not exhausted):
+                return False
+        # With fewer answers than the closest ones, those that are slow are waited for.
+        enough = len(self._answered) >= self._beta
+        return enough or all(peer.state is not _State.SLOW for _, peer in path.nearest)
+
+    def _nearest(self, path: _Path) -> list[_Peer]:
+        """Return the k closest peers that may be the result, asked or not."""
+        near: list[_Peer] = []
+        doubtful: list[_Peer] = []
+        for _, peer in path.nearest:
+            if peer.state is _State.SLOW:
+                continue
+            if peer.state is _State.HEARD and not peer.is_credible:
+                doubtful.append(peer)
+                continue
+            near.append(peer)
+            if len(near) == self._k:
+                return near
+        if all(peer.state is _State.ANSWERED for peer in near):  # nothing better is left
+            near += doubtful[: self._k - len(near)]
+        return near
+
+    # -- what has happened ------------------------------------------------------------------------
+
+    def on_answer(self, peer: ID, closer: Iterable[PeerEntry]) -> None:
+        """Take an answer of a peer that `next_requests` has returned; others are ignored."""
+        known = self._peers.get(peer)
+        if known is None or not known.is_waiting:
+            return
+        path = self._end(known, answered=True)
+        insort(self._answered, (known.distance, known), key=_distance)
+        for entry in islice(closer, MAX_HEARD_OF_ONE * self._k):
+            if entry.peer_id != peer and entry.peer_id != self._own:
+                self._named(entry, known, path)
+
+    def on_failure(self, peer: ID) -> None:
+        """Take that a peer cannot be reached, did not answer in time, or sent garbage."""
+        known = self._peers.get(peer)
+        if known is None or not known.is_waiting:
+            return
+        self._end(known, answered=False)
+        self._failed += 1
+        for path in self._paths:
+            path.drop(known)
+
+    def on_slow(self, peer: ID) -> None:
+        """
+        Wait for a peer no more, but take its answer if one comes.
+
+        Another one is asked in its place. Call it after a time in which most peers answer, long
+        before the request's time-out.
+        """
+        known = self._peers.get(peer)
+        if known is not None and known.state is _State.ASKED:
+            known.be_slow()
+            self._slow += 1
+            known.path.asks_more(-1)
+
+    def _end(self, peer: _Peer, answered: bool) -> _Path:
+        if peer.state is _State.ASKED:
+            peer.path.asks_more(-1)
+        peer.end(answered)
+        return peer.path
+
+    def _named(self, entry: PeerEntry, referrer: _Peer, path: _Path) -> None:
+        peer = self._peers.get(entry.peer_id)
+        if peer is None:
+            distance = key_of_peer(entry.peer_id) ^ self.target
+            peer = self._peers[entry.peer_id] = _Peer(entry, distance, referrer.depth + 1)
+        peer.named_by(referrer, entry)
+        if peer.state is not _State.FAILED:
+            self._hear(path, peer)
+
+    def _hear(self, path: _Path, peer: _Peer) -> None:
+        self._heard += 1
+        dropped = path.add(peer)
+        if dropped is not None and dropped.state is _State.HEARD and not dropped.lists:
+            del self._peers[dropped.entry.peer_id]
+
+    # -- what has come of it ----------------------------------------------------------------------
+
+    def closest(self) -> list[PeerEntry]:
+        """Return the k closest peers that have answered, the closest one first."""
+        return [peer.entry for _, peer in self._answered[: self._k]]
+
+    def entry(self, peer: ID) -> PeerEntry | None:
+        """Return a peer of this lookup with all addresses that were named for it."""
+        known = self._peers.get(peer)
+        return None if known is None else known.entry
+
+    @property
+    def statistics(self) -> LookupStatistics:
+        return LookupStatistics(
+            requests=self._requests,
+            answered=len(self._answered),
+            failed=self._failed,
+            slow=self._slow,
+            heard=self._heard,
+            hops=self._answered[0][1].depth if self._answered else 0,
+        )

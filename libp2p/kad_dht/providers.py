@@ -1,0 +1,137 @@
+"""Who has a block: announcing it, and searching for those who did."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from libp2p.exceptions import RoutingError
+from libp2p.kad_dht.config import MAX_FOUND, PROVIDER_BATCH
+from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
+from libp2p.kad_dht.requests import RequestFailed
+from libp2p.kad_dht.search import Search
+from libp2p.utils import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+
+    from libp2p.kad_dht.engine import Engine
+    from libp2p.kad_dht.provider_store import ProviderStore
+    from libp2p.kad_dht.search import Found
+    from libp2p.peer.id import ID
+    from libp2p.peer.peerinfo import PeerInfo
+
+
+class Providers:
+    """Provider records of the network; keys are multihashes."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: ProviderStore,
+        now: Callable[[], float],
+        on_stored: Callable[[], object],
+    ) -> None:
+        """
+        :param now: Unix seconds.
+        :param on_stored: told when a record was stored here.
+        """
+        self._engine = engine
+        self._store = store
+        self._now = now
+        self._on_stored = on_stored
+
+    # -- announcing ---------------------------------------------------------------------------
+
+    async def provide(self, key: bytes, announce: bool) -> bool:
+        """
+        Announce that this host has a block; return whether a peer was sent the record.
+
+        :raises RoutingError: if nobody could be asked, or this host has no address to announce.
+        """
+        engine = self._engine
+        entry = self._own_entry()
+        self._store.add(key, entry, engine.own, self._now())
+        self._on_stored()
+        if not announce:
+            return False
+        if not entry.addrs:
+            raise RoutingError("this host has no address at which others could fetch the block")
+        closest = await engine.closest_to(key)
+        sent = 0
+        message = _announcement(key, entry)
+
+        async def send(peer: PeerEntry) -> None:
+            nonlocal sent
+            try:
+                await engine.requests.tell(peer.peer_id, [message], peer.addrs)
+            except RequestFailed:
+                return
+            sent += 1
+
+        async with trio.open_nursery() as nursery:
+            for peer in closest:
+                nursery.start_soon(send, peer)
+        return sent > 0
+
+    async def send_records(self, peer: ID, keys: Sequence[bytes]) -> int:
+        """
+        Send a peer the records of many blocks on one stream; return their number.
+
+        :raises RequestFailed: if they could not be sent.
+        :raises RoutingError: if this host has no address to announce.
+        """
+        entry = self._own_entry()
+        if not entry.addrs:
+            raise RoutingError("this host has no address at which others could fetch the blocks")
+        for first in range(0, len(keys), PROVIDER_BATCH):
+            batch = keys[first : first + PROVIDER_BATCH]
+            await self._engine.requests.tell(peer, [_announcement(key, entry) for key in batch])
+        return len(keys)
+
+    def _own_entry(self) -> PeerEntry:
+        addrs = tuple(addr.to_bytes() for addr in self._engine.own_addresses())
+        return PeerEntry(self._engine.own, addrs, Connection.CAN_CONNECT)
+
+    def local(self, key: bytes) -> list[PeerInfo]:
+        """Return the providers that are recorded here."""
+        return list(map(self._engine.info_of, self._store.providers(key, self._now())))
+
+    # -- searching ----------------------------------------------------------------------------
+
+    def find(self, key: bytes, count: int) -> AsyncGenerator[PeerInfo, None]:
+        """
+        Yield the peers that have announced a block, as they are found.
+
+        :param count: 0 is as many as there are.
+        :raises RoutingError: if nobody is known here and nobody could be asked.
+        """
+        count = arguments.count(count, "count") or MAX_FOUND
+        seen: set[ID] = set()
+
+        async def find(found: Found[PeerInfo]) -> None:
+            def report(entries: Iterable[PeerEntry]) -> bool:
+                """Return whether there are enough."""
+                for entry in entries:
+                    if entry.peer_id in seen:
+                        continue
+                    seen.add(entry.peer_id)
+                    if not found(self._engine.info_of(entry)):
+                        return True
+                return False
+
+            if report(self._store.providers(key, self._now())):
+                return
+            request = Message(MessageType.GET_PROVIDERS, key)
+            try:
+                await self._engine.look_up(request, lambda _, answer: report(answer.providers))
+            except RoutingError:
+                if not seen:
+                    raise
+
+        return Search(find, count).results(self._engine.start)
+
+
+def _announcement(key: bytes, entry: PeerEntry) -> Message:
+    return Message(MessageType.ADD_PROVIDER, key, providers=(entry,))

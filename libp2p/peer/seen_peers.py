@@ -1,0 +1,89 @@
+"""
+The peers that this host was connected to, whom it asks first when it starts again (sans-I/O).
+
+A peer store forgets addresses after hours, because most of them are hearsay. That a connection has
+stood is worth more: the peer is probably there next week, and no public service is needed to find
+it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multiaddr import Multiaddr
+
+    from libp2p.peer.id import ID
+
+#: Peers that are remembered; the one that was connected longest ago gives way. A host needs a few
+#: to get into the network again, and most of a day's peers are not there the next day.
+MAX_SEEN_PEERS: Final = 256
+#: Addresses of each: those that it was dialled at, and then those that it announced.
+MAX_SEEN_ADDRESSES: Final = 8
+#: Seconds after the last connection until a peer is forgotten: a month.
+SEEN_SECONDS: Final = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPeer:
+    """A peer, where it was dialled, and when it was connected last (Unix seconds)."""
+
+    peer_id: ID
+    addrs: tuple[Multiaddr, ...]
+    seen_at: float
+
+
+class SeenPeers:
+    """`SeenPeer` objects in the order of their last connections; times are Unix seconds."""
+
+    def __init__(self) -> None:
+        self._peers: OrderedDict[ID, SeenPeer] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def note(
+        self,
+        peer_id: ID,
+        now: float,
+        dialled: Iterable[Multiaddr] = (),
+        announced: Iterable[Multiaddr] = (),
+    ) -> None:
+        """
+        Note a connection.
+
+        A peer without any address is not remembered: it could not be dialled.
+
+        :param dialled: where it was dialled; these come first.
+        :param announced: where it says it can be dialled; these come last.
+        """
+        known = self._peers.pop(peer_id, None)
+        addrs = dict.fromkeys([*dialled, *(known.addrs if known else ()), *announced])
+        if addrs:
+            kept = tuple(addrs)[:MAX_SEEN_ADDRESSES]
+            self._peers[peer_id] = SeenPeer(peer_id, kept, now)
+        if len(self._peers) > MAX_SEEN_PEERS:
+            self._peers.popitem(last=False)
+
+    def restore(self, peers: Iterable[SeenPeer]) -> None:
+        """Take in peers of an earlier run; those of this run stay the latest."""
+        earlier = sorted(peers, key=lambda seen: seen.seen_at)
+        merged = OrderedDict((seen.peer_id, seen) for seen in earlier)
+        for peer_id, seen in self._peers.items():
+            merged.pop(peer_id, None)
+            merged[peer_id] = seen
+        while len(merged) > MAX_SEEN_PEERS:
+            merged.popitem(last=False)
+        self._peers = merged
+
+    def get(self, peer_id: ID) -> SeenPeer | None:
+        """Return what is remembered of a peer."""
+        return self._peers.get(peer_id)
+
+    def latest_first(self, now: float) -> list[SeenPeer]:
+        """Return the peers that were connected within `SEEN_SECONDS`."""
+        return [p for p in reversed(self._peers.values()) if p.seen_at > now - SEEN_SECONDS]
