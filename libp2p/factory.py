@@ -15,6 +15,7 @@ from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
 from libp2p.base_types import TProtocol
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
 from libp2p.crypto.keys import KeyPair
+from libp2p.dns.resolver import Resolver
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
 from libp2p.host.routed_host import RoutedHost
@@ -71,6 +72,7 @@ class HostOptions(TypedDict, total=False):
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
+    resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
     enable_mDNS: bool
@@ -102,6 +104,7 @@ _EFFECTIVE: Final = frozenset(
         "enable_tcp",
         "negotiate_timeout",
         "announce_addrs",
+        "resolver",
         "disc_opt",
     }
 )
@@ -113,6 +116,7 @@ _KINDS: Final = {
     "sec_opt": Mapping,
     "peerstore_opt": IPeerStore,
     "connection_config": SwarmConfig,
+    "resolver": Resolver,
 }
 
 
@@ -231,7 +235,7 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
         for each in options.get("transports") or (TCP(),)
     ]
-    return Swarm(peer_id, peerstore, transports, config, resources)
+    return Swarm(peer_id, peerstore, transports, config, resources, options.get("resolver"))
 
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:

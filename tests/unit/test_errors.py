@@ -60,8 +60,8 @@ SAMPLES: dict[str, object] = {
     "peers": {PEERS[0]: PeerAnswer.SILENT},
     "peer_id": PEERS[1],
     "errors": [DialError("/dns4/a", "no such name")],
+    "routers": {"dht": "timed out"},
     "by_router": {"dht": DialError("/dns4/a", "no such name")},
-    "routers": {"dht": "knows nothing"},
     "code": 7,
     "remote": False,
 }
