@@ -14,9 +14,10 @@ from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from libp2p.abc import IHost
+    from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
@@ -40,6 +41,14 @@ def check_bootstrap(entries: object) -> list[PeerInfo]:
     if len(listed) > MAX_BOOTSTRAP:
         raise arguments.out_of_range("len(bootstrap)", len(listed), f"{MAX_BOOTSTRAP} or less")
     return [PeerInfo.of(entry) for entry in listed]
+
+
+def merged(peers: Iterable[PeerInfo]) -> list[PeerInfo]:
+    """Return each peer once, with all its addresses."""
+    addresses: dict[ID, dict[Multiaddr, None]] = {}
+    for info in peers:
+        addresses.setdefault(info.peer_id, {}).update(dict.fromkeys(info.addrs))
+    return [PeerInfo(peer_id, list(addrs)) for peer_id, addrs in addresses.items()]
 
 
 @dataclass(frozen=True, slots=True)
