@@ -57,7 +57,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         self._slots = trio.CapacityLimiter(config.max_lookups)
         self._faults = FaultLog()
-        self._on_table_change: Callable[[], object] = lambda: None
+        self._on_table_change: Callable[[], object] = _do_nothing
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -69,6 +69,7 @@ class Engine:
     def end(self) -> None:
         """Start no more tasks."""
         self._nursery = None
+        self._on_table_change = _do_nothing
         self.requests.close()
 
     def start(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
@@ -221,3 +222,7 @@ class Engine:
         observed = [a.to_bytes() for c in connections for a in c.get_transport_addresses()]
         self.table.consider(peer, addrs, trio.current_time(), observed=observed, verified=verified)
         self._on_table_change()
+
+
+def _do_nothing() -> None:
+    """Nobody wants to know of the table's events."""
