@@ -23,6 +23,8 @@ from libp2p.peer.envelope import seal_record
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
 from libp2p.records.ipns_record import make_record
+from libp2p.routing.found import FoundPeer
+from libp2p.routing.http_records import peer_to_json
 from libp2p.security.insecure.exchange import PlaintextExchange
 from libp2p.security.noise.cipher import NoiseCipher
 from libp2p.security.noise.handshake import XXHandshake, frame
@@ -204,6 +206,27 @@ def names() -> dict[str, list[bytes]]:
     }
 
 
+def routing() -> dict[str, list[bytes]]:
+    """Answers and requests of delegated routing."""
+    line = peer_to_json(FoundPeer(PEER, [ADDRESS], ["transport-bitswap"], ["https://a.example"]))
+    old = b'{"Schema":"bitswap","Protocol":"transport-bitswap","ID":"%s"}' % str(PEER).encode()
+    other = b'{"Schema":"generic","ID":"x","Addrs":["https://a.example"]}'
+    name = CID.for_block(b"x")
+    return {
+        "routing_stream": [b"\n".join([line, other, old, line]), b"\n\n" + line],
+        "routing_answer": [
+            b'{"Providers":[%s]}' % b",".join([line, other, old]),
+            b'{"Providers":null}',
+        ],
+        "routing_request": [
+            f"providers/{name}\nfilter-addrs=tcp,!ip6&filter-protocols=unknown\n*/*;q=0.5".encode(),
+            f"ipns/{PEER.to_multibase()}\n\n\napplication/vnd.ipfs.ipns-record".encode(),
+            f"peers/{PEER}\n\napplication/x-ndjson, application/json".encode(),
+            f"dht/closest/peers/{name}".encode(),
+        ],
+    }
+
+
 def seeds() -> dict[str, Iterable[bytes]]:
     """The seeds of every target."""
     header, cids = encode_message(HEADER), [CID.for_block(CHUNK), CID.for_block(b"", "dag-pb", 0)]
@@ -230,6 +253,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "multistream_responder": proposals,
         "bitswap_messages": messages(),
         "dht_message": dht_messages(),
+        **routing(),
         "cid": [found.buffer for found in cids],
         "cid_text": texts,
         "multibase_text": [*texts, b"f00ff", b"uAAE", b"B" + b"A" * 8],

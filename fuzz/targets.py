@@ -23,6 +23,7 @@ from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.wire.decode import MessageReader
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import (
+    BadRouterAnswer,
     ConnectionClosedError,
     CryptographyError,
     DecryptionFailedException,
@@ -64,6 +65,8 @@ from libp2p.peer.envelope import unmarshal_envelope
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.negotiation import Initiator, Responder
 from libp2p.records.ipns_record import SIGNATURE_PREFIX, decode_record
+from libp2p.routing.http_records import JsonPeers, NdjsonPeers, peer_to_json
+from libp2p.routing.http_request import Reply, read_request
 from libp2p.security.insecure.exchange import PlaintextExchange
 from libp2p.security.noise.cipher import NoiseCipher
 from libp2p.security.noise.handshake import XXHandshake
@@ -80,6 +83,7 @@ from libp2p.stream_muxer.yamux.session import YamuxSession
 from libp2p.utils.rfc3339 import from_nanoseconds
 
 if TYPE_CHECKING:
+    from libp2p.peer.peerinfo import PeerInfo
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 T = TypeVar("T")
@@ -471,6 +475,45 @@ def file_root(data: bytes) -> None:
     assert sum(map(len, taken)) <= len(data)
 
 
+# -- HTTP ---------------------------------------------------------------------------------------
+
+
+def routing_stream(data: bytes) -> None:
+    """Peers in lines of JSON: any split gives the same, and what is read is written and read."""
+
+    def read(size: int) -> list[PeerInfo]:
+        reader = NdjsonPeers()
+        peers = [peer for piece in pieces(data, size) for peer in reader.receive(piece)]
+        return [*peers, *reader.end()]
+
+    peers = read(max(len(data), 1))
+    assert peers == read(some_size(data))
+    again = NdjsonPeers()
+    written = again.receive(b"".join(peer_to_json(peer) + b"\n" for peer in peers))
+    assert [peer.peer_id for peer in written] == [peer.peer_id for peer in peers]
+
+
+def routing_answer(data: bytes) -> None:
+    """Peers in one JSON object."""
+    reader = JsonPeers("Providers")
+    reader.receive(data)
+    for peer in reader.end():
+        assert peer_to_json(peer)
+
+
+def routing_request(data: bytes) -> None:
+    """The path, the query and two headers of a request: a question, or a refusal that says why."""
+    path, query, accept, kind = (data.decode("latin-1").split("\n") + [""] * 4)[:4]
+    headers = {"accept": accept, "content-type": kind, "if-none-match": kind}
+    for method in ("GET", "PUT", "OPTIONS"):
+        found = read_request(method, f"/routing/v1/{path}", query, headers)
+        if isinstance(found, Reply):
+            assert 200 <= found.status < 600
+            assert all("\n" not in value for value in found.headers.values())
+        else:
+            assert found.key
+
+
 TARGETS: Final = {
     target.name: target
     for target in (
@@ -498,6 +541,9 @@ TARGETS: Final = {
         Target(ipns_data, (InvalidIpnsRecord, InvalidPath)),
         Target(content_path, (InvalidPath,)),
         Target(dag_cbor_block, (InvalidDagCbor,)),
+        Target(routing_stream, (BadRouterAnswer,)),
+        Target(routing_answer, (BadRouterAnswer,)),
+        Target(routing_request, ()),
         Target(cid, (InvalidCID,)),
         Target(cid_text, (InvalidCID,)),
         Target(multibase_text, (InvalidMultibase,)),

@@ -69,7 +69,10 @@ class SweepAnnouncer:
             # Any bytes will do; those of different peers should differ.
             target = sha256((self._own or 0).to_bytes(_KEY_BYTES, "big") + bytes([number])).digest()
             exploration = Exploration([(key_of(target), target)], self._config.replication)
-            if peers := await self._closest(target):
+            peers = await self._closest(target)
+            if 0 < len(peers) < self._config.replication:
+                seen.append((len(peers), 1.0))  # a lookup gives so few if these are all
+            elif peers:
                 exploration.on_closest(key_of(target), peers)
                 seen.append(exploration.measured())
 
