@@ -198,13 +198,14 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         nursery.cancel_scope.cancel()
 
 
-def _names_of(parts: LocalParts, table: RouterTable, host: IHost) -> NameService:
+def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameService:
     own = host.get_private_key()
     keys = OwnKey(own) if parts.repo is None else Keystore(parts.repo.path, own)
     return NameService(
         table.router if table.names else None,
         MemoryDatastore() if parts.datastore is None else parts.datastore,
         keys,
+        host.get_network().resolver,
     )
 
 
