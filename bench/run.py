@@ -13,7 +13,7 @@ import platform
 import sys
 from contextlib import ExitStack
 
-from bench import bitswap, idle, kubo, long_link, peers
+from bench import bitswap, dht, idle, kubo, long_link, peers
 from bench.contestants import NotHere
 from bench.row import Row, Sample, lines_of
 
@@ -48,6 +48,7 @@ def main() -> int:
     all_rows = [
         *peers.rows(options.stream_mib),
         *idle.rows(),
+        *dht.rows(),
         *long_link.rows(options.link_megabytes),
         *bitswap.rows(),
         *kubo.rows(options.file_mib),

@@ -15,8 +15,10 @@ from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
 from libp2p.base_types import TProtocol
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
 from libp2p.crypto.keys import KeyPair
+from libp2p.dns.resolver import Resolver
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.routed_host import RoutedHost
 from libp2p.network.config import SwarmConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.routing.abc import PeerRouter
     from libp2p.stream_muxer.yamux.config import YamuxConfig
 
 MUXER_YAMUX: Final = "YAMUX"
@@ -69,6 +72,8 @@ class HostOptions(TypedDict, total=False):
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
+    resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
     enable_mDNS: bool
     enable_upnp: bool
@@ -78,7 +83,6 @@ class HostOptions(TypedDict, total=False):
     enable_webrtc: bool
     enable_webtransport: bool
     enable_websocket: bool
-    disc_opt: object
     keystore: object
     psk: object
     quic_transport_opt: object
@@ -100,6 +104,8 @@ _EFFECTIVE: Final = frozenset(
         "enable_tcp",
         "negotiate_timeout",
         "announce_addrs",
+        "resolver",
+        "disc_opt",
     }
 )
 
@@ -110,6 +116,7 @@ _KINDS: Final = {
     "sec_opt": Mapping,
     "peerstore_opt": IPeerStore,
     "connection_config": SwarmConfig,
+    "resolver": Resolver,
 }
 
 
@@ -228,12 +235,14 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
         for each in options.get("transports") or (TCP(),)
     ]
-    return Swarm(peer_id, peerstore, transports, config, resources)
+    return Swarm(peer_id, peerstore, transports, config, resources, options.get("resolver"))
 
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     """
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
+
+    With ``disc_opt``, a router that knows addresses of peers, it is a `RoutedHost`.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
 
@@ -241,6 +250,8 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     >>> host.get_id().pretty().startswith("12D3KooW")
     True
     """
-    return BasicHost(
-        new_swarm(**options), options.get("announce_addrs"), options.get("listen_addrs")
-    )
+    announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
+    swarm = new_swarm(**options)
+    if (router := options.get("disc_opt")) is not None:
+        return RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
+    return BasicHost(swarm, announce, listen)

@@ -16,9 +16,12 @@ import trio
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.provider_query import ProviderQueryManager
 from libp2p.crypto.keys import KeyPair
+from libp2p.datastore import MemoryDatastore
 from libp2p.factory import new_host
 from libp2p.ipfs_lite.bootstrapping import Bootstrap, check_bootstrap
 from libp2p.ipfs_lite.config import check_dht, check_router_url
+from libp2p.ipfs_lite.keystore import Keystore
+from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
 from libp2p.ipfs_lite.routing import PeerRouting, RouterTable
 from libp2p.peer.addresses import to_multiaddrs
 from libp2p.routing.parallel import ParallelRouter
@@ -106,6 +109,7 @@ class Network:
 
     bitswap: BitswapClient
     routers: RouterTable
+    names: NameService
     bootstrap: Bootstrap
 
     @property
@@ -115,6 +119,10 @@ class Network:
     def routing(self, call: Call) -> PeerRouting:
         """Return the routers as the program asks them."""
         return PeerRouting(self.routers, call)
+
+    def named(self, call: Call) -> PeerNames:
+        """Return the names as the program publishes and resolves them."""
+        return PeerNames(self.names, call)
 
     @property
     def resources(self) -> Resources:
@@ -149,5 +157,17 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         await host.get_network().listen(*options.listen)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(bootstrap.run)
-        yield Network(bitswap, table, bootstrap)
+        names = _names_of(parts, table, host)
+        await stack.enter_async_context(names.run())
+        yield Network(bitswap, table, names, bootstrap)
         nursery.cancel_scope.cancel()
+
+
+def _names_of(parts: LocalParts, table: RouterTable, host: IHost) -> NameService:
+    own = host.get_private_key()
+    keys = OwnKey(own) if parts.repo is None else Keystore(parts.repo.path, own)
+    return NameService(
+        table.router if table.names else None,
+        MemoryDatastore() if parts.datastore is None else parts.datastore,
+        keys,
+    )

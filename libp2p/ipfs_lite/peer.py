@@ -14,6 +14,7 @@ without one starts in a fraction of the time.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Unpack
 
 import trio
@@ -29,7 +30,7 @@ from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
 from libp2p.ipld.profiles import resolve_options
 from libp2p.peer.id import ID
@@ -39,7 +40,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -52,10 +53,14 @@ if TYPE_CHECKING:
     from libp2p.datastore import Datastore
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.bootstrapping import Outcome
+    from libp2p.ipfs_lite.car_files import CarResult
+    from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
+    from libp2p.ipfs_lite.tree_saver import TreeResult
     from libp2p.ipld.cid import CIDInput
+    from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
     from libp2p.peer.peerinfo import PeerInfo
 
@@ -251,16 +256,214 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            root, seconds = CID.of(cid), arguments.seconds(timeout)
-            asked = None if peers is None else ID.list_of(peers)
-            session = None if self._bitswap is None else self._bitswap.new_session(asked)
-            source = BlockSource(self.store, session, seconds)
-            reader = self._readers.add(root, source, self._nursery)
+            source = self._source(peers, timeout)
+            reader = self._readers.add(CID.of(cid), source, self._nursery)
             try:
                 return await reader.open()
             except BaseException:
                 reader.close()
                 raise
+
+    # -- folders ------------------------------------------------------------------------------
+
+    async def add_tree(  # noqa: PLR0913 - options by name
+        self,
+        path: str | PathLike[str],
+        *,
+        profile: str | None = None,
+        only_hash: bool = False,
+        hidden: bool = False,
+        ignored: Callable[[str, bool], bool] | None = None,
+        follow_links: bool = False,
+        keep_mode: bool = False,
+        keep_mtime: bool = False,
+        added: Callable[[str, AddResult], object] | None = None,
+        progress: Progress | None = None,
+        **choices: Unpack[ImportKnobs],
+    ) -> AddResult:
+        """
+        Add a folder with all below it, as ``ipfs add -r`` does.
+
+        :param profile: as for `add_file`, and so are ``choices``.
+        :param only_hash: find out the CID, store nothing.
+        :param hidden: add names that begin with a dot too.
+        :param ignored: called with a name and whether it is a folder's; what it returns True for
+            is left out.
+        :param follow_links: add what symbolic links lead to, rather than the links.
+        :param keep_mode: keep permissions; then leaves are not raw.
+        :param keep_mtime: keep the times of the last changes; then leaves are not raw.
+        :param added: called with the path below the folder, and the result, of every entry.
+        :param progress: called with the bytes that have been read.
+        :raises SourceError: if something cannot be read, or is no file, folder or link.
+        :raises InvalidImportOptions: if the choices contradict each other.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
+
+        if (keep_mode or keep_mtime) and choices.get("raw_leaves") is None:
+            choices["raw_leaves"] = False
+        with self._call():
+            adder = TreeAdder(
+                import_options(self.config, profile, choices),
+                TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime),
+                None if only_hash else self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                added=added,
+                progress=progress,
+            )
+            result = await adder.add(arguments.path(path, "the path of a folder to add"))
+            if not only_hash:
+                await self.note_root(result.cid)
+            return result
+
+    async def get_tree(
+        self,
+        cid: CIDInput,
+        target: str | PathLike[str],
+        *,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        unsafe_links: bool = False,
+        progress: Progress | None = None,
+    ) -> TreeResult:
+        """
+        Write a folder to ``target``, where nothing may be; what is not here is fetched, and kept.
+
+        It appears when it is whole. Nothing is written outside of it.
+
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :param unsafe_links: make symbolic links that lead out of the folder too.
+        :raises NotADirectory: if the CID is that of a file or of something else.
+        :raises BitswapError: if a block cannot be had.
+        :raises OutputError: if it cannot be written, or has a name that no file may have.
+        """
+        from libp2p.ipfs_lite.tree_saver import TreeSaver
+
+        with self._call():
+            source = self._source(peers, timeout)
+
+            async def open_file(below: CID) -> UnixFSReader:
+                return await self.get_file(below, peers, timeout)
+
+            saver = TreeSaver(source, open_file, unsafe_links=unsafe_links, progress=progress)
+            try:
+                path = Path(arguments.path(target, "the path of a folder to write"))
+                return await saver.save(CID.of(cid), path)
+            finally:
+                source.close()
+
+    async def ls(
+        self,
+        cid: CIDInput,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> AsyncIterator[DirectoryEntry]:
+        """
+        Yield the entries of a folder, as they are read; large folders are in no order.
+
+        :raises NotADirectory: if the CID is that of a file or of something else.
+        :raises BitswapError: if a block cannot be had.
+        """
+        from libp2p.ipfs_lite.folders import list_folder
+
+        source = self._source(peers, timeout)
+        try:
+            async for entry in list_folder(source, CID.of(cid)):
+                yield entry
+        finally:
+            source.close()
+
+    async def resolve(
+        self,
+        cid: CIDInput,
+        path: str,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> CID:
+        """
+        Return the CID at a path below a folder, such as ``"docs/index.html"``.
+
+        :raises NameNotInDirectory: if nothing is there.
+        :raises NotADirectory: if a part of the path but the last is no folder.
+        :raises BitswapError: if a block cannot be had.
+        """
+        from libp2p.ipfs_lite.folders import resolve
+
+        with self._call():
+            source = self._source(peers, timeout)
+            try:
+                names = [name for name in path.split("/") if name]
+                return await resolve(source, CID.of(cid), names)
+            finally:
+                source.close()
+
+    # -- CAR files ----------------------------------------------------------------------------
+
+    async def export_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        target: str | PathLike[str],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> CarResult:
+        """
+        Write roots and all below them into a CAR file; what is not here is fetched, and kept.
+
+        The same DAG and options give the same file: depth first, every node before its links.
+
+        :param target: a path, replaced when the file is whole; a pipe or device is written into.
+        :param duplicates: write a block as often as it is linked to, rather than once.
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of a block cannot be read.
+        :raises OutputError: if the file cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import CarExport
+        from libp2p.ipfs_lite.output import save
+
+        with self._call():
+            cids = [CID.of(root) for root in cid_inputs(roots)]
+            export = CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+            try:
+                await save(export, target, progress)
+            finally:
+                export.close()
+            return export.result()
+
+    async def import_car(
+        self, source: SourceInput, *, progress: Progress | None = None
+    ) -> CarResult:
+        """
+        Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
+
+        :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
+        :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
+        :raises SourceError: if it cannot be read.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import import_car
+
+        with self._call():
+            result = await import_car(
+                source,
+                self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                progress=progress,
+            )
+            for root in result.roots:
+                await self.note_root(root)
+            return result
+
+    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+        seconds = arguments.seconds(timeout)
+        asked = None if peers is None else ID.list_of(peers)
+        session = None if self._bitswap is None else self._bitswap.new_session(asked)
+        return BlockSource(self.store, session, seconds)
 
     # -- blocks -------------------------------------------------------------------------------
 
@@ -321,6 +524,15 @@ class Peer:
         :raises OfflineError: if the peer has no network.
         """
         return self._online().routing(self._call)
+
+    @property
+    def names(self) -> PeerNames:
+        """
+        The peer's own names of IPNS, and everybody's.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().named(self._call)
 
     def _online(self) -> Network:
         if self._closed:

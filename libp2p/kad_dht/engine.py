@@ -8,6 +8,7 @@ import trio
 
 from libp2p.exceptions import PeerStoreError, RoutingError
 from libp2p.kad_dht.config import MAX_READ_ADDRESSES
+from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.query import Query
@@ -101,14 +102,15 @@ class Engine:
         Ask the peers near the key of a request; return the closest ones that answered.
 
         :param on_answer: called with each answer; returns True to end the lookup.
-        :raises RoutingError: if nobody is known who could be asked, or nobody answered.
+        :raises NoPeersError: if nobody is known who could be asked.
+        :raises RoutingError: if nobody answered.
         """
         if self._nursery is None:
             raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
         async with self._slots:
             seeds = self._seeds(request.key)
             if not seeds:
-                raise RoutingError("the routing table is empty: connect to a peer of the DHT first")
+                raise NoPeersError("the routing table is empty: connect to a peer of the DHT first")
             query = Query(
                 self.requests,
                 request,

@@ -18,6 +18,7 @@ from libp2p.base_types import TProtocol
 from libp2p.events import ListenAddressesChanged, PeerConnected
 from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG
 from libp2p.kad_dht.engine import Engine
+from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
 from libp2p.kad_dht.keys import provider_key, value_key
 from libp2p.kad_dht.mode import DHTMode
@@ -263,9 +264,13 @@ class KadDHT:
 
         :param key: a CID in any form; see `provider_key`.
         :param announce: else note it here only.
-        :raises RoutingError: if nobody could be asked, or this host has no address to announce.
+        :return: False too if no peer is known yet, as in py-libp2p.
+        :raises RoutingError: if nobody answered, or this host has no address to announce.
         """
-        return await self._providers.provide(provider_key(key), announce)
+        try:
+            return await self._providers.provide(provider_key(key), announce)
+        except NoPeersError:
+            return False
 
     def find_provider_iter(
         self, cid: ProviderKey, count: int = 0
@@ -284,10 +289,14 @@ class KadDHT:
         """
         Return the peers that have announced a block, at most ``count``.
 
-        :raises RoutingError: if none is known here and nobody could be asked.
+        :return: nothing too if no peer is known yet, as in py-libp2p.
+        :raises RoutingError: if none is known here and nobody answered.
         """
         async with aclosing(self.find_provider_iter(key, count)) as providers:
-            return [info async for info in providers]
+            try:
+                return [info async for info in providers]
+            except NoPeersError:
+                return []
 
     async def send_provider_records(self, peer: ID, multihashes: Sequence[bytes]) -> int:
         """
@@ -355,11 +364,19 @@ class KadDHT:
         return self._values.search(value_key(key), arguments.count(quorum, "quorum"))
 
     async def get_value(self, key: str | bytes, quorum: int = 0) -> bytes | None:
-        """Return the best value that `search_value` finds, None if there is none."""
+        """
+        Return the best value that `search_value` finds, None if there is none.
+
+        :return: None too if no peer is known yet, as in py-libp2p.
+        :raises RoutingError: if none is stored here and nobody answered.
+        """
         best: bytes | None = None
         async with aclosing(self.search_value(key, max(quorum, 0))) as values:
-            async for value in values:
-                best = value
+            try:
+                async for value in values:
+                    best = value
+            except NoPeersError:
+                return None
         return best
 
     # -- validators ---------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from libp2p.ipfs_lite.cli.naming_commands import key, name
 from libp2p.ipfs_lite.cli.options import (
     as_json_option,
     networked,
@@ -214,5 +215,5 @@ def serve(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json
     serving.serve(at, listen, network, as_json)
 
 
-for command in (routing, provide, doctor):
+for command in (key, name, routing, provide, doctor):
     cli.add_command(command)

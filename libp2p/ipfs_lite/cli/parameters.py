@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|d)")
 
 
 class Duration(click.ParamType[float]):
@@ -185,7 +185,7 @@ class RecordKey(click.ParamType[bytes]):
 class FlagOrValue(click.Command):
     """A command that reads a bare ``--raw-leaves`` as ``--raw-leaves=true``, as Kubo's do."""
 
-    FLAGS: Final = ("--raw-leaves",)
+    FLAGS: Final = ("--raw-leaves", "--recursive", "--v1compat")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)

@@ -183,12 +183,16 @@ async def test_a_host_alone_keeps_its_values(autojump_clock: MockClock) -> None:
         await dht.put_value(KEY, b"1")
         assert await dht.get_value(KEY) == b"1"
         assert dht.get_value_store_size() == 1
+        assert await dht.get_value("/numbers/two") is None
+        assert not await dht.provide(BLOCK)
+        assert await dht.find_providers(CID.for_block(b"another")) == []
+        # Where results come one by one, it is said why there are none.
+        for search in (dht.search_value("/numbers/two"), dht.find_provider_iter(b"another")):
+            async with aclosing(search) as results:
+                with pytest.raises(RoutingError, match="empty"):
+                    await anext(results)
         with pytest.raises(RoutingError, match="empty"):
-            await dht.get_value("/numbers/two")
-        with pytest.raises(RoutingError, match="empty"):
-            await dht.provide(BLOCK)
-        with pytest.raises(RoutingError, match="empty"):
-            await dht.find_providers(CID.for_block(b"another"))
+            await dht.get_closest_peers(b"key")
         [own] = await dht.find_providers(BLOCK)
         assert own.peer_id == dht.local_peer_id
 
