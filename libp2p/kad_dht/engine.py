@@ -175,9 +175,10 @@ class Engine:
 
     def entry_of(self, peer: ID) -> PeerEntry | None:
         """Return any peer that is known here, server or not; None if it is not."""
-        addrs = self.known_addresses(peer)
         if peer == self.own:
             addrs = tuple(addr.to_bytes() for addr in self.own_addresses())
+        else:
+            addrs = self.network.to_tell(self.known_addresses(peer))
         if not addrs:
             return None
         connected = self.host.is_peer_connected(peer)
@@ -210,9 +211,10 @@ class Engine:
 
     def consider(self, peer: ID, *, verified: bool = False) -> None:
         """Offer a peer to the table."""
-        addrs = self.known_addresses(peer)
-        if not self.network.may_list(addrs):
+        known = self.known_addresses(peer)
+        if not self.network.may_list(known):
             return
+        addrs = self.network.to_tell(known)
         connections = self.host.get_network().get_connections(peer)
         observed = [a.to_bytes() for c in connections for a in c.get_transport_addresses()]
         self.table.consider(peer, addrs, trio.current_time(), observed=observed, verified=verified)

@@ -16,6 +16,7 @@ PROMISES = {
     "asyncio_guest.py": "bytes as a guest of asyncio",
     "asyncio_portal.py": "bytes under asyncio",
     "bitswap_client_server.py": "Hello, Bitswap!",
+    "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
     "in_memory.py": "passed, in memory",
     "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
