@@ -12,6 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 PROMISES = {
+    "announcing.py": "announced: 1\nfound at this host: True\nwaiting: 0",
     "asyncio_guest.py": "bytes as a guest of asyncio",
     "asyncio_portal.py": "bytes under asyncio",
     "bitswap_client_server.py": "Hello, Bitswap!",
