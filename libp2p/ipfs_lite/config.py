@@ -83,9 +83,9 @@ class Config:
             check_router_url(url)
         object.__setattr__(self, "bootstrap", _texts(self.bootstrap, "bootstrap"))
         if self.bootstrap:  # reading them loads multiaddr
-            from libp2p.ipfs_lite.bootstrapping import check_bootstrap
+            from libp2p.discovery.bootstrap.sources import read_sources
 
-            check_bootstrap(self.bootstrap)
+            read_sources(self.bootstrap)
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Config:

@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
+from multiaddr import Multiaddr
 
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.provider_query import ProviderQueryManager
 from libp2p.crypto.keys import KeyPair
 from libp2p.datastore import MemoryDatastore
+from libp2p.discovery.bootstrap.keeper import Bootstrap
+from libp2p.discovery.bootstrap.sources import read_sources
 from libp2p.factory import new_host
 from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite.announcements import Announcements, announcing
-from libp2p.ipfs_lite.bootstrapping import Bootstrap, check_bootstrap, merged
 from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
 from libp2p.ipfs_lite.keystore import Keystore
 from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
@@ -39,22 +42,18 @@ from libp2p.utils import arguments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from multiaddr import Multiaddr
-
     from libp2p.abc import IHost
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.local import LocalParts
     from libp2p.ipfs_lite.routing import Call
-    from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
 
 #: Routers of one peer: each is asked for every block that no connected peer has.
 MAX_ROUTERS: Final = 16
 
-#: Peers seen before that are met when a peer opens, those seen last first. A few of them are there
-#: next week; more would be a burst of dials.
-MAX_SEEN_PEERS_MET: Final = 16
+#: The first peer that is connected has so long to say what it speaks: usually a round trip.
+IDENTIFY_SECONDS: Final = 5.0
 
 #: What the DHT is called in errors and reports.
 DHT_NAME: Final = "DHT"
@@ -75,7 +74,7 @@ class NetworkOptions:
 def options_of(
     listen: object,
     server_options: ServerOptions | None,
-    bootstrap: Iterable[object] | None,
+    bootstrap: object,
     dht: str | None,
     routers: object,
     provide: bool,
@@ -86,7 +85,12 @@ def options_of(
     :raises ValueError: or `TypeError`, if one of them cannot be.
     """
     addresses = to_multiaddrs(listen, "listen")
-    peers = None if bootstrap is None else check_bootstrap(bootstrap)
+    peers: Sequence[object] | None = None
+    if bootstrap is not None:
+        read_sources(bootstrap)
+        peers = [bootstrap]
+        if isinstance(bootstrap, Iterable) and not isinstance(bootstrap, str | Multiaddr):
+            peers = list(bootstrap)
     if dht is not None:
         check_dht(dht)
     named = None if routers is None else named_routers(routers)
@@ -162,7 +166,7 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
     host = _new_host(parts)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(host.run([]))
-        bootstrap = Bootstrap(host, _first_peers(host, options, config))
+        bootstrap = Bootstrap(host, _first_peers(options, config))
         dht = None
         mode = options.dht or config.dht
         if mode == "auto" and not options.listen:
@@ -171,7 +175,7 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
             dht = DualDHT.of_host(host, DHTMode[mode.upper()], datastore=datastore)
             await stack.enter_async_context(dht.run())
         routers = await _run_routers(options, config, stack)
-        table = _table_of(routers, dht, bootstrap)
+        table = _table_of(routers, dht, host, bootstrap)
         await stack.enter_async_context(table.run())
         bitswap = BitswapClient(
             host,
@@ -194,13 +198,14 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         nursery.cancel_scope.cancel()
 
 
-def _names_of(parts: LocalParts, table: RouterTable, host: IHost) -> NameService:
+def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameService:
     own = host.get_private_key()
     keys = OwnKey(own) if parts.repo is None else Keystore(parts.repo.path, own)
     return NameService(
         table.router if table.names else None,
         MemoryDatastore() if parts.datastore is None else parts.datastore,
         keys,
+        host.get_network().resolver,
     )
 
 
@@ -213,13 +218,23 @@ def _new_host(parts: LocalParts) -> BasicHost:
     return host
 
 
-def _first_peers(host: BasicHost, options: NetworkOptions, config: Config) -> list[PeerInfo]:
-    """Return the peers that are met first: those seen before, unless nobody is to be met."""
-    if options.bootstrap is not None and not options.bootstrap:
-        return []
-    named = check_bootstrap(config.bootstrap if options.bootstrap is None else options.bootstrap)
-    seen = host.get_peerstore().seen_peers()[:MAX_SEEN_PEERS_MET]
-    return merged([*seen, *named])
+def _first_peers(options: NetworkOptions, config: Config) -> Sequence[object] | None:
+    """Return the peers that are met first, beside those seen before; nobody at all if it is []."""
+    if options.bootstrap is not None:
+        return options.bootstrap
+    return config.bootstrap or None
+
+
+async def _until_somebody_is_known(host: BasicHost, bootstrap: Bootstrap) -> None:
+    """Wait until a peer has said what it speaks, or until it is clear that nobody will."""
+    await bootstrap.until_met()
+    connections = host.get_network().get_connections()
+    if any(connection.event_identified.is_set() for connection in connections):
+        return
+    with trio.move_on_after(IDENTIFY_SECONDS):
+        for connection in connections:
+            await connection.event_identified.wait()
+            return
 
 
 async def _run_routers(
@@ -239,7 +254,7 @@ async def _run_routers(
 
 
 def _table_of(
-    routers: Mapping[str, object], dht: DualDHT | None, bootstrap: Bootstrap
+    routers: Mapping[str, object], dht: DualDHT | None, host: BasicHost, bootstrap: Bootstrap
 ) -> RouterTable:
     validator = NamespacedValidator({"pk": PublicKeyValidator(), "ipns": IPNSValidator()})
     if dht is None:
@@ -249,5 +264,5 @@ def _table_of(
         peers = len(dht.wan.table) + len(dht.lan.table)
         return f"of {peers} peers that this one knows" if peers else "this peer knows none of it"
 
-    patient = PatientRouter(dht, bootstrap.until_met)
+    patient = PatientRouter(dht, partial(_until_somebody_is_known, host, bootstrap))
     return RouterTable({DHT_NAME: patient, **routers}, {DHT_NAME: about}, validator)

@@ -60,8 +60,8 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
+    from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.bootstrapping import Outcome
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
@@ -132,8 +132,8 @@ class Peer:
         :param private_key: the identity; by default the repo's, or a new one without a repo.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
-        :param bootstrap: the peers by which others are found, besides those seen before: as
-            `PeerInfo`, or as addresses that end in ``/p2p/<peer id>``. None of them is needed.
+        :param bootstrap: the peers by which others are found, besides those seen before; see
+            `libp2p.discovery.bootstrap.sources`. An empty list: nobody, not even those seen before.
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
         :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your

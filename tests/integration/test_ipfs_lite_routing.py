@@ -233,7 +233,7 @@ async def test_that_none_of_them_answers_is_one_warning(caplog: pytest.LogCaptur
             assert len(await bob.meet_first()) == 3
         assert await bob.meet_first(0)
     [record] = caplog.records
-    assert "none of 3 bootstrap peers could be reached" in record.getMessage()
+    assert "none of 3 bootstrap peers can be reached" in record.getMessage()
 
 
 async def test_a_first_peer_that_never_answers_holds_up_nobody() -> None:

@@ -75,7 +75,7 @@ def check(at: At, listen: Sequence[Multiaddr], network: NetworkChoice, as_json: 
     """
 
     # The table says it.
-    logging.getLogger("libp2p.ipfs_lite.bootstrapping").setLevel(logging.ERROR)
+    logging.getLogger("libp2p.discovery").setLevel(logging.ERROR)
 
     async def work() -> None:
         findings = await _Checks(at.repo, listen, network).run()
