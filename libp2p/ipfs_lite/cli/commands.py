@@ -34,7 +34,6 @@ from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
-
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
