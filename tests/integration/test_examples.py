@@ -24,6 +24,7 @@ PROMISES = {
     "own_store.py": "is kept: True",
     "streams.py": "the answer is complete\nno stream: ProtocolNotSupportedError\n"
     "lost: MuxedStreamReset\nthe server is gone",
+    "private_network.py": "found: True\nof this network only",
     "two_peers.py": "identical",
     "watching.py": "blocks wanted: 0",
     "yamux_statistics.py": "the window doubled",
