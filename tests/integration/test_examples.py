@@ -18,6 +18,7 @@ PROMISES = {
     "bitswap_client_server.py": "Hello, Bitswap!",
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
+    "folders.py": "folders.py\nidentical",
     "in_memory.py": "passed, in memory",
     "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
     "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
