@@ -108,11 +108,11 @@ _EFFECTIVE: Final = frozenset(
         "negotiate_timeout",
         "announce_addrs",
         "resolver",
-        "disc_opt",
         "bootstrap",
         "bootstrap_allow_ipv6",
         "bootstrap_dns_timeout",
         "bootstrap_dns_max_retries",
+        "disc_opt",
     }
 )
 
@@ -255,9 +255,9 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     """
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
-    With ``disc_opt``, a router that knows addresses of peers, it is a `RoutedHost`.
     With ``bootstrap=[…]`` it keeps itself connected to these peers and to those that its peer store
-    has seen before, as `libp2p.discovery.bootstrap.Bootstrap` does.
+    has seen before, as `libp2p.discovery.bootstrap.Bootstrap` does. With ``disc_opt``, a router
+    that knows addresses of peers, it is a `RoutedHost`.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
 
@@ -268,10 +268,11 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
     peers = options.pop("bootstrap", None)
     swarm = new_swarm(**options)
-    if (router := options.get("disc_opt")) is not None:
-        host: BasicHost = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
-    else:
+    router = options.get("disc_opt")
+    if router is None:
         host = BasicHost(swarm, announce, listen)
+    else:
+        host = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
     if peers:
         from libp2p.discovery.bootstrap.keeper import Bootstrap
         from libp2p.discovery.events.peerDiscovery import peerDiscovery

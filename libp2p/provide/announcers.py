@@ -70,11 +70,11 @@ class SweepAnnouncer:
             target = sha256((self._own or 0).to_bytes(_KEY_BYTES, "big") + bytes([number])).digest()
             exploration = Exploration([(key_of(target), target)], self._config.replication)
             peers = await self._closest(target)
-            if 0 < len(peers) < self._config.replication:
-                seen.append((len(peers), 1.0))  # a lookup gives so few if these are all
-            elif peers:
+            if len(peers) >= self._config.replication:
                 exploration.on_closest(key_of(target), peers)
                 seen.append(exploration.measured())
+            elif peers:  # there are no more
+                seen.append((len(peers), 1.0))
 
         await _at_once(look, range(MEASURING_LOOKUPS), MEASURING_LOOKUPS)
         return seen

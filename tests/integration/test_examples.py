@@ -12,6 +12,7 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 PROMISES = {
+    "announcing.py": "announced: 1\nfound at this host: True\nwaiting: 0",
     "asyncio_guest.py": "bytes as a guest of asyncio",
     "asyncio_portal.py": "bytes under asyncio",
     "bitswap_client_server.py": "Hello, Bitswap!",
@@ -19,6 +20,7 @@ PROMISES = {
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
     "in_memory.py": "passed, in memory",
     "names.py": "True first edition\nTrue second edition",
+    "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
     "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
     "own_store.py": "is kept: True",
     "records.py": "/ipfs/bafkqaaa until 2030-03-17T17:46:40Z\nthe best is 1",
