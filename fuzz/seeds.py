@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -16,12 +16,13 @@ from libp2p.bitswap.wire.message import Message
 from libp2p.crypto import ecc, rsa, secp256k1
 from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipld import dag_cbor, dag_pb, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.kad_dht import messages as dht
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
+from libp2p.records.ipns_record import make_record
 from libp2p.routing.found import FoundPeer
 from libp2p.routing.http_records import peer_to_json
 from libp2p.security.insecure.exchange import PlaintextExchange
@@ -184,6 +185,27 @@ def dht_messages() -> list[bytes]:
     ]
 
 
+def names() -> dict[str, list[bytes]]:
+    """Records of IPNS, what is signed in them, paths, and values in DAG-CBOR."""
+    path = f"/ipfs/{CID.for_block(CHUNK)}"
+    records = [
+        make_record(IDENTITY, path, sequence=1, expires=NOW + 60, with_v1=with_v1, extra=extra)
+        for with_v1, extra in ((True, {}), (False, {"a": [1, -1.5, None], "b": {"c": True}}))
+    ]
+    cbor: list[Any] = [1, "a", b"b", [None, False], {"link": CID.for_block(CHUNK), "n": -(2**40)}]
+    return {
+        "ipns_record": [record.encoded for record in records],
+        "ipns_data": [record.data for record in records],
+        "content_path": [
+            f"{path}/a/b".encode(),
+            f"ipns://{PEER}/".encode(),
+            b"/ipns/example.com/a",
+            f"/ipns/{PEER.to_multibase()}".encode(),
+        ],
+        "dag_cbor_block": [dag_cbor.encode(value) for value in (*cbor, cbor)],
+    }
+
+
 def routing() -> dict[str, list[bytes]]:
     """Answers and requests of delegated routing."""
     line = peer_to_json(FoundPeer(PEER, [ADDRESS], ["transport-bitswap"], ["https://a.example"]))
@@ -238,6 +260,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "dag_pb_node": nodes(),
         "unixfs_data": [unixfs.encode(_file_data()), unixfs.encode(_file_data(2)), b"\x08\x01"],
         "file_root": nodes(),
+        **names(),
         **noise(),
         **tls(),
         **identities(),

@@ -31,8 +31,11 @@ from libp2p.exceptions import (
     IdentifyError,
     InvalidAddrError,
     InvalidCID,
+    InvalidDagCbor,
     InvalidDagPb,
+    InvalidIpnsRecord,
     InvalidMultibase,
+    InvalidPath,
     InvalidPeerID,
     InvalidRecord,
     InvalidUnixFS,
@@ -44,9 +47,11 @@ from libp2p.exceptions import (
     RemoteProtocolError,
 )
 from libp2p.identity.identify.message import IdentifyReader, read_identity
-from libp2p.ipld import dag_pb, multibase, unixfs
+from libp2p.ipld import dag_cbor, dag_pb, multibase, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
+from libp2p.ipld.protowire import bytes_field
+from libp2p.ipns.path import ContentPath
 from libp2p.kad_dht import messages as dht
 from libp2p.kad_dht.errors import InvalidMessageError
 from libp2p.peer.addresses import (
@@ -59,6 +64,7 @@ from libp2p.peer.addresses import (
 from libp2p.peer.envelope import unmarshal_envelope
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.negotiation import Initiator, Responder
+from libp2p.records.ipns_record import SIGNATURE_PREFIX, decode_record
 from libp2p.routing.http_records import JsonPeers, NdjsonPeers, peer_to_json
 from libp2p.routing.http_request import Reply, read_request
 from libp2p.security.insecure.exchange import PlaintextExchange
@@ -74,6 +80,7 @@ from libp2p.stream_muxer.yamux.config import MAX_PENDING_PONGS, YamuxConfig
 from libp2p.stream_muxer.yamux.events import StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.frame import CONTINUATION, Frame, FrameParser
 from libp2p.stream_muxer.yamux.session import YamuxSession
+from libp2p.utils.rfc3339 import from_nanoseconds
 
 if TYPE_CHECKING:
     from libp2p.peer.peerinfo import PeerInfo
@@ -405,6 +412,33 @@ def dht_message(data: bytes) -> None:
     assert dht.decode(dht.encode(message)) == message
 
 
+def ipns_record(data: bytes) -> None:
+    record = decode_record(data)
+    assert from_nanoseconds(record.expiry_nanoseconds)
+    record.verify(PEER, NOW)
+
+
+def ipns_data(data: bytes) -> None:
+    """Any data under a right signature: what is behind that is reached."""
+    signature = IDENTITY.sign(SIGNATURE_PREFIX + data)
+    encoded = b"".join(
+        bytes_field(number, len(content)) + content
+        for number, content in ((8, signature), (9, data))
+    )
+    record = decode_record(encoded)
+    record.verify(PEER, None)
+    ContentPath.of_record(record.value)
+
+
+def content_path(data: bytes) -> None:
+    path = ContentPath.parse(data.decode("latin-1"))
+    assert ContentPath.parse(str(path)) == path
+
+
+def dag_cbor_block(data: bytes) -> None:
+    assert dag_cbor.encode(dag_cbor.decode(data)) == data
+
+
 def cid(data: bytes) -> None:
     found = CID.decode(data)
     assert found.buffer == data
@@ -503,6 +537,10 @@ TARGETS: Final = {
         Target(peer_id, (InvalidPeerID,)),
         Target(bitswap_messages, ()),
         Target(dht_message, (InvalidMessageError,)),
+        Target(ipns_record, (InvalidIpnsRecord,)),
+        Target(ipns_data, (InvalidIpnsRecord, InvalidPath)),
+        Target(content_path, (InvalidPath,)),
+        Target(dag_cbor_block, (InvalidDagCbor,)),
         Target(routing_stream, (BadRouterAnswer,)),
         Target(routing_answer, (BadRouterAnswer,)),
         Target(routing_request, ()),

@@ -9,6 +9,7 @@ import trio
 
 from libp2p.exceptions import RoutingError, first_few
 from libp2p.kad_dht.config import MAX_BETTER_VALUES, MAX_FOUND
+from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.kad_dht.search import Search
@@ -70,7 +71,7 @@ class DualDHT:
 
     @property
     def _for_records(self) -> KadDHT:
-        return self.wan if len(self.wan.table) or not len(self.lan.table) else self.lan
+        return self.wan if self.wan.has_peers or not self.lan.has_peers else self.lan
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
         if self._nursery is None:
@@ -94,8 +95,11 @@ class DualDHT:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(one, self.wan)
             nursery.start_soon(one, self.lan)
-        if len(failures) == len((self.wan, self.lan)):
-            raise RoutingError(first_few(map(str, failures), separator="; "))
+        if len(failures) < len((self.wan, self.lan)):
+            return
+        if all(isinstance(failure, NoPeersError) for failure in failures):
+            raise failures[0]
+        raise RoutingError(first_few(map(str, failures), separator="; "))
 
     # -- content ------------------------------------------------------------------------------
 
@@ -127,7 +131,10 @@ class DualDHT:
     async def find_providers(self, key: ProviderKey, count: int = 20) -> list[PeerInfo]:
         """Do as `KadDHT.find_providers` in both."""
         async with aclosing(self.find_provider_iter(key, count)) as providers:
-            return [info async for info in providers]
+            try:
+                return [info async for info in providers]
+            except NoPeersError:
+                return []
 
     async def send_provider_records(self, peer: ID, multihashes: Sequence[bytes]) -> int:
         """Do as `KadDHT.send_provider_records`."""
@@ -184,8 +191,11 @@ class DualDHT:
         """Do as `KadDHT.get_value` in both, and return the better value."""
         best: bytes | None = None
         async with aclosing(self.search_value(key, quorum)) as values:
-            async for value in values:
-                best = value
+            try:
+                async for value in values:
+                    best = value
+            except NoPeersError:
+                return None
         return best
 
     def register_validator(self, namespace: str, validator: Validator) -> None:

@@ -37,6 +37,12 @@ class DHTNetwork(Enum):
             return _has_scope(addrs, public=False)
         return self.may_ask(addrs)
 
+    def to_tell(self, addrs: Sequence[bytes]) -> tuple[bytes, ...]:
+        """Return those addresses of a peer that others are told: in the public network, public."""
+        if self is DHTNetwork.WAN:
+            return tuple(raw for raw in addrs if _has_scope([raw], public=True))
+        return tuple(addrs)
+
     def can_be_reached(self, addrs: Iterable[Multiaddr]) -> bool:
         """Tell whether a host with these addresses can be asked by the others of its network."""
         if self is DHTNetwork.LAN:

@@ -60,10 +60,12 @@ class RecordKeeper:
         self._stores = stores
         self._now = now
         self._changed = Waiter()
+        self._is_due = False
         self._faults = FaultLog()
 
     def changed(self) -> None:
         """A record was stored: write it soon."""
+        self._is_due = True
         self._changed.wake()
 
     async def load(self, datastore: Datastore | None) -> None:
@@ -94,8 +96,10 @@ class RecordKeeper:
 
     async def _write_changes(self) -> None:
         while True:
-            await self._changed.wait()
+            while not self._is_due:
+                await self._changed.wait()
             await trio.sleep(PERSIST_SECONDS)  # time: changes are written together
+            self._is_due = False
             await self._save()
 
     async def _expire(self) -> None:

@@ -27,7 +27,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     PeerAddress,
     RouterUrl,
 )
-from libp2p.ipfs_lite.cli.routing_commands import doctor, provide, routing
+from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.utils.version import __version__
 
@@ -215,5 +215,5 @@ def serve(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json
     serving.serve(at, listen, network, as_json)
 
 
-for command in (key, name, routing, provide, doctor):
+for command in (key, name, routing, provide, dht, doctor):
     cli.add_command(command)

@@ -109,11 +109,11 @@ class BootstrapAddress(click.ParamType[str]):
         text = str(value)
         if text == NONE:
             return text
+        from libp2p.discovery.bootstrap.sources import read_sources
         from libp2p.exceptions import BaseLibp2pError
-        from libp2p.ipfs_lite.bootstrapping import check_bootstrap
 
         try:
-            check_bootstrap([text])
+            read_sources([text])
         except BaseLibp2pError as error:
             self.fail(f"{error}.", param, ctx)
         return text

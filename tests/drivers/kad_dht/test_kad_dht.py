@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 
+from libp2p import new_host
 from libp2p.datastore import MemoryDatastore
 from libp2p.exceptions import InvalidArgument, InvalidRecord, RoutingError
 from libp2p.ipld.cid import CID
 from libp2p.kad_dht import DHTConfig, DHTMode, DHTNetwork, KadDHT
 from libp2p.kad_dht.messages import Message, MessageType, Record
-from libp2p.records.validator import Validator
+from libp2p.records.validator import NamespacedValidator, Validator
 from libp2p.routing.abc import ContentRouter, PeerRouter, ValueRouter
+from libp2p.transport.memory.memory import MemoryTransport
 from tests.support.dht_hosts import (
     PROTOCOL,
     ask,
@@ -212,6 +214,37 @@ async def test_it_works_only_while_it_runs(autojump_clock: MockClock) -> None:
             assert dht.active_mode == "server"
 
 
+async def test_it_runs_once_at_a_time(autojump_clock: MockClock) -> None:
+    async with network(2) as [one, _]:
+        with pytest.raises(RoutingError, match="running already"):
+            async with one.run():
+                pass
+        assert one.active_mode == "server"
+        assert await one.provide(BLOCK)
+
+
+async def test_connections_to_peers_of_the_table_are_kept_while_it_runs(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_dht() as other:
+        host = memory_host()
+        manager = host.get_network().connection_manager
+        dht = KadDHT(host)
+        peer = other.local_peer_id
+        async with host.run():
+            for _ in range(2):
+                async with dht.run():
+                    await host.connect(info_of(other.host))
+                    await until_in_table(dht, 1)
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert manager.value_of(peer) == 5
+                    row = dht.table.row(peer)
+                    assert row is not None
+                    assert manager.is_protected(peer) == (row.prefix_length < 2)
+                assert manager.value_of(peer) == 0
+                assert not manager.is_protected(peer)
+
+
 async def test_an_error_of_the_block_is_raised_as_it_is(autojump_clock: MockClock) -> None:
     host = memory_host()
     async with host.run():
@@ -324,6 +357,119 @@ async def test_silent_peers_are_asked_whether_they_are_there(autojump_clock: Moc
         await other.host.close()
         await trio.sleep(200)
         assert other.local_peer_id not in dht.table
+
+
+async def test_a_lookup_waits_for_no_mute_peer(autojump_clock: MockClock) -> None:
+    async def mute(stream: INetStream) -> None:
+        await trio.sleep_forever()
+
+    async with network(6) as dhts, AsyncExitStack() as stack:
+        for _ in range(12):
+            peer = await stack.enter_async_context(peer_that(mute))
+            await dhts[0].host.connect(info_of(peer))
+            addrs = [addr.to_bytes() for addr in peer.get_transport_addrs()]
+            dhts[0].table.consider(peer.get_id(), addrs, trio.current_time(), verified=True)
+        began = trio.current_time()
+        found = await dhts[0].get_closest_peers(b"key")
+        assert {info.peer_id for info in found} == {dht.local_peer_id for dht in dhts[1:]}
+        assert trio.current_time() - began < DHTConfig().request_seconds
+
+
+async def test_a_lookup_has_a_time_out(autojump_clock: MockClock) -> None:
+    async def slow(stream: INetStream) -> None:
+        async with aclosing(requests_on(stream)) as requests:
+            async for request in requests:
+                await trio.sleep(2)
+                await stream.write(framed(Message(request.kind, request.key)))
+
+    async with running_dht(config=DHTConfig(query_seconds=1.0)) as dht, peer_that(slow) as peer:
+        await dht.host.connect(info_of(peer))
+        await until_in_table(dht, 1)
+        began = trio.current_time()
+        with pytest.raises(RoutingError):
+            await dht.get_closest_peers(b"key")
+        assert trio.current_time() - began == pytest.approx(1.0, abs=0.1)
+
+
+async def test_a_quorum_ends_the_search(autojump_clock: MockClock) -> None:
+    async def mute(stream: INetStream) -> None:
+        await trio.sleep_forever()
+
+    async with network(2) as [one, two], peer_that(mute) as peer:
+        with_numbers(one, two)
+        await outdated(two, KEY.encode(), b"1")
+        await one.host.connect(info_of(peer))
+        addrs = [addr.to_bytes() for addr in peer.get_transport_addrs()]
+        for quorum, seconds in ((1, 0.0), (2, 10.0), (0, 10.0)):
+            one.table.consider(peer.get_id(), addrs, trio.current_time(), verified=True)
+            began = trio.current_time()
+            assert await one.get_value(KEY, quorum) == b"1"
+            assert trio.current_time() - began == pytest.approx(seconds, abs=0.5)
+
+
+async def test_nobody_takes_a_value(autojump_clock: MockClock) -> None:
+    async with network(2, enable_values=False, enable_providers=False) as [one, two]:
+        with_numbers(one, two)
+        with pytest.raises(RoutingError, match="none of 1 peers took"):
+            await one.put_value(KEY, b"1")
+        with pytest.raises(RoutingError, match="none of 1 peers of the DHT answered"):
+            await one.find_providers(BLOCK)
+
+
+async def test_a_host_without_addresses_announces_nothing(autojump_clock: MockClock) -> None:
+    host = new_host(transports=[MemoryTransport()])
+    dht = KadDHT(host, DHTMode.CLIENT)
+    async with running_dht() as server, host.run(), dht.run():
+        await host.connect(info_of(server.host))
+        for call in (dht.provide(BLOCK), dht.send_provider_records(server.local_peer_id, [b"x"])):
+            with pytest.raises(RoutingError, match="no address"):
+                await call
+        assert not server.local_providers(BLOCK)
+
+
+async def test_in_the_public_network_private_peers_do_not_count(
+    autojump_clock: MockClock,
+) -> None:
+    async with network(2) as dhts:
+        host = memory_host()
+        dht = KadDHT(host, DHTMode.CLIENT, network=DHTNetwork.WAN)
+        async with host.run(), dht.run():
+            await host.connect(info_of(dhts[0].host))
+            await trio.sleep(1)
+            assert len(dht.table) == 0
+            with pytest.raises(RoutingError, match="no address"):
+                await dht.provide(BLOCK)
+
+
+async def test_validators_can_be_replaced() -> None:
+    dht = KadDHT(memory_host(), max_peers_per_subnet=0, max_peers_per_subnet_table=5)
+    assert dht.table.config.max_per_group_in_bucket == 0
+    assert dht.table.config.max_per_group == 5
+    assert dht.validator.namespaces == ["ipns", "pk"]
+    dht.set_namespace_validator("numbers", Largest())
+    dht.strict_validation = True
+    dht.set_validator(NamespacedValidator({"numbers": Largest()}))
+    dht.apply_fallbacks()
+    assert dht.validator.namespaces == ["numbers"]
+    assert dht.strict_validation
+    own = NamespacedValidator({})
+    assert KadDHT(memory_host(), validator=own).validator is own
+    assert own.namespaces == ["ipns", "pk"]
+
+
+async def test_a_fault_of_a_task_is_logged(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with network(2) as [one, _]:
+        one.register_validator("numbers", Largest())
+        one._engine.start(_fail)
+        await trio.testing.wait_all_tasks_blocked()
+        assert "a task of the DHT failed" in caplog.text
+        assert await one.get_closest_peers(b"key")
+
+
+async def _fail() -> None:
+    raise KeyError("broken")
 
 
 # -- looking into it ------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from libp2p.kad_dht.lookup import (
     MAX_ATTEMPTS,
     MAX_HEARD_OF_ONE,
     MAX_KEPT_IN_MIND,
+    MAX_PROBES,
     MAX_REFERRERS,
     MAX_REQUESTS,
     MIN_FALSE_REFERRALS,
@@ -59,6 +60,7 @@ class Net:
         self.asked: list[ID] = []
         self.dead: set[ID] = set()
         self.answers: dict[ID, Callable[[], list[PeerEntry]]] = {}
+        self.probed: list[ID] = []
         self._knows = {
             peer: sorted(
                 peers, key=lambda other: sha256(peer.to_bytes() + other.to_bytes()).digest()
@@ -67,14 +69,15 @@ class Net:
             for peer in peers
         }
 
-    def ask(self, peer: ID) -> Answer:
+    def ask(self, peer: ID, is_probe: bool = False) -> Answer:
         """What a peer answers; None, if it is dead."""
-        self.asked.append(peer)
+        (self.probed if is_probe else self.asked).append(peer)
+        target = peer.xor_id if is_probe else TARGET
         if peer in self.answers:
             return self.answers[peer]()
         if peer in self.dead or peer not in self._knows:
             return None
-        near = sorted(set(self._knows[peer]) - {peer}, key=lambda other: other.xor_id ^ TARGET)
+        near = sorted(set(self._knows[peer]) - {peer}, key=lambda other: other.xor_id ^ target)
         return entries(near[: self.k])
 
 
@@ -87,11 +90,29 @@ def run(lookup: Lookup, net: Net, late: int = 0) -> None:
             return
         assert waiting, "nothing is under way"
         peer = waiting.pop(min(late, len(waiting) - 1))
-        answer = net.ask(peer)
+        answer = net.ask(peer, lookup.is_probe(peer))
         if answer is None:
             lookup.on_failure(peer)
         else:
             lookup.on_answer(peer, answer)
+        assert_counts(lookup)
+
+
+def is_over(lookup: Lookup) -> bool:
+    """Whether it is done, once its probes have been answered with nothing new."""
+    for peer in lookup.next_requests():
+        assert lookup.is_probe(peer)
+        lookup.on_answer(peer, [])
+    return lookup.is_done
+
+
+def assert_counts(lookup: Lookup) -> None:
+    """What is under way is counted, and no path has a peer that has failed."""
+    for path in lookup._paths:
+        asked = [p for p in lookup._peers.values() if p.state.name == "ASKED" and p.path is path]
+        assert path.under_way == len(asked)
+        assert all(peer.state.name != "FAILED" for _, peer in path.nearest)
+        assert path.nearest == sorted(path.nearest, key=lambda pair: pair[0])
 
 
 NET_PEERS = PEERS[::2]
@@ -194,6 +215,7 @@ class TestSlowOnes:
         lookup.on_slow(PEERS[0])
         assert lookup.next_requests() == [PEERS[ALPHA]]
         assert lookup.statistics.slow == 1
+        assert_counts(lookup)
 
     def test_a_mute_peer_holds_up_nothing(self) -> None:
         net = Net(NET_PEERS)
@@ -213,7 +235,7 @@ class TestSlowOnes:
         lookup.on_slow(PEERS[0])
         for peer in PEERS[1:5]:
             lookup.on_answer(peer, [])
-        assert lookup.is_done
+        assert is_over(lookup)
         assert found(lookup) == PEERS[1:5]
         lookup.on_answer(PEERS[0], entries(PEERS[7:8]))
         assert lookup.next_requests() == [PEERS[7]]
@@ -236,7 +258,7 @@ class TestSlowOnes:
             lookup.on_answer(peer, [])
         assert not lookup.is_done
         lookup.on_answer(PEERS[BETA - 1], [])
-        assert lookup.is_done
+        assert is_over(lookup)
 
     def test_results_of_others_are_ignored(self) -> None:
         lookup = Lookup(TARGET, entries(PEERS[:5]))
@@ -249,6 +271,136 @@ class TestSlowOnes:
         lookup.on_answer(PEERS[0], [])
         lookup.on_answer(PEERS[0], entries(PEERS[7:8]))
         assert lookup.next_requests() == []
+
+
+class TestProbes:
+    def found_one_missing(self) -> Lookup:
+        """A lookup for four peers, of which the second closest could not be reached."""
+        lookup = Lookup(TARGET, entries(PEERS[:5]), k=4)
+        lookup.next_requests()
+        lookup.on_failure(PEERS[1])
+        lookup.next_requests()
+        for peer in (PEERS[0], *PEERS[2:5]):
+            lookup.on_answer(peer, [])
+        return lookup
+
+    def test_the_last_found_are_asked_for_themselves(self) -> None:
+        lookup = self.found_one_missing()
+        probed = lookup.next_requests()
+        assert probed == PEERS[3:5]
+        assert all(map(lookup.is_probe, probed))
+        assert not lookup.is_probe(PEERS[0])
+        assert lookup.next_requests() == []
+        lookup.on_answer(PEERS[4], entries([PEERS[1], PEERS[6]]))
+        lookup.on_answer(PEERS[3], entries([PEERS[5]], OTHER))
+        assert lookup.next_requests() == []
+        assert lookup.is_done
+        assert lookup.statistics.probes == 2
+        assert lookup.statistics.requests == 7
+
+    def test_closer_peers_that_they_name_are_asked(self) -> None:
+        lookup = Lookup(TARGET, entries([*PEERS[:3], PEERS[9], PEERS[20]]), k=4)
+        lookup.next_requests()
+        lookup.on_failure(PEERS[1])
+        lookup.next_requests()
+        for peer in (PEERS[0], PEERS[2], PEERS[9], PEERS[20]):
+            lookup.on_answer(peer, [])
+        assert lookup.next_requests() == [PEERS[9], PEERS[20]]
+        lookup.on_answer(PEERS[9], entries(PEERS[5:7]))
+        lookup.on_failure(PEERS[20])  # it has answered before, and stays
+        assert lookup.next_requests() == PEERS[5:7]
+        for peer in PEERS[5:7]:
+            lookup.on_answer(peer, [])
+        # The last ones found are others now.
+        assert lookup.next_requests() == PEERS[5:7]
+        for peer in PEERS[5:7]:
+            lookup.on_slow(peer)
+        assert lookup.is_done
+        assert found(lookup) == [PEERS[0], PEERS[2], PEERS[5], PEERS[6]]
+
+    def test_if_nobody_closer_has_failed_nobody_is_probed(self) -> None:
+        lookup = Lookup(TARGET, entries(PEERS[:5]), k=2)
+        lookup.next_requests()
+        for peer in PEERS[:2]:
+            lookup.on_answer(peer, [])
+        assert lookup.is_done
+        lookup = Lookup(TARGET, entries([PEERS[0], PEERS[1], PEERS[9]]), k=2, alpha=1)
+        for peer in PEERS[:2]:
+            lookup.next_requests()
+            lookup.on_answer(peer, [])
+        assert lookup.is_done
+
+    def test_probes_are_limited(self) -> None:
+        closest = a_peer(20_000)
+        closest._xor_id = 1
+        lookup = Lookup(0, entries([closest, PEERS[0], PEERS[1]]), k=2)
+        assert closest in lookup.next_requests()
+        lookup.on_failure(closest)
+        made = iter(range(1, 10**6))
+
+        def closer() -> list[PeerEntry]:
+            peer = a_peer(20_000 + next(made))
+            peer._xor_id = 2**240 - next(made)
+            return entries([peer])
+
+        lookup.on_answer(PEERS[0], [])
+        lookup.on_answer(PEERS[1], [])
+        waiting: list[ID] = []
+        while not lookup.is_done:
+            waiting += lookup.next_requests()
+            for peer in waiting:
+                lookup.on_answer(peer, closer() if lookup.is_probe(peer) else [])
+            waiting.clear()
+        assert lookup.statistics.probes == MAX_PROBES
+
+
+class TestOtherAddresses:
+    def test_of_a_peer_that_is_slow_are_tried_at_once(self) -> None:
+        lookup = Lookup(TARGET, entries(PEERS[:3]))
+        lookup.next_requests()
+        lookup.on_slow(PEERS[0])
+        lookup.on_answer(PEERS[1], entries(PEERS[:1], OTHER))
+        assert lookup.next_requests() == PEERS[:1]
+        lookup.on_failure(PEERS[0])  # at the first address; it is asked at the second one
+        assert_counts(lookup)
+        assert lookup.next_requests() == []
+        lookup.on_answer(PEERS[0], [])
+        lookup.on_failure(PEERS[0])
+        assert_counts(lookup)
+        assert found(lookup) == PEERS[:2]
+
+    def test_that_came_while_it_was_asked_are_tried_when_it_fails(self) -> None:
+        lookup = Lookup(TARGET, entries(PEERS[:3]))
+        lookup.next_requests()
+        lookup.on_answer(PEERS[1], entries(PEERS[:1], OTHER))
+        assert lookup.next_requests() == []
+        lookup.on_failure(PEERS[0])
+        assert lookup.next_requests() == PEERS[:1]
+        assert lookup.statistics.failed == 0
+        lookup.on_failure(PEERS[0])
+        assert lookup.statistics.failed == 1
+        assert_counts(lookup)
+
+    def test_or_when_it_is_slow(self) -> None:
+        lookup = Lookup(TARGET, entries(PEERS[:3]))
+        lookup.next_requests()
+        lookup.on_answer(PEERS[1], entries(PEERS[:1], OTHER))
+        lookup.on_slow(PEERS[0])
+        lookup.on_failure(PEERS[0])  # before it is asked again
+        assert lookup.next_requests() == PEERS[:1]
+        lookup.on_slow(PEERS[0])
+        assert lookup.next_requests() == []
+        assert_counts(lookup)
+
+    def test_its_first_answer_counts(self) -> None:
+        lookup = Lookup(TARGET, entries(PEERS[:3]))
+        lookup.next_requests()
+        lookup.on_answer(PEERS[1], entries(PEERS[:1], OTHER))
+        lookup.on_slow(PEERS[0])
+        lookup.on_answer(PEERS[0], [])  # at the first address after all
+        assert_counts(lookup)
+        lookup.on_answer(PEERS[2], [])
+        assert found(lookup) == PEERS[:3]
 
 
 class TestLiars:
@@ -310,11 +462,10 @@ class TestLiars:
         for number, peer in enumerate(lookup.next_requests()):
             lookup.on_answer(peer, entries(PEERS[:1], OTHER + bytes((number,))))
             for again in lookup.next_requests():
-                assert again == PEERS[0]
-                asked += 1
                 lookup.on_failure(again)
+                asked += again == PEERS[0]
         assert asked == MAX_ATTEMPTS
-        assert lookup.is_done
+        assert is_over(lookup)
 
     def test_addresses_of_a_peer_are_limited(self) -> None:
         lookup = Lookup(TARGET, entries(PEERS[1:60]), alpha=60, k=60)
