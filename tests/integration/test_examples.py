@@ -19,6 +19,7 @@ PROMISES = {
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
     "in_memory.py": "passed, in memory",
+    "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
     "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
     "own_store.py": "is kept: True",
     "streams.py": "the answer is complete\nno stream: ProtocolNotSupportedError\n"
