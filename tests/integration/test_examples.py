@@ -18,10 +18,13 @@ PROMISES = {
     "bitswap_client_server.py": "Hello, Bitswap!",
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
+    "folders.py": "folders.py\nidentical",
     "in_memory.py": "passed, in memory",
+    "names.py": "True first edition\nTrue second edition",
     "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
     "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
     "own_store.py": "is kept: True",
+    "records.py": "/ipfs/bafkqaaa until 2030-03-17T17:46:40Z\nthe best is 1",
     "streams.py": "the answer is complete\nno stream: ProtocolNotSupportedError\n"
     "lost: MuxedStreamReset\nthe server is gone",
     "private_network.py": "found: True\nof this network only",

@@ -19,13 +19,13 @@ from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.records.ipns_record import decode_record, make_record, routing_key
 from libp2p.routing.found import FoundPeer
 from libp2p.routing.http_client import HttpRouter
+from libp2p.routing.http_listener import listening
 from libp2p.routing.http_server import RoutingServer
 from libp2p.routing.own_blocks import OwnBlocks
 from libp2p.routing.parallel import ParallelRouter
 from libp2p.routing.static import StaticRouter
 from tests.support.hosts import LOOPBACK
 from tests.support.routers import ScriptedRouter
-from tests.support.web import serving
 
 from .files import random_bytes
 from .kubo import Kubo
@@ -157,7 +157,10 @@ async def our_node() -> AsyncIterator[OurNode]:
     values = ScriptedRouter()
     async with running_bitswap() as client:
         routers = {"own": own_blocks(client), "friends": StaticRouter(), "values": values}
-        async with ParallelRouter(routers).run() as router, serving(RoutingServer(router)) as url:
+        async with (
+            ParallelRouter(routers).run() as router,
+            listening(RoutingServer(router), "127.0.0.1:0") as url,
+        ):
             yield OurNode(client, url, values)
 
 
@@ -249,7 +252,7 @@ async def dht_server(node: Kubo) -> AsyncIterator[str]:
 
         await until(is_in_the_table, "Kubo in our routing table")
         router = ParallelRouter({"dht": dht})
-        async with router.run(), serving(RoutingServer(router)) as url:
+        async with router.run(), listening(RoutingServer(router), "127.0.0.1:0") as url:
             yield url
 
 
