@@ -345,6 +345,7 @@ async def test_a_peer_that_is_gone_leaves_the_table_when_it_is_asked(
         assert dht.statistics().lookups_failed == 1
 
 
+@pytest.mark.slow
 async def test_silent_peers_are_asked_whether_they_are_there(autojump_clock: MockClock) -> None:
     config = DHTConfig(upkeep_seconds=100.0)
     table = RoutingTableConfig(stale_seconds=50.0, refresh_seconds=1e6)
