@@ -530,6 +530,10 @@ class DnsError(BaseLibp2pError):
     """A name could not be looked up, or stands for nothing; the text names it."""
 
 
+class BootstrapError(BaseLibp2pError):
+    """A file, a name or a URL gives no bootstrap peers; the text says why."""
+
+
 class RoutingError(BaseLibp2pError):
     """A router could not be asked, or nobody took what it was to announce."""
 

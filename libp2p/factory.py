@@ -72,6 +72,10 @@ class HostOptions(TypedDict, total=False):
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
+    bootstrap: Sequence[object] | str | None  # the first peers: libp2p.discovery.bootstrap.sources
+    bootstrap_allow_ipv6: bool  # py-libp2p's: IPv6 is always allowed
+    bootstrap_dns_timeout: float  # py-libp2p's, as the next: see DnsConfig
+    bootstrap_dns_max_retries: int
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
@@ -87,7 +91,6 @@ class HostOptions(TypedDict, total=False):
     psk: object
     quic_transport_opt: object
     resource_manager: object
-    bootstrap: object
 
 
 _EFFECTIVE: Final = frozenset(
@@ -105,6 +108,10 @@ _EFFECTIVE: Final = frozenset(
         "negotiate_timeout",
         "announce_addrs",
         "resolver",
+        "bootstrap",
+        "bootstrap_allow_ipv6",
+        "bootstrap_dns_timeout",
+        "bootstrap_dns_max_retries",
         "disc_opt",
     }
 )
@@ -211,8 +218,14 @@ def _key_pair(options: HostOptions) -> KeyPair:
 
 
 def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
-    """Return a `Swarm`: connections and streams without protocol handlers; see `HostOptions`."""
+    """
+    Return a `Swarm`: connections and streams without protocol handlers; see `HostOptions`.
+
+    :raises ValueError: or `TypeError`, for an option that cannot be; ``bootstrap`` is a host's.
+    """
     _check(options)
+    if options.get("bootstrap"):
+        raise InvalidArgument("new_swarm(bootstrap=…) has no effect: it is for new_host")
     key_pair = _key_pair(options)
     peer_id = generate_peer_id_from(key_pair)
     peerstore = options.get("peerstore_opt") or PeerStore()
@@ -242,7 +255,9 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     """
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
-    With ``disc_opt``, a router that knows addresses of peers, it is a `RoutedHost`.
+    With ``bootstrap=[…]`` it keeps itself connected to these peers and to those that its peer store
+    has seen before, as `libp2p.discovery.bootstrap.Bootstrap` does. With ``disc_opt``, a router
+    that knows addresses of peers, it is a `RoutedHost`.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
 
@@ -251,7 +266,17 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     True
     """
     announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
+    peers = options.pop("bootstrap", None)
     swarm = new_swarm(**options)
-    if (router := options.get("disc_opt")) is not None:
-        return RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
-    return BasicHost(swarm, announce, listen)
+    router = options.get("disc_opt")
+    if router is None:
+        host = BasicHost(swarm, announce, listen)
+    else:
+        host = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
+    if peers:
+        from libp2p.discovery.bootstrap.keeper import Bootstrap
+        from libp2p.discovery.events.peerDiscovery import peerDiscovery
+
+        found = peerDiscovery.emit_peer_discovered
+        host.add_service(Bootstrap(host, peers, on_found=found).run)
+    return host

@@ -71,6 +71,7 @@ class BasicHost(IHost):
         :param listen_addrs: to listen on besides those that `run` is given.
         """
         self._network = network
+        self._services: list[Callable[[], Awaitable[object]]] = []
         self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
         self._addresses = HostAddresses(
             network.get_peer_id(), network.get_listen_addrs, announce_addrs or ()
@@ -108,6 +109,8 @@ class BasicHost(IHost):
             self.start_service(self._identifier.run)
             self.start_service(self._inbound.run)
             await self._network.listen(*dict.fromkeys([*self._listen_addrs, *listen_addrs]))
+            for service in self._services:
+                self.start_service(service)
             yield
 
     async def close(self) -> None:
@@ -125,6 +128,14 @@ class BasicHost(IHost):
             self._network.start_soon(task, *args)
         except SwarmException as error:
             raise HostException(str(error)) from None
+
+    def add_service(self, task: Callable[[], Awaitable[object]]) -> None:
+        """
+        Start ``task`` each time that the host runs, once it listens, as `start_service` does.
+
+        One that is added while the host runs is started when it is run again.
+        """
+        self._services.append(arguments.async_function(task, "task"))
 
     # -- identity and addresses ---------------------------------------------------------------
 

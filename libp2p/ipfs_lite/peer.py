@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
@@ -25,7 +25,7 @@ from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
+from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, RepoError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
@@ -40,7 +40,16 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -51,9 +60,9 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
+    from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.bootstrapping import Outcome
-    from libp2p.ipfs_lite.car_files import CarResult
+    from libp2p.ipfs_lite.car_files import CarExport, CarResult
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
@@ -62,6 +71,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
+    from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.peerinfo import PeerInfo
 
 logger = get_logger(__name__)
@@ -82,7 +92,7 @@ class Peer:
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
         self.config: Final = parts.config
         self.store: Final = parts.store
-        self._repo = parts.repo
+        self._roots = parts.roots
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -109,21 +119,21 @@ class Peer:
         dht: str | None = None,
         routers: Iterable[object] | Mapping[str, object] | None = None,
         datastore: Datastore | None = None,
+        provide: bool = False,
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
 
         :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on, or a single one. Without any, the peer cannot be
-            dialled.
+        :param listen: multiaddrs to listen on, or a single one; without, it cannot be dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
         :param private_key: the identity; by default the repo's, or a new one without a repo.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
-        :param bootstrap: the peers by which others are found, besides those seen before: as
-            `PeerInfo`, or as addresses that end in ``/p2p/<peer id>``. None of them is needed.
+        :param bootstrap: the peers by which others are found, besides those seen before; see
+            `libp2p.discovery.bootstrap.sources`. An empty list: nobody, not even those seen before.
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
         :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
@@ -131,6 +141,7 @@ class Peer:
             These three are by default what the settings say.
         :param datastore: keep there what is known of peers, the records of others, and what was
             announced; by default in the repo, and in memory without a repo.
+        :param provide: announce what the store has, as often as the settings say.
         :raises RepoError: if the repo cannot be used.
         :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
@@ -140,7 +151,7 @@ class Peer:
         if online:
             from libp2p.ipfs_lite import network as networks
 
-            options = networks.options_of(listen, server_options, bootstrap, dht, routers)
+            options = networks.options_of(listen, server_options, bootstrap, dht, routers, provide)
         kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
@@ -235,8 +246,12 @@ class Peer:
         """
         with self._call():
             root = CID.of(cid)
-            if self._repo is not None:
-                await trio.to_thread.run_sync(self._repo.add_root, root)
+            try:
+                await trio.to_thread.run_sync(self._roots.add, root)
+            except OSError as error:
+                raise RepoError(f"the root cannot be written down: {error}") from error
+            if self._network is not None and self._network.announcements is not None:
+                await self._network.announcements.add(root)
 
     async def get_file(
         self,
@@ -277,7 +292,7 @@ class Peer:
         follow_links: bool = False,
         keep_mode: bool = False,
         keep_mtime: bool = False,
-        added: Callable[[str, AddResult], object] | None = None,
+        added: Callable[[str, AddResult], Awaitable[object]] | None = None,
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
@@ -292,7 +307,7 @@ class Peer:
         :param follow_links: add what symbolic links lead to, rather than the links.
         :param keep_mode: keep permissions; then leaves are not raw.
         :param keep_mtime: keep the times of the last changes; then leaves are not raw.
-        :param added: called with the path below the folder, and the result, of every entry.
+        :param added: awaited with the path below the folder, and the result, of every entry.
         :param progress: called with the bytes that have been read.
         :raises SourceError: if something cannot be read, or is no file, folder or link.
         :raises InvalidImportOptions: if the choices contradict each other.
@@ -358,7 +373,7 @@ class Peer:
         cid: CIDInput,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
-    ) -> AsyncIterator[DirectoryEntry]:
+    ) -> AsyncGenerator[DirectoryEntry, None]:
         """
         Yield the entries of a folder, as they are read; large folders are in no order.
 
@@ -423,17 +438,33 @@ class Peer:
         :raises UnknownCodec: if the links of a block cannot be read.
         :raises OutputError: if the file cannot be written.
         """
-        from libp2p.ipfs_lite.car_files import CarExport
         from libp2p.ipfs_lite.output import save
 
         with self._call():
-            cids = [CID.of(root) for root in cid_inputs(roots)]
-            export = CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+            export = self.open_car(roots, duplicates=duplicates, peers=peers, timeout=timeout)
             try:
                 await save(export, target, progress)
             finally:
                 export.close()
             return export.result()
+
+    def open_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> CarExport:
+        """
+        Return the bytes of a CAR file, made while they are read; `export_car` writes a file.
+
+        The caller reads with ``await receive()``, which returns nothing at the end, and closes.
+        """
+        from libp2p.ipfs_lite.car_files import CarExport
+
+        cids = [CID.of(root) for root in cid_inputs(roots)]
+        return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
 
     async def import_car(
         self, source: SourceInput, *, progress: Progress | None = None
@@ -525,6 +556,15 @@ class Peer:
         """
         return self._online().routing(self._call)
 
+    def announced(self) -> dict[str, Any] | None:
+        """
+        Return how announcing goes, as ``provide stat`` prints it; None if nothing is announced.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        announcements = self._online().announcements
+        return None if announcements is None else announcements.state()
+
     @property
     def names(self) -> PeerNames:
         """
@@ -533,6 +573,15 @@ class Peer:
         :raises OfflineError: if the peer has no network.
         """
         return self._online().named(self._call)
+
+    @property
+    def dht(self) -> DualDHT | None:
+        """
+        The two DHTs, the public network's and the local one's; None if the peer has none.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().dht
 
     def _online(self) -> Network:
         if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
@@ -146,9 +147,10 @@ class Engine:
         return self.table.closest_entries(key_of(key), self.config.k) or self._connected_servers()
 
     def _connected_servers(self) -> list[PeerEntry]:
-        """Peers that are being checked yet, in the first moments."""
+        """Peers of this network that are being checked yet, in the first moments."""
         servers = filter(self.is_server, self.host.get_connected_peers())
-        return [PeerEntry(peer, self.known_addresses(peer)) for peer in servers][: self.config.k]
+        entries = (PeerEntry(peer, self.known_addresses(peer)) for peer in servers)
+        return list(islice(filter(self.may_ask, entries), self.config.k))
 
     @property
     def has_peers(self) -> bool:

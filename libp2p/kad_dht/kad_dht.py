@@ -336,6 +336,11 @@ class KadDHT:
             peer_id, skip_server_mode_check=skip_server_mode_check
         )
 
+    @property
+    def has_peers(self) -> bool:
+        """Whether anybody can be asked: a peer of the table, or one that is about to enter it."""
+        return self._engine.has_peers
+
     async def refresh_routing_table(self) -> None:
         """Look up what is near this host; the table learns who answers."""
         if self._engine.has_peers:

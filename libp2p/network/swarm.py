@@ -341,12 +341,13 @@ class Swarm(INetworkService):
                 if not named:
                     raise
                 unfit = error.errors
-        found, failures = await self._names.look_up(peer_id, named)
+        resolved, failures = await self._names.look_up(peer_id, named)
+        found = [address for address in resolved if address not in direct]
         worth = worth_dialling(found, self.neighbours())
         if len(worth) < len(found):
             left_out = f"{len(found) - len(worth)} are of networks that this host is not in"
             failures.append(DialError(first_few(map(str, named)), left_out))
-        fit, more_unfit = self._fit(address for address in worth if address not in direct)
+        fit, more_unfit = self._fit(worth)
         return await self._dialer.dial_peer(peer_id, fit, [*unfit, *failures, *more_unfit])
 
     def _fit(self, addresses: Iterable[Multiaddr]) -> tuple[list[Multiaddr], list[DialError]]:

@@ -69,9 +69,12 @@ class SweepAnnouncer:
             # Any bytes will do; those of different peers should differ.
             target = sha256((self._own or 0).to_bytes(_KEY_BYTES, "big") + bytes([number])).digest()
             exploration = Exploration([(key_of(target), target)], self._config.replication)
-            if peers := await self._closest(target):
+            peers = await self._closest(target)
+            if len(peers) >= self._config.replication:
                 exploration.on_closest(key_of(target), peers)
                 seen.append(exploration.measured())
+            elif peers:  # there are no more
+                seen.append((len(peers), 1.0))
 
         await _at_once(look, range(MEASURING_LOOKUPS), MEASURING_LOOKUPS)
         return seen

@@ -41,6 +41,7 @@ from libp2p.utils.shown import shown
 from libp2p.utils.version import get_agent_version
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 
     from libp2p.peer.peerinfo import PeerInfo
@@ -108,6 +109,8 @@ class HttpRouter:
     :param filters: which providers are wanted; by default those that may speak bitswap.
     :param headers: sent with each request, such as ``{"Authorization": "Bearer …"}``.
     :param validator: checks IPNS records; by default their signature and that they are not expired.
+    :param ssl_context: for a server whose certificate this machine does not trust by itself: of a
+        company's own authority, say.
     :param transport: for tests: how requests travel, in place of sockets.
     """
 
@@ -119,6 +122,7 @@ class HttpRouter:
         headers: Mapping[str, str] | None = None,
         validator: RecordRules | None = None,
         config: HttpRouterConfig | None = None,
+        ssl_context: ssl.SSLContext | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         self._base, self.name = _server(url)
@@ -126,6 +130,7 @@ class HttpRouter:
         self._headers = {"User-Agent": get_agent_version(), **(headers or {})}
         self._validator = validator or IPNSValidator()
         self._config = config or HttpRouterConfig()
+        self._ssl = ssl_context
         self._transport = transport
         self._client: httpx2.AsyncClient | None = None
         self._turns = trio.CapacityLimiter(self._config.max_requests)
@@ -147,7 +152,8 @@ class HttpRouter:
         config = self._config
         async with httpx2.AsyncClient(
             http2=True,
-            verify=self._base.startswith("https:"),  # reading the certificates takes a while
+            # Without TLS the system's certificates are not read: that takes a while.
+            verify=self._ssl or self._base.startswith("https:"),
             headers={**self._headers, "Accept-Encoding": "identity"},
             timeout=httpx2.Timeout(config.idle_timeout, connect=config.connect_timeout),
             limits=httpx2.Limits(
@@ -320,7 +326,7 @@ class HttpRouter:
             raise RouterUnavailable(f"{self.name} is still busy with earlier questions")
         try:
             self._raise_while_left_alone()
-            with refused_as(self._failed, f"{self.name} cannot be asked"), self._time(deadline):
+            with self._translated(f"{self.name} cannot be asked"), self._time(deadline):
                 request = client.build_request(method, url, headers=headers, content=content)
                 response = await client.send(request, stream=True)
             _ClosedWithStream.put_into(response)
@@ -345,6 +351,16 @@ class HttpRouter:
         self._last_failure = reason
         wait = self._back_off.failed(trio.current_time(), retry_after, tolerated=tolerated)
         return RouterUnavailable(reason, wait)
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        """Raise whatever the HTTP library raises as one of our errors."""
+        try:
+            yield
+        except BaseLibp2pError:
+            raise
+        except Exception as error:  # task's edge: of httpx2, anyio, h2, the system
+            raise self._failed(f"{what}: {_reason(error)}") from error
 
     @contextmanager
     def _time(self, deadline: float) -> Iterator[None]:
@@ -396,7 +412,7 @@ class HttpRouter:
         async with aclosing(response.aiter_raw()) as pieces:
             while True:
                 with trio.move_on_at(deadline) as scope:
-                    with refused_as(self._failed, f"{self.name} did not end its answer"):
+                    with self._translated(f"{self.name} did not end its answer"):
                         piece = await anext(pieces, b"")
                 if scope.cancelled_caught and whole:
                     raise RouterUnavailable(
@@ -434,6 +450,14 @@ class _ClosedWithStream:
         if hasattr(self._iterator, "aclose"):
             await self._iterator.aclose()
         await self._stream.aclose()
+
+
+def _reason(error: BaseException) -> str:
+    """Say why: the errors that httpx2 raises often have no text, and those under them have."""
+    at: BaseException | None = error
+    while at is not None and not str(at):
+        at = at.__cause__ or at.__context__
+    return f"{type(at or error).__name__}: {at or ''}"[:MAX_REFUSAL_BYTES]
 
 
 def _server(url: str) -> tuple[str, str]:

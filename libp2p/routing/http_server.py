@@ -226,24 +226,35 @@ class RoutingServer:
 
     async def _stream(self, question: Question, out: _Answer) -> None:
         """Send peers as they are found; the head of the answer waits for the first of them."""
-        deadline = trio.current_time() + self._config.search_timeout
-        found = FoundPeers(self._config.max_stream_peers)
-        async with aclosing(self._peers(question, 0)) as peers:
-            while not found.is_complete:
-                # The time is the search's: a client that reads slowly has a time of its own.
-                peer = None
-                with trio.move_on_at(deadline):
-                    peer = await anext(peers, None)
-                if peer is None:
-                    break
-                found.add(peer)
-                if (each := found.take()) is not None:
+        search = _Search(self._config.max_stream_peers)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._collect, question, search)
+            with suppress(_ClientGone):  # else the nursery would wrap it
+                async for peers in search:
                     if not out.has_begun:
                         await out.begin(200, peers_headers(NDJSON, True, time.time()))
-                    await out.write(peer_to_json(each) + b"\n")
-        if not out.has_begun:
-            await out.begin(200, peers_headers(NDJSON, False, time.time()))
-        await out.end()
+                    await out.write(b"".join(peer_to_json(peer) + b"\n" for peer in peers))
+                if search.error is None:
+                    if not out.has_begun:
+                        await out.begin(200, peers_headers(NDJSON, False, time.time()))
+                    await out.end()
+            nursery.cancel_scope.cancel()
+        if search.error is not None:
+            raise search.error
+
+    async def _collect(self, question: Question, search: _Search) -> None:
+        """Search; the time is the search's, a client that reads slowly has a time of its own."""
+        try:
+            with trio.move_on_after(self._config.search_timeout):
+                async with aclosing(self._peers(question, 0)) as peers:
+                    async for peer in peers:
+                        search.add(peer)
+                        if search.is_full:
+                            break
+        except Exception as error:  # noqa: BLE001 - task's edge: `_stream` raises it
+            search.fail(error)
+        finally:
+            search.end()
 
     async def _peers(self, question: Question, limit: int) -> AsyncGenerator[FoundPeer, None]:
         """Return the peers that pass the question's filters."""
@@ -292,6 +303,53 @@ class RoutingServer:
         if scope.cancelled_caught:
             return refusal(504, "the record was not published in time")
         return Reply(200)
+
+
+class _Search:
+    """What a search has found and the client has not been sent; iterated over in batches."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._found = FoundPeers(limit)
+        self._is_done = False
+        self._changed = trio.Event()
+        self.error: Exception | None = None
+        """What ended it before its time."""
+
+    @property
+    def is_full(self) -> bool:
+        """True when so many peers are found as one answer may have."""
+        return len(self._found) >= self._limit
+
+    def add(self, peer: FoundPeer) -> None:
+        """Note a peer."""
+        if self._found.add(peer):
+            self._changed.set()
+
+    def fail(self, error: Exception) -> None:
+        """Note that the search has failed."""
+        self.error = error
+
+    def end(self) -> None:
+        """Note that there will be no more."""
+        self._is_done = True
+        self._changed.set()
+
+    def __aiter__(self) -> _Search:
+        return self
+
+    async def __anext__(self) -> list[FoundPeer]:
+        """Return the peers that have been found since the last time."""
+        while True:
+            await self._changed.wait()
+            peers = []
+            while (peer := self._found.take()) is not None:
+                peers.append(peer)
+            if peers:
+                return peers
+            if self._is_done:
+                raise StopAsyncIteration
+            self._changed = trio.Event()
 
 
 class _Answer:

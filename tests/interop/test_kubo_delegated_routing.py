@@ -13,6 +13,7 @@ from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.exceptions import RouterUnavailable
 from libp2p.ipld.cid import CID
+from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.records.ipns_record import decode_record, make_record, routing_key
@@ -231,5 +232,45 @@ async def test_kubo_finds_peers_and_names_through_our_server() -> None:
 
             await until(is_published, "the record that Kubo publishes")
             assert decode_record(ours.values.values[key][0]).value == b"/ipfs/bafkqaaa"
+        finally:
+            await in_thread(node.close)
+
+
+@asynccontextmanager
+async def dht_server(node: Kubo) -> AsyncIterator[str]:
+    """The URL of our routing server over our DHT, which knows one node of a network."""
+    host = new_host()
+    dht = KadDHT(host, DHTMode.CLIENT, lan=True)
+    async with host.run(listen_addrs=[LOOPBACK]), dht.run():
+        await host.connect(info_from_p2p_addr(node.addr))
+
+        async def is_in_the_table() -> bool:
+            return dht.get_routing_table_size() > 0
+
+        await until(is_in_the_table, "Kubo in our routing table")
+        router = ParallelRouter({"dht": dht})
+        async with router.run(), serving(RoutingServer(router)) as url:
+            yield url
+
+
+async def test_kubo_asks_the_dht_through_our_server(network: tuple[Kubo, Kubo]) -> None:
+    gateway, provider = network
+    data = random_bytes("found in the DHT through our server", 4000)
+    cid = await in_thread(announced, provider, data)
+    path = f"/ipfs/{cid}"
+    await in_thread(provider.run, "name", "publish", path)
+    async with dht_server(gateway) as url:
+        node = Kubo(config=custom(url))
+        try:
+            await in_thread(node.__enter__)
+            assert await in_thread(node.text, "routing", "findprovs", str(cid)) == provider.id
+            assert await in_thread(node.cat, str(cid), "--timeout=30s") == data
+            found = await in_thread(node.text, "routing", "findpeer", provider.id)
+            assert str(info_from_p2p_addr(provider.addr).addrs[0]) in found.splitlines()
+            name = ID.from_string(provider.id).to_multibase()
+            assert await in_thread(node.text, "name", "resolve", f"/ipns/{name}") == path
+            async with HttpRouter(url).run() as router:
+                closest = await router.get_closest_peers(ID.from_string(provider.id).to_bytes())
+                assert {str(info.peer_id) for info in closest} >= {gateway.id, provider.id}
         finally:
             await in_thread(node.close)

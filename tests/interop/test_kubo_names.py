@@ -23,6 +23,7 @@ from libp2p.records.ipns_record import decode_record, make_record
 from tests.support.hosts import LOOPBACK
 
 from .kubo import Kubo
+from .lite import Lite
 from .need import need
 from .waiting import until
 
@@ -190,6 +191,19 @@ async def we_publish(net: Network, kind: str) -> None:
     # Somebody with the same key and no memory asks first, and goes on from there.
     elsewhere = Publisher(net.dht, MemoryDatastore())
     assert (await elsewhere.publish(key, FILE)).record.sequence == 2
+
+
+async def test_our_command_and_kubo(tmp_path: Path) -> None:
+    need("kubo")
+    async with network() as net:
+        ours = Lite(tmp_path / "repo")
+        peers = ["--bootstrap", net.two.addr, "--dht", "client"]
+        site = await to_thread(lambda: ours.text("key", "gen", "site"))
+        await to_thread(lambda: ours.text("name", "publish", FILE, "--key=site", *peers))
+        assert await kubo_says(net.one, "name", "resolve", site) == FILE
+        theirs = (await kubo_says(net.one, "key", "list", "-l")).split()[0]
+        await kubo_says(net.one, "name", "publish", OTHER)
+        assert await to_thread(lambda: ours.text("name", "resolve", theirs, *peers)) == OTHER
 
 
 async def kubo_says(kubo: Kubo, *args: str) -> str:

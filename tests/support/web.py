@@ -12,13 +12,16 @@ from hypercorn import Config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
-    """Serve an application with hypercorn; its URL."""
+async def serving(app: Any, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[str]:
+    """Serve an application with hypercorn, over TLS with a certificate and its key; its URL."""
     config = Config()
     config.bind = ["127.0.0.1:0"]
+    if certificate is not None:
+        config.certfile, config.keyfile = map(str, certificate)
     config.errorlog = None
     config.graceful_timeout = 0.1
     ending = trio.Event()

@@ -71,7 +71,7 @@ async def _show_peer(info: PeerInfo, style: Style, cid: CID | None = None) -> No
     await say(str(info.peer_id))
     if style.verbose:
         for address in addresses:
-            await say(f"\t{address}")
+            await say(f"    {address}")
 
 
 def find_peer(at: At, network: NetworkChoice, peer_id: ID, style: Style) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from libp2p.datastore import SqliteDatastore
+from libp2p.dns.resolver import Resolver as Dns
 from libp2p.exceptions import InvalidIpnsRecord, InvalidPath, RoutingError
 from libp2p.ipfs_lite.cli.company import is_anybody_known, open_asker
 from libp2p.ipfs_lite.cli.keys import Style, open_keystore
@@ -68,7 +69,7 @@ async def _open_names(
         if await is_anybody_known(at, network):
             router = (await stack.enter_async_context(open_asker(at, network))).routing
         datastore = await stack.enter_async_context(SqliteDatastore(at.repo / DATASTORE_FILE))
-        service = NameService(router, datastore, keys, resolving=config)
+        service = NameService(router, datastore, keys, Dns(), resolving=config)
         yield service, router is not None
 
 

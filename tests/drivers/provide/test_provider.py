@@ -86,6 +86,18 @@ async def test_what_a_peer_has_is_announced_to_the_right_peers(autojump_clock: M
     assert router.most_sends_at_once <= provider.config.max_sends
 
 
+@pytest.mark.parametrize("peers", [1, 2, 19, 20, 21])
+async def test_a_network_of_few_peers_will_do(autojump_clock: MockClock, peers: int) -> None:
+    network, keys = ModelNetwork(peers), numbered(0, 100)
+    async with provider_of(SweepRouter(network), ListedKeys(keys)).run() as provider:
+        with trio.fail_after(60):
+            assert await provider.provide_once(cids_of(numbered(200, 201)), wait=True) == 1
+            await until_idle(provider)
+        assert provider.stats().peers == peers
+    assert share_placed(network, [*keys, *numbered(200, 201)]) == 1
+    assert network.lookups <= 4 + 1 + 8
+
+
 async def test_every_key_is_announced_again_within_each_interval(autojump_clock: MockClock) -> None:
     network, keys = ModelNetwork(1000), numbered(0, 500)
     router = SweepRouter(network)

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from contextlib import aclosing, asynccontextmanager
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
 import trio
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from multiaddr import Multiaddr
 
 from libp2p.exceptions import (
@@ -37,6 +44,7 @@ from tests.support.web import RawServer, answer, open_answer, serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 BLOCK = CID.for_block(b"a block")
 HERE, QUIC = Multiaddr("/ip4/192.0.2.1/tcp/1"), Multiaddr("/ip4/192.0.2.1/udp/1/quic-v1")
@@ -121,6 +129,57 @@ async def ask_all(
     assert await client.get_value(KEY) == signed
     assert [value async for value in client.search_value(KEY)] == [signed]
     assert not await client.provide(BLOCK.buffer)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate of loopback, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "router")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), False
+        )
+        .sign(key, SHA256())
+    )
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    files[0].write_bytes(made.public_bytes(Encoding.PEM))
+    files[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return files
+
+
+async def test_over_tls_all_questions_share_one_connection(
+    certificate: tuple[Path, Path],
+) -> None:
+    opened: set[tuple[str, object]] = set()
+    app = RoutingServer(ScriptedRouter(ANN, seconds=0.05))
+
+    async def counting(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            opened.add((scope["http_version"], tuple(scope["client"])))
+        await app(scope, receive, send)
+
+    context = ssl.create_default_context(cafile=certificate[0])
+    async with serving(counting, certificate) as url:
+        assert url.startswith("https://")
+        async with HttpRouter(url, ssl_context=context).run() as router:
+            assert await router.find_peer(ANN.peer_id) == ANN
+            async with trio.open_nursery() as nursery:
+                for _ in range(12):
+                    nursery.start_soon(providers, router)
+            assert {version for version, _ in opened} == {"2"}
+            assert len(opened) == 1
+            async with aclosing(router.find_provider_iter(BLOCK.buffer)) as found:
+                assert await anext(found) == ANN
+            assert await router.find_peer(ANN.peer_id) == ANN
+            assert len(opened) == 1
+        async with HttpRouter(url).run() as distrustful:
+            with pytest.raises(RouterUnavailable, match="certificate"):
+                await providers(distrustful)
 
 
 async def test_providers_come_as_they_are_found() -> None:
