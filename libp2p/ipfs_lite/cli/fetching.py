@@ -117,14 +117,24 @@ def ls(at: At, fetch: Fetch, as_json: bool) -> None:
 
 def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
     async def with_peer() -> None:
-        online = bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+        is_named = isinstance(fetch.content.root, str)  # DNS or others have to be asked
+        online = is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
         async with Peer.open(
             at.repo, online=online, verify=fetch.verify, **fetch.network.settings()
         ) as peer:
             await _connect_to_any(peer, fetch.peers)
-            await work(peer, await peer.resolve(fetch.content.cid, fetch.content.path))
+            await work(peer, await _find(peer, fetch.content))
 
     at.run(with_peer)
+
+
+async def _find(peer: Peer, content: Content) -> CID:
+    """Return the CID at a path, which may begin with a name."""
+    root, path = content
+    if isinstance(root, str):
+        target = (await peer.names.resolve(f"/ipns/{root}/{path}")).path
+        root, path = target.cid, target.rest
+    return await peer.resolve(root, path)
 
 
 async def _connect_to_any(peer: Peer, addresses: Sequence[PeerInfo]) -> None:
