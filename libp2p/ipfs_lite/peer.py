@@ -40,7 +40,16 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -53,7 +62,7 @@ if TYPE_CHECKING:
     from libp2p.datastore import Datastore
     from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.car_files import CarResult
+    from libp2p.ipfs_lite.car_files import CarExport, CarResult
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
@@ -283,7 +292,7 @@ class Peer:
         follow_links: bool = False,
         keep_mode: bool = False,
         keep_mtime: bool = False,
-        added: Callable[[str, AddResult], object] | None = None,
+        added: Callable[[str, AddResult], Awaitable[object]] | None = None,
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
@@ -298,7 +307,7 @@ class Peer:
         :param follow_links: add what symbolic links lead to, rather than the links.
         :param keep_mode: keep permissions; then leaves are not raw.
         :param keep_mtime: keep the times of the last changes; then leaves are not raw.
-        :param added: called with the path below the folder, and the result, of every entry.
+        :param added: awaited with the path below the folder, and the result, of every entry.
         :param progress: called with the bytes that have been read.
         :raises SourceError: if something cannot be read, or is no file, folder or link.
         :raises InvalidImportOptions: if the choices contradict each other.
@@ -364,7 +373,7 @@ class Peer:
         cid: CIDInput,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
-    ) -> AsyncIterator[DirectoryEntry]:
+    ) -> AsyncGenerator[DirectoryEntry, None]:
         """
         Yield the entries of a folder, as they are read; large folders are in no order.
 
@@ -429,17 +438,33 @@ class Peer:
         :raises UnknownCodec: if the links of a block cannot be read.
         :raises OutputError: if the file cannot be written.
         """
-        from libp2p.ipfs_lite.car_files import CarExport
         from libp2p.ipfs_lite.output import save
 
         with self._call():
-            cids = [CID.of(root) for root in cid_inputs(roots)]
-            export = CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+            export = self.open_car(roots, duplicates=duplicates, peers=peers, timeout=timeout)
             try:
                 await save(export, target, progress)
             finally:
                 export.close()
             return export.result()
+
+    def open_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> CarExport:
+        """
+        Return the bytes of a CAR file, made while they are read; `export_car` writes a file.
+
+        The caller reads with ``await receive()``, which returns nothing at the end, and closes.
+        """
+        from libp2p.ipfs_lite.car_files import CarExport
+
+        cids = [CID.of(root) for root in cid_inputs(roots)]
+        return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
 
     async def import_car(
         self, source: SourceInput, *, progress: Progress | None = None

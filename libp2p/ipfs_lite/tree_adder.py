@@ -99,7 +99,7 @@ class TreeAdder:
 
     :param store: where blocks are written; None only finds out the CID.
     :param stored: awaited with the CIDs of every batch that has been stored.
-    :param added: called with the path below the root, and the result, of every entry.
+    :param added: awaited with the path below the root, and the result, of every entry.
     :param progress: called with the bytes of files that have been read.
     """
 
@@ -110,7 +110,7 @@ class TreeAdder:
         store: BlockStore | None,
         *,
         stored: Callable[[Sequence[CID]], Awaitable[object]] | None = None,
-        added: Callable[[str, AddResult], object] | None = None,
+        added: Callable[[str, AddResult], Awaitable[object]] | None = None,
         progress: Progress | None = None,
     ) -> None:
         self._options = options
@@ -199,7 +199,7 @@ class TreeAdder:
         for item, own, cid, size, dag_size in results:
             blocks += own
             folder.add(item.name, cid, size, dag_size)
-            self._note(item, AddResult(cid, size, dag_size), size)
+            await self._note(item, AddResult(cid, size, dag_size), size)
         await output.send(blocks)
 
     async def _add_large(self, folder: _Folder, item: _Item) -> None:
@@ -214,7 +214,7 @@ class TreeAdder:
             item.path, options, self._store, stored=self._stored, progress=progress
         )
         folder.add(item.name, added.cid, added.size, added.dag_size)
-        self._note(item, added, added.size)
+        await self._note(item, added, added.size)
 
     async def _finish(
         self, folder: _Folder, output: trio.MemorySendChannel[list[Block]]
@@ -224,16 +224,15 @@ class TreeAdder:
             await output.send(batch)
         importer = folder.importer
         result = AddResult(importer.root, folder.size, importer.dag_size)
-        self._note(folder.item, result, 0)
+        await self._note(folder.item, result, 0)
         return result
 
-    def _note(self, item: _Item, added: AddResult, read: int) -> None:
+    async def _note(self, item: _Item, added: AddResult, read: int) -> None:
         self._done += read
         if self._progress is not None:
             self._progress(self._done, None)
         if self._tell_added is not None:
-            below = "" if item.path == self._root else os.path.relpath(item.path, self._root)
-            self._tell_added(below, added)
+            await self._tell_added(_below(self._root, item.path), added)
 
 
 # -- in threads -----------------------------------------------------------------------------------
@@ -242,6 +241,11 @@ class TreeAdder:
 def _root_item(path: str) -> _Item:
     with _errors_named(path):
         return _Item("", path, os.stat(path))
+
+
+def _below(root: str, path: str) -> str:
+    """Return a path below the root; empty for the root itself."""
+    return "" if path == root else os.path.relpath(path, root)
 
 
 def _scan(path: str, tree: TreeOptions) -> list[_Item]:

@@ -17,7 +17,7 @@ import trio
 from libp2p.base_types import TProtocol
 from libp2p.events import ListenAddressesChanged, PeerConnected
 from libp2p.exceptions import RoutingError
-from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG
+from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG, MAX_FOUND
 from libp2p.kad_dht.engine import Engine
 from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
@@ -286,6 +286,7 @@ class KadDHT:
         :param count: providers at most; 0 is as many as there are.
         :raises RoutingError: if none is known here and nobody could be asked.
         """
+        count = arguments.count(count, "count") or MAX_FOUND
         return self._providers.find(provider_key(cid), count)
 
     async def find_providers(self, key: ProviderKey, count: int = 20) -> list[PeerInfo]:

@@ -21,6 +21,7 @@ ID_LOADS = {
     "libp2p.base_types", "libp2p.bitswap.errors", "libp2p.crypto.ed25519", "libp2p.crypto.keys",
     "libp2p.crypto.serialization", "libp2p.exceptions", "libp2p.hostile_input", "libp2p.io.utils",
     "libp2p.ipfs_lite.cli.at", "libp2p.ipfs_lite.cli.commands", "libp2p.ipfs_lite.cli.ending",
+    "libp2p.ipfs_lite.cli.dag_commands",
     "libp2p.ipfs_lite.cli.entry", "libp2p.ipfs_lite.cli.identity",
     "libp2p.ipfs_lite.cli.options", "libp2p.ipfs_lite.cli.parameters",
     "libp2p.ipfs_lite.cli.naming_commands", "libp2p.ipfs_lite.cli.routing_commands",

@@ -182,7 +182,7 @@ async def test_sources_that_fail_are_told_and_asked_again(
             (text,) = warnings(caplog)
             assert "peers.txt cannot be read" in text
             file.write_text(str(peer.get_addrs()[0]))
-            await until(lambda: host.is_peer_connected(peer.get_id()))
+            await until(lambda: host.is_peer_connected(peer.get_id()) and bootstrap._outcomes)
             (outcome,) = await bootstrap.outcomes()
             assert outcome.error is None
 

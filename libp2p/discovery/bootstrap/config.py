@@ -22,7 +22,7 @@ HEAD_START_SECONDS: Final = 0.5
 #: Peers that are dialled at the same time.
 MAX_DIALS: Final = 16
 #: Seen peers that are tried at a start: the latest ones. One that answers is enough to find others.
-MAX_SEEN_TRIED: Final = 32
+MAX_SEEN_TRIED: Final = 16
 #: Peers of all sources together, and entries that may be given.
 MAX_PEERS: Final = 1024
 

@@ -28,6 +28,8 @@ from libp2p.ipld.profiles import ImportOptions
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from libp2p.ipfs_lite.adder import AddResult
 
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
@@ -67,6 +69,13 @@ def contents(folder: Path) -> dict[str, object]:
     return found
 
 
+def noted(names: dict[str, AddResult]) -> Callable[[str, AddResult], Awaitable[None]]:
+    async def note(name: str, added: AddResult) -> None:
+        names[name] = added
+
+    return note
+
+
 @pytest.fixture
 async def peer() -> Any:
     async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
@@ -78,7 +87,7 @@ async def test_what_goes_in_comes_out(peer: Peer, tmp_path: Path) -> None:
     read: list[int] = []
     names: dict[str, AddResult] = {}
     result = await peer.add_tree(
-        folder, added=names.__setitem__, progress=lambda done, _: read.append(done)
+        folder, added=noted(names), progress=lambda done, _: read.append(done)
     )
     size = len(LARGE) + len(MEDIUM) + 5 + 4 + 2
     assert result.size == read[-1] == size
@@ -154,7 +163,7 @@ async def test_what_is_left_out(peer: Peer, tmp_path: Path) -> None:
         ignored=lambda name, is_folder: name == "large" or (is_folder and name == "b"),
         follow_links=True,
         only_hash=True,
-        added=names.__setitem__,
+        added=noted(names),
     )
     assert "large" not in names
     assert "a/b" not in names
