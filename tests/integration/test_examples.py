@@ -27,6 +27,7 @@ PROMISES = {
     "records.py": "/ipfs/bafkqaaa until 2030-03-17T17:46:40Z\nthe best is 1",
     "streams.py": "the answer is complete\nno stream: ProtocolNotSupportedError\n"
     "lost: MuxedStreamReset\nthe server is gone",
+    "private_network.py": "found: True\nof this network only",
     "two_peers.py": "identical",
     "watching.py": "blocks wanted: 0",
     "yamux_statistics.py": "the window doubled",
