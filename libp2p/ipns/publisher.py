@@ -118,7 +118,8 @@ class Publisher:
         The sequence grows by one if the path is another one than before, else it stays.
 
         :param lifetime: seconds that the record is valid; by default what the configuration says.
-        :param ttl: seconds for which others may keep it in their caches, likewise.
+        :param ttl: seconds for which others may keep it in their caches, likewise; not more than
+            ``lifetime``.
         :param sequence: the record's, instead of the next one.
         :param with_v1: repeat the entries in fields that old readers know.
         :param announce: False stores the record here only, for `republish` to announce.
@@ -131,6 +132,11 @@ class Publisher:
         arguments.instance(key, PrivateKey, "key")
         target, name = ContentPath.of(path), Name.of(key)
         lifetime = self._config.lifetime if lifetime is None else arguments.seconds(lifetime)
+        ttl = min(self._config.ttl, lifetime) if ttl is None else arguments.seconds(ttl, "ttl")
+        if ttl > lifetime:
+            raise InvalidArgument(
+                f"ttl must be at most the lifetime, {lifetime:g} s, not {ttl:g} s"
+            )
         async with self._lock_of(name):
             before = await self._latest(name, announce)
             record = make_record(
@@ -138,7 +144,7 @@ class Publisher:
                 str(target),
                 sequence=_next_sequence(before, target, sequence),
                 expires=self._clock() + lifetime,
-                ttl=self._config.ttl if ttl is None else ttl,
+                ttl=ttl,
                 with_v1=with_v1,
             )
             await self._store(name, record)

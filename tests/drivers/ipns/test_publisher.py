@@ -86,6 +86,9 @@ async def test_options_of_a_record(router: MemoryRouter) -> None:
     ).record
     assert (made.ttl, made.has_v1, made.sequence) == (7, False, 40)
     assert made.expires == pytest.approx(wall_clock() + 50)
+    assert (await ours.publish(KEY, FILES[0], lifetime=5)).record.ttl == 5
+    with pytest.raises(InvalidArgument, match="ttl must be at most the lifetime"):
+        await ours.publish(KEY, FILES[0], lifetime=5, ttl=6)
     for low in (0, 39, 40):
         with pytest.raises(InvalidArgument, match="above 40"):
             await ours.publish(KEY, FILES[1], sequence=low)
