@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidAddrError
+from libp2p.kad_dht.diversity import is_public
 from libp2p.peer.addresses import AddressScope, address_from_wire, scope_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from multiaddr import Multiaddr
+
+
+#: Addresses of a peer that are looked at to find one of the right kind: 40 peers of an answer may
+#: have 800 each.
+MAX_LOOKED_AT: Final = 64
 
 
 class DHTNetwork(Enum):
@@ -40,7 +47,7 @@ class DHTNetwork(Enum):
     def to_tell(self, addrs: Sequence[bytes]) -> tuple[bytes, ...]:
         """Return those addresses of a peer that others are told: in the public network, public."""
         if self is DHTNetwork.WAN:
-            return tuple(raw for raw in addrs if _has_scope([raw], public=True))
+            return tuple(filter(is_public, addrs))
         return tuple(addrs)
 
     def can_be_reached(self, addrs: Iterable[Multiaddr]) -> bool:
@@ -58,11 +65,13 @@ class DHTNetwork(Enum):
 
 
 def _has_scope(addrs: Iterable[bytes], *, public: bool) -> bool:
-    for raw in addrs:
+    if public:
+        return any(map(is_public, islice(addrs, MAX_LOOKED_AT)))
+    for raw in islice(addrs, MAX_LOOKED_AT):
         try:
             scope = scope_of(address_from_wire(raw))
         except InvalidAddrError:
             continue
-        if (scope is AddressScope.PUBLIC) is public:
+        if scope is not AddressScope.PUBLIC:
             return True
     return False
