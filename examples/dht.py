@@ -45,8 +45,8 @@ async def main() -> None:
         await one.put_value("/greetings/world", b"hello, world")
         print("the value:", await three.get_value("/greetings/world"))
 
-        info = await three.find_peer(two.local_peer_id)
-        print("where two is:", info is not None and info.addrs == two.host.get_transport_addrs())
+        found = await three.find_peer(two.local_peer_id)
+        print("where two is:", found is not None and found.addrs == two.host.get_transport_addrs())
 
 
 trio.run(main)

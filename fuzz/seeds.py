@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -16,12 +16,15 @@ from libp2p.bitswap.wire.message import Message
 from libp2p.crypto import ecc, rsa, secp256k1
 from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipld import dag_cbor, dag_pb, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.kad_dht import messages as dht
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.peer_record import PeerRecord
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
+from libp2p.records.ipns_record import make_record
+from libp2p.routing.found import FoundPeer
+from libp2p.routing.http_records import peer_to_json
 from libp2p.security.insecure.exchange import PlaintextExchange
 from libp2p.security.noise.cipher import NoiseCipher
 from libp2p.security.noise.handshake import XXHandshake, frame
@@ -182,6 +185,48 @@ def dht_messages() -> list[bytes]:
     ]
 
 
+def names() -> dict[str, list[bytes]]:
+    """Records of IPNS, what is signed in them, paths, and values in DAG-CBOR."""
+    path = f"/ipfs/{CID.for_block(CHUNK)}"
+    records = [
+        make_record(IDENTITY, path, sequence=1, expires=NOW + 60, with_v1=with_v1, extra=extra)
+        for with_v1, extra in ((True, {}), (False, {"a": [1, -1.5, None], "b": {"c": True}}))
+    ]
+    cbor: list[Any] = [1, "a", b"b", [None, False], {"link": CID.for_block(CHUNK), "n": -(2**40)}]
+    return {
+        "ipns_record": [record.encoded for record in records],
+        "ipns_data": [record.data for record in records],
+        "content_path": [
+            f"{path}/a/b".encode(),
+            f"ipns://{PEER}/".encode(),
+            b"/ipns/example.com/a",
+            f"/ipns/{PEER.to_multibase()}".encode(),
+        ],
+        "dag_cbor_block": [dag_cbor.encode(value) for value in (*cbor, cbor)],
+    }
+
+
+def routing() -> dict[str, list[bytes]]:
+    """Answers and requests of delegated routing."""
+    line = peer_to_json(FoundPeer(PEER, [ADDRESS], ["transport-bitswap"], ["https://a.example"]))
+    old = b'{"Schema":"bitswap","Protocol":"transport-bitswap","ID":"%s"}' % str(PEER).encode()
+    other = b'{"Schema":"generic","ID":"x","Addrs":["https://a.example"]}'
+    name = CID.for_block(b"x")
+    return {
+        "routing_stream": [b"\n".join([line, other, old, line]), b"\n\n" + line],
+        "routing_answer": [
+            b'{"Providers":[%s]}' % b",".join([line, other, old]),
+            b'{"Providers":null}',
+        ],
+        "routing_request": [
+            f"providers/{name}\nfilter-addrs=tcp,!ip6&filter-protocols=unknown\n*/*;q=0.5".encode(),
+            f"ipns/{PEER.to_multibase()}\n\n\napplication/vnd.ipfs.ipns-record".encode(),
+            f"peers/{PEER}\n\napplication/x-ndjson, application/json".encode(),
+            f"dht/closest/peers/{name}".encode(),
+        ],
+    }
+
+
 def seeds() -> dict[str, Iterable[bytes]]:
     """The seeds of every target."""
     header, cids = encode_message(HEADER), [CID.for_block(CHUNK), CID.for_block(b"", "dag-pb", 0)]
@@ -208,12 +253,14 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "multistream_responder": proposals,
         "bitswap_messages": messages(),
         "dht_message": dht_messages(),
+        **routing(),
         "cid": [found.buffer for found in cids],
         "cid_text": texts,
         "multibase_text": [*texts, b"f00ff", b"uAAE", b"B" + b"A" * 8],
         "dag_pb_node": nodes(),
         "unixfs_data": [unixfs.encode(_file_data()), unixfs.encode(_file_data(2)), b"\x08\x01"],
         "file_root": nodes(),
+        **names(),
         **noise(),
         **tls(),
         **identities(),

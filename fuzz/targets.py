@@ -23,6 +23,7 @@ from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.wire.decode import MessageReader
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import (
+    BadRouterAnswer,
     ConnectionClosedError,
     CryptographyError,
     DecryptionFailedException,
@@ -30,8 +31,11 @@ from libp2p.exceptions import (
     IdentifyError,
     InvalidAddrError,
     InvalidCID,
+    InvalidDagCbor,
     InvalidDagPb,
+    InvalidIpnsRecord,
     InvalidMultibase,
+    InvalidPath,
     InvalidPeerID,
     InvalidRecord,
     InvalidUnixFS,
@@ -43,9 +47,11 @@ from libp2p.exceptions import (
     RemoteProtocolError,
 )
 from libp2p.identity.identify.message import IdentifyReader, read_identity
-from libp2p.ipld import dag_pb, multibase, unixfs
+from libp2p.ipld import dag_cbor, dag_pb, multibase, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
+from libp2p.ipld.protowire import bytes_field
+from libp2p.ipns.path import ContentPath
 from libp2p.kad_dht import messages as dht
 from libp2p.kad_dht.errors import InvalidMessageError
 from libp2p.peer.addresses import (
@@ -58,6 +64,9 @@ from libp2p.peer.addresses import (
 from libp2p.peer.envelope import unmarshal_envelope
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.negotiation import Initiator, Responder
+from libp2p.records.ipns_record import SIGNATURE_PREFIX, decode_record
+from libp2p.routing.http_records import JsonPeers, NdjsonPeers, peer_to_json
+from libp2p.routing.http_request import Reply, read_request
 from libp2p.security.insecure.exchange import PlaintextExchange
 from libp2p.security.noise.cipher import NoiseCipher
 from libp2p.security.noise.handshake import XXHandshake
@@ -71,8 +80,10 @@ from libp2p.stream_muxer.yamux.config import MAX_PENDING_PONGS, YamuxConfig
 from libp2p.stream_muxer.yamux.events import StreamOpened, StreamReadable
 from libp2p.stream_muxer.yamux.frame import CONTINUATION, Frame, FrameParser
 from libp2p.stream_muxer.yamux.session import YamuxSession
+from libp2p.utils.rfc3339 import from_nanoseconds
 
 if TYPE_CHECKING:
+    from libp2p.peer.peerinfo import PeerInfo
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
 T = TypeVar("T")
@@ -401,6 +412,33 @@ def dht_message(data: bytes) -> None:
     assert dht.decode(dht.encode(message)) == message
 
 
+def ipns_record(data: bytes) -> None:
+    record = decode_record(data)
+    assert from_nanoseconds(record.expiry_nanoseconds)
+    record.verify(PEER, NOW)
+
+
+def ipns_data(data: bytes) -> None:
+    """Any data under a right signature: what is behind that is reached."""
+    signature = IDENTITY.sign(SIGNATURE_PREFIX + data)
+    encoded = b"".join(
+        bytes_field(number, len(content)) + content
+        for number, content in ((8, signature), (9, data))
+    )
+    record = decode_record(encoded)
+    record.verify(PEER, None)
+    ContentPath.of_record(record.value)
+
+
+def content_path(data: bytes) -> None:
+    path = ContentPath.parse(data.decode("latin-1"))
+    assert ContentPath.parse(str(path)) == path
+
+
+def dag_cbor_block(data: bytes) -> None:
+    assert dag_cbor.encode(dag_cbor.decode(data)) == data
+
+
 def cid(data: bytes) -> None:
     found = CID.decode(data)
     assert found.buffer == data
@@ -437,6 +475,45 @@ def file_root(data: bytes) -> None:
     assert sum(map(len, taken)) <= len(data)
 
 
+# -- HTTP ---------------------------------------------------------------------------------------
+
+
+def routing_stream(data: bytes) -> None:
+    """Peers in lines of JSON: any split gives the same, and what is read is written and read."""
+
+    def read(size: int) -> list[PeerInfo]:
+        reader = NdjsonPeers()
+        peers = [peer for piece in pieces(data, size) for peer in reader.receive(piece)]
+        return [*peers, *reader.end()]
+
+    peers = read(max(len(data), 1))
+    assert peers == read(some_size(data))
+    again = NdjsonPeers()
+    written = again.receive(b"".join(peer_to_json(peer) + b"\n" for peer in peers))
+    assert [peer.peer_id for peer in written] == [peer.peer_id for peer in peers]
+
+
+def routing_answer(data: bytes) -> None:
+    """Peers in one JSON object."""
+    reader = JsonPeers("Providers")
+    reader.receive(data)
+    for peer in reader.end():
+        assert peer_to_json(peer)
+
+
+def routing_request(data: bytes) -> None:
+    """The path, the query and two headers of a request: a question, or a refusal that says why."""
+    path, query, accept, kind = (data.decode("latin-1").split("\n") + [""] * 4)[:4]
+    headers = {"accept": accept, "content-type": kind, "if-none-match": kind}
+    for method in ("GET", "PUT", "OPTIONS"):
+        found = read_request(method, f"/routing/v1/{path}", query, headers)
+        if isinstance(found, Reply):
+            assert 200 <= found.status < 600
+            assert all("\n" not in value for value in found.headers.values())
+        else:
+            assert found.key
+
+
 TARGETS: Final = {
     target.name: target
     for target in (
@@ -460,6 +537,13 @@ TARGETS: Final = {
         Target(peer_id, (InvalidPeerID,)),
         Target(bitswap_messages, ()),
         Target(dht_message, (InvalidMessageError,)),
+        Target(ipns_record, (InvalidIpnsRecord,)),
+        Target(ipns_data, (InvalidIpnsRecord, InvalidPath)),
+        Target(content_path, (InvalidPath,)),
+        Target(dag_cbor_block, (InvalidDagCbor,)),
+        Target(routing_stream, (BadRouterAnswer,)),
+        Target(routing_answer, (BadRouterAnswer,)),
+        Target(routing_request, ()),
         Target(cid, (InvalidCID,)),
         Target(cid_text, (InvalidCID,)),
         Target(multibase_text, (InvalidMultibase,)),

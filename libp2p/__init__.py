@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from libp2p.factory import new_swarm as new_swarm
     from libp2p.factory import set_default_muxer as set_default_muxer
     from libp2p.host.basic_host import BasicHost as BasicHost
+    from libp2p.host.routed_host import RoutedHost as RoutedHost
     from libp2p.network.config import ConnectionConfig as ConnectionConfig
     from libp2p.network.config import SwarmConfig as SwarmConfig
     from libp2p.network.swarm import Swarm as Swarm
@@ -118,6 +119,7 @@ if not TYPE_CHECKING:
                 "set_default_muxer",
             ],
             ".host.basic_host": ["BasicHost"],
+            ".host.routed_host": ["RoutedHost"],
             ".network.config": ["ConnectionConfig", "SwarmConfig"],
             ".network.swarm": ["Swarm"],
             ".peer.id": ["ID"],

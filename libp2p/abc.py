@@ -20,9 +20,10 @@ from libp2p.peer.abc import IMetrics as IMetrics
 from libp2p.peer.abc import IPeerMetadata as IPeerMetadata
 from libp2p.peer.abc import IPeerStore as IPeerStore  # noqa: TC001 - re-export
 from libp2p.peer.abc import IProtoBook as IProtoBook
+from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from types import TracebackType
 
     from multiaddr import Multiaddr
@@ -40,6 +41,18 @@ StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
 TMuxerClass: TypeAlias = "Callable[..., IMuxedConn]"
 TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
 TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
+
+# py-libp2p's names of the routers; they are loaded when they are first used.
+if TYPE_CHECKING:
+    from libp2p.routing import abc as routers
+
+    IContentRouting = routers.ContentRouter
+    IPeerRouting = routers.PeerRouter
+else:
+    __getattr__, _, _ = lazy_names(
+        __name__,
+        {"libp2p.routing.abc": ["ContentRouter as IContentRouting", "PeerRouter as IPeerRouting"]},
+    )
 
 # -- connections and streams ----------------------------------------------------------------------
 
@@ -381,23 +394,6 @@ class IMultiselectMuxer(ABC):
     async def negotiate(
         self, communicator: IMultiselectCommunicator
     ) -> tuple[TProtocol | None, StreamHandlerFn | None]: ...
-
-
-class IContentRouting(ABC):
-    """Finds the peers that have a block."""
-
-    @abstractmethod
-    def provide(self, cid: bytes, announce: bool = True) -> None: ...
-
-    @abstractmethod
-    def find_provider_iter(self, cid: bytes, count: int) -> Iterable[PeerInfo]: ...
-
-
-class IPeerRouting(ABC):
-    """Finds the addresses of a peer."""
-
-    @abstractmethod
-    async def find_peer(self, peer_id: ID) -> PeerInfo | None: ...
 
 
 class ISecureTransport(ABC):

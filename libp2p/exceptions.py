@@ -444,6 +444,14 @@ class NotAFile(ValidationError, ValueError):
         self.kind = kind
 
 
+class NotADirectory(ValidationError, ValueError):
+    """The content is a file, a symlink or no UnixFS at all."""
+
+
+class NameNotInDirectory(ValidationError, LookupError):
+    """A directory has no entry of that name."""
+
+
 class InvalidImportOptions(ValidationError, ValueError):
     """The options of an import contradict each other or are out of range."""
 
@@ -516,6 +524,14 @@ class PeerStoreError(BaseLibp2pError, KeyError):
 
 class PeerDataError(PeerStoreError):
     """A peer's entry does not have what was asked for."""
+
+
+class DnsError(BaseLibp2pError):
+    """A name could not be looked up, or stands for nothing; the text names it."""
+
+
+class BootstrapError(BaseLibp2pError):
+    """A file, a name or a URL gives no bootstrap peers; the text says why."""
 
 
 class RoutingError(BaseLibp2pError):

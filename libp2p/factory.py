@@ -15,8 +15,10 @@ from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
 from libp2p.base_types import TProtocol
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
 from libp2p.crypto.keys import KeyPair
+from libp2p.dns.resolver import Resolver
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
+from libp2p.host.routed_host import RoutedHost
 from libp2p.network.config import SwarmConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.routing.abc import PeerRouter
     from libp2p.stream_muxer.yamux.config import YamuxConfig
 
 MUXER_YAMUX: Final = "YAMUX"
@@ -69,6 +72,12 @@ class HostOptions(TypedDict, total=False):
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
+    bootstrap: Sequence[object] | str | None  # the first peers: libp2p.discovery.bootstrap.sources
+    bootstrap_allow_ipv6: bool  # py-libp2p's: IPv6 is always allowed
+    bootstrap_dns_timeout: float  # py-libp2p's, as the next: see DnsConfig
+    bootstrap_dns_max_retries: int
+    resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
     enable_mDNS: bool
     enable_upnp: bool
@@ -78,12 +87,10 @@ class HostOptions(TypedDict, total=False):
     enable_webrtc: bool
     enable_webtransport: bool
     enable_websocket: bool
-    disc_opt: object
     keystore: object
     psk: object
     quic_transport_opt: object
     resource_manager: object
-    bootstrap: object
 
 
 _EFFECTIVE: Final = frozenset(
@@ -100,6 +107,12 @@ _EFFECTIVE: Final = frozenset(
         "enable_tcp",
         "negotiate_timeout",
         "announce_addrs",
+        "resolver",
+        "bootstrap",
+        "bootstrap_allow_ipv6",
+        "bootstrap_dns_timeout",
+        "bootstrap_dns_max_retries",
+        "disc_opt",
     }
 )
 
@@ -110,6 +123,7 @@ _KINDS: Final = {
     "sec_opt": Mapping,
     "peerstore_opt": IPeerStore,
     "connection_config": SwarmConfig,
+    "resolver": Resolver,
 }
 
 
@@ -204,8 +218,14 @@ def _key_pair(options: HostOptions) -> KeyPair:
 
 
 def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
-    """Return a `Swarm`: connections and streams without protocol handlers; see `HostOptions`."""
+    """
+    Return a `Swarm`: connections and streams without protocol handlers; see `HostOptions`.
+
+    :raises ValueError: or `TypeError`, for an option that cannot be; ``bootstrap`` is a host's.
+    """
     _check(options)
+    if options.get("bootstrap"):
+        raise InvalidArgument("new_swarm(bootstrap=…) has no effect: it is for new_host")
     key_pair = _key_pair(options)
     peer_id = generate_peer_id_from(key_pair)
     peerstore = options.get("peerstore_opt") or PeerStore()
@@ -228,12 +248,16 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
         for each in options.get("transports") or (TCP(),)
     ]
-    return Swarm(peer_id, peerstore, transports, config, resources)
+    return Swarm(peer_id, peerstore, transports, config, resources, options.get("resolver"))
 
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     """
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
+
+    With ``bootstrap=[…]`` it keeps itself connected to these peers and to those that its peer store
+    has seen before, as `libp2p.discovery.bootstrap.Bootstrap` does. With ``disc_opt``, a router
+    that knows addresses of peers, it is a `RoutedHost`.
 
     :raises ValueError: or `TypeError`, for an option that cannot be.
 
@@ -241,6 +265,18 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     >>> host.get_id().pretty().startswith("12D3KooW")
     True
     """
-    return BasicHost(
-        new_swarm(**options), options.get("announce_addrs"), options.get("listen_addrs")
-    )
+    announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
+    peers = options.pop("bootstrap", None)
+    swarm = new_swarm(**options)
+    router = options.get("disc_opt")
+    if router is None:
+        host = BasicHost(swarm, announce, listen)
+    else:
+        host = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
+    if peers:
+        from libp2p.discovery.bootstrap.keeper import Bootstrap
+        from libp2p.discovery.events.peerDiscovery import peerDiscovery
+
+        found = peerDiscovery.emit_peer_discovered
+        host.add_service(Bootstrap(host, peers, on_found=found).run)
+    return host

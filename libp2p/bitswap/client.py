@@ -25,7 +25,7 @@ from libp2p.bitswap.errors import BitswapError, PeerAnswer
 from libp2p.bitswap.fetch.session import BitswapSession
 from libp2p.bitswap.net.engine import BitswapEngine
 from libp2p.bitswap.net.extension_streams import ExtensionStreams
-from libp2p.bitswap.provider_query import ContentRouter, ProviderQueryManager
+from libp2p.bitswap.provider_query import ProviderQueryManager
 from libp2p.bitswap.wire.entry import WantType
 from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
 from libp2p.blockstore.base import check_store
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.tracer import Tracer
     from libp2p.ipld.cid import CIDInput
     from libp2p.resources import Resources
+    from libp2p.routing.adapters import FindsProviders
 
 
 class BitswapClient(INotifee):
@@ -72,7 +73,7 @@ class BitswapClient(INotifee):
         protocol_version: TProtocol = BITSWAP_PROTOCOL_V120,
         provider_query_manager: ProviderQueryManager | None = None,
         presence_ttl: float = 60.0,
-        content_router: ContentRouter | None = None,
+        content_router: FindsProviders | None = None,
         *,
         server_options: ServerOptions | None = None,
         protocol_prefix: str = "",
@@ -85,7 +86,8 @@ class BitswapClient(INotifee):
         :param provider_query_manager: searches for peers when nobody has a block; by default one
             that asks ``content_router``, if there is that.
         :param presence_ttl: how long `presence_manager` keeps what the program enters itself.
-        :param content_router: knows who has a block.
+        :param content_router: knows who has a block: a `ContentRouter`, or one whose
+            ``find_provider_iter`` returns a list, or has to be awaited.
         :param server_options: whether and how blocks are served: filters, limits, order.
         :param protocol_prefix: what a network of its own puts in front of each protocol id, as
             "/celestia"; peers with another one, or none, are not spoken to.

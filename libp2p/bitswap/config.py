@@ -198,8 +198,6 @@ MAX_SEARCHES: Final = 8
 #: A search ends after this time or when so many providers are known; connecting is part of it.
 SEARCH_SECONDS: Final = 10.0
 MAX_PROVIDERS: Final = 10
-#: Answers of a router that are looked at in one search: a list that never ends ends here.
-MAX_PROVIDERS_READ: Final = 1000
 #: What was found is remembered for this time: a provider that is lost is connected to again without
 #: asking the router. py-libp2p's numbers.
 PROVIDERS_TTL_SECONDS: Final = 300.0

@@ -17,13 +17,13 @@ from libp2p.bitswap.config import (
     PROVIDERS_TTL_SECONDS,
 )
 from libp2p.bitswap.net.providers import (
-    ContentRouter,
     ProviderCache,
     ProviderCacheEntry,
     ProviderFinder,
     ProviderSearch,
 )
 from libp2p.ipld.cid import CID
+from libp2p.routing.abc import ContentRouter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -49,6 +49,8 @@ class ProviderQueryManager:
     :param cache_ttl: seconds for which a result is remembered.
     :param cache_size: results remembered at most.
     :param max_concurrent_queries: searches at once; the others wait for their turn.
+    :param peer_router: knows the addresses of providers that are found without any; by default
+        ``dht``, if it can be asked.
     """
 
     def __init__(
@@ -58,11 +60,15 @@ class ProviderQueryManager:
         cache_ttl: float = PROVIDERS_TTL_SECONDS,
         cache_size: int = MAX_REMEMBERED_SEARCHES,
         max_concurrent_queries: int = MAX_SEARCHES,
+        *,
+        peer_router: object = None,
     ) -> None:
         self.dht = dht
         self.max_providers = max_providers
         self.cache = ProviderCache(cache_size, cache_ttl, trio.current_time)
-        self.finder = ProviderFinder(dht, max_providers, self.cache, max_concurrent_queries)
+        self.finder = ProviderFinder(
+            dht, max_providers, self.cache, max_concurrent_queries, peer_router
+        )
 
     async def search(
         self, cid: CID, on_connected: Callable[[ID], None] | None = None

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import trio
 
+from libp2p.ipld.cid import CID
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from libp2p.base_types import Buffer
-    from libp2p.ipld.cid import CID, CIDInput
+    from libp2p.ipld.cid import CIDInput
 
 #: What a store's methods are called with: ``bytes`` by this library. A store may say that it takes
 #: these alone, or CIDs in any form; to a type checker both are overrides of the methods here.
@@ -33,6 +34,9 @@ _R = TypeVar("_R")
 #: Calls that are made at once for a list of blocks, where a store has no method for lists. One that
 #: takes 50 ms, as a store in the cloud does, returns 32 blocks in the time of one.
 STORE_CALLS: Final = 32
+
+#: Multihashes that `BlockStore.multihash_batches` returns at once: some milliseconds of work.
+LISTED_AT_ONCE: Final = 1024
 
 
 async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> list[_R]:
@@ -101,6 +105,18 @@ class BlockStore(ABC):
         A store that keeps multihashes only does not know the codecs: it lists CIDv1 with raw.
         """
         return []
+
+    async def multihash_batches(self) -> AsyncIterator[list[bytes]]:
+        """
+        Return the multihashes of all blocks, some at a time.
+
+        Blocks that come or go meanwhile are listed or not. A store that lists more than fits into
+        memory overrides it.
+        """
+        cids = self.get_all_cids()
+        for start in range(0, len(cids), LISTED_AT_ONCE):
+            await trio.lowlevel.checkpoint()
+            yield [CID.of(cid).multihash for cid in cids[start : start + LISTED_AT_ONCE]]
 
     async def get_size(self, cid: StoreCID) -> int | None:
         """Return a block's length, or None if it is not here."""

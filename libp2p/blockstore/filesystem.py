@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.blockstore.base import BlockStore
+from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
 from libp2p.blockstore.flatfs import FlatFiles
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
@@ -15,7 +16,7 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
@@ -101,6 +102,16 @@ class FilesystemBlockStore(BlockStore):
     def get_all_cids(self) -> list[bytes]:
         """List every block as CIDv1 with raw. It walks the folders before it returns."""
         return [_V1_RAW + multihash for multihash in self._files.multihashes()]
+
+    async def multihash_batches(self) -> AsyncIterator[list[bytes]]:
+        """Return the multihashes of all blocks, some at a time; a thread walks the folders."""
+        found = self._files.multihashes()
+
+        def some() -> list[bytes]:
+            return list(islice(found, LISTED_AT_ONCE))
+
+        while batch := await trio.to_thread.run_sync(some):
+            yield batch
 
     async def get_size(self, cid: CIDInput) -> int | None:
         return (await self.get_sizes([cid]))[0]

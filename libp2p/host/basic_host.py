@@ -19,13 +19,13 @@ from libp2p.exceptions import (
     SwarmException,
 )
 from libp2p.host.addresses import HostAddresses
-from libp2p.host.hearsay import worth_dialling
 from libp2p.host.identifier import Identifier
 from libp2p.host.inbound import InboundNegotiations
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
 from libp2p.peer.addresses import to_multiaddrs
+from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import HEARSAY_ADDR_TTL, PERMANENT_ADDR_TTL
@@ -71,6 +71,7 @@ class BasicHost(IHost):
         :param listen_addrs: to listen on besides those that `run` is given.
         """
         self._network = network
+        self._services: list[Callable[[], Awaitable[object]]] = []
         self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
         self._addresses = HostAddresses(
             network.get_peer_id(), network.get_listen_addrs, announce_addrs or ()
@@ -108,6 +109,8 @@ class BasicHost(IHost):
             self.start_service(self._identifier.run)
             self.start_service(self._inbound.run)
             await self._network.listen(*dict.fromkeys([*self._listen_addrs, *listen_addrs]))
+            for service in self._services:
+                self.start_service(service)
             yield
 
     async def close(self) -> None:
@@ -125,6 +128,14 @@ class BasicHost(IHost):
             self._network.start_soon(task, *args)
         except SwarmException as error:
             raise HostException(str(error)) from None
+
+    def add_service(self, task: Callable[[], Awaitable[object]]) -> None:
+        """
+        Start ``task`` each time that the host runs, once it listens, as `start_service` does.
+
+        One that is added while the host runs is started when it is run again.
+        """
+        self._services.append(arguments.async_function(task, "task"))
 
     # -- identity and addresses ---------------------------------------------------------------
 
@@ -223,11 +234,15 @@ class BasicHost(IHost):
         peer_id = peer_info.peer_id
         left_out = 0
         if hearsay:
-            addresses = worth_dialling(peer_info.addrs, self._neighbours())
+            addresses = worth_dialling(peer_info.addrs, self._network.neighbours())
             left_out = len(peer_info.addrs) - len(addresses)
             self.peerstore.add_addrs(peer_id, addresses, HEARSAY_ADDR_TTL)
         elif peer_info.addrs:
             self.peerstore.add_addrs(peer_id, peer_info.addrs, PERMANENT_ADDR_TTL)
+            if not self._network.get_connections(peer_id):
+                # Of the caller's own names every address counts, wherever it leads.
+                found = await self._network.look_up(peer_id, peer_info.addrs)
+                self.peerstore.add_addrs(peer_id, found, HEARSAY_ADDR_TTL)
         try:
             connections = await self._network.dial_peer(peer_id)
         except SwarmException as error:
@@ -241,11 +256,6 @@ class BasicHost(IHost):
         if not self._network.get_connections(peer_id):
             reason = connections[-1].end_reason
             raise ConnectionFailure(f"the connection to {peer_id} was closed at once: {reason}")
-
-    def _neighbours(self) -> list[Multiaddr]:
-        connections = self._network.get_connections()
-        connected = [a for connection in connections for a in connection.get_transport_addresses()]
-        return [*self.get_transport_addrs(), *connected]
 
     async def disconnect(self, peer_id: ID) -> None:
         """Close all connections to a peer."""

@@ -13,6 +13,7 @@ from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import AddResult as AddResult
+    from libp2p.ipfs_lite.car_files import CarResult as CarResult
     from libp2p.ipfs_lite.config import Config as Config
     from libp2p.ipfs_lite.config import default_repo_path as default_repo_path
     from libp2p.ipfs_lite.errors import ForeignRepoError as ForeignRepoError
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.peer import Peer as Peer
     from libp2p.ipfs_lite.reader import UnixFSReader as UnixFSReader
     from libp2p.ipfs_lite.repo import Repo as Repo
+    from libp2p.ipfs_lite.tree_saver import TreeResult as TreeResult
 
 if not TYPE_CHECKING:
     __getattr__, __dir__, __all__ = lazy_names(
         __name__,
         {
             ".adder": ["AddResult"],
+            ".car_files": ["CarResult"],
             ".config": ["Config", "default_repo_path"],
             ".errors": [
                 "ForeignRepoError",
@@ -60,5 +63,6 @@ if not TYPE_CHECKING:
             ".peer": ["Peer"],
             ".reader": ["UnixFSReader"],
             ".repo": ["Repo"],
+            ".tree_saver": ["TreeResult"],
         },
     )

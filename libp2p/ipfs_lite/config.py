@@ -24,8 +24,11 @@ DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/4001"
 #: "client" only asks, "server" always answers, "off" has no part in it.
 DHT_MODES: Final = ("auto", "client", "server", "off")
 
-#: What is announced: every block, the roots of what was added here, or nothing.
-PROVIDE_STRATEGIES: Final = ("all", "roots", "off")
+#: The strategy that announces nothing.
+NO_STRATEGY: Final = "off"
+#: What is announced: every block, the roots of what was added here, these with all that is below
+#: them (which with "+unique" is gone over once), or nothing. The names are Kubo's.
+PROVIDE_STRATEGIES: Final = ("all", "roots", "pinned", "pinned+unique", NO_STRATEGY)
 
 #: Seconds between two announcements of a block: Kubo's. Records are kept for 48 hours.
 PROVIDE_INTERVAL: Final = 22 * 3600.0
@@ -80,9 +83,9 @@ class Config:
             check_router_url(url)
         object.__setattr__(self, "bootstrap", _texts(self.bootstrap, "bootstrap"))
         if self.bootstrap:  # reading them loads multiaddr
-            from libp2p.ipfs_lite.bootstrapping import check_bootstrap
+            from libp2p.discovery.bootstrap.sources import read_sources
 
-            check_bootstrap(self.bootstrap)
+            read_sources(self.bootstrap)
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Config:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore import read_blocks
-from libp2p.exceptions import InvalidDagPb
-from libp2p.ipld import dag_pb
+from libp2p.exceptions import ParseError, UnknownCodec
+from libp2p.ipld.codec import RAW
+from libp2p.ipld.links import links_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ async def blocks_below(store: BlockStore, root: CID) -> AsyncIterator[CID]:
     """
     Return a root and the blocks below it that are in the store, each once.
 
-    Links of dag-pb are followed; blocks of other codecs count as leaves.
+    A block whose links cannot be read counts as one without any.
     """
     seen = {root.multihash}
     todo = [root]
@@ -30,7 +31,7 @@ async def blocks_below(store: BlockStore, root: CID) -> AsyncIterator[CID]:
         cid = todo.pop()
         if cid.is_identity:
             continue  # it carries its own data
-        if cid.codec != "dag-pb":
+        if cid.codec_code == RAW:
             if await store.has_block(cid):
                 yield cid
             continue
@@ -39,10 +40,10 @@ async def blocks_below(store: BlockStore, root: CID) -> AsyncIterator[CID]:
             continue
         yield cid
         try:
-            links = dag_pb.decode(data).links
-        except InvalidDagPb:
+            links = links_of(cid, data)
+        except (ParseError, UnknownCodec):
             continue
         for link in reversed(links):
-            if link.cid.multihash not in seen and len(seen) < MAX_BLOCKS:
-                seen.add(link.cid.multihash)
-                todo.append(link.cid)
+            if link.multihash not in seen and len(seen) < MAX_BLOCKS:
+                seen.add(link.multihash)
+                todo.append(link)

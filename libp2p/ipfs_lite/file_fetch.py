@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libp2p.base_types import Buffer
-    from libp2p.bitswap.errors import BitswapError
+    from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
     from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CID
@@ -57,6 +57,23 @@ class BlockSource:
         blocks, self._damaged = await read_blocks(self._store, cids)
         return blocks
 
+    async def fetch(self, cids: Sequence[CID]) -> list[bytes]:
+        """
+        Return blocks, from here or else from peers.
+
+        :raises BitswapError: if one cannot be had.
+        """
+        if self.session is not None:
+            blocks = self.session.get_blocks(cids, timeout=self.timeout)
+            got = {cid.multihash: data async for cid, data in blocks}
+            return [got[cid.multihash] for cid in cids]
+        found = []
+        for cid, data in zip(cids, await self.find(cids), strict=True):
+            if data is None:
+                raise self._not_here(cid)
+            found.append(data)
+        return found
+
     def ask(self, cids: Sequence[CID], waiter: FileFetch) -> BitswapSession:
         """
         Ask the session for blocks that were not found.
@@ -64,9 +81,12 @@ class BlockSource:
         :raises BlockUnavailableError: if there is no network; it says whether a copy is damaged.
         """
         if self.session is None:
-            raise not_here(cids[0], damage_of(self._store, cids[0], self._damaged))
+            raise self._not_here(cids[0])
         self.session.ask(cids, waiter)
         return self.session
+
+    def _not_here(self, cid: CID) -> BlockUnavailableError:
+        return not_here(cid, damage_of(self._store, cid, self._damaged))
 
     def describe(self) -> str:
         """Say where the blocks came from, until `close`."""

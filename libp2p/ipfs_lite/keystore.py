@@ -245,12 +245,17 @@ class Keystore:
                 raise _taken(name) from error
         return NamedKey(name, key)
 
+    def check_removable(self, name: str) -> None:
+        """Raise what `remove` would raise, as far as that can be known before."""
+        self._new_file_of(name)
+        self.get(name)
+
     def remove(self, name: str) -> NamedKey:
         """
         Remove a key, and return it.
 
         :raises KeyNotFoundError: if there is none.
-        :raises KeystoreError: if it is ``self``, or cannot be removed.
+        :raises KeystoreError: if it is ``self``, or is damaged, or cannot be removed.
         """
         path = self._new_file_of(name)
         removed = NamedKey(name, self.get(name))

@@ -11,6 +11,7 @@ import trio
 from libp2p.blockstore import FilesystemBlockStore
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.repo import Repo
+from libp2p.ipfs_lite.roots import MemoryRoots, Roots, RootsFile
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class LocalParts:
     private_key: PrivateKey | None
     datastore: Datastore | None
     repo: Repo | None
+    roots: Roots
 
     @property
     def place(self) -> str:
@@ -60,7 +62,8 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     """
     config, datastore = options.config or Config(), options.datastore
     if options.block_store is not None:
-        yield LocalParts(config, options.block_store, options.private_key, datastore, None)
+        key = options.private_key
+        yield LocalParts(config, options.block_store, key, datastore, None, MemoryRoots())
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
@@ -73,7 +76,7 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
 
             datastore = await stack.enter_async_context(SqliteDatastore(repo.datastore_path))
         key = options.private_key or repo.private_key
-        yield LocalParts(repo.config, store, key, datastore, repo)
+        yield LocalParts(repo.config, store, key, datastore, repo, RootsFile(repo.roots_path))
 
 
 def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:

@@ -9,34 +9,51 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
+from multiaddr import Multiaddr
 
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.provider_query import ProviderQueryManager
 from libp2p.crypto.keys import KeyPair
+from libp2p.datastore import MemoryDatastore
+from libp2p.discovery.bootstrap.keeper import Bootstrap
+from libp2p.discovery.bootstrap.sources import read_sources
 from libp2p.factory import new_host
-from libp2p.ipfs_lite.bootstrapping import Bootstrap, check_bootstrap
-from libp2p.ipfs_lite.config import check_dht, check_router_url
-from libp2p.ipfs_lite.routing import PeerRouting, RouterTable
+from libp2p.host.basic_host import BasicHost
+from libp2p.ipfs_lite.announcements import Announcements, announcing
+from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
+from libp2p.ipfs_lite.keystore import Keystore
+from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
+from libp2p.ipfs_lite.routing import PatientRouter, PeerRouting, RouterTable
+from libp2p.kad_dht.dual import DualDHT
+from libp2p.kad_dht.mode import DHTMode
 from libp2p.peer.addresses import to_multiaddrs
+from libp2p.peer.peerstore import PeerStore
+from libp2p.peer.persistent.peerstore import PersistentPeerStore
+from libp2p.records.ipns import IPNSValidator
+from libp2p.records.pubkey import PublicKeyValidator
+from libp2p.records.validator import NamespacedValidator
 from libp2p.routing.parallel import ParallelRouter
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from multiaddr import Multiaddr
-
     from libp2p.abc import IHost
     from libp2p.bitswap.serve.server import ServerOptions
+    from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.local import LocalParts
     from libp2p.ipfs_lite.routing import Call
     from libp2p.resources import Resources
 
 #: Routers of one peer: each is asked for every block that no connected peer has.
 MAX_ROUTERS: Final = 16
+
+#: The first peer that is connected has so long to say what it speaks: usually a round trip.
+IDENTIFY_SECONDS: Final = 5.0
 
 #: What the DHT is called in errors and reports.
 DHT_NAME: Final = "DHT"
@@ -51,14 +68,16 @@ class NetworkOptions:
     bootstrap: Sequence[object] | None
     dht: str | None
     routers: Mapping[str, object] | None
+    provide: bool
 
 
 def options_of(
     listen: object,
     server_options: ServerOptions | None,
-    bootstrap: Iterable[object] | None,
+    bootstrap: object,
     dht: str | None,
     routers: object,
+    provide: bool,
 ) -> NetworkOptions:
     """
     Check the options.
@@ -66,11 +85,17 @@ def options_of(
     :raises ValueError: or `TypeError`, if one of them cannot be.
     """
     addresses = to_multiaddrs(listen, "listen")
-    peers = None if bootstrap is None else check_bootstrap(bootstrap)
+    peers: Sequence[object] | None = None
+    if bootstrap is not None:
+        read_sources(bootstrap)
+        peers = [bootstrap]
+        if isinstance(bootstrap, Iterable) and not isinstance(bootstrap, str | Multiaddr):
+            peers = list(bootstrap)
     if dht is not None:
         check_dht(dht)
     named = None if routers is None else named_routers(routers)
-    return NetworkOptions(addresses, server_options, peers, dht, named)
+    arguments.instance(provide, bool, "provide")
+    return NetworkOptions(addresses, server_options, peers, dht, named, provide)
 
 
 def named_routers(routers: object) -> dict[str, object]:
@@ -106,7 +131,11 @@ class Network:
 
     bitswap: BitswapClient
     routers: RouterTable
+    names: NameService
     bootstrap: Bootstrap
+    dht: DualDHT | None
+    """None if the peer has no part in it."""
+    announcements: Announcements | None
 
     @property
     def host(self) -> IHost:
@@ -115,6 +144,10 @@ class Network:
     def routing(self, call: Call) -> PeerRouting:
         """Return the routers as the program asks them."""
         return PeerRouting(self.routers, call)
+
+    def named(self, call: Call) -> PeerNames:
+        """Return the names as the program publishes and resolves them."""
+        return PeerNames(self.names, call)
 
     @property
     def resources(self) -> Resources:
@@ -129,14 +162,20 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
 
     :raises OpenConnectionError: if an address cannot be listened on.
     """
-    key, config = parts.private_key, parts.config
-    host = new_host(key_pair=None if key is None else KeyPair(key, key.get_public_key()))
-    peers = check_bootstrap(config.bootstrap if options.bootstrap is None else options.bootstrap)
-    routers = named_routers(config.routers) if options.routers is None else dict(options.routers)
-    bootstrap = Bootstrap(host, peers)
+    config, datastore = parts.config, parts.datastore
+    host = _new_host(parts)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(host.run([]))
-        table = RouterTable(routers, {}, None)
+        bootstrap = Bootstrap(host, _first_peers(options, config))
+        dht = None
+        mode = options.dht or config.dht
+        if mode == "auto" and not options.listen:
+            mode = "client"  # nobody can reach it
+        if mode != "off":
+            dht = DualDHT.of_host(host, DHTMode[mode.upper()], datastore=datastore)
+            await stack.enter_async_context(dht.run())
+        routers = await _run_routers(options, config, stack)
+        table = _table_of(routers, dht, host, bootstrap)
         await stack.enter_async_context(table.run())
         bitswap = BitswapClient(
             host,
@@ -149,5 +188,81 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         await host.get_network().listen(*options.listen)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(bootstrap.run)
-        yield Network(bitswap, table, bootstrap)
+        names = _names_of(parts, table, host)
+        await stack.enter_async_context(names.run())
+        announcements = None
+        if options.provide and config.provide != NO_STRATEGY:
+            router = table.router if dht is None else dht
+            announcements = await stack.enter_async_context(announcing(parts, router, host))
+        yield Network(bitswap, table, names, bootstrap, dht, announcements)
         nursery.cancel_scope.cancel()
+
+
+def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameService:
+    own = host.get_private_key()
+    keys = OwnKey(own) if parts.repo is None else Keystore(parts.repo.path, own)
+    return NameService(
+        table.router if table.names else None,
+        MemoryDatastore() if parts.datastore is None else parts.datastore,
+        keys,
+        host.get_network().resolver,
+    )
+
+
+def _new_host(parts: LocalParts) -> BasicHost:
+    key = parts.private_key
+    pair = None if key is None else KeyPair(key, key.get_public_key())
+    store = PeerStore() if parts.datastore is None else PersistentPeerStore(parts.datastore)
+    host = new_host(key_pair=pair, peerstore_opt=store)
+    assert isinstance(host, BasicHost)
+    return host
+
+
+def _first_peers(options: NetworkOptions, config: Config) -> Sequence[object] | None:
+    """Return the peers that are met first, beside those seen before; nobody at all if it is []."""
+    if options.bootstrap is not None:
+        return options.bootstrap
+    return config.bootstrap or None
+
+
+async def _until_somebody_is_known(host: BasicHost, bootstrap: Bootstrap) -> None:
+    """Wait until a peer has said what it speaks, or until it is clear that nobody will."""
+    await bootstrap.until_met()
+    connections = host.get_network().get_connections()
+    if any(connection.event_identified.is_set() for connection in connections):
+        return
+    with trio.move_on_after(IDENTIFY_SECONDS):
+        for connection in connections:
+            await connection.event_identified.wait()
+            return
+
+
+async def _run_routers(
+    options: NetworkOptions, config: Config, stack: AsyncExitStack
+) -> dict[str, object]:
+    """Return the routers by name; those that are URLs run for as long as the peer does."""
+    named = named_routers(config.routers) if options.routers is None else options.routers
+    routers: dict[str, object] = {}
+    for name, router in named.items():
+        if isinstance(router, str):
+            from libp2p.routing.http_client import HttpRouter
+
+            routers[name] = await stack.enter_async_context(HttpRouter(router).run())
+        else:
+            routers[name] = router
+    return routers
+
+
+def _table_of(
+    routers: Mapping[str, object], dht: DualDHT | None, host: BasicHost, bootstrap: Bootstrap
+) -> RouterTable:
+    validator = NamespacedValidator({"pk": PublicKeyValidator(), "ipns": IPNSValidator()})
+    if dht is None:
+        return RouterTable(routers, {}, validator)
+
+    def about() -> str:
+        peers = len(dht.wan.table) + len(dht.lan.table)
+        return f"of {peers} peers that this one knows" if peers else "this peer knows none of it"
+
+    patient = PatientRouter(dht, partial(_until_somebody_is_known, host, bootstrap))
+    return RouterTable({DHT_NAME: patient, **routers}, {DHT_NAME: about}, validator)

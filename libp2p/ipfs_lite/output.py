@@ -23,7 +23,7 @@ import secrets
 import stat
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.reader import UnixFSReader
 
 _T = TypeVar("_T")
 
@@ -50,8 +49,21 @@ _NOT_RENAMED: Final = (*_NOT_ALLOWED, errno.EBUSY, errno.EXDEV)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
+class Readable(Protocol):
+    """What can be saved: a `UnixFSReader`, or the bytes of a CAR file."""
+
+    @property
+    def size(self) -> int | None: ...
+
+    async def receive(self) -> Sequence[Buffer]: ...
+
+    def tell(self) -> int: ...
+
+    def seek(self, position: int, /) -> object: ...
+
+
 async def save(
-    reader: UnixFSReader, target: str | os.PathLike[str], progress: Progress | None = None
+    reader: Readable, target: str | os.PathLike[str], progress: Progress | None = None
 ) -> None:
     """
     Write the rest of a file to ``target``, replacing a file that is there.
@@ -77,7 +89,7 @@ async def save(
 
 
 async def stream(
-    reader: UnixFSReader, output: SharedDescriptor, name: object, progress: Progress | None = None
+    reader: Readable, output: SharedDescriptor, name: object, progress: Progress | None = None
 ) -> None:
     """
     Write the rest of a file into a pipe or a device.
@@ -90,7 +102,7 @@ async def stream(
         _tell(progress, reader)
 
 
-async def _replace(reader: UnixFSReader, target: Path, progress: Progress | None) -> None:
+async def _replace(reader: Readable, target: Path, progress: Progress | None) -> None:
     start = reader.tell()
     part = await _call(target, PartFile.beside, target)
     if part is None:
@@ -112,13 +124,13 @@ async def _replace(reader: UnixFSReader, target: Path, progress: Progress | None
         in_place.close()
 
 
-async def _write(reader: UnixFSReader, file: PartFile | InPlace, progress: Progress | None) -> None:
+async def _write(reader: Readable, file: PartFile | InPlace, progress: Progress | None) -> None:
     while buffers := await reader.receive():
         await _call(file.target, file.write, buffers)
         _tell(progress, reader)
 
 
-def _tell(progress: Progress | None, reader: UnixFSReader) -> None:
+def _tell(progress: Progress | None, reader: Readable) -> None:
     if progress is not None:
         progress(reader.tell(), reader.size)
 

@@ -14,7 +14,8 @@ without one starts in a fraction of the time.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Final, Unpack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
@@ -24,12 +25,12 @@ from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
+from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, RepoError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
 from libp2p.ipld.profiles import resolve_options
 from libp2p.peer.id import ID
@@ -39,7 +40,16 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -50,13 +60,18 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
+    from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.bootstrapping import Outcome
+    from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
+    from libp2p.ipfs_lite.tree_saver import TreeResult
     from libp2p.ipld.cid import CIDInput
+    from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
+    from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.peerinfo import PeerInfo
 
 logger = get_logger(__name__)
@@ -77,7 +92,7 @@ class Peer:
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
         self.config: Final = parts.config
         self.store: Final = parts.store
-        self._repo = parts.repo
+        self._roots = parts.roots
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -104,21 +119,21 @@ class Peer:
         dht: str | None = None,
         routers: Iterable[object] | Mapping[str, object] | None = None,
         datastore: Datastore | None = None,
+        provide: bool = False,
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
 
         :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on, or a single one. Without any, the peer cannot be
-            dialled.
+        :param listen: multiaddrs to listen on, or a single one; without, it cannot be dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
         :param private_key: the identity; by default the repo's, or a new one without a repo.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
-        :param bootstrap: the peers by which others are found, besides those seen before: as
-            `PeerInfo`, or as addresses that end in ``/p2p/<peer id>``. None of them is needed.
+        :param bootstrap: the peers by which others are found, besides those seen before; see
+            `libp2p.discovery.bootstrap.sources`. An empty list: nobody, not even those seen before.
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
         :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
@@ -126,6 +141,7 @@ class Peer:
             These three are by default what the settings say.
         :param datastore: keep there what is known of peers, the records of others, and what was
             announced; by default in the repo, and in memory without a repo.
+        :param provide: announce what the store has, as often as the settings say.
         :raises RepoError: if the repo cannot be used.
         :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
@@ -135,7 +151,7 @@ class Peer:
         if online:
             from libp2p.ipfs_lite import network as networks
 
-            options = networks.options_of(listen, server_options, bootstrap, dht, routers)
+            options = networks.options_of(listen, server_options, bootstrap, dht, routers, provide)
         kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
@@ -230,8 +246,12 @@ class Peer:
         """
         with self._call():
             root = CID.of(cid)
-            if self._repo is not None:
-                await trio.to_thread.run_sync(self._repo.add_root, root)
+            try:
+                await trio.to_thread.run_sync(self._roots.add, root)
+            except OSError as error:
+                raise RepoError(f"the root cannot be written down: {error}") from error
+            if self._network is not None and self._network.announcements is not None:
+                await self._network.announcements.add(root)
 
     async def get_file(
         self,
@@ -251,16 +271,230 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            root, seconds = CID.of(cid), arguments.seconds(timeout)
-            asked = None if peers is None else ID.list_of(peers)
-            session = None if self._bitswap is None else self._bitswap.new_session(asked)
-            source = BlockSource(self.store, session, seconds)
-            reader = self._readers.add(root, source, self._nursery)
+            source = self._source(peers, timeout)
+            reader = self._readers.add(CID.of(cid), source, self._nursery)
             try:
                 return await reader.open()
             except BaseException:
                 reader.close()
                 raise
+
+    # -- folders ------------------------------------------------------------------------------
+
+    async def add_tree(  # noqa: PLR0913 - options by name
+        self,
+        path: str | PathLike[str],
+        *,
+        profile: str | None = None,
+        only_hash: bool = False,
+        hidden: bool = False,
+        ignored: Callable[[str, bool], bool] | None = None,
+        follow_links: bool = False,
+        keep_mode: bool = False,
+        keep_mtime: bool = False,
+        added: Callable[[str, AddResult], Awaitable[object]] | None = None,
+        progress: Progress | None = None,
+        **choices: Unpack[ImportKnobs],
+    ) -> AddResult:
+        """
+        Add a folder with all below it, as ``ipfs add -r`` does.
+
+        :param profile: as for `add_file`, and so are ``choices``.
+        :param only_hash: find out the CID, store nothing.
+        :param hidden: add names that begin with a dot too.
+        :param ignored: called with a name and whether it is a folder's; what it returns True for
+            is left out.
+        :param follow_links: add what symbolic links lead to, rather than the links.
+        :param keep_mode: keep permissions; then leaves are not raw.
+        :param keep_mtime: keep the times of the last changes; then leaves are not raw.
+        :param added: awaited with the path below the folder, and the result, of every entry.
+        :param progress: called with the bytes that have been read.
+        :raises SourceError: if something cannot be read, or is no file, folder or link.
+        :raises InvalidImportOptions: if the choices contradict each other.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
+
+        if (keep_mode or keep_mtime) and choices.get("raw_leaves") is None:
+            choices["raw_leaves"] = False
+        with self._call():
+            adder = TreeAdder(
+                import_options(self.config, profile, choices),
+                TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime),
+                None if only_hash else self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                added=added,
+                progress=progress,
+            )
+            result = await adder.add(arguments.path(path, "the path of a folder to add"))
+            if not only_hash:
+                await self.note_root(result.cid)
+            return result
+
+    async def get_tree(
+        self,
+        cid: CIDInput,
+        target: str | PathLike[str],
+        *,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        unsafe_links: bool = False,
+        progress: Progress | None = None,
+    ) -> TreeResult:
+        """
+        Write a folder to ``target``, where nothing may be; what is not here is fetched, and kept.
+
+        It appears when it is whole. Nothing is written outside of it.
+
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :param unsafe_links: make symbolic links that lead out of the folder too.
+        :raises NotADirectory: if the CID is that of a file or of something else.
+        :raises BitswapError: if a block cannot be had.
+        :raises OutputError: if it cannot be written, or has a name that no file may have.
+        """
+        from libp2p.ipfs_lite.tree_saver import TreeSaver
+
+        with self._call():
+            source = self._source(peers, timeout)
+
+            async def open_file(below: CID) -> UnixFSReader:
+                return await self.get_file(below, peers, timeout)
+
+            saver = TreeSaver(source, open_file, unsafe_links=unsafe_links, progress=progress)
+            try:
+                path = Path(arguments.path(target, "the path of a folder to write"))
+                return await saver.save(CID.of(cid), path)
+            finally:
+                source.close()
+
+    async def ls(
+        self,
+        cid: CIDInput,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> AsyncGenerator[DirectoryEntry, None]:
+        """
+        Yield the entries of a folder, as they are read; large folders are in no order.
+
+        :raises NotADirectory: if the CID is that of a file or of something else.
+        :raises BitswapError: if a block cannot be had.
+        """
+        from libp2p.ipfs_lite.folders import list_folder
+
+        source = self._source(peers, timeout)
+        try:
+            async for entry in list_folder(source, CID.of(cid)):
+                yield entry
+        finally:
+            source.close()
+
+    async def resolve(
+        self,
+        cid: CIDInput,
+        path: str,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> CID:
+        """
+        Return the CID at a path below a folder, such as ``"docs/index.html"``.
+
+        :raises NameNotInDirectory: if nothing is there.
+        :raises NotADirectory: if a part of the path but the last is no folder.
+        :raises BitswapError: if a block cannot be had.
+        """
+        from libp2p.ipfs_lite.folders import resolve
+
+        with self._call():
+            source = self._source(peers, timeout)
+            try:
+                names = [name for name in path.split("/") if name]
+                return await resolve(source, CID.of(cid), names)
+            finally:
+                source.close()
+
+    # -- CAR files ----------------------------------------------------------------------------
+
+    async def export_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        target: str | PathLike[str],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> CarResult:
+        """
+        Write roots and all below them into a CAR file; what is not here is fetched, and kept.
+
+        The same DAG and options give the same file: depth first, every node before its links.
+
+        :param target: a path, replaced when the file is whole; a pipe or device is written into.
+        :param duplicates: write a block as often as it is linked to, rather than once.
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of a block cannot be read.
+        :raises OutputError: if the file cannot be written.
+        """
+        from libp2p.ipfs_lite.output import save
+
+        with self._call():
+            export = self.open_car(roots, duplicates=duplicates, peers=peers, timeout=timeout)
+            try:
+                await save(export, target, progress)
+            finally:
+                export.close()
+            return export.result()
+
+    def open_car(
+        self,
+        roots: CIDInput | Sequence[CIDInput],
+        *,
+        duplicates: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> CarExport:
+        """
+        Return the bytes of a CAR file, made while they are read; `export_car` writes a file.
+
+        The caller reads with ``await receive()``, which returns nothing at the end, and closes.
+        """
+        from libp2p.ipfs_lite.car_files import CarExport
+
+        cids = [CID.of(root) for root in cid_inputs(roots)]
+        return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+
+    async def import_car(
+        self, source: SourceInput, *, progress: Progress | None = None
+    ) -> CarResult:
+        """
+        Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
+
+        :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
+        :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
+        :raises SourceError: if it cannot be read.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.car_files import import_car
+
+        with self._call():
+            result = await import_car(
+                source,
+                self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                progress=progress,
+            )
+            for root in result.roots:
+                await self.note_root(root)
+            return result
+
+    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+        seconds = arguments.seconds(timeout)
+        asked = None if peers is None else ID.list_of(peers)
+        session = None if self._bitswap is None else self._bitswap.new_session(asked)
+        return BlockSource(self.store, session, seconds)
 
     # -- blocks -------------------------------------------------------------------------------
 
@@ -321,6 +555,33 @@ class Peer:
         :raises OfflineError: if the peer has no network.
         """
         return self._online().routing(self._call)
+
+    def announced(self) -> dict[str, Any] | None:
+        """
+        Return how announcing goes, as ``provide stat`` prints it; None if nothing is announced.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        announcements = self._online().announcements
+        return None if announcements is None else announcements.state()
+
+    @property
+    def names(self) -> PeerNames:
+        """
+        The peer's own names of IPNS, and everybody's.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().named(self._call)
+
+    @property
+    def dht(self) -> DualDHT | None:
+        """
+        The two DHTs, the public network's and the local one's; None if the peer has none.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().dht
 
     def _online(self) -> Network:
         if self._closed:

@@ -36,7 +36,6 @@ from libp2p.exceptions import CryptographyError, NotARegularFile
 from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
-from libp2p.ipfs_lite.roots import RootsFile
 from libp2p.utils import arguments, owner_files
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from libp2p.crypto.keys import PrivateKey
-    from libp2p.ipld.cid import CID
 
 VERSION: Final = "ipfs-lite 1"
 VERSION_FILE: Final = "version"
@@ -161,15 +159,6 @@ class Repo:
     @property
     def datastore_path(self) -> Path:
         return self.path / DATASTORE_FILE
-
-    def add_root(self, root: CID) -> None:
-        """
-        Write down the root of what was added.
-
-        :raises RepoError: if it cannot be written.
-        """
-        with _file_errors(self.path):
-            RootsFile(self.roots_path).add(root)
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""

@@ -36,6 +36,9 @@ MAX_ANSWER_CHARACTERS: Final = 200
 #: Providers that `PeerRouting.find_providers` looks for, unless told otherwise: Kubo's number.
 DEFAULT_PROVIDERS: Final = 20
 
+#: What is noted of a router until it has found something.
+NO_ANSWER: Final = "has not answered"
+
 Call: TypeAlias = Callable[[], AbstractContextManager[None]]
 """A context that ends what runs in it when the peer is closed."""
 
@@ -128,7 +131,7 @@ class NotedRouter:
     async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
         """See `ContentRouter`."""
         key, found = CID.of(cid).multihash, 0
-        self._note(key, "has not answered")
+        self._note(key, NO_ANSWER)
         try:
             async with aclosing(providers_of(self._router, cid, count)) as providers:
                 async for info in providers:

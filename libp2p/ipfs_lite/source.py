@@ -163,7 +163,7 @@ def _open_file(path: str) -> int:
         descriptor = os.dup(number)
     if stat.S_ISDIR(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise SourceError(f"{path} is a directory: only files can be added, pack it first (tar)")
+        raise SourceError(f"{path} is a directory, which `add_tree` adds")
     return descriptor
 
 

@@ -161,7 +161,11 @@ def _text(text: str) -> str:
 
 
 def _float(number: float) -> str:
-    """Write the shortest digits that are read as the same number; a float keeps its point."""
+    """
+    Write the shortest digits that are read as the same number.
+
+    Whole numbers keep their point, as the specification says; Kubo drops it, and reads an integer.
+    """
     if not math.isfinite(number):
         raise InvalidDagJson(f"{number} is no number of the data model")
     digits = repr(number)

@@ -12,6 +12,7 @@ from typing import Final, TypedDict, Unpack, cast
 from libp2p.exceptions import InvalidImportOptions, InvalidUnixFS
 from libp2p.ipld import multihash
 from libp2p.ipld.chunker import parse_chunker
+from libp2p.ipld.hamt import MAX_FANOUT, is_fanout
 from libp2p.ipld.multihash import MAX_DIGEST_BYTES, SHA2_256
 from libp2p.ipld.profile_names import (
     DEFAULT_PROFILE,
@@ -22,12 +23,18 @@ from libp2p.ipld.profile_names import (
 from libp2p.ipld.unixfs import Mtime
 
 __all__ = [
+    "BLOCK_BYTES",
     "DEFAULT_PROFILE",
+    "LINKS_BYTES",
     "PROFILES",
     "ImportKnobs",
     "ImportOptions",
     "resolve_options",
 ]
+
+LINKS_BYTES: Final = "links-bytes"
+BLOCK_BYTES: Final = "block-bytes"
+HAMT_ESTIMATIONS: Final = (LINKS_BYTES, BLOCK_BYTES, "disabled")
 
 #: Links of a dag-pb node under 8 KiB, as counted in 2014; what "no limit given" means since.
 DEFAULT_FILE_LINKS: Final = 174
@@ -54,6 +61,16 @@ class ImportOptions:
     """Permissions, kept in the file's root; 0 is as good as none."""
     mtime: Mtime | None = None
     """Time of the last change, kept in the file's root."""
+    hamt_threshold: int = 262144
+    """A directory that is larger is spread over shards; 0 is never."""
+    hamt_estimation: str = BLOCK_BYTES
+    """
+    What is compared with the threshold: the directory's block, or ``links-bytes``, the names and
+    CIDs alone; ``disabled`` is neither.
+    """
+    hamt_fanout: int = 256
+    max_directory_links: int = 0
+    """A directory of more entries is spread over shards; 0 is without limit."""
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -70,14 +87,18 @@ class ImportOptions:
             )
         parse_chunker(self.chunker)
         self._check_metadata()
+        self._check_directories()
 
     def _check_types(self) -> None:
-        numbers = ("cid_version", "max_file_links", "inline_limit", "mode")
+        numbers = (
+            "cid_version", "max_file_links", "inline_limit", "mode", "hamt_threshold",
+            "hamt_fanout", "max_directory_links",
+        )  # fmt: skip
         for name in numbers:
             value = getattr(self, name)
             if value is not None and type(value) is not int:
                 raise InvalidImportOptions(f"{name} must be a whole number, not {value!r:.100}")
-        for name in ("chunker", "layout"):
+        for name in ("chunker", "layout", "hamt_estimation"):
             if not isinstance(value := getattr(self, name), str):
                 raise InvalidImportOptions(f"{name} must be text, not {value!r:.100}")
         if not isinstance(self.raw_leaves, bool):
@@ -104,6 +125,20 @@ class ImportOptions:
         if self.has_metadata and self.raw_leaves:
             raise InvalidImportOptions("mode and mtime need raw_leaves=False: a raw leaf has none")
 
+    def _check_directories(self) -> None:
+        if self.hamt_estimation not in HAMT_ESTIMATIONS:
+            raise InvalidImportOptions(
+                f"hamt_estimation {self.hamt_estimation!r:.100} is none of "
+                f"{', '.join(HAMT_ESTIMATIONS)}"
+            )
+        if not is_fanout(self.hamt_fanout):
+            raise InvalidImportOptions(
+                f"hamt_fanout must be a power of two from 8 to {MAX_FANOUT}, not {self.hamt_fanout}"
+            )
+        for name in ("hamt_threshold", "max_directory_links"):
+            if getattr(self, name) < 0:
+                raise InvalidImportOptions(f"{name} must not be negative")
+
     @property
     def has_metadata(self) -> bool:
         return bool(self.mode) or self.mtime is not None
@@ -121,6 +156,10 @@ class ImportKnobs(TypedDict, total=False):
     inline_limit: int | None
     mode: int | None
     mtime: Mtime | None
+    hamt_threshold: int | None
+    hamt_estimation: str | None
+    hamt_fanout: int | None
+    max_directory_links: int | None
 
 
 _V0_2015: Final = ImportKnobs(
@@ -130,6 +169,7 @@ _V0_2015: Final = ImportKnobs(
     chunker="size-262144",
     max_file_links=DEFAULT_FILE_LINKS,
     layout="balanced",
+    hamt_estimation=LINKS_BYTES,
 )
 _V1_2025: Final = ImportKnobs(
     cid_version=1,
@@ -138,6 +178,7 @@ _V1_2025: Final = ImportKnobs(
     chunker="size-1048576",
     max_file_links=1024,
     layout="balanced",
+    hamt_estimation=BLOCK_BYTES,
 )
 PROFILES: Final = {
     UNIXFS_V0_2015: _V0_2015,

@@ -71,7 +71,7 @@ class DualDHT:
 
     @property
     def _for_records(self) -> KadDHT:
-        return self.wan if len(self.wan.table) or not len(self.lan.table) else self.lan
+        return self.wan if self.wan.has_peers or not self.lan.has_peers else self.lan
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
         if self._nursery is None:

@@ -59,7 +59,7 @@ class Engine:
         self._nursery: trio.Nursery | None = None
         self._slots = trio.CapacityLimiter(config.max_lookups)
         self._faults = FaultLog()
-        self._on_table_change: Callable[[], object] = lambda: None
+        self._on_table_change: Callable[[], object] = _do_nothing
 
     # -- life ---------------------------------------------------------------------------------
 
@@ -71,6 +71,7 @@ class Engine:
     def end(self) -> None:
         """Start no more tasks."""
         self._nursery = None
+        self._on_table_change = _do_nothing
         self.requests.close()
 
     def start(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
@@ -149,9 +150,10 @@ class Engine:
         return seeds or self._connected_servers()
 
     def _connected_servers(self) -> list[PeerEntry]:
-        """Peers that are being checked yet, in the first moments."""
+        """Peers of this network that are being checked yet, in the first moments."""
         servers = filter(self.is_server, self.host.get_connected_peers())
-        return [PeerEntry(peer, self.known_addresses(peer)) for peer in servers][: self.config.k]
+        entries = (PeerEntry(peer, self.known_addresses(peer)) for peer in servers)
+        return list(islice(filter(self.may_ask, entries), self.config.k))
 
     @property
     def has_peers(self) -> bool:
@@ -230,3 +232,7 @@ class Engine:
         observed = [a.to_bytes() for c in connections for a in c.get_transport_addresses()]
         self.table.consider(peer, addrs, trio.current_time(), observed=observed, verified=verified)
         self._on_table_change()
+
+
+def _do_nothing() -> None:
+    """Nobody wants to know of the table's events."""

@@ -6,15 +6,16 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from multiaddr import Multiaddr
+
 from libp2p.exceptions import InvalidAddrError
-from libp2p.kad_dht.diversity import is_public
-from libp2p.peer.addresses import AddressScope, address_from_wire, scope_of
+from libp2p.peer.addresses import AddressScope, scope_of, split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from multiaddr import Multiaddr
-
+#: What stands in an address that leads through another peer.
+P2P_CIRCUIT: Final = 290
 
 #: Addresses of a peer that are looked at to find one of the right kind: 40 peers of an answer may
 #: have 800 each.
@@ -36,18 +37,18 @@ class DHTNetwork(Enum):
 
     def may_ask(self, addrs: Sequence[bytes]) -> bool:
         """Tell whether a peer at these addresses may be asked in a lookup."""
-        return _has_scope(addrs, public=True) if self is DHTNetwork.WAN else bool(addrs)
+        return _any_direct(addrs, public=True) if self is DHTNetwork.WAN else bool(addrs)
 
     def may_list(self, addrs: Sequence[bytes]) -> bool:
         """Tell whether a peer at these addresses belongs into the routing table."""
         if self is DHTNetwork.LAN:
-            return _has_scope(addrs, public=False)
+            return _any_direct(addrs, public=False)
         return self.may_ask(addrs)
 
     def to_tell(self, addrs: Sequence[bytes]) -> tuple[bytes, ...]:
         """Return those addresses of a peer that others are told: in the public network, public."""
         if self is DHTNetwork.WAN:
-            return tuple(filter(is_public, addrs))
+            return tuple(raw for raw in addrs if _is_public(raw))
         return tuple(addrs)
 
     def can_be_reached(self, addrs: Iterable[Multiaddr]) -> bool:
@@ -64,14 +65,21 @@ class DHTNetwork(Enum):
         return [addr for addr in addrs if (scope_of(addr) is AddressScope.PUBLIC) is public]
 
 
-def _has_scope(addrs: Iterable[bytes], *, public: bool) -> bool:
-    if public:
-        return any(map(is_public, islice(addrs, MAX_LOOKED_AT)))
-    for raw in islice(addrs, MAX_LOOKED_AT):
-        try:
-            scope = scope_of(address_from_wire(raw))
-        except InvalidAddrError:
-            continue
-        if scope is not AddressScope.PUBLIC:
-            return True
-    return False
+def _any_direct(addrs: Iterable[bytes], *, public: bool) -> bool:
+    return any(_is_direct(raw, public=public) for raw in islice(addrs, MAX_LOOKED_AT))
+
+
+def _is_direct(raw: bytes, *, public: bool) -> bool:
+    """Tell whether an address is the peer's own, and public or not; unreadable ones are neither."""
+    return _is_public(raw) is public and not _is_relayed(raw)
+
+
+def _is_public(raw: bytes) -> bool | None:
+    try:
+        return scope_of(Multiaddr(raw)) is AddressScope.PUBLIC
+    except InvalidAddrError:
+        return None
+
+
+def _is_relayed(raw: bytes) -> bool:
+    return any(component.code == P2P_CIRCUIT for component in split_address(raw))

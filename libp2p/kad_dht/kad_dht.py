@@ -16,7 +16,8 @@ import trio
 
 from libp2p.base_types import TProtocol
 from libp2p.events import ListenAddressesChanged, PeerConnected
-from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG
+from libp2p.exceptions import RoutingError
+from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG, MAX_FOUND
 from libp2p.kad_dht.engine import Engine
 from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
@@ -188,15 +189,17 @@ class KadDHT:
 
         py-libp2p's ``background_trio_service(dht)`` does the same.
 
-        :raises HostException: if the host is not running.
+        :raises RoutingError: if it is running already.
         """
+        if self._engine.is_running:
+            raise RoutingError("the DHT is running already")
         datastore = self._datastore or datastore_in(self._persist_dir)
-        await self._keeper.load(datastore)
         subscription: Subscription = self.host.subscribe(
             self._look_at_addresses, ListenAddressesChanged, PeerConnected
         )
         try:
             async with background_tasks() as nursery:
+                await self._keeper.load(datastore)
                 self._engine.begin(nursery, self._upkeep.act)
                 for task in (self._keeper.run, self._server.run, self._upkeep.run):
                     self._engine.start(task)
@@ -227,7 +230,7 @@ class KadDHT:
     @property
     def active_mode(self) -> str:
         """``server`` while peers may ask, else ``client``."""
-        is_served = self.host.get_mux().handlers.get(self.protocol) is not None
+        is_served = self.host.get_mux().handlers.get(self.protocol) is self._server
         return "server" if is_served else "client"
 
     async def switch_mode(self, new_mode: DHTMode) -> DHTMode:
@@ -283,6 +286,7 @@ class KadDHT:
         :param count: providers at most; 0 is as many as there are.
         :raises RoutingError: if none is known here and nobody could be asked.
         """
+        count = arguments.count(count, "count") or MAX_FOUND
         return self._providers.find(provider_key(cid), count)
 
     async def find_providers(self, key: ProviderKey, count: int = 20) -> list[PeerInfo]:
@@ -331,6 +335,11 @@ class KadDHT:
         return await self.routing_table.add_peer(
             peer_id, skip_server_mode_check=skip_server_mode_check
         )
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether anybody can be asked: a peer of the table, or one that is about to enter it."""
+        return self._engine.has_peers
 
     async def refresh_routing_table(self) -> None:
         """Look up what is near this host; the table learns who answers."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import trio
 
 from libp2p.exceptions import RoutingError
-from libp2p.kad_dht.config import MAX_FOUND, PROVIDER_BATCH
+from libp2p.kad_dht.config import PROVIDER_BATCH
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.requests import RequestFailed
 from libp2p.kad_dht.search import Search
-from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -100,24 +100,29 @@ class Providers:
 
     # -- searching ----------------------------------------------------------------------------
 
-    def find(self, key: bytes, count: int) -> AsyncGenerator[PeerInfo, None]:
+    async def find(self, key: bytes, count: int) -> AsyncGenerator[PeerInfo, None]:
         """
         Yield the peers that have announced a block, as they are found.
 
-        :param count: 0 is as many as there are.
+        :param count: at most so many.
         :raises RoutingError: if nobody is known here and nobody could be asked.
         """
-        count = arguments.count(count, "count") or MAX_FOUND
+        async with aclosing(self._search(key, count).results(self._engine.start)) as entries:
+            async for entry in entries:
+                # One by one: an answer may have a thousand providers with twenty addresses each.
+                yield self._engine.info_of(entry)
+
+    def _search(self, key: bytes, count: int) -> Search[PeerEntry]:
         seen: set[ID] = set()
 
-        async def find(found: Found[PeerInfo]) -> None:
+        async def find(found: Found[PeerEntry]) -> None:
             def report(entries: Iterable[PeerEntry]) -> bool:
                 """Return whether there are enough."""
                 for entry in entries:
                     if entry.peer_id in seen:
                         continue
                     seen.add(entry.peer_id)
-                    if not found(self._engine.info_of(entry)):
+                    if not found(entry):
                         return True
                 return False
 
@@ -130,7 +135,7 @@ class Providers:
                 if not seen:
                     raise
 
-        return Search(find, count).results(self._engine.start)
+        return Search(find, count)
 
 
 def _announcement(key: bytes, entry: PeerEntry) -> Message:

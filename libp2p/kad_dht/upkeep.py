@@ -48,6 +48,10 @@ class TableUpkeep:
             host.subscribe(self._on_identified, PeerIdentified),
             host.subscribe(self._on_disconnected, PeerDisconnected),
         ]
+        for peer in self._table:
+            row = self._table.row(peer)
+            if row is not None:
+                self._keep(peer, row.prefix_length)
         try:
             self._consider_connected()
             while True:
@@ -56,6 +60,8 @@ class TableUpkeep:
         finally:
             for subscription in subscriptions:
                 subscription.cancel()
+            for peer in self._table:
+                self._let_go(peer)
 
     # -- what happens -------------------------------------------------------------------------
 
@@ -77,20 +83,28 @@ class TableUpkeep:
 
     def act(self) -> None:
         """Do what the table's events ask for."""
-        manager = self._engine.host.get_network().connection_manager
         for event in self._table.take_events():
             if isinstance(event, CheckPeer):
                 self._engine.start(self._check, event)
             elif isinstance(event, PeerAdded):
-                manager.tag_peer(event.peer, _TAG, _TAG_VALUE)
-                if event.prefix_length < _PROTECTED_PREFIX:
-                    manager.protect(event.peer, _TAG)
+                self._keep(event.peer, event.prefix_length)
                 if not self._is_filled:
                     self._is_filled = True
                     self._wake.wake()
             else:
-                manager.untag_peer(event.peer, _TAG)
-                manager.unprotect(event.peer, _TAG)
+                self._let_go(event.peer)
+
+    def _keep(self, peer: ID, prefix_length: int) -> None:
+        """Let the connection manager keep the connection to a peer rather than others."""
+        manager = self._engine.host.get_network().connection_manager
+        manager.tag_peer(peer, _TAG, _TAG_VALUE)
+        if prefix_length < _PROTECTED_PREFIX:
+            manager.protect(peer, _TAG)
+
+    def _let_go(self, peer: ID) -> None:
+        manager = self._engine.host.get_network().connection_manager
+        manager.untag_peer(peer, _TAG)
+        manager.unprotect(peer, _TAG)
 
     async def _check(self, event: CheckPeer) -> None:
         passed = await self._answers(event.peer, event.addrs, event.least_answers)

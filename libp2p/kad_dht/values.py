@@ -114,7 +114,7 @@ class Values:
                 record = answer.record
                 if record is not None and record.key == key:
                     best.take(peer, record.value)
-                return bool(quorum) and best.count >= quorum
+                return best.is_full or (bool(quorum) and best.count >= quorum)
 
             try:
                 request = Message(MessageType.GET_VALUE, key)
@@ -147,6 +147,8 @@ class _Best:
         self.peers: set[ID] = set()
         #: Valid records that have come; changed by this class only.
         self.count = 0
+        #: Whether there were so many better ones that the search should end.
+        self.is_full = False
         self._key = key
         self._validator = validator
         self._found = found
@@ -160,7 +162,7 @@ class _Best:
                 if is_better:
                     self.value = value
                     self.peers = set()
-                    self._found(value)
+                    self.is_full = not self._found(value)
         except InvalidRecordType:
             return
         self.count += 1

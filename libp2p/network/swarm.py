@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from libp2p.abc import INetworkService, INotifee
+from libp2p.dns.resolver import Resolver
 from libp2p.events import HostStopped, ListenAddressesChanged, PeerConnected, PeerDisconnected
 from libp2p.exceptions import (
     BaseLibp2pError,
@@ -28,6 +29,7 @@ from libp2p.exceptions import (
     PeerStoreError,
     SwarmDialAllFailedError,
     SwarmException,
+    first_few,
 )
 from libp2p.hostile_input import refused_as
 from libp2p.network.config import SwarmConfig
@@ -39,10 +41,12 @@ from libp2p.network.connection.swarm_connection import (
 from libp2p.network.connection_table import ConnectionTable
 from libp2p.network.descriptors import Sockets, obtainable, raise_soft_limit, share_out
 from libp2p.network.dialer import Dialer, DialSlots
+from libp2p.network.named_addresses import NamedAddresses
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
+from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
@@ -51,7 +55,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from multiaddr import Multiaddr
 
@@ -83,10 +87,12 @@ class Swarm(INetworkService):
         transports: Sequence[Transport],
         config: SwarmConfig | None = None,
         resources: Resources | None = None,
+        resolver: Resolver | None = None,
     ) -> None:
         """
         :param transports: the first one that understands an address dials it or listens on it.
         :param resources: what everything on this host may hold; that of the transports as well.
+        :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
         """
         self.self_id = peer_id
         self.peerstore = peerstore
@@ -94,6 +100,9 @@ class Swarm(INetworkService):
         self.config = config = config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
+        #: Looks names in addresses up.
+        self.resolver = resolver or Resolver()
+        self._names = NamedAddresses(self.resolver)
         #: What happens: `libp2p.events`.
         self.events = EventBus()
         limits = share_out(
@@ -323,15 +332,52 @@ class Swarm(INetworkService):
             known = self.peerstore.addrs(peer_id)
         except PeerStoreError:  # it is not known, or its addresses have expired
             known = []
-        addresses: list[Multiaddr] = []
+        named = [address for address in known if self._names.needs_look_up(address)]
+        direct, unfit = self._fit(address for address in known if address not in named)
+        if direct or not named:
+            try:
+                return await self._dialer.dial_peer(peer_id, direct, unfit)
+            except SwarmDialAllFailedError as error:
+                if not named:
+                    raise
+                unfit = error.errors
+        resolved, failures = await self._names.look_up(peer_id, named)
+        found = [address for address in resolved if address not in direct]
+        worth = worth_dialling(found, self.neighbours())
+        if len(worth) < len(found):
+            left_out = f"{len(found) - len(worth)} are of networks that this host is not in"
+            failures.append(DialError(first_few(map(str, named)), left_out))
+        fit, more_unfit = self._fit(worth)
+        return await self._dialer.dial_peer(peer_id, fit, [*unfit, *failures, *more_unfit])
+
+    def _fit(self, addresses: Iterable[Multiaddr]) -> tuple[list[Multiaddr], list[DialError]]:
+        """Return the addresses that there is a transport for, and errors for the others."""
+        fit: list[Multiaddr] = []
         unfit: list[DialError] = []
-        for address in known:
+        for address in addresses:
             try:
                 self._transport_for(address)
-                addresses.append(address)
+                fit.append(address)
             except DialError as error:
                 unfit.append(without_traceback(error))
-        return await self._dialer.dial_peer(peer_id, addresses, unfit)
+        return fit, unfit
+
+    def neighbours(self) -> list[Multiaddr]:
+        """Return where this host listens and what it is connected to: where it is."""
+        connected = [a for c in self.get_connections() for a in c.get_transport_addresses()]
+        return [*self.get_listen_addrs(), *connected]
+
+    async def look_up(self, peer_id: ID, addresses: Iterable[Multiaddr]) -> list[Multiaddr]:
+        """
+        Return the addresses of a peer that the names among ``addresses`` stand for.
+
+        Names that stand for nothing, or cannot be looked up in time, are left out.
+        """
+        named = [address for address in addresses if self._names.needs_look_up(address)]
+        found, failures = await self._names.look_up(peer_id, named)
+        for failure in failures:
+            logger.debug("%s", failure)
+        return found
 
     def _transport_for(self, address: Multiaddr) -> Transport:
         """
@@ -345,8 +391,6 @@ class Swarm(INetworkService):
                     return transport
         except Exception as error:  # task's edge: multiaddr or a user's transport
             raise DialError(text_of(address), reason_of(error)) from error
-        if text_of(address).startswith("/dnsaddr/"):
-            raise DialError(address, "/dnsaddr is not looked up: give what it stands for")
         raise DialError(address, "there is no transport for it")
 
     async def dial_addr(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:

@@ -210,8 +210,9 @@ class PeerStore(IPeerStore):
         """
         Return the peers that there was a connection to, the latest one first.
 
-        Their addresses are those that they were dialled at, and then those that they announced;
-        they are kept for `libp2p.peer.seen_peers.SEEN_SECONDS`, longer than others.
+        Those that this host has dialled come before those that have dialled it. Their addresses are
+        those that they were dialled at, and then those that they announced; they are kept for
+        `libp2p.peer.seen_peers.SEEN_SECONDS`, longer than others.
         """
         return [
             PeerInfo(seen.peer_id, seen.addrs)

@@ -8,9 +8,9 @@ py-libp2p's programs have routers that return lists, iterators, or awaitables of
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Mapping
 from contextlib import aclosing, nullcontext
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
@@ -25,6 +25,14 @@ T = TypeVar("T")
 Providers: TypeAlias = "Iterable[PeerInfo] | AsyncIterable[PeerInfo]"
 """What routers return."""
 
+
+class FindsProviders(Protocol):
+    """What is accepted as a router of content: a `ContentRouter`, or one of these forms."""
+
+    def find_provider_iter(self, cid: bytes, count: int) -> Providers | Awaitable[Providers]:
+        """Return the peers that have said that they have a block; see `ContentRouter`."""
+
+
 #: Answers of a router that are looked at in one search: a list that never ends ends here.
 MAX_PROVIDERS_READ: Final = 1000
 
@@ -34,24 +42,46 @@ def finds_providers(router: object) -> bool:
     return hasattr(router, "find_provider_iter") or hasattr(router, "find_providers")
 
 
-async def providers_of(router: object, cid: bytes, count: int) -> AsyncGenerator[PeerInfo, None]:
+class ProviderAnswer:
+    """What a router, of whatever kind it is, answers to one question."""
+
+    def __init__(self, router: object, cid: bytes, count: int) -> None:
+        self._router = router
+        self._cid = cid
+        self._count = count
+        self._answer: object = None
+
+    async def infos(self) -> AsyncGenerator[PeerInfo, None]:
+        """Ask; what is no peer is left out."""
+        find = getattr(self._router, "find_provider_iter", None)
+        if find is not None:
+            answer = find(self._cid, self._count)
+        else:
+            answer = self._router.find_providers(  # type: ignore[attr-defined]  # KadDHT
+                CID.of(self._cid).multihash, self._count
+            )
+        answer = await awaited(answer)
+        if not isinstance(answer, AsyncIterable):
+            answer = _one_by_one(answer)
+        self._answer = answer
+        async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
+            seen = 0
+            async for info in answer:
+                seen += 1
+                if is_peer(info):
+                    yield info
+                if seen >= MAX_PROVIDERS_READ:
+                    return
+
+    def said(self) -> dict[str, str]:
+        """Return what each of several routers said, if the answer knows: its ``said``."""
+        said = getattr(self._answer, "said", None)
+        return dict(said) if isinstance(said, Mapping) else {}
+
+
+def providers_of(router: object, cid: bytes, count: int) -> AsyncGenerator[PeerInfo, None]:
     """Ask a router, of whatever kind it is; what is no peer is left out."""
-    find = getattr(router, "find_provider_iter", None)
-    if find is not None:
-        answer = find(cid, count)
-    else:
-        answer = router.find_providers(CID.of(cid).multihash, count)  # type: ignore[attr-defined]  # KadDHT
-    answer = await awaited(answer)
-    if not isinstance(answer, AsyncIterable):
-        answer = _one_by_one(answer)
-    async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
-        seen = 0
-        async for info in answer:
-            seen += 1
-            if is_peer(info):
-                yield info
-            if seen >= MAX_PROVIDERS_READ:
-                return
+    return ProviderAnswer(router, cid, count).infos()
 
 
 async def peer_of(router: object, peer_id: ID) -> PeerInfo | None:

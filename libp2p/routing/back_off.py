@@ -30,13 +30,14 @@ class BackOff:
         """Note that the server answers."""
         self._failures = 0
 
-    def failed(self, now: float, retry_after: float | None = None) -> float:
+    def failed(self, now: float, retry_after: float | None = None, *, tolerated: int = 0) -> float:
         """
         Note that the server has failed; return in how many seconds it may be asked.
 
         Answers to questions that were asked before it was left alone do not count again.
 
         :param retry_after: what the server itself asks for, in seconds.
+        :param tolerated: so many failures in a row are no reason to leave it alone.
         """
         if retry_after is not None:
             pause = min(max(retry_after, 0.0), MAX_RETRY_AFTER_SECONDS)
@@ -45,8 +46,10 @@ class BackOff:
             return self.wait(now)
         if self.wait(now) > 0:
             return self.wait(now)
-        doubled = BACK_OFF_SECONDS * 2.0 ** min(self._failures, 30)
         self._failures += 1
+        if self._failures <= tolerated:
+            return 0.0
+        doubled = BACK_OFF_SECONDS * 2.0 ** min(self._failures - 1 - tolerated, 30)
         self._until = now + min(doubled, MAX_BACK_OFF_SECONDS)
         return self.wait(now)
 

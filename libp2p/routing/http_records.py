@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.exceptions import BadRouterAnswer, InvalidAddrError, InvalidPeerID
 from libp2p.hostile_input import refused_as
-from libp2p.peer.addresses import address_from_text, split_peer_id
+from libp2p.peer.addresses import address_from_text, split_peer_id, without_peer_id
 from libp2p.peer.id import ID
 from libp2p.routing.found import MAX_ADDRESSES_PER_PEER, FoundPeer
 
@@ -26,23 +26,24 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES: Final = 256 * 1024
 #: A whole JSON answer, which must be held and parsed at once; boxo's client has the same limit.
 MAX_JSON_BYTES: Final = 1024 * 1024
-#: All of a stream: 1,000 peers have a few MiB at most.
-MAX_STREAM_BYTES: Final = 16 * 1024 * 1024
+#: All of a stream: 1,000 peers have some hundred KiB, with many addresses a few MiB.
+MAX_STREAM_BYTES: Final = 4 * 1024 * 1024
 #: Characters of an address's text; a binary one has at most 1,024 bytes.
 MAX_ADDRESS_CHARACTERS: Final = 2048
 #: Transfer protocols of one peer that are kept; a handful exist.
 MAX_PROTOCOLS_PER_PEER: Final = 32
-#: Records of one JSON answer that are looked at; servers should give at most 100.
-MAX_JSON_RECORDS: Final = 1000
+#: Records of one answer that are looked at, good or bad: reading one takes 0.1 ms. JSON answers
+#: should have at most 100.
+MAX_RECORDS: Final = 1000
 
 #: Schemas with a peer in them. The second one is from before 2023; Kubo still reads it.
 _PEER_SCHEMAS: Final = frozenset(("peer", "bitswap"))
 
 
 def peer_to_json(peer: PeerInfo) -> bytes:
-    """Return the record of a peer, in one line without its end."""
+    """Return the record of a peer, in one line without its end; addresses without its id."""
     record: dict[str, object] = {"Schema": "peer", "ID": str(peer.peer_id)}
-    addrs = list(map(str, peer.addrs))
+    addrs = list(map(str, without_peer_id(peer.addrs, peer.peer_id)))
     if isinstance(peer, FoundPeer):
         addrs += peer.urls
         if peer.protocols:
@@ -90,6 +91,9 @@ def _address(text: str, peer_id: ID) -> Multiaddr | None:
 class JsonPeers:
     """Reads an ``application/json`` answer: all of it, then its records."""
 
+    is_full = False
+    """False: it is not known before the end."""
+
     def __init__(self, field: str) -> None:
         """:param field: the name of the list of records: ``Providers`` or ``Peers``."""
         self._field = field
@@ -118,7 +122,7 @@ class JsonPeers:
             records = []  # some servers leave out an empty list, others write null
         if not isinstance(records, list):
             raise BadRouterAnswer(f"the answer has no list {self._field!r}")
-        peers = map(peer_from_record, records[:MAX_JSON_RECORDS])
+        peers = map(peer_from_record, records[:MAX_RECORDS])
         return [peer for peer in peers if peer is not None]
 
 
@@ -128,6 +132,12 @@ class NdjsonPeers:
     def __init__(self) -> None:
         self._line = bytearray()
         self._size = 0
+        self._records = 0
+
+    @property
+    def is_full(self) -> bool:
+        """True when so many records have come that the rest is not looked at."""
+        return self._records >= MAX_RECORDS
 
     def receive(self, data: Buffer) -> list[FoundPeer]:
         """
@@ -160,6 +170,9 @@ class NdjsonPeers:
                 raise BadRouterAnswer(f"a line of the answer is longer than {MAX_LINE_BYTES} bytes")
             if not line.strip():
                 continue
+            if self.is_full:
+                break
+            self._records += 1
             try:
                 peer = peer_from_record(_parsed(line))
             except BadRouterAnswer:

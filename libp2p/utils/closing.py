@@ -1,12 +1,21 @@
-"""``async with`` for objects whose `close` is a plain function."""
+"""``async with`` for objects whose `close` is a plain function, and for iterators."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Self
+from contextlib import aclosing, nullcontext
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from contextlib import AbstractAsyncContextManager
     from types import TracebackType
+
+
+def ending(iterator: AsyncIterator[Any]) -> AbstractAsyncContextManager[object]:
+    """Return a context that ends an async generator; any other iterator needs no end."""
+    generator: Any = iterator
+    return aclosing(generator) if hasattr(iterator, "aclose") else nullcontext()
 
 
 class AsyncClosing(ABC):

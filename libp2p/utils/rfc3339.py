@@ -23,6 +23,9 @@ _FORM: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:Z|([+-])(\d\d):(\d\d))", re.ASCII
 )
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: Seconds from 1970 to the first and last point in time that can be written.
+_FIRST: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
+_LAST: Final = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
 
 def to_nanoseconds(text: str) -> int:
@@ -42,6 +45,8 @@ def to_nanoseconds(text: str) -> int:
     except (ValueError, OverflowError) as error:
         raise ParseError(f"no such point in time: {text!r} ({error})") from error
     whole = since.days * 86_400 + since.seconds
+    if not _FIRST <= whole <= _LAST:
+        raise ParseError(f"not in the years 1 to 9999: {text!r}")
     return whole * NANOSECONDS + int((fraction or "0")[:9].ljust(9, "0"))
 
 

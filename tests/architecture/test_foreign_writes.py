@@ -32,6 +32,10 @@ ALLOWED = {
     ("libp2p/ipfs_lite/cli/commands.py", "ctx.obj"): "click's place for a program's own object",
     ("libp2p/ipfs_lite/cli/ending.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/demo.py", "member"): "a tarfile.TarInfo, in a filter",
+    (
+        "libp2p/routing/http_client.py",
+        "inner._httpcore_stream",
+    ): "httpx2's, which forgets to close it",
     ("libp2p/utils/logs.py", "record"): "a logging.LogRecord, in a filter",
 }
 """A file, an object with its attribute (or all of its attributes), and why the write is right."""

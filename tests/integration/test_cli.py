@@ -143,7 +143,7 @@ BAD_INPUT: dict[str, tuple[list[str], int, str]] = {
     "an unknown flag": (["add", "--fast", "FILE"], 2, "No such option '--fast'"),
     "nothing to add": (["add"], 2, "Missing argument"),
     "no such file": (["add", "FOLDER/nowhere"], 1, "no such file"),
-    "a folder": (["add", "FOLDER"], 1, "is a directory"),
+    "a folder": (["add", "FOLDER"], 1, "is a folder: add it with --recursive"),
     "an empty chunk": (["add", "-s", "size-0", "FILE"], 2, "not 0"),
     "an unknown chunker": (["add", "-s", "rabin", "FILE"], 2, "'rabin' is not known"),
     "an unknown hash": (["add", "--hash", "md5", "FILE"], 2, "md5"),
@@ -179,14 +179,15 @@ def test_bad_input_is_one_line_and_a_code(terminal: Terminal, case: str) -> None
     )
 
 
-def test_a_directory_is_not_fetched_as_a_file(terminal: Terminal) -> None:
+def test_a_folder_is_fetched_but_is_no_file(terminal: Terminal) -> None:
     directory = b"\x0a\x02\x08\x01"
     cid = CID.for_block(directory, "dag-pb")
     with Repo.open(terminal.repo) as repo:
         FlatFiles(repo.blocks_path).put([(cid.multihash, directory)])
-    assert terminal("get", cid, "-o", terminal.folder / "out") == 1
-    assert "only files can be fetched" in terminal.error
-    assert not (terminal.folder / "out").exists()
+    assert terminal("cat", cid) == 1
+    assert "is not a file but: directory; `get` writes folders" in terminal.error
+    assert terminal("get", cid, "-o", terminal.folder / "out") == 0
+    assert list((terminal.folder / "out").iterdir()) == []
 
 
 def test_a_foreign_repo_is_refused_in_one_line(terminal: Terminal) -> None:

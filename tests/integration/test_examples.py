@@ -12,12 +12,15 @@ import pytest
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 PROMISES = {
+    "announcing.py": "announced: 1\nfound at this host: True\nwaiting: 0",
     "asyncio_guest.py": "bytes as a guest of asyncio",
     "asyncio_portal.py": "bytes under asyncio",
     "bitswap_client_server.py": "Hello, Bitswap!",
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
     "in_memory.py": "passed, in memory",
+    "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
+    "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
     "own_store.py": "is kept: True",
     "streams.py": "the answer is complete\nno stream: ProtocolNotSupportedError\n"
     "lost: MuxedStreamReset\nthe server is gone",
@@ -27,11 +30,12 @@ PROMISES = {
 }
 
 
-SERVED = "fastapi_files.py"
+TESTED_ELSEWHERE = {"fastapi_files.py", "routing_server.py"}
+"""They need other packages."""
 
 
 def test_every_example_has_a_promise() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {*PROMISES, SERVED}
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*PROMISES, *TESTED_ELSEWHERE}
 
 
 @pytest.mark.slow

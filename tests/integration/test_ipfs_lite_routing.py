@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 DATA = bytes(range(256)) * 4000
 ABSENT = CID.for_block(b"nobody has this")
-STRANGER = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key)
-KEY = b"/ipns/" + STRANGER.to_bytes()
+PAIR = create_new_key_pair(bytes(32))
+STRANGER = ID.from_pubkey(PAIR.public_key)
+KEY, RECORD = b"/pk/" + STRANGER.to_bytes(), PAIR.public_key.serialize()
 
 
 def provider() -> Any:
@@ -199,9 +200,9 @@ async def test_announcements_and_records_go_to_all_routers_that_take_them() -> N
     async with peer_with(one, two, StaticRouter()) as bob:
         assert await bob.routing.provide(ABSENT)
         assert one.provided == two.provided == [ABSENT.multihash]
-        await bob.routing.put_value(KEY, b"record")
-        assert await bob.routing.get_value(KEY) == b"record"
-        assert [value async for value in bob.routing.search_value(KEY)] == [b"record"]
+        await bob.routing.put_value(KEY, RECORD)
+        assert await bob.routing.get_value(KEY) == RECORD
+        assert [value async for value in bob.routing.search_value(KEY)] == [RECORD]
 
 
 # -- the first peers ------------------------------------------------------------------------------
@@ -223,13 +224,16 @@ async def test_the_first_peers_are_connected_to_while_the_peer_works() -> None:
 
 async def test_that_none_of_them_answers_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    gone = [f"/ip4/127.0.0.1/tcp/{port}/p2p/{STRANGER}" for port in (1, 2, 3)]
+    strangers = [
+        ID.from_pubkey(create_new_key_pair(bytes([number]) * 32).public_key) for number in range(3)
+    ]
+    gone = [f"/ip4/127.0.0.1/tcp/1/p2p/{stranger}" for stranger in strangers]
     async with Peer.open(block_store=MemoryBlockStore(), bootstrap=gone, dht="off") as bob:
         with trio.fail_after(5):
             assert len(await bob.meet_first()) == 3
         assert await bob.meet_first(0)
     [record] = caplog.records
-    assert "none of 3 bootstrap peers could be reached" in record.getMessage()
+    assert "none of 3 bootstrap peers can be reached" in record.getMessage()
 
 
 async def test_a_first_peer_that_never_answers_holds_up_nobody() -> None:

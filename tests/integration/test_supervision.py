@@ -116,13 +116,6 @@ async def test_of_a_mixed_list_what_can_be_dialled_is_tried_and_both_kinds_are_n
         await host.connect(PeerInfo(peer.get_id(), [*unfit, *peer.get_transport_addrs()]))
 
 
-async def test_a_dns_record_of_addresses_is_refused_by_name() -> None:
-    bootstrap = Multiaddr("/dnsaddr/bootstrap.libp2p.io")
-    async with running_host() as host:
-        with pytest.raises(ConnectionFailure, match="/dnsaddr is not looked up"):
-            await host.connect(PeerInfo(NOBODY, [bootstrap]))
-
-
 @pytest.mark.parametrize("name", [b"a" * 64 + b".example", b"x..y", b"\xff\xfe", b"-", b"a\0b"])
 async def test_a_name_that_is_none_fails_its_dial(name: bytes) -> None:
     address = Multiaddr(b"\x36" + bytes([len(name)]) + name + b"\x06\x0f\xa1")

@@ -39,13 +39,18 @@ class LiteServer(Child):
     `ipfs-lite serve`, from the lines with its addresses until it is stopped or killed.
 
     There is a line for each address listened on; ``lines`` of them where one is all interfaces.
+    ``flags`` are further ones of ``serve``.
     """
 
     def __init__(
-        self, command: Sequence[str], listen: Sequence[str], lines: int | None = None
+        self,
+        command: Sequence[str],
+        listen: Sequence[str],
+        lines: int | None = None,
+        flags: Sequence[str] = (),
     ) -> None:
-        flags = [text for addr in listen for text in ("--listen", addr)]
-        super().__init__([*command, "serve", *flags], env=_environment())
+        where = [text for addr in listen for text in ("--listen", addr)]
+        super().__init__([*command, "serve", *where, *flags], env=_environment())
         self.addrs: list[str] = []
         try:
             self.addrs += [self.line() for _ in range(lines or len(listen))]

@@ -60,6 +60,7 @@ SAMPLES: dict[str, object] = {
     "peers": {PEERS[0]: PeerAnswer.SILENT},
     "peer_id": PEERS[1],
     "errors": [DialError("/dns4/a", "no such name")],
+    "routers": {"dht": "timed out"},
     "by_router": {"dht": DialError("/dns4/a", "no such name")},
     "code": 7,
     "remote": False,

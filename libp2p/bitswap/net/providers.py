@@ -8,33 +8,24 @@ block is known by its multihash here, as in the records of the DHT.
 
 from __future__ import annotations
 
-import inspect
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    Awaitable,
-    Callable,
-    Iterable,
-    Mapping,
-    Sequence,
-)
-from contextlib import aclosing, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.bitswap.config import (
-    MAX_PROVIDERS_READ,
     MAX_REMEMBERED_SEARCHES,
     PROVIDERS_TTL_SECONDS,
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import MAX_QUOTED, PeerAnswer
 from libp2p.exceptions import BaseLibp2pError, PeerStoreError
-from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.routing.adapters import ProviderAnswer
+from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
@@ -42,24 +33,12 @@ if TYPE_CHECKING:
     from libp2p.abc import IHost
     from libp2p.bitswap.net.service import Service
     from libp2p.ipld.cid import CID
+    from libp2p.peer.id import ID
 
 logger = get_logger(__name__)
 
 #: What a router is called that has no name.
 ROUTER_NAME: Final = "the router"
-
-Providers: TypeAlias = Iterable[PeerInfo] | AsyncIterable[PeerInfo]
-
-
-class ContentRouter(Protocol):
-    """Knows who has a block: a DHT, an indexer, a list."""
-
-    def find_provider_iter(self, cid: bytes, count: int) -> Providers | Awaitable[Providers]:
-        """
-        Return up to ``count`` peers that have said that they have a block, as they are found.
-
-        :param cid: in binary form; records are kept by its multihash.
-        """
 
 
 @dataclass(slots=True)
@@ -90,6 +69,8 @@ class _Query(ProviderSearch):
         self.complete = False
         """It has not been cut off by the end of the task that it runs in."""
         self.listeners: list[Callable[[ID], None]] = []
+        self.more: dict[ID, PeerInfo] = {}
+        """Further addresses of providers that are being connected to, in case that this fails."""
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
 
@@ -98,15 +79,25 @@ class ProviderFinder:
     """Searches for providers, some at once, and connects to those that it finds."""
 
     def __init__(
-        self, router: object, max_providers: int, cache: ProviderCache, max_searches: int
+        self,
+        router: object,
+        max_providers: int,
+        cache: ProviderCache,
+        max_searches: int,
+        peer_router: object = None,
     ) -> None:
         """
         :param router: a `ContentRouter`; py-libp2p's ``KadDHT`` will do as well.
         :param max_providers: how many of one block are enough.
         :param cache: remembers the results, by multihashes.
         :param max_searches: searches at once; the others wait for their turn.
+        :param peer_router: a `PeerRouter` that knows the addresses of providers which were found
+            without any; ``router`` itself if it can.
         """
         self._router = router
+        if peer_router is None and hasattr(router, "find_peer"):
+            peer_router = router
+        self._peers = None if peer_router is None else PeerFinder(peer_router)
         self._max_providers = max_providers
         self._cache = cache
         self._turns = trio.CapacityLimiter(max_searches)
@@ -221,11 +212,14 @@ class ProviderFinder:
 
     async def _ask_router(self, query: _Query, nursery: trio.Nursery) -> None:
         here = self._host.get_id() if self._host is not None else None
-        providers = _Answer(self._router, query.cid, self._max_providers)
+        providers = ProviderAnswer(self._router, query.cid.buffer, self._max_providers)
         try:
             async with aclosing(providers.infos()) as infos:
                 async for info in infos:
-                    if info.peer_id == here or info.peer_id in query.found:
+                    if info.peer_id == here:
+                        continue
+                    if info.peer_id in query.found:
+                        self._note_again(query, info, nursery)
                         continue
                     query.found.append(info.peer_id)
                     nursery.start_soon(self._connect, query, info)
@@ -240,84 +234,52 @@ class ProviderFinder:
         finally:
             query.routers.update(providers.said())
 
-    async def _with_addresses(self, info: PeerInfo) -> PeerInfo:
-        """Look for the addresses of a provider that came without any, if its router knows peers."""
-        find_peer = getattr(self._router, "find_peer", None)
-        if info.addrs or find_peer is None or self._host is None:
-            return info
-        try:
-            self._host.get_peerstore().addrs(info.peer_id)
-        except PeerStoreError:
-            pass
-        else:
-            return info
-        found = await find_peer(info.peer_id)
-        return found if isinstance(found, PeerInfo) and found.peer_id == info.peer_id else info
-
     def _is_connected(self, peer_id: ID) -> bool:
         return self._host is not None and peer_id in self._host.get_connected_peers()
+
+    def _note_again(self, query: _Query, info: PeerInfo, nursery: trio.Nursery) -> None:
+        """Another router knows a provider, too: its addresses are tried if the first ones fail."""
+        if info.peer_id in query.connected or not info.addrs:
+            return
+        if query.failed.pop(info.peer_id, None) is not None:
+            nursery.start_soon(self._connect, query, info)
+        else:
+            query.more[info.peer_id] = info
 
     async def _connect(self, query: _Query, info: PeerInfo) -> None:
         if self._host is None:
             return
-        if not self._is_connected(info.peer_id):
-            try:
-                await self._host.connect(await self._with_addresses(info), hearsay=True)
-            except BaseLibp2pError as error:
-                logger.debug("provider %s: %s", info.peer_id, error)
-                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
-                return
-            except Exception as error:  # noqa: BLE001 - task's edge: addresses of a stranger's
-                self._faults.note("connecting to a provider", error)
-                query.failed[info.peer_id] = PeerAnswer.UNREACHABLE
-                return
-        query.connected.append(info.peer_id)
-        for tell in list(query.listeners):
-            tell(info.peer_id)
-
-
-class _Answer:
-    """What a router, of whatever kind it is, answers to one question."""
-
-    def __init__(self, router: object, cid: CID, count: int) -> None:
-        self._router = router
-        self._cid = cid
-        self._count = count
-        self._answer: object = None
-
-    async def infos(self) -> AsyncGenerator[PeerInfo, None]:
-        """Ask; what is no provider is left out."""
-        find = getattr(self._router, "find_provider_iter", None)
-        if find is not None:
-            answer = find(self._cid.buffer, self._count)
-        else:
-            answer = self._router.find_providers(  # type: ignore[attr-defined]  # KadDHT
-                self._cid.multihash, self._count
-            )
-        if inspect.isawaitable(answer):
-            answer = await answer
-        if not isinstance(answer, AsyncIterable):
-            answer = _one_by_one(answer)
-        self._answer = answer
-        async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
-            seen = 0
-            async for info in answer:
-                seen += 1
-                if isinstance(getattr(info, "peer_id", None), ID):
-                    yield info
-                if seen >= MAX_PROVIDERS_READ:
+        peer_id = info.peer_id
+        while not self._is_connected(peer_id):
+            if not await self._try_to_connect(self._host, info):
+                if peer_id not in query.more:
+                    query.failed[peer_id] = PeerAnswer.UNREACHABLE
                     return
+                info = query.more.pop(peer_id)
+        query.connected.append(peer_id)
+        for tell in list(query.listeners):
+            tell(peer_id)
 
-    def said(self) -> dict[str, str]:
-        """Return what each of several routers said, if the answer knows: its ``said``."""
-        said = getattr(self._answer, "said", None)
-        return dict(said) if isinstance(said, Mapping) else {}
+    async def _try_to_connect(self, host: IHost, info: PeerInfo) -> bool:
+        try:
+            if not info.addrs and self._peers is not None and not _knows(host, info.peer_id):
+                info = await self._peers.find(info.peer_id) or info
+            await host.connect(info, hearsay=True)
+        except BaseLibp2pError as error:
+            logger.debug("provider %s: %s", info.peer_id, error)
+        except Exception as error:  # noqa: BLE001 - task's edge: addresses of a stranger's
+            self._faults.note("connecting to a provider", error)
+        else:
+            return True
+        return False
 
 
-async def _one_by_one(infos: Iterable[PeerInfo]) -> AsyncGenerator[PeerInfo, None]:
-    for info in infos:
-        yield info
-        await trio.lowlevel.checkpoint()  # a list of strangers may be long, or never end
+def _knows(host: IHost, peer_id: ID) -> bool:
+    """Tell whether the peer store has addresses of a peer."""
+    try:
+        return bool(host.get_peerstore().addrs(peer_id))
+    except PeerStoreError:
+        return False
 
 
 # -- results that are remembered ------------------------------------------------------------------

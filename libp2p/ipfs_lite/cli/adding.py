@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
@@ -18,6 +18,8 @@ from libp2p.ipfs_lite.errors import RepoError, SourceError
 from libp2p.ipfs_lite.peer import Peer, import_options
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.source import FileSource, open_source
+from libp2p.ipfs_lite.tree_adder import TreeAdder
+from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter
 from libp2p.utils.printable import printable
 
 if TYPE_CHECKING:
@@ -25,9 +27,10 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FolderChoice, NetworkChoice
     from libp2p.ipfs_lite.source import Source, SourceInput
-    from libp2p.ipld.profiles import ImportKnobs
+    from libp2p.ipld.cid import CID
+    from libp2p.ipld.profiles import ImportKnobs, ImportOptions
 
 STDIN_NAME: Final = "the standard input"
 
@@ -41,11 +44,15 @@ class AddRequest:
     choices: ImportKnobs
     only_hash: bool
     allow_empty: bool
+    folders: FolderChoice
     network: NetworkChoice | None = None
     """Through whom the files are announced; None if they are not."""
 
 
-def add_style(quieter: bool, as_json: bool) -> Callable[[str, AddResult], Awaitable[None]]:
+Show: TypeAlias = "Callable[[str, AddResult], Awaitable[None]]"
+
+
+def add_style(quieter: bool, as_json: bool) -> Show:
     """Return the function that prints an added file."""
     if as_json:
         return lambda name, added: say_json(
@@ -61,26 +68,33 @@ def add_style(quieter: bool, as_json: bool) -> Callable[[str, AddResult], Awaita
     return lambda name, added: say(f"added {added.cid} {name}")
 
 
-def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[None]]) -> None:
+def add(at: At, request: AddRequest, show: Show) -> None:
     for path in request.paths:
         if path != DASH and not os.path.exists(path):
             raise SourceError(f"no such file: {path}")
+        if _is_folder(path) and not request.folders.recursive:
+            raise SourceError(f"{path} is a folder: add it with --recursive")
 
     async def add_all(config: Config, peer: Peer | None) -> None:
-        options = import_options(config, request.profile, request.choices)
+        adding = _Adding(request, import_options(config, request.profile, request.choices), peer)
+        wrapper = DirectoryImporter(adding.options) if request.folders.wrap else None
+        size = 0
         for path in request.paths:
             # Kubo prints the last part beside the CID; the standard input has no name.
-            name = "" if path == DASH else os.path.basename(path)
-            read_bytes = read_bytes_for(options.chunker)
-            async with _source_of(path, read_bytes, request.allow_empty) as source:
-                with Bar("adding", printable(name or STDIN_NAME)) as bar:
-                    store = None if peer is None else peer.store
-                    added = await add_file(source, options, store, progress=bar.update)
-            if peer is not None:
-                await peer.note_root(added.cid)
+            name = _name_of(path)
+            added = await adding.add(path, name, show)
             await show(name or str(added.cid), added)
-            if peer is not None and peer.online:
-                await announce(peer, [added.cid])
+            if wrapper is None:
+                await adding.note_root(added.cid)
+            else:
+                wrapper.add(DirectoryEntry(name or str(added.cid), added.cid, added.dag_size))
+                size += added.size
+        if wrapper is not None:
+            blocks = list(wrapper.finish())
+            if peer is not None:
+                await peer.store.put_blocks([(cid.buffer, data) for cid, data in blocks])
+            await show("", AddResult(wrapper.root, size, wrapper.dag_size))
+            await adding.note_root(wrapper.root)
 
     async def work() -> None:
         config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
@@ -92,6 +106,52 @@ def add(at: At, request: AddRequest, show: Callable[[str, AddResult], Awaitable[
             await add_all(peer.config, peer)
 
     at.run(work)
+
+
+def _is_folder(path: str) -> bool:
+    return path != DASH and os.path.isdir(path)
+
+
+def _name_of(path: str) -> str:
+    return "" if path == DASH else os.path.basename(os.path.abspath(path))
+
+
+class _Adding:
+    """Adds single paths as a request says."""
+
+    def __init__(self, request: AddRequest, options: ImportOptions, peer: Peer | None) -> None:
+        self.options: Final = options
+        self._request = request
+        self._peer = peer
+
+    async def add(self, path: str, name: str, show: Show) -> AddResult:
+        """Add a file or a folder; print what is inside a folder."""
+        store = None if self._peer is None else self._peer.store
+        with Bar("adding", printable(name or STDIN_NAME)) as bar:
+            if _is_folder(path):
+
+                async def added(below: str, result: AddResult) -> None:
+                    if below and not self._request.folders.quieter:
+                        await show(f"{name}/{below}", result)
+
+                adder = TreeAdder(
+                    self.options,
+                    self._request.folders.options(),
+                    store,
+                    added=added,
+                    progress=bar.update,
+                )
+                return await adder.add(path)
+            read_bytes = read_bytes_for(self.options.chunker)
+            async with _source_of(path, read_bytes, self._request.allow_empty) as source:
+                return await add_file(source, self.options, store, progress=bar.update)
+
+    async def note_root(self, cid: CID) -> None:
+        """Remember what was added, and announce it if the request says so."""
+        if self._peer is not None:
+            await self._peer.note_root(cid)
+            if self._peer.online:
+                await announce(self._peer, [cid])
 
 
 def _peer_for(at: At, network: NetworkChoice | None) -> AbstractAsyncContextManager[Peer]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from time import time
+from typing import TYPE_CHECKING, Any
 
-from libp2p.ipfs_lite.cli.company import announce, open_announcer
+from libp2p.datastore import SqliteDatastore
+from libp2p.ipfs_lite.announcements import stored_state
+from libp2p.ipfs_lite.cli.company import announce, config_at, open_announcer
 from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
+from libp2p.ipfs_lite.config import NO_STRATEGY
 from libp2p.ipfs_lite.dag import blocks_below
 from libp2p.ipfs_lite.errors import NotFoundError
+from libp2p.ipfs_lite.repo import DATASTORE_FILE
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.finding import Style
@@ -44,3 +49,57 @@ def announce_blocks(
                     tell(f"{report.name}: {one_line(report.last_error) or took}")
 
     at.run(work)
+
+
+def show_state(at: At, as_json: bool) -> None:
+    """
+    Print how the announcing of the repo goes, also while ``serve`` runs.
+
+    :raises NotFoundError: if nothing was announced yet.
+    """
+
+    async def work() -> None:
+        config = await config_at(at)
+        state = None
+        if (at.repo / DATASTORE_FILE).exists():
+            async with SqliteDatastore(at.repo / DATASTORE_FILE) as datastore:
+                state = await stored_state(datastore)
+        if state is None:
+            raise NotFoundError(
+                "nothing was announced yet: `serve` announces what the repo has"
+                if config.provide != NO_STRATEGY
+                else "nothing is announced: config.json says so (provide)"
+            )
+        if as_json:
+            return await say_json(state)
+        for line in _described(state):
+            await say(line)
+
+    at.run(work)
+
+
+def _described(state: Mapping[str, Any]) -> Iterator[str]:
+    """Return the lines for people."""
+    now = time()
+    yield f"strategy: {state['strategy']}"
+    yield f"as of: {_ago(state['written'], now)}"
+    yield f"blocks: {state['keys']}, and {state['queued']} to be announced once"
+    if state["keys_left_out"]:
+        yield f"blocks beyond the limit, which are not announced: {state['keys_left_out']}"
+    regions = f"{state['regions_left']} of {state['regions']} regions"
+    yield f"left: {state['keys_left']} blocks in {regions}"
+    if state["seconds_left"] is not None:
+        yield f"done in: {state['seconds_left']:.0f} s"
+    if state["next_due"] is not None:
+        yield f"next due: in {max(state['next_due'] - now, 0):.0f} s"
+    yield f"announced: {state['keys_announced']} blocks, {state['records_sent']} records"
+    failures = f"{state['keys_missed']} blocks to be tried again, {state['keys_given_up']} given up"
+    yield f"failures: {failures}, {state['sends_failed']} of {state['sends']} peers not told"
+    if state["peers"] is not None:
+        yield f"network: about {state['peers']} peers"
+    if state["offline_since"] is not None:
+        yield f"nobody can be asked: since {_ago(state['offline_since'], now)}; see `doctor`"
+
+
+def _ago(when: float, now: float) -> str:
+    return f"{max(now - when, 0):.0f} s ago"

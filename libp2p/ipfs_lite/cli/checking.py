@@ -16,12 +16,14 @@ from libp2p.blockstore import MemoryBlockStore
 from libp2p.datastore import SqliteDatastore
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.company import client_settings
+from libp2p.ipfs_lite.cli.dht_state import fill_tables
 from libp2p.ipfs_lite.cli.tables import print_table
 from libp2p.ipfs_lite.cli.terminal import say_json
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import RepoError, UnhealthyError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.repo import DATASTORE_FILE, Repo
+from libp2p.ipfs_lite.routing import NO_ANSWER
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of, to_multiaddrs
 from libp2p.peer.id import ID
@@ -29,7 +31,7 @@ from libp2p.peer.own_addresses import is_any_interface
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from multiaddr import Multiaddr
@@ -73,7 +75,7 @@ def check(at: At, listen: Sequence[Multiaddr], network: NetworkChoice, as_json: 
     """
 
     # The table says it.
-    logging.getLogger("libp2p.ipfs_lite.bootstrapping").setLevel(logging.ERROR)
+    logging.getLogger("libp2p.discovery").setLevel(logging.ERROR)
 
     async def work() -> None:
         findings = await _Checks(at.repo, listen, network).run()
@@ -123,6 +125,7 @@ class _Checks:
                     "listen": partial(self._check_listening, peer),
                     "bootstrap": partial(self._check_bootstrap, peer),
                     "routers": partial(self._check_routers, peer),
+                    "dht": partial(self._check_dht, peer),
                 }
             async with trio.open_nursery() as nursery:
                 for name, each in checks.items():
@@ -278,24 +281,39 @@ class _Checks:
         names = [report.name for report in peer.routing.reports()]
         if not names:
             return [Finding("routers", OFF, "none")]
-        count, began = 0, trio.current_time()
+        said: Mapping[str, str] = {}
+        began = trio.current_time()
         with trio.move_on_after(CHECK_SECONDS - 1):
-            try:
-                async with peer.routing.find_providers(_EMPTY_FOLDER, 0) as found:
+            async with peer.routing.find_providers(_EMPTY_FOLDER, 0) as found:
+                try:
                     async for _ in found:
-                        count += 1
-            except BaseLibp2pError:
-                pass  # it stands in the reports
+                        pass
+                except BaseLibp2pError:
+                    pass  # it stands in what was said
+                finally:
+                    said = found.said
+        took = trio.current_time() - began
+        failed = {report.name: report.last_error for report in peer.routing.reports()}
         findings = []
-        for report in peer.routing.reports():
-            took = report.seconds or trio.current_time() - began
-            if report.last_error or report.active:
-                said = report.last_error or f"no answer within {took:.0f} s"
+        for name in names:
+            answer = failed[name] or said.get(name, "cannot be asked for blocks")
+            if failed[name] or answer == NO_ANSWER:
                 remedy = "is it running, and is its address right?"
-                findings.append(Finding(f"router {report.name}", ATTENTION, said, remedy))
+                findings.append(Finding(f"router {name}", ATTENTION, answer, remedy))
             else:
-                said = (
-                    f"answers in {took * 1000:.0f} ms, {report.results} providers of a common block"
-                )
-                findings.append(Finding(f"router {report.name}", OK, said))
+                text = f"of a common block it {answer}; {took * 1000:.0f} ms for all routers"
+                findings.append(Finding(f"router {name}", OK, text))
         return findings
+
+    async def _check_dht(self, peer: Peer) -> list[Finding]:
+        dht = peer.dht
+        if dht is None:
+            return [Finding("DHT", OFF, "off")]
+        with trio.move_on_after(CHECK_SECONDS - 1):
+            await fill_tables(peer)
+        sizes = {"public": len(dht.wan.table), "local": len(dht.lan.table)}
+        text = ", ".join(f"{size} peers in the {name} table" for name, size in sizes.items())
+        if not any(sizes.values()):
+            remedy = "name a peer that is a server of the DHT with --bootstrap"
+            return [Finding("DHT", ATTENTION, text, remedy)]
+        return [Finding("DHT", OK, text)]

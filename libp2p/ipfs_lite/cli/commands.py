@@ -11,33 +11,34 @@ from typing import TYPE_CHECKING, Unpack
 
 import click
 
+from libp2p.ipfs_lite.cli.dag_commands import dag
+from libp2p.ipfs_lite.cli.naming_commands import key, name
 from libp2p.ipfs_lite.cli.options import (
     as_json_option,
+    from_peers,
     networked,
     profile_option,
+    with_folders,
     with_time_limit,
 )
 from libp2p.ipfs_lite.cli.parameters import (
     BootstrapAddress,
-    CidArgument,
+    ContentArgument,
     Duration,
     FlagOrValue,
     ListenAddress,
-    PeerAddress,
     RouterUrl,
 )
-from libp2p.ipfs_lite.cli.routing_commands import doctor, provide, routing
+from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
-    from libp2p.ipld.cid import CID
+    from libp2p.ipfs_lite.cli.options import FolderChoice, NetworkChoice
+    from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.profiles import ImportKnobs
     from libp2p.peer.peerinfo import PeerInfo
 
@@ -47,18 +48,6 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
         from libp2p.ipfs_lite.cli.log import log_to_stderr
 
         ctx.with_resource(log_to_stderr(verbosity))
-
-
-def _from_peers(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a fetch to a command."""
-    command = networked(command)
-    peers = click.option(
-        "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
-    )
-    verify = click.option(
-        "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
-    )
-    return peers(verify(command))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,7 +111,6 @@ def show_id(at: At, as_json: bool) -> None:
 
 @cli.command(cls=FlagOrValue)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
-@click.option("-Q", "--quieter", is_flag=True, help="Print the CID alone.")
 @click.option("-n", "--only-hash", is_flag=True, help="Find out the CID, store nothing.")
 @click.option("-s", "--chunker", metavar="size-N", help="Cut into chunks of N bytes.")
 @click.option("--cid-version", type=click.IntRange(0, 1))
@@ -131,6 +119,7 @@ def show_id(at: At, as_json: bool) -> None:
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
 @click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
 @click.option("--provide", is_flag=True, help="Announce the files before the command ends.")
+@with_folders
 @networked
 @profile_option
 @as_json_option
@@ -139,57 +128,80 @@ def add(  # noqa: PLR0913 - click calls it by names
     at: At,
     paths: tuple[str, ...],
     *,
-    quieter: bool,
     only_hash: bool,
     allow_empty: bool,
     provide: bool,
+    folders: FolderChoice,
     network: NetworkChoice,
     profile: str | None,
     as_json: bool,
     **choices: Unpack[ImportKnobs],
 ) -> None:
-    """Add files; - is the standard input."""
+    """Add files, and folders with -r; - is the standard input."""
     from libp2p.ipfs_lite.cli import adding
 
     if provide and only_hash:
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
     announced = network if provide else None
-    request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty, announced)
-    adding.add(at, request, adding.add_style(quieter, as_json))
+    if (folders.keep_mode or folders.keep_mtime) and choices.get("raw_leaves") is None:
+        choices["raw_leaves"] = False
+    request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty, folders, announced)
+    adding.add(at, request, adding.add_style(folders.quieter, as_json))
 
 
 @cli.command()
-@click.argument("cid", type=CidArgument())
-@click.option("-o", "--output", metavar="OUT", help="By default the CID; - is the standard output.")
-@_from_peers
+@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
+@click.option(
+    "-o", "--output", metavar="OUT", help="By default the name; - is the standard output."
+)
+@from_peers
 @as_json_option
 @with_time_limit()
 def get(
     at: At,
-    cid: CID,
+    content: Content,
     output: str | None,
     peers: tuple[PeerInfo, ...],
     verify: bool,
     network: NetworkChoice,
     as_json: bool,
 ) -> None:
-    """Fetch a file and write it to OUT, which appears when it is whole."""
+    """Fetch a file or folder and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.get(at, fetching.Fetch(cid, peers, verify, network), output, as_json)
+    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json)
 
 
 @cli.command()
-@click.argument("cid", type=CidArgument())
-@_from_peers
+@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
+@from_peers
 @with_time_limit()
 def cat(
-    at: At, cid: CID, peers: tuple[PeerInfo, ...], verify: bool, network: NetworkChoice
+    at: At, content: Content, peers: tuple[PeerInfo, ...], verify: bool, network: NetworkChoice
 ) -> None:
     """Fetch a file and write it to the standard output."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.cat(at, fetching.Fetch(cid, peers, verify, network))
+    fetching.cat(at, fetching.Fetch(content, peers, verify, network))
+
+
+@cli.command()
+@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
+@from_peers
+@as_json_option
+@with_time_limit()
+def ls(
+    at: At,
+    content: Content,
+    peers: tuple[PeerInfo, ...],
+    verify: bool,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
+    """List a folder: CIDs, bytes of all blocks below, and names."""
+    from libp2p.ipfs_lite.cli import fetching
+
+    fetching.ls(at, fetching.Fetch(content, peers, verify, network), as_json)
 
 
 @cli.command()
@@ -214,5 +226,5 @@ def serve(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json
     serving.serve(at, listen, network, as_json)
 
 
-for command in (routing, provide, doctor):
+for command in (dag, key, name, routing, provide, dht, doctor):
     cli.add_command(command)

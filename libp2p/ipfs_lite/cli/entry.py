@@ -54,10 +54,12 @@ def run(args: Sequence[str] | None = None) -> int:
             raise
         terminal.tell("the command line needs more packages: pip install 'libp2p[cli]'")
         return FAILED
-    # The library's log is not printed: errors are printed below. Warnings about the repo are, for
-    # only its owner can mend them.
+    # The library's log is not printed: errors are printed below. Warnings about the repo and about
+    # its first peers are, for only its owner can mend them.
     warnings = terminal.Warnings()
-    logging.getLogger("libp2p.ipfs_lite").addHandler(warnings)
+    loggers = [logging.getLogger(name) for name in ("libp2p.ipfs_lite", "libp2p.discovery")]
+    for logger in loggers:
+        logger.addHandler(warnings)
     code, printed = DONE, io.StringIO()
     try:
         try:
@@ -75,7 +77,8 @@ def run(args: Sequence[str] | None = None) -> int:
     except BaseException as error:  # noqa: BLE001 - task's edge: the process ends here
         return _report(error)
     finally:
-        logging.getLogger("libp2p.ipfs_lite").removeHandler(warnings)
+        for logger in loggers:
+            logger.removeHandler(warnings)
     return code
 
 

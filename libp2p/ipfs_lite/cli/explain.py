@@ -40,7 +40,7 @@ def _text_of(error: BaseException) -> str:
         case click.Abort() | KeyboardInterrupt():
             return INTERRUPTED
         case NotAFile():
-            return f"{error}: only files can be fetched"
+            return f"{error}; `get` writes folders, and `ls` lists them"
         case BlockTimeoutError():
             return f"{error}; try a longer --timeout or another --peer"
         case DamagedBlockError():

@@ -1,15 +1,16 @@
-"""``get`` and ``cat``."""
+"""``get``, ``cat`` and ``ls``."""
 
 from __future__ import annotations
 
 import os
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.exceptions import BaseLibp2pError
+from libp2p.exceptions import BaseLibp2pError, NotAFile
 from libp2p.ipfs_lite.cli.company import is_anybody_known
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
@@ -17,6 +18,7 @@ from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import save, stream
 from libp2p.ipfs_lite.peer import Peer
+from libp2p.ipld.file_node import Kind
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
@@ -24,43 +26,57 @@ if TYPE_CHECKING:
 
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.cid import CID
     from libp2p.peer.peerinfo import PeerInfo
 
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """The file to fetch, the peers to fetch it from, and who else may be asked."""
+    """What to fetch, the peers to fetch it from, and who else may be asked."""
 
-    cid: CID
+    content: Content
     peers: Sequence[PeerInfo]
     verify: bool
     network: NetworkChoice
 
 
 def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
-    target = Path(str(fetch.cid) if output is None else output)
+    target = Path(fetch.content.name if output is None else output)
     # Now, while a number that the caller has not opened is not one of this program's own files.
     descriptor = _inherited(STDOUT if output == DASH else descriptor_of(target), target)
     if descriptor is None and target.is_dir():
-        target /= str(fetch.cid)
+        target /= fetch.content.name
 
-    async def work(peer: Peer) -> None:
-        async with await peer.get_file(fetch.cid) as reader:
-            with Bar("fetching", printable(target.name), reader.size) as bar:
-                if descriptor is None:
-                    await save(reader, target, bar.update)
-                else:
-                    await stream(reader, descriptor, target, bar.update)
-        if descriptor is not None and _is_stdout(descriptor):
+    async def work(peer: Peer, cid: CID) -> None:
+        try:
+            size = await _save_file(peer, cid, target, descriptor)
+        except NotAFile as error:
+            if descriptor is not None or error.kind not in (Kind.DIRECTORY, Kind.HAMT):
+                raise
+            with Bar("fetching", printable(target.name)) as bar:
+                size = (await peer.get_tree(cid, target, progress=bar.update)).size
+        if descriptor is not None and is_stdout(descriptor):
             return
         if as_json:
-            saved = {"cid": str(fetch.cid), "path": str(target), "size": reader.size}
+            saved = {"cid": str(cid), "path": str(target), "size": size}
             await say_json(saved, needed=False)
         elif descriptor is None:
-            await say(f"saved {fetch.cid} to {target}", needed=False)
+            await say(f"saved {fetch.content} to {target}", needed=False)
 
-    _run_fetch(at, fetch, work)
+    run_fetch(at, fetch, work)
+
+
+async def _save_file(
+    peer: Peer, cid: CID, target: Path, descriptor: SharedDescriptor | None
+) -> int:
+    async with await peer.get_file(cid) as reader:
+        with Bar("fetching", printable(target.name), reader.size) as bar:
+            if descriptor is None:
+                await save(reader, target, bar.update)
+            else:
+                await stream(reader, descriptor, target, bar.update)
+        return reader.size
 
 
 def _inherited(number: int | None, name: Path) -> SharedDescriptor | None:
@@ -74,26 +90,39 @@ def _inherited(number: int | None, name: Path) -> SharedDescriptor | None:
     raise OutputError(f"cannot write {name}: it is closed")
 
 
-def _is_stdout(descriptor: SharedDescriptor) -> bool:
+def is_stdout(descriptor: SharedDescriptor) -> bool:
     return os.path.sameopenfile(descriptor.number, STDOUT)
 
 
 def cat(at: At, fetch: Fetch) -> None:
-    async def work(peer: Peer) -> None:
-        async with await peer.get_file(fetch.cid) as reader:
+    async def work(peer: Peer, cid: CID) -> None:
+        async with await peer.get_file(cid) as reader:
             await stream(reader, SharedDescriptor(STDOUT), STDOUT_NAME)
 
-    _run_fetch(at, fetch, work)
+    run_fetch(at, fetch, work)
 
 
-def _run_fetch(at: At, fetch: Fetch, work: Callable[[Peer], Awaitable[None]]) -> None:
+def ls(at: At, fetch: Fetch, as_json: bool) -> None:
+    async def work(peer: Peer, cid: CID) -> None:
+        async with aclosing(peer.ls(cid)) as entries:
+            async for entry in entries:
+                if as_json:
+                    listed = {"cid": str(entry.cid), "name": entry.name, "dag_size": entry.dag_size}
+                    await say_json(listed)
+                else:
+                    await say(f"{entry.cid} {entry.dag_size} {printable(entry.name)}")
+
+    run_fetch(at, fetch, work)
+
+
+def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
     async def with_peer() -> None:
         online = bool(fetch.peers) or await is_anybody_known(at, fetch.network)
         async with Peer.open(
             at.repo, online=online, verify=fetch.verify, **fetch.network.settings()
         ) as peer:
             await _connect_to_any(peer, fetch.peers)
-            await work(peer)
+            await work(peer, await peer.resolve(fetch.content.cid, fetch.content.path))
 
     at.run(with_peer)
 

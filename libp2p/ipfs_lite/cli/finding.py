@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.company import open_asker
-from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, STDOUT, say, say_json, tell, unwritable
-from libp2p.ipfs_lite.descriptors import SharedDescriptor, write_all
-from libp2p.ipfs_lite.errors import NotFoundError, SourceError
+from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
+from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
+from libp2p.ipfs_lite.errors import NotFoundError
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ async def _show_peer(info: PeerInfo, style: Style, cid: CID | None = None) -> No
     await say(str(info.peer_id))
     if style.verbose:
         for address in addresses:
-            await say(f"\t{address}")
+            await say(f"    {address}")
 
 
 def find_peer(at: At, network: NetworkChoice, peer_id: ID, style: Style) -> None:
@@ -108,7 +107,7 @@ def get_values(at: At, network: NetworkChoice, keys: Sequence[bytes], as_json: b
                     text = base64.b64encode(value).decode()
                     await say_json({"key": name_of(key), "value": text})
                 else:
-                    await _write(value)
+                    await write_bytes(value)
 
     at.run(work)
 
@@ -127,42 +126,17 @@ def name_of(key: bytes) -> str:
     return key.decode("utf-8", "backslashreplace")
 
 
-async def _write(value: bytes) -> None:
-    try:
-        await SharedDescriptor(STDOUT).use(lambda number: write_all(number, [value]))
-    except OSError as error:
-        raise unwritable(error) from error
-
-
 def put_value(at: At, network: NetworkChoice, key: bytes, value_file: str, as_json: bool) -> None:
     """Store the record that a file has."""
 
-    if value_file != DASH and not os.path.exists(value_file):
-        raise SourceError(f"no such file: {value_file}")
-
     async def work() -> None:
-        value = await _read(value_file)
+        value = await read_small(value_file, MAX_RECORD_BYTES, "record")
         async with open_asker(at, network) as peer:
             await peer.routing.put_value(key, value)
         if as_json:
             await say_json({"key": name_of(key), "size": len(value)}, needed=False)
 
     at.run(work)
-
-
-async def _read(name: str) -> bytes:
-    from libp2p.ipfs_lite.source import FileSource, open_source
-
-    named = FileSource(STDIN, "the standard input") if name == DASH else name
-    pieces: list[bytes] = []
-    size = 0
-    async with open_source(named, 64 * 1024) as source:
-        while batch := await source.next_batch():
-            pieces += map(bytes, batch)
-            size += sum(map(len, batch))
-            if size > MAX_RECORD_BYTES:
-                raise SourceError(f"{name} is no record: it is longer than {MAX_RECORD_BYTES} B")
-    return b"".join(pieces)
 
 
 def _tell_what_was_said(said: Mapping[str, str]) -> None:

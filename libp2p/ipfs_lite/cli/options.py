@@ -9,14 +9,21 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 import click
 
-from libp2p.ipfs_lite.cli.parameters import NONE, BootstrapAddress, Duration, RouterUrl
+from libp2p.ipfs_lite.cli.parameters import (
+    NONE,
+    BootstrapAddress,
+    Duration,
+    PeerAddress,
+    RouterUrl,
+)
 from libp2p.ipfs_lite.config import DHT_MODES
 from libp2p.ipld.profile_names import PROFILE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from libp2p.ipfs_lite.config import Config
+    from libp2p.ipfs_lite.tree_adder import TreeOptions
 
 as_json_option: Final = click.option(
     "--json", "as_json", is_flag=True, help="Write JSON, one object a line."
@@ -43,6 +50,78 @@ def with_time_limit(
         return run
 
     return with_timeout
+
+
+@dataclass(frozen=True, slots=True)
+class FolderChoice:
+    """What the options say of folders; see `TreeOptions`."""
+
+    recursive: bool
+    wrap: bool
+    hidden: bool
+    ignored: tuple[str, ...]
+    follow_links: bool
+    keep_mode: bool
+    keep_mtime: bool
+    quieter: bool
+
+    def options(self) -> TreeOptions:
+        """Return it as options of a `TreeAdder`."""
+        from libp2p.ipfs_lite.tree_adder import TreeOptions
+
+        return TreeOptions(
+            hidden=self.hidden,
+            ignored=_ignores(self.ignored) if self.ignored else None,
+            follow_links=self.follow_links,
+            keep_mode=self.keep_mode,
+            keep_mtime=self.keep_mtime,
+        )
+
+
+def _ignores(patterns: Sequence[str]) -> Callable[[str, bool], bool]:
+    """Return the function that tells what patterns leave out; Kubo too looks at names alone."""
+    from pathspec import GitIgnoreSpec
+
+    spec = GitIgnoreSpec.from_lines(patterns)
+    return lambda name, is_folder: spec.match_file(f"{name}/" if is_folder else name)
+
+
+def with_folders(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options for folders to a command, which gets them as ``folders``."""
+
+    @click.option("-r", "--recursive", is_flag=True, help="Add folders with all below them.")
+    @click.option("-w", "--wrap-with-directory", "wrap", is_flag=True, help="Into one folder.")
+    @click.option("-H", "--hidden", is_flag=True, help="Add names that begin with a dot too.")
+    @click.option(
+        "--ignore",
+        "ignored",
+        multiple=True,
+        metavar="PATTERN",
+        help="Leave out names of this kind, as in .gitignore; repeatable.",
+    )
+    @click.option("--dereference-symlinks", "follow_links", is_flag=True, help="Follow links.")
+    @click.option("--preserve-mode", "keep_mode", is_flag=True, help="Keep permissions.")
+    @click.option("--preserve-mtime", "keep_mtime", is_flag=True, help="Keep times.")
+    @click.option("-Q", "--quieter", is_flag=True, help="Print the CID alone.")
+    @functools.wraps(command)
+    def run(  # noqa: PLR0913 - click calls it by names
+        *args: object,
+        recursive: bool,
+        wrap: bool,
+        hidden: bool,
+        ignored: tuple[str, ...],
+        follow_links: bool,
+        keep_mode: bool,
+        keep_mtime: bool,
+        quieter: bool,
+        **options: object,
+    ) -> None:
+        folders = FolderChoice(
+            recursive, wrap, hidden, ignored, follow_links, keep_mode, keep_mtime, quieter
+        )
+        command(*args, folders=folders, **options)
+
+    return run
 
 
 class NetworkSettings(TypedDict):
@@ -83,6 +162,18 @@ class NetworkChoice:
     @staticmethod
     def _named(values: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(value for value in values if value != NONE)
+
+
+def from_peers(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of a fetch to a command."""
+    command = networked(command)
+    peers = click.option(
+        "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
+    )
+    verify = click.option(
+        "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
+    )
+    return peers(verify(command))
 
 
 def networked(command: Callable[..., None]) -> Callable[..., None]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -14,8 +15,10 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
-_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
-_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+#: A path as Kubo's users write it; ``CID.of`` reads every other form of a CID alone.
+_WITH_PATH: Final = re.compile(r"(?:/ipfs/|ipfs://)?(?P<cid>[A-Za-z0-9]+)/(?P<path>.*)", re.DOTALL)
+_DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|d)")
 
 
 class Duration(click.ParamType[float]):
@@ -54,6 +57,44 @@ class CidArgument(click.ParamType["CID"]):
             return CID.of(text)
         except InvalidCID as error:
             self.fail(f"{text!r} is not a CID ({error}).", param, ctx)
+
+
+class Content(NamedTuple):
+    """What a command is about: a CID, or what is at a path below it."""
+
+    cid: CID
+    path: str
+    """Names of folders with slashes between them; empty for the CID itself."""
+
+    def __str__(self) -> str:
+        return f"{self.cid}/{self.path}" if self.path else str(self.cid)
+
+    @property
+    def name(self) -> str:
+        """The last part, which a saved file is called by."""
+        return self.path.rpartition("/")[2] or str(self.cid)
+
+
+class ContentArgument(click.ParamType["Content"]):
+    """A CID as `CidArgument` takes, which a path may follow: ``<CID>/docs/index.html``."""
+
+    name = "cid"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Content:
+        if isinstance(value, Content):
+            return value
+        text = str(value).strip()
+        from libp2p.ipld.cid import CID, InvalidCID
+
+        with contextlib.suppress(InvalidCID):
+            return Content(CID.of(text), "")
+        found = _WITH_PATH.fullmatch(text)
+        names = [name for name in (found["path"] if found else "").split("/") if name]
+        if found is None or {".", ".."} & set(names):
+            return Content(CidArgument().convert(value, param, ctx), "")
+        return Content(CidArgument().convert(found["cid"], param, ctx), "/".join(names))
 
 
 class PeerAddress(click.ParamType["PeerInfo"]):
@@ -109,11 +150,11 @@ class BootstrapAddress(click.ParamType[str]):
         text = str(value)
         if text == NONE:
             return text
+        from libp2p.discovery.bootstrap.sources import read_sources
         from libp2p.exceptions import BaseLibp2pError
-        from libp2p.ipfs_lite.bootstrapping import check_bootstrap
 
         try:
-            check_bootstrap([text])
+            read_sources([text])
         except BaseLibp2pError as error:
             self.fail(f"{error}.", param, ctx)
         return text
@@ -185,7 +226,7 @@ class RecordKey(click.ParamType[bytes]):
 class FlagOrValue(click.Command):
     """A command that reads a bare ``--raw-leaves`` as ``--raw-leaves=true``, as Kubo's do."""
 
-    FLAGS: Final = ("--raw-leaves",)
+    FLAGS: Final = ("--raw-leaves", "--v1compat")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)

@@ -1,5 +1,5 @@
 """
-The verbs that find and announce: ``routing``, ``provide`` and ``doctor``.
+The verbs that find and announce: ``routing``, ``provide``, ``dht`` and ``doctor``.
 
 Names and flags are Kubo's where Kubo has them.
 """
@@ -134,6 +134,33 @@ def once(
 
     style = finding.Style(False, as_json)
     announcing.announce_blocks(at, network, cids, recursive, style)
+
+
+@provide.command("stat")
+@as_json_option
+@with_time_limit()
+def provide_stat(at: At, as_json: bool) -> None:
+    """Print what `serve` has announced, what is left, and what has failed."""
+    from libp2p.ipfs_lite.cli import announcing
+
+    announcing.show_state(at, as_json)
+
+
+@click.group()
+def dht() -> None:
+    """Look at the distributed hash table."""
+
+
+@dht.command("stat")
+@click.argument("tables", nargs=-1, type=click.Choice(["wan", "lan"]))
+@networked
+@as_json_option
+@with_time_limit()
+def dht_stat(at: At, tables: tuple[str, ...], network: NetworkChoice, as_json: bool) -> None:
+    """Meet the peers that are known, and print the routing tables that this gives."""
+    from libp2p.ipfs_lite.cli import dht_state
+
+    dht_state.show(at, network, tables, as_json)
 
 
 @click.command()

@@ -26,7 +26,7 @@ def serve(at: At, listen: Sequence[Multiaddr], network: NetworkChoice, as_json: 
         addresses = (
             listen or (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
         )
-        async with Peer.open(at.repo, listen=addresses, **network.settings()) as peer:
+        async with Peer.open(at.repo, listen=addresses, provide=True, **network.settings()) as peer:
             for address in peer.addrs:
                 if as_json:
                     await say_json({"address": str(address)}, needed=False)

@@ -84,6 +84,14 @@ class CarIndex:
             for offset in table.find(digest)
         ]
 
+    def multihashes(self) -> Iterator[bytes]:
+        """Yield each entry's multihash, as far as the index says hash functions."""
+        for table in self._tables:
+            if table.code is not None:
+                size = table.width - _OFFSET.size
+                for start in range(0, len(table.entries), table.width):
+                    yield multihash.wrap(table.code, table.entries[start : start + size])
+
     @staticmethod
     def decode(data: Buffer) -> CarIndex:
         """

@@ -92,7 +92,8 @@ def decode_peer(data: bytes) -> StoredPeer:
 def encode_seen(seen: SeenPeer) -> bytes:
     """Return the bytes of a peer that this host was connected to."""
     addresses = [_text(address.to_bytes()) for address in seen.addrs]
-    return _dump({"addresses": addresses, "seen_at": seen.seen_at})
+    content = {"addresses": addresses, "seen_at": seen.seen_at, "was_dialled": seen.was_dialled}
+    return _dump(content)
 
 
 def decode_seen(peer_id: ID, data: bytes) -> SeenPeer:
@@ -100,7 +101,8 @@ def decode_seen(peer_id: ID, data: bytes) -> SeenPeer:
     with refused_as(InvalidRecord, "a stored connection is malformed"):
         content: dict[str, Any] = json.loads(data)
         addresses = tuple(Multiaddr(b64decode(address)) for address in content["addresses"])
-        return SeenPeer(peer_id, addresses, float(content["seen_at"]))
+        was_dialled = bool(content["was_dialled"])
+        return SeenPeer(peer_id, addresses, float(content["seen_at"]), was_dialled)
 
 
 def _dump(content: dict[str, Any]) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from libp2p.datastore.base import Datastore
+from libp2p.datastore.base import Change, Datastore
 from libp2p.exceptions import DatastoreError, PeerStoreError
 from libp2p.peer.peerstore import DEFAULT_MAX_PEERS, DEFAULT_MAX_RECORDS
 from libp2p.peer.persistent.recorded import (
@@ -26,6 +26,8 @@ logger = get_logger(__name__)
 #: Seconds from a change until it is written: a connection makes five changes within milliseconds,
 #: and a lookup in the DHT hundreds.
 WRITE_DELAY_SECONDS: Final = 1.0
+#: Peers that are put into bytes without a pause, and written in one transaction: some milliseconds.
+PEERS_AT_ONCE: Final = 256
 #: Seconds until the next attempt after the datastore has failed.
 RETRY_SECONDS: Final = 30.0
 #: Seconds that the last write of a host may take when it ends.
@@ -117,14 +119,20 @@ class PersistentPeerStore(RecordedPeerStore):
         async with self._writing:
             if self._has_new.is_set():  # else `_keep_written` waits for it
                 self._has_new = trio.Event()
-            changes = self.take_changes()
-            is_written = False
-            try:
-                await self.datastore.write(changes)
-                is_written = True
-            finally:
-                if not is_written:
-                    self.give_back(changes)
+            left = self.unwritten  # what changes from now on is not waited for
+            while left > 0:
+                changes = self.take_changes(PEERS_AT_ONCE)
+                left -= max(1, len(changes))
+                await self._write(changes)
+
+    async def _write(self, changes: list[Change]) -> None:
+        is_written = False
+        try:
+            await self.datastore.write(changes)
+            is_written = True
+        finally:
+            if not is_written:
+                self.give_back(changes)
 
     def _on_change(self) -> None:
         self._has_new.set()

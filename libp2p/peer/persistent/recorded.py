@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -66,12 +67,17 @@ class RecordedPeerStore(PeerStore):
     @property
     def has_changes(self) -> bool:
         """True if there is something to write."""
-        return bool(self._unwritten or self._unwritten_seen)
+        return bool(self.unwritten)
 
-    def take_changes(self) -> list[Change]:
-        """Return what has changed since the last call, to be written in a datastore."""
-        peers, self._unwritten = self._unwritten, {}
-        seen, self._unwritten_seen = self._unwritten_seen, {}
+    @property
+    def unwritten(self) -> int:
+        """How many peers have changed since they were written."""
+        return len(self._unwritten) + len(self._unwritten_seen)
+
+    def take_changes(self, limit: int = MAX_UNWRITTEN) -> list[Change]:
+        """Return what a datastore is to be told: the oldest ``limit`` changes of each kind."""
+        peers = _take(self._unwritten, limit)
+        seen = _take(self._unwritten_seen, limit)
         return [*map(self._change_of, peers), *map(self._seen_change_of, seen)]
 
     def give_back(self, changes: Iterable[Change]) -> None:
@@ -190,3 +196,11 @@ class RecordedPeerStore(PeerStore):
             data.put_metadata(name, value)
         if stored.signed_record is not None and data.address_count:
             self._records[peer_id] = unmarshal_envelope(stored.signed_record)
+
+
+def _take(unwritten: dict[ID, None], limit: int) -> list[ID]:
+    """Remove and return the first ``limit`` peers."""
+    taken = list(islice(unwritten, limit))
+    for peer_id in taken:
+        del unwritten[peer_id]
+    return taken

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
 from multiaddr import Multiaddr
 
+from libp2p import new_host
 from libp2p.bitswap.client import BitswapClient
 from libp2p.bitswap.config import IDLE_SECONDS, MAX_PROVIDERS, MAX_SEARCHES, SEARCH_SECONDS
 from libp2p.bitswap.errors import (
@@ -26,13 +28,16 @@ from libp2p.bitswap.wire.entry import WantType
 from libp2p.exceptions import BaseLibp2pError, RoutingError
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.transport.memory.memory import MemoryTransport
 from tests.support.bitswap_peers import Provider, ScriptedPeer, host_of
 from tests.support.blocks import block, blocks
 from tests.support.fake_host import FakeHost, connect, disconnect, peer_id, place
+from tests.support.routers import ScriptedRouter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
+    from libp2p import BasicHost
     from libp2p.abc import IHost
     from libp2p.peer.id import ID
 
@@ -713,3 +718,83 @@ async def test_a_provider_that_cannot_even_be_tried_is_unreachable(nursery: trio
         with pytest.raises(BlockUnavailableError) as failure:
             await bob.client.get_block(X)
         assert failure.value.peers == {ann: PeerAnswer.UNREACHABLE}
+
+
+# -- addresses of providers -----------------------------------------------------------------------
+
+
+class Network:
+    """Real hosts in memory: the one that searches, and a provider."""
+
+    def __init__(self, client: BitswapClient, provider: BitswapClient) -> None:
+        self.client = client
+        self.provider = provider.host.get_id()
+        self.addrs = provider.host.get_addrs()
+
+
+@asynccontextmanager
+async def network(router: object, peer_router: object = None) -> AsyncIterator[Network]:
+    provider = BitswapClient(new_host(transports=[MemoryTransport()]))
+    manager = ProviderQueryManager(router, peer_router=peer_router)
+    searcher = BitswapClient(
+        new_host(transports=[MemoryTransport()]), provider_query_manager=manager
+    )
+    here = Multiaddr("/memory/0")
+    async with (
+        cast("BasicHost", provider.host).run([here]),
+        cast("BasicHost", searcher.host).run([here]),
+        provider.run(),
+        searcher.run(),
+    ):
+        await provider.add_block(X, X_DATA)
+        yield Network(searcher, provider)
+
+
+async def test_addresses_may_be_looked_up_by_another_router() -> None:
+    content, peers = ScriptedRouter(), ScriptedRouter()
+    async with network(content, peers) as bob:
+        content.peers = [PeerInfo(bob.provider, [])]
+        peers.peers = [PeerInfo(bob.provider, bob.addrs)]
+        assert await bob.client.get_block(X) == X_DATA
+        assert peers.asked == [bob.provider]
+        assert content.asked == [X.buffer]
+
+
+async def test_a_router_that_knows_peers_as_well_is_asked_for_both() -> None:
+    class Both(ScriptedRouter):
+        async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+            for peer in self.peers:
+                yield PeerInfo(peer.peer_id, [])
+
+    router = Both()
+    async with network(router) as bob:
+        router.peers = [PeerInfo(bob.provider, bob.addrs)]
+        assert await bob.client.get_block(X) == X_DATA
+        assert router.asked == [bob.provider]
+
+
+async def test_a_provider_whose_address_is_known_is_not_looked_up() -> None:
+    content, peers = ScriptedRouter(), ScriptedRouter()
+    async with network(content, peers) as bob:
+        content.peers = [PeerInfo(bob.provider, [])]
+        bob.client.host.get_peerstore().add_addrs(bob.provider, bob.addrs, 60)
+        assert await bob.client.get_block(X) == X_DATA
+        assert peers.asked == []
+
+
+async def test_a_provider_that_nobody_knows_the_address_of_is_out_of_reach() -> None:
+    content, peers = ScriptedRouter(), ScriptedRouter(error=RoutingError("nobody there"))
+    async with network(content, peers) as bob:
+        content.peers = [PeerInfo(bob.provider, [])]
+        with pytest.raises(BlockUnavailableError) as caught:
+            await bob.client.get_block(X)
+        assert caught.value.peers == {bob.provider: PeerAnswer.UNREACHABLE}
+
+
+@pytest.mark.parametrize("between", [0.0, 0.2])
+async def test_addresses_that_another_router_knows_are_tried_next(between: float) -> None:
+    router = ScriptedRouter(between=between)
+    async with network(router) as bob:
+        nowhere = PeerInfo(bob.provider, [Multiaddr("/memory/987654321")])
+        router.peers = [nowhere, nowhere, PeerInfo(bob.provider, bob.addrs)]
+        assert await bob.client.get_block(X) == X_DATA

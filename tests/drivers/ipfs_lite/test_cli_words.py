@@ -43,7 +43,7 @@ PEER = ID.from_pubkey(create_new_key_pair(bytes(32)).public_key)
         (click.UsageError("wrong"), "wrong Try 'ipfs-lite --help'.", True),
         (click.ClickException("stop"), "stop", False),
         (KeyboardInterrupt(), "interrupted", False),
-        (NotAFile("it is a directory"), "only files can be fetched", False),
+        (NotAFile("it is a directory"), "`get` writes folders", False),
         (TimeoutError("late"), "late; try a longer --timeout", False),
         (unavailable(CID_OF_X, {}), "with --peer", False),
         (unavailable(CID_OF_X, {PEER: PeerAnswer.DISCONNECTED}), f"{PEER} disconnected", False),

@@ -28,6 +28,7 @@ from libp2p.ipns.path import ContentPath
 from libp2p.ipns.published import NAMESPACE, PublishedRecords
 from libp2p.ipns.resolver import Resolver
 from libp2p.records.ipns_record import make_record
+from tests.support.name_server import name_server
 from tests.support.value_routers import MemoryRouter, ScriptedRouter
 
 if TYPE_CHECKING:
@@ -311,3 +312,23 @@ async def test_a_cache_can_be_shared(router: MemoryRouter, clock: Clock) -> None
 def test_wrong_arguments(wrong: dict[str, Any]) -> None:
     with pytest.raises(TypeError, match="must be an object with"):
         Resolver(**wrong)
+
+
+async def test_dnslinks_of_a_real_nameserver() -> None:
+    async with name_server() as zone:
+        zone.ttl = 77
+        zone.txt("_dnslink.example.com", "v=spf1 -all", f"dnslink={FILES[0]}/docs")
+        zone.txt("_dnslink.long.example.com", f"dnslink={FILES[0]}/" + "a" * 300)
+        zone.mute.add("_dnslink.mute.example")
+        resolver = Resolver(None, zone.resolver(query_timeout=0.3))
+        found = await resolver.resolve("/ipns/example.com/index.html")
+        assert str(found.path) == f"{FILES[0]}/docs/index.html"
+        assert found.ttl == pytest.approx(77, abs=2)
+        await resolver.resolve("/ipns/example.com")
+        assert zone.asked["_dnslink.example.com"] == 1
+        long = await resolver.resolve("/ipns/long.example.com")
+        assert long.path.rest == "/" + "a" * 300
+        with pytest.raises(DNSLinkError, match="has no DNSLink"):
+            await resolver.resolve("/ipns/nothing.example")
+        with pytest.raises(ResolutionError, match=r"mute\.example cannot be resolved"):
+            await resolver.resolve("/ipns/mute.example")

@@ -214,6 +214,37 @@ async def test_it_works_only_while_it_runs(autojump_clock: MockClock) -> None:
             assert dht.active_mode == "server"
 
 
+async def test_it_runs_once_at_a_time(autojump_clock: MockClock) -> None:
+    async with network(2) as [one, _]:
+        with pytest.raises(RoutingError, match="running already"):
+            async with one.run():
+                pass
+        assert one.active_mode == "server"
+        assert await one.provide(BLOCK)
+
+
+async def test_connections_to_peers_of_the_table_are_kept_while_it_runs(
+    autojump_clock: MockClock,
+) -> None:
+    async with running_dht() as other:
+        host = memory_host()
+        manager = host.get_network().connection_manager
+        dht = KadDHT(host)
+        peer = other.local_peer_id
+        async with host.run():
+            for _ in range(2):
+                async with dht.run():
+                    await host.connect(info_of(other.host))
+                    await until_in_table(dht, 1)
+                    await trio.testing.wait_all_tasks_blocked()
+                    assert manager.value_of(peer) == 5
+                    row = dht.table.row(peer)
+                    assert row is not None
+                    assert manager.is_protected(peer) == (row.prefix_length < 2)
+                assert manager.value_of(peer) == 0
+                assert not manager.is_protected(peer)
+
+
 async def test_an_error_of_the_block_is_raised_as_it_is(autojump_clock: MockClock) -> None:
     host = memory_host()
     async with host.run():

@@ -326,6 +326,32 @@ async def test_changes_of_a_moment_are_written_together(
     assert datastore.attempts == 2, "the end writes what is left"
 
 
+async def test_many_changes_are_written_in_pieces(autojump_clock: trio.testing.MockClock) -> None:
+    datastore = FailingDatastore()
+    datastore.fails = False
+    store = PersistentPeerStore(datastore)
+    for number in range(900):
+        store.add_addrs(peer(number), [addr(1)])
+        store.note_connection(peer(number), [addr(1)])
+    await store.flush()
+    assert datastore.attempts == 4
+    assert not store.has_changes
+    assert len([e async for batch in datastore.scan("peers") for e in batch]) == 900
+
+
+async def test_a_flush_does_not_wait_for_what_comes_later() -> None:
+    class Busy(MemoryDatastore):
+        async def write(self, changes: Iterable[Change]) -> None:
+            busy.add_addrs(peer(1), [addr(1)])
+            await super().write(changes)
+
+    busy = PersistentPeerStore(Busy())
+    busy.add_addrs(peer(2), [addr(1)])
+    with trio.fail_after(5):
+        await busy.flush()
+    assert busy.has_changes
+
+
 async def test_a_flush_does_not_stop_the_writing(autojump_clock: trio.testing.MockClock) -> None:
     store = PersistentPeerStore(MemoryDatastore())
     async with store.lasting():

@@ -10,7 +10,7 @@ from libp2p.ipld.profile_names import DEFAULT_PROFILE, PROFILE_NAMES
 from libp2p.ipld.profiles import PROFILES, ImportKnobs, ImportOptions, resolve_options
 from libp2p.ipld.unixfs import Mtime
 
-V0_2015 = ImportOptions(0, False, "sha2-256", "size-262144", 174)
+V0_2015 = ImportOptions(0, False, "sha2-256", "size-262144", 174, hamt_estimation="links-bytes")
 V1_2025 = ImportOptions(1, True, "sha2-256", "size-1048576", 1024)
 
 

@@ -6,10 +6,12 @@ import pytest
 from multiaddr import Multiaddr
 
 from libp2p.kad_dht.filters import DHTNetwork
+from tests.support.identities import peer_id_of
 
 PUBLIC = Multiaddr("/ip4/8.8.8.8/tcp/4001")
 PRIVATE = Multiaddr("/ip4/192.168.1.7/tcp/4001")
 LOOPBACK = Multiaddr("/ip4/127.0.0.1/tcp/4001")
+RELAYED = Multiaddr(f"/ip4/8.8.8.8/tcp/4001/p2p/{peer_id_of('relay')}/p2p-circuit")
 UNREADABLE = b"\xff\xff\xff"
 
 
@@ -26,6 +28,7 @@ def wire(*addrs: Multiaddr) -> list[bytes]:
         (wire(PRIVATE, PUBLIC), "any wan lan", "any wan lan"),
         ([UNREADABLE, *wire(PUBLIC)], "any wan lan", "any wan"),
         ([UNREADABLE], "any lan", "any"),
+        (wire(RELAYED), "any lan", "any"),
         ([], "", ""),
     ],
 )
@@ -42,9 +45,9 @@ def test_what_is_announced() -> None:
 
 
 def test_what_others_are_told_of_a_peer() -> None:
-    addrs = [*wire(PUBLIC, PRIVATE), UNREADABLE]
+    addrs = [*wire(PUBLIC, RELAYED, PRIVATE), UNREADABLE]
     assert DHTNetwork.ANY.to_tell(addrs) == DHTNetwork.LAN.to_tell(addrs) == tuple(addrs)
-    assert DHTNetwork.WAN.to_tell(addrs) == tuple(wire(PUBLIC))
+    assert DHTNetwork.WAN.to_tell(addrs) == tuple(wire(PUBLIC, RELAYED))
 
 
 def test_who_can_be_reached() -> None:

@@ -39,7 +39,7 @@ def test_the_latest_comes_first() -> None:
     for now, number in enumerate((1, 2, 3, 1)):
         seen.note(peer(number), float(now), [addr(number)])
     assert [p.peer_id for p in seen.latest_first(5.0)] == [peer(1), peer(3), peer(2)]
-    assert seen.get(peer(1)) == SeenPeer(peer(1), (addr(1),), 3.0)
+    assert seen.get(peer(1)) == SeenPeer(peer(1), (addr(1),), 3.0, True)
     assert seen.get(peer(9)) is None
 
 
@@ -69,6 +69,20 @@ def test_the_longest_gone_give_way() -> None:
     assert seen.get(peer(5)) is not None
 
 
+def test_those_that_were_dialled_come_first_and_stay() -> None:
+    """A server with thousands of clients still knows whom it reached itself."""
+    seen = SeenPeers()
+    for number in range(10):
+        seen.note(peer(number), float(number), [addr(number)])
+    for number in range(100, 100 + 2 * MAX_SEEN_PEERS):
+        seen.note(peer(number), float(number), announced=[addr(1)])
+    seen.note(peer(3), 999.0, announced=[addr(99)])
+    found = [p.peer_id for p in seen.latest_first(1000.0)]
+    assert found[:10] == [peer(n) for n in (3, 9, 8, 7, 6, 5, 4, 2, 1, 0)]
+    assert found[10] == peer(99 + 2 * MAX_SEEN_PEERS)
+    assert len(found) == MAX_SEEN_PEERS
+
+
 def test_after_a_month_it_is_forgotten() -> None:
     seen = SeenPeers()
     seen.note(peer(1), 10.0, [addr(1)])
@@ -79,12 +93,14 @@ def test_after_a_month_it_is_forgotten() -> None:
 def test_those_of_an_earlier_run_come_after_those_of_this_one() -> None:
     seen = SeenPeers()
     seen.note(peer(1), 5.0, [addr(1)])
-    earlier = [SeenPeer(peer(n), (addr(n),), 100.0 - n) for n in range(1, MAX_SEEN_PEERS + 50)]
+    earlier = [
+        SeenPeer(peer(n), (addr(n),), 100.0 - n, n < 99) for n in range(1, MAX_SEEN_PEERS + 50)
+    ]
     seen.restore(earlier)
     found = [p.peer_id for p in seen.latest_first(5.0)]
     assert found[:3] == [peer(1), peer(2), peer(3)]
     assert len(found) == MAX_SEEN_PEERS
-    assert seen.get(peer(1)) == SeenPeer(peer(1), (addr(1),), 5.0)
+    assert seen.get(peer(1)) == SeenPeer(peer(1), (addr(1),), 5.0, True)
 
 
 PEERS = [
@@ -112,7 +128,7 @@ def test_a_peer_is_of_use_until_its_last_address_expires() -> None:
 
 
 def test_a_connection_survives_its_bytes() -> None:
-    seen = SeenPeer(peer(1), (addr(1), addr(2)), 99.5)
+    seen = SeenPeer(peer(1), (addr(1), addr(2)), 99.5, False)
     assert decode_seen(peer(1), encode_seen(seen)) == seen
 
 

@@ -50,6 +50,7 @@ def test_the_key_of_the_peer_is_accepted(key: PrivateKey) -> None:
         (None, KEYS[1].get_public_key().serialize(), "another peer"),
         (None, b"\x08\x00" + KEYS[0].get_public_key().serialize(), "canonical"),
     ],
+    ids=["namespace", "no peer", "no key", "another peer", "other form"],
 )
 def test_anything_else_is_refused(key: bytes | None, value: bytes, why: str) -> None:
     key = key or public_key_record_key(ID.from_pubkey(KEYS[0].get_public_key()))

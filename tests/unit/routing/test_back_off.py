@@ -38,6 +38,14 @@ def test_questions_that_were_under_way_do_not_count_again() -> None:
     assert [back_off.failed(0.0) for _ in range(10)] == [BACK_OFF_SECONDS] * 10
 
 
+def test_some_failures_in_a_row_may_be_tolerated() -> None:
+    back_off = BackOff()
+    assert [back_off.failed(0.0, tolerated=2) for _ in range(3)] == [0, 0, BACK_OFF_SECONDS]
+    assert back_off.failed(9.0, tolerated=2) == 2 * BACK_OFF_SECONDS
+    back_off.succeeded()
+    assert back_off.failed(9.0, tolerated=2) == 0
+
+
 def test_what_the_server_asks_for_is_done() -> None:
     back_off = BackOff()
     assert back_off.failed(0.0, 60.0) == 60

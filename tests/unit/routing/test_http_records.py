@@ -16,9 +16,9 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.routing.found import MAX_ADDRESSES_PER_PEER, FoundPeer
 from libp2p.routing.http_records import (
     MAX_JSON_BYTES,
-    MAX_JSON_RECORDS,
     MAX_LINE_BYTES,
     MAX_PROTOCOLS_PER_PEER,
+    MAX_RECORDS,
     MAX_STREAM_BYTES,
     JsonPeers,
     NdjsonPeers,
@@ -133,6 +133,9 @@ def test_what_is_written_is_read_again() -> None:
     assert b"\n" not in written
     again = read(json.loads(written))
     assert (again, again.protocols, again.urls) == (peer, peer.protocols, peer.urls)
+    with_id = PeerInfo(PEER, [Multiaddr(f"{ADDRESS}/p2p/{PEER}")])
+    assert read(json.loads(peer_to_json(with_id))) == PeerInfo(PEER, [ADDRESS])
+    assert json.loads(peer_to_json(with_id))["Addrs"] == [str(ADDRESS)]
     for bare in (PeerInfo(PEER, []), FoundPeer(PEER, [])):
         assert json.loads(peer_to_json(bare)) == {
             "Schema": "peer",
@@ -188,8 +191,8 @@ def test_an_answer_has_a_limit() -> None:
     reader.receive(bytes(MAX_JSON_BYTES))
     with pytest.raises(BadRouterAnswer, match="longer than"):
         reader.receive(b" ")
-    many = {"Providers": [{"Schema": "peer", "ID": str(PEER)}] * (MAX_JSON_RECORDS + 1)}
-    assert len(answer_of(many)) == MAX_JSON_RECORDS
+    many = {"Providers": [{"Schema": "peer", "ID": str(PEER)}] * (MAX_RECORDS + 1)}
+    assert len(answer_of(many)) == MAX_RECORDS
 
 
 # -- streams --------------------------------------------------------------------------------------
@@ -239,3 +242,12 @@ def test_a_stream_has_a_limit() -> None:
         reader.receive(piece)
     with pytest.raises(BadRouterAnswer, match="longer than"):
         reader.receive(b"\n")
+
+
+def test_a_stream_has_so_many_records() -> None:
+    reader = NdjsonPeers()
+    peers = reader.receive(b"bad\n" * (MAX_RECORDS - 1))
+    before = reader.is_full
+    peers += reader.receive(line() * 3)
+    assert (before, reader.is_full) == (False, True)
+    assert len(peers + reader.receive(line())) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from multiaddr import Multiaddr
 
-from libp2p.host.hearsay import worth_dialling
+from libp2p.peer.hearsay import worth_dialling
 
 LOOPBACK, PRIVATE, PUBLIC = (
     Multiaddr(f"/ip4/{host}/tcp/4001") for host in ("127.0.0.1", "10.0.0.1", "8.8.8.8")

@@ -1,0 +1,1 @@
+"""Where discoveries tell whom they have found."""

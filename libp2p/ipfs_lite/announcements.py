@@ -1,0 +1,134 @@
+"""
+What a peer tells the network of itself while it is open: the strategy and interval of its settings.
+
+How it goes is written into the datastore from time to time, where ``provide stat`` reads it while
+another process has the repo open.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+import trio
+
+from libp2p.datastore import Change, MemoryDatastore
+from libp2p.events import PeerIdentified
+from libp2p.exceptions import DatastoreError
+from libp2p.provide.config import SLACK_SECONDS, ProvideConfig
+from libp2p.provide.provider import Provider
+from libp2p.provide.sources import key_source
+from libp2p.utils.fault_log import FaultLog
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from libp2p.datastore import Datastore
+    from libp2p.host.basic_host import BasicHost
+    from libp2p.ipfs_lite.local import LocalParts
+    from libp2p.ipfs_lite.roots import Roots
+    from libp2p.ipld.cid import CID
+    from libp2p.routing.abc import ContentRouter
+
+STATE_NAMESPACE: Final = "provide-state"
+_STATE_KEY: Final = b"latest"
+
+#: Seconds between two writings of how it goes. Each is a transaction of a kilobyte.
+STATE_SECONDS: Final = 5.0
+#: Roots that are read at once.
+_BATCH: Final = 1024
+
+
+class _AddedHere:
+    """The roots of a peer, as `libp2p.provide` wants pins."""
+
+    def __init__(self, roots: Roots) -> None:
+        self._roots = roots
+
+    async def recursive(self) -> AsyncIterator[Sequence[bytes]]:
+        roots = await trio.to_thread.run_sync(self._roots.read)
+        for start in range(0, len(roots), _BATCH):
+            yield [root.buffer for root in roots[start : start + _BATCH]]
+
+    async def direct(self) -> AsyncIterator[Sequence[bytes]]:
+        nothing: list[Sequence[bytes]] = []
+        for batch in nothing:
+            yield batch
+
+
+class Announcements:
+    """The regular announcements of one peer."""
+
+    def __init__(self, provider: Provider, datastore: Datastore, strategy: str) -> None:
+        self._provider = provider
+        self._datastore = datastore
+        self._strategy = strategy
+        self._faults = FaultLog()
+
+    async def add(self, root: CID) -> None:
+        """Announce what was added now; with the other blocks it stays announced."""
+        await self._provider.provide_once([root])
+
+    def state(self) -> dict[str, Any]:
+        """Return how it goes: the fields of `ProvideStats`, the strategy, and Unix seconds."""
+        numbers = asdict(self._provider.stats())
+        return {"written": time(), "strategy": self._strategy, **numbers}
+
+    async def keep_state(self) -> None:
+        """Write how it goes, whenever it has changed."""
+        before: dict[str, Any] = {}
+        while True:
+            state = self.state()
+            now = {**state, "written": 0, "lag": 0, "seconds_left": 0}
+            if now != before:
+                before = now
+                await self._write(state)
+            await trio.sleep(STATE_SECONDS)  # time: it is for people
+
+    async def _write(self, state: dict[str, Any]) -> None:
+        change = Change(STATE_NAMESPACE, _STATE_KEY, json.dumps(state).encode())
+        try:
+            await self._datastore.write([change])
+        except DatastoreError as error:
+            self._faults.note("the state of announcing", error)
+
+
+@asynccontextmanager
+async def announcing(
+    parts: LocalParts, router: ContentRouter, host: BasicHost
+) -> AsyncIterator[Announcements]:
+    """Announce what a peer has, for the length of the block, as its settings say."""
+    config, datastore = parts.config, parts.datastore or MemoryDatastore()
+    interval = config.provide_interval
+    settings = ProvideConfig(
+        interval_seconds=interval, slack_seconds=min(SLACK_SECONDS, interval / 2)
+    )
+    source = key_source(config.provide, parts.store, _AddedHere(parts.roots))
+    provider = Provider(router, source, datastore, settings, peer_id=host.get_id())
+    async with provider.run():
+        # Before the first peer is there nobody can be told.
+        subscription = host.subscribe(lambda event: provider.note_online(), PeerIdentified)
+        try:
+            async with trio.open_nursery() as nursery:
+                announcements = Announcements(provider, datastore, config.provide)
+                nursery.start_soon(announcements.keep_state)
+                yield announcements
+                nursery.cancel_scope.cancel()
+        finally:
+            subscription.cancel()
+
+
+async def stored_state(datastore: Datastore) -> dict[str, Any] | None:
+    """
+    Return what `Announcements` has written last; None if nothing was announced yet.
+
+    :raises DatastoreError: if it cannot be read.
+    """
+    entry = await datastore.get(STATE_NAMESPACE, _STATE_KEY)
+    if entry is None:
+        return None
+    state: dict[str, Any] = json.loads(entry.value)
+    return state

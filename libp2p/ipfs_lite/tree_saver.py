@@ -1,0 +1,320 @@
+"""
+Writes a fetched folder to the disk, with all below it.
+
+It is written beside its target and renamed when it is whole; whatever happens before, nothing
+half-written is left. Nothing is written outside of it: names that are none for a file are refused,
+files are never written through links, and links are made last, those that lead out of the folder
+only if the caller says so.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
+
+import trio
+
+from libp2p.exceptions import NotAFile
+from libp2p.ipfs_lite.descriptors import write_all
+from libp2p.ipfs_lite.errors import OutputError
+from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipld.codec import DAG_PB
+from libp2p.ipld.directory import DirectoryEntry, DirectoryWalk
+from libp2p.ipld.file_node import read_file_node
+from libp2p.ipld.unixfs import DataType, UnixFSData
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+    from libp2p.base_types import Buffer
+    from libp2p.ipfs_lite.adder import Progress
+    from libp2p.ipfs_lite.file_fetch import BlockSource
+    from libp2p.ipfs_lite.reader import UnixFSReader
+    from libp2p.ipld.cid import CID
+
+_T = TypeVar("_T")
+
+#: Entries whose blocks are fetched at once: with fewer, a distant peer would be waited for at each.
+ENTRIES_AHEAD: Final = 32
+#: Files, folders and links of one tree. A few blocks can describe more of them than any disk holds.
+MAX_ENTRIES: Final = 10_000_000
+#: Folders inside one another.
+MAX_DEPTH: Final = 1024
+
+_PERMISSIONS: Final = 0o777
+#: What no name on Windows has, and names of devices there.
+_NOT_ON_WINDOWS: Final = frozenset('<>:"\\|?*')
+_DEVICES: Final = frozenset(
+    ["CON", "PRN", "AUX", "NUL", *(f"{name}{n}" for name in ("COM", "LPT") for n in range(10))]
+)
+_NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+
+
+@dataclass(frozen=True, slots=True)
+class TreeResult:
+    """What was written."""
+
+    entries: int
+    """Files, folders and links, the root too."""
+    size: int
+    """Bytes of the files."""
+
+
+class _Folder(NamedTuple):
+    """A folder that waits to be filled."""
+
+    cid: CID
+    path: Path
+    depth: int
+
+
+class _File(NamedTuple):
+    """A file whose content is at hand."""
+
+    path: Path
+    data: Buffer
+    message: UnixFSData | None
+
+
+class TreeSaver:
+    """
+    Saves one tree.
+
+    :param open_file: opens a file of many blocks.
+    :param unsafe_links: make links that lead out of the folder too.
+    :param progress: called with the bytes of files that have been written.
+    """
+
+    def __init__(
+        self,
+        source: BlockSource,
+        open_file: Callable[[CID], Awaitable[UnixFSReader]],
+        *,
+        unsafe_links: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        self._source = source
+        self._open_file = open_file
+        self._unsafe_links = unsafe_links
+        self._progress = progress
+        self._root = Path()
+        self._waiting: list[_Folder] = []
+        self._links: list[tuple[Path, str]] = []
+        self._folders: list[tuple[Path, UnixFSData]] = []  # those with a mode or time of their own
+        self._entries = 0
+        self._size = 0
+
+    async def save(self, root: CID, target: Path) -> TreeResult:
+        """
+        Write a folder to ``target``, where nothing may be.
+
+        :raises OutputError: if it cannot be written there, or has a name that no file may have.
+        :raises BitswapError: if a block cannot be had.
+        :raises NotADirectory: if the root is no folder.
+        """
+        part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
+        await _in_thread(target, _begin, target, part)
+        self._root = part
+        try:
+            await self._fill(_Folder(root, part, 0))
+            await _in_thread(target, self._finish)
+            await _in_thread(target, _rename, part, target)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(_remove, part)
+            raise
+        return TreeResult(self._entries, self._size)
+
+    async def _fill(self, root: _Folder) -> None:
+        self._waiting.append(root)
+        while self._waiting:
+            folder = self._waiting.pop()
+            if folder.depth == MAX_DEPTH:
+                raise OutputError(f"{self._name(folder.path)} is {MAX_DEPTH} folders deep")
+            if folder is not root:
+                await _in_thread(self._name(folder.path), folder.path.mkdir)
+            self._note_entry()
+            await self._fill_folder(folder)
+
+    async def _fill_folder(self, folder: _Folder) -> None:
+        walk = DirectoryWalk(folder.cid)
+        is_first = True
+        while not walk.is_over:
+            # The first of them; the others have been asked for, so they are in the store then.
+            [block, *_] = await self._source.fetch(walk.next(ENTRIES_AHEAD))
+            entries = walk.take(block)
+            if is_first:
+                message = _unixfs_of(block)
+                if message.mode or message.mtime:
+                    self._folders.append((folder.path, message))
+                is_first = False
+            for start in range(0, len(entries), ENTRIES_AHEAD):
+                await self._save_entries(folder, entries[start : start + ENTRIES_AHEAD])
+
+    async def _save_entries(self, folder: _Folder, entries: Sequence[DirectoryEntry]) -> None:
+        cids = list({entry.cid.multihash: entry.cid for entry in entries}.values())
+        blocks = dict(
+            zip((cid.multihash for cid in cids), await self._source.fetch(cids), strict=True)
+        )
+        files: list[_File] = []
+        for entry in entries:
+            path = folder.path / self._checked(folder, entry.name)
+            block = blocks[entry.cid.multihash]
+            message = _unixfs_of(block) if entry.cid.codec_code == DAG_PB else None
+            kind = DataType.FILE if message is None else message.type
+            if kind in (DataType.DIRECTORY, DataType.HAMT_SHARD):
+                self._waiting.append(_Folder(entry.cid, path, folder.depth + 1))
+                continue
+            self._note_entry()
+            if message is not None and kind is DataType.SYMLINK:
+                target = bytes(message.data or b"").decode("utf-8", "surrogateescape")
+                self._links.append((path, self._checked_link(path, target)))
+                continue
+            node = read_file_node(entry.cid, block)
+            if node.cids:
+                await self._save_large(path, entry.cid, message)
+            else:
+                files.append(_File(path, node.data, message))
+        if files:
+            await trio.to_thread.run_sync(self._write, files)
+            self._note_bytes(sum(len(file.data) for file in files))
+
+    async def _save_large(self, path: Path, cid: CID, message: UnixFSData | None) -> None:
+        name = self._name(path)
+        descriptor = await _in_thread(name, _create, path)
+        try:
+            async with await self._open_file(cid) as reader:
+                while buffers := await reader.receive():
+                    await _in_thread(name, write_all, descriptor, buffers)
+                    self._note_bytes(sum(map(len, buffers)))
+        finally:
+            os.close(descriptor)
+        if message is not None:
+            await _in_thread(name, _keep, path, message)
+
+    def _write(self, files: Sequence[_File]) -> None:
+        for path, data, message in files:
+            with _errors_named(self._name(path)):
+                descriptor = _create(path)
+                try:
+                    write_all(descriptor, [data])
+                finally:
+                    os.close(descriptor)
+                if message is not None:
+                    _keep(path, message)
+
+    def _finish(self) -> None:
+        """Make the links, then give folders their modes and times, the lowest first."""
+        for path, target in self._links:
+            with _errors_named(self._name(path)):
+                path.symlink_to(target)
+        for path, message in reversed(self._folders):
+            with _errors_named(self._name(path)):
+                _keep(path, message)
+
+    # -- what is refused --------------------------------------------------------------------------
+
+    def _checked(self, folder: _Folder, name: str) -> str:
+        """:raises OutputError: if a name of a folder could lead out of it, or is none here."""
+        is_bad = name in ("", ".", "..") or "/" in name or "\0" in name
+        if os.name == "nt" and not is_bad:
+            stem = name.partition(".")[0].rstrip().upper()
+            is_bad = bool(_NOT_ON_WINDOWS & set(name)) or stem in _DEVICES or name[-1] in ". "
+        if is_bad:
+            where = self._name(folder.path)
+            raise OutputError(f"{where} has an entry {name!r:.200}, which no file can be called")
+        return name
+
+    def _checked_link(self, path: Path, target: str) -> str:
+        """:raises OutputError: if a link leads out of the folder and the caller wants none such."""
+        if self._unsafe_links:
+            return target
+        parts = target.replace("\\", "/").split("/") if os.name == "nt" else target.split("/")
+        up = 0
+        while up < len(parts) and parts[up] == "..":
+            up += 1
+        depth = len(path.relative_to(self._root).parts) - 1
+        # A ".." behind a name may follow another link, and so lead anywhere.
+        is_outside = ".." in parts[up:] or up > depth or os.path.isabs(target) or not target
+        if is_outside or os.path.splitdrive(target)[0] or "\0" in target:
+            raise OutputError(
+                f"{self._name(path)} is a link to {target!r:.200}, which may be outside the folder"
+            )
+        return target
+
+    def _name(self, path: Path) -> str:
+        below = path.relative_to(self._root)
+        return f"{str(below)!r:.200}" if below.parts else "the folder"
+
+    # -- counting ---------------------------------------------------------------------------------
+
+    def _note_entry(self) -> None:
+        self._entries += 1
+        if self._entries > MAX_ENTRIES:
+            raise OutputError(f"the folder has more than {MAX_ENTRIES:,} entries")
+
+    def _note_bytes(self, count: int) -> None:
+        self._size += count
+        if self._progress is not None:
+            self._progress(self._size, None)
+
+
+def _unixfs_of(block: Buffer) -> UnixFSData:
+    node = dag_pb.decode(block)
+    if node.data is None:
+        raise NotAFile("a block of the folder is dag-pb, but no UnixFS")
+    return unixfs.decode(node.data)
+
+
+# -- in threads -----------------------------------------------------------------------------------
+
+
+async def _in_thread(name: object, call: Callable[..., _T], *args: object) -> _T:
+    with _errors_named(name):
+        return await trio.to_thread.run_sync(call, *args)
+
+
+@contextmanager
+def _errors_named(name: object) -> Iterator[None]:
+    try:
+        yield
+    except FileExistsError as error:
+        raise OutputError(
+            f"cannot write {name}: it is there already; two names may be one on this disk"
+        ) from error
+    except OSError as error:
+        raise OutputError(f"cannot write {name}: {error.strerror}") from error
+
+
+def _begin(target: Path, part: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError
+    part.mkdir()
+
+
+def _rename(part: Path, target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError
+    part.rename(target)
+
+
+def _remove(part: Path) -> None:
+    shutil.rmtree(part, ignore_errors=True)
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
+
+
+def _keep(path: Path, message: UnixFSData) -> None:
+    """Give a file or folder its permissions and time; what runs as another user is not given."""
+    if message.mode:
+        path.chmod(message.mode & _PERMISSIONS)
+    if message.mtime is not None:
+        nanos = message.mtime.seconds * 10**9 + message.mtime.nanos
+        os.utime(path, ns=(nanos, nanos))

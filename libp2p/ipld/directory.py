@@ -1,0 +1,246 @@
+"""Directories of UnixFS: written as Kubo does, read in one block or in many (sans-I/O)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from libp2p.exceptions import (
+    InvalidUnixFS,
+    LocalProtocolError,
+    NameNotInDirectory,
+    NotADirectory,
+)
+from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipld.codec import DAG_PB
+from libp2p.ipld.hamt import HashedEntry, Shard, ShardWriter, hash_of
+from libp2p.ipld.importer import name_block
+from libp2p.ipld.profiles import BLOCK_BYTES, LINKS_BYTES
+from libp2p.ipld.unixfs import DataType, UnixFSData
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from libp2p.base_types import Buffer
+    from libp2p.ipld.block import Block
+    from libp2p.ipld.cid import CID
+    from libp2p.ipld.dag_pb import PBLink
+    from libp2p.ipld.profiles import ImportOptions
+
+__all__ = ["DirectoryEntry", "DirectoryImporter", "DirectoryWalk", "NameLookup", "symlink_block"]
+
+#: Shards of a directory that wait to be read: a shard has 1,024 places at most.
+MAX_WAITING: Final = 64 * 1024
+
+
+class DirectoryEntry(NamedTuple):
+    """A name in a directory. Names that are not UTF-8 are decoded as by `os.fsdecode`."""
+
+    name: str
+    cid: CID
+    dag_size: int
+    """Bytes of all blocks below, as the directory says; nobody has checked it."""
+
+
+# -- writing --------------------------------------------------------------------------------------
+
+
+def symlink_block(target: str, options: ImportOptions) -> Block:
+    """Return the block of a symbolic link; it has a time, if the options say one, but no mode."""
+    message = UnixFSData(
+        DataType.SYMLINK, target.encode("utf-8", "surrogateescape"), mtime=options.mtime
+    )
+    return name_block(dag_pb.encode((), unixfs.encode(message)), "dag-pb", options)
+
+
+class DirectoryImporter:
+    """Collects the entries of one directory, then writes it: one block, or shards."""
+
+    def __init__(self, options: ImportOptions) -> None:
+        """:param options: ``mode`` and ``mtime`` are the directory's own."""
+        self._options = options
+        self._entries: dict[bytes, tuple[bytes, int]] = {}
+        self._root: Block | None = None
+        self.dag_size = 0
+        """Bytes of all blocks, once finished; a block that occurs twice counts twice."""
+
+    @property
+    def root(self) -> CID:
+        """:raises LocalProtocolError: before `finish` has returned its last block."""
+        if self._root is None:
+            raise LocalProtocolError("the directory is not finished")
+        return self._root.cid
+
+    def add(self, entry: DirectoryEntry) -> None:
+        """
+        Add an entry, in any order.
+
+        :raises InvalidUnixFS: if the name is there already, or is none.
+        """
+        name = entry.name.encode("utf-8", "surrogateescape")
+        if name in (b"", b".", b"..") or b"/" in name or b"\0" in name:
+            raise InvalidUnixFS(f"{entry.name!r:.200} cannot be a name in a directory")
+        if name in self._entries:
+            raise InvalidUnixFS(f"{entry.name!r:.200} is in the directory twice")
+        self._entries[name] = entry.cid.buffer, entry.dag_size
+
+    def finish(self) -> Iterator[Block]:
+        """Yield the directory's own blocks, the root last."""
+        basic = self._basic_block() if not self._has_many_entries() else None
+        if basic is not None and not self._is_too_large(len(basic)):
+            self._root = name_block(basic, "dag-pb", self._options)
+            self.dag_size = len(basic) + sum(size for _, size in self._entries.values())
+            yield self._root
+            return
+        entries = sorted(
+            HashedEntry(hash_of(name), name, cid, size)
+            for name, (cid, size) in self._entries.items()
+        )
+        writer = ShardWriter(
+            entries,
+            self._options.hamt_fanout,
+            lambda data: name_block(data, "dag-pb", self._options),
+            mode=self._options.mode,
+            mtime=self._options.mtime,
+        )
+        for block in writer.blocks():
+            self._root = block
+            yield block
+        self.dag_size = writer.dag_size
+
+    def _has_many_entries(self) -> bool:
+        """Tell whether there is no need to know the size of the block."""
+        options = self._options
+        if self._is_never_sharded():
+            return False
+        if 0 < options.max_directory_links < len(self._entries):
+            return True
+        if options.hamt_estimation != LINKS_BYTES:
+            return False
+        size = sum(len(name) + len(cid) for name, (cid, _) in self._entries.items())
+        return size > options.hamt_threshold
+
+    def _is_too_large(self, size: int) -> bool:
+        options = self._options
+        if self._is_never_sharded() or options.hamt_estimation != BLOCK_BYTES:
+            return False
+        return size > options.hamt_threshold
+
+    def _is_never_sharded(self) -> bool:
+        # Without a threshold Kubo does not count links either, unless nothing is estimated.
+        unlimited = self._options.hamt_threshold == 0
+        estimates = self._options.hamt_estimation in (LINKS_BYTES, BLOCK_BYTES)
+        return not self._entries or (unlimited and estimates)
+
+    def _basic_block(self) -> bytes:
+        message = UnixFSData(DataType.DIRECTORY, mode=self._options.mode, mtime=self._options.mtime)
+        links = [
+            dag_pb.encode_link(cid, name, size)
+            for name, (cid, size) in sorted(self._entries.items())
+        ]
+        return b"".join((*links, dag_pb.encode((), unixfs.encode(message))))
+
+
+# -- reading --------------------------------------------------------------------------------------
+
+
+def _entry(name: str, link: PBLink) -> DirectoryEntry:
+    return DirectoryEntry(name, link.cid, link.tsize or 0)
+
+
+def _read(cid: CID, block: Buffer) -> Shard | tuple[PBLink, ...]:
+    """Return a directory's block: a shard, or the links of a directory in one block."""
+    if cid.codec_code != DAG_PB:
+        raise NotADirectory(f"{cid} is no directory: its codec is {cid.codec}")
+    node = dag_pb.decode(block)
+    message = unixfs.decode(b"" if node.data is None else node.data)
+    if message.type is DataType.HAMT_SHARD:
+        return Shard(node.links, message)
+    if message.type is not DataType.DIRECTORY:
+        raise NotADirectory(f"{cid} is no directory, but a {message.type.name.lower()}")
+    return node.links
+
+
+class DirectoryWalk:
+    """Lists a directory, one block after the other; a name that is there twice counts once."""
+
+    def __init__(self, root: CID) -> None:
+        self._waiting = [root]  # the next one is the last
+        self._root: CID | None = root
+        self._names: set[str] = set()
+
+    @property
+    def is_over(self) -> bool:
+        return not self._waiting
+
+    def next(self, count: int) -> list[CID]:
+        """Return the next block, and those that are needed after it, ``count`` at most."""
+        return list(dict.fromkeys(self._waiting[: -count - 1 : -1]))
+
+    def take(self, block: Buffer) -> list[DirectoryEntry]:
+        """
+        Take the first of the blocks that `next` returns; return the entries in it.
+
+        :raises NotADirectory: if the root is none.
+        :raises InvalidUnixFS: if a shard is malformed, or there are too many.
+        """
+        cid = self._waiting.pop()
+        is_root, self._root = self._root is not None, None
+        node = _read(cid, block)
+        if not isinstance(node, Shard):
+            if not is_root:
+                raise InvalidUnixFS("a block of a sharded directory is no shard")
+            return [entry for link in node for entry in self._new(link.name or "", link)]
+        entries: list[DirectoryEntry] = []
+        below: list[CID] = []
+        for name, link in node.entries():
+            if name:
+                entries += self._new(name, link)
+            else:
+                below.append(link.cid)
+        self._waiting += reversed(below)
+        if len(self._waiting) > MAX_WAITING:
+            raise InvalidUnixFS(f"more than {MAX_WAITING:,} shards wait to be read")
+        return entries
+
+    def _new(self, name: str, link: PBLink) -> list[DirectoryEntry]:
+        if name in self._names:
+            return []
+        self._names.add(name)
+        return [_entry(name, link)]
+
+
+class NameLookup:
+    """Finds one name in a directory: one block, or one for each level of shards."""
+
+    def __init__(self, root: CID, name: str) -> None:
+        self.wanted = root
+        """The block to `take` next."""
+        self._name = name
+        self._hash = 0
+        self._depth = 0
+
+    def take(self, block: Buffer) -> DirectoryEntry | None:
+        """
+        Take the wanted block; return the entry. None if another block is wanted.
+
+        :raises NameNotInDirectory: if the name is not there.
+        :raises NotADirectory: if the root is none.
+        :raises InvalidUnixFS: if a shard is malformed.
+        """
+        node = _read(self.wanted, block)
+        if not isinstance(node, Shard):
+            for link in () if self._depth else node:
+                if link.name == self._name:
+                    return _entry(self._name, link)
+            raise NameNotInDirectory(f"{self._name!r:.200} is not in the directory {self.wanted}")
+        if not self._depth:
+            self._hash = hash_of(self._name.encode("utf-8", "surrogateescape"))
+        found = node.find(self._name, self._hash, self._depth)
+        if found is None:
+            raise NameNotInDirectory(f"{self._name!r:.200} is not in the directory")
+        link, is_entry = found
+        if is_entry:
+            return _entry(self._name, link)
+        self.wanted = link.cid
+        self._depth += 1
+        return None

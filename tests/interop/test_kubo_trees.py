@@ -1,0 +1,125 @@
+"""Folders beside Kubo's: the same CIDs for the same options, and each fetches the other's."""
+
+from __future__ import annotations
+
+import os
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from trio.to_thread import run_sync as in_thread
+
+from libp2p.blockstore import MemoryBlockStore
+from libp2p.ipfs_lite import Peer
+from libp2p.ipld.cid import CID
+
+from .files import random_bytes
+from .kubo import Kubo
+from .need import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+TREES = 16
+LETTERS = "abcÄß€😀 -_.%'\"\\\n"
+
+
+@pytest.fixture(scope="module")
+def kubo() -> Iterator[Kubo]:
+    need("kubo")
+    with Kubo() as kubo:
+        yield kubo
+
+
+def write_random_tree(folder: Path, source: random.Random, depth: int = 0) -> None:
+    """Write files, folders and links with names of all kinds."""
+    folder.mkdir()
+    for _ in range(source.randrange(1, 9)):
+        name = "".join(source.choices(LETTERS, k=source.randrange(1, 12))).strip(".") or "x"
+        path = folder / name
+        if os.path.lexists(path):
+            continue
+        kind = source.randrange(6)
+        if kind == 0 and depth < 4:
+            write_random_tree(path, source, depth + 1)
+        elif kind == 1:
+            path.symlink_to(source.choice(["x", "a/b", "ä", "../nowhere"]))
+        else:
+            size = source.choice([0, 1, 100, 262144, 262145, 1048576, 1048577, 2_500_000])
+            path.write_bytes(random_bytes(f"tree {size}", size))
+        if kind != 1:
+            path.chmod(source.choice([0o644, 0o600, 0o755]) | (0o100 if path.is_dir() else 0))
+            seconds = source.randrange(2**31)
+            os.utime(path, ns=(0, seconds * 10**9 + source.choice([0, 1, 999_999_999])))
+
+
+def options(source: random.Random) -> tuple[list[str], dict[str, Any]]:
+    """Return flags for ``ipfs add -r`` and what says the same to `Peer.add_tree`."""
+    flags: list[str] = []
+    choices: dict[str, Any] = {}
+    version = source.choice([0, 1])
+    flags.append(f"--cid-version={version}")
+    choices["cid_version"] = version
+    if source.random() < 0.5:
+        flags.append("--hidden")
+        choices["hidden"] = True
+    if source.random() < 0.3:
+        flags += ["--preserve-mode", "--preserve-mtime"]
+        choices |= {"keep_mode": True, "keep_mtime": True}
+    chunk = source.choice([262144, 1048576])
+    flags.append(f"--chunker=size-{chunk}")
+    choices["chunker"] = f"size-{chunk}"
+    if source.random() < 0.3:
+        flags += ["--inline", "--inline-limit=40"]
+        choices["inline_limit"] = 40
+    if source.random() < 0.3:
+        flags += ["--max-directory-links=3", "--max-hamt-fanout=8"]
+        choices |= {"max_directory_links": 3, "hamt_fanout": 8}
+    choices |= {"max_file_links": 174, "hamt_estimation": "links-bytes"}
+    return flags, choices
+
+
+@pytest.mark.parametrize("seed", range(TREES))
+async def test_a_random_tree(kubo: Kubo, tmp_path: Path, seed: int) -> None:
+    source = random.Random(seed)
+    write_random_tree(tmp_path / "tree", source)
+    flags, choices = options(source)
+    said = kubo.add(tmp_path / "tree", "--pin=false", *flags)
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        added = await peer.add_tree(tmp_path / "tree", **choices)
+    assert str(added.cid) == said, flags
+
+
+@pytest.mark.parametrize("profile", ["unixfs-v0-2015", "unixfs-v1-2025"])
+async def test_a_large_folder_goes_both_ways(kubo: Kubo, tmp_path: Path, profile: str) -> None:
+    folder = tmp_path / "in"
+    (folder / "many").mkdir(parents=True)
+    for number in range(5000):
+        (folder / "many" / f"a file with the number {number:06}").write_text(f"{number}")
+    (folder / "link").symlink_to("many/none")
+    (folder / "large").write_bytes(random_bytes("large", 3_000_000))
+    kubo.run("config", "profile", "apply", profile)
+    async with Peer.open(block_store=MemoryBlockStore(), listen="/ip4/127.0.0.1/tcp/0") as peer:
+        await peer.connect(kubo.addr)
+        theirs = CID.of(await in_thread(kubo.add, folder))
+        assert (await peer.add_tree(folder, profile=profile, only_hash=True)).cid == theirs
+        assert len([entry async for entry in peer.ls(theirs)]) == 3
+        await peer.get_tree(theirs, tmp_path / "from kubo")
+        assert _same(folder, tmp_path / "from kubo")
+        (folder / "ours").write_text("a tree that Kubo has not added")
+        ours = (await peer.add_tree(folder, profile=profile)).cid
+        await in_thread(kubo.run, "get", str(ours), "-o", tmp_path / "from us")
+        assert _same(folder, tmp_path / "from us")
+
+
+def _same(one: Path, other: Path) -> bool:
+    def walk(folder: Path) -> dict[str, object]:
+        return {
+            str(path.relative_to(folder)): os.readlink(path)
+            if path.is_symlink()
+            else path.is_dir() or path.read_bytes()
+            for path in folder.rglob("*")
+        }
+
+    return walk(one) == walk(other)
