@@ -22,6 +22,7 @@ from hypercorn.trio import serve
 from libp2p.exceptions import InvalidArgument, OpenConnectionError
 from libp2p.hostile_input import refused_as
 from libp2p.utils import arguments
+from libp2p.utils.background import background_nursery
 
 if TYPE_CHECKING:
     import os
@@ -105,7 +106,7 @@ async def listening(
     config.h11_max_incomplete_size = MAX_HEAD_BYTES
     config.h2_max_concurrent_streams = MAX_STREAMS
     ending = trio.Event()
-    async with trio.open_nursery() as nursery:
+    async with background_nursery() as nursery:
         urls: list[str] = await nursery.start(
             partial(serve, app, config, shutdown_trigger=ending.wait)
         )

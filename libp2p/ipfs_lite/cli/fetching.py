@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.exceptions import BaseLibp2pError, NotAFile
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.company import is_anybody_known
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
@@ -18,7 +18,8 @@ from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import save, stream
 from libp2p.ipfs_lite.peer import Peer
-from libp2p.ipld.file_node import Kind
+from libp2p.ipld.block import Block
+from libp2p.ipld.file_node import Kind, kind_of
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
@@ -49,13 +50,12 @@ def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
         target /= fetch.content.name
 
     async def work(peer: Peer, cid: CID) -> None:
-        try:
-            size = await _save_file(peer, cid, target, descriptor)
-        except NotAFile as error:
-            if descriptor is not None or error.kind not in (Kind.DIRECTORY, Kind.HAMT):
-                raise
+        kind = kind_of(Block(cid, await peer.get_block(cid)))
+        if descriptor is None and kind in (Kind.DIRECTORY, Kind.HAMT):
             with Bar("fetching", printable(target.name)) as bar:
                 size = (await peer.get_tree(cid, target, progress=bar.update)).size
+        else:
+            size = await _save_file(peer, cid, target, descriptor)
         if descriptor is not None and is_stdout(descriptor):
             return
         if as_json:

@@ -86,10 +86,14 @@ async def test_options_of_a_record(router: MemoryRouter) -> None:
     ).record
     assert (made.ttl, made.has_v1, made.sequence) == (7, False, 40)
     assert made.expires == pytest.approx(wall_clock() + 50)
-    for low in (0, 39, 40):
-        with pytest.raises(InvalidArgument, match="above 40"):
+    short = (await ours.publish(KEY, FILES[0], lifetime=5)).record
+    assert (short.ttl, short.sequence) == (5, 41), "it is to count though it ends earlier"
+    with pytest.raises(InvalidArgument, match="ttl must be at most the lifetime"):
+        await ours.publish(KEY, FILES[0], lifetime=5, ttl=6)
+    for low in (0, 40, 41):
+        with pytest.raises(InvalidArgument, match="above 41"):
             await ours.publish(KEY, FILES[1], sequence=low)
-    assert (await ours.publish(KEY, FILES[1])).record.sequence == 41
+    assert (await ours.publish(KEY, FILES[1])).record.sequence == 42
 
 
 async def test_the_sequence_survives_a_restart(router: MemoryRouter, tmp_path: Path) -> None:

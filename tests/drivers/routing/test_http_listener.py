@@ -51,7 +51,7 @@ async def test_what_is_no_address_is_refused(bind: str) -> None:
 
 
 async def test_an_error_of_the_block_is_not_hidden() -> None:
-    with pytest.RaisesGroup(KeyError):
+    with pytest.raises(KeyError):
         async with listening(RoutingServer(StaticRouter()), "127.0.0.1:0"):
             raise KeyError
 
