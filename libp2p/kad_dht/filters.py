@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from multiaddr import Multiaddr
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 #: What stands in an address that leads through another peer.
 P2P_CIRCUIT: Final = 290
+
+#: Addresses of a peer that are looked at to find one of the right kind: 40 peers of an answer may
+#: have 800 each.
+MAX_LOOKED_AT: Final = 64
 
 
 class DHTNetwork(Enum):
@@ -61,7 +66,7 @@ class DHTNetwork(Enum):
 
 
 def _any_direct(addrs: Iterable[bytes], *, public: bool) -> bool:
-    return any(_is_direct(raw, public=public) for raw in addrs)
+    return any(_is_direct(raw, public=public) for raw in islice(addrs, MAX_LOOKED_AT))
 
 
 def _is_direct(raw: bytes, *, public: bool) -> bool:
