@@ -9,8 +9,10 @@ import trio
 
 from libp2p.exceptions import PeerStoreError, RoutingError
 from libp2p.kad_dht.config import MAX_READ_ADDRESSES
+from libp2p.kad_dht.diversity import without_crowds
 from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.keyspace import key_of
+from libp2p.kad_dht.lookup import MAX_HEARD_OF_ONE, SEEDS
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.query import Query
 from libp2p.peer.addresses import addresses_from_wire, split_peer_id
@@ -18,7 +20,7 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from multiaddr import Multiaddr
 
@@ -119,7 +121,7 @@ class Engine:
                 seeds,
                 self.config,
                 own=self.own,
-                usable=self.may_ask,
+                worth_asking=self.worth_asking,
                 on_result=self.learn,
                 on_answer=on_answer,
             )
@@ -144,7 +146,8 @@ class Engine:
         return await self.look_up(Message(MessageType.FIND_NODE, key))
 
     def _seeds(self, key: bytes) -> list[PeerEntry]:
-        return self.table.closest_entries(key_of(key), self.config.k) or self._connected_servers()
+        seeds = self.table.closest_entries(key_of(key), SEEDS * self.config.k)
+        return seeds or self._connected_servers()
 
     def _connected_servers(self) -> list[PeerEntry]:
         """Peers of this network that are being checked yet, in the first moments."""
@@ -162,6 +165,13 @@ class Engine:
         if entry.peer_id == self.own:
             return False
         return self.network.may_ask(entry.addrs or self.known_addresses(entry.peer_id))
+
+    def worth_asking(self, entries: Iterable[PeerEntry]) -> list[PeerEntry]:
+        """Return those peers of an answer that may be asked, without crowds of one IP group."""
+        most = self.table.config.max_per_group
+        first = islice(entries, MAX_HEARD_OF_ONE * self.config.k)
+        usable = list(filter(self.may_ask, first))
+        return without_crowds(usable, most) if most else usable
 
     # -- what is known of peers ---------------------------------------------------------------
 

@@ -14,7 +14,7 @@ themselves. Without it one of 25 is missed where every fifth peer is dead.
 
 Answers may be lies. At most 2k peers of each are heard of; `diversity.without_crowds` leaves out
 those that one owner may have made up. A peer that was named only by those whose others do not
-answer is asked when nobody else is left. Addresses that are wrong do not hide a peer that somebody
+answer is asked last, if at all. Addresses that are wrong do not hide a peer that somebody
 else has the right ones of. The number of requests is limited.
 """
 
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 ALPHA: Final = 10
 BETA: Final = 3
 
+#: Peers of the own routing table that a lookup begins with, as a multiple of ``k``. It asks only
+#: the closest, but has others at hand where many of these are dead.
+SEEDS: Final = 3
 #: Peers of one answer that are heard of, as a multiple of ``k``: go-libp2p's number. Who sends
 #: more wants to make work.
 MAX_HEARD_OF_ONE: Final = 2
@@ -50,13 +53,16 @@ MAX_KEPT_IN_MIND: Final = 10
 MAX_REQUESTS: Final = 20
 #: Times that a peer is asked: again, if somebody has named other addresses after it failed.
 MAX_ATTEMPTS: Final = 3
+#: Peers that may be made up and are asked all the same when the others have been, as a multiple of
+#: ``k``: where most peers are dead, those who name them seem to lie.
+MAX_DOUBTFUL: Final = 2
 #: Last peers found that are asked for those closest to themselves, at once and in all.
 PROBES_AT_ONCE: Final = 2
 MAX_PROBES: Final = 6
 #: Peers that are remembered to have named a peer.
 MAX_REFERRERS: Final = 8
-#: So many of the peers that somebody named have to fail, and two thirds of those that were asked,
-#: before the others that it named are asked last. Of twenty peers one or two are dead usually.
+#: When so many of the peers that somebody named have failed or not answered yet, and two thirds of
+#: those that were asked, the others that only it has named have to wait: it may have made them up.
 MIN_FALSE_REFERRALS: Final = 5
 #: Addresses of one peer that are put together from several answers.
 MAX_ADDRESSES: Final = 32
@@ -72,12 +78,17 @@ class _State(Enum):
     FAILED = auto()
 
 
+#: A request is under way.
+_WAITING: Final = (_State.ASKED, _State.SLOW)
+
+
 class _Peer:
     """What a lookup knows of a peer."""
 
     __slots__ = (
         "addresses_tried", "attempts", "bad_referrals", "depth", "distance", "entry",
-        "good_referrals", "is_probed", "lists", "path", "referrers", "state", "under_way",
+        "good_referrals", "is_probed", "lists", "open_referrals", "path", "referrers", "state",
+        "under_way",
     )  # fmt: skip
 
     def __init__(self, entry: PeerEntry, distance: int, depth: int) -> None:
@@ -94,9 +105,26 @@ class _Peer:
         self.referrers: list[_Peer] = []
         self.good_referrals = 0
         self.bad_referrals = 0
+        self.open_referrals = 0
+
+    def become(self, state: _State) -> None:
+        """Take a state, and tell it to those who named this peer."""
+        opened = (state in _WAITING) - (self.state in _WAITING)
+        self.state = state
+        for referrer in self.referrers:
+            referrer.judge(state, opened)
+
+    def judge(self, state: _State, opened: int) -> None:
+        """Note what has become of a peer that this one has named."""
+        self.open_referrals += opened
+        if state is _State.ANSWERED:
+            self.good_referrals += 1
+        elif state is _State.FAILED:
+            self.bad_referrals += 1
 
     def ask(self, path: _Path) -> None:
-        self.state, self.path = _State.ASKED, path
+        self.become(_State.ASKED)
+        self.path = path
         self.attempts += 1
         self.under_way += 1
         self.addresses_tried = len(self.entry.addrs)
@@ -105,10 +133,7 @@ class _Peer:
         self.is_probed = True
 
     def be_slow(self) -> None:
-        self.state = _State.HEARD if self.can_be_asked_again else _State.SLOW
-
-    def hear_again(self) -> None:
-        self.state = _State.HEARD
+        self.become(_State.HEARD if self.can_be_asked_again else _State.SLOW)
 
     def finish_one(self) -> None:
         self.under_way -= 1
@@ -118,19 +143,6 @@ class _Peer:
         """Whether other addresses are known by now than those that it was asked at."""
         return self.attempts < MAX_ATTEMPTS and len(self.entry.addrs) > self.addresses_tried
 
-    def end(self, answered: bool) -> None:
-        """Note how it ended, for those too who named this peer."""
-        self.state = _State.ANSWERED if answered else _State.FAILED
-        for referrer in self.referrers:
-            referrer.judge(answered)
-
-    def judge(self, answered: bool) -> None:
-        """Note that a peer that this one has named has answered, or has not."""
-        if answered:
-            self.good_referrals += 1
-        else:
-            self.bad_referrals += 1
-
     def join(self) -> None:
         self.lists += 1
 
@@ -138,21 +150,26 @@ class _Peer:
         self.lists -= 1
 
     @property
-    def is_liar(self) -> bool:
-        bad = self.bad_referrals
-        return bad >= MIN_FALSE_REFERRALS and bad > 2 * self.good_referrals
+    def is_doubtful(self) -> bool:
+        """Whether so many peers that it has named have not answered, or not yet."""
+        doubts = self.bad_referrals + self.open_referrals
+        return doubts >= MIN_FALSE_REFERRALS and doubts > 2 * self.good_referrals
 
     @property
     def is_credible(self) -> bool:
         """Whether it was known before, or somebody has named it who is believed."""
-        return not self.referrers or not all(referrer.is_liar for referrer in self.referrers)
+        return not self.referrers or not all(referrer.is_doubtful for referrer in self.referrers)
+
+    @property
+    def may_be_there(self) -> bool:
+        """Whether somebody has named it who has named one that answered."""
+        return any(referrer.good_referrals for referrer in self.referrers)
 
     def named_by(self, referrer: _Peer, entry: PeerEntry) -> None:
         """Take what another peer says about this one; other addresses are worth another try."""
         if referrer not in self.referrers and len(self.referrers) < MAX_REFERRERS:
             self.referrers.append(referrer)
-            if self.state in (_State.ANSWERED, _State.FAILED):
-                referrer.judge(self.state is _State.ANSWERED)
+            referrer.judge(self.state, self.state in _WAITING)
         known = self.entry.addrs
         new = [address for address in entry.addrs if address not in known]
         if not new or self.state is _State.ANSWERED or len(known) >= MAX_ADDRESSES:
@@ -160,7 +177,7 @@ class _Peer:
         addrs = bounded_addresses(entry.peer_id, [*known, *new][:MAX_ADDRESSES])
         self.entry = PeerEntry(entry.peer_id, addrs, self.entry.connection)
         if self.state in (_State.FAILED, _State.SLOW) and self.can_be_asked_again:
-            self.state = _State.HEARD
+            self.become(_State.HEARD)
 
 
 class _Path:
@@ -246,6 +263,7 @@ class Lookup:
         self._paths = [_Path(MAX_KEPT_IN_MIND * k) for _ in range(paths)]
         self._probing: set[ID] = set()
         self._closest_missed: int | None = None
+        self._doubtful = 0
         self._requests = self._probes = self._failed = self._slow = self._heard = 0
         self._start(seeds)
 
@@ -277,6 +295,7 @@ class Lookup:
                 if path.under_way >= window or self._is_exhausted:
                     break
                 if peer.state is _State.HEARD:
+                    self._doubtful += not peer.is_credible
                     peer.ask(path)
                     path.asks_more(1)
                     self._requests += 1
@@ -345,9 +364,12 @@ class Lookup:
                 continue
             near.append(peer)
             if len(near) == self._k:
-                return near
-        if all(peer.state is _State.ANSWERED for peer in near):  # nothing better is left
-            near += doubtful[: self._k - len(near)]
+                break
+        left = MAX_DOUBTFUL * self._k - self._doubtful
+        if doubtful and left > 0 and all(peer.state is _State.ANSWERED for peer in near):
+            if len(near) == self._k:  # then only peers of those who have been right once
+                doubtful = [peer for peer in doubtful if peer.may_be_there]
+            near = sorted([*near, *doubtful[:left]], key=lambda peer: peer.distance)[: self._k]
         return near
 
     # -- what has happened ------------------------------------------------------------------------
@@ -363,7 +385,7 @@ class Lookup:
             if known.state is _State.ASKED:
                 known.path.asks_more(-1)
             known.finish_one()
-            known.end(answered=True)
+            known.become(_State.ANSWERED)
             insort(self._answered, (known.distance, known), key=_distance)
         else:
             return
@@ -383,9 +405,9 @@ class Lookup:
         if known.state is _State.ASKED:
             known.path.asks_more(-1)
         if known.can_be_asked_again:
-            known.hear_again()
+            known.become(_State.HEARD)
             return
-        known.end(answered=False)
+        known.become(_State.FAILED)
         self._failed += 1
         self._miss(known)
         for path in self._paths:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidPeerID, ParseError
@@ -48,6 +49,11 @@ MAX_PEER_ENTRY_BYTES: Final = 8 * 1024
 
 #: Closer peers that are read of one message: a peer sends 20, a lookup uses 40.
 MAX_CLOSER_PEERS: Final = 128
+
+#: Entries of peers that are remembered with what they say, and how long one may be: the peers near
+#: a key are named in nearly every answer of its lookup. They take some 4 MiB.
+MAX_REMEMBERED_ENTRIES: Final = 4096
+MAX_REMEMBERED_ENTRY_BYTES: Final = 512
 
 #: Providers that are read of one message; a popular block may have as many.
 MAX_PROVIDER_PEERS: Final = 1000
@@ -214,13 +220,23 @@ class _Decoder:
         self._data = data
         self._left = MAX_MESSAGE_PARTS
 
+    @property
+    def fields_read(self) -> int:
+        """How many fields there were."""
+        return MAX_MESSAGE_PARTS - self._left
+
+    def _count(self, fields: int) -> None:
+        self._left -= fields
+        if self._left < 0:
+            raise InvalidMessageError(f"message of more than {MAX_MESSAGE_PARTS} fields")
+
     def _fields(self, at: int, end: int) -> Iterator[tuple[int, int, int]]:
         """Yield the tag of each field from ``at`` to ``end``, and where its content is."""
         data = self._data
         while at < end:
             self._left -= 1
             if self._left < 0:
-                raise InvalidMessageError(f"message of more than {MAX_MESSAGE_PARTS} fields")
+                self._count(0)
             tag = data[at]
             if tag < 0x80:
                 at += 1
@@ -279,6 +295,16 @@ class _Decoder:
         """Append a peer to a list, unless the list is full or the peer's id is none."""
         if len(peers) == limit:
             return
+        if end - at > MAX_REMEMBERED_ENTRY_BYTES:
+            peer = self.peer(at, end)
+        else:
+            peer, fields = _remembered_peer(self._data[at:end])
+            self._count(fields)
+        if peer is not None:
+            peers.append(peer)
+
+    def peer(self, at: int, end: int) -> PeerEntry | None:
+        """Read a peer; return None if its id is none."""
         data = self._data
         raw_id = b""
         connection = 0
@@ -296,7 +322,14 @@ class _Decoder:
         try:
             peer = ID(raw_id)
         except InvalidPeerID:
-            return
+            return None
         kept = bounded_addresses(peer, addrs)
         known = _CONNECTIONS.get(connection, Connection.NOT_CONNECTED)
-        peers.append(PeerEntry(peer, kept, known))
+        return PeerEntry(peer, kept, known)
+
+
+@lru_cache(maxsize=MAX_REMEMBERED_ENTRIES)
+def _remembered_peer(raw: bytes) -> tuple[PeerEntry | None, int]:
+    """Return the peer of an entry, and how many fields it has."""
+    decoder = _Decoder(raw)
+    return decoder.peer(0, len(raw)), decoder.fields_read

@@ -15,14 +15,15 @@ import trio
 from libp2p.io.waiter import Waiter
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.kad_dht.lookup import Lookup
+from libp2p.kad_dht.messages import Message, MessageType
 from libp2p.kad_dht.requests import RequestFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from libp2p.kad_dht.config import DHTConfig
     from libp2p.kad_dht.lookup import LookupStatistics
-    from libp2p.kad_dht.messages import Message, PeerEntry
+    from libp2p.kad_dht.messages import PeerEntry
     from libp2p.kad_dht.requests import Requests
     from libp2p.peer.id import ID
 
@@ -34,7 +35,7 @@ class Query:
     :param request: what each peer is asked; its key is the target.
     :param seeds: the closest peers that are known.
     :param own: this host, which is never asked.
-    :param usable: whether an entry of an answer may be asked in its turn.
+    :param worth_asking: chooses those peers of an answer that may be asked in their turn.
     :param on_result: told of each peer whether it answered.
     :param on_answer: called with each answer; returns True to end the lookup.
     """
@@ -47,14 +48,14 @@ class Query:
         config: DHTConfig,
         *,
         own: ID,
-        usable: Callable[[PeerEntry], bool],
+        worth_asking: Callable[[Iterable[PeerEntry]], Iterable[PeerEntry]],
         on_result: Callable[[ID, bool], object],
         on_answer: Callable[[ID, Message], bool] | None = None,
     ) -> None:
         self._requests = requests
         self._request = request
         self._config = config
-        self._usable = usable
+        self._worth_asking = worth_asking
         self._on_result = on_result
         self._on_answer = on_answer
         self._lookup = Lookup(
@@ -105,16 +106,18 @@ class Query:
 
     async def _ask(self, peer: ID) -> None:
         entry = self._lookup.entry(peer)
+        is_probe = self._lookup.is_probe(peer)
+        request = Message(MessageType.FIND_NODE, peer.to_bytes()) if is_probe else self._request
         try:
-            answer = await self._requests.ask(peer, self._request, entry.addrs if entry else ())
+            answer = await self._requests.ask(peer, request, entry.addrs if entry else ())
         except RequestFailed:
             self._on_result(peer, False)
             self._lookup.on_failure(peer)
         else:
             self._on_result(peer, True)
-            self._lookup.on_answer(peer, filter(self._usable, answer.closer))
-            if self._on_answer is not None and self._on_answer(peer, answer):
-                self._is_stopped = True
+            self._lookup.on_answer(peer, self._worth_asking(answer.closer))
+            if self._on_answer is not None and not is_probe:
+                self._is_stopped = self._on_answer(peer, answer)
         self._go_on()
 
     async def _watch_slow(self) -> None:

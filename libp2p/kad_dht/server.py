@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import trio
 
-from libp2p.exceptions import BaseLibp2pError, HostException
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.host.inbound import StreamAcceptor
 from libp2p.io.frame_reader import FrameReader
 from libp2p.io.waiter import Waiter
@@ -252,8 +252,9 @@ class ServedStream:
         self._waiting.extend(requests)
         try:
             server.start(partial(self._work, unsent))
-        except HostException:  # it is closing
+        except BaseLibp2pError:  # it is closing
             server.end_slow()
+            self._is_slow = False
             self.abort()
 
     async def _work(self, unsent: tuple[bytes, bytes] | None) -> None:

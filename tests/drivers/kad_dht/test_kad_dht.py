@@ -14,6 +14,7 @@ from libp2p.exceptions import InvalidArgument, InvalidRecord, RoutingError
 from libp2p.ipld.cid import CID
 from libp2p.kad_dht import DHTConfig, DHTMode, DHTNetwork, KadDHT
 from libp2p.kad_dht.messages import Message, MessageType, Record
+from libp2p.kad_dht.routing_table import RoutingTableConfig
 from libp2p.records.validator import NamespacedValidator, Validator
 from libp2p.routing.abc import ContentRouter, PeerRouter, ValueRouter
 from libp2p.transport.memory.memory import MemoryTransport
@@ -344,19 +345,27 @@ async def test_a_peer_that_is_gone_leaves_the_table_when_it_is_asked(
         assert dht.statistics().lookups_failed == 1
 
 
+@pytest.mark.slow
 async def test_silent_peers_are_asked_whether_they_are_there(autojump_clock: MockClock) -> None:
     config = DHTConfig(upkeep_seconds=100.0)
-    async with running_dht(config=config) as dht, running_dht() as other:
-        await dht.host.connect(info_of(other.host))
-        await until_in_table(dht, 1)
-        row = dht.table.row(other.local_peer_id)
+    table = RoutingTableConfig(stale_seconds=50.0, refresh_seconds=1e6)
+    async with (
+        running_dht(config=config, table_config=table) as dht,
+        AsyncExitStack() as stack,
+    ):
+        # More than a low table has: that one is refreshed at each look.
+        others = [await stack.enter_async_context(running_dht()) for _ in range(12)]
+        for other in others:
+            await dht.host.connect(info_of(other.host))
+        await until_in_table(dht, 12)
+        row = dht.table.row(others[0].local_peer_id)
         assert row is not None
-        await trio.sleep(3000)
-        assert trio.current_time() - row.last_seen < 200
-        await other.host.disconnect(dht.local_peer_id)
-        await other.host.close()
-        await trio.sleep(200)
-        assert other.local_peer_id not in dht.table
+        await trio.sleep(210)
+        assert trio.current_time() - row.last_seen < 110
+        await others[0].host.close()
+        await trio.sleep(110)
+        assert len(dht.table) == 11
+        assert others[0].local_peer_id not in dht.table
 
 
 async def test_a_lookup_waits_for_no_mute_peer(autojump_clock: MockClock) -> None:

@@ -9,9 +9,9 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from libp2p.exceptions import StreamError
-from libp2p.kad_dht import DHTConfig
-from libp2p.kad_dht.config import ANSWERS_NOW, MAX_SLOW_STREAMS
+from libp2p.exceptions import RoutingError, StreamError
+from libp2p.kad_dht import DHTConfig, server
+from libp2p.kad_dht.config import ANSWERS_NOW
 from libp2p.kad_dht.messages import Message, MessageType, PeerEntry, Record
 from libp2p.records.validator import Validator
 from libp2p.utils.varint import encode_uvarint
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from libp2p import BasicHost
     from libp2p.kad_dht import KadDHT
     from libp2p.network.stream.net_stream import NetStream
+    from libp2p.peer.id import ID
 
 PING = Message(MessageType.PING, b"hello")
 FIND = Message(MessageType.FIND_NODE, peer_id_of("somebody").to_bytes())
@@ -190,24 +191,74 @@ async def test_a_fault_of_a_validator_costs_the_stream_alone(autojump_clock: Moc
         assert dht.statistics().kinds["PUT_VALUE"].refused == 1
 
 
-async def test_few_streams_get_tasks(autojump_clock: MockClock) -> None:
-    config = DHTConfig(max_served_streams_per_peer=MAX_SLOW_STREAMS + 10)
-    async with running_dht(config=config) as dht, asker(dht) as host:
-        at_once = framed(PING) * (ANSWERS_NOW + 1)
-        streams = [await stream_to(host, dht) for _ in range(MAX_SLOW_STREAMS + 1)]
+async def test_few_streams_get_tasks(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_SLOW_STREAMS", 1)
+    async with running_dht() as dht, asker(dht) as host:
+        deaf, other = await stream_to(host, dht), await stream_to(host, dht)
+        with trio.move_on_after(5):
+            while True:  # one by one, and no answer is read
+                await deaf.write(framed(Message(MessageType.PING, b"x" * 1000)))
+        with pytest.raises(StreamError):
+            await ask(other, *[PING] * (ANSWERS_NOW + 1))
+        await trio.sleep(40)  # the deaf one is cut off
+        with pytest.raises(StreamError):
+            await answers(deaf, 100_000)
+        other = await stream_to(host, dht)
+        assert len(await ask(other, *[PING] * (ANSWERS_NOW + 1))) == ANSWERS_NOW + 1
+
+
+async def test_requests_that_do_not_come_whole_have_a_limit(autojump_clock: MockClock) -> None:
+    async with running_dht() as dht, asker(dht) as host:
+        dht.host.resources.scope("dht unfinished requests").limit = 10_000
+        streams = [await stream_to(host, dht) for _ in range(3)]
         for stream in streams:
-            assert await ask(stream, PING) == [PING]
-        # All of them in one step of the event loop.
-        for stream in streams:
-            assert stream.send_nowait([at_once])
-        failed = 0
-        for stream in streams:
-            try:
-                await answers(stream, ANSWERS_NOW + 1)
-            except StreamError:
-                failed += 1
-        assert failed <= 1
-        assert await ask(streams[0], PING) == [PING]
+            await stream.write(encode_uvarint(100_000) + bytes(4_500))
+            await wait_all_tasks_blocked()
+        assert dht.statistics().served_streams == 2
+        with pytest.raises(StreamError):
+            await answers(streams[2], 1)
+        await streams[0].write(bytes(5_000))  # and what goes on coming
+        with pytest.raises(StreamError):
+            await answers(streams[0], 1)
+        assert host_unfinished(dht) < 10_000
+
+
+class Faulty:
+    """A handler with a fault."""
+
+    def handle(self, remote: ID, message: Message, now: float) -> Message | None:
+        raise KeyError("our own fault")
+
+
+async def test_a_fault_of_ours_costs_the_stream_alone(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_dht() as dht, asker(dht) as host:
+        right, dht._server.handler = dht._server.handler, Faulty()
+        with pytest.raises(StreamError):
+            await ask(await stream_to(host, dht), PING)
+        assert "answering PING failed" in caplog.text
+        dht._server.handler = right
+        assert await ask(await stream_to(host, dht), PING) == [PING]
+
+
+async def test_a_host_with_tasks_alone_can_serve(autojump_clock: MockClock) -> None:
+    async with running_dht() as dht, asker(dht) as host:
+        dht.host.get_mux().add_handler(PROTOCOL, dht._server.__call__)
+        assert await ask(await stream_to(host, dht), PING) == [PING]
+
+
+async def test_a_task_that_cannot_start_ends_the_stream(autojump_clock: MockClock) -> None:
+    def closing(*_: object) -> None:
+        raise RoutingError("it is closing")
+
+    async with running_dht() as dht, asker(dht) as host:
+        dht._server.start = closing
+        with pytest.raises(StreamError):
+            await ask(await stream_to(host, dht), *[PING] * (ANSWERS_NOW + 1))
+        assert await ask(await stream_to(host, dht), PING) == [PING]
 
 
 async def test_the_stream_ends_when_the_dht_does(autojump_clock: MockClock) -> None:

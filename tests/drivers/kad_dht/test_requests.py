@@ -10,7 +10,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from libp2p.kad_dht import DHTConfig
-from libp2p.kad_dht.config import MAX_KEPT_STREAMS
+from libp2p.kad_dht import requests as requests_module
 from libp2p.kad_dht.messages import Message, MessageType, PeerEntry
 from libp2p.kad_dht.requests import RequestFailed, Requests
 from libp2p.kad_dht.statistics import Counters
@@ -100,17 +100,20 @@ async def test_a_stream_that_the_peer_has_closed_is_replaced(autojump_clock: Moc
             assert await requests.ask(peer.get_id(), PING) == PING
 
 
-async def test_few_streams_are_kept(autojump_clock: MockClock) -> None:
+async def test_few_streams_are_kept(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(requests_module, "MAX_KEPT_STREAMS", 3)
     host = memory_host()
     async with host.run(), trio.open_nursery() as nursery:
         requests = Requests(host, PROTOCOL, Counters())
-        for _ in range(MAX_KEPT_STREAMS + 2):
+        for _ in range(5):
             started = trio.Event()
             nursery.start_soon(_serve, started, host)
             await started.wait()
         for peer in host.get_connected_peers():
             await requests.ask(peer, PING)
-        assert requests.kept_streams == MAX_KEPT_STREAMS
+        assert requests.kept_streams == 3
         nursery.cancel_scope.cancel()
 
 

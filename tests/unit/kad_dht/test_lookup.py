@@ -15,6 +15,7 @@ from libp2p.kad_dht.lookup import (
     BETA,
     MAX_ADDRESSES,
     MAX_ATTEMPTS,
+    MAX_DOUBTFUL,
     MAX_HEARD_OF_ONE,
     MAX_KEPT_IN_MIND,
     MAX_PROBES,
@@ -548,3 +549,49 @@ class TestDisjointPaths:
             for other in asked:
                 lookup.on_answer(other, entries([peer]))
         assert lookup.entry(PEERS[300]) is not None
+
+
+class TestDoubtfulOnes:
+    """Peers that only such have named of whose peers many do not answer."""
+
+    def doubting(self, good: bool) -> Lookup:
+        """A lookup for six, which have answered; the first has named closer ones that failed."""
+        lookup = Lookup(TARGET, entries(PEERS[30:36]), k=6)
+        assert lookup.next_requests() == PEERS[30:36]
+        for peer in PEERS[31:36]:
+            lookup.on_answer(peer, entries([PEERS[20]] if good else []))
+        if good:
+            assert lookup.next_requests() == PEERS[20:21]
+            lookup.on_answer(PEERS[20], [])
+        lookup.on_answer(PEERS[30], entries([*PEERS[:11], PEERS[20]]))
+        asked = lookup.next_requests()
+        assert asked == PEERS[:6]
+        for peer in asked:
+            lookup.on_failure(peer)
+        assert lookup.statistics.failed > MIN_FALSE_REFERRALS
+        return lookup
+
+    def test_are_asked_in_the_end_if_some_have_answered(self) -> None:
+        assert self.doubting(good=True).next_requests() == PEERS[6:11]
+
+    def test_are_not_if_none_has(self) -> None:
+        lookup = self.doubting(good=False)
+        probed = lookup.next_requests()
+        assert probed == PEERS[34:36]
+        assert all(map(lookup.is_probe, probed))
+
+    def test_only_so_many_are_asked(self) -> None:
+        fakes = [a_peer(number) for number in range(5000, 5200)]
+        lookup = Lookup(TARGET, entries(PEERS[380:384]), k=4)
+        for peer in lookup.next_requests():
+            lookup.on_answer(peer, entries(fakes[:8]))
+            del fakes[:8]
+        while asked := lookup.next_requests():
+            for peer in asked:
+                if lookup.is_probe(peer) or peer in PEERS:
+                    lookup.on_answer(peer, entries(fakes[:8]))
+                    del fakes[:8]
+                else:
+                    lookup.on_failure(peer)
+        assert lookup.is_done
+        assert lookup._doubtful <= MAX_DOUBTFUL * 4
