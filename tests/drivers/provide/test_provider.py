@@ -445,10 +445,10 @@ async def test_who_waits_when_the_provider_ends_is_told(
             await provider.provide_once(cids_of(numbered(0, 40 if wait else 60)), wait=wait)
         errors.append(caught.value)
 
-    async with trio.open_nursery() as nursery:
-        async with provider_of(router, config=config).run() as provider:
-            nursery.start_soon(provide, provider)
-            await trio.sleep(10)
+    running = provider_of(router, config=config).run()
+    async with trio.open_nursery() as nursery, running as provider:
+        nursery.start_soon(provide, provider)
+        await trio.sleep(10)
     assert len(errors) == 1
 
 
