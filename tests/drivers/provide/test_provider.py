@@ -109,7 +109,7 @@ async def test_a_network_of_few_peers_will_do(autojump_clock: MockClock, peers: 
         with trio.fail_after(60):
             assert await provider.provide_once(cids_of(numbered(200, 201)), wait=True) == 1
             await until_idle(provider)
-        assert provider.stats().peers == peers
+        assert provider.stats().peers == pytest.approx(peers, abs=2)
     assert share_placed(network, [*keys, *numbered(200, 201)]) == 1
     assert network.lookups <= 4 + 1 + 8
 
