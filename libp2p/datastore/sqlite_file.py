@@ -95,6 +95,9 @@ _READONLY_DBMOVED: Final = 1032
 #: ERROR, CORRUPT, CONSTRAINT, MISMATCH, NOTADB: the statements are right, so the file is not.
 _DAMAGE: Final = frozenset({1, 11, 19, 20, 26})
 
+#: The second attempt opens the file anew, the third one has begun a new file.
+_ATTEMPTS: Final = 3
+
 _TABLES: Final = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
@@ -248,7 +251,7 @@ class SqliteFile:
 
     def _run(self, action: Callable[[sqlite3.Connection], T]) -> T:
         """
-        Run ``action``, once more if the file turns out to be damaged or was set aside by another.
+        Run ``action``, again if the file turns out to be damaged or was set aside by another.
 
         :raises DatastoreError: if the store is closed or the file cannot be used.
         """
@@ -256,13 +259,15 @@ class SqliteFile:
 
         with self._lock:
             try:
-                try:
-                    return action(self._connected())
-                except (sqlite3.DatabaseError, _Damaged) as error:
-                    if not self._was_moved(error) and not self._is_damage(error):
-                        raise
-                    self._begin_anew(error)
-                    return action(self._connected())
+                for attempt in range(_ATTEMPTS):
+                    try:
+                        return action(self._connected())
+                    except (sqlite3.DatabaseError, _Damaged) as error:
+                        is_last = attempt == _ATTEMPTS - 1
+                        if is_last or not (self._was_moved(error) or self._is_damage(error)):
+                            raise
+                        self._begin_anew(error, for_sure=attempt > 0)
+                raise AssertionError("the last attempt returns or raises")
             except (sqlite3.Error, _Damaged, OSError) as error:
                 raise DatastoreError(f"{self.path}: {error}") from error
             finally:
@@ -294,9 +299,11 @@ class SqliteFile:
         return connection
 
     def _check_schema(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN")  # another process may be making the file
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         tables = {name for (name,) in connection.execute(_TABLES)}
+        connection.execute("COMMIT")
         if "libp2p_entries" not in tables:
             if tables and tables == self._replaces:
                 raise _Damaged("it is of another version of this program")
@@ -331,11 +338,16 @@ class SqliteFile:
         # A write to a file that may be written: a damaged header asks for a later SQLite.
         return code & 0xFF in _DAMAGE or (code == _READONLY and os.access(self.path, os.W_OK))
 
-    def _begin_anew(self, error: Exception) -> None:
-        """Let go of the file, and set it aside unless another process has done that."""
+    def _begin_anew(self, error: Exception, for_sure: bool) -> None:
+        """
+        Let go of the file, and set it aside unless another process has done that.
+
+        :param for_sure: it was opened anew and is damaged still: not only at a moment at which
+            another process was making it.
+        """
         was_moved = self._was_moved(error)
         self._disconnect()
-        if was_moved:
+        if was_moved or not for_sure:
             return
         aside = self.path.with_name(self.path.name + ".damaged")
         os.replace(self.path, aside)

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -16,6 +17,7 @@ import trio
 
 from libp2p.datastore import Change, Entry, SqliteDatastore, sqlite_file
 from libp2p.datastore import sqlite as sqlite_module
+from libp2p.datastore.base import Capacity
 from libp2p.exceptions import DatastoreError
 
 KILLS = 100 if os.environ.get("NIGHTLY") else 8
@@ -227,6 +229,44 @@ async def test_several_processes_write_to_one_file(tmp_path: Path) -> None:
         child.communicate(timeout=50)
         assert child.returncode == 0
     assert len(await content_of(path)) == 4 * 50
+
+
+@pytest.mark.parametrize(
+    "moment", ["application_id", "user_version", "sqlite_master", "journal_mode", "CREATE TABLE"]
+)
+async def test_a_file_that_another_process_is_making_is_not_taken_for_a_damaged_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """While one process looks whether the file is there, another one makes it."""
+    path = tmp_path / "d.sqlite"
+    capacity = Capacity(100, {})
+    others = [sqlite_file.SqliteFile(path, capacity, busy_timeout=0.05)]
+    written = []
+    connect = sqlite_file.SqliteFile._connect
+
+    def connect_watched(file: sqlite_file.SqliteFile) -> sqlite3.Connection:
+        connection = connect(file)
+        if file not in made:
+            connection.set_trace_callback(interfere)
+        return connection
+
+    def interfere(statement: str) -> None:
+        if moment in statement and others:
+            other = others.pop()
+            made.append(other)
+            with suppress(DatastoreError):  # it may have to wait
+                other.write([Change("ns", b"theirs", b"v")], lambda: True)
+                written.append(b"theirs")
+
+    made: list[sqlite_file.SqliteFile] = []
+    monkeypatch.setattr(sqlite_file.SqliteFile, "_connect", connect_watched)
+    ours = sqlite_file.SqliteFile(path, capacity)
+    ours.write([Change("ns", b"ours", b"v")], lambda: True)
+    assert made
+    for file in (ours, *made):
+        file.close()
+    assert set(await content_of(path)) == {b"ours", *written}
+    assert not path.with_name("d.sqlite.damaged").exists()
 
 
 async def test_the_database_of_another_program_is_refused(tmp_path: Path) -> None:
