@@ -102,7 +102,7 @@ class Provider:
         self._faults = FaultLog()
         self._announcer = _announcer_for(router, config, self._faults, peer_id)
         self._plan = ProvidePlan(config, 0 if peer_id is None else key_of_peer(peer_id))
-        self._is_loaded = False
+        self._was_run = self._is_running = False
         self._woken = trio.Event()
         self._refresh_asked = trio.Event()
         self._room = trio.Event()
@@ -120,15 +120,21 @@ class Provider:
 
         :raises DatastoreError: if the state cannot be read.
         """
-        if self._is_loaded:
+        if self._was_run:
             raise ProvideError("a Provider can be run once")
+        self._was_run = True
         await self._load()
+        self._is_running = True
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_keys)
             nursery.start_soon(self._work, nursery)
             try:
                 yield self
             finally:
+                self._is_running = False
+                self._room.set()
+                for watch in self._watches:
+                    watch.ended.set()
                 nursery.cancel_scope.cancel()
 
     # -- what users call ---------------------------------------------------------------------------
@@ -143,7 +149,7 @@ class Provider:
 
         :param wait: until they have been announced, or given up after some hours of attempts.
         :return: how many were taken; with ``wait`` how many have been announced.
-        :raises ProvideError: unless the provider is running.
+        :raises ProvideError: unless the provider is running, all the while.
         """
         multihashes = list(dict.fromkeys(_multihashes(cids)))
         self._check_running()
@@ -158,11 +164,14 @@ class Provider:
                 await self._write_state()
                 if left and not self._plan.queued.room:
                     await self._room.wait()
+                    self._check_running()
             if watch is None:
                 return len(multihashes)
             watch.note(Outcome(), self._is_queued)
             if watch.pending:
                 await watch.ended.wait()
+            if watch.pending:
+                self._check_running()
             return watch.announced
         finally:
             if watch is not None:
@@ -233,7 +242,7 @@ class Provider:
     # -- state -------------------------------------------------------------------------------------
 
     def _check_running(self) -> None:
-        if not self._is_loaded:
+        if not self._is_running:
             raise ProvideError("the Provider does not run: use `async with provider.run()`")
 
     async def _load(self) -> None:
@@ -252,7 +261,6 @@ class Provider:
         plan.load(regions, peers[0] if peers else None, self._clock())
         await _each_batch(store.scan(journal.KEYS), plan.load_keys)
         await _each_batch(store.scan(journal.QUEUE), plan.load_queue)
-        self._is_loaded = True
 
     async def _write_state(self) -> None:
         """Write what has changed; what cannot be written is tried again with the next change."""

@@ -68,8 +68,8 @@ class Schedule:
         return len(self._states)
 
     def __iter__(self) -> Iterator[RegionState]:
-        """Go over the regions in the order of keys."""
-        return (self._states[start] for start in self._starts)
+        """Go over the regions there are now, in no order; from any thread."""
+        return iter(list(self._states.values()))
 
     # -- what is kept of it ------------------------------------------------------------------------
 

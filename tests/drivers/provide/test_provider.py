@@ -431,6 +431,27 @@ async def test_any_other_router_may_be_offline_or_have_a_bug(
     assert "provide of the router failed" in caplog.text
 
 
+@pytest.mark.parametrize("wait", [True, False])
+async def test_who_waits_when_the_provider_ends_is_told(
+    autojump_clock: MockClock, wait: bool
+) -> None:
+    router = SweepRouter(ModelNetwork(100))
+    router.is_online = False
+    config = ProvideConfig(max_queued=50)
+    errors: list[ProvideError] = []
+
+    async def provide(provider: Provider) -> None:
+        with pytest.raises(ProvideError, match="does not run") as caught:
+            await provider.provide_once(cids_of(numbered(0, 40 if wait else 60)), wait=wait)
+        errors.append(caught.value)
+
+    running = provider_of(router, config=config).run()
+    async with trio.open_nursery() as nursery, running as provider:
+        nursery.start_soon(provide, provider)
+        await trio.sleep(10)
+    assert len(errors) == 1
+
+
 async def test_it_is_run_once_and_used_while_it_runs() -> None:
     provider = provider_of(SweepRouter(ModelNetwork(10)))
     with pytest.raises(ProvideError, match="does not run"):
@@ -439,6 +460,8 @@ async def test_it_is_run_once_and_used_while_it_runs() -> None:
         await provider.start_providing(cids_of(numbered(0, 1)))
     async with provider.run():
         await provider.reprovide()
+    with pytest.raises(ProvideError, match="does not run"):
+        await provider.provide_once(cids_of(numbered(0, 1)), wait=True)
     with pytest.raises(ProvideError, match="once"):
         async with provider.run():
             pass
