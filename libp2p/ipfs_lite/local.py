@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.blockstore import FilesystemBlockStore
+from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.roots import MemoryRoots, Roots, RootsFile
 from libp2p.utils import arguments
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +76,29 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
         store = await trio.to_thread.run_sync(_open_blocks, repo, options.verify)
         stack.push_async_callback(store.close)
         if datastore is None and with_datastore:
-            from libp2p.datastore import SqliteDatastore
-
-            datastore = await stack.enter_async_context(SqliteDatastore(repo.datastore_path))
+            datastore = await stack.enter_async_context(_open_datastore(repo))
         key = options.private_key or repo.private_key
         yield LocalParts(repo.config, store, key, datastore, repo, RootsFile(repo.roots_path))
+
+
+@asynccontextmanager
+async def _open_datastore(repo: Repo) -> AsyncIterator[Datastore]:
+    """
+    Open the repo's datastore; one in memory if it cannot be used, as on a full disk.
+
+    What is in it is of use and not needed: files are added, fetched and served without.
+    """
+    from libp2p.datastore import Change, MemoryDatastore, SqliteDatastore
+
+    async with SqliteDatastore(repo.datastore_path) as datastore:
+        try:
+            await datastore.write([Change("opened", b"", None)])
+        except DatastoreError as error:
+            logger.warning("peers and announcements will not be remembered: %s", error)
+        else:
+            yield datastore
+            return
+    yield MemoryDatastore()
 
 
 def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:

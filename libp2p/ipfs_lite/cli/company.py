@@ -50,6 +50,8 @@ async def is_anybody_known(at: At, network: NetworkChoice) -> bool:
     config = await config_at(at)
     if network.knows_anybody(config):
         return True
+    if network.settings()["bootstrap"] == ():
+        return False  # not even peers that were seen before
     return network.may_ask_the_dht(config) and (at.repo / DATASTORE_FILE).exists()
 
 

@@ -46,7 +46,7 @@ def _text_of(error: BaseException) -> str:
         case DamagedBlockError():
             return f"{error}; add the file again, or name a peer that has it with --peer"
         case BlockUnavailableError() if not error.peers:
-            return f"{error}: name a peer that has it with --peer"
+            return f"{error}: name a peer that has it with --peer, or who knows others: --bootstrap"
         case BlockUnavailableError():
             return f"{error}; try another --peer"
         case BaseLibp2pError():
