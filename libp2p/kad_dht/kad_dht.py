@@ -221,6 +221,7 @@ class KadDHT:
             self._validator_now,
             self._engine.entry_of,
             self._engine.is_connected,
+            self._config.k,
         )
 
     def _validator_now(self) -> NamespacedValidator:
