@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import trio
-from hypercorn.config import Config
-from hypercorn.trio import serve
 
 from libp2p import new_host
 from libp2p.bitswap import BitswapClient
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.routing.http_client import HttpRouter
+from libp2p.routing.http_listener import listening
 from libp2p.routing.http_server import RoutingServer
 from libp2p.routing.own_blocks import OwnBlocks
 
@@ -33,13 +30,13 @@ async def main() -> None:
     node = BitswapClient(host)
     cid = CID.for_block(b"found over HTTP")
     own = OwnBlocks(lambda: PeerInfo(host.get_id(), host.get_addrs()), node.block_store.has_block)
-    config = Config()
-    config.bind, config.errorlog = ["127.0.0.1:0"], None
-    async with host.run([LOOPBACK]), node.run(), trio.open_nursery() as nursery:
+    async with (
+        host.run([LOOPBACK]),
+        node.run(),
+        listening(RoutingServer(own), "127.0.0.1:0") as url,
+    ):
         await node.add_block(cid, b"found over HTTP")
-        (url,) = await nursery.start(partial(serve, RoutingServer(own), config))
         print((await fetch(url, cid)).decode())
-        nursery.cancel_scope.cancel()
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from libp2p.ipld.cid import CID
 from libp2p.kad_dht import messages as dht
 from libp2p.peer.envelope import seal_record
 from libp2p.peer.peer_record import PeerRecord
+from libp2p.peer.persistent.codec import StoredAddress, StoredPeer, encode_peer
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
 from libp2p.records.ipns_record import make_record
 from libp2p.routing.found import FoundPeer
@@ -227,6 +229,21 @@ def routing() -> dict[str, list[bytes]]:
     }
 
 
+def first_peers() -> dict[str, list[bytes]]:
+    """TXT records of names, a list of bootstrap peers, and what is stored of a peer."""
+    peer = StoredPeer(
+        [StoredAddress(ADDRESS, 1e9, True)], ["/a"], b"\x08\x01", {"n": 1.5, "t": None}, b"record"
+    )
+    lines = (f"dnsaddr={ADDRESS}/p2p/{PEER}", f"dnsaddr=/dnsaddr/b.example/p2p/{PEER}", "x")
+    registry = {"AminoDHT": {"NativeConfig": {"Bootstrap": [f"{ADDRESS}/p2p/{PEER}"]}}}
+    document = {"AutoConfSchema": 1, "AutoConfTTL": 3600, "SystemRegistry": registry}
+    return {
+        "dnsaddr_records": ["\n".join(lines).encode(), "\n".join(lines * 5).encode()],
+        "bootstrap_document": [json.dumps(document).encode()],
+        "stored_peer": [encode_peer(peer), encode_peer(StoredPeer())],
+    }
+
+
 def seeds() -> dict[str, Iterable[bytes]]:
     """The seeds of every target."""
     header, cids = encode_message(HEADER), [CID.for_block(CHUNK), CID.for_block(b"", "dag-pb", 0)]
@@ -254,6 +271,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "bitswap_messages": messages(),
         "dht_message": dht_messages(),
         **routing(),
+        **first_peers(),
         "cid": [found.buffer for found in cids],
         "cid_text": texts,
         "multibase_text": [*texts, b"f00ff", b"uAAE", b"B" + b"A" * 8],

@@ -16,14 +16,20 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from multiaddr import Multiaddr
 
 from fuzz.certificates import IDENTITY, build
 from libp2p.base_types import Buffer, TProtocol
 from libp2p.bitswap.errors import MessageTooLargeError
 from libp2p.bitswap.wire.decode import MessageReader
 from libp2p.crypto.serialization import deserialize_public_key
+from libp2p.discovery.bootstrap.autoconf import read_autoconf
+from libp2p.discovery.bootstrap.config import MAX_PEERS as MAX_BOOTSTRAP_PEERS
+from libp2p.dns.config import DnsConfig
+from libp2p.dns.dnsaddr import Expansion
 from libp2p.exceptions import (
     BadRouterAnswer,
+    BootstrapError,
     ConnectionClosedError,
     CryptographyError,
     DecryptionFailedException,
@@ -63,6 +69,7 @@ from libp2p.peer.addresses import (
 )
 from libp2p.peer.envelope import unmarshal_envelope
 from libp2p.peer.id import ID
+from libp2p.peer.persistent.codec import decode_peer, encode_peer
 from libp2p.protocol_muxer.negotiation import Initiator, Responder
 from libp2p.records.ipns_record import SIGNATURE_PREFIX, decode_record
 from libp2p.routing.http_records import JsonPeers, NdjsonPeers, peer_to_json
@@ -96,6 +103,7 @@ OURS, THEIRS, EPHEMERAL = (
 STATIC: Final = THEIRS.public_key().public_bytes_raw()
 TLS_SUITE: Final = CIPHER_SUITES["TLS_AES_128_GCM_SHA256"]
 PROTOCOLS: Final = (TProtocol("/yamux/1.0.0"), TProtocol("/mplex/6.7.0"))
+DNS: Final = DnsConfig()
 NOW: Final = 1_750_000_000.0
 """When certificates are looked at; those of the corpus are valid then."""
 _TLS_KEY: Final = ec.derive_private_key(1, ec.SECP256R1())
@@ -514,6 +522,35 @@ def routing_request(data: bytes) -> None:
             assert found.key
 
 
+# -- names and first peers --------------------------------------------------------------------
+
+
+def dnsaddr_records(data: bytes) -> None:
+    """Lines are TXT records; the answer for each name is what comes after the one before."""
+    texts = data.decode("latin-1").split("\n")
+    expansion = Expansion(Multiaddr(f"/dnsaddr/a.example/p2p/{PEER}"), DNS)
+    asked = 0
+    while names := expansion.next_names():
+        for name in names:
+            asked += 1
+            expansion.on_answer(name, texts[asked % 3 :: 2])
+    assert asked <= DNS.max_look_ups
+    assert len(expansion.addresses) <= DNS.max_addresses
+    assert all(split_peer_id(address)[1] == PEER for address in expansion.addresses)
+
+
+def bootstrap_document(data: bytes) -> None:
+    conf = read_autoconf(data)
+    assert len(conf.addresses) <= MAX_BOOTSTRAP_PEERS
+    assert 0 < conf.ttl < 1e6
+
+
+def stored_peer(data: bytes) -> None:
+    """What a disk has made of a peer."""
+    peer = decode_peer(data)
+    assert decode_peer(encode_peer(peer)) == peer
+
+
 TARGETS: Final = {
     target.name: target
     for target in (
@@ -544,6 +581,9 @@ TARGETS: Final = {
         Target(routing_stream, (BadRouterAnswer,)),
         Target(routing_answer, (BadRouterAnswer,)),
         Target(routing_request, ()),
+        Target(dnsaddr_records, ()),
+        Target(bootstrap_document, (BootstrapError,)),
+        Target(stored_peer, (InvalidRecord,)),
         Target(cid, (InvalidCID,)),
         Target(cid_text, (InvalidCID,)),
         Target(multibase_text, (InvalidMultibase,)),

@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from libp2p.abc import ITransport as ITransport
     from libp2p.crypto import ed25519, rsa
     from libp2p.crypto.keys import KeyPair as KeyPair
+    from libp2p.crypto.keystore import FileSystemKeyStore as FileSystemKeyStore
+    from libp2p.crypto.keystore import create_identity_from_seed as create_identity_from_seed
+    from libp2p.crypto.keystore import identity_exists as identity_exists
+    from libp2p.crypto.keystore import load_identity as load_identity
+    from libp2p.crypto.keystore import provider_from_keystore as provider_from_keystore
+    from libp2p.crypto.keystore import provider_from_path as provider_from_path
+    from libp2p.crypto.keystore import provider_new_ed25519 as provider_new_ed25519
+    from libp2p.crypto.keystore import save_identity as save_identity
     from libp2p.factory import DEFAULT_MUXER as DEFAULT_MUXER
     from libp2p.factory import MUXER_MPLEX as MUXER_MPLEX
     from libp2p.factory import MUXER_YAMUX as MUXER_YAMUX
@@ -101,6 +109,16 @@ if not TYPE_CHECKING:
             ],
             ".crypto.ed25519": ["create_new_key_pair as create_new_ed25519_key_pair"],
             ".crypto.keys": ["KeyPair"],
+            ".crypto.keystore": [
+                "FileSystemKeyStore",
+                "create_identity_from_seed",
+                "identity_exists",
+                "load_identity",
+                "provider_from_keystore",
+                "provider_from_path",
+                "provider_new_ed25519",
+                "save_identity",
+            ],
             ".crypto.rsa": ["create_new_key_pair as create_new_rsa_key_pair"],
             ".factory": [
                 "DEFAULT_MUXER",

@@ -491,6 +491,8 @@ class Peer:
             return result
 
     def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+        if self._closed:
+            raise PeerClosedError
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)
         session = None if self._bitswap is None else self._bitswap.new_session(asked)

@@ -115,10 +115,12 @@ class Publisher:
         """
         Say what the name of a key stands for.
 
-        The sequence grows by one if the path is another one than before, else it stays.
+        The sequence grows by one if the path is another one than before, or the record is to end
+        earlier than the one before it; else it stays.
 
         :param lifetime: seconds that the record is valid; by default what the configuration says.
-        :param ttl: seconds for which others may keep it in their caches, likewise.
+        :param ttl: seconds for which others may keep it in their caches, likewise; not more than
+            ``lifetime``.
         :param sequence: the record's, instead of the next one.
         :param with_v1: repeat the entries in fields that old readers know.
         :param announce: False stores the record here only, for `republish` to announce.
@@ -131,14 +133,20 @@ class Publisher:
         arguments.instance(key, PrivateKey, "key")
         target, name = ContentPath.of(path), Name.of(key)
         lifetime = self._config.lifetime if lifetime is None else arguments.seconds(lifetime)
+        ttl = min(self._config.ttl, lifetime) if ttl is None else arguments.seconds(ttl, "ttl")
+        if ttl > lifetime:
+            raise InvalidArgument(
+                f"ttl must be at most the lifetime, {lifetime:g} s, not {ttl:g} s"
+            )
         async with self._lock_of(name):
             before = await self._latest(name, announce)
+            expires = self._clock() + lifetime
             record = make_record(
                 key,
                 str(target),
-                sequence=_next_sequence(before, target, sequence),
-                expires=self._clock() + lifetime,
-                ttl=self._config.ttl if ttl is None else ttl,
+                sequence=_next_sequence(before, target, expires, sequence),
+                expires=expires,
+                ttl=ttl,
                 with_v1=with_v1,
             )
             await self._store(name, record)
@@ -255,7 +263,10 @@ class Publisher:
             return "announced"
 
 
-def _next_sequence(before: IpnsRecord | None, target: ContentPath, wanted: int | None) -> int:
+def _next_sequence(
+    before: IpnsRecord | None, target: ContentPath, expires: float, wanted: int | None
+) -> int:
+    """Return a sequence with which a record counts for more than the one before it."""
     if before is None:
         return 0 if wanted is None else wanted
     if wanted is not None:
@@ -268,4 +279,5 @@ def _next_sequence(before: IpnsRecord | None, target: ContentPath, wanted: int |
         is_same = ContentPath.of_record(before.value) == target
     except InvalidPath:
         is_same = False
-    return before.sequence if is_same else before.sequence + 1
+    # Of one sequence the record that ends later counts.
+    return before.sequence if is_same and expires >= before.expires else before.sequence + 1

@@ -8,10 +8,12 @@ whoever sends them; a DNSLink is believed as far as the answers of DNS are.
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Protocol
+
+import trio
 
 from libp2p.exceptions import BaseLibp2pError, InvalidPath, NameNotFound, ResolutionError
 from libp2p.ipns.cache import NameCache
@@ -22,7 +24,7 @@ from libp2p.ipns.search import RecordSearch
 from libp2p.utils.arguments import having
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 
     from libp2p.ipld.cid import CID
     from libp2p.ipns.name import Name
@@ -91,6 +93,7 @@ class Resolver:
         self._published = published
         self._cache = NameCache(self._config.max_cached) if cache is None else cache
         self._clock = clock
+        self._under_way: dict[ContentPath, trio.Event] = {}
         self._static = {
             _key_of(ContentPath("ipns", name)): ContentPath.of(path)
             for name, path in (static or {}).items()
@@ -163,18 +166,38 @@ class Resolver:
         key = _key_of(path)
         if (fixed := self._static.get(key)) is not None:
             return fixed, self._config.max_ttl
-        if use_cache and (known := self._cache.get(key, self._clock())) is not None:
+        if use_cache and (known := await self._known(key)) is not None:
             return known
-        name = path.name
-        if name is None:
-            step = await self._by_dnslink(path.root)
-        else:
-            async with aclosing(self._steps(name)) as steps:
-                async for step in steps:  # noqa: B007 - the last one counts
-                    if first_good:
-                        break
-        self._keep(key, *step)
+        with self._searching(key):
+            if (name := path.name) is None:
+                step = await self._by_dnslink(path.root)
+            else:
+                async with aclosing(self._steps(name)) as steps:
+                    async for step in steps:  # noqa: B007 - the last one counts
+                        if first_good:
+                            break
+            self._keep(key, *step)
         return step
+
+    async def _known(self, key: ContentPath) -> tuple[ContentPath, float] | None:
+        """Return what is in the cache, or will be when a search that is under way ends."""
+        known = self._cache.get(key, self._clock())
+        if known is None and (under_way := self._under_way.get(key)) is not None:
+            await under_way.wait()
+            known = self._cache.get(key, self._clock())
+        return known
+
+    @contextmanager
+    def _searching(self, key: ContentPath) -> Iterator[None]:
+        """Note a search, so that others who look for the same wait for it."""
+        ended = trio.Event()
+        self._under_way[key] = ended
+        try:
+            yield
+        finally:
+            ended.set()
+            if self._under_way.get(key) is ended:
+                del self._under_way[key]
 
     def _keep(self, key: ContentPath, target: ContentPath, ttl: float) -> None:
         self._cache.put(key, target, ttl, self._clock())

@@ -6,16 +6,18 @@ from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from multiaddr import Multiaddr
-
 from libp2p.exceptions import InvalidAddrError
-from libp2p.peer.addresses import AddressScope, scope_of, split_address
+from libp2p.kad_dht.diversity import is_public
+from libp2p.peer.addresses import AddressScope, address_from_wire, scope_of, split_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from multiaddr import Multiaddr
+
 #: What stands in an address that leads through another peer.
 P2P_CIRCUIT: Final = 290
+
 
 #: Addresses of a peer that are looked at to find one of the right kind: 40 peers of an answer may
 #: have 800 each.
@@ -48,7 +50,7 @@ class DHTNetwork(Enum):
     def to_tell(self, addrs: Sequence[bytes]) -> tuple[bytes, ...]:
         """Return those addresses of a peer that others are told: in the public network, public."""
         if self is DHTNetwork.WAN:
-            return tuple(raw for raw in addrs if _is_public(raw))
+            return tuple(filter(is_public, addrs))
         return tuple(addrs)
 
     def can_be_reached(self, addrs: Iterable[Multiaddr]) -> bool:
@@ -71,14 +73,13 @@ def _any_direct(addrs: Iterable[bytes], *, public: bool) -> bool:
 
 def _is_direct(raw: bytes, *, public: bool) -> bool:
     """Tell whether an address is the peer's own, and public or not; unreadable ones are neither."""
-    return _is_public(raw) is public and not _is_relayed(raw)
-
-
-def _is_public(raw: bytes) -> bool | None:
+    if public:
+        return is_public(raw) and not _is_relayed(raw)
     try:
-        return scope_of(Multiaddr(raw)) is AddressScope.PUBLIC
+        scope = scope_of(address_from_wire(raw))
     except InvalidAddrError:
-        return None
+        return False
+    return scope is not AddressScope.PUBLIC and not _is_relayed(raw)
 
 
 def _is_relayed(raw: bytes) -> bool:

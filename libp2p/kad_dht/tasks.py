@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import trio
+from libp2p.utils.background import background_nursery
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    import trio
 
 
 @asynccontextmanager
@@ -18,13 +20,8 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
 
     Its tasks must not raise. So an error is the block's own, and is raised as it is.
     """
-    try:
-        async with trio.open_nursery() as nursery:
-            try:
-                yield nursery
-            finally:
-                nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) == 1:
-            raise group.exceptions[0] from group.exceptions[0].__cause__
-        raise
+    async with background_nursery() as nursery:
+        try:
+            yield nursery
+        finally:
+            nursery.cancel_scope.cancel()

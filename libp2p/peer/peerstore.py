@@ -202,8 +202,9 @@ class PeerStore(IPeerStore):
         announced: Sequence[Multiaddr] = (),
     ) -> None:
         peer_id = ID.of(peer_id)
-        addresses = (_transports_of(peer_id, dialled), _transports_of(peer_id, announced))
-        self._seen.note(peer_id, self._wall_clock(), *addresses)
+        # Each connection comes here: what needs parsing is left to `seen_peers`.
+        listed = arguments.listed(dialled, "dialled", "addresses")
+        self._seen.note(peer_id, self._wall_clock(), listed, announced)
         self._seen_changed(peer_id)
 
     def seen_peers(self) -> list[PeerInfo]:
@@ -215,7 +216,7 @@ class PeerStore(IPeerStore):
         `libp2p.peer.seen_peers.SEEN_SECONDS`, longer than others.
         """
         return [
-            PeerInfo(seen.peer_id, seen.addrs)
+            PeerInfo(seen.peer_id, _transports_of(seen.peer_id, seen.addrs))
             for seen in self._seen.latest_first(self._wall_clock())
         ]
 

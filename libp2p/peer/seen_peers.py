@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class SeenPeers:
         """
         known = self._peers.pop(peer_id, None)
         first = tuple(dialled)
-        addrs = dict.fromkeys([*first, *(known.addrs if known else ()), *announced])
+        last = islice(announced, MAX_SEEN_ADDRESSES)
+        addrs = dict.fromkeys([*first, *(known.addrs if known else ()), *last])
         if addrs:
             kept = tuple(addrs)[:MAX_SEEN_ADDRESSES]
             was_dialled = bool(first) or (known is not None and known.was_dialled)

@@ -60,6 +60,14 @@ MAX_ATTEMPTS: Final = 10
 PROBE_SECONDS: Final = 15.0
 MAX_PROBE_SECONDS: Final = 600.0
 
+#: The size of the network is looked at again after this time, twice as long each time, up to the
+#: second number. It takes four lookups.
+MEASURE_SECONDS: Final = 60.0
+MAX_MEASURE_SECONDS: Final = 24 * 3600.0
+#: If the network has become so many times as large, it is another one: everything is announced
+#: anew. A DHT that had found the peers of its LAN only has found those of the world.
+GROWTH: Final = 10
+
 #: A key counts as announced if so many of its peers have taken the record, or this part of them if
 #: it has fewer than 20: any of them is enough to be found, and the others may come and go.
 LEAST_HOLDERS: Final = 8

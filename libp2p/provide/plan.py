@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.provide import journal
-from libp2p.provide.config import MAX_PROBE_SECONDS, PROBE_SECONDS
+from libp2p.provide.config import (
+    GROWTH,
+    MAX_MEASURE_SECONDS,
+    MAX_PROBE_SECONDS,
+    MEASURE_SECONDS,
+    PROBE_SECONDS,
+)
 from libp2p.provide.density import Density
 from libp2p.provide.key_table import KeyTable
 from libp2p.provide.on_demand import Batch, OnDemandQueue
@@ -56,6 +62,8 @@ class ProvidePlan:
         self._probe_at = -inf
         self._probe_pause = PROBE_SECONDS
         self._is_probing = False
+        self._measure_at = inf  # as long as nothing is known
+        self._measure_pause = MEASURE_SECONDS
         self._key_changes: dict[bytes, bool] = {}
         self._counters = Counters()
 
@@ -67,6 +75,7 @@ class ProvidePlan:
         """Take over when regions were announced in an earlier run, and how large the network is."""
         self._schedule.load(regions, now)
         self._density = Density(peers)
+        self._measure_at = now + self._measure_pause
 
     def load_keys(self, entries: Iterable[Entry]) -> None:
         """Take over what a program asked for in an earlier run."""
@@ -182,8 +191,17 @@ class ProvidePlan:
     # -- work --------------------------------------------------------------------------------------
 
     def must_measure(self, now: float) -> bool:
-        """Tell whether there is work now, and nothing is known of the size of the network."""
-        return self._density.peers is None and self.wake_at() <= now
+        """
+        Tell whether the size of the network is to be looked at now.
+
+        It is before the first work, and again after a minute, two, four …: a host that has begun
+        with the peers of its LAN may know those of the world by then.
+        """
+        if self._offline_since is not None and (self._is_probing or now < self._probe_at):
+            return False
+        if self._density.peers is None:
+            return self._work_at() <= now
+        return self._has_regular_work and self._measure_at <= now
 
     def begin_measuring(self) -> None:
         """Lookups are made to see how large the network is."""
@@ -196,19 +214,33 @@ class ProvidePlan:
         :param seen: peers, and the share of the key space that they were seen in; nothing if nobody
             could be asked.
         """
+        self._measure_at = now + self._measure_pause
+        self._measure_pause = min(2 * self._measure_pause, MAX_MEASURE_SECONDS)
+        if not seen:
+            self._go_offline(now)
+            return
+        self._go_online()
+        before = self._density.peers
+        if before is not None:
+            middle = sorted(peers / share for peers, share in seen)[len(seen) // 2]
+            if middle >= GROWTH * before:
+                # What was announced was announced elsewhere.
+                self._density = Density(middle)
+                self._schedule.renew_all()
         for peers, share in seen:
             self._density.observe(peers, share)
-        if self._density.peers is None:
-            self._go_offline(now)
-        else:
-            self._go_online()
 
     def wake_at(self) -> float:
         """Return when `next_job` may have a job again, if nothing is told before; inf is never."""
-        wanted = min(self._first_due(), self._queue.next_at())
+        wanted = self._work_at()
+        if self._has_regular_work:
+            wanted = min(wanted, self._measure_at)
         if self._offline_since is None or wanted == inf:
             return wanted
         return inf if self._is_probing else max(wanted, self._probe_at)
+
+    def _work_at(self) -> float:
+        return min(self._first_due(), self._queue.next_at())
 
     def next_job(self, now: float) -> Job | None:
         """Return something to do, for `finish`; None if there is nothing now, or no worker left."""
@@ -254,6 +286,8 @@ class ProvidePlan:
         """A peer has come: if nobody could be asked before, try again now."""
         if self._offline_since is not None:
             self._probe_at = min(self._probe_at, now)
+            # Many peers may come that are of no use for this: that does not make the pauses long.
+            self._probe_pause = PROBE_SECONDS / 2
 
     def _on_demand_job(self, now: float) -> Job | None:
         if not self._has_worker(is_periodic=False):

@@ -22,6 +22,7 @@ from libp2p.routing.found import FoundPeers
 from libp2p.routing.report import RouterCall, RouterRecord, RouterReport
 from libp2p.routing.values import BestValue
 from libp2p.utils import arguments
+from libp2p.utils.background import background_nursery
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
@@ -169,7 +170,7 @@ class ParallelRouter:
         """
         if self._nursery is not None:
             raise RoutingError("the router runs already")
-        async with trio.open_nursery() as nursery:
+        async with background_nursery() as nursery:
             self._nursery = nursery
             try:
                 yield self

@@ -31,6 +31,7 @@ LAYERS: dict[str, int] = {
     "blockstore": 2,
     "dns": 2,
     "records": 2,
+    "identity_utils": 2,
     "transport": 2,
     "security": 2,
     "protocol_muxer": 2,

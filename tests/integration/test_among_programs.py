@@ -35,8 +35,19 @@ AT_ONCE = 1.0
 TIMEOUT, START = 0.5, 2.5
 
 
+#: Verbs that have tables of their own.
+ELSEWHERE = {
+    "routing": "test_routing_among_programs",
+    "provide": "test_routing_among_programs",
+    "dht": "test_routing_among_programs",
+    "doctor": "test_routing_among_programs",
+    "key": "test_cli_names",
+    "name": "test_cli_names",
+}
+
+
 def test_the_tables_know_every_verb() -> None:
-    assert set(VERBS) == set(cli.commands)
+    assert {*VERBS, *ELSEWHERE} == set(cli.commands)
 
 
 @dataclass
@@ -66,7 +77,7 @@ class Scene:
             "cat": [self.cid],
             "serve": ["--listen", "/ip4/127.0.0.1/tcp/0"],
         }
-        self.args = by_verb[self.verb]
+        self.args = by_verb.get(self.verb, self.args)
 
     def start(self, *more: str) -> Running:
         """Start the command in a repo of its own, for a repo is used by one at a time."""
@@ -76,7 +87,7 @@ class Scene:
             shutil.copytree(self.repo, repo)
         self.in_repo(repo)
         named = self.global_args or ["--repo", repo]
-        running = Running([*named, self.verb, *self.args, *more], self.around)
+        running = Running([*named, *self.verb.split(), *self.args, *more], self.around)
         self.stack.callback(running.kill)
         return running
 

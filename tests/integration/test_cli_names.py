@@ -165,3 +165,21 @@ def test_a_record_is_inspected(terminal: Terminal) -> None:
     assert "is not the one of" in terminal.error
     (terminal.folder / "record").write_bytes(b"nothing")
     assert "malformed" in terminal.fails("name", "inspect", "record")
+
+
+def test_a_file_is_fetched_by_its_name(terminal: Terminal) -> None:
+    offline = ["--dht=off", "--bootstrap=none", "--router=none"]
+    (terminal.folder / "docs").mkdir()
+    (terminal.folder / "docs" / "index.html").write_bytes(b"hello")
+    root = terminal.said("add", "-Q", "-r", "docs")
+    site = terminal.said("key", "gen", "site")
+    terminal.said("name", "publish", f"/ipfs/{root}", "-k", "site", "--allow-offline", *offline)
+    assert terminal.said("cat", f"/ipns/{site}/index.html", *offline) == "hello"
+    assert terminal.said("cat", f"ipns://{site}/index.html", *offline) == "hello"
+    assert "index.html" in terminal.said("ls", f"/ipns/{site}", *offline)
+    terminal.said("get", f"/ipns/{site}/index.html", "-o", "copy.html", *offline)
+    assert (terminal.folder / "copy.html").read_bytes() == b"hello"
+    terminal.said("get", f"/ipns/{site}", *offline)
+    assert (terminal.folder / site / "index.html").read_bytes() == b"hello"
+    assert terminal("cat", "/ipns/nothing") == 2
+    assert "no name of IPNS and no domain" in terminal.error

@@ -59,9 +59,9 @@ async def test_a_trade_of_two_peers(tmp_path: Path, caplog: pytest.LogCaptureFix
     caplog.set_level(logging.INFO)
     file = tmp_path / "film\n.bin"
     file.write_bytes(CONTENT)
-    async with Peer.open(tmp_path / "one", listen=LISTEN) as one:
+    async with Peer.open(tmp_path / "one", listen=LISTEN, dht="off") as one:
         added = await one.add_file(file)
-        async with Peer.open(tmp_path / "two") as two:
+        async with Peer.open(tmp_path / "two", dht="off") as two:
             await two.connect(one.addrs[0])
             async with await two.get_file(added.cid) as reader:
                 await save(reader, tmp_path / "copy")

@@ -21,7 +21,7 @@ from libp2p.datastore.memory import MemoryDatastore
 from libp2p.provide.provider import Provider
 from tests.support.model_network import ModelNetwork, multihash_number, peer_number
 from tests.support.pages import ROOT
-from tests.support.provide_process import ONCE
+from tests.support.provide_process import ONCE, WORKERS
 from tests.support.sweep_router import ListedKeys, SweepRouter, numbered, until_idle
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         key = multihash_number(number)
         right = {str(peer) for peer in network.closest(key)}
         assert len(right & taken[key.hex()]) >= 18, f"key {number}"
-    # A region under way is repeated: 12 at once of 31 here. A restart would double everything.
+    # The regions under way are repeated, a few of 31 or more. A restart would send all again.
     repeated = records / (20 * (keys + ONCE)) - 1
     print(f"{kills} kills: {repeated:.0%} of the records were sent again")
-    assert repeated < 0.15 * kills
+    assert repeated < 1.3 * WORKERS / 31 * kills

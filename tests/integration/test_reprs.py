@@ -43,8 +43,8 @@ def check(objects: dict[str, tuple[object, str]], secrets: list[str]) -> None:
 
 async def test_what_objects_say_of_themselves(tmp_path: Path) -> None:
     async with (
-        Peer.open(tmp_path / "a", listen=LOOPBACK) as a,
-        Peer.open(block_store=MemoryBlockStore()) as b,
+        Peer.open(tmp_path / "a", listen=LOOPBACK, dht="off") as a,
+        Peer.open(block_store=MemoryBlockStore(), dht="off") as b,
         Peer.open(block_store=MemoryBlockStore(), online=False) as offline,
     ):
         added = await a.add_file(b"abc")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -19,13 +20,14 @@ from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.records.ipns_record import decode_record, make_record, routing_key
 from libp2p.routing.found import FoundPeer
 from libp2p.routing.http_client import HttpRouter
+from libp2p.routing.http_listener import listening
 from libp2p.routing.http_server import RoutingServer
 from libp2p.routing.own_blocks import OwnBlocks
 from libp2p.routing.parallel import ParallelRouter
 from libp2p.routing.static import StaticRouter
+from tests.integration.test_routing_api import command, serving
 from tests.support.hosts import LOOPBACK
 from tests.support.routers import ScriptedRouter
-from tests.support.web import serving
 
 from .files import random_bytes
 from .kubo import Kubo
@@ -35,6 +37,7 @@ from .waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from libp2p.abc import IHost
 
@@ -157,7 +160,10 @@ async def our_node() -> AsyncIterator[OurNode]:
     values = ScriptedRouter()
     async with running_bitswap() as client:
         routers = {"own": own_blocks(client), "friends": StaticRouter(), "values": values}
-        async with ParallelRouter(routers).run() as router, serving(RoutingServer(router)) as url:
+        async with (
+            ParallelRouter(routers).run() as router,
+            listening(RoutingServer(router), "127.0.0.1:0") as url,
+        ):
             yield OurNode(client, url, values)
 
 
@@ -249,7 +255,7 @@ async def dht_server(node: Kubo) -> AsyncIterator[str]:
 
         await until(is_in_the_table, "Kubo in our routing table")
         router = ParallelRouter({"dht": dht})
-        async with router.run(), serving(RoutingServer(router)) as url:
+        async with router.run(), listening(RoutingServer(router), "127.0.0.1:0") as url:
             yield url
 
 
@@ -274,3 +280,14 @@ async def test_kubo_asks_the_dht_through_our_server(network: tuple[Kubo, Kubo]) 
                 assert {str(info.peer_id) for info in closest} >= {gateway.id, provider.id}
         finally:
             await in_thread(node.close)
+
+
+def test_kubo_fetches_a_file_with_the_url_of_serve_alone(tmp_path: Path) -> None:
+    need("kubo")
+    file = tmp_path / "file"
+    file.write_bytes(random_bytes("a file of ipfs-lite", 700_000))
+    repo = tmp_path / "repo"
+    add = subprocess.run(command(repo, "add", "-Q", file), check=True, capture_output=True)
+    cid = add.stdout.decode().strip()
+    with serving(repo) as places, Kubo(config=delegated(places["routing_api"])) as node:
+        assert node.cat(cid, "--timeout=30s") == file.read_bytes()

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.datastore.sqlite import SqliteDatastore
+from libp2p.provide.config import ProvideConfig
 from libp2p.provide.provider import Provider
 from tests.support.model_network import ModelNetwork, peer_number
 from tests.support.sweep_router import ListedKeys, SweepRouter, numbered, until_idle
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
 LOOKUP_SECONDS = 0.01
+WORKERS = 4
 ONCE = 20
 """Keys that are announced once, in the first run."""
 
@@ -49,7 +51,11 @@ async def main(store: str, log: str, keys: int, peers: int, is_first: bool) -> N
     """Announce until nothing is left."""
     router = LoggingRouter(ModelNetwork(peers), log)
     datastore = SqliteDatastore(store)
-    provider = Provider(router, ListedKeys(numbered(0, keys)), datastore, peer_id=peer_number(-1))
+    source, config = (
+        ListedKeys(numbered(0, keys)),
+        ProvideConfig(max_workers=WORKERS, on_demand_workers=1, periodic_workers=1),
+    )
+    provider = Provider(router, source, datastore, config, peer_id=peer_number(-1))
     async with provider.run():
         if is_first:
             once = numbered(1_000_000, 1_000_000 + ONCE)

@@ -150,5 +150,6 @@ async def until_idle(provider: Provider, seconds: float = 5.0) -> None:
     while True:
         await trio.sleep(seconds)
         stats = provider.stats()
-        if stats.keys_read and not (stats.regions_left or stats.queued or stats.regions_at_work):
+        left = stats.regions_left or stats.queued or stats.regions_at_work
+        if stats.keys_read is not None and not left:
             return

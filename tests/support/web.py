@@ -1,36 +1,15 @@
-"""Web servers on loopback: hypercorn with an application, and one that sends what it is told."""
+"""A web server on loopback that sends what it is told."""
 
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import hypercorn.trio
 import trio
-from hypercorn import Config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
-
-
-@asynccontextmanager
-async def serving(app: Any, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[str]:
-    """Serve an application with hypercorn, over TLS with a certificate and its key; its URL."""
-    config = Config()
-    config.bind = ["127.0.0.1:0"]
-    if certificate is not None:
-        config.certfile, config.keyfile = map(str, certificate)
-    config.errorlog = None
-    config.graceful_timeout = 0.1
-    ending = trio.Event()
-    async with trio.open_nursery() as nursery:
-        urls: list[str] = await nursery.start(
-            partial(hypercorn.trio.serve, app, config, shutdown_trigger=ending.wait)
-        )
-        yield urls[0]
-        ending.set()
 
 
 class RawServer:

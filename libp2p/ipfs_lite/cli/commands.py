@@ -212,10 +212,21 @@ def ls(
     metavar="MULTIADDR",
     help="Where to listen; repeatable. By default what `init` was told.",
 )
+@click.option(
+    "--routing-api",
+    metavar="HOST:PORT",
+    help="Tell others, over HTTP (/routing/v1), what this peer has and its routers know.",
+)
 @networked
 @as_json_option
 @with_time_limit("Stop after this time; it is no failure.")
-def serve(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json: bool) -> None:
+def serve(
+    at: At,
+    listen: tuple[Multiaddr, ...],
+    routing_api: str | None,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
     """
     Serve the repo's blocks to other peers until SIGINT or SIGTERM.
 
@@ -223,7 +234,7 @@ def serve(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json
     """
     from libp2p.ipfs_lite.cli import serving
 
-    serving.serve(at, listen, network, as_json)
+    serving.serve(at, listen, routing_api, network, as_json)
 
 
 for command in (dag, key, name, routing, provide, dht, doctor):

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.datastore import SqliteDatastore
 from libp2p.exceptions import OpenConnectionError, RoutingError
-from libp2p.ipfs_lite.cli.terminal import tell
 from libp2p.ipfs_lite.errors import NotAnnouncedError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.repo import DATASTORE_FILE, Repo
 from libp2p.peer.addresses import to_multiaddrs
-from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.options import NetworkChoice, NetworkSettings
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipld.cid import CID
+
+
+_PORT: Final = re.compile(r"/tcp/\d+")
 
 
 async def config_at(at: At) -> Config:
@@ -77,16 +79,19 @@ async def open_announcer(at: At, network: NetworkChoice) -> AsyncIterator[Peer]:
     """
     Open the repo's peer to announce what the repo has.
 
-    It listens where ``serve`` would, so that these addresses are announced.
+    It listens where ``serve`` would, so that these addresses are announced; at another port if
+    another program has that one.
     """
     config = await config_at(at)
     settings = client_settings(network, config)
     async with Peer.open(at.repo, **settings) as peer:
+        swarm = peer.host.get_network()
         try:
-            await peer.host.get_network().listen(*to_multiaddrs(config.listen, "listen"))
-        except OpenConnectionError as error:
-            # Others learn who has the blocks, and have to find out where that is.
-            tell(f"announcing without addresses: {one_line(str(error))}")
+            await swarm.listen(*to_multiaddrs(config.listen, "listen"))
+        except OpenConnectionError:
+            # Another program has the port. Others learn who has the blocks, and ask where that is.
+            free = [_PORT.sub("/tcp/0", address) for address in config.listen]
+            await swarm.listen(*to_multiaddrs(free, "listen"))
         yield peer
 
 

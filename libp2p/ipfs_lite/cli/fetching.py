@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.exceptions import BaseLibp2pError, NotAFile
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.company import is_anybody_known
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
@@ -18,7 +18,8 @@ from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import save, stream
 from libp2p.ipfs_lite.peer import Peer
-from libp2p.ipld.file_node import Kind
+from libp2p.ipld.block import Block
+from libp2p.ipld.file_node import Kind, kind_of
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
@@ -49,13 +50,12 @@ def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
         target /= fetch.content.name
 
     async def work(peer: Peer, cid: CID) -> None:
-        try:
-            size = await _save_file(peer, cid, target, descriptor)
-        except NotAFile as error:
-            if descriptor is not None or error.kind not in (Kind.DIRECTORY, Kind.HAMT):
-                raise
+        kind = kind_of(Block(cid, await peer.get_block(cid)))
+        if descriptor is None and kind in (Kind.DIRECTORY, Kind.HAMT):
             with Bar("fetching", printable(target.name)) as bar:
                 size = (await peer.get_tree(cid, target, progress=bar.update)).size
+        else:
+            size = await _save_file(peer, cid, target, descriptor)
         if descriptor is not None and is_stdout(descriptor):
             return
         if as_json:
@@ -117,14 +117,24 @@ def ls(at: At, fetch: Fetch, as_json: bool) -> None:
 
 def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
     async def with_peer() -> None:
-        online = bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+        is_named = isinstance(fetch.content.root, str)  # DNS or others have to be asked
+        online = is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
         async with Peer.open(
             at.repo, online=online, verify=fetch.verify, **fetch.network.settings()
         ) as peer:
             await _connect_to_any(peer, fetch.peers)
-            await work(peer, await peer.resolve(fetch.content.cid, fetch.content.path))
+            await work(peer, await _find(peer, fetch.content))
 
     at.run(with_peer)
+
+
+async def _find(peer: Peer, content: Content) -> CID:
+    """Return the CID at a path, which may begin with a name."""
+    root, path = content
+    if isinstance(root, str):
+        target = (await peer.names.resolve(f"/ipns/{root}/{path}")).path
+        root, path = target.cid, target.rest
+    return await peer.resolve(root, path)
 
 
 async def _connect_to_any(peer: Peer, addresses: Sequence[PeerInfo]) -> None:

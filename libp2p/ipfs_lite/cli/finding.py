@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from libp2p.ipfs_lite.cli.company import open_asker
 from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
 from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
-from libp2p.ipfs_lite.errors import NotFoundError
+from libp2p.ipfs_lite.errors import NotAnnouncedError, NotFoundError
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
+DHT_NAME: Final = "DHT"
 #: A record that is longer is refused by everybody: IPNS records have 10 KiB at most.
 MAX_RECORD_BYTES: Final = 1024 * 1024
 
@@ -133,10 +134,19 @@ def put_value(at: At, network: NetworkChoice, key: bytes, value_file: str, as_js
         value = await read_small(value_file, MAX_RECORD_BYTES, "record")
         async with open_asker(at, network) as peer:
             await peer.routing.put_value(key, value)
+            if _is_alone(peer):  # the DHT has stored the record here, and that is gone now
+                raise NotAnnouncedError("nobody is known who could keep the record")
         if as_json:
             await say_json({"key": name_of(key), "size": len(value)}, needed=False)
 
     at.run(work)
+
+
+def _is_alone(peer: Peer) -> bool:
+    """Tell whether there is nothing but a DHT of nobody else to keep records."""
+    if peer.dht is None or [each.name for each in peer.routing.reports()] != [DHT_NAME]:
+        return False
+    return not (peer.dht.wan.has_peers or peer.dht.lan.has_peers)
 
 
 def _tell_what_was_said(said: Mapping[str, str]) -> None:

@@ -156,7 +156,8 @@ def publish(at: At, path: str, network: NetworkChoice, **options: object) -> Non
     """
     Say what the name of a key stands for.
 
-    `serve` says it again every four hours; without that, others forget it after 48 hours.
+    `serve` says it again at its start and every four hours; without that, others forget it after
+    48 hours.
     """
     from libp2p.ipfs_lite.cli import naming
 

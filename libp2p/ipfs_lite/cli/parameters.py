@@ -60,23 +60,28 @@ class CidArgument(click.ParamType["CID"]):
 
 
 class Content(NamedTuple):
-    """What a command is about: a CID, or what is at a path below it."""
+    """What a command is about: a CID or a name that stands for one, or what is below it."""
 
-    cid: CID
+    root: CID | str
+    """A text is a name of IPNS or a domain, which has to be resolved."""
     path: str
-    """Names of folders with slashes between them; empty for the CID itself."""
+    """Names of folders with slashes between them; empty for the root itself."""
 
     def __str__(self) -> str:
-        return f"{self.cid}/{self.path}" if self.path else str(self.cid)
+        return f"{self.root}/{self.path}" if self.path else str(self.root)
 
     @property
     def name(self) -> str:
         """The last part, which a saved file is called by."""
-        return self.path.rpartition("/")[2] or str(self.cid)
+        return self.path.rpartition("/")[2] or str(self.root)
 
 
 class ContentArgument(click.ParamType["Content"]):
-    """A CID as `CidArgument` takes, which a path may follow: ``<CID>/docs/index.html``."""
+    """
+    A CID as `CidArgument` takes, or ``/ipns/`` and a name or domain, which a path may follow.
+
+    ``<CID>/docs/index.html``, ``/ipns/example.com/docs``, ``ipns://k51…``.
+    """
 
     name = "cid"
 
@@ -86,6 +91,8 @@ class ContentArgument(click.ParamType["Content"]):
         if isinstance(value, Content):
             return value
         text = str(value).strip()
+        if text.lower().startswith(("/ipns/", "ipns://")):
+            return self._named(text, param, ctx)
         from libp2p.ipld.cid import CID, InvalidCID
 
         with contextlib.suppress(InvalidCID):
@@ -95,6 +102,18 @@ class ContentArgument(click.ParamType["Content"]):
         if found is None or {".", ".."} & set(names):
             return Content(CidArgument().convert(value, param, ctx), "")
         return Content(CidArgument().convert(found["cid"], param, ctx), "/".join(names))
+
+    def _named(
+        self, text: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Content:
+        from libp2p.exceptions import InvalidPath
+        from libp2p.ipns.path import ContentPath
+
+        try:
+            path = ContentPath.parse(text)
+        except InvalidPath as error:
+            self.fail(f"{error}.", param, ctx)
+        return Content(path.root, path.rest.strip("/"))
 
 
 class PeerAddress(click.ParamType["PeerInfo"]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import trio
@@ -13,7 +14,7 @@ from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.repo import Repo
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from multiaddr import Multiaddr
 
@@ -21,18 +22,40 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.options import NetworkChoice
 
 
-def serve(at: At, listen: Sequence[Multiaddr], network: NetworkChoice, as_json: bool) -> None:
+def serve(
+    at: At,
+    listen: Sequence[Multiaddr],
+    routing_api: str | None,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
     async def work() -> None:
         addresses = (
             listen or (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
         )
-        async with Peer.open(at.repo, listen=addresses, provide=True, **network.settings()) as peer:
-            for address in peer.addrs:
+        async with (
+            Peer.open(at.repo, listen=addresses, provide=True, **network.settings()) as peer,
+            _answering(peer, routing_api) as url,
+        ):
+            places = [("address", str(address)) for address in peer.addrs]
+            for kind, place in [*places, *([("routing_api", url)] if url else [])]:
                 if as_json:
-                    await say_json({"address": str(address)}, needed=False)
+                    await say_json({kind: place}, needed=False)
                 else:
-                    await say(str(address), needed=False)
+                    await say(place, needed=False)
             gc.freeze()  # all that is loaded now stays: garbage collections need not visit it
             await trio.sleep_forever()
 
     run_to_an_end(work, at.timeout, stopping_is_success=True)
+
+
+@asynccontextmanager
+async def _answering(peer: Peer, bind: str | None) -> AsyncIterator[str]:
+    """Answer delegated routing if there is where to listen; yield the URL, or nothing."""
+    if bind is None:
+        yield ""
+        return
+    from libp2p.ipfs_lite.routing_api import routing_api
+
+    async with routing_api(peer, bind) as url:
+        yield url

@@ -1,20 +1,12 @@
+from libp2p.records.pb import record_pb2 as _record_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+from libp2p.records.pb.record_pb2 import Record as Record
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class Record(_message.Message):
-    __slots__ = ("key", "value", "timeReceived")
-    KEY_FIELD_NUMBER: _ClassVar[int]
-    VALUE_FIELD_NUMBER: _ClassVar[int]
-    TIMERECEIVED_FIELD_NUMBER: _ClassVar[int]
-    key: bytes
-    value: bytes
-    timeReceived: str
-    def __init__(self, key: _Optional[bytes] = ..., value: _Optional[bytes] = ..., timeReceived: _Optional[str] = ...) -> None: ...
 
 class Message(_message.Message):
     __slots__ = ("type", "key", "record", "closerPeers", "providerPeers", "clusterLevelRaw", "senderRecord")
@@ -62,9 +54,9 @@ class Message(_message.Message):
     SENDERRECORD_FIELD_NUMBER: _ClassVar[int]
     type: Message.MessageType
     key: bytes
-    record: Record
+    record: _record_pb2.Record
     closerPeers: _containers.RepeatedCompositeFieldContainer[Message.Peer]
     providerPeers: _containers.RepeatedCompositeFieldContainer[Message.Peer]
     clusterLevelRaw: int
     senderRecord: bytes
-    def __init__(self, type: _Optional[_Union[Message.MessageType, str]] = ..., key: _Optional[bytes] = ..., record: _Optional[_Union[Record, _Mapping]] = ..., closerPeers: _Optional[_Iterable[_Union[Message.Peer, _Mapping]]] = ..., providerPeers: _Optional[_Iterable[_Union[Message.Peer, _Mapping]]] = ..., clusterLevelRaw: _Optional[int] = ..., senderRecord: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, type: _Optional[_Union[Message.MessageType, str]] = ..., key: _Optional[bytes] = ..., record: _Optional[_Union[_record_pb2.Record, _Mapping]] = ..., closerPeers: _Optional[_Iterable[_Union[Message.Peer, _Mapping]]] = ..., providerPeers: _Optional[_Iterable[_Union[Message.Peer, _Mapping]]] = ..., clusterLevelRaw: _Optional[int] = ..., senderRecord: _Optional[bytes] = ...) -> None: ...

@@ -86,6 +86,27 @@ async def test_a_mute_server_costs_bounded_time() -> None:
         assert trio.current_time() - started_at < 1.5
 
 
+@pytest.mark.parametrize("answer", [b"", b"\0", b"garbage", b"\xff" * 4000, bytes(12)])
+async def test_a_server_that_answers_garbage_costs_bounded_time(answer: bytes) -> None:
+    udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+    await udp.bind(("127.0.0.1", 0))
+
+    async def serve() -> None:
+        while True:
+            query, address = await udp.recvfrom(65_535)
+            for reply in (answer, query[:2] + answer, query, query[:2] + b"\x84\0" + query[4:14]):
+                await udp.sendto(reply, address)
+
+    server = Nameserver("127.0.0.1", udp.getsockname()[1])
+    resolver = Resolver(DnsConfig(nameservers=(server,), query_timeout=0.5))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        with trio.fail_after(5), pytest.raises(DnsError, match=r"a\.org cannot be looked up"):
+            await resolver.txt("a.org")
+        nursery.cancel_scope.cancel()
+    udp.close()
+
+
 async def test_nobody_at_the_nameservers_port(unused_port: int) -> None:
     server = Nameserver("127.0.0.1", unused_port)
     with pytest.raises(DnsError, match=r"a\.org cannot be looked up"):

@@ -86,10 +86,14 @@ async def test_options_of_a_record(router: MemoryRouter) -> None:
     ).record
     assert (made.ttl, made.has_v1, made.sequence) == (7, False, 40)
     assert made.expires == pytest.approx(wall_clock() + 50)
-    for low in (0, 39, 40):
-        with pytest.raises(InvalidArgument, match="above 40"):
+    short = (await ours.publish(KEY, FILES[0], lifetime=5)).record
+    assert (short.ttl, short.sequence) == (5, 41), "it is to count though it ends earlier"
+    with pytest.raises(InvalidArgument, match="ttl must be at most the lifetime"):
+        await ours.publish(KEY, FILES[0], lifetime=5, ttl=6)
+    for low in (0, 40, 41):
+        with pytest.raises(InvalidArgument, match="above 41"):
             await ours.publish(KEY, FILES[1], sequence=low)
-    assert (await ours.publish(KEY, FILES[1])).record.sequence == 41
+    assert (await ours.publish(KEY, FILES[1])).record.sequence == 42
 
 
 async def test_the_sequence_survives_a_restart(router: MemoryRouter, tmp_path: Path) -> None:
@@ -257,7 +261,7 @@ async def test_damaged_entries_are_skipped(
     await store.write(
         [
             Change(NAMESPACE, b"no peer", b"x"),
-            Change(NAMESPACE, NAME.peer_id.to_bytes(), foreign.encoded),
+            Change(NAMESPACE, NAME.peer_id.to_bytes() + bytes(8), foreign.encoded),
         ]
     )
     ours = publisher(router, store, keys=Keys(KEY))
@@ -266,6 +270,30 @@ async def test_damaged_entries_are_skipped(
     assert "reading the published names failed" in caplog.text
     assert f"reading the record of {NAME} failed" in caplog.text
     assert (await ours.publish(KEY, FILES[0])).record.sequence == 0
+
+
+async def test_an_old_record_does_not_come_back(router: MemoryRouter) -> None:
+    """Two processes with one store: one announces again what the other has just replaced."""
+    store = MemoryDatastore()
+    serving, command = (publisher(router, store, keys=Keys(KEY)) for _ in range(2))
+    old = (await serving.publish(KEY, FILES[0])).record
+    new = (await command.publish(KEY, FILES[1])).record
+    await serving.published.put(NAME, old)
+    assert await serving.published.get(NAME) == new
+    assert [found async for found in command.published.all()] == [(NAME, new)]
+    assert (await serving.publish(KEY, FILES[2], announce=False)).record.sequence == 2
+    (entries,) = [batch async for batch in store.scan(NAMESPACE)]
+    assert len(entries) == 1, "those before it are gone"
+
+
+async def test_all_published_names_are_listed(router: MemoryRouter) -> None:
+    ours = publisher(router)
+    keys = [Ed25519PrivateKey.new(bytes([n]) * 32) for n in range(5)]
+    latest = {}
+    for key in keys:
+        for path in FILES[:3]:
+            latest[Name.of(key)] = (await ours.publish(key, path, announce=False)).record
+    assert {name: record async for name, record in ours.published.all()} == latest
 
 
 async def test_a_name_that_stood_for_no_path_gets_the_next_sequence(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
+import trio.testing
 
 from libp2p.crypto.ed25519 import Ed25519PrivateKey
 from libp2p.datastore import MemoryDatastore
@@ -293,7 +294,7 @@ async def test_what_was_published_here_counts_too(clock: Clock) -> None:
     with pytest.raises(NameNotFound):
         await offline.resolve(NAMES[0], use_cache=False)
     assert [name async for name, _ in published.all()] == [NAMES[0]]
-    assert await datastore.get(NAMESPACE, NAMES[0].peer_id.to_bytes()) is not None
+    assert [len(batch) async for batch in datastore.scan(NAMESPACE)] == [1]
 
 
 async def test_a_cache_can_be_shared(router: MemoryRouter, clock: Clock) -> None:
@@ -306,6 +307,33 @@ async def test_a_cache_can_be_shared(router: MemoryRouter, clock: Clock) -> None
     cache.forget(ContentPath.of(NAMES[0]))
     with pytest.raises(ResolutionError, match="down"):
         await Resolver(router, cache=cache, clock=clock).resolve(NAMES[0])
+
+
+async def test_many_who_want_one_name_share_a_search(
+    clock: Clock, autojump_clock: trio.testing.MockClock
+) -> None:
+    router = ScriptedRouter(1.0, record(FILES[0]))
+    resolver = Resolver(router, clock=clock)
+    found: list[str] = []
+
+    async def resolve(patience: float) -> None:
+        with trio.move_on_after(patience):
+            found.append(str((await resolver.resolve(NAMES[0])).path))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(resolve, 10)
+    assert found == [FILES[0]] * 20
+    assert router.searches == 1
+    # The one who searches gives up: the others search themselves.
+    resolver, router.searches = Resolver(router, clock=clock), 0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(resolve, 0.5)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(3):
+            nursery.start_soon(resolve, 10)
+    assert found == [FILES[0]] * 23
+    assert router.searches == router.closed - 1 == 4
 
 
 @pytest.mark.parametrize("wrong", [{"router": 7}, {"router": None, "txt": 7}])

@@ -36,16 +36,18 @@ from libp2p.routing.back_off import BACK_OFF_SECONDS
 from libp2p.routing.found import FoundPeer
 from libp2p.routing.http_client import HttpRouter, HttpRouterConfig
 from libp2p.routing.http_filters import Filters
+from libp2p.routing.http_listener import listening
 from libp2p.routing.http_records import MAX_JSON_BYTES
 from libp2p.routing.http_server import RoutingServer
 from tests.support.identities import ed25519_pair, peer_id_of
 from tests.support.routers import ScriptedRouter
-from tests.support.web import RawServer, answer, open_answer, serving
+from tests.support.web import RawServer, answer, open_answer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+LOOPBACK = "127.0.0.1:0"
 BLOCK = CID.for_block(b"a block")
 HERE, QUIC = Multiaddr("/ip4/192.0.2.1/tcp/1"), Multiaddr("/ip4/192.0.2.1/udp/1/quic-v1")
 ANN, BOB = PeerInfo(peer_id_of("ann"), [HERE, QUIC]), PeerInfo(peer_id_of("bob"), [])
@@ -107,7 +109,10 @@ async def test_all_questions_are_answered(in_memory: bool) -> None:
         async with HttpRouter("http://router", transport=transport).run() as client:
             await ask_all(client, router, web, signed)
     else:
-        async with serving(app) as url, HttpRouter(f"{url}/routing/v1/").run() as client:
+        async with (
+            listening(app, LOOPBACK) as url,
+            HttpRouter(f"{url}/routing/v1/").run() as client,
+        ):
             await ask_all(client, router, web, signed)
 
 
@@ -164,7 +169,7 @@ async def test_over_tls_all_questions_share_one_connection(
         await app(scope, receive, send)
 
     context = ssl.create_default_context(cafile=certificate[0])
-    async with serving(counting, certificate) as url:
+    async with listening(counting, LOOPBACK, certificate=certificate[0], key=certificate[1]) as url:
         assert url.startswith("https://")
         async with HttpRouter(url, ssl_context=context).run() as router:
             assert await router.find_peer(ANN.peer_id) == ANN
@@ -192,7 +197,7 @@ async def test_providers_come_as_they_are_found() -> None:
             yield BOB
 
     async with (
-        serving(RoutingServer(Slow())) as url,
+        listening(RoutingServer(Slow()), LOOPBACK) as url,
         HttpRouter(url).run() as router,
         aclosing(router.find_provider_iter(BLOCK.buffer)) as found,
     ):
@@ -203,7 +208,7 @@ async def test_providers_come_as_they_are_found() -> None:
 
 async def test_closing_the_iterator_ends_the_search_at_the_server() -> None:
     app = RoutingServer(ScriptedRouter(ANN, between=1e6))
-    async with serving(app) as url, HttpRouter(url).run() as router:
+    async with listening(app, LOOPBACK) as url, HttpRouter(url).run() as router:
         async with aclosing(router.find_provider_iter(BLOCK.buffer)) as found:
             assert await anext(found) == ANN
         with trio.fail_after(5):
@@ -473,7 +478,7 @@ async def test_questions_at_once_have_a_limit() -> None:
     config = HttpRouterConfig(max_requests=3)
     slow = ScriptedRouter(ANN, seconds=0.05)
     async with (
-        serving(RoutingServer(slow)) as url,
+        listening(RoutingServer(slow), LOOPBACK) as url,
         HttpRouter(url, config=config).run() as router,
         trio.open_nursery() as nursery,
     ):

@@ -18,18 +18,19 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.records.ipns_record import MAX_RECORD_BYTES, make_record, routing_key
 from libp2p.routing.found import FoundPeer
+from libp2p.routing.http_listener import listening
 from libp2p.routing.http_server import HttpServerConfig, RoutingServer
 from libp2p.routing.own_blocks import OwnBlocks
 from libp2p.routing.static import StaticRouter
 from tests.support.identities import ed25519_pair, peer_id_of
 from tests.support.routers import ScriptedRouter
-from tests.support.web import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from libp2p.routing.http_server import Message
 
+LOOPBACK = "127.0.0.1:0"
 BLOCK = CID.for_block(b"a block")
 PROVIDERS = f"/routing/v1/providers/{BLOCK}"
 HERE, QUIC = Multiaddr("/ip4/192.0.2.1/tcp/1"), Multiaddr("/ip4/192.0.2.1/udp/1/quic-v1")
@@ -451,7 +452,7 @@ async def test_a_stream_comes_as_it_is_found(http2: bool) -> None:
             yield BOB
 
     async with (
-        serving(RoutingServer(Slow())) as url,
+        listening(RoutingServer(Slow()), LOOPBACK) as url,
         httpx2.AsyncClient(http1=not http2, http2=http2) as client,
         client.stream("GET", url + PROVIDERS, headers=NDJSON) as reply,
     ):
@@ -464,7 +465,7 @@ async def test_a_stream_comes_as_it_is_found(http2: bool) -> None:
 async def test_who_hangs_up_ends_the_search() -> None:
     router = ScriptedRouter(ANN, between=1e6)
     app = RoutingServer(router)
-    async with serving(app) as url:
+    async with listening(app, LOOPBACK) as url:
         stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
         async with stream:
             head = f"GET {PROVIDERS} HTTP/1.1\r\nHost: x\r\nAccept: application/x-ndjson\r\n\r\n"

@@ -177,6 +177,15 @@ async def test_it_must_run_and_once_only() -> None:
         assert await providers(router) == [ANN]
 
 
+async def test_an_error_of_the_block_comes_out_as_it_is() -> None:
+    router = ParallelRouter([ScriptedRouter(ANN)])
+    with pytest.raises(KeyError):
+        async with router.run():
+            raise KeyError
+    async with router.run():
+        assert await providers(router) == [ANN]
+
+
 async def test_routers_of_every_kind_are_asked() -> None:
     class Lists:
         def find_provider_iter(self, cid: bytes, count: int) -> list[PeerInfo]:

@@ -20,13 +20,13 @@ PEER = "12D3KooWEoWPDpkUF2dpbBg875xsP3iwLrD62GqZ3BU1p1RvA91r"
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [("1", 1.0), ("0.5", 0.5), ("90s", 90.0), ("2m", 120.0), ("1m30s", 90.0), ("1.5h", 5400.0),
-     ("250ms", 0.25), (".5s", 0.5)],
+     ("250ms", 0.25), (".5s", 0.5), ("7d2h", 612000.0)],
 )  # fmt: skip
 def test_durations(text: str, seconds: float) -> None:
     assert Duration().convert(text, None, None) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "0", "0s", "1d", "1m30", "s", "nan", "inf"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "0", "0s", "1w", "1m30", "s", "nan", "inf"])
 def test_what_is_no_duration(text: str) -> None:
     with pytest.raises(click.BadParameter, match="not a time"):
         Duration().convert(text, None, None)

@@ -11,8 +11,10 @@ from libp2p.datastore.base import Change, Entry
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.provide import journal
 from libp2p.provide.config import (
+    MAX_MEASURE_SECONDS,
     MAX_PROBE_SECONDS,
     MAX_REGION_KEYS,
+    MEASURE_SECONDS,
     PROBE_SECONDS,
     RETRY_SECONDS,
     ProvideConfig,
@@ -24,6 +26,7 @@ from tests.support.model_network import multihash_number
 
 OWN = key_of(b"this peer")
 START = 1_800_000_000.0
+HOUR = 3600.0
 KEYS = [*map(multihash_number, range(200))]
 SMALL = ProvideConfig(max_queued=50, max_keys=100)
 
@@ -55,6 +58,8 @@ def done(job: Job, missed: tuple[bytes, ...] = ()) -> Outcome:
 def do_all(plan: ProvidePlan, now: float) -> list[Job]:
     """Do all that there is to do."""
     jobs: list[Job] = []
+    if plan.must_measure(now):
+        plan.end_measuring([(plan.stats(now).peers or 1, 1.0)], now)
     while (job := plan.next_job(now)) is not None:
         plan.finish(job, done(job), now, 30.0)
         jobs.append(job)
@@ -78,7 +83,7 @@ def test_everything_is_announced_at_first_and_again_after_the_interval() -> None
     assert sorted(key for job in jobs for key in job.multihashes) == sorted(KEYS)
     assert all(job.is_periodic for job in jobs)
     assert plan.next_job(START) is None
-    assert START < plan.wake_at() <= START + 23 * 3600
+    assert plan.wake_at() == START + MEASURE_SECONDS
     again: list[bytes] = []
     now = START
     while (now := plan.wake_at()) <= START + 22 * 3600:
@@ -311,9 +316,47 @@ def test_the_size_of_the_network_is_looked_at_first() -> None:
     plan.begin_measuring()
     plan.end_measuring([(20, 0.002), (20, 0.002)], START)
     assert not plan.must_measure(START)
+    assert plan.stats(START).offline_since is None
     assert plan.stats(START).peers == 10_000
     assert plan.stats(START).region_bits == 7
     assert not plan_of([], peers=None).must_measure(START)
+
+
+def test_a_network_that_turns_out_to_be_another_one_is_told_everything() -> None:
+    plan = plan_of(peers=None)
+    plan.end_measuring([(5, 1.0)] * 4, START)
+    do_all(plan, START)
+    assert plan.wake_at() == START + MEASURE_SECONDS
+    assert plan.must_measure(START + MEASURE_SECONDS)
+    plan.end_measuring([(6, 1.0)] * 4, START + MEASURE_SECONDS)
+    assert do_all(plan, START + MEASURE_SECONDS) == []
+    second = START + 3 * MEASURE_SECONDS
+    assert plan.wake_at() == second
+    plan.end_measuring([(20, 0.002), (20, 0.0021), (20, 0.5)], second)
+    assert plan.stats(second).peers == pytest.approx(5000, rel=0.5)
+    assert sum(len(job.multihashes) for job in do_all(plan, second)) == 200
+    # A look that nobody answers says that there is nobody, not that the network is small.
+    plan.end_measuring([], second + HOUR)
+    assert plan.stats(second).offline_since == second + HOUR
+    assert plan.stats(second).peers == pytest.approx(5000, rel=0.5)
+    pauses = []
+    for _ in range(20):
+        plan.end_measuring([(20, 0.002)], second)
+        pauses.append(plan._measure_at - second)
+    assert pauses[-1] == MAX_MEASURE_SECONDS
+
+
+def test_peers_that_are_of_no_use_do_not_make_the_pauses_long() -> None:
+    plan = plan_of()
+    job = plan.next_job(START)
+    assert job is not None
+    plan.finish(job, Outcome(is_offline=True), START, 1.0)
+    for second in range(1, 9):
+        plan.note_online(START + second)
+        probe = plan.next_job(START + second)
+        assert probe is not None
+        plan.finish(probe, Outcome(is_offline=True), START + second, 1.0)
+    assert plan.wake_at() == START + 8 + PROBE_SECONDS
 
 
 def test_a_job_that_is_abandoned_is_there_again() -> None:
@@ -371,7 +414,8 @@ def test_the_numbers_say_how_far_it_is() -> None:
     assert (stats.regions_left, stats.keys_left, stats.seconds_left) == (0, 0, 0.0)
     assert stats.keys_announced == 200
     assert stats.lookups == 2 * stats.regions_announced
-    assert stats.next_due == plan.wake_at()
+    assert stats.next_due is not None
+    assert START < stats.next_due < START + 2 * HOUR
     later = START + 12 * 3600
     stats = plan.stats(later)
     assert 0.3 * stats.regions < stats.regions_left < 0.7 * stats.regions

@@ -110,6 +110,8 @@ def test_nobody_responsible_is_a_refusal_unless_wanted_otherwise(key: str | byte
     with pytest.raises(InvalidRecordType, match="no validator"):
         strict.select(key, [b""])
     assert strict.validator_by_key(key) is None
+    strict.set_strict(False)
+    strict.validate(key, b"12345")
     lax = NamespacedValidator(strict_validation=False)
     lax.validate(key, b"12345")
     assert lax.select(key, [b"a", b"b"]) == 0

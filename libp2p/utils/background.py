@@ -1,0 +1,27 @@
+"""Tasks in the background of a block."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+import trio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@asynccontextmanager
+async def background_nursery() -> AsyncIterator[trio.Nursery]:
+    """
+    Open a nursery for tasks that raise nothing: an error of the block comes out as it is.
+
+    A nursery of trio's wraps it in an `ExceptionGroup`, which no ``except OSError`` around catches.
+    """
+    try:
+        async with trio.open_nursery() as nursery:
+            yield nursery
+    except BaseExceptionGroup as group:
+        if len(group.exceptions) != 1:
+            raise
+        raise group.exceptions[0] from group.exceptions[0].__cause__
