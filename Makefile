@@ -73,8 +73,9 @@ walk: $(DEV_STAMP) ## a random walk over a host, by default of 10,000 steps (STE
 attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an honest peer beside them
 	@$(BIN)/python -m bench.attackers --attackers $(or $(ATTACKERS),400)
 
-nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, hundreds of clients, 200 damages
+nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, hundreds of clients, 200 damages, 10,000 peers
 	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py \
+	    tests/unit/kad_dht/test_dht_simulation.py \
 	    tests/drivers/datastore/test_sqlite.py tests/drivers/peer/test_persistent_peerstore.py
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long

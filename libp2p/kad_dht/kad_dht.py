@@ -88,8 +88,9 @@ class KadDHT:
     :param strict_validation: refuse values whose keys are in no namespace with a validator.
     :param persist_dir: a folder for the records that are kept for others.
     :param max_peers_per_subnet: peers of one IP group with one common prefix length in the
-        routing table; 0 is no limit, None go-libp2p's number.
-    :param max_peers_per_subnet_table: the same for the whole table; 0 is go-libp2p's number.
+        routing table; 0 is no limit. None is go-libp2p's number in the public network, and no
+        limit in others.
+    :param max_peers_per_subnet_table: the same for the whole table; 0 is as None above.
     :param network: which peers belong into it; see `DHTNetwork`.
     :param lan: the DHT of a local network: ``/ipfs/lan/kad/1.0.0`` and `DHTNetwork.LAN`.
     :param datastore: where the records are kept, in place of ``persist_dir``.
@@ -221,6 +222,7 @@ class KadDHT:
             self._validator_now,
             self._engine.entry_of,
             self._engine.is_connected,
+            self._config.k,
         )
 
     def _validator_now(self) -> NamespacedValidator:
@@ -470,8 +472,14 @@ class KadDHT:
 def _table_config(
     network: DHTNetwork, per_bucket: int | None, per_table: int
 ) -> RoutingTableConfig:
-    """Return the table's configuration for py-libp2p's parameters."""
+    """
+    Return the table's configuration for py-libp2p's parameters.
+
+    A network of one's own may lie in one IP group as a whole: it has no limit unless one is given.
+    """
     options: dict[str, int] = {}
+    if network is not DHTNetwork.WAN:
+        options = {"max_per_group_in_bucket": 0, "max_per_group": 0}
     if per_bucket is not None:
         options["max_per_group_in_bucket"] = max(per_bucket, 0)
     if per_table:

@@ -18,6 +18,7 @@ from libp2p.kad_dht.messages import (
     MessageType,
     PeerEntry,
 )
+from libp2p.kad_dht.routing_table import BUCKET_SIZE
 from libp2p.peer.addresses import split_address
 from libp2p.peer.id import ID
 
@@ -43,6 +44,7 @@ class RequestHandler:
     :param entry_of: returns what is known of any peer, of this one too: a peer that is asked for is
         named even if it is not in the table.
     :param is_connected: whether there is a connection to a peer, which answers tell.
+    :param k: peers that an answer names.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class RequestHandler:
         validator: Callable[[], RecordValidator],
         entry_of: Callable[[ID], PeerEntry | None] = lambda _: None,
         is_connected: Callable[[ID], bool] = lambda _: False,
+        k: int = BUCKET_SIZE,
     ) -> None:
         self._table = table
         self._providers = provider_store
@@ -60,6 +63,7 @@ class RequestHandler:
         self._validator = validator
         self._entry_of = entry_of
         self._is_connected = is_connected
+        self._k = k
 
     def handle(self, remote: ID, message: Message, now: float) -> Message | None:
         """
@@ -85,15 +89,16 @@ class RequestHandler:
         return self._put_value(remote, message, now)
 
     def _closest(self, remote: ID, key: bytes) -> list[PeerEntry]:
-        count = self._table.config.bucket_size
-        rows = self._table.closest_rows(key_of(key), count + 1)
+        place = key_of(key)
+        rows = self._table.closest_rows(place, self._k)
+        if any(row.peer == remote for row in rows):  # one more costs more than a bucket
+            rows = self._table.closest_rows(place, self._k + 1)
         is_connected = self._is_connected
-        entries = [
+        return [
             row.connected_entry if is_connected(row.peer) else row.entry
             for row in rows
             if row.peer != remote
         ]
-        return entries[:count]
 
     def _find_node(self, remote: ID, request: Message) -> Message:
         closest = self._closest(remote, request.key)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, auto
+from heapq import nsmallest
 from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -247,6 +248,8 @@ class RoutingTable:
         while len(found) < count and at:
             at -= 1
             found += buckets[at].values()
+        if len(found) > 4 * count:
+            return nsmallest(count, found, key=lambda row: row.key ^ key)
         found.sort(key=lambda row: row.key ^ key)
         return found[:count]
 

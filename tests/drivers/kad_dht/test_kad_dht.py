@@ -540,3 +540,11 @@ async def test_py_libp2ps_names(autojump_clock: MockClock) -> None:
         with pytest.raises(InvalidRecord):
             await one.put_value("plain", b"value")
         assert not one.is_random_walk_enabled()
+
+
+@pytest.mark.parametrize("kind", DHTNetwork)
+async def test_only_the_public_network_limits_ip_groups_by_itself(kind: DHTNetwork) -> None:
+    config = KadDHT(memory_host(), network=kind).table.config
+    limits = (config.max_per_group, config.max_per_group_in_bucket)
+    assert limits == ((3, 2) if kind is DHTNetwork.WAN else (0, 0))
+    assert config.public_only is (kind is DHTNetwork.WAN)

@@ -91,6 +91,9 @@ class TestFindNode:
         asking, *others = served.closest(b"key", BUCKET_SIZE + 1)
         assert named(served.ask(KIND.FIND_NODE, remote=asking)) == others
 
+    def test_a_network_may_name_fewer(self) -> None:
+        assert named(Served(k=3).ask(KIND.FIND_NODE)) == Served().closest(b"key", 3)
+
     def test_a_peer_of_the_table_is_first_once(self) -> None:
         served = Served()
         target = a_peer(5)

@@ -90,6 +90,12 @@ class TestBuckets:
             entries = table.closest_entries(key, wanted)
             assert [entry.peer_id for entry in entries] == best
 
+    def test_closest_of_a_large_bucket(self) -> None:
+        table = filled(300, bucket_size=500)
+        assert table.bucket_sizes == [300]
+        best = sorted(table, key=lambda peer: peer.xor_id ^ OWN_KEY)[:BUCKET_SIZE]
+        assert table.closest(OWN_KEY) == best
+
     def test_peers_of_one_prefix_have_one_bucket(self) -> None:
         # The last bucket is full of peers of one prefix: splitting it would give no room.
         table = RoutingTable(OWN, RoutingTableConfig(bucket_size=3))
