@@ -384,7 +384,12 @@ class Peer:
 
         source = self._source(peers, timeout)
         try:
-            async for entry in list_folder(source, CID.of(cid)):
+            entries = list_folder(source, CID.of(cid))
+            while True:
+                with self._call():  # not around a yield: the caller's scopes would cross it
+                    entry = await anext(entries, None)
+                if entry is None:
+                    return
                 yield entry
         finally:
             source.close()

@@ -23,10 +23,30 @@ import pytest
 
 from libp2p.ipfs_lite.cli.commands import cli
 from libp2p.ipfs_lite.repo import Repo
+from libp2p.ipld.car.header import encode_header
+from libp2p.ipld.car.writer import encode_block_start
+from libp2p.ipld.cid import CID
+from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter
+from libp2p.ipld.profiles import ImportOptions
 from tests.support.command_line import Ended, Running, Surroundings, full_pipe, tree
 
-VERBS = ("init", "id", "add", "get", "cat", "serve")
+VERBS = ("init", "id", "add", "get", "cat", "ls", "dag export", "dag import", "serve")
+#: Those that read files that are named, or the standard input.
+READERS = ("add", "dag import")
+#: Those that may have to fetch something.
+FETCHERS = ("get", "cat", "ls", "dag export")
 DATA = bytes(range(256)) * 2000
+
+
+def _folder() -> str:
+    """Return the CID of a folder of one file that is inside the CID."""
+    importer = DirectoryImporter(ImportOptions(inline_limit=128))
+    importer.add(DirectoryEntry("name", CID.for_block(DATA), 5))
+    [root] = importer.finish()
+    return str(root.cid)
+
+
+FOLDER = _folder()
 PEER = "12D3KooWEoWPDpkUF2dpbBg875xsP3iwLrD62GqZ3BU1p1RvA91r"
 
 #: Whoever ends a command sees it end within this time.
@@ -47,7 +67,7 @@ ELSEWHERE = {
 
 
 def test_the_tables_know_every_verb() -> None:
-    assert {*VERBS, *ELSEWHERE} == set(cli.commands)
+    assert {verb.split()[0] for verb in (*VERBS, *ELSEWHERE)} == set(cli.commands)
 
 
 @dataclass
@@ -75,6 +95,9 @@ class Scene:
             "add": [self.folder / "file"],
             "get": [self.cid, "-o", self.folder / "out"],
             "cat": [self.cid],
+            "ls": [FOLDER],
+            "dag export": [self.cid],
+            "dag import": [self.folder / "file.car"],
             "serve": ["--listen", "/ip4/127.0.0.1/tcp/0"],
         }
         self.args = by_verb.get(self.verb, self.args)
@@ -121,6 +144,9 @@ def scene_of(tmp_path: Path, stored: tuple[Path, str, str]) -> Iterator[Callable
         def make(verb: str) -> Scene:
             (tmp_path / "file").write_bytes(DATA)
             folder, cid, absent = stored
+            root = CID.of(cid)
+            start = encode_header([root]) + encode_block_start(root, len(DATA))
+            (tmp_path / "file.car").write_bytes(start + DATA)
             return Scene(tmp_path, folder / "repo", cid, absent, verb, stack)
 
         yield make
@@ -131,7 +157,7 @@ def scene_of(tmp_path: Path, stored: tuple[Path, str, str]) -> Iterator[Callable
 
 def unopened_fifo(scene: Scene) -> None:
     fifo = scene.fifo()
-    scene.args = [fifo] if scene.verb == "add" else [scene.cid, "-o", fifo]
+    scene.args = [fifo] if scene.verb in READERS else [scene.cid, "-o", fifo]
 
 
 def silent_fifo(scene: Scene) -> None:
@@ -203,7 +229,7 @@ HOLDS_UP: dict[str, Callable[[Scene], None]] = {
     "a peer that says nothing": silent_peer,
     "nothing": at_rest,
 }
-READS = dict.fromkeys({*VERBS} - {"add"}, "it reads no file that is named, and no input")
+READS = dict.fromkeys({*VERBS} - {*READERS}, "it reads no file that is named, and no input")
 WRITES = dict.fromkeys({*VERBS} - {"get"}, "it writes to no file that is named")
 NOT_MET: dict[str, dict[str, str]] = {
     "a FIFO that nobody opens": {
@@ -217,7 +243,7 @@ NOT_MET: dict[str, dict[str, str]] = {
     "a full FIFO as the file": WRITES,
     "a full pipe by its number": WRITES,
     "a peer that says nothing": dict.fromkeys(
-        {*VERBS} - {"get", "cat"}, "it asks no peer for anything"
+        {*VERBS} - {*FETCHERS}, "it asks no peer for anything"
     ),
     "nothing": dict.fromkeys({*VERBS} - {"serve"}, "it ends by itself"),
 }
@@ -273,7 +299,7 @@ def closing(*numbers: int) -> Callable[[], None]:
 
 def closed_stdin(scene: Scene) -> None:
     scene.around.before = closing(0)
-    if scene.verb == "add":
+    if scene.verb in READERS:
         scene.args = ["-"]
 
 
@@ -290,7 +316,7 @@ def nothing_open(scene: Scene) -> None:
 
 
 def empty_input(scene: Scene) -> None:
-    if scene.verb == "add":
+    if scene.verb in READERS:
         scene.args = ["-"]
 
 
@@ -298,7 +324,7 @@ def non_blocking_input(scene: Scene) -> None:
     reading, writing = os.pipe()
     os.set_blocking(scene.hold(reading), False)
     scene.around.stdin = reading
-    if scene.verb == "add":
+    if scene.verb in READERS:
         scene.args = ["-"]
     write = "import sys; sys.stdout.buffer.write(bytes(range(256)) * 2000)"
     writer = subprocess.Popen([sys.executable, "-c", write], stdout=writing)
@@ -386,16 +412,26 @@ def folder_gone(scene: Scene) -> None:
     scene.around.before = leave
 
 
-EVERY = dict.fromkeys(VERBS, "")
+#: Those whose result is what they print.
+PRINTERS = ("id", "add", "cat", "ls", "dag export", "dag import")
 SILENT = "says nothing"
 FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     # What it says if it fails; where a verb is not named, there is a result.
-    "no input": (closed_stdin, {"add": "cannot read the standard input: it is closed"}),
-    "an input with nothing in it": (empty_input, {"add": "say --allow-empty"}),
-    "no output": (closed_stdout, dict.fromkeys(("id", "add", "cat"), "output: it is closed")),
+    "no input": (
+        closed_stdin,
+        dict.fromkeys(READERS, "cannot read the standard input: it is closed"),
+    ),
+    "an input with nothing in it": (
+        empty_input,
+        {"add": "say --allow-empty", "dag import": "is cut off at byte 0"},
+    ),
+    "no output": (closed_stdout, dict.fromkeys(PRINTERS, "output: it is closed")),
     "no place for errors": (closed_stderr, {}),
-    "no streams at all": (nothing_open, dict.fromkeys(("id", "add", "cat"), SILENT)),
-    "a non-blocking input": (non_blocking_input, {}),
+    "no streams at all": (nothing_open, dict.fromkeys(PRINTERS, SILENT)),
+    "a non-blocking input": (
+        non_blocking_input,
+        {"dag import": "the header of the file cannot be read"},
+    ),
     "a non-blocking output": (non_blocking_output, {}),
     "a reader that is gone": (reader_gone, dict.fromkeys(VERBS, "SIGPIPE")),
     "a full disk": (full_disk, dict.fromkeys(VERBS, "the standard output: No space left")),
@@ -408,7 +444,7 @@ FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     "odd names": (odd_name, {}),
     "a locked repo": (
         locked,
-        {"init": "already", **dict.fromkeys(("add", "get", "cat", "serve"), "is locked")},
+        {"init": "already", **dict.fromkeys((*READERS, *FETCHERS, "serve"), "is locked")},
     ),
     "a FIFO in its repo": (fifo_in_repo, dict.fromkeys(VERBS, "not a regular file")),
     "errors that nobody reads": (unread_errors, dict.fromkeys(VERBS, SILENT)),
@@ -453,10 +489,17 @@ def assert_result(scene: Scene, ended: Ended) -> None:
         assert scene.around.before is not None  # it was closed
     elif scene.verb in ("get", "cat"):
         assert ended.out == DATA
+    elif scene.verb == "dag export":
+        assert ended.out == (scene.folder / "file.car").read_bytes()
     else:
         line = ended.out.decode("ascii")
         assert line.endswith("\n")
         assert line.removesuffix("\n").isprintable()
-        start = {"add": f"added {scene.cid} ", "serve": "/ip4/127.0.0.1/tcp/"}
+        start = {
+            "add": f"added {scene.cid} ",
+            "ls": f"{scene.cid} 5 name",
+            "dag import": f"imported {scene.cid}",
+            "serve": "/ip4/127.0.0.1/tcp/",
+        }
         begins = start.get(scene.verb, '{"id": "12D3KooW' if scene.args else "12D3KooW")
         assert line.startswith(begins)
