@@ -145,6 +145,15 @@ class Engine:
         """
         return await self.look_up(Message(MessageType.FIND_NODE, key))
 
+    async def ask_for_closest(self, peer: ID, key: bytes) -> list[PeerEntry]:
+        """
+        Return the peers that one peer names as the closest to a key; nobody has asked these.
+
+        :raises RoutingError: if it does not answer.
+        """
+        request = Message(MessageType.FIND_NODE, key)
+        return list((await self.requests.ask(peer, request, self.known_addresses(peer))).closer)
+
     def _seeds(self, key: bytes) -> list[PeerEntry]:
         seeds = self.table.closest_entries(key_of(key), SEEDS * self.config.k)
         return seeds or self._connected_servers()

@@ -332,6 +332,15 @@ class KadDHT:
         closest = await self._engine.closest_to(bytes(arguments.binary(key, "key")))
         return [self._engine.info_of(entry) for entry in closest]
 
+    async def ask_for_closest(self, peer_id: ID, key: bytes) -> list[PeerInfo]:
+        """
+        Return the peers that one peer names as the closest to a key; nobody has asked these.
+
+        :raises RoutingError: if it does not answer.
+        """
+        entries = await self._engine.ask_for_closest(peer_id, bytes(arguments.binary(key, "key")))
+        return [self._engine.info_of(entry) for entry in entries]
+
     async def add_peer(self, peer_id: ID, *, skip_server_mode_check: bool = False) -> bool:
         """Offer a peer to the routing table; see `TablePeers.add_peer`."""
         return await self.routing_table.add_peer(

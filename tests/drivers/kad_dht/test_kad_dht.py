@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trio.testing import MockClock
 
     from libp2p.abc import INetStream
+    from libp2p.peer.id import ID
 
 BLOCK = CID.for_block(b"a block")
 KEY = "/numbers/one"
@@ -535,6 +536,12 @@ async def test_py_libp2ps_names(autojump_clock: MockClock) -> None:
         found = await one.peer_routing.find_closest_peers_network(b"key", 1)
         assert len(found) == 1
         assert await one.peer_routing.find_peer(two.local_peer_id) == info_of(two.host)
+        named: list[ID] = []
+        for _ in range(2):
+            await one.peer_routing._query_single_peer_for_closest(
+                two.local_peer_id, two.local_peer_id.to_bytes(), named
+            )
+        assert named.count(two.local_peer_id) == 1
         await one.peer_routing.refresh_routing_table()
         one.strict_validation = True
         with pytest.raises(InvalidRecord):
