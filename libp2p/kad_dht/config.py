@@ -37,6 +37,9 @@ MAX_READ_ADDRESSES: Final = 64
 #: Results of one search: it ends with so many, whether its caller has taken them or not. A popular
 #: block has more providers than anybody will ask.
 MAX_FOUND: Final = 1000
+#: Providers that one peer's answer adds to a search. Else a single liar would fill it with peers
+#: that do not exist, and end it before an honest peer has answered.
+MAX_FOUND_OF_ONE: Final = 40
 #: Values of one search, each better than the one before: usually one, two while an update
 #: spreads.
 MAX_BETTER_VALUES: Final = 32

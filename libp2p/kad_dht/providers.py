@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
 
 from libp2p.exceptions import RoutingError
-from libp2p.kad_dht.config import PROVIDER_BATCH
+from libp2p.kad_dht.config import MAX_FOUND_OF_ONE, PROVIDER_BATCH
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.requests import RequestFailed
 from libp2p.kad_dht.search import Search
@@ -130,7 +131,9 @@ class Providers:
                 return
             request = Message(MessageType.GET_PROVIDERS, key)
             try:
-                await self._engine.look_up(request, lambda _, answer: report(answer.providers))
+                await self._engine.look_up(
+                    request, lambda _, answer: report(islice(answer.providers, MAX_FOUND_OF_ONE))
+                )
             except RoutingError:
                 if not seen:
                     raise
