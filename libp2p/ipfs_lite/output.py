@@ -73,19 +73,19 @@ async def save(
     :raises OutputError: if it cannot be written there, with the `OSError` as its cause.
     """
     path = Path(target)
-    with _errors_named(path):
+    with errors_named(path):
         number = descriptor_of(path)
         is_stream = number is not None or not _is_file_place(path)
     if is_stream:
         output = SharedDescriptor()
         try:
-            with _errors_named(path):
+            with errors_named(path):
                 await output.open(partial(_open_stream, path, number))
             await stream(reader, output, path, progress)
         finally:
             output.close()
     else:
-        await _replace(reader, await _call(path, path.resolve), progress)
+        await _replace(reader, await in_thread(path, path.resolve), progress)
 
 
 async def stream(
@@ -97,36 +97,36 @@ async def stream(
     :raises OutputError: if it cannot be written, with the `OSError` as its cause.
     """
     while buffers := await reader.receive():
-        with _errors_named(name):
+        with errors_named(name):
             await output.use(partial(write_all, buffers=buffers))
         _tell(progress, reader)
 
 
 async def _replace(reader: Readable, target: Path, progress: Progress | None) -> None:
     start = reader.tell()
-    part = await _call(target, PartFile.beside, target)
+    part = await in_thread(target, PartFile.beside, target)
     if part is None:
         while await reader.receive():  # what cannot be had must not cost what is there
             _tell(progress, reader)
     else:
         try:
             await _write(reader, part, progress)
-            if await _call(target, part.commit):
+            if await in_thread(target, part.commit):
                 return
         finally:
             part.close()
     reader.seek(start)
-    in_place = await _call(target, InPlace, target)
+    in_place = await in_thread(target, InPlace, target)
     try:
         await _write(reader, in_place, None)
-        await _call(target, in_place.commit)
+        await in_thread(target, in_place.commit)
     finally:
         in_place.close()
 
 
 async def _write(reader: Readable, file: PartFile | InPlace, progress: Progress | None) -> None:
     while buffers := await reader.receive():
-        await _call(file.target, file.write, buffers)
+        await in_thread(file.target, file.write, buffers)
         _tell(progress, reader)
 
 
@@ -135,13 +135,19 @@ def _tell(progress: Progress | None, reader: Readable) -> None:
         progress(reader.tell(), reader.size)
 
 
-async def _call(name: Path, call: Callable[..., _T], *args: object) -> _T:
-    with _errors_named(name):
+async def in_thread(name: object, call: Callable[..., _T], *args: object) -> _T:
+    """
+    Call a function that blocks.
+
+    :raises OutputError: with the name, for an `OSError`.
+    """
+    with errors_named(name):
         return await trio.to_thread.run_sync(call, *args)
 
 
 @contextlib.contextmanager
-def _errors_named(name: object) -> Iterator[None]:
+def errors_named(name: object) -> Iterator[None]:
+    """Raise an `OSError` of a block as an `OutputError` that names what was to be written."""
     try:
         yield
     except OSError as error:

@@ -315,12 +315,11 @@ class Peer:
         """
         from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
 
-        if (keep_mode or keep_mtime) and choices.get("raw_leaves") is None:
-            choices["raw_leaves"] = False
+        tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
         with self._call():
             adder = TreeAdder(
-                import_options(self.config, profile, choices),
-                TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime),
+                import_options(self.config, profile, tree.fit(choices)),
+                tree,
                 None if only_hash else self.store,
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 added=added,

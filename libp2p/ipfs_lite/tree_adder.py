@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID
-    from libp2p.ipld.profiles import ImportOptions
+    from libp2p.ipld.profiles import ImportKnobs, ImportOptions
 
 #: Larger files are read, hashed and written by threads of their own.
 SMALL_FILE_BYTES: Final = 4 * 1024 * 1024
@@ -57,6 +57,12 @@ class TreeOptions:
     """Add what symbolic links lead to, rather than the links."""
     keep_mode: bool = False
     keep_mtime: bool = False
+
+    def fit(self, choices: ImportKnobs) -> ImportKnobs:
+        """Return choices with leaves that are not raw, if metadata is kept and nobody said so."""
+        if (self.keep_mode or self.keep_mtime) and choices.get("raw_leaves") is None:
+            return {**choices, "raw_leaves": False}
+        return choices
 
 
 class _Item(NamedTuple):

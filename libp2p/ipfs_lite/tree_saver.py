@@ -9,6 +9,7 @@ only if the caller says so.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -19,13 +20,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import trio
 
-from libp2p.exceptions import NotAFile
 from libp2p.ipfs_lite.descriptors import write_all
 from libp2p.ipfs_lite.errors import OutputError
-from libp2p.ipld import dag_pb, unixfs
+from libp2p.ipfs_lite.output import errors_named, in_thread
+from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
 from libp2p.ipld.directory import DirectoryEntry, DirectoryWalk
-from libp2p.ipld.file_node import read_file_node
+from libp2p.ipld.file_node import read_file_node, unixfs_of
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
@@ -118,16 +119,17 @@ class TreeSaver:
         :raises NotADirectory: if the root is no folder.
         """
         part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
-        await _in_thread(target, _begin, target, part)
+        await in_thread(target, _begin, target, part)
         self._root = part
         try:
+            [block] = await self._source.fetch([root])
+            self._note_metadata(part, _unixfs_in(root, block))
             await self._fill(_Folder(root, part, 0))
-            await _in_thread(target, self._finish)
-            await _in_thread(target, _rename, part, target)
-        except BaseException:
+            await in_thread(target, self._finish)
+            await in_thread(target, _rename, part, target)
+        finally:  # after the rename, nothing is there
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_remove, part)
-            raise
         return TreeResult(self._entries, self._size)
 
     async def _fill(self, root: _Folder) -> None:
@@ -137,22 +139,16 @@ class TreeSaver:
             if folder.depth == MAX_DEPTH:
                 raise OutputError(f"{self._name(folder.path)} is {MAX_DEPTH} folders deep")
             if folder is not root:
-                await _in_thread(self._name(folder.path), folder.path.mkdir)
+                await in_thread(self._name(folder.path), _make_folder, folder.path)
             self._note_entry()
             await self._fill_folder(folder)
 
     async def _fill_folder(self, folder: _Folder) -> None:
         walk = DirectoryWalk(folder.cid)
-        is_first = True
         while not walk.is_over:
             # The first of them; the others have been asked for, so they are in the store then.
             [block, *_] = await self._source.fetch(walk.next(ENTRIES_AHEAD))
             entries = walk.take(block)
-            if is_first:
-                message = _unixfs_of(block)
-                if message.mode or message.mtime:
-                    self._folders.append((folder.path, message))
-                is_first = False
             for start in range(0, len(entries), ENTRIES_AHEAD):
                 await self._save_entries(folder, entries[start : start + ENTRIES_AHEAD])
 
@@ -165,9 +161,10 @@ class TreeSaver:
         for entry in entries:
             path = folder.path / self._checked(folder, entry.name)
             block = blocks[entry.cid.multihash]
-            message = _unixfs_of(block) if entry.cid.codec_code == DAG_PB else None
+            message = _unixfs_in(entry.cid, block)
             kind = DataType.FILE if message is None else message.type
             if kind in (DataType.DIRECTORY, DataType.HAMT_SHARD):
+                self._note_metadata(path, message)
                 self._waiting.append(_Folder(entry.cid, path, folder.depth + 1))
                 continue
             self._note_entry()
@@ -186,20 +183,20 @@ class TreeSaver:
 
     async def _save_large(self, path: Path, cid: CID, message: UnixFSData | None) -> None:
         name = self._name(path)
-        descriptor = await _in_thread(name, _create, path)
+        descriptor = await in_thread(name, _create, path)
         try:
             async with await self._open_file(cid) as reader:
                 while buffers := await reader.receive():
-                    await _in_thread(name, write_all, descriptor, buffers)
+                    await in_thread(name, write_all, descriptor, buffers)
                     self._note_bytes(sum(map(len, buffers)))
         finally:
             os.close(descriptor)
         if message is not None:
-            await _in_thread(name, _keep, path, message)
+            await in_thread(name, _keep, path, message)
 
     def _write(self, files: Sequence[_File]) -> None:
         for path, data, message in files:
-            with _errors_named(self._name(path)):
+            with errors_named(self._name(path)):
                 descriptor = _create(path)
                 try:
                     write_all(descriptor, [data])
@@ -211,10 +208,10 @@ class TreeSaver:
     def _finish(self) -> None:
         """Make the links, then give folders their modes and times, the lowest first."""
         for path, target in self._links:
-            with _errors_named(self._name(path)):
+            with errors_named(self._name(path)):
                 path.symlink_to(target)
         for path, message in reversed(self._folders):
-            with _errors_named(self._name(path)):
+            with errors_named(self._name(path)):
                 _keep(path, message)
 
     # -- what is refused --------------------------------------------------------------------------
@@ -258,49 +255,38 @@ class TreeSaver:
         if self._entries > MAX_ENTRIES:
             raise OutputError(f"the folder has more than {MAX_ENTRIES:,} entries")
 
+    def _note_metadata(self, path: Path, message: UnixFSData | None) -> None:
+        """Remember what a folder is given when all is in it: it may be made read-only."""
+        if message is not None and (message.mode or message.mtime):
+            self._folders.append((path, message))
+
     def _note_bytes(self, count: int) -> None:
         self._size += count
         if self._progress is not None:
             self._progress(self._size, None)
 
 
-def _unixfs_of(block: Buffer) -> UnixFSData:
-    node = dag_pb.decode(block)
-    if node.data is None:
-        raise NotAFile("a block of the folder is dag-pb, but no UnixFS")
-    return unixfs.decode(node.data)
+def _unixfs_in(cid: CID, block: Buffer) -> UnixFSData | None:
+    """Return what a block says of itself; None if it is raw, or no UnixFS."""
+    return unixfs_of(dag_pb.decode(block)) if cid.codec_code == DAG_PB else None
 
 
 # -- in threads -----------------------------------------------------------------------------------
 
 
-async def _in_thread(name: object, call: Callable[..., _T], *args: object) -> _T:
-    with _errors_named(name):
-        return await trio.to_thread.run_sync(call, *args)
-
-
-@contextmanager
-def _errors_named(name: object) -> Iterator[None]:
-    try:
-        yield
-    except FileExistsError as error:
-        raise OutputError(
-            f"cannot write {name}: it is there already; two names may be one on this disk"
-        ) from error
-    except OSError as error:
-        raise OutputError(f"cannot write {name}: {error.strerror}") from error
-
-
 def _begin(target: Path, part: Path) -> None:
-    if os.path.lexists(target):
-        raise FileExistsError
+    _require_free(target)
     part.mkdir()
 
 
 def _rename(part: Path, target: Path) -> None:
-    if os.path.lexists(target):
-        raise FileExistsError
+    _require_free(target)
     part.rename(target)
+
+
+def _require_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "it is there already")
 
 
 def _remove(part: Path) -> None:
@@ -308,7 +294,23 @@ def _remove(part: Path) -> None:
 
 
 def _create(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
+    with _new_name():
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
+
+
+def _make_folder(path: Path) -> None:
+    with _new_name():
+        path.mkdir()
+
+
+@contextmanager
+def _new_name() -> Iterator[None]:
+    """Say what it means if a name is taken in a folder that is written by nobody else."""
+    try:
+        yield
+    except FileExistsError as error:
+        text = "it is there already; two names may be one on this disk"
+        raise FileExistsError(errno.EEXIST, text) from error
 
 
 def _keep(path: Path, message: UnixFSData) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID
 
-__all__ = ["FileNode", "Kind", "kind_of", "read_file_node"]
+__all__ = ["FileNode", "Kind", "kind_of", "read_file_node", "unixfs_of"]
 
 
 class Kind(StrEnum):
@@ -97,7 +97,7 @@ def kind_of(block: Block) -> Kind:
         return Kind.RAW
     if codec != DAG_PB:
         return Kind.OTHER
-    message = _unixfs_of(dag_pb.decode(block.data))
+    message = unixfs_of(dag_pb.decode(block.data))
     return Kind.OTHER if message is None else _KINDS[message.type]
 
 
@@ -115,7 +115,7 @@ def read_file_node(cid: CID, data: Buffer) -> FileNode:
     if codec != DAG_PB:
         raise NotAFile(f"{cid} is {cid.codec}, not a file", Kind.OTHER)
     node = dag_pb.decode(data)
-    message = _unixfs_of(node)
+    message = unixfs_of(node)
     kind = Kind.OTHER if message is None else _KINDS[message.type]
     if message is None or kind is not Kind.FILE:
         raise NotAFile(f"{cid} is not a file but: {kind}", kind)
@@ -135,7 +135,8 @@ def read_file_node(cid: CID, data: Buffer) -> FileNode:
     return FileNode(inline, cids, message.blocksizes, size, repeated, message.mode, message.mtime)
 
 
-def _unixfs_of(node: dag_pb.PBNode) -> UnixFSData | None:
+def unixfs_of(node: dag_pb.PBNode) -> UnixFSData | None:
+    """Return what a node says of itself; None if it is no UnixFS."""
     if node.data is None:
         return None
     try:

@@ -8,7 +8,6 @@ there is no room, those that hold the most lose their oldest records.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,6 +16,7 @@ from libp2p.kad_dht.errors import InvalidMessageError
 from libp2p.kad_dht.journal import StoredChange
 from libp2p.kad_dht.messages import Message, MessageType, PeerEntry, Record, decode, encode
 from libp2p.utils import arguments
+from libp2p.utils.rfc3339 import from_nanoseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -152,7 +152,7 @@ class ValueStore:
             best = self._validator().select(record.key, [record.value, old.record.value])
             if best != 0:
                 raise InvalidRecord("a better record of the key is stored")
-        kept = Record(record.key, record.value, rfc3339(now))
+        kept = Record(record.key, record.value, from_nanoseconds(round(now * 1e6) * 1000))
         # The one who stored it first goes on to answer for it: else anybody could store the
         # records of others again, and then so many of his own that these are dropped.
         owner = sender if old is None else old.sender
@@ -246,8 +246,3 @@ class ValueStore:
 def _stored(value: _Value) -> bytes:
     sender = PeerEntry(value.sender)
     return encode(Message(MessageType.PUT_VALUE, record=value.record, providers=(sender,)))
-
-
-def rfc3339(now: float) -> str:
-    """Return a time in Unix seconds as records have it."""
-    return datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z")

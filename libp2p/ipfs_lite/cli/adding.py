@@ -76,7 +76,7 @@ def add(at: At, request: AddRequest, show: Show) -> None:
             raise SourceError(f"{path} is a folder: add it with --recursive")
 
     async def add_all(config: Config, peer: Peer | None) -> None:
-        adding = _Adding(request, import_options(config, request.profile, request.choices), peer)
+        adding = _Adding(request, _options_of(config, request), peer)
         wrapper = DirectoryImporter(adding.options) if request.folders.wrap else None
         size = 0
         for path in request.paths:
@@ -99,7 +99,7 @@ def add(at: At, request: AddRequest, show: Show) -> None:
     async def work() -> None:
         config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
         # Wrong options are an error before a repo is made.
-        import_options(config, request.profile, request.choices)
+        _options_of(config, request)
         if request.only_hash:
             return await add_all(config, None)
         async with _peer_for(at, request.network) as peer:
@@ -114,6 +114,11 @@ def _is_folder(path: str) -> bool:
 
 def _name_of(path: str) -> str:
     return "" if path == DASH else os.path.basename(os.path.abspath(path))
+
+
+def _options_of(config: Config, request: AddRequest) -> ImportOptions:
+    choices = request.folders.options().fit(request.choices)
+    return import_options(config, request.profile, choices)
 
 
 class _Adding:

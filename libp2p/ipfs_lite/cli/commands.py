@@ -143,8 +143,6 @@ def add(  # noqa: PLR0913 - click calls it by names
     if provide and only_hash:
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
     announced = network if provide else None
-    if (folders.keep_mode or folders.keep_mtime) and choices.get("raw_leaves") is None:
-        choices["raw_leaves"] = False
     request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty, folders, announced)
     adding.add(at, request, adding.add_style(folders.quieter, as_json))
 

@@ -26,8 +26,9 @@ from libp2p.kad_dht.messages import (
 from libp2p.kad_dht.provider_store import ProviderStore
 from libp2p.kad_dht.request_handler import MAX_ANSWERED_PROVIDER_BYTES, RequestHandler
 from libp2p.kad_dht.routing_table import BUCKET_SIZE, RoutingTable
-from libp2p.kad_dht.value_store import ValueStore, rfc3339
+from libp2p.kad_dht.value_store import ValueStore
 from libp2p.peer.id import ID
+from libp2p.utils.rfc3339 import from_nanoseconds
 from tests.support.strategies import octets
 from tests.unit.kad_dht.test_value_store import Longest
 
@@ -199,7 +200,7 @@ class TestValues:
         record = Record(b"key", b"value", "some time")
         assert served.ask(KIND.PUT_VALUE, record=record) == Message(KIND.PUT_VALUE, b"key", record)
         answer = served.ask(KIND.GET_VALUE)
-        assert answer.record == Record(b"key", b"value", rfc3339(NOW))
+        assert answer.record == Record(b"key", b"value", from_nanoseconds(int(NOW * 10**9)))
         assert named(answer) == served.closest(b"key")
         assert answer.key == b"key"
 
