@@ -11,6 +11,7 @@ import trio
 from libp2p import new_host
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.exceptions import ConnectionFailure
+from libp2p.ipfs_lite import Peer
 from libp2p.ipld.cid import CID
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from libp2p.security.pnet.key import key_file
@@ -23,6 +24,7 @@ from .ours import address_of, dial, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 KEY = secrets.token_bytes(32)
 
@@ -64,3 +66,15 @@ async def test_kubo_does_not_let_strangers_in(kubo: Kubo, psk: bytes | None) -> 
     async with host.run([LOOPBACK]):
         with trio.fail_after(60), pytest.raises(ConnectionFailure):
             await host.connect(info_from_p2p_addr(kubo.addr))
+
+
+async def test_a_repo_with_the_key_trades_files_with_kubo(kubo: Kubo, tmp_path: Path) -> None:
+    (tmp_path / "swarm.key").write_bytes((kubo.repo / "swarm.key").read_bytes())
+    data = random_bytes("a file", 3_000_000)
+    cid = kubo.text("add", "-Q", input=data)
+    async with Peer.open(tmp_path, listen=LOOPBACK) as peer:
+        await peer.connect(kubo.addr)
+        async with await peer.get_file(cid) as reader:
+            assert await reader.read() == data
+        ours = (await peer.add_file(data[::-1])).cid
+        assert (await in_thread(kubo.run, "cat", str(ours))).stdout == data[::-1]
