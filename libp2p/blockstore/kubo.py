@@ -1,4 +1,4 @@
-"""The blocks of a Kubo repo, read where they are; nothing is written into it."""
+"""Folders in the flatfs layout, Kubo's repos above all, to be read only."""
 
 from __future__ import annotations
 
@@ -33,33 +33,26 @@ _MAX_SPEC_BYTES: Final = 1024 * 1024
 _NAMES: Final = {"badgerds": "Badger", "pebbleds": "Pebble", "levelds": "LevelDB"}
 
 
-class KuboBlockStore(BlockStore):
+class FlatfsReader(BlockStore):
     """
-    The blocks of a Kubo repo. A daemon may be using it; nothing in it is touched.
+    A folder in the flatfs layout. Another program may be using it; nothing in it is touched.
 
-    :param repo: the folder; by default ``$IPFS_PATH``, else ``~/.ipfs``.
-    :raises BlockStoreError: here if it is no repo, or keeps its blocks in a database; in a method,
-        with the `OSError` as its cause; in every one that would write.
+    Every block is hashed when it is read.
+
+    :raises BlockStoreError: here if it is no such folder; in a method, with the `OSError` as its
+        cause; in every one that would write.
     """
 
     verifies = True
 
-    def __init__(self, repo: str | os.PathLike[str] | None = None) -> None:
-        if repo is None:
-            repo = os.environ.get("IPFS_PATH") or Path.home() / ".ipfs"
-        self.path: Final = Path(arguments.path(repo, "repo"))
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.path: Final = Path(arguments.path(folder, "folder"))
         try:
-            folder = _blocks_folder(self.path)
-            sharding = (folder / SHARDING_FILE).read_text("ascii", "replace")
+            sharding = (self.path / SHARDING_FILE).read_text("ascii", "replace")
         except OSError as error:
-            raise BlockStoreError(f"{self.path} is no Kubo repo: {error}") from error
-        self._layout = FlatLayout(str(folder), sharding[:256].strip())
-        self._damaged = DamagedBlocks(folder)
-
-    @classmethod
-    def is_repo(cls, path: str | os.PathLike[str]) -> bool:
-        """Return whether a folder looks like a Kubo repo."""
-        return os.path.isfile(os.path.join(path, SPEC_FILE))
+            raise BlockStoreError(f"{self.path} is no folder of blocks: {error}") from error
+        self._layout = FlatLayout(str(self.path), sharding[:256].strip())
+        self._damaged = DamagedBlocks(self.path)
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"in {str(self.path)!r}")
@@ -120,7 +113,7 @@ class KuboBlockStore(BlockStore):
         return self._layout.path(multihash) if multihash in self._damaged else None
 
     def _read_only(self) -> BlockStoreError:
-        return BlockStoreError(f"nothing is written into {self.path}: it is a Kubo repo")
+        return BlockStoreError(f"nothing is written into {self.path}: it is only read")
 
     def _read(self, cid: CID) -> bytes | None:
         if cid.is_identity:
@@ -163,6 +156,26 @@ class KuboBlockStore(BlockStore):
             raise BlockStoreError(f"cannot list {self.path}: {error.strerror}") from error
 
 
+class KuboBlockStore(FlatfsReader):
+    """
+    The blocks of a Kubo repo; its pins, keys and names are not read.
+
+    :param repo: the folder; by default ``$IPFS_PATH``, else ``~/.ipfs``.
+    :raises BlockStoreError: if it is no repo, or keeps its blocks in a database.
+    """
+
+    def __init__(self, repo: str | os.PathLike[str] | None = None) -> None:
+        if repo is None:
+            repo = os.environ.get("IPFS_PATH") or Path.home() / ".ipfs"
+        self.repo: Final = Path(arguments.path(repo, "repo"))
+        super().__init__(_blocks_folder(self.repo))
+
+    @classmethod
+    def is_repo(cls, path: str | os.PathLike[str]) -> bool:
+        """Return whether a folder looks like a Kubo repo."""
+        return os.path.isfile(os.path.join(path, SPEC_FILE))
+
+
 def _blocks_folder(repo: Path) -> Path:
     """
     Return the folder that a repo's ``datastore_spec`` mounts at ``/blocks``.
@@ -175,6 +188,8 @@ def _blocks_folder(repo: Path) -> Path:
         mounts = spec["mounts"] if spec.get("type") == "mount" else [{"mountpoint": "/", **spec}]
         mount = _mount_of_blocks(mounts)
         kind, path = str(mount["type"]), str(mount.get("path", ""))
+    except OSError as error:
+        raise BlockStoreError(f"{repo} is no Kubo repo: {error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BlockStoreError(f"{repo / SPEC_FILE} is damaged: {error!r}") from error
     if kind != "flatfs":

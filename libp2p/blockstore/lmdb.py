@@ -75,6 +75,10 @@ class _Environment:
     def join(self) -> None:
         self._users += 1
 
+    def drop(self) -> None:
+        """Let go of what was the parent's: unmap it, and leave its locks and readers alone."""
+        self._env.close()
+
     def leave(self) -> bool:
         """Close it when the last user leaves, and return True then."""
         self._users -= 1
@@ -120,6 +124,10 @@ class _Environments:
         self._by_path: dict[str, _Environment] = {}
         self._lock = Lock()
 
+    def drop(self) -> None:
+        for environment in self._by_path.values():
+            environment.drop()
+
     def join(self, path: str, sync: bool) -> _Environment:
         with self._lock:
             environment = self._by_path.get(path)
@@ -139,8 +147,9 @@ _environments = [_Environments()]
 
 
 def _of_this_process() -> _Environments:
-    """Return those of this process; after a fork the parent's are neither used nor closed."""
+    """Return those of this process; after a fork the parent's are let go of."""
     if _environments[-1].pid != os.getpid():
+        _environments[-1].drop()
         _environments.append(_Environments())
     return _environments[-1]
 

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.blockstore import BlockStore
+    from libp2p.blockstore.copying import CopyResult
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
     from libp2p.discovery.bootstrap.keeper import Outcome
@@ -491,6 +492,23 @@ class Peer:
             for root in result.roots:
                 await self.note_root(root)
             return result
+
+    # -- stores -------------------------------------------------------------------------------
+
+    async def import_blocks(
+        self, source: BlockStore, *, progress: Callable[[CopyResult], object] | None = None
+    ) -> CopyResult:
+        """
+        Copy all blocks of another store that are not here; each is verified. Nothing is pinned.
+
+        :param source: see `libp2p.ipfs_lite.stores.open_place`; it stays open.
+        :param progress: called with the result so far after each batch.
+        :raises BlockStoreError: if one of the stores fails. Call again to go on from there.
+        """
+        from libp2p.blockstore.copying import copy_blocks
+
+        with self._call():
+            return await copy_blocks(source, self.store, progress=progress)
 
     def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
         if self._closed:
