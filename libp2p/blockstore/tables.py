@@ -10,6 +10,7 @@ import trio
 
 from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
 from libp2p.blockstore.files import MAX_BLOCK_FILE_BYTES
+from libp2p.blockstore.joined_writes import JoinedWrites
 from libp2p.blockstore.verify import is_block, name_of
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
@@ -137,25 +138,6 @@ def keyed_blocks(blocks: Sequence[tuple[CIDInput, Buffer]]) -> list[tuple[bytes,
     return keyed
 
 
-class _WriteBatch:
-    """Blocks of several calls that share one transaction."""
-
-    def __init__(self) -> None:
-        self.blocks: list[tuple[bytes, Buffer]] = []
-        self.is_written = False
-        self.error: Exception | None = None
-
-    def add(self, blocks: list[tuple[bytes, Buffer]]) -> None:
-        self.blocks += blocks
-
-    async def write(self, write: Callable[[list[tuple[bytes, Buffer]]], None]) -> None:
-        self.is_written = True
-        try:
-            await trio.to_thread.run_sync(write, self.blocks)
-        except Exception as error:  # noqa: BLE001 - task's edge: raised to each caller
-            self.error = error
-
-
 class TableBlockStore(BlockStore):
     """
     Blocks in a `BlockTable`, which threads use; every block is hashed when it is read.
@@ -169,8 +151,7 @@ class TableBlockStore(BlockStore):
         self._table = table
         self._place = place
         self._damaged = DamagedBlocks(place)
-        self._writing = trio.Lock()
-        self._next_batch = _WriteBatch()
+        self._writes = JoinedWrites(self._write)
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"in {str(self._place)!r}")
@@ -202,17 +183,7 @@ class TableBlockStore(BlockStore):
         Calls that come while a thread is writing share the next one: a transaction with a flush to
         the disk costs as much for many blocks as for one.
         """
-        keyed = keyed_blocks(blocks)
-        if not keyed:
-            return
-        batch = self._next_batch
-        batch.add(keyed)
-        async with self._writing:
-            if not batch.is_written:  # by another call of this batch
-                self._next_batch = _WriteBatch()
-                await batch.write(self._write)
-        if batch.error is not None:
-            raise BlockStoreError(str(batch.error)) from (batch.error.__cause__ or batch.error)
+        await self._writes.put(keyed_blocks(blocks))
 
     async def delete_block(self, cid: CIDInput) -> None:
         await self.delete_blocks([cid])
@@ -249,7 +220,7 @@ class TableBlockStore(BlockStore):
 
     async def close(self) -> None:
         """Wait for the write under way, and close."""
-        async with self._writing:
+        async with self._writes.writing:
             await trio.to_thread.run_sync(self._table.close)
 
     def _pages(self) -> Iterator[list[BlockInfo]]:
