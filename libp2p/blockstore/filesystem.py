@@ -11,9 +11,9 @@ import trio
 
 from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
 from libp2p.blockstore.flatfs import FlatFiles
-from libp2p.blockstore.joined_writes import JoinedWrites
+from libp2p.blockstore.joined_writes import JoinedWrites, keyed_blocks
 from libp2p.blockstore.layout import SHARDING
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput
-
-_V1_RAW: Final = b"\x01\x55"
 
 #: Blocks whose files are looked at without a thread. A stat of a cached folder takes 3 us, a hop to
 #: a thread thirty times as much; but on a cold disk each of them holds up the event loop.
@@ -85,7 +83,7 @@ class FilesystemBlockStore(BlockStore):
 
     def get_all_cids(self) -> list[bytes]:
         """List every block as CIDv1 with raw. It walks the folders before it returns."""
-        return [_V1_RAW + multihash for multihash in self._files.multihashes()]
+        return [RAW_CID_START + multihash for multihash in self._files.multihashes()]
 
     async def multihash_batches(self) -> AsyncIterator[list[bytes]]:
         """Return the multihashes of all blocks, some at a time; a thread walks the folders."""
@@ -144,12 +142,7 @@ class FilesystemBlockStore(BlockStore):
         A hop to a thread costs as much as writing a block, and blocks come one at a time from
         peers that open a stream for each.
         """
-        keyed = [
-            (cid.multihash, arguments.binary(data))
-            for cid, data in ((CID.of(value), data) for value, data in blocks)
-            if not cid.is_identity
-        ]
-        await self._writes.put(keyed)
+        await self._writes.put(keyed_blocks(blocks))
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Read several blocks in one hop to a thread."""

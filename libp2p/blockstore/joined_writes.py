@@ -6,15 +6,35 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
+from libp2p.blockstore.files import MAX_BLOCK_FILE_BYTES
 from libp2p.exceptions import BlockStoreError
+from libp2p.ipld.cid import CID
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from libp2p.base_types import Buffer
+    from libp2p.ipld.cid import CIDInput
 
 #: Blocks by multihash.
 KeyedBlocks: TypeAlias = "list[tuple[bytes, Buffer]]"
+
+
+def keyed_blocks(blocks: Sequence[tuple[CIDInput, Buffer]]) -> KeyedBlocks:
+    """
+    Return blocks by multihash, without those that their CIDs carry.
+
+    :raises BlockStoreError: if one is too long to be kept.
+    """
+    keyed = []
+    for value, data in blocks:
+        cid = CID.of(value)
+        if len(arguments.binary(data)) > MAX_BLOCK_FILE_BYTES:
+            raise BlockStoreError(f"block of {len(data)} bytes, at most {MAX_BLOCK_FILE_BYTES}")
+        if not cid.is_identity:
+            keyed.append((cid.multihash, data))
+    return keyed
 
 
 class _Batch:

@@ -17,7 +17,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from libp2p.blockstore.tables import BlockTable, TableBlockStore, check_replacement
+from libp2p.blockstore.tables import BlockTable, TableBlockStore
+from libp2p.blockstore.verify import check_replacement
 from libp2p.datastore.sqlite_file import give_back
 from libp2p.exceptions import BlockStoreError
 from libp2p.utils import arguments
