@@ -62,7 +62,7 @@ class FilesystemBlockStore(BlockStore):
         self._files = FlatFiles(
             folder, sync=sync, exclusive=exclusive, verify=verify, sharding=sharding
         )
-        self._writes = JoinedWrites(self._files.put, abandon=True)
+        self._writes = JoinedWrites(abandon=True)
 
     async def get_block(self, cid: CIDInput) -> bytes | None:
         cid = CID.of(cid)
@@ -142,7 +142,7 @@ class FilesystemBlockStore(BlockStore):
         A hop to a thread costs as much as writing a block, and blocks come one at a time from
         peers that open a stream for each.
         """
-        await self._writes.put(keyed_blocks(blocks))
+        await self._writes.put(keyed_blocks(blocks), self._files.put)
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Read several blocks in one hop to a thread."""

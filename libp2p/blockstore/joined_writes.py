@@ -61,22 +61,22 @@ class JoinedWrites:
     """
     Calls that come while a thread is writing are written together by the next one.
 
-    :param write: is called with blocks in a thread, by one thread at a time unless ``abandon``.
     :param abandon: leave the thread to itself when its caller is cancelled: a disk that hangs does
         not keep a program from ending, and what was begun is written a second time.
     """
 
-    def __init__(self, write: Callable[[KeyedBlocks], None], *, abandon: bool = False) -> None:
-        self._write = write
+    def __init__(self, *, abandon: bool = False) -> None:
         self._abandon = abandon
         self._next = _Batch()
         self.writing = trio.Lock()
         """Held while a thread writes."""
 
-    async def put(self, blocks: KeyedBlocks) -> None:
+    async def put(self, blocks: KeyedBlocks, write: Callable[[KeyedBlocks], None]) -> None:
         """
         Return when the blocks are written.
 
+        :param write: is called in a thread with the blocks of all who share the hop; every call
+            gives the same one, which is not kept.
         :raises BlockStoreError: with the cause of what ``write`` raised, or that itself.
         """
         if not blocks:
@@ -87,7 +87,7 @@ class JoinedWrites:
             if not batch.is_written:  # by another call of this batch
                 if batch is self._next:
                     self._next = _Batch()
-                await batch.write(self._write, abandon=self._abandon)
+                await batch.write(write, abandon=self._abandon)
         if batch.error is not None:
             cause = batch.error.__cause__ or batch.error
             raise BlockStoreError(str(batch.error) or repr(batch.error)) from cause

@@ -73,7 +73,7 @@ class TableBlockStore(ListBlockStore):
         self._table = table
         self._place = place
         self._damaged = DamagedBlocks(place)
-        self._writes = JoinedWrites(self._write)
+        self._writes = JoinedWrites()
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"in {str(self._place)!r}")
@@ -93,7 +93,7 @@ class TableBlockStore(ListBlockStore):
         Calls that come while a thread is writing share the next one: a transaction with a flush to
         the disk costs as much for many blocks as for one.
         """
-        await self._writes.put(keyed_blocks(blocks))
+        await self._writes.put(keyed_blocks(blocks), self._write)
 
     async def delete_blocks(
         self, cids: Sequence[CIDInput], *, older_than: float | None = None

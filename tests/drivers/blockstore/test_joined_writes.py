@@ -35,18 +35,18 @@ async def test_who_is_cancelled_in_the_moment_of_its_turn_takes_nobodys_blocks_a
     abandon: bool,
 ) -> None:
     disk, cancelled = Disk(), trio.CancelScope()
-    writes = JoinedWrites(disk.write, abandon=abandon)
+    writes = JoinedWrites(abandon=abandon)
 
     async def write_first() -> None:
-        await writes.put([(b"first", b"")])
+        await writes.put([(b"first", b"")], disk.write)
         cancelled.cancel()  # the second call has the lock by now, and has not run yet
 
     async def write_second() -> None:
         with cancelled:
-            await writes.put([(b"second", b"")])
+            await writes.put([(b"second", b"")], disk.write)
 
     async def write_third() -> None:
-        await writes.put([(b"third", b"")])
+        await writes.put([(b"third", b"")], disk.write)
 
     async with trio.open_nursery() as nursery:
         for task in (write_first, write_second, write_third):
@@ -59,12 +59,12 @@ async def test_who_is_cancelled_in_the_moment_of_its_turn_takes_nobodys_blocks_a
 
 async def test_each_caller_of_a_batch_that_fails_is_told_and_the_next_one_is_written() -> None:
     disk = Disk()
-    writes = JoinedWrites(disk.write)
+    writes = JoinedWrites()
     failed: dict[bytes, str] = {}
 
     async def put(key: bytes) -> None:
         try:
-            await writes.put([(key, b"")])
+            await writes.put([(key, b"")], disk.write)
         except BlockStoreError as error:
             failed[key] = str(error)
 
