@@ -132,14 +132,20 @@ class FileFetch:
         self._ended = False
         self.start(0)
 
-    def start(self, position: int) -> None:
+    def seek(self, position: int) -> None:
+        """Fetch from another place on."""
+        self._ahead.sought(self._walk.ready + self._walk.waiting_bytes)
+        self.start(position)
+
+    def start(self, position: int, end: int | None = None) -> None:
         """Fetch from a place in the file on; what was asked for another place is taken back."""
         self._take_back()
         self._walk = FileWalk(
             self.cid,
             position,
+            end,
             window_blocks=WINDOW_BLOCKS,
-            window_bytes=self._ahead.window,
+            window_bytes=1,
             sizes=self._found_sizes,
         )
         self._left = 0
@@ -150,7 +156,6 @@ class FileFetch:
     def end(self) -> None:
         """Fetch nothing more, and hold nothing; whoever waits is woken."""
         self._ended = True
-        self.source.close()
         self.start(0)  # drops what the old walk holds
         self._arrived.wake()
 
@@ -181,6 +186,10 @@ class FileFetch:
         """How many bytes ahead of the reader are of use."""
         return self._ahead.window
 
+    def reads(self, size: int) -> None:
+        """Note that the reader wants ``size`` bytes more than it has taken."""
+        self._ahead.reads(size)
+
     async def wait(self) -> None:
         """
         Wait until something has come.
@@ -195,7 +204,9 @@ class FileFetch:
         """Take about ``limit`` bytes that have come; none if the next ones have not."""
         self.ask_ahead()
         if buffers := self._walk.take(limit):
-            self._left = max(sum(map(len, buffers)) - limit, 0)
+            size = sum(map(len, buffers))
+            self._ahead.took(size)
+            self._left = max(size - limit, 0)
             self.ask_ahead()  # there is room in the window again
         return buffers
 
@@ -226,7 +237,7 @@ class FileFetch:
         window = ahead.room(self._left)
         walk.set_window(window)
         unasked = window - walk.ready - walk.waiting_bytes
-        if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
+        if walk.waiting <= self._ask_again_at or 4 * unasked >= window + self._left:
             self._ask(walk)
         ahead.hold(self._left, walk.ready + walk.waiting_bytes)
 

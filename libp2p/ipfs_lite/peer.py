@@ -28,7 +28,7 @@ from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, RepoError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
-from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
+from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES, WINDOW_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
@@ -257,12 +257,16 @@ class Peer:
         cid: CIDInput,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        *,
+        read_ahead: int | None = None,
     ) -> UnixFSReader:
         """
         Open a file for reading; what is not here is fetched while it is read, and kept.
 
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
+        :param read_ahead: bytes that are fetched at most beyond what is asked for. By default as
+            many as the speed of reading makes useful, and few for a file that is read in parts.
         :raises NotAFile: if the CID is that of a directory or of something else.
         :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
             was asked and what each answered. It is a `DamagedBlockError` if the block was here and
@@ -271,7 +275,10 @@ class Peer:
         """
         with self._call():
             source = self._source(peers, timeout)
-            reader = self._readers.add(CID.of(cid), source, self._nursery)
+            window = (
+                WINDOW_BYTES if read_ahead is None else arguments.count(read_ahead, "read_ahead")
+            )
+            reader = self._readers.add(CID.of(cid), source, self._nursery, window)
             try:
                 return await reader.open()
             except BaseException:
