@@ -18,16 +18,17 @@ from libp2p.exceptions import BaseLibp2pError, first_few
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
+from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
     from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.blockstore import BlockStore
-    from libp2p.ipld.cid import CID
+    from libp2p.ipld.cid import CIDInput
     from libp2p.resources import Scope
 
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
@@ -42,10 +43,18 @@ class BlockSource:
 
     :param session: gives and stores what is not in the store; None for a peer without a network.
     :param timeout: the longest time without any block, in seconds.
+    :param shared: the session goes on after `close`, for others that read with it.
     """
 
-    def __init__(self, store: BlockStore, session: BitswapSession | None, timeout: float) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        session: BitswapSession | None,
+        timeout: float,
+        shared: bool = False,
+    ) -> None:
         self._store = store
+        self._shared = shared
         self._damaged: set[CID] = set()
         self.session: Final = session
         self.timeout: Final = timeout
@@ -74,6 +83,16 @@ class BlockSource:
             found.append(data)
         return found
 
+    async def stream(self, cids: Iterable[CIDInput]) -> AsyncGenerator[tuple[CID, bytes], None]:
+        """Yield CIDs with their blocks in order; peers are asked ahead. Raises as `fetch` does."""
+        if self.session is None:
+            for cid in map(CID.of, cids):
+                [data] = await self.fetch([cid])
+                yield cid, data
+            return
+        async for found in self.session.get_blocks(cids, timeout=self.timeout, ordered=True):
+            yield found
+
     def ask(self, cids: Sequence[CID], waiter: FileFetch) -> BitswapSession:
         """
         Ask the session for blocks that were not found.
@@ -98,7 +117,7 @@ class BlockSource:
 
     def close(self) -> None:
         """Ask for nothing more."""
-        if self.session is not None:
+        if self.session is not None and not self._shared:
             self.session.close()
 
 

@@ -13,7 +13,7 @@ without one starts in a fraction of the time.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost
+    from libp2p.bitswap.block_service import BlockService
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.blockstore import BlockStore
@@ -62,10 +63,12 @@ if TYPE_CHECKING:
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
     from libp2p.discovery.bootstrap.keeper import Outcome
+    from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.dag_service import DAGService, Session
     from libp2p.ipfs_lite.naming import PeerNames
-    from libp2p.ipfs_lite.network import Network, NetworkOptions
+    from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipfs_lite.tree_saver import TreeResult
@@ -122,12 +125,14 @@ class Peer:
         datastore: Datastore | None = None,
         provide: bool = False,
         psk: bytes | str | None = None,
+        peering: Iterable[PeerInfo | Multiaddr | ID | str] | None = None,
+        **knobs: Unpack[NetworkKnobs],
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
 
         :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on, or a single one; without, it cannot be dialled.
+        :param listen: multiaddrs to listen on; without, it cannot be dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
@@ -139,20 +144,20 @@ class Peer:
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
         :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
-            own (`libp2p.routing.abc`); in a list, or by the names that errors call them by.
-            These three are by default what the settings say.
-        :param datastore: keep there what is known of peers, the records of others, and what was
-            announced; by default in the repo, and in memory without a repo.
+            own, in a list or by names. These three are by default what the settings say.
+        :param datastore: keeps what is known of peers, the records of others, and what was
+            announced; by default in the repo, else in memory.
         :param provide: announce what the store has, as often as the settings say.
-        :param psk: the key of a private network, outside of which the peer talks to nobody; by
-            default what the file ``swarm.key`` of the repo holds.
+        :param psk: the key of a private network; by default what the repo's ``swarm.key`` holds.
+        :param peering: peers to stay connected to; by default what the settings say.
+        :param knobs: what parts of the network take: `libp2p.ipfs_lite.network.NetworkKnobs`.
+        :raises OfflineError: if ``online=False`` has an option of the network beside it.
         :raises RepoError: if the repo cannot be used.
-        :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
         _check(config, block_store, private_key)
-        chosen = (listen, server_options, bootstrap, dht, routers, provide, psk)
-        options = _network_options(*chosen) if online else None
+        chosen = (listen, server_options, bootstrap, dht, routers, provide, psk, peering, knobs)
+        options = _network_options(chosen, online)
         kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
@@ -278,12 +283,17 @@ class Peer:
             window = (
                 WINDOW_BYTES if read_ahead is None else arguments.count(read_ahead, "read_ahead")
             )
-            reader = self._readers.add(CID.of(cid), source, self._nursery, window)
-            try:
-                return await reader.open()
-            except BaseException:
-                reader.close()
-                raise
+            return await self._open_file(CID.of(cid), source, window)
+
+    async def _open_file(
+        self, cid: CID, source: BlockSource, window: int = WINDOW_BYTES
+    ) -> UnixFSReader:
+        reader = self._readers.add(cid, source, self._nursery, window)
+        try:
+            return await reader.open()
+        except BaseException:
+            reader.close()
+            raise
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -517,13 +527,15 @@ class Peer:
         with self._call():
             return await copy_blocks(source, self.store, progress=progress)
 
-    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+    def _source(
+        self, peers: Iterable[ID] | None, timeout: float | None, shared: bool = False
+    ) -> BlockSource:
         if self._closed:
             raise PeerClosedError
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)
         session = None if self._bitswap is None else self._bitswap.new_session(asked)
-        return BlockSource(self.store, session, seconds)
+        return BlockSource(self.store, session, seconds, shared)
 
     # -- blocks -------------------------------------------------------------------------------
 
@@ -548,7 +560,101 @@ class Peer:
                 raise not_here(wanted, damage_of(self.store, wanted, damaged))
             return data
 
+    # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
+
+    @property
+    def dag(self) -> DAGService:
+        """Nodes in dag-pb, raw, dag-cbor and dag-json: get, add and remove."""
+        from libp2p.ipfs_lite.dag_service import DAGService
+
+        @contextmanager
+        def opened() -> Iterator[BlockSource]:
+            with closing(self._source(None, DEFAULT_TIMEOUT)) as source:
+                yield source
+
+        stored = None if self._bitswap is None else self._bitswap.notify_new_blocks
+        return DAGService(opened, self._call, self.store, stored)
+
+    def session(
+        self, peers: Iterable[ID] | None = None, timeout: float | None = DEFAULT_TIMEOUT
+    ) -> Session:
+        """
+        Begin many reads of things that belong together; use it with ``async with``.
+
+        Peers that had the first blocks are asked first for the next ones.
+
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        """
+        from libp2p.ipfs_lite.dag_service import Session
+
+        return Session(self._source(peers, timeout, shared=True), self._call, self._open_file)
+
+    def block_store(self) -> BlockStore:
+        """Return `store`."""
+        return self.store
+
+    def exchange(self) -> BitswapClient | None:
+        """Return `bitswap`; None if the peer has no network."""
+        return self._bitswap
+
+    def block_service(self) -> BlockService:
+        """
+        Return the store and bitswap as one, as py-libp2p's programs use them.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        from libp2p.bitswap.block_service import BlockService
+
+        return BlockService(self.store, self.bitswap)
+
+    async def bootstrap(self, peers: Iterable[PeerInfo | Multiaddr | str]) -> list[ID]:
+        """
+        Connect to peers, all at the same time, and learn from them whom the DHT has.
+
+        :return: those that are connected. Who cannot be reached costs nothing but a line in the
+            log, which is a warning if they are more than half.
+        :raises OfflineError: if the peer has no network.
+        """
+        from libp2p.ipfs_lite.reaching import connect_all
+
+        network = self._online()
+        with self._call():
+            return await connect_all(network.host, network.dht, peers)
+
     # -- network ------------------------------------------------------------------------------
+
+    @property
+    def peering(self) -> Peering:
+        """
+        The peers to stay connected to: ``add``, ``remove``, ``peers``.
+
+        They are protected from trimming, and dialled again when they are lost.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().peering
+
+    def peers(self) -> list[ID]:
+        """
+        Return the peers that are connected.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().host.get_connected_peers()
+
+    async def disconnect(self, peer: str | Multiaddr | PeerInfo | ID) -> None:
+        """
+        Close all connections to a peer; one of `peering` is dialled again.
+
+        :raises InvalidAddrError: if it names no peer.
+        :raises OfflineError: if the peer has no network.
+        """
+        from libp2p.ipfs_lite.reaching import peer_of
+
+        network = self._online()
+        with self._call():
+            await network.host.disconnect(peer_of(peer).peer_id)
 
     async def connect(self, peer: str | Multiaddr | PeerInfo | ID) -> ID:
         """
@@ -650,10 +756,15 @@ class Peer:
         return self.host.get_addrs()
 
 
-def _network_options(*chosen: Any) -> NetworkOptions:
-    from libp2p.ipfs_lite.network import options_of
+def _network_options(chosen: tuple[Any, ...], online: bool) -> NetworkOptions | None:
+    """Check the options of the network; without one there must be none."""
+    if online:
+        from libp2p.ipfs_lite.network import options_of
 
-    return options_of(*chosen)
+        return options_of(*chosen)
+    if any(one is not None and one is not False and one not in ((), [], {}) for one in chosen):
+        raise OfflineError("a peer with online=False has no network: leave its options out")
+    return None
 
 
 @asynccontextmanager

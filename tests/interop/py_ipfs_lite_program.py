@@ -24,7 +24,8 @@ def say(name: str, value: object) -> None:
     print(name, value, flush=True)
 
 
-async def main(path: str, foreign_cid: str, foreign_address: str) -> None:
+async def main(*given: str) -> None:
+    path, foreign_cid, foreign_address = given
     say("libp2p", Path(libp2p.__file__).parent)
     async with (
         Peer(Config(blockstore_type="memory"), listen_addrs=LISTEN) as first,

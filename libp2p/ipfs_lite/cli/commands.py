@@ -17,6 +17,7 @@ from libp2p.ipfs_lite.cli.options import (
     as_json_option,
     from_peers,
     networked,
+    peering_option,
     profile_option,
     with_folders,
     with_time_limit,
@@ -92,6 +93,7 @@ def cli(ctx: click.Context, repo: Path | None) -> None:
 @click.option(
     "--blocks", metavar="flatfs|sqlite|lmdb|URL", help="Where blocks are kept; by default flatfs."
 )
+@peering_option
 @click.option("--provide", type=click.Choice(PROVIDE_STRATEGIES), help="What `serve` announces.")
 @click.option("--provide-interval", type=Duration(), help="How often; by default 22h.")
 @as_json_option
@@ -219,6 +221,7 @@ def ls(
     metavar="HOST:PORT",
     help="Tell others, over HTTP (/routing/v1), what this peer has and its routers know.",
 )
+@peering_option
 @networked
 @as_json_option
 @with_time_limit("Stop after this time; it is no failure.")
@@ -226,6 +229,7 @@ def serve(
     at: At,
     listen: tuple[Multiaddr, ...],
     routing_api: str | None,
+    peering: tuple[str, ...],
     network: NetworkChoice,
     as_json: bool,
 ) -> None:
@@ -236,7 +240,7 @@ def serve(
     """
     from libp2p.ipfs_lite.cli import serving
 
-    serving.serve(at, listen, routing_api, network, as_json)
+    serving.serve(at, serving.Serving(listen, routing_api, peering), network, as_json)
 
 
 for command in (dag, key, name, repo_group, routing, provide, dht, doctor):

@@ -179,6 +179,24 @@ class BootstrapAddress(click.ParamType[str]):
         return text
 
 
+class KeptPeer(click.ParamType[str]):
+    """A peer to stay connected to."""
+
+    name = "multiaddr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        from libp2p.discovery.peering.keeper import peers_to_keep
+        from libp2p.exceptions import BaseLibp2pError
+
+        try:
+            peers_to_keep([str(value)])
+        except BaseLibp2pError as error:
+            self.fail(f"{error}.", param, ctx)
+        return str(value)
+
+
 class RouterUrl(click.ParamType[str]):
     """The URL of a delegated router; or ``none``."""
 
