@@ -23,6 +23,7 @@ from libp2p.bitswap.errors import not_here
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
+from libp2p.exceptions import InvalidArgument
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, RepoError, plain_errors
@@ -136,7 +137,7 @@ class Peer:
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
-        :param private_key: the identity; by default the repo's, or a new one without a repo.
+        :param private_key: the identity; by default the repo's, else a new one.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
         :param bootstrap: the peers by which others are found, besides those seen before; see
@@ -155,7 +156,7 @@ class Peer:
         :raises RepoError: if the repo cannot be used.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
-        _check(config, block_store, private_key)
+        _check(config, block_store, private_key, "host" in knobs)
         chosen = (listen, server_options, bootstrap, dht, routers, provide, psk, peering, knobs)
         options = _network_options(chosen, online)
         kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
@@ -794,8 +795,13 @@ def import_options(config: Config, profile: str | None, choices: ImportKnobs) ->
 
 
 def _check(
-    config: Config | None, block_store: BlockStore | None, private_key: PrivateKey | None
+    config: Config | None,
+    block_store: BlockStore | None,
+    private_key: PrivateKey | None,
+    has_host: bool,
 ) -> None:
+    if private_key is not None and has_host:
+        raise InvalidArgument("private_key has no effect beside host, which has one")
     if config is not None:
         arguments.instance(config, Config, "config")
     if block_store is not None:
