@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,9 +17,10 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
     from libp2p.base_types import Buffer
+    from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput
 
 _V1_RAW: Final = b"\x01\x55"
@@ -112,6 +114,27 @@ class FilesystemBlockStore(BlockStore):
 
         while batch := await trio.to_thread.run_sync(some):
             yield batch
+
+    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
+        """Return all blocks, some at a time; a thread looks at their files."""
+        found = self._files.infos()
+
+        def some() -> list[BlockInfo]:
+            return list(islice(found, LISTED_AT_ONCE))
+
+        while batch := await trio.to_thread.run_sync(some):
+            yield batch
+
+    async def delete_blocks(
+        self, cids: Sequence[CIDInput], *, older_than: float | None = None
+    ) -> list[CIDInput]:
+        """Remove several blocks in one hop; return those that were older."""
+        limit = inf if older_than is None else older_than
+
+        def delete() -> list[CIDInput]:
+            return [cid for cid in cids if self._files.delete(CID.of(cid).multihash, limit)]
+
+        return await trio.to_thread.run_sync(delete)
 
     async def get_size(self, cid: CIDInput) -> int | None:
         return (await self.get_sizes([cid]))[0]

@@ -20,6 +20,7 @@ import secrets
 import stat
 import threading
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore.files import (
@@ -161,20 +162,40 @@ class FlatFiles:
             raise BlockStoreError(f"cannot look into {self.base}: {error.strerror}") from error
         return size
 
-    def delete(self, multihash: bytes) -> None:
-        """Remove a block; it is no error if it is not there."""
+    def delete(self, multihash: bytes, older_than: float = inf) -> bool:
+        """Remove a block; return False if it was written at ``older_than`` or later."""
         try:
             with self._open_for_a_change():
+                if older_than < inf and self._written(multihash) >= older_than:
+                    return False
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._layout.path(multihash))
                 self._drop_damaged(multihash)
                 if (old := self._old.forget(multihash)) is not None:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(old)
+                return True
         except OSError as error:
             raise BlockStoreError(
                 f"cannot delete a block from {self.base}: {error.strerror}"
             ) from error
+
+    def _written(self, multihash: bytes) -> float:
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(self._layout.path(multihash)).st_mtime
+        return 0.0
+
+    def infos(self) -> Iterator[tuple[bytes, int, float | None]]:
+        """List all blocks with their lengths and the times of their last writing."""
+        for multihash in self.multihashes():
+            try:
+                status = os.stat(self._layout.path(multihash))
+            except FileNotFoundError:  # removed meanwhile, or in the old layout
+                if (size := self.size(multihash)) is not None:
+                    yield multihash, size, 0.0
+            else:
+                if status.st_size or is_empty_block(multihash):
+                    yield multihash, status.st_size, status.st_mtime
 
     def multihashes(self) -> Iterator[bytes]:
         """List the multihashes of all blocks, each once, in no particular order."""
@@ -195,7 +216,7 @@ class FlatFiles:
         path = self._layout.path(multihash)
         size = file_size(path)
         if size is not None:
-            if size == len(data) and read_file(path)[0] == bytes(data):
+            if size == len(data) and read_file(path)[0] == bytes(data) and self._renew(path):
                 return
             # One of the two is wrong.
             if is_block(multihash, data) is False:
@@ -218,6 +239,15 @@ class FlatFiles:
             self._unfinished.discard(temporary)
         if self._sync:
             sync_folder(os.path.dirname(path))
+
+    def _renew(self, path: str) -> bool:
+        """Give a file the time of now, for somebody relies on it; return False if it is gone."""
+        with self._open_for_a_change():
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+            return True
 
     def _move(self, source: str, path: str) -> None:
         try:

@@ -21,7 +21,7 @@ from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
@@ -42,9 +42,17 @@ class BlockSource:
 
     :param session: gives and stores what is not in the store; None for a peer without a network.
     :param timeout: the longest time without any block, in seconds.
+    :param closed: called by `close`.
     """
 
-    def __init__(self, store: BlockStore, session: BitswapSession | None, timeout: float) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        session: BitswapSession | None,
+        timeout: float,
+        closed: Callable[[], object] | None = None,
+    ) -> None:
+        self._closed = closed
         self._store = store
         self._damaged: set[CID] = set()
         self.session: Final = session
@@ -98,6 +106,8 @@ class BlockSource:
 
     def close(self) -> None:
         """Ask for nothing more."""
+        if self._closed is not None:
+            self._closed()
         if self.session is not None:
             self.session.close()
 
