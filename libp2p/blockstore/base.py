@@ -45,7 +45,9 @@ STORE_CALLS: Final = 32
 LISTED_AT_ONCE: Final = 1024
 
 
-async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> list[_R]:
+async def for_each(
+    items: Sequence[_T], call: Callable[[_T], Awaitable[_R]], at_once: int = STORE_CALLS
+) -> list[_R]:
     """Call for every item, some at once; the first that fails is raised when all have ended."""
     if len(items) == 1:
         return [await call(items[0])]
@@ -63,7 +65,7 @@ async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> 
                 return
 
     async with trio.open_nursery() as nursery:
-        for _ in range(min(STORE_CALLS, len(items))):
+        for _ in range(min(at_once, len(items))):
             nursery.start_soon(work)
     if failures:
         raise failures[min(failures)]

@@ -11,6 +11,7 @@ import trio
 
 from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
 from libp2p.blockstore.flatfs import FlatFiles
+from libp2p.blockstore.layout import SHARDING
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from libp2p.utils import arguments
@@ -66,6 +67,9 @@ class FilesystemBlockStore(BlockStore):
     :param verify: hash each block that is read. A file that holds anything else is set aside in
         ``.damaged`` and logged, and the block is missing until it is stored again. Without, what a
         disk has made of a block is given out as the block. It takes half a millisecond per MiB.
+    :param sharding: the shard function of a folder that is new, by its name in the file
+        ``SHARDING``; an old one keeps its own. For more than some million blocks take
+        ``/repo/flatfs/shard/v1/next-to-last/3``.
     :raises BlockStoreError: here and in every method, with the `OSError` as its cause.
     """
 
@@ -78,9 +82,12 @@ class FilesystemBlockStore(BlockStore):
         sync: bool = False,
         exclusive: bool = False,
         verify: bool = True,
+        sharding: str = SHARDING,
     ) -> None:
         folder = Path(arguments.path(base_path, "base_path"))
-        self._files = FlatFiles(folder, sync=sync, exclusive=exclusive, verify=verify)
+        self._files = FlatFiles(
+            folder, sync=sync, exclusive=exclusive, verify=verify, sharding=sharding
+        )
         self._writing = trio.Lock()
         self._next_batch = _WriteBatch()
 

@@ -69,7 +69,13 @@ class FlatFiles:
     """
 
     def __init__(
-        self, base: Path, *, sync: bool = False, exclusive: bool = False, verify: bool = True
+        self,
+        base: Path,
+        *,
+        sync: bool = False,
+        exclusive: bool = False,
+        verify: bool = True,
+        sharding: str = SHARDING,
     ) -> None:
         self.base = base
         self._sync = sync
@@ -83,7 +89,7 @@ class FlatFiles:
         self._unfinished: set[str] = set()  # files that are being written, for `close`
         try:
             os.makedirs(os.path.join(self._root, TEMP_FOLDER), exist_ok=True)
-            self._layout = FlatLayout(self._root, self._open_sharding())
+            self._layout = FlatLayout(self._root, self._open_sharding(sharding))
             self._sweep_temp(0.0 if exclusive else STALE_TEMP_SECONDS)
             self._old = OldLayout(self._root)
             self._has_damaged = self._sweep_damaged()
@@ -337,15 +343,16 @@ class FlatFiles:
 
     # -- files of its own ------------------------------------------------------------------------
 
-    def _open_sharding(self) -> str:
-        """Return what the file SHARDING says; write it if there is none."""
+    def _open_sharding(self, wanted: str) -> str:
+        """Return what the file SHARDING says; write what is wanted if there is none."""
         path = os.path.join(self._root, SHARDING_FILE)
         try:
             with open(path, encoding="ascii", errors="replace") as file:
                 text = file.read(256).strip()
         except FileNotFoundError:
-            text = SHARDING
-            self._put_file(path, SHARDING.encode() + b"\n")
+            text = wanted
+            FlatLayout(self._root, text)  # before it is written
+            self._put_file(path, text.encode() + b"\n")
         return text
 
     def _put_file(self, path: str, data: bytes) -> None:

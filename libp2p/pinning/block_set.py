@@ -3,7 +3,7 @@ A packed set of blocks (sans-I/O).
 
 A block is remembered by 12 bytes of a keyed hash. With a key that nobody can guess, one of ten
 million blocks is taken for another with a probability below 10**-15, and nobody can make two blocks
-that are. Ten million blocks take 150 MB, where a ``set`` of multihashes takes 1.2 GB.
+that are. Ten million blocks take 170 MB, where a ``set`` of multihashes takes 1.2 GB.
 """
 
 from __future__ import annotations

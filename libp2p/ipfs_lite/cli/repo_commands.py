@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
+from libp2p.ipfs_lite.cli.store_commands import import_blocks
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
@@ -80,3 +81,6 @@ def migrate(at: At) -> None:
     from libp2p.ipfs_lite.cli import repo_keeping
 
     repo_keeping.migrate(at)
+
+
+repo.add_command(import_blocks)
