@@ -110,12 +110,11 @@ class Session(NodeGetter, AsyncClosing):
     async def get_file(self, cid: CIDInput) -> UnixFSReader:
         """Open a file for reading; see `Peer.get_file`. It ends with the session."""
         with self._call():
-            return await self._open_file(CID.of(cid), self._source)
+            return await self._open_file(CID.of(cid), self._source.lend())
 
     def close(self) -> None:
         """End the session; reads that still wait get an error."""
-        if self._source.session is not None:
-            self._source.session.close()
+        self._source.close()
 
 
 class DAGService(NodeGetter):

@@ -22,7 +22,7 @@ from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
@@ -43,7 +43,8 @@ class BlockSource:
 
     :param session: gives and stores what is not in the store; None for a peer without a network.
     :param timeout: the longest time without any block, in seconds.
-    :param shared: the session goes on after `close`, for others that read with it.
+    :param closed: called by `close`.
+    :param lent: the session is another source's, and goes on after `close`.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class BlockSource:
         store: BlockStore,
         session: BitswapSession | None,
         timeout: float,
-        shared: bool = False,
+        closed: Callable[[], object] | None = None,
+        lent: bool = False,
     ) -> None:
+        self._closed = closed
         self._store = store
-        self._shared = shared
+        self._lent = lent
         self._damaged: set[CID] = set()
         self.session: Final = session
         self.timeout: Final = timeout
@@ -115,9 +118,15 @@ class BlockSource:
         peers = first_few(map(str, self.session.active_peers)) or "peers that have gone"
         return f"{stats.blocks_received} blocks of {stats.data_received} bytes from {peers}"
 
+    def lend(self) -> BlockSource:
+        """Return a source that reads with the same session, and leaves it open."""
+        return BlockSource(self._store, self.session, self.timeout, lent=True)
+
     def close(self) -> None:
         """Ask for nothing more."""
-        if self.session is not None and not self._shared:
+        if self._closed is not None:
+            self._closed()
+        if self.session is not None and not self._lent:
             self.session.close()
 
 

@@ -13,7 +13,14 @@ without one starts in a fraction of the time.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    aclosing,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -26,9 +33,11 @@ from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, RepoError, plain_errors
+from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
+from libp2p.ipfs_lite.leases import Leases
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
+from libp2p.ipfs_lite.pins import Pins, check_name
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES, WINDOW_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipld.cid import CID, cid_inputs
@@ -51,6 +60,7 @@ if TYPE_CHECKING:
         Mapping,
         Sequence,
     )
+    from contextlib import AbstractContextManager
     from os import PathLike
 
     from multiaddr import Multiaddr
@@ -97,7 +107,8 @@ class Peer:
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
         self.config: Final = parts.config
         self.store: Final = parts.store
-        self._roots = parts.roots
+        self._leases = Leases()
+        self._pin_table = parts.pins
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -213,6 +224,8 @@ class Peer:
         *,
         profile: str | None = None,
         only_hash: bool = False,
+        pin: bool = True,
+        name: str = "",
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
@@ -223,6 +236,8 @@ class Peer:
         :param profile: see `libp2p.ipld.profiles`; by default the one of the settings. A choice
             of your own, such as ``chunker="size-262144"``, changes that part of it.
         :param only_hash: find out the CID, store nothing.
+        :param pin: keep it when `gc` removes what is not pinned; it is a recursive pin of its root.
+        :param name: of the pin; see `Pins.add`.
         :param progress: called with the bytes done and the bytes in all, if known.
         :raises InvalidImportOptions: if the choices contradict each other.
         :raises SourceError: if the source cannot be read; `InvalidSource`, which is a `TypeError`,
@@ -230,7 +245,8 @@ class Peer:
         :raises BlockStoreError: if the blocks cannot be written.
         :raises Exception: whatever a reader or a block store of your own raises.
         """
-        with self._call():
+        check_name(name)
+        with self._call(), self.lease():
             options = import_options(self.config, profile, choices)
             added = await add_file(
                 source,
@@ -240,21 +256,20 @@ class Peer:
                 progress=progress,
             )
             if not only_hash:
-                await self.note_root(added.cid)
+                await self.note_root(added.cid, pin=pin, name=name)
             return added
 
-    async def note_root(self, cid: CIDInput) -> None:
+    async def note_root(self, cid: CIDInput, *, pin: bool = True, name: str = "") -> None:
         """
-        Remember the root of what was added to the store some other way; it may be announced.
+        Pin the root of what was added to the store some other way; it may be announced.
 
+        :param pin: False to announce it only.
         :raises RepoError: if it cannot be written down.
         """
         with self._call():
             root = CID.of(cid)
-            try:
-                await trio.to_thread.run_sync(self._roots.add, root)
-            except OSError as error:
-                raise RepoError(f"the root cannot be written down: {error}") from error
+            if pin:
+                await self.pins.note(root, name=name)
             if self._network is not None and self._network.announcements is not None:
                 await self._network.announcements.add(root)
 
@@ -305,6 +320,8 @@ class Peer:
         profile: str | None = None,
         only_hash: bool = False,
         hidden: bool = False,
+        pin: bool = True,
+        name: str = "",
         ignored: Callable[[str, bool], bool] | None = None,
         follow_links: bool = False,
         keep_mode: bool = False,
@@ -318,6 +335,7 @@ class Peer:
 
         :param profile: as for `add_file`, and so are ``choices``.
         :param only_hash: find out the CID, store nothing.
+        :param pin: as for `add_file`, and so is ``name``.
         :param hidden: add names that begin with a dot too.
         :param ignored: called with a name and whether it is a folder's; what it returns True for
             is left out.
@@ -332,8 +350,9 @@ class Peer:
         """
         from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
 
+        check_name(name)
         tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
-        with self._call():
+        with self._call(), self.lease():
             adder = TreeAdder(
                 import_options(self.config, profile, tree.fit(choices)),
                 tree,
@@ -344,7 +363,7 @@ class Peer:
             )
             result = await adder.add(arguments.path(path, "the path of a folder to add"))
             if not only_hash:
-                await self.note_root(result.cid)
+                await self.note_root(result.cid, pin=pin, name=name)
             return result
 
     async def get_tree(
@@ -488,19 +507,26 @@ class Peer:
         return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
 
     async def import_car(
-        self, source: SourceInput, *, progress: Progress | None = None
+        self,
+        source: SourceInput,
+        *,
+        pin: bool = True,
+        name: str = "",
+        progress: Progress | None = None,
     ) -> CarResult:
         """
         Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
 
         :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
+        :param pin: keep what is below the roots, as far as it is here; ``name`` is for the pins.
         :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
         :raises SourceError: if it cannot be read.
         :raises BlockStoreError: if the blocks cannot be written.
         """
         from libp2p.ipfs_lite.car_files import import_car
 
-        with self._call():
+        check_name(name)
+        with self._call(), self.lease():
             result = await import_car(
                 source,
                 self.store,
@@ -508,7 +534,7 @@ class Peer:
                 progress=progress,
             )
             for root in result.roots:
-                await self.note_root(root)
+                await self.note_root(root, pin=pin, name=name)
             return result
 
     # -- stores -------------------------------------------------------------------------------
@@ -525,18 +551,53 @@ class Peer:
         """
         from libp2p.blockstore.copying import copy_blocks
 
-        with self._call():
+        with self._call(), self.lease():
             return await copy_blocks(source, self.store, progress=progress)
 
-    def _source(
-        self, peers: Iterable[ID] | None, timeout: float | None, shared: bool = False
-    ) -> BlockSource:
+    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
         if self._closed:
             raise PeerClosedError
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)
         session = None if self._bitswap is None else self._bitswap.new_session(asked)
-        return BlockSource(self.store, session, seconds, shared)
+        held = ExitStack()
+        held.enter_context(self.lease())  # what is fetched stays until it is closed
+        return BlockSource(self.store, session, seconds, held.close)
+
+    # -- what stays ---------------------------------------------------------------------------
+
+    @property
+    def pins(self) -> Pins:
+        """What is pinned: it stays when `gc` removes the rest."""
+        return Pins(self._pin_table, self.store, self._leases, self._source, self._call)
+
+    def lease(self, roots: Iterable[CID] = ()) -> AbstractContextManager[None]:
+        """
+        Return a context in which `gc` leaves alone what is written, and what is below ``roots``.
+
+        It is for programs that put blocks into the store and pin them afterwards.
+        """
+        return self._leases.hold(roots)
+
+    async def gc(self) -> AsyncGenerator[list[tuple[CID, int]], None]:
+        """
+        Remove the blocks that no pin and nothing that goes on needs, in batches.
+
+        It yields the CIDs of each batch, as the store lists them, with their bytes. It may be
+        ended after any batch. Expired pins go first.
+
+        :raises BlockStoreError: if blocks cannot be listed, read or removed.
+        """
+        from libp2p.ipfs_lite.collection import Collection
+
+        batches = Collection(self.store, self._pin_table, self._leases).batches()
+        async with aclosing(batches):
+            while True:
+                with self._call():  # not around a yield, as in `ls`
+                    removed = await anext(batches, None)
+                if removed is None:
+                    return
+                yield removed
 
     # -- blocks -------------------------------------------------------------------------------
 
@@ -589,7 +650,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.dag_service import Session
 
-        return Session(self._source(peers, timeout, shared=True), self._call, self._open_file)
+        return Session(self._source(peers, timeout), self._call, self._open_file)
 
     def block_store(self) -> BlockStore:
         """Return `store`."""

@@ -162,6 +162,9 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "only hash": lambda peer, reader, path: peer.add_file(DATA, only_hash=True),
     "get_file of peers": lambda peer, reader, path: peer.get_file(ABSENT, peers=[STRANGER]),
     "note_root": lambda peer, reader, path: peer.note_root(ABSENT),
+    "pins": lambda peer, reader, path: peer.pins.find(ABSENT),
+    "pins add": lambda peer, reader, path: peer.pins.add(ABSENT),
+    "gc": lambda peer, reader, path: anext(peer.gc()),
     "meet_first": lambda peer, reader, path: peer.meet_first(),
     "routing": lambda peer, reader, path: peer.routing,
     "dht": lambda peer, reader, path: peer.dht,
@@ -195,7 +198,18 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
 
 def test_every_public_method_is_called() -> None:
     """What is not: what closes, and what only tells what is known already."""
-    told = {"open", "config", "store", "resources", "online", "size", "closed", "close", "aclose"}
+    told = {
+        "open",
+        "config",
+        "store",
+        "resources",
+        "online",
+        "size",
+        "closed",
+        "close",
+        "aclose",
+        "lease",
+    }
     told |= {"end", "scope"}  # the peer's business
     names = {name for kind in (Peer, UnixFSReader) for name in dir(kind) if name[0] != "_"}
     assert names - told <= {name.partition(" ")[0] for name in CALLS} | {"receive"}
