@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from contextlib import aclosing
+from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.pin_table import Pin, PinTable
 
 logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a collection will free, because nothing else needs it: blocks, and their bytes."""
+
+    blocks: int
+    size: int
+
 
 #: Nodes that are read at once while marking: 64 MiB at most.
 NODES_AT_ONCE: Final = 32
@@ -68,6 +78,20 @@ class Collection:
                 if removed := await self._sweep(batch, horizon, begun, has_live):
                     yield removed
         logger.info("collected in %.2f s, %d blocks stay", time() - started_at, len(self._marked))
+
+    async def only_below(self, root: CID) -> Removal:
+        """Count what is here of a DAG and needed by nothing else; nothing is removed."""
+        await self._mark_new()
+        reached = self._walk.add([root])
+        blocks = size = 0
+        while reached:
+            left = [cid for cid in reached if cid.multihash not in self._direct]
+            sizes = [one for one in await self._store.get_sizes(left) if one is not None]
+            blocks, size = blocks + len(sizes), size + sum(sizes)
+            reached = []
+            while not reached and (nodes := self._walk.next(NODES_AT_ONCE)):
+                reached = await self._follow(nodes)
+        return Removal(blocks, size)
 
     async def _sweep(
         self, batch: list[BlockInfo], horizon: float, begun: int, has_live: bool
@@ -109,9 +133,15 @@ class Collection:
     async def _mark(self, roots: Iterable[CID]) -> None:
         self._walk.add(roots)
         while nodes := self._walk.next(NODES_AT_ONCE):
-            for cid, data in zip(nodes, (await read_blocks(self._store, nodes))[0], strict=True):
-                if data is not None:
-                    try:
-                        self._walk.take(cid, data)
-                    except (ParseError, UnknownCodec) as error:
-                        logger.info("%s stays, but nothing below it is known: %s", cid, error)
+            await self._follow(nodes)
+
+    async def _follow(self, nodes: list[CID]) -> list[CID]:
+        """Follow the links of nodes that are here; return the blocks that are new."""
+        new: list[CID] = []
+        for cid, data in zip(nodes, (await read_blocks(self._store, nodes))[0], strict=True):
+            if data is not None:
+                try:
+                    new += self._walk.take(cid, data)
+                except (ParseError, UnknownCodec) as error:
+                    logger.info("%s stays, but nothing below it is known: %s", cid, error)
+        return new

@@ -225,6 +225,8 @@ class FileFetch:
         :raises Exception: what the fetch has failed with.
         """
         if self._error is not None:
+            # A reader that is cancelled together with the peer is not told that the peer has ended.
+            await trio.lowlevel.checkpoint_if_cancelled()
             raise self._error
         await self._arrived.wait()
 

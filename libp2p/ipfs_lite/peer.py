@@ -77,10 +77,12 @@ if TYPE_CHECKING:
     from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.collection import Removal
     from libp2p.ipfs_lite.dag_service import DAGService, Session
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
+    from libp2p.ipfs_lite.sizes import ContentStat
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipfs_lite.tree_saver import TreeResult
     from libp2p.ipld.cid import CIDInput
@@ -598,6 +600,38 @@ class Peer:
                 if removed is None:
                     return
                 yield removed
+
+    async def remove(self, cid: CIDInput) -> Removal:
+        """
+        Remove the pin of something; return what `gc` will free, which other pins do not need.
+
+        :raises NotPinnedError: if it is not pinned itself.
+        """
+        from libp2p.ipfs_lite.collection import Collection
+
+        root = CID.of(cid)
+        await self.pins.rm(root)
+        with self._call():
+            return await Collection(self.store, self._pin_table, self._leases).only_below(root)
+
+    async def stat(
+        self,
+        cid: CIDInput,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> ContentStat:
+        """
+        Return what something is and how large, as ``ipfs files stat`` and ``dag stat`` tell it.
+
+        All of its nodes are read, and what is not here is fetched, and kept.
+
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of a block cannot be read.
+        """
+        from libp2p.ipfs_lite.sizes import stat
+
+        with self._call(), closing(self._source(peers, timeout)) as source:
+            return await stat(CID.of(cid), source, self.store)
 
     # -- blocks -------------------------------------------------------------------------------
 

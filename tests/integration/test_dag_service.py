@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -11,6 +13,8 @@ from libp2p.bitswap.errors import BlockTooLargeError, BlockUnavailableError
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import BlockHashMismatch
 from libp2p.ipfs_lite import Peer, PeerClosedError
+from libp2p.ipfs_lite.errors import NotPinnedError
+from libp2p.ipld.cid import CID
 from libp2p.ipld.dag_pb import PBLink, PBNode
 from libp2p.ipld.node import Node
 
@@ -109,3 +113,32 @@ async def test_nodes_that_are_not_what_they_say_are_not_stored() -> None:
         await peer.dag.add(inline)
         assert peer.store.get_all_cids() == []
         assert (await peer.dag.get(inline.cid)).value == b"small"
+
+
+async def test_sizes_and_what_removing_frees(pair: tuple[Peer, Peer], tmp_path: Path) -> None:
+    provider, other = pair
+    shared, own = random.Random(1).randbytes(2_500_000), b"own"
+    (tmp_path / "tree").mkdir()
+    for name, data in {"shared": shared, "own": own}.items():
+        (tmp_path / "tree" / name).write_bytes(data)
+    file = await provider.add_file(shared)
+    tree = await provider.add_tree(tmp_path / "tree")
+    for peer in (other, provider):
+        stat = await peer.stat(file.cid)
+        assert (stat.kind, stat.size, stat.blocks) == ("file", len(shared), 4)
+        assert stat.dag_size == file.dag_size
+        stat = await peer.stat(tree.cid)
+        assert (stat.kind, stat.size, stat.blocks) == ("directory", None, 6)
+        assert stat.dag_size == tree.dag_size
+    leaf = CID.for_block(own)
+    assert (await provider.stat(leaf)).kind == "raw"
+
+    freed = await provider.remove(tree.cid)
+    assert freed.blocks == 2
+    assert freed.size == tree.dag_size - file.dag_size
+    with pytest.raises(NotPinnedError):
+        await provider.remove(tree.cid)
+    removed = [block async for batch in provider.gc() for block in batch]
+    assert (len(removed), sum(size for _, size in removed)) == (freed.blocks, freed.size)
+    last = await provider.remove(file.cid)
+    assert (last.blocks, last.size) == (4, file.dag_size)

@@ -177,6 +177,15 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "export_car": lambda peer, reader, path: peer.export_car(ABSENT, path / "out.car"),
     "import_car": lambda peer, reader, path: peer.import_car(path / "car"),
     "import_blocks": lambda peer, reader, path: peer.import_blocks(MemoryBlockStore()),
+    "dag": lambda peer, reader, path: peer.dag.get(ABSENT),
+    "session": lambda peer, reader, path: peer.session().get(ABSENT),
+    "block_service": lambda peer, reader, path: peer.block_service(),
+    "bootstrap": lambda peer, reader, path: peer.bootstrap([]),
+    "peering": lambda peer, reader, path: peer.peering,
+    "peers": lambda peer, reader, path: peer.peers(),
+    "disconnect": lambda peer, reader, path: peer.disconnect(STRANGER),
+    "stat": lambda peer, reader, path: peer.stat(ABSENT),
+    "remove": lambda peer, reader, path: peer.remove(ABSENT),
     "announced": lambda peer, reader, path: peer.announced(),
     "bitswap": lambda peer, reader, path: peer.bitswap,
     "host": lambda peer, reader, path: peer.host,
@@ -187,6 +196,7 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "read nothing": lambda peer, reader, path: reader.read(0),
     "read1": lambda peer, reader, path: reader.read1(1),
     "readinto": lambda peer, reader, path: reader.readinto(bytearray(1)),
+    "read_at": lambda peer, reader, path: reader.read_at(0, 1),
     "tell": lambda peer, reader, path: reader.tell(),
     "readable": lambda peer, reader, path: reader.readable(),
     "seekable": lambda peer, reader, path: reader.seekable(),
@@ -211,6 +221,7 @@ def test_every_public_method_is_called() -> None:
         "lease",
     }
     told |= {"end", "scope"}  # the peer's business
+    told |= {"block_store", "exchange"}  # `store` and, if there is a network, `bitswap`
     names = {name for kind in (Peer, UnixFSReader) for name in dir(kind) if name[0] != "_"}
     assert names - told <= {name.partition(" ")[0] for name in CALLS} | {"receive"}
 

@@ -142,6 +142,23 @@ async def test_it_has_to_be_started() -> None:
         Peer(Config(blockstore_type="tape"))
 
 
+async def test_pins_and_a_collection() -> None:
+    async with Peer(MEMORY) as peer:
+        kept = await peer.add_file(bytes(600_000))
+        gone = await peer.add_file(b"gone")
+        await peer.remove_pin(gone)
+        assert await peer.list_pins("recursive") == {kept: "recursive"}
+        assert set((await peer.list_pins()).values()) == {"recursive", "indirect"}
+        with pytest.raises(ValueError, match="type_filter"):
+            await peer.list_pins("some")
+        result = await peer.gc()
+        assert (result.reclaimed_blocks, result.retained_blocks) == (1, 3)
+        node = await peer.add_node({"a": 1})
+        await peer.add_pin(node, recursive=False)
+        assert await peer.list_pins("direct") == {node: "direct"}
+        assert not await peer.has_block(gone)
+
+
 async def test_a_name_is_resolved_where_it_was_published() -> None:
     async with Peer(MEMORY) as peer:
         name = await peer.publish_name("/ipfs/bafkqaaa")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
@@ -37,6 +38,17 @@ if TYPE_CHECKING:
 _LINKS = 174
 #: Bytes of one piece of ``get_file(stream=True)``.
 _PIECE_BYTES = 256 * 1024
+
+
+_PIN_KINDS = ("direct", "recursive", "indirect")
+
+
+@dataclass(frozen=True, slots=True)
+class GCResult:
+    """How many blocks went, and how many stay."""
+
+    reclaimed_blocks: int
+    retained_blocks: int
 
 
 class Peer:
@@ -216,6 +228,34 @@ class Peer:
     async def remove_node(self, cid_str: str) -> None:
         """Delete a block."""
         await self.lite.dag.remove(cid_str)
+
+    # -- pins -------------------------------------------------------------------------------------
+
+    async def add_pin(self, cid_str: str, recursive: bool = True) -> None:
+        """Pin a block, by default with all below it; what is not here is fetched."""
+        timeout = self.config.default_timeout
+        await self.lite.pins.add(cid_str, recursive=recursive, timeout=timeout)
+
+    async def remove_pin(self, cid_str: str) -> None:
+        """Remove a pin; raises `NotPinnedError`."""
+        await self.lite.pins.rm(cid_str)
+
+    async def list_pins(self, type_filter: str = "all") -> dict[str, str]:
+        """Return CIDs and how they are pinned: "direct", "recursive" or "indirect"."""
+        if type_filter not in ("all", *_PIN_KINDS):
+            raise arguments.out_of_range("type_filter", type_filter, "'all', or a kind of pins")
+        kind: Any = None if type_filter == "all" else type_filter
+        return {str(pin.cid): pin.kind async for pin in self.lite.pins.ls(kind)}
+
+    async def gc(self) -> GCResult:
+        """Remove the blocks that nothing needs."""
+        reclaimed = 0
+        async for batch in self.lite.gc():
+            reclaimed += len(batch)
+        retained = 0
+        async for multihashes in self.lite.store.multihash_batches():
+            retained += len(multihashes)
+        return GCResult(reclaimed, retained)
 
     # -- names and CAR files ----------------------------------------------------------------------
 
