@@ -40,6 +40,10 @@ class KeyExistsError(KeystoreError):
     """A key has that name already, and is kept."""
 
 
+class FilesConflictError(IpfsLiteError):
+    """Another changed the same part of the mutable tree; what was asked for has not been done."""
+
+
 class OfflineError(IpfsLiteError):
     """The peer was opened without a network, which the call needs."""
 

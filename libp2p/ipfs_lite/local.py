@@ -11,6 +11,7 @@ import trio
 from libp2p.blockstore import FilesystemBlockStore
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.files_root import FilesRoot, MemoryFilesRoot, SqliteFilesRoot
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.roots import MemoryRoots, Roots, RootsFile
 from libp2p.utils import arguments
@@ -49,6 +50,7 @@ class LocalParts:
     datastore: Datastore | None
     repo: Repo | None
     roots: Roots
+    files_root: FilesRoot
 
     @property
     def place(self) -> str:
@@ -67,7 +69,8 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     config, datastore = options.config or Config(), options.datastore
     if options.block_store is not None:
         key = options.private_key
-        yield LocalParts(config, options.block_store, key, datastore, None, MemoryRoots())
+        memory = MemoryRoots(), MemoryFilesRoot()
+        yield LocalParts(config, options.block_store, key, datastore, None, *memory)
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
@@ -78,7 +81,8 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
         if datastore is None and with_datastore:
             datastore = await stack.enter_async_context(_open_datastore(repo))
         key = options.private_key or repo.private_key
-        yield LocalParts(repo.config, store, key, datastore, repo, RootsFile(repo.roots_path))
+        roots, files = RootsFile(repo.roots_path), SqliteFilesRoot(repo.state_path)
+        yield LocalParts(repo.config, store, key, datastore, repo, roots, files)
 
 
 @asynccontextmanager

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.files import PeerFiles
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
@@ -93,6 +94,7 @@ class Peer:
         self.config: Final = parts.config
         self.store: Final = parts.store
         self._roots = parts.roots
+        self._files_root = parts.files_root
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -416,6 +418,24 @@ class Peer:
                 return await resolve(source, CID.of(cid), names)
             finally:
                 source.close()
+
+    # -- the mutable tree ---------------------------------------------------------------------
+
+    @property
+    def files(self) -> PeerFiles:
+        """A tree of paths whose root changes, kept in the repo: Kubo's ``ipfs files``."""
+        from libp2p.ipfs_lite.files import FilesParts, PeerFiles
+
+        return PeerFiles(
+            FilesParts(
+                self.store,
+                self._files_root,
+                import_options(self.config, None, {}),
+                self._call,
+                lambda: self._source(None, DEFAULT_TIMEOUT),
+                lambda cids: self._bitswap and self._bitswap.notify_new_blocks(cids),
+            )
+        )
 
     # -- CAR files ----------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 ROOTS_FILE: Final = "roots"
 DATASTORE_FILE: Final = "datastore.sqlite"
+STATE_FILE: Final = "state.sqlite"
 
 #: Files that an interrupted creation leaves: a folder with no others is finished, not refused.
 _UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
@@ -155,6 +156,10 @@ class Repo:
     @property
     def roots_path(self) -> Path:
         return self.path / ROOTS_FILE
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / STATE_FILE
 
     @property
     def datastore_path(self) -> Path:

@@ -24,6 +24,7 @@ ID_LOADS = {
     "libp2p.ipfs_lite.cli.dag_commands",
     "libp2p.ipfs_lite.cli.entry", "libp2p.ipfs_lite.cli.identity",
     "libp2p.ipfs_lite.cli.options", "libp2p.ipfs_lite.cli.parameters",
+    "libp2p.ipfs_lite.cli.files_commands",
     "libp2p.ipfs_lite.cli.naming_commands", "libp2p.ipfs_lite.cli.routing_commands",
     "libp2p.ipfs_lite.cli.terminal",
     "libp2p.ipfs_lite.config", "libp2p.ipfs_lite.roots",
