@@ -18,6 +18,7 @@ PROMISES = {
     "bitswap_client_server.py": "Hello, Bitswap!",
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
+    "mutable_files.py": "['copy.html', 'index.html'] True",
     "folders.py": "folders.py\nidentical",
     "in_memory.py": "passed, in memory",
     "names.py": "True first edition\nTrue second edition",
