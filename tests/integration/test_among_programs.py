@@ -61,6 +61,7 @@ ELSEWHERE = {
     "provide": "test_routing_among_programs",
     "dht": "test_routing_among_programs",
     "doctor": "test_routing_among_programs",
+    "files": "test_cli_files",
     "key": "test_cli_names",
     "name": "test_cli_names",
 }

@@ -173,6 +173,8 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "open_car": lambda peer, reader, path: peer.open_car(ABSENT).receive(),
     "export_car": lambda peer, reader, path: peer.export_car(ABSENT, path / "out.car"),
     "import_car": lambda peer, reader, path: peer.import_car(path / "car"),
+    "files": lambda peer, reader, path: peer.files.root(),
+    "import_blocks": lambda peer, reader, path: peer.import_blocks(MemoryBlockStore()),
     "announced": lambda peer, reader, path: peer.announced(),
     "bitswap": lambda peer, reader, path: peer.bitswap,
     "host": lambda peer, reader, path: peer.host,
@@ -333,6 +335,8 @@ def test_an_interrupt_at_the_keyboard_comes_out_as_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
+    # A shell starts programs in the background with this signal ignored, and Python leaves it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def work() -> None:
         async with transfer() as (_, _, reader):
@@ -340,8 +344,11 @@ def test_an_interrupt_at_the_keyboard_comes_out_as_itself(
             signal.raise_signal(signal.SIGINT)
             await reader.read()
 
-    with pytest.raises(KeyboardInterrupt):
-        trio.run(work)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trio.run(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not caplog.records
 
 

@@ -64,5 +64,6 @@ def test_a_random_walk_has_the_same_roots(tmp_path: Path, profile: str, seed: in
             for verb in (("ls", "-l", "/"), ("stat", "/a"), ("ls", "/a")):
                 wanted = kubo.run("files", *verb, check=False)
                 if wanted.returncode == 0:
-                    assert ours.run("files", *verb).stdout == wanted.stdout, (step, verb)
+                    own_lines = ours.run("files", *verb)
+                    assert own_lines.stdout == wanted.stdout, (step, verb, own_lines.stderr)
         assert done > STEPS // 4
