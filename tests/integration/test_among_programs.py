@@ -64,6 +64,7 @@ ELSEWHERE = {
     "files": "test_cli_files",
     "key": "test_cli_names",
     "name": "test_cli_names",
+    "repo": "test_block_stores",
 }
 
 
