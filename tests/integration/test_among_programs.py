@@ -56,9 +56,11 @@ TIMEOUT, START = 0.5, 2.5
 
 #: Verbs that have tables of their own.
 ELSEWHERE = {
+    "bitswap": "test_cli_running",
     "block": "test_cli_blocks",
     "completion": "test_cli_settings",
     "config": "test_cli_settings",
+    "swarm": "test_cli_running",
     "version": "test_cli_settings",
     "routing": "test_routing_among_programs",
     "provide": "test_routing_among_programs",

@@ -52,6 +52,7 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
 _ROOM: Final = "libp2p.ipfs_lite.cli."
 #: Verbs of which each has a file for its flags.
 _ELSEWHERE: Final = {
+    "bitswap": "running_commands:bitswap",
     "block": "block_commands:block",
     "completion": "settings_commands:completion",
     "config": "settings_commands:config",
@@ -65,6 +66,7 @@ _ELSEWHERE: Final = {
     "provide": "routing_commands:provide",
     "repo": "repo_commands:repo",
     "routing": "routing_commands:routing",
+    "swarm": "running_commands:swarm",
     "version": "settings_commands:version",
 }
 
