@@ -392,7 +392,9 @@ def peer_id(data: bytes) -> None:
     text = outcome(lambda: ID.from_string(data.decode("latin-1")), (InvalidPeerID,))
     if isinstance(text, ID):
         assert ID.from_string(str(text)) == text
-    assert ID(data).to_bytes() == data
+    binary = outcome(lambda: ID.from_bytes(data), (InvalidPeerID,))
+    if isinstance(binary, ID):
+        assert binary.to_bytes() == data
 
 
 # -- content ----------------------------------------------------------------------------------

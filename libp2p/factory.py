@@ -19,7 +19,7 @@ from libp2p.dns.resolver import Resolver
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
 from libp2p.host.routed_host import RoutedHost
-from libp2p.network.config import SwarmConfig
+from libp2p.network.config import ConnectionConfig, RetryConfig, SwarmConfig
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.network.connection_gate import ConnectionGater
     from libp2p.routing.abc import PeerRouter
     from libp2p.stream_muxer.yamux.config import YamuxConfig
 
@@ -78,6 +79,8 @@ class HostOptions(TypedDict, total=False):
     bootstrap_allow_ipv6: bool  # py-libp2p's: IPv6 is always allowed
     bootstrap_dns_timeout: float  # py-libp2p's, as the next: see DnsConfig
     bootstrap_dns_max_retries: int
+    connection_gater: ConnectionGater | None  # says whom to connect to: network.connection_gate
+    retry_config: RetryConfig | None  # py-libp2p's: see there
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
     psk: bytes | str | None  # the key of a private network: libp2p.security.pnet.key.read_key
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
@@ -104,6 +107,8 @@ _EFFECTIVE: Final = frozenset(
         "peerstore_opt",
         "muxer_preference",
         "connection_config",
+        "connection_gater",
+        "retry_config",
         "listen_addrs",
         "transports",
         "enable_tcp",
@@ -119,6 +124,14 @@ _EFFECTIVE: Final = frozenset(
     }
 )
 
+
+_QUESTIONS: Final = (
+    "intercept_peer_dial",
+    "intercept_addr_dial",
+    "intercept_accept",
+    "intercept_secured",
+    "intercept_upgraded",
+)
 
 _KINDS: Final = {
     "key_pair": KeyPair,
@@ -200,12 +213,20 @@ def _check(options: HostOptions) -> None:
             arguments.instance(value, kind, name)
     for name, value in (options.get("sec_opt") or {}).items():
         arguments.having(value, ("secure_inbound", "secure_outbound"), name, "a secure transport")
+    if options.get("retry_config") not in (None, RetryConfig()):
+        raise InvalidArgument("retry_config: a failed dial is not made again, but told with why")
+    if (gater := options.get("connection_gater")) is not None:
+        arguments.having(gater, _QUESTIONS, "connection_gater", "a ConnectionGater")
     if (provider := options.get("key_pair_provider")) is not None:
         arguments.function(provider, "key_pair_provider")
+    _check_transports(options)
     if (preference := options.get("muxer_preference")) not in (None, MUXER_YAMUX, MUXER_MPLEX):
         raise arguments.out_of_range("muxer_preference", preference, MUXER_YAMUX)
     if options.get("muxer_preference") == MUXER_MPLEX:
         raise InvalidArgument(_MPLEX_GONE)
+
+
+def _check_transports(options: HostOptions) -> None:
     if options.get("enable_tcp") is False and not options.get("transports"):
         raise InvalidArgument("without TCP there is no transport: give others as transports=")
     for transport in options.get("transports") or ():
@@ -257,7 +278,9 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
         for each in options.get("transports") or (TCP(),)
     ]
-    return Swarm(peer_id, peerstore, transports, config, resources, options.get("resolver"))
+    gater = options.get("connection_gater")
+    resolver = options.get("resolver")
+    return Swarm(peer_id, peerstore, transports, config, resources, resolver, gater)
 
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:
@@ -282,6 +305,12 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
         host = BasicHost(swarm, announce, listen)
     else:
         host = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
+    config = options.get("connection_config")
+    if isinstance(config, ConnectionConfig) and config.min_connections:
+        from libp2p.network.auto_connector import AutoConnector
+
+        interval, least = config.auto_connect_interval, config.min_connections
+        host.add_service(AutoConnector(swarm, interval, least=least).run)
     if peers:
         from libp2p.discovery.bootstrap.keeper import Bootstrap
         from libp2p.discovery.events.peerDiscovery import peerDiscovery

@@ -34,7 +34,7 @@ class Identifier:
         self._pusher = IdentifyPusher(host, network.get_connections)
         self.handlers: dict[TProtocol, StreamHandlerFn] = {
             ID: identify_handler_for(host),
-            ID_PUSH: identify_push_handler_for(host, self._publish),
+            ID_PUSH: identify_push_handler_for(host, on_identity=self._publish),
         }
         self._told_addresses: list[Multiaddr] = []
         # The connections on which identify is not over; True if they have ended meanwhile.

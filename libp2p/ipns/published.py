@@ -65,7 +65,7 @@ class PublishedRecords:
         best: IpnsRecord | None = None
         async for key, value in self._entries(b""):
             try:
-                found = Name(ID(key[:-_SEQUENCE_BYTES]))
+                found = Name(ID.from_bytes(key[:-_SEQUENCE_BYTES]))
             except InvalidPeerID as error:
                 self._faults.note("reading the published names", error)
                 continue

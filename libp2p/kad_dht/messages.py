@@ -320,7 +320,7 @@ class _Decoder:
             elif tag == _PEER_CONNECTION:
                 connection = read_varint(data, start)[0]
         try:
-            peer = ID(raw_id)
+            peer = ID.from_bytes(raw_id)
         except InvalidPeerID:
             return None
         kept = bounded_addresses(peer, addrs)

@@ -325,11 +325,13 @@ class ProviderStore:
         for key, value, expiry in entries:
             try:
                 if key[:1] == _PROVIDER:
-                    self._load_provider(ID(key[1:]), value)
+                    self._load_provider(ID.from_bytes(key[1:]), value)
                 elif expiry is not None:
                     size, start = decode_uvarint(key, 1)
                     self._put(
-                        key[start : start + size], self._provider(ID(key[start + size :])), expiry
+                        key[start : start + size],
+                        self._provider(ID.from_bytes(key[start + size :])),
+                        expiry,
                     )
             except (InvalidMessageError, InvalidPeerID, ParseError):
                 continue

@@ -110,7 +110,7 @@ class RequestHandler:
 
     def _known_peer(self, raw_id: bytes) -> PeerEntry | None:
         try:
-            peer = ID(raw_id)
+            peer = ID.from_bytes(raw_id)
         except InvalidPeerID:
             return None  # any key may be asked for
         return self._entry_of(peer)

@@ -25,14 +25,21 @@ AUTO_CONNECT_INTERVAL: Final = 30.0
 
 class AutoConnector:
     """
-    Dials peers of the peer store while the swarm has fewer than `MIN_CONNECTIONS` connections.
+    Dials peers of the peer store while the swarm has fewer than ``least`` connections.
 
-    A round begins when the task starts and when a connection has ended, and not before
-    ``auto_connect_interval`` seconds have passed since the last one.
+    A round begins when the task starts and when a connection has ended, and, while there are too
+    few, again: ``auto_connect_interval`` seconds after the last one.
     """
 
-    def __init__(self, swarm: Swarm, auto_connect_interval: float = AUTO_CONNECT_INTERVAL) -> None:
+    def __init__(
+        self,
+        swarm: Swarm,
+        auto_connect_interval: float = AUTO_CONNECT_INTERVAL,
+        *,
+        least: int = MIN_CONNECTIONS,
+    ) -> None:
         self.swarm = swarm
+        self.least: Final = arguments.count(least, "least")
         self.auto_connect_interval = arguments.seconds(
             auto_connect_interval, "auto_connect_interval"
         )
@@ -49,19 +56,20 @@ class AutoConnector:
 
     async def run_background_task(self, nursery: trio.Nursery) -> None:
         """Run the rounds in a nursery of the program's."""
-        nursery.start_soon(self._run)
+        nursery.start_soon(self.run)
 
     async def maybe_connect(self) -> None:
         """Dial peers that are known, one after the other, until there are enough connections."""
         swarm = self.swarm
         for peer_id in swarm.peerstore.peers_with_addrs():
-            if len(swarm.get_connections()) >= MIN_CONNECTIONS:
+            if len(swarm.get_connections()) >= self.least:
                 return
             if peer_id != swarm.self_id and not swarm.get_connections(peer_id):
                 with fault_barrier(lambda error: logger.debug("not connected: %s", error)):
                     await swarm.dial_peer(peer_id)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Run the rounds until cancelled, or until `stop`."""
         subscription = self.swarm.events.subscribe(self._on_event, PeerDisconnected)
         try:
             with self._scope:
@@ -69,7 +77,8 @@ class AutoConnector:
                     self._ended = trio.Event()
                     due = trio.current_time() + self.auto_connect_interval
                     await self.maybe_connect()
-                    await self._ended.wait()
+                    if len(self.swarm.get_connections()) >= self.least:
+                        await self._ended.wait()
                     await trio.sleep_until(due)  # time: see `auto_connect_interval`
         finally:
             subscription.cancel()

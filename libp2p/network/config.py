@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
+from libp2p.exceptions import InvalidArgument
+from libp2p.network.connection_gate import ConnectionGate
 from libp2p.resources import Resources
 from libp2p.utils import arguments
+
+_SHARES: Final = ("outbound_share", "high_water", "low_water")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,124 @@ class SwarmConfig:
     hurried_close_timeout: float = 0.5
 
     def __post_init__(self) -> None:
-        arguments.check_numbers(self, shares=("outbound_share", "high_water", "low_water"))
+        arguments.check_numbers(self, shares=_SHARES)
+
+    def new_gate(self) -> ConnectionGate:
+        """Return what says whom to connect to: everybody."""
+        return ConnectionGate()
 
     def new_resources(self) -> Resources:
         """Return what a host of this configuration may hold."""
         return Resources({"receive windows": self.receive_budget})
 
 
-#: py-libp2p's name.
-ConnectionConfig = SwarmConfig
+@dataclass(frozen=True, slots=True, init=False)
+class ConnectionConfig(SwarmConfig):
+    """
+    py-libp2p's names of these limits, and lists of whom to connect to.
+
+    ``low_watermark`` and ``high_watermark`` are counts in place of shares, ``grace_period`` is
+    ``idle_grace``, and so on; each name of `SwarmConfig` may be given too. An option of a part that
+    this library does not have must be left at py-libp2p's default.
+
+    :param allow_list: IP addresses and networks; see `ConnectionGate`, as for ``deny_list``.
+    :param min_connections: below, peers of the peer store are dialled.
+    :param auto_connect_interval: seconds between two such rounds.
+    :raises ValueError: or `TypeError`, if one of them cannot be.
+    """
+
+    allow_list: tuple[str, ...] = ()
+    deny_list: tuple[str, ...] = ()
+    min_connections: int = 0
+    auto_connect_interval: float = 30.0
+
+    def __init__(self, **options: Any) -> None:
+        values = {field.name: field.default for field in fields(self)}
+        most = arguments.count(
+            options.get("max_connections", values["max_connections"]), "max_connections"
+        )
+        for name, value in options.items():
+            if name in values:
+                values[name] = value
+            elif name in _WATERMARKS:
+                count = arguments.count(value, name)
+                values[_WATERMARKS[name]] = min(count / most, 1.0) if most else 1.0
+            elif name in _RENAMED:
+                values[_RENAMED[name]] = value
+            elif name not in _NOT_OFFERED:
+                raise TypeError(f"ConnectionConfig has no option {name!r}")
+            elif value != _NOT_OFFERED[name]:
+                raise InvalidArgument(f"ConnectionConfig({name}=…): this library does not have it")
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        self.__post_init__()
+
+    def __post_init__(self) -> None:
+        for name in ("allow_list", "deny_list"):
+            entries = tuple(arguments.texts(getattr(self, name), name))
+            object.__setattr__(self, name, entries)
+        lists = ("allow_list", "deny_list")
+        arguments.check_numbers(self, shares=_SHARES, without=lists)
+        self.new_gate()  # raises here, not when a host is made
+
+    @property
+    def low_watermark(self) -> int:
+        return round(self.low_water * self.max_connections)
+
+    @property
+    def high_watermark(self) -> int:
+        return round(self.high_water * self.max_connections)
+
+    def new_gate(self) -> ConnectionGate:
+        return ConnectionGate(self.allow_list, self.deny_list)
+
+
+_WATERMARKS: Final = {"low_watermark": "low_water", "high_watermark": "high_water"}
+_RENAMED: Final = {
+    "grace_period": "idle_grace",
+    "connection_close_timeout": "close_timeout",
+    "connection_timeout": "dial_peer_timeout",
+    "inbound_upgrade_timeout": "inbound_timeout",
+    "outbound_upgrade_timeout": "dial_timeout",
+    "outbound_stream_protocol_negotiation_timeout": "negotiate_timeout",
+    "inbound_stream_protocol_negotiation_timeout": "negotiate_timeout",
+}
+_NOT_OFFERED: Final = {
+    "max_peer_addrs_to_dial": 25,
+    "load_balancing_strategy": "best",
+    "enable_health_monitoring": False,
+    "health_initial_delay": 60.0,
+    "health_warmup_window": 5.0,
+    "health_check_interval": 60.0,
+    "ping_timeout": 5.0,
+    "min_health_threshold": 0.3,
+    "min_connections_per_peer": 1,
+    "latency_weight": 0.4,
+    "success_rate_weight": 0.4,
+    "stability_weight": 0.2,
+    "max_ping_latency": 1000.0,
+    "min_ping_success_rate": 0.7,
+    "max_failed_streams": 5,
+    "unhealthy_grace_period": 3,
+    "critical_health_threshold": 0.1,
+    "skip_ping_when_streams_open": False,
+    "record_ping_latency_in_peerstore": True,
+    "abort_connection_on_ping_failure": False,
+}
+"""Options of py-libp2p's that have no counterpart, and their defaults there."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryConfig:
+    """
+    py-libp2p's: how a failed dial is made again.
+
+    Here `Host.connect` tries each address once and says why it failed; who keeps peers (bootstrap,
+    peering) waits longer each time by itself. So only the defaults are accepted by `new_host`.
+    """
+
+    max_retries: int = 3
+    initial_delay: float = 0.1
+    max_delay: float = 30.0
+    backoff_multiplier: float = 2.0
+    jitter_factor: float = 0.1

@@ -10,15 +10,17 @@ go-libp2p's.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from heapq import nsmallest
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
+from libp2p.utils import arguments
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from libp2p.peer.id import ID
 
@@ -52,6 +54,14 @@ class Connection(Protocol):
 C = TypeVar("C", bound=Connection)
 
 
+class TagInfo(NamedTuple):
+    """What a peer is worth to this host, and why."""
+
+    value: int
+    """The sum of tags and estimates."""
+    tags: Mapping[str, int]
+
+
 class ConnectionManager:
     """How valuable peers are to this host: tags, estimates, protections."""
 
@@ -74,6 +84,15 @@ class ConnectionManager:
         tags.pop(tag, None)
         if not tags:
             self._tags.pop(peer_id, None)
+
+    def upsert_tag(self, peer_id: ID, tag: str, change: Callable[[int], int]) -> None:
+        """Set the value of a tag to what ``change`` makes of it; of none it makes it of 0."""
+        self.tag_peer(peer_id, tag, change(self._tags.get(peer_id, {}).get(tag, 0)))
+
+    def get_tag_info(self, peer_id: ID) -> TagInfo | None:
+        """Return what a peer is worth; None if there is nothing that says so."""
+        tags, value = dict(self._tags.get(peer_id, {})), self.value_of(peer_id)
+        return TagInfo(value, tags) if tags or value else None
 
     def add_estimate(self, estimate: Callable[[ID], int]) -> None:
         """
@@ -117,6 +136,15 @@ class ConnectionManager:
         tags = self._protected.get(peer_id, set())
         return tag in tags if tag else bool(tags)
 
+    def decaying_tag(self, half_life: float, clock: Callable[[], float]) -> DecayingTag:
+        """Return a tag whose values halve in so many seconds; it counts until it is closed.
+
+        :param clock: seconds, such as `time.monotonic`.
+        """
+        tag = DecayingTag(self, half_life, self._max_tagged, clock)
+        self.add_estimate(tag.value_of)
+        return tag
+
     def choose(
         self,
         connections: Iterable[C],
@@ -150,3 +178,45 @@ class ConnectionManager:
                 -c.opened_at if newest else c.active_at,
             ),
         )
+
+
+class DecayingTag:
+    """
+    Values of peers that lose half of themselves in a fixed time, such as counts of what they did.
+
+    :param half_life: seconds.
+    :param most: peers that have a value; with one more, the one that was bumped first loses it.
+    """
+
+    def __init__(
+        self, manager: ConnectionManager, half_life: float, most: int, clock: Callable[[], float]
+    ) -> None:
+        self.half_life: Final = arguments.seconds(half_life, "half_life")
+        if not self.half_life:
+            raise arguments.out_of_range("half_life", half_life, "more than 0")
+        self._manager = manager
+        self._most = most
+        self._clock = clock
+        self._values: dict[ID, tuple[float, float]] = {}  # and when it was that much
+
+    def bump(self, peer_id: ID, delta: float) -> None:
+        """Add to the value of a peer, or take from it."""
+        self._values[peer_id] = (self._now(peer_id) + delta, self._clock())
+        if len(self._values) > self._most:
+            del self._values[next(iter(self._values))]
+
+    def remove(self, peer_id: ID) -> None:
+        """Forget the value of a peer; nothing is wrong if it has none."""
+        self._values.pop(peer_id, None)
+
+    def value_of(self, peer_id: ID) -> int:
+        """Return the value that is left, rounded."""
+        return round(self._now(peer_id))
+
+    def close(self) -> None:
+        """Let the tag count no longer."""
+        self._manager.remove_estimate(self.value_of)
+
+    def _now(self, peer_id: ID) -> float:
+        value, since = self._values.get(peer_id, (0.0, 0.0))
+        return value * math.pow(0.5, (self._clock() - since) / self.half_life)

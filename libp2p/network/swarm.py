@@ -32,15 +32,17 @@ from libp2p.exceptions import (
     first_few,
 )
 from libp2p.hostile_input import refused_as
-from libp2p.network.config import SwarmConfig
+from libp2p.network.config import ConnectionConfig, RetryConfig, SwarmConfig
 from libp2p.network.connection.swarm_connection import (
     GARBAGE_COLLECTED,
+    GATED,
     RESOURCE_LIMIT_EXCEEDED,
     SwarmConn,
 )
 from libp2p.network.connection_table import ConnectionTable
 from libp2p.network.descriptors import Sockets, obtainable, raise_soft_limit, share_out
 from libp2p.network.dialer import Dialer, DialSlots
+from libp2p.network.gating import Gating
 from libp2p.network.named_addresses import NamedAddresses
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
 
     from libp2p.abc import IPeerStore, StreamHandlerFn
     from libp2p.network.connection.swarm_connection import AcceptStream, StartHandler
+    from libp2p.network.connection_gate import ConnectionGater
+    from libp2p.network.connection_manager import TagInfo
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Resources
     from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport
@@ -69,6 +73,10 @@ logger = get_logger(__name__)
 
 #: What a connection takes in memory, about.
 CONNECTION_BYTES: Final = 32 * 1024
+
+__all__ = ["ConnectionConfig", "RetryConfig", "Swarm"]
+
+_NOT_ALLOWED: Final = "the connection gater does not allow it"
 
 
 class _State(Enum):
@@ -88,11 +96,13 @@ class Swarm(INetworkService):
         config: SwarmConfig | None = None,
         resources: Resources | None = None,
         resolver: Resolver | None = None,
+        gater: ConnectionGater | None = None,
     ) -> None:
         """
         :param transports: the first one that understands an address dials it or listens on it.
         :param resources: what everything on this host may hold; that of the transports as well.
         :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
+        :param gater: says whom to connect to; by default what ``config`` allows.
         """
         self.self_id = peer_id
         self.peerstore = peerstore
@@ -100,6 +110,9 @@ class Swarm(INetworkService):
         self.config = config = config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
+        #: Is asked whom to connect to.
+        self.connection_gate: ConnectionGater = gater or config.new_gate()
+        self._gating = Gating(self.connection_gate)
         #: Looks names in addresses up.
         self.resolver = resolver or Resolver()
         self._names = NamedAddresses(self.resolver)
@@ -266,16 +279,20 @@ class Swarm(INetworkService):
 
     async def _welcome(self, incoming: Incoming) -> SwarmConn | None:
         """Upgrade an accepted connection and enter it into the table, if there is room."""
-        if not self._table.admits_stranger(trio.current_time()):
+        address = incoming.get_remote_address()
+        is_room = self._table.admits_stranger(trio.current_time())
+        if not is_room or not self._gating.may_accept(address):
             incoming.abort()
             return None
-        address = incoming.get_remote_address()
         scope = trio.CancelScope(deadline=trio.current_time() + self.config.inbound_timeout)
         self._pending.add(scope, address and origin_of(address[0]), trio.current_time())
         self._handshakes.hold(1)
         try:
             with scope:
                 muxed_conn = await incoming.upgrade()
+                if not self._gating.may_use(muxed_conn):
+                    await muxed_conn.close(GATED)
+                    return None
                 connection = self._enter(muxed_conn)
                 if connection is None:
                     await muxed_conn.close(RESOURCE_LIMIT_EXCEEDED)
@@ -303,6 +320,8 @@ class Swarm(INetworkService):
             return existing
         if peer_id == self.self_id:
             raise SwarmDialAllFailedError("a host cannot dial itself", peer_id)
+        if not self._gating.may_dial(peer_id):
+            raise SwarmDialAllFailedError("the connection gater does not allow that peer", peer_id)
         dial = self._dials.get(peer_id)
         if dial is None or dial.is_dying:
             dial = SharedDial(peer_id)
@@ -333,7 +352,7 @@ class Swarm(INetworkService):
         except PeerStoreError:  # it is not known, or its addresses have expired
             known = []
         named = [address for address in known if self._names.needs_look_up(address)]
-        direct, unfit = self._fit(address for address in known if address not in named)
+        direct, unfit = self._fit(peer_id, (each for each in known if each not in named))
         if direct or not named:
             try:
                 return await self._dialer.dial_peer(peer_id, direct, unfit)
@@ -347,16 +366,18 @@ class Swarm(INetworkService):
         if len(worth) < len(found):
             left_out = f"{len(found) - len(worth)} are of networks that this host is not in"
             failures.append(DialError(first_few(map(str, named)), left_out))
-        fit, more_unfit = self._fit(worth)
+        fit, more_unfit = self._fit(peer_id, worth)
         return await self._dialer.dial_peer(peer_id, fit, [*unfit, *failures, *more_unfit])
 
-    def _fit(self, addresses: Iterable[Multiaddr]) -> tuple[list[Multiaddr], list[DialError]]:
-        """Return the addresses that there is a transport for, and errors for the others."""
+    def _fit(
+        self, peer_id: ID, addresses: Iterable[Multiaddr]
+    ) -> tuple[list[Multiaddr], list[DialError]]:
+        """Return the addresses that can and may be dialled, and errors for the others."""
         fit: list[Multiaddr] = []
         unfit: list[DialError] = []
         for address in addresses:
             try:
-                self._transport_for(address)
+                self._check_dial(peer_id, address)
                 fit.append(address)
             except DialError as error:
                 unfit.append(without_traceback(error))
@@ -402,11 +423,19 @@ class Swarm(INetworkService):
         """
         self._check_running()
         peer_id, addr = ID.of(peer_id), to_multiaddr(addr)
-        self._transport_for(addr)
+        self._check_dial(peer_id, addr)
         return await self._dialer.dial_address(peer_id, addr)
+
+    def _check_dial(self, peer_id: ID, address: Multiaddr) -> None:
+        self._transport_for(address)
+        if not (self._gating.may_dial(peer_id) and self._gating.may_dial_at(peer_id, address)):
+            raise DialError(address, _NOT_ALLOWED)
 
     async def _dial_and_add(self, addr: Multiaddr, peer_id: ID) -> SwarmConn:
         muxed_conn = await self._transport_for(addr).dial(addr, peer_id)
+        if not self._gating.may_use(muxed_conn):
+            await muxed_conn.close(GATED)
+            raise SwarmException(_NOT_ALLOWED)
         connection = self._enter(muxed_conn)
         if connection is None:
             muxed_conn.abort()
@@ -480,10 +509,38 @@ class Swarm(INetworkService):
         """Return how many connections there are."""
         return self._table.count
 
+    def get_metrics(self) -> dict[str, int]:
+        """Count connections: total, inbound, outbound; and the peers they lead to."""
+        every = [each for peers in self.connections.values() for each in peers]
+        outbound = sum(each.is_initiator for each in every)
+        counts = {"total": len(every), "inbound": len(every) - outbound, "outbound": outbound}
+        return {**counts, "peers": len(self.connections)}
+
     async def close_peer(self, peer_id: ID) -> None:
         """Close all connections to a peer."""
         for connection in self.get_connections(ID.of(peer_id)):
             await connection.close()
+
+    # -- what peers are worth: py-libp2p's names of `connection_manager` ------------------------
+
+    def tag_peer(self, peer_id: ID, tag: str, value: int) -> None:
+        """Set the value of a peer for one reason; see `ConnectionManager`, as for the next ones."""
+        self.connection_manager.tag_peer(peer_id, tag, value)
+
+    def untag_peer(self, peer_id: ID, tag: str) -> None:
+        self.connection_manager.untag_peer(peer_id, tag)
+
+    def get_tag_info(self, peer_id: ID) -> TagInfo | None:
+        return self.connection_manager.get_tag_info(peer_id)
+
+    def protect(self, peer_id: ID, tag: str) -> None:
+        self.connection_manager.protect(peer_id, tag)
+
+    def unprotect(self, peer_id: ID, tag: str) -> bool:
+        return self.connection_manager.unprotect(peer_id, tag)
+
+    def is_protected(self, peer_id: ID, tag: str = "") -> bool:
+        return self.connection_manager.is_protected(peer_id, tag)
 
     # -- streams ------------------------------------------------------------------------------
 

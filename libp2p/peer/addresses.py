@@ -106,6 +106,14 @@ def split_address(data: Buffer) -> list[Component]:
     return components
 
 
+def tcp_address(host: str, port: int) -> Multiaddr:
+    """Return the address of an IP address and a TCP port; an IPv4 one for what maps it to IPv6."""
+    ip = host.partition("%")[0]
+    if ip.lower().startswith("::ffff:") and "." in ip:
+        ip = ip[7:]
+    return Multiaddr(f"/ip{6 if ':' in ip else 4}/{ip}/tcp/{port}")
+
+
 def address_from_text(text: str) -> Multiaddr:
     """
     Read an address that a person has typed.
@@ -304,7 +312,7 @@ def is_link_local_6(ip: IPAddress | None) -> bool:
 
 def _peer_id_of(component: Component) -> ID:
     try:
-        return ID(component.value.removeprefix(_PEER_CID_PREFIX))
+        return ID.from_bytes(component.value.removeprefix(_PEER_CID_PREFIX))
     except InvalidPeerID as error:
         raise InvalidAddrError(f"address with a malformed peer id: {error}") from error
 

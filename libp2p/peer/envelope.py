@@ -6,6 +6,7 @@ https://github.com/libp2p/specs/blob/master/RFC/0002-signed-envelopes.md
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Final
 
 from libp2p.crypto.serialization import deserialize_public_key
@@ -148,3 +149,13 @@ def consume_peer_record(data: bytes) -> tuple[Envelope, PeerRecord]:
     if envelope.signer != record.peer_id:
         raise InvalidRecord(f"peer record of {record.peer_id} is signed by {envelope.signer}")
     return envelope, record
+
+
+def debug_dump_envelope(env: Envelope) -> None:
+    """Write an envelope and the record in it to the standard output; py-libp2p's, for people."""
+    try:
+        record = repr(env.record())
+    except InvalidRecord as error:
+        record = f"it holds no peer record: {error}"
+    signature = env.signature.hex()
+    sys.stdout.write(f"payload type {env.payload_type!r}, signature {signature}\n{record}\n")

@@ -44,14 +44,24 @@ class ID:
     __slots__ = ("_base58", "_bytes", "_hash", "_xor_id")
 
     def __init__(self, peer_id_bytes: Buffer) -> None:
-        """:raises InvalidPeerID: if the bytes are not the multihash of a public key."""
+        """
+        Take any bytes, as programs of py-libp2p's make ids for their tests.
+
+        `from_bytes`, `of` and what reads text check that they are an id.
+        """
         self._bytes = (
             peer_id_bytes if type(peer_id_bytes) is bytes else bytes(binary(peer_id_bytes))
         )
-        _check_multihash(self._bytes)
         self._hash = hash(self._bytes)
         self._base58: str | None = None
         self._xor_id: int | None = None
+
+    @classmethod
+    def from_bytes(cls, data: Buffer) -> ID:
+        """:raises InvalidPeerID: if the bytes are not the multihash of a public key."""
+        peer_id = cls(data)
+        _check_multihash(peer_id._bytes)
+        return peer_id
 
     @classmethod
     def of(cls, value: ID | str | Buffer, name: str = "peer_id") -> ID:
@@ -66,7 +76,7 @@ class ID:
         if isinstance(value, str):
             return cls.from_string(value)
         if isinstance(value, bytes | bytearray | memoryview):
-            return cls(value)
+            return cls.from_bytes(value)
         raise wrong_type(name, value, "a peer id (ID, or its text)")
 
     @classmethod
@@ -112,7 +122,7 @@ class ID:
 
     def extract_public_key(self) -> PublicKey | None:
         """Return the public key if it is embedded and readable."""
-        if self._bytes[0] != IDENTITY_MULTIHASH_CODE:
+        if self._bytes[:1] != bytes([IDENTITY_MULTIHASH_CODE]):
             return None
         try:
             return deserialize_public_key(self._bytes[2:])
@@ -142,7 +152,7 @@ class ID:
         """:raises InvalidPeerID: if it is not base58 or not a peer id."""
         _check_length(b58_encoded_peer_id_str)
         try:
-            return cls(multibase.decode_base58btc(b58_encoded_peer_id_str))
+            return cls.from_bytes(multibase.decode_base58btc(b58_encoded_peer_id_str))
         except InvalidMultibase as error:
             raise InvalidPeerID(f"not a peer id: {b58_encoded_peer_id_str!r}") from error
 
@@ -158,7 +168,7 @@ class ID:
             decoded = multibase.decode(multibase_str)
         except InvalidMultibase as error:
             raise InvalidPeerID(f"not a peer id: {multibase_str!r}") from error
-        return cls(decoded.removeprefix(_CID_PREFIX))
+        return cls.from_bytes(decoded.removeprefix(_CID_PREFIX))
 
     @classmethod
     def from_string(cls, peer_id_str: str) -> ID:

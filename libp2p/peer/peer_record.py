@@ -105,7 +105,7 @@ def peer_record_from_protobuf(msg: peer_record_pb2.PeerRecord) -> PeerRecord:
     :raises InvalidRecord: if it names no peer.
     """
     try:
-        peer_id = ID(msg.peer_id)
+        peer_id = ID.from_bytes(msg.peer_id)
     except InvalidPeerID as error:
         raise InvalidRecord(f"peer record of no peer: {error}") from error
     return PeerRecord(peer_id, addrs_from_protobuf(msg.addresses), msg.seq)

@@ -120,7 +120,7 @@ class IPNSValidator(Validator):
         if namespace != NAMESPACE:
             raise InvalidRecordType(f"the namespace is /{namespace}/, not /{NAMESPACE}/")
         try:
-            name = ID(rest)
+            name = ID.from_bytes(rest)
         except InvalidPeerID as error:
             raise InvalidRecordType(f"the key is no name of IPNS: {error}") from error
         record = decode_record(value)

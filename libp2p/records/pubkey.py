@@ -54,6 +54,6 @@ class PublicKeyValidator(Validator):
         if namespace != NAMESPACE:
             raise InvalidRecordType(f"the namespace is /{namespace}/, not /{NAMESPACE}/")
         try:
-            return ID(rest)
+            return ID.from_bytes(rest)
         except InvalidPeerID as error:
             raise InvalidRecordType(f"the key names no peer: {error}") from error

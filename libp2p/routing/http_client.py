@@ -484,6 +484,6 @@ def _ipns_path(key: bytes) -> str | None:
     if not key.startswith(_IPNS):
         return None
     try:
-        return f"ipns/{ID(key[len(_IPNS) :]).to_multibase()}"
+        return f"ipns/{ID.from_bytes(key[len(_IPNS) :]).to_multibase()}"
     except InvalidPeerID as error:
         raise InvalidArgument(f"not a key of IPNS: {error}") from error

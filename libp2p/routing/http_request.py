@@ -171,7 +171,7 @@ def _read_key(kind: Kind, name: str) -> bytes:
     if kind is Kind.CLOSEST:
         return _multihash(name)
     if kind is Kind.PEER:
-        return ID(_multihash(name)).to_bytes()
+        return ID.from_bytes(_multihash(name)).to_bytes()
     return b"/ipns/" + ID.from_string(name).to_bytes()
 
 

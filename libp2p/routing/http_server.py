@@ -271,7 +271,7 @@ class RoutingServer:
 
     async def _infos(self, question: Question) -> Iterable[PeerInfo]:
         if question.kind is Kind.PEER:
-            info = await peer_of(self._router, ID(question.key))
+            info = await peer_of(self._router, ID.from_bytes(question.key))
             return [] if info is None else [info]
         closest: Iterable[PeerInfo] = await self._router.get_closest_peers(  # type: ignore[attr-defined]
             question.key

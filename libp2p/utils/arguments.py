@@ -87,6 +87,7 @@ def check_numbers(
     most: int | None = None,
     least_of: Mapping[str, int] = MappingProxyType({}),
     shares: Collection[str] = (),
+    without: Collection[str] = (),
 ) -> None:
     """
     Check the fields of a configuration, a dataclass of numbers: counts, seconds, and ``shares``.
@@ -95,10 +96,13 @@ def check_numbers(
     seconds. Seconds given in another form become a float.
 
     :param least: of each count, but for those that ``least_of`` names.
+    :param without: fields that are no numbers.
     :raises ValueError: or `TypeError`, if one of them cannot be.
     """
     for field in dataclasses.fields(config):
         name, value = field.name, getattr(config, field.name)
+        if name in without:
+            continue
         if name in shares:
             share(value, name)
         elif isinstance(field.default, int):

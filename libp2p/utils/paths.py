@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,3 +25,25 @@ def ensure_dir_exists(path: PathLike) -> Path:
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def get_temp_dir() -> Path:
+    """Return the folder for temporary files."""
+    return Path(tempfile.gettempdir())
+
+
+def create_temp_file(prefix: str = "py-libp2p_", suffix: str = ".log") -> Path:
+    """Make an empty temporary file of a name that nothing else has; return its path."""
+    descriptor, name = tempfile.mkstemp(suffix, prefix)
+    os.close(descriptor)
+    return Path(name)
+
+
+def resolve_relative_path(base_path: PathLike, relative_path: PathLike) -> Path:
+    """Return a path below another one, without links; one that is absolute by itself."""
+    return (Path(base_path) / relative_path).resolve()
+
+
+def normalize_path(path: PathLike) -> Path:
+    """Return an absolute path without links."""
+    return Path(path).resolve()

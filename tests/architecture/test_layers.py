@@ -46,6 +46,7 @@ LAYERS: dict[str, int] = {
     "factory": 6,
     "bitswap": 6,
     "perf": 6,
+    "request_response": 6,
     "kad_dht": 6,
     "discovery": 6,
     "provide": 7,
@@ -62,7 +63,9 @@ STRANGERS_TO_EACH_OTHER = {"bitswap", "perf"}
 TYPED_AGAINST_NAMES = {"libp2p.abc"}
 """Interfaces: they may name any class for type checkers, and everybody may name theirs."""
 
-LOADED_BY_NAME = {"libp2p", "libp2p.bitswap", "libp2p.ipfs_lite", "libp2p.kad_dht"}
+LOADED_BY_NAME = {
+    "libp2p", "libp2p.bitswap", "libp2p.ipfs_lite", "libp2p.kad_dht", "libp2p.utils"
+}  # fmt: skip
 """Packages that load their names when they are first used (`libp2p.utils.lazy`)."""
 
 MAX_FUNCTION_LINES = 60

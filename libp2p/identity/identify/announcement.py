@@ -54,7 +54,11 @@ class Announcement:
         It names only addresses that the peer could use, in the signed record too: nobody on the
         internet needs to know the address plan of our network.
         """
-        host, observed = self._host, address_of(connection)
+        return self.build_for(address_of(connection))
+
+    def build_for(self, observed: Multiaddr | None) -> Identify:
+        """Return the message for a peer that is seen at an address."""
+        host = self._host
         addresses = addresses_for(self._own_addresses(), _interfaces_near(observed), observed)
         message = Identify(
             public_key=host.get_public_key().serialize(),

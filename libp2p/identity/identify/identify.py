@@ -19,15 +19,18 @@ from libp2p.identity.identify.announcement import (
     scope_of_connection,
 )
 from libp2p.identity.identify.message import (
+    BareReader,
     IdentifyReader,
     PeerIdentity,
     parse_identify_response,
     read_identity,
 )
-from libp2p.peer.addresses import AddressScope
+from libp2p.peer.addresses import AddressScope, tcp_address
 from libp2p.protocol_muxer.multiselect_client import select_one
 
 if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
     from libp2p.abc import IHost, INetConn, INetStream, IPeerStore, StreamHandlerFn
     from libp2p.identity.identify.pb.identify_pb2 import Identify
     from libp2p.peer.id import ID as PeerID
@@ -94,14 +97,15 @@ def identify_handler_for(host: IHost, use_varint_format: bool = True) -> StreamH
     return handle_identify
 
 
-async def receive_identity(stream: INetStream) -> PeerIdentity:
+async def receive_identity(stream: INetStream, *, is_framed: bool = True) -> PeerIdentity:
     """
     Read ``stream`` to its end and check what the peer says.
 
+    :param is_framed: False reads one bare message, as old versions of py-libp2p send it.
     :raises IdentifyError: if it is malformed or not this peer's.
     :raises StreamError: if the stream fails.
     """
-    reader = IdentifyReader()
+    reader = IdentifyReader() if is_framed else BareReader()
     while buffers := await stream.receive():
         reader.receive(buffers)
     connection = stream.muxed_conn
@@ -154,3 +158,13 @@ async def update_peerstore_from_identify(
     :raises IdentifyError: if it carries another peer's key.
     """
     store_identity(peerstore, read_identity(identify_msg, peer_id, scope))
+
+
+def _mk_identify_protobuf(host: IHost, observed_multiaddr: Multiaddr | None) -> Identify:
+    """Return what a host says to a peer at an address; py-libp2p's examples use the name."""
+    return Announcement(host).build_for(observed_multiaddr)
+
+
+def _remote_address_to_multiaddr(remote_address: tuple[str, int] | None) -> Multiaddr | None:
+    """Return the address of a host and TCP port; py-libp2p's examples use the name."""
+    return None if remote_address is None else tcp_address(*remote_address)

@@ -93,6 +93,23 @@ class IdentifyReader:
         return self._message
 
 
+class BareReader:
+    """As `IdentifyReader`, for one message without its length in front."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def receive(self, buffers: Iterable[Buffer]) -> None:
+        """:raises IdentifyError: if the peer sends too much."""
+        self._data += b"".join(buffers)
+        if len(self._data) > MAX_MESSAGE_BYTES:
+            raise IdentifyError(f"more than {MAX_MESSAGE_BYTES} bytes in an identify message")
+
+    def finish(self) -> Identify:
+        """:raises IdentifyError: if it is malformed, or has no public key."""
+        return parse_identify_response(bytes(self._data))
+
+
 def parse_identify_response(response: bytes) -> Identify:
     """
     Read all that an identify stream carried: length-prefixed messages, or one bare message as old

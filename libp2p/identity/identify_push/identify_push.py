@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 from libp2p.base_types import TProtocol
 from libp2p.exceptions import BaseLibp2pError, StreamTimeout
-from libp2p.identity.identify.announcement import Announcement
+from libp2p.identity.identify.announcement import Announcement, address_of
 from libp2p.identity.identify.identify import (
     IDENTIFY_TIMEOUT,
     receive_identity,
     send_identity,
     store_identity,
 )
+from libp2p.identity.identify.message import encode_identify
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from multiaddr import Multiaddr
 
     from libp2p.abc import IHost, INetStream, StreamHandlerFn
     from libp2p.identity.identify.message import PeerIdentity
@@ -34,17 +38,21 @@ logger = get_logger(__name__)
 
 
 def identify_push_handler_for(
-    host: IHost, on_identity: Callable[[PeerIdentity], object] = lambda _: None
+    host: IHost,
+    use_varint_format: bool = True,
+    *,
+    on_identity: Callable[[PeerIdentity], object] = lambda _: None,
 ) -> StreamHandlerFn:
     """
     Return the handler that takes in what peers push to ``host``.
 
+    :param use_varint_format: False takes one bare message, as old versions of py-libp2p send it.
     :param on_identity: told of each push, once it is stored.
     """
 
     async def handle_identify_push(stream: INetStream) -> None:
         with trio.move_on_after(IDENTIFY_TIMEOUT) as scope:
-            identity = await receive_identity(stream)
+            identity = await receive_identity(stream, is_framed=use_varint_format)
             store_identity(host.get_peerstore(), identity)
             logger.debug("%s pushed its identity", identity.peer_id)
             on_identity(identity)
@@ -58,20 +66,32 @@ def identify_push_handler_for(
 async def push_identify_to_peer(
     host: IHost,
     peer_id: ID,
+    observed_multiaddr: Multiaddr | None = None,
     limit: trio.Semaphore | None = None,
+    use_varint_format: bool = True,
+    *,
     announcement: Announcement | None = None,
 ) -> bool:
     """
     Tell one connected peer what this host is now; return whether it could be told.
 
+    :param observed_multiaddr: where the peer is seen; by default where its connection leads.
     :param limit: held meanwhile, to bound how many peers are told at once.
+    :param use_varint_format: see `identify_push_handler_for`.
     """
     announcement = announcement or Announcement(host)
     async with limit or trio.Semaphore(1):
         with trio.move_on_after(IDENTIFY_TIMEOUT):
             try:
                 async with await host.new_stream(peer_id, [ID_PUSH], no_dial=True) as stream:
-                    await send_identity(stream, announcement.encode(stream.muxed_conn))
+                    seen_at = observed_multiaddr or address_of(stream.muxed_conn)
+                    message = announcement.build_for(seen_at)
+                    await send_identity(
+                        stream,
+                        encode_identify(message)
+                        if use_varint_format
+                        else message.SerializeToString(),
+                    )
             except BaseLibp2pError as error:
                 # Many peers do not take pushes, and any may be gone by now.
                 logger.debug("nothing pushed to %s: %s", peer_id, error)
@@ -81,13 +101,18 @@ async def push_identify_to_peer(
     return False
 
 
-async def push_identify_to_peers(host: IHost, peer_ids: Iterable[ID] | None = None) -> None:
+async def push_identify_to_peers(
+    host: IHost,
+    peer_ids: Iterable[ID] | None = None,
+    observed_multiaddr: Multiaddr | None = None,
+    use_varint_format: bool = True,
+) -> None:
     """Tell ``peer_ids``, or all connected peers, what this host is now."""
+    push = partial(push_identify_to_peer, announcement=Announcement(host))
     limit = trio.Semaphore(CONCURRENCY_LIMIT)
-    announcement = Announcement(host)
     async with trio.open_nursery() as nursery:
         for peer_id in set(host.get_connected_peers() if peer_ids is None else peer_ids):
-            nursery.start_soon(push_identify_to_peer, host, peer_id, limit, announcement)
+            nursery.start_soon(push, host, peer_id, observed_multiaddr, limit, use_varint_format)
 
 
 class IdentifiedConnection(Protocol):

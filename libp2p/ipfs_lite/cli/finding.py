@@ -121,7 +121,7 @@ def name_of(key: bytes) -> str:
     namespace, _, name = key[1:].partition(b"/")
     if namespace in (b"ipns", b"pk"):
         try:
-            return f"/{namespace.decode()}/{ID(name)}"
+            return f"/{namespace.decode()}/{ID.from_bytes(name)}"
         except InvalidPeerID:
             pass
     return key.decode("utf-8", "backslashreplace")

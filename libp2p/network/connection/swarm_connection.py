@@ -50,7 +50,9 @@ REASONS: Final = {
 }
 RESOURCE_LIMIT_EXCEEDED: Final = 0x1001
 GARBAGE_COLLECTED: Final = 0x1005
+GATED: Final = 0x1007
 _OWN_REASONS: Final = {
+    GATED: "it is not allowed",
     RESOURCE_LIMIT_EXCEEDED: "there are as many connections as there may be",
     GARBAGE_COLLECTED: "it was idle and made room",
 }

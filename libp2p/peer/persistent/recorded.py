@@ -84,7 +84,9 @@ class RecordedPeerStore(PeerStore):
         """Note once more changes that could not be written."""
         for change in changes:
             is_seen = change.namespace == SEEN_NAMESPACE
-            self._note(self._unwritten_seen if is_seen else self._unwritten, ID(change.key))
+            self._note(
+                self._unwritten_seen if is_seen else self._unwritten, ID.from_bytes(change.key)
+            )
 
     def _changed(self, peer_id: ID) -> None:
         self._note(self._unwritten, ID.of(peer_id))
@@ -156,7 +158,7 @@ class RecordedPeerStore(PeerStore):
         peers: list[SeenPeer] = []
         for entry in entries:
             try:
-                peers.append(decode_seen(ID(entry.key), entry.value))
+                peers.append(decode_seen(ID.from_bytes(entry.key), entry.value))
             except BaseLibp2pError as error:
                 logger.debug("a stored connection is left out: %s", error)
         self._seen.restore(peers)
@@ -166,7 +168,7 @@ class RecordedPeerStore(PeerStore):
         if entry.expiry is not None and entry.expiry <= now:
             return False
         try:
-            peer_id = ID(entry.key)
+            peer_id = ID.from_bytes(entry.key)
             stored = decode_peer(entry.value)
             self._take_in(peer_id, stored, now)
         except BaseLibp2pError as error:  # of a version with other limits

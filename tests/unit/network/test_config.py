@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from typing import Any
 
 import pytest
@@ -43,5 +43,42 @@ def test_the_budgets_of_a_host_follow_from_it() -> None:
     assert resources.scope("receive windows", 5).limit == 1000
 
 
-def test_it_has_py_libp2ps_name_too() -> None:
-    assert ConnectionConfig is SwarmConfig
+def test_py_libp2ps_names_of_the_limits() -> None:
+    config = ConnectionConfig(
+        max_connections=10,
+        low_watermark=2,
+        high_watermark=3,
+        grace_period=2.0,
+        inbound_upgrade_timeout=7.0,
+        dial_timeout=5,
+        allow_list=["192.0.2.0/24"],
+        deny_list="192.0.2.1",
+        enable_health_monitoring=False,
+    )
+    assert isinstance(config, SwarmConfig)
+    assert (config.low_watermark, config.high_watermark, config.low_water) == (2, 3, 0.2)
+    assert (config.idle_grace, config.inbound_timeout, config.dial_timeout) == (2.0, 7.0, 5.0)
+    assert (config.allow_list, config.deny_list) == (("192.0.2.0/24",), ("192.0.2.1",))
+    assert replace(config, negotiate_timeout=1.0).allow_list == config.allow_list
+    assert ConnectionConfig(max_connections=0, low_watermark=5).low_water == 1.0
+    assert config == replace(config)
+    assert config != ConnectionConfig()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"enable_health_monitoring": True}, "does not have it"),
+        ({"load_balancing_strategy": "round_robin"}, "does not have it"),
+        ({"max_connectionz": 1}, "no option"),
+        ({"low_watermark": -1}, "low_watermark"),
+        ({"low_watermark": "2"}, "low_watermark"),
+        ({"max_connections": "2"}, "max_connections"),
+        ({"min_connections": -1}, "min_connections"),
+        ({"deny_list": ["nowhere"]}, "neither an IP address nor a network"),
+        ({"deny_list": [7]}, "deny_list"),
+    ],
+)
+def test_what_py_libp2ps_configuration_cannot_have(options: Any, told: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=told):
+        ConnectionConfig(**options)

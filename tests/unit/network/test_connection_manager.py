@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
+
 from libp2p.network.connection_manager import ConnectionManager
+from libp2p.network.tag_store import TagStore, upsert_add, upsert_bounded, upsert_set
 from tests.support.identities import peer_id_of
 
 if TYPE_CHECKING:
-    import pytest
-
     from libp2p.peer.id import ID
+
+A, B, C = map(peer_id_of, "ABC")
 
 
 @dataclass
@@ -104,3 +107,38 @@ def test_tags_are_bounded() -> None:
     for name in ("a", "b", "c"):
         manager.tag_peer(peer_id_of(name), "met", 1)
     assert [manager.value_of(peer_id_of(name)) for name in ("a", "b", "c")] == [0, 1, 1]
+
+
+def test_values_that_decay() -> None:
+    now = [100.0]
+    manager = ConnectionManager(max_tagged=2)
+    tag = manager.decaying_tag(10, lambda: now[0])
+    tag.bump(A, 80)
+    assert manager.value_of(A) == 80
+    now[0] += 10
+    assert manager.value_of(A) == 40
+    tag.bump(A, 10)
+    now[0] += 20
+    assert manager.value_of(A) == 12
+    tag.bump(B, 1)
+    tag.bump(C, 1)
+    assert [manager.value_of(peer) for peer in (A, B, C)] == [0, 1, 1]
+    tag.remove(B)
+    tag.remove(B)
+    assert manager.value_of(B) == 0
+    tag.close()
+    assert manager.value_of(C) == 0
+    with pytest.raises(ValueError, match="half_life"):
+        manager.decaying_tag(0, lambda: 0.0)
+
+
+def test_a_tag_is_changed_by_a_function() -> None:
+    manager = ConnectionManager(max_tagged=2)
+    manager.upsert_tag(A, "x", upsert_add(5))
+    manager.upsert_tag(A, "x", upsert_bounded(10, 0, 7))
+    assert manager.get_tag_info(A) == (7, {"x": 7})
+    manager.upsert_tag(A, "x", upsert_set(1))
+    assert manager.value_of(A) == 1
+    store = TagStore()
+    store.tag_peer(B, "y", 3)
+    assert store.get_tag_value(B) == 3

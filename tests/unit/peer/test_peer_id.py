@@ -120,7 +120,8 @@ def test_comparison_is_that_of_the_bytes(first: bytes, second: bytes) -> None:
 )
 def test_what_is_no_hash_of_a_key_is_no_peer_id(encoded: str) -> None:
     with pytest.raises(InvalidPeerID):
-        ID(bytes.fromhex(encoded))
+        ID.from_bytes(bytes.fromhex(encoded))
+    assert ID(bytes.fromhex(encoded)).to_bytes() == bytes.fromhex(encoded)
 
 
 @pytest.mark.parametrize(
