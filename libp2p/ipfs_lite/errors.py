@@ -48,6 +48,10 @@ class NotPinnedError(PinError):
     """Nothing is pinned there."""
 
 
+class FilesConflictError(IpfsLiteError):
+    """Another changed the same part of the mutable tree; what was asked for has not been done."""
+
+
 class OfflineError(IpfsLiteError):
     """The peer was opened without a network, which the call needs."""
 

@@ -1,5 +1,5 @@
 """
-What a repo must not lose, in ``state.sqlite``: pins, for one. Methods block.
+What a repo must not lose, in ``state.sqlite``: pins and the root of the files. Methods block.
 
 What a transaction has written survives a power loss. A damaged file is never set aside silently.
 """
@@ -33,6 +33,7 @@ CREATE TABLE IF NOT EXISTS pins (
     name TEXT NOT NULL,
     expiry REAL
 );
+CREATE TABLE IF NOT EXISTS files_root (id INTEGER PRIMARY KEY CHECK (id = 1), cid BLOB NOT NULL);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """

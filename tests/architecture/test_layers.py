@@ -31,6 +31,7 @@ LAYERS: dict[str, int] = {
     "blockstore": 2,
     "bridge": 2,
     "pinning": 2,
+    "mfs": 2,
     "dns": 2,
     "records": 2,
     "identity_utils": 2,

@@ -61,8 +61,10 @@ ELSEWHERE = {
     "provide": "test_routing_among_programs",
     "dht": "test_routing_among_programs",
     "doctor": "test_routing_among_programs",
+    "files": "test_cli_files",
     "key": "test_cli_names",
     "name": "test_cli_names",
+    "pin": "test_cli_pins",
     "repo": "test_block_stores",
 }
 
@@ -438,7 +440,11 @@ FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     "a full disk": (full_disk, dict.fromkeys(VERBS, "the standard output: No space left")),
     "a limit on files": (
         limited_files,
-        {**dict.fromkeys(("add", "get"), "File too large"), "serve": "warning: peers and announce"},
+        {
+            **dict.fromkeys(("add", "get"), "File too large"),
+            "dag import": "state.sqlite cannot be used: disk I/O error",
+            "serve": "warning: peers and announce",
+        },
     ),
     "no home folder": (no_home, dict.fromkeys(VERBS, "--repo or IPFS_LITE_PATH")),
     "a terminal of ASCII": (ascii_terminal, {}),
