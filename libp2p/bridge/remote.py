@@ -42,6 +42,9 @@ _BY_ANNOTATION: Final[dict[str, Kind]] = {
     "AbstractAsyncContextManager": "context",
 }
 
+#: The attribute of a function that holds what it calls in trio's thread.
+_OVER_THERE: Final = "__over_there__"
+
 _ASYNCIO: Final = AsyncioSide()
 
 _ASYNC_NAMES: Final = ("__aenter__", "__aiter__", "__anext__", "__await__")
@@ -142,6 +145,8 @@ class Remote:
         """Return what stands in trio's thread for an argument."""
         if isinstance(value, Remote):
             return value._target
+        if isinstance(value, FunctionType) and _OVER_THERE in vars(value):
+            return vars(value)[_OVER_THERE]
         if type(value) in (list, tuple):
             return type(value)(map(self._take_over, value))
         return self._side.taken_over(value, partial(wrap, self._side, thread=self._running()))
@@ -380,6 +385,7 @@ def _looking_like(function: Any, replacement: Callable[..., Any]) -> Callable[..
     with contextlib.suppress(ValueError, TypeError):
         signature = inspect.signature(function)
         vars(replacement).update(__signature__=signature)
+    vars(replacement)[_OVER_THERE] = function
     del replacement.__wrapped__  # type: ignore[attr-defined]  # it is not to be called
     return replacement
 

@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterable
 from contextvars import copy_context
 from inspect import iscoroutinefunction
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
@@ -156,6 +157,8 @@ class AsyncioSide:
         return work
 
     def taken_over(self, value: Any, wrap: Callable[[Any], Any]) -> Any:
+        if _is_of_the_library(value):
+            return value
         if iscoroutinefunction(value):
             return InLoop(wrap).function(value)
         if isinstance(value, AsyncIterable):
@@ -186,6 +189,11 @@ class AsyncioSide:
 
     def is_cancellation(self, error: BaseException) -> bool:
         return isinstance(error, asyncio.CancelledError)
+
+
+def _is_of_the_library(value: Any) -> bool:
+    kind = value if isinstance(value, FunctionType) else type(value)
+    return str(kind.__module__).partition(".")[0] == "libp2p"
 
 
 class InLoop:

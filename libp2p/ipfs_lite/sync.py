@@ -37,21 +37,22 @@ T = TypeVar("T")
 _SIDE: Final = BlockingSide()
 
 
-def _blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+def blocking(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
+    """Return a coroutine function of trio as one of plain Python."""
     call: Callable[P, T] = bridged(_SIDE, function)
     return call
 
 
-add = _blocking(everyday.add)
-get = _blocking(everyday.get)
-cat = _blocking(everyday.cat)
-ls = _blocking(everyday.ls)
-pin = _blocking(everyday.pin)
-unpin = _blocking(everyday.unpin)
-connect = _blocking(everyday.connect)
-addresses = _blocking(everyday.addresses)
-stop = _blocking(background.stop)
-_open: Callable[..., Any] = _blocking(everyday.open)
+add = blocking(everyday.add)
+get = blocking(everyday.get)
+cat = blocking(everyday.cat)
+ls = blocking(everyday.ls)
+pin = blocking(everyday.pin)
+unpin = blocking(everyday.unpin)
+connect = blocking(everyday.connect)
+addresses = blocking(everyday.addresses)
+stop = blocking(background.stop)
+_open: Callable[..., Any] = blocking(everyday.open)
 
 
 def open(
@@ -75,7 +76,7 @@ def peer(repo: Repo = None) -> Any:
     ``async with`` is ``with`` there, and ``async for`` is ``for``. It stays open until the process
     ends, or until `stop`.
     """
-    return _blocking(background.peer)(repo)
+    return blocking(background.peer)(repo)
 
 
 def start(repo: Repo = None, **options: Any) -> Any:
@@ -87,4 +88,4 @@ def start(repo: Repo = None, **options: Any) -> Any:
     :return: what `peer` returns.
     :raises IpfsLiteError: if it is open with other options already: `stop` it first.
     """
-    return _blocking(background.start)(repo, **options)
+    return blocking(background.start)(repo, **options)

@@ -52,6 +52,7 @@ LAYERS: dict[str, int] = {
     "provide": 7,
     "ipfs_lite": 8,
     "aio": 9,
+    "fs": 9,
     "": 9,
 }
 """Height of everything directly under libp2p ("" is the package itself); imports point down."""

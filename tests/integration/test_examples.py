@@ -26,6 +26,7 @@ PROMISES = {
     "exchange: BitswapClient",
     "in_memory.py": "passed, in memory",
     "plain_python.py": "b'hello, world'\n['announcing.py', 'asyncio_files.py']\nb'\"\"\"Files by",
+    "ipfs_urls.py": "written: bafkrei",
     "layered_stores.py": "damaged: 0\ncopied again: 0 already there: 1\nin the bucket still: True",
     "names.py": "True first edition\nTrue second edition",
     "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
