@@ -18,6 +18,7 @@ import os
 import statistics
 import tempfile
 import time
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,7 @@ async def sink(stream: Any) -> None:
 
 def provide(folder: str, mib: int, told: Any) -> None:
     """Have a file, and take streams; in a process of its own."""
+    warnings.simplefilter("ignore", BytesWarning)  # of a package of multiaddr's, under -bb
 
     async def serve() -> None:
         async with Peer.open(folder, listen=["/ip4/127.0.0.1/tcp/0"]) as peer:
@@ -195,6 +197,7 @@ def rounds(mib: int, count: int, **options: Any) -> dict[str, list[Figures]]:
             target=provide, args=(f"{folder}/provider", mib, there)
         )
         process.start()
+        there.close()  # so that its end is noticed
         address, cid = here.recv()
 
         async def work(peer: Any, figures: Figures) -> None:
