@@ -1,16 +1,12 @@
 """
 ``ipfs://`` and ``ipns://`` for fsspec: for pandas, pyarrow, zarr, dask, duckdb (extra ``fs``).
 
-    pandas.read_csv("ipfs://bafy…/table.csv")
+``pandas.read_csv("ipfs://bafy…/table.csv")`` is all that there is to it.
 
 The files come from the background peer of this process; no daemon and no gateway is asked. What
 begins with a CID is read only. Other paths, ``ipfs://folder/file``, are the peer's mutable tree
-(`Peer.files`): what is written there is added, and has a CID.
-
-    fs = fsspec.filesystem("ipfs")
-    with fs.transaction as written:
-        frame.to_csv("ipfs://results/table.csv")
-    written.cid
+(`Peer.files`): what is written there is added, and has a CID, which ``fs.cid(path)`` and a
+transaction tell.
 """
 
 from __future__ import annotations
