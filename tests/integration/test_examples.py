@@ -25,7 +25,7 @@ PROMISES = {
     "go_ipfs_lite.py": "b'hello, world\\n'\nhere now: True\nit is in the block store: True\n"
     "exchange: BitswapClient",
     "in_memory.py": "passed, in memory",
-    "plain_python.py": "b'hello, world'\n['announcing.py', 'asyncio_files.py']\nb'\"\"\"Files by",
+    "plain_python.py": "b'hello, world'\nTrue\nb'\"\"\"Files by",
     "ipfs_urls.py": "written: bafkrei",
     "layered_stores.py": "damaged: 0\ncopied again: 0 already there: 1\nin the bucket still: True",
     "names.py": "True first edition\nTrue second edition",
