@@ -77,6 +77,13 @@ class ValidationError(BaseLibp2pError):
     """A value is well-formed but not acceptable."""
 
 
+class BridgeClosedError(BaseLibp2pError):
+    """What a call of asyncio or of plain Python goes to has ended: trio's thread, or a loop."""
+
+    def __init__(self, message: str = "trio's thread has ended") -> None:
+        super().__init__(message)
+
+
 class InvalidArgument(ValidationError, ValueError):
     """An argument has an impossible value; the text says what was expected."""
 

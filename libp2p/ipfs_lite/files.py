@@ -17,7 +17,7 @@ from libp2p.mfs.tree import FilesPath, Tree
 from libp2p.mfs.workspace import Format, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractContextManager
     from typing import TypeVar
 
@@ -52,7 +52,7 @@ class FilesParts(NamedTuple):
     """Runs a call that ends with the peer."""
     source: Callable[[], BlockSource]
     """Opens a source of blocks; the caller closes it."""
-    stored: Callable[[list[CID]], object]
+    stored: Callable[[list[CID]], Awaitable[object]]
     """Is told of new blocks."""
 
 
@@ -357,7 +357,7 @@ class PeerFiles:
         blocks = workspace.take_new(root)
         if blocks:
             await self._opened.store.put_blocks(blocks)
-            self._opened.stored([block.cid for block in blocks])
+            await self._opened.stored([block.cid for block in blocks])
 
 
 def _nothing(_: Tree) -> Step[None]:

@@ -470,6 +470,10 @@ class Peer:
         """A tree of paths whose root changes, kept in the repo: Kubo's ``ipfs files``."""
         from libp2p.ipfs_lite.files import FilesParts, PeerFiles
 
+        async def stored(cids: list[CID]) -> None:
+            if self._bitswap is not None:
+                await self._bitswap.notify_new_blocks(cids)
+
         return PeerFiles(
             FilesParts(
                 self.store,
@@ -478,7 +482,7 @@ class Peer:
                 import_options(self.config, None, {}),
                 self._call,
                 lambda: self._source(None, DEFAULT_TIMEOUT),
-                lambda cids: self._bitswap and self._bitswap.notify_new_blocks(cids),
+                stored,
             )
         )
 

@@ -29,6 +29,7 @@ LAYERS: dict[str, int] = {
     "peer": 1,
     "ipld": 1,
     "blockstore": 2,
+    "bridge": 2,
     "pinning": 2,
     "mfs": 2,
     "dns": 2,
@@ -51,6 +52,8 @@ LAYERS: dict[str, int] = {
     "discovery": 6,
     "provide": 7,
     "ipfs_lite": 8,
+    "aio": 9,
+    "fs": 9,
     "": 9,
 }
 """Height of everything directly under libp2p ("" is the package itself); imports point down."""

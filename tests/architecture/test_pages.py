@@ -110,7 +110,7 @@ def members_of(name: str) -> list[object]:
     except ImportError:
         module_name, _, attribute = name.rpartition(".")
         return [getattr(importlib.import_module(module_name), attribute)]
-    return [
+    return [module] + [
         value
         for value in vars(module).values()
         if getattr(value, "__module__", None) == module.__name__

@@ -11,17 +11,16 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
 import trio
 
 from examples.asyncio_guest import as_guest
-from examples.asyncio_portal import open_peer
-from libp2p.ipfs_lite import PeerClosedError
+from libp2p.ipfs_lite import sync
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = os.urandom(3_000_000)
@@ -41,22 +40,6 @@ class Fate:
         except trio.Cancelled:
             self.cancelled = True
             raise
-
-
-@pytest.mark.slow
-def test_what_asyncio_cancels_ends_in_the_peers_thread(tmp_path: Path) -> None:
-    fate = Fate()
-
-    async def main() -> None:
-        async with AsyncExitStack() as stack:
-            thread = await open_peer(stack, str(tmp_path / "repo"))
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(thread.run(fate.wait), 0.2)
-        with pytest.raises((PeerClosedError, RuntimeError)):
-            await thread.run(thread.peer.add_file, b"late")
-
-    asyncio.run(main())
-    assert fate.cancelled
 
 
 def test_what_asyncio_cancels_ends_in_the_guest() -> None:
@@ -120,6 +103,36 @@ def test_fastapi_adds_and_serves_files(server: str) -> None:
         response.read(1000)
     time.sleep(0.2)
     assert get(added["cid"]) == CONTENT
+
+
+@pytest.mark.slow
+def test_fastapi_serves_files_while_it_fetches_others(server: str, tmp_path: Path) -> None:
+    """What is here is served all the time while files of another peer come in."""
+    provider = tmp_path / "provider"
+    sync.start(provider, listen="/ip4/127.0.0.1/tcp/0")
+    address = quote(sync.addresses(repo=provider)[0])
+    others = [sync.add(os.urandom(30_000_000), repo=provider) for _ in range(2)]
+    fetched: list[int] = []
+
+    def fetch(cid: object) -> None:
+        with urlopen(f"{server}/{cid}", timeout=50) as response:
+            fetched.append(sum(map(len, iter(lambda: response.read(2**20), b""))))
+
+    with urlopen(Request(server, data=CONTENT), timeout=30) as response:
+        own = json.load(response)["cid"]
+    connect = Request(f"{server.removesuffix('/files')}/connect?address={address}", method="POST")
+    urlopen(connect, timeout=30).close()
+    threads = [threading.Thread(target=fetch, args=(cid,)) for cid in others]
+    for thread in threads:
+        thread.start()
+    served = 0
+    while not served or any(thread.is_alive() for thread in threads):
+        with urlopen(f"{server}/{own}", timeout=30) as response:
+            assert response.read() == CONTENT
+        served += 1
+    assert fetched == [30_000_000] * 2
+    print(f"served {served} times while fetching")
+    sync.stop(provider)
 
 
 MISSING = "bafkreiaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"

@@ -14,7 +14,8 @@ EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PROMISES = {
     "announcing.py": "announced: 1\nfound at this host: True\nwaiting: 0",
     "asyncio_guest.py": "bytes as a guest of asyncio",
-    "asyncio_portal.py": "bytes under asyncio",
+    "asyncio_files.py": "b'hello, world'",
+    "asyncio_peer.py": "bytes under asyncio\nhello, bob",
     "bitswap_client_server.py": "Hello, Bitswap!",
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
@@ -24,6 +25,8 @@ PROMISES = {
     "go_ipfs_lite.py": "b'hello, world\\n'\nhere now: True\nit is in the block store: True\n"
     "exchange: BitswapClient",
     "in_memory.py": "passed, in memory",
+    "plain_python.py": "b'hello, world'\nTrue\nb'\"\"\"Files by",
+    "ipfs_urls.py": "written: bafkrei",
     "layered_stores.py": "damaged: 0\ncopied again: 0 already there: 1\nin the bucket still: True",
     "names.py": "True first edition\nTrue second edition",
     "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
