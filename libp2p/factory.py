@@ -26,6 +26,7 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.security.handshake import HandshakeTransport
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.security.pnet.key import read_key
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL_ID
 from libp2p.security.tls.transport import TLSTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
@@ -77,6 +78,7 @@ class HostOptions(TypedDict, total=False):
     bootstrap_dns_timeout: float  # py-libp2p's, as the next: see DnsConfig
     bootstrap_dns_max_retries: int
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    psk: bytes | str | None  # the key of a private network: libp2p.security.pnet.key.read_key
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
     enable_mDNS: bool
@@ -88,7 +90,6 @@ class HostOptions(TypedDict, total=False):
     enable_webtransport: bool
     enable_websocket: bool
     keystore: object
-    psk: object
     quic_transport_opt: object
     resource_manager: object
 
@@ -113,6 +114,7 @@ _EFFECTIVE: Final = frozenset(
         "bootstrap_dns_timeout",
         "bootstrap_dns_max_retries",
         "disc_opt",
+        "psk",
     }
 )
 
@@ -208,6 +210,8 @@ def _check(options: HostOptions) -> None:
     for transport in options.get("transports") or ():
         if not isinstance(transport, RawTransport | Transport):
             raise arguments.wrong_type("transports", transport, "a list of transports")
+        if options.get("psk") is not None and not isinstance(transport, RawTransport):
+            raise InvalidArgument(f"{transport!r} cannot keep to a private network (psk=…)")
 
 
 def _key_pair(options: HostOptions) -> KeyPair:
@@ -243,7 +247,9 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     if (timeout := options.get("negotiate_timeout")) is not None:
         config = replace(config, negotiate_timeout=timeout)
     resources = config.new_resources()
-    upgrader = TransportUpgrader(security, muxers, resources)
+    psk = options.get("psk")
+    key = None if psk is None else read_key(psk)
+    upgrader = TransportUpgrader(security, muxers, resources, key)
     transports = [
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
         for each in options.get("transports") or (TCP(),)

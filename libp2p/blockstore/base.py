@@ -17,9 +17,10 @@ import trio
 
 from libp2p.ipld.cid import CID
 from libp2p.utils import arguments
+from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
@@ -27,6 +28,11 @@ if TYPE_CHECKING:
 #: What a store's methods are called with: ``bytes`` by this library. A store may say that it takes
 #: these alone, or CIDs in any form; to a type checker both are overrides of the methods here.
 StoreCID: TypeAlias = Any
+
+#: A block in a list: multihash, bytes, and Unix seconds of its last writing, None if unknown.
+BlockInfo: TypeAlias = "tuple[bytes, int, float | None]"
+
+_V1_RAW: Final = b"\x01\x55"
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -39,7 +45,9 @@ STORE_CALLS: Final = 32
 LISTED_AT_ONCE: Final = 1024
 
 
-async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> list[_R]:
+async def for_each(
+    items: Sequence[_T], call: Callable[[_T], Awaitable[_R]], at_once: int = STORE_CALLS
+) -> list[_R]:
     """Call for every item, some at once; the first that fails is raised when all have ended."""
     if len(items) == 1:
         return [await call(items[0])]
@@ -57,7 +65,7 @@ async def for_each(items: Sequence[_T], call: Callable[[_T], Awaitable[_R]]) -> 
                 return
 
     async with trio.open_nursery() as nursery:
-        for _ in range(min(STORE_CALLS, len(items))):
+        for _ in range(min(at_once, len(items))):
             nursery.start_soon(work)
     if failures:
         raise failures[min(failures)]
@@ -117,6 +125,32 @@ class BlockStore(ABC):
         for start in range(0, len(cids), LISTED_AT_ONCE):
             await trio.lowlevel.checkpoint()
             yield [CID.of(cid).multihash for cid in cids[start : start + LISTED_AT_ONCE]]
+
+    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
+        """
+        Return all blocks, some at a time, without reading them: multihash, bytes, and when it was
+        last written in Unix seconds, None if the store does not know.
+        """
+        batches = self.multihash_batches()
+        async with ending(batches):
+            async for batch in batches:
+                sizes = await self.get_sizes([_V1_RAW + multihash for multihash in batch])
+                yield [
+                    (multihash, size, None)
+                    for multihash, size in zip(batch, sizes, strict=True)
+                    if size is not None
+                ]
+
+    async def delete_blocks(
+        self, cids: Sequence[StoreCID], *, older_than: float | None = None
+    ) -> list[StoreCID]:
+        """
+        Forget several blocks; return those that were forgotten.
+
+        :param older_than: leave those that were written at this time or later, if the store knows.
+        """
+        await for_each(cids, self.delete_block)
+        return list(cids)
 
     async def get_size(self, cid: StoreCID) -> int | None:
         """Return a block's length, or None if it is not here."""

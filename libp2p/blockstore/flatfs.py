@@ -20,6 +20,7 @@ import secrets
 import stat
 import threading
 import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore.files import (
@@ -68,7 +69,13 @@ class FlatFiles:
     """
 
     def __init__(
-        self, base: Path, *, sync: bool = False, exclusive: bool = False, verify: bool = True
+        self,
+        base: Path,
+        *,
+        sync: bool = False,
+        exclusive: bool = False,
+        verify: bool = True,
+        sharding: str = SHARDING,
     ) -> None:
         self.base = base
         self._sync = sync
@@ -82,7 +89,7 @@ class FlatFiles:
         self._unfinished: set[str] = set()  # files that are being written, for `close`
         try:
             os.makedirs(os.path.join(self._root, TEMP_FOLDER), exist_ok=True)
-            self._layout = FlatLayout(self._root, self._open_sharding())
+            self._layout = FlatLayout(self._root, self._open_sharding(sharding))
             self._sweep_temp(0.0 if exclusive else STALE_TEMP_SECONDS)
             self._old = OldLayout(self._root)
             self._has_damaged = self._sweep_damaged()
@@ -161,20 +168,40 @@ class FlatFiles:
             raise BlockStoreError(f"cannot look into {self.base}: {error.strerror}") from error
         return size
 
-    def delete(self, multihash: bytes) -> None:
-        """Remove a block; it is no error if it is not there."""
+    def delete(self, multihash: bytes, older_than: float = inf) -> bool:
+        """Remove a block; return False if it was written at ``older_than`` or later."""
         try:
             with self._open_for_a_change():
+                if older_than < inf and self._written(multihash) >= older_than:
+                    return False
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self._layout.path(multihash))
                 self._drop_damaged(multihash)
                 if (old := self._old.forget(multihash)) is not None:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(old)
+                return True
         except OSError as error:
             raise BlockStoreError(
                 f"cannot delete a block from {self.base}: {error.strerror}"
             ) from error
+
+    def _written(self, multihash: bytes) -> float:
+        with contextlib.suppress(FileNotFoundError):
+            return os.stat(self._layout.path(multihash)).st_mtime
+        return 0.0
+
+    def infos(self) -> Iterator[tuple[bytes, int, float | None]]:
+        """List all blocks with their lengths and the times of their last writing."""
+        for multihash in self.multihashes():
+            try:
+                status = os.stat(self._layout.path(multihash))
+            except FileNotFoundError:  # removed meanwhile, or in the old layout
+                if (size := self.size(multihash)) is not None:
+                    yield multihash, size, 0.0
+            else:
+                if status.st_size or is_empty_block(multihash):
+                    yield multihash, status.st_size, status.st_mtime
 
     def multihashes(self) -> Iterator[bytes]:
         """List the multihashes of all blocks, each once, in no particular order."""
@@ -195,7 +222,7 @@ class FlatFiles:
         path = self._layout.path(multihash)
         size = file_size(path)
         if size is not None:
-            if size == len(data) and read_file(path)[0] == bytes(data):
+            if size == len(data) and read_file(path)[0] == bytes(data) and self._renew(path):
                 return
             # One of the two is wrong.
             if is_block(multihash, data) is False:
@@ -218,6 +245,15 @@ class FlatFiles:
             self._unfinished.discard(temporary)
         if self._sync:
             sync_folder(os.path.dirname(path))
+
+    def _renew(self, path: str) -> bool:
+        """Give a file the time of now, for somebody relies on it; return False if it is gone."""
+        with self._open_for_a_change():
+            try:
+                os.utime(path)
+            except FileNotFoundError:
+                return False
+            return True
 
     def _move(self, source: str, path: str) -> None:
         try:
@@ -307,15 +343,16 @@ class FlatFiles:
 
     # -- files of its own ------------------------------------------------------------------------
 
-    def _open_sharding(self) -> str:
-        """Return what the file SHARDING says; write it if there is none."""
+    def _open_sharding(self, wanted: str) -> str:
+        """Return what the file SHARDING says; write what is wanted if there is none."""
         path = os.path.join(self._root, SHARDING_FILE)
         try:
             with open(path, encoding="ascii", errors="replace") as file:
                 text = file.read(256).strip()
         except FileNotFoundError:
-            text = SHARDING
-            self._put_file(path, SHARDING.encode() + b"\n")
+            text = wanted
+            FlatLayout(self._root, text)  # before it is written
+            self._put_file(path, text.encode() + b"\n")
         return text
 
     def _put_file(self, path: str, data: bytes) -> None:

@@ -2,7 +2,8 @@
 Where the files of blocks are (blocking calls): Kubo's flatfs layout, and the one of py-libp2p 0.8.
 
     <base>/SHARDING                               /repo/flatfs/shard/v1/next-to-last/2
-    <base>/<shard>/<BASE32(multihash)>.data       shard: the two characters before the last one
+    <base>/<shard>/<BASE32(multihash)>.data       shard: the two characters before the last one;
+                                                  SHARDING may say prefix or suffix, other lengths
     <base>/.temp/temp-…                           files that are still being written
     <base>/.damaged/<BASE32(multihash)>.data      what was found in place of a block
 
@@ -31,7 +32,9 @@ TEMP_FOLDER: Final = ".temp"
 DAMAGED_FOLDER: Final = ".damaged"
 SUFFIX: Final = ".data"
 
-_SHARDING_PATTERN: Final = re.compile(r"/repo/flatfs/shard/v1/next-to-last/([1-9][0-9]?)")
+_SHARDING_PATTERN: Final = re.compile(
+    r"/repo/flatfs/shard/v1/(prefix|suffix|next-to-last)/([1-9][0-9]?)"
+)
 
 # The first two characters of CIDv0 and of base58 CIDv1 texts hold a lower-case letter, which no
 # flatfs shard has: the two layouts share a folder without meeting.
@@ -68,14 +71,21 @@ class FlatLayout:
             path = os.path.join(root, SHARDING_FILE)
             raise BlockStoreError(f"{path} asks for a sharding that is not supported: {sharding!r}")
         self._root = root
-        self._length = int(match[1])
+        self._function = match[1]
+        self._length = int(match[2])
 
     def path(self, multihash: bytes) -> str:
         """Return the file of a block."""
         stem = file_stem(multihash)
-        # As in flatfs: names too short for the function are padded with underscores in front.
-        shard = stem.rjust(self._length + 1, "_")[-self._length - 1 : -1]
-        return os.path.join(self._root, shard, stem + SUFFIX)
+        return os.path.join(self._root, self._shard_of(stem), stem + SUFFIX)
+
+    def _shard_of(self, stem: str) -> str:
+        # As in flatfs: names too short for the function are padded with underscores.
+        if self._function == "prefix":
+            return stem.ljust(self._length, "_")[: self._length]
+        if self._function == "suffix":
+            return stem.rjust(self._length, "_")[-self._length :]
+        return stem.rjust(self._length + 1, "_")[-self._length - 1 : -1]
 
     def aside(self, multihash: bytes) -> str:
         """Return where a damaged file of a block is moved."""

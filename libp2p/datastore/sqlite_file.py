@@ -201,7 +201,7 @@ class SqliteFile:
                 values = (namespace, namespace, now, left)
                 left -= connection.execute(_DELETE_FIRST_EXPIRING, values).rowcount
             connection.execute("COMMIT")
-            _give_back(connection)
+            give_back(connection)
             return DELETED_AT_ONCE - left
 
         return self._run(delete)
@@ -394,7 +394,7 @@ def _checksum(namespace: str, key: Any, value: Any, expiry: Any) -> int:
     return crc32(value, crc32(key, crc32(pack("<d", expiry), crc32(namespace.encode()))))
 
 
-def _give_back(connection: sqlite3.Connection) -> None:
+def give_back(connection: sqlite3.Connection) -> None:
     """Give unused pages back to the file system, if there are many."""
     (unused,) = connection.execute("PRAGMA freelist_count").fetchone()
     (pages,) = connection.execute("PRAGMA page_count").fetchone()

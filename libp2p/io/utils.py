@@ -73,3 +73,15 @@ def put_back(channel: _Unread, pieces: Sequence[Buffer]) -> None:
     """Put ``pieces`` back unjoined: they are what is read next, in order."""
     for piece in reversed(pieces):
         channel.unread(piece)
+
+
+def after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
+    """Return what is left of ``buffers`` after their first ``sent`` bytes."""
+    if sent == sum(map(len, buffers)):  # nearly always
+        return []
+    for index, buffer in enumerate(buffers):
+        size = len(buffer)
+        if sent < size:
+            return [memoryview(buffer)[sent:], *buffers[index + 1 :]]
+        sent -= size
+    return []

@@ -24,6 +24,9 @@ DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/4001"
 #: "client" only asks, "server" always answers, "off" has no part in it.
 DHT_MODES: Final = ("auto", "client", "server", "off")
 
+#: Where a repo keeps its blocks, besides a URL of fsspec: files in Kubo's layout, or a database.
+BLOCKS: Final = ("flatfs", "sqlite", "lmdb")
+
 #: The strategy that announces nothing.
 NO_STRATEGY: Final = "off"
 #: What is announced: every block, the roots of what was added here, these with all that is below
@@ -45,6 +48,8 @@ class Config:
     :param listen: where ``serve`` listens by default; a single address need not be in a tuple.
     :param sync: flush every block to the disk before it counts as stored. It survives a power
         loss, and adds at a tenth of the speed.
+    :param blocks: where the repo keeps its blocks: one of `BLOCKS`, or a URL of a file system that
+        fsspec knows, such as ``s3://bucket/prefix``. It is chosen when the repo is made.
     :param bootstrap: the peers by which others are found, besides those seen before; see
         `libp2p.discovery.bootstrap` for what may stand there. None of them is needed.
     :param dht: what the peer does in the DHT: one of `DHT_MODES`.
@@ -63,6 +68,7 @@ class Config:
     routers: tuple[str, ...] = ()
     provide: str = "all"
     provide_interval: float = PROVIDE_INTERVAL
+    blocks: str = BLOCKS[0]
 
     def __post_init__(self) -> None:
         if self.listen != (DEFAULT_LISTEN,):  # reading the others loads multiaddr
@@ -73,6 +79,7 @@ class Config:
         arguments.instance(self.sync, bool, "sync")
         _one_of(self.profile, PROFILE_NAMES, "profile")
         check_dht(self.dht)
+        check_blocks(self.blocks)
         _one_of(self.provide, PROVIDE_STRATEGIES, "provide")
         if arguments.seconds(self.provide_interval, "provide_interval") < LEAST_PROVIDE_INTERVAL:
             raise arguments.out_of_range(
@@ -130,6 +137,17 @@ def check_router_url(url: str) -> None:
     scheme, _, rest = url.partition("://")
     if scheme not in ("http", "https") or not rest or any(map(str.isspace, url)):
         raise RepoError(f"{url!r} is not the URL of a router: write https://router.example")
+
+
+def check_blocks(blocks: object) -> None:
+    """:raises RepoError: unless it names a store of a repo."""
+    arguments.instance(blocks, str, "blocks")
+    scheme, _, rest = str(blocks).partition("://")
+    if blocks not in BLOCKS and not (scheme and rest):
+        raise RepoError(
+            f"unknown blocks {blocks!r}: use one of {', '.join(BLOCKS)}, or a URL such as "
+            "s3://bucket/prefix"
+        )
 
 
 def check_dht(mode: object) -> None:

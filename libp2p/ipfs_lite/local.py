@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.blockstore import FilesystemBlockStore
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.roots import MemoryRoots, Roots, RootsFile
+from libp2p.ipfs_lite.stores import open_blocks
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
@@ -73,7 +74,9 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     async with AsyncExitStack() as stack:
         repo = await trio.to_thread.run_sync(Repo.open, path, options.config)
         stack.callback(repo.close)
-        store = await trio.to_thread.run_sync(_open_blocks, repo, options.verify)
+        store = await trio.to_thread.run_sync(
+            partial(open_blocks, repo.path, repo.config, verify=options.verify, exclusive=True)
+        )
         stack.push_async_callback(store.close)
         if datastore is None and with_datastore:
             datastore = await stack.enter_async_context(_open_datastore(repo))
@@ -99,8 +102,3 @@ async def _open_datastore(repo: Repo) -> AsyncIterator[Datastore]:
             yield datastore
             return
     yield MemoryDatastore()
-
-
-def _open_blocks(repo: Repo, verify: bool) -> FilesystemBlockStore:
-    sync = repo.config.sync
-    return FilesystemBlockStore(repo.blocks_path, sync=sync, exclusive=True, verify=verify)

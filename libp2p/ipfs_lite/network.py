@@ -37,6 +37,7 @@ from libp2p.records.ipns import IPNSValidator
 from libp2p.records.pubkey import PublicKeyValidator
 from libp2p.records.validator import NamespacedValidator
 from libp2p.routing.parallel import ParallelRouter
+from libp2p.security.pnet.key import read_key
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class NetworkOptions:
     dht: str | None
     routers: Mapping[str, object] | None
     provide: bool
+    psk: bytes | None
 
 
 def options_of(
@@ -78,6 +80,7 @@ def options_of(
     dht: str | None,
     routers: object,
     provide: bool,
+    psk: bytes | str | None,
 ) -> NetworkOptions:
     """
     Check the options.
@@ -95,7 +98,8 @@ def options_of(
         check_dht(dht)
     named = None if routers is None else named_routers(routers)
     arguments.instance(provide, bool, "provide")
-    return NetworkOptions(addresses, server_options, peers, dht, named, provide)
+    key = None if psk is None else read_key(psk)
+    return NetworkOptions(addresses, server_options, peers, dht, named, provide, key)
 
 
 def named_routers(routers: object) -> dict[str, object]:
@@ -163,7 +167,7 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
     :raises OpenConnectionError: if an address cannot be listened on.
     """
     config, datastore = parts.config, parts.datastore
-    host = _new_host(parts)
+    host = await _new_host(parts, options.psk)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(host.run([]))
         bootstrap = Bootstrap(host, _first_peers(options, config))
@@ -209,11 +213,13 @@ def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameSer
     )
 
 
-def _new_host(parts: LocalParts) -> BasicHost:
+async def _new_host(parts: LocalParts, psk: bytes | None) -> BasicHost:
     key = parts.private_key
     pair = None if key is None else KeyPair(key, key.get_public_key())
     store = PeerStore() if parts.datastore is None else PersistentPeerStore(parts.datastore)
-    host = new_host(key_pair=pair, peerstore_opt=store)
+    if psk is None and parts.repo is not None:
+        psk = await trio.to_thread.run_sync(parts.repo.swarm_key)
+    host = new_host(key_pair=pair, peerstore_opt=store, psk=psk)
     assert isinstance(host, BasicHost)
     return host
 

@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.blockstore import BlockStore
+    from libp2p.blockstore.copying import CopyResult
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
     from libp2p.discovery.bootstrap.keeper import Outcome
@@ -120,6 +121,7 @@ class Peer:
         routers: Iterable[object] | Mapping[str, object] | None = None,
         datastore: Datastore | None = None,
         provide: bool = False,
+        psk: bytes | str | None = None,
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
@@ -142,23 +144,20 @@ class Peer:
         :param datastore: keep there what is known of peers, the records of others, and what was
             announced; by default in the repo, and in memory without a repo.
         :param provide: announce what the store has, as often as the settings say.
+        :param psk: the key of a private network, outside of which the peer talks to nobody; by
+            default what the file ``swarm.key`` of the repo holds.
         :raises RepoError: if the repo cannot be used.
         :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
         _check(config, block_store, private_key)
-        options: NetworkOptions | None = None
-        if online:
-            from libp2p.ipfs_lite import network as networks
-
-            options = networks.options_of(listen, server_options, bootstrap, dht, routers, provide)
+        chosen = (listen, server_options, bootstrap, dht, routers, provide, psk)
+        options = _network_options(*chosen) if online else None
         kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
                 parts = await stack.enter_async_context(open_parts(kept, online))
-                network: Network | None = None
-                if options is not None:
-                    network = await stack.enter_async_context(networks.run(options, parts))
+                network = await stack.enter_async_context(_running(options, parts))
                 nursery = await stack.enter_async_context(trio.open_nursery())
                 peer = cls(parts, nursery, network)
                 with peer._living(parts.place, own_errors):
@@ -494,6 +493,23 @@ class Peer:
                 await self.note_root(root)
             return result
 
+    # -- stores -------------------------------------------------------------------------------
+
+    async def import_blocks(
+        self, source: BlockStore, *, progress: Callable[[CopyResult], object] | None = None
+    ) -> CopyResult:
+        """
+        Copy all blocks of another store that are not here; each is verified. Nothing is pinned.
+
+        :param source: see `libp2p.ipfs_lite.stores.open_place`; it stays open.
+        :param progress: called with the result so far after each batch.
+        :raises BlockStoreError: if one of the stores fails. Call again to go on from there.
+        """
+        from libp2p.blockstore.copying import copy_blocks
+
+        with self._call():
+            return await copy_blocks(source, self.store, progress=progress)
+
     def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
         if self._closed:
             raise PeerClosedError
@@ -625,6 +641,26 @@ class Peer:
     def addrs(self) -> list[Multiaddr]:
         """The addresses to give to others, with ``/p2p/<peer id>`` at their ends."""
         return self.host.get_addrs()
+
+
+def _network_options(*chosen: Any) -> NetworkOptions:
+    from libp2p.ipfs_lite.network import options_of
+
+    return options_of(*chosen)
+
+
+@asynccontextmanager
+async def _running(
+    options: NetworkOptions | None, parts: LocalParts
+) -> AsyncIterator[Network | None]:
+    """Run the network for the length of the block, if there is to be one."""
+    if options is None:
+        yield None
+        return
+    from libp2p.ipfs_lite.network import run
+
+    async with run(options, parts) as network:
+        yield network
 
 
 def import_options(config: Config, profile: str | None, choices: ImportKnobs) -> ImportOptions:

@@ -7,6 +7,7 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
     roots         what was added here: see `libp2p.ipfs_lite.roots`
+    swarm.key     the key of a private network, if the peer is in one: see `libp2p.security.pnet`
     datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
 A repo makes itself on first use. A folder that holds anything else is refused untouched, above all
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
-from libp2p.exceptions import CryptographyError, NotARegularFile
+from libp2p.exceptions import CryptographyError, InvalidArgument, NotARegularFile
 from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
@@ -54,9 +55,11 @@ LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 ROOTS_FILE: Final = "roots"
 DATASTORE_FILE: Final = "datastore.sqlite"
+SWARM_KEY_FILE: Final = "swarm.key"
 
-#: Files that an interrupted creation leaves: a folder with no others is finished, not refused.
-_UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE}
+#: Files that an interrupted creation leaves, or that were put there for it: a folder with no others
+#: is finished, not refused.
+_UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE, SWARM_KEY_FILE}
 #: Files that were not renamed yet; the names without a number are those of earlier versions.
 _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
 #: Larger files are not read.
@@ -159,6 +162,23 @@ class Repo:
     @property
     def datastore_path(self) -> Path:
         return self.path / DATASTORE_FILE
+
+    def swarm_key(self) -> bytes | None:
+        """
+        Return the key of the private network that the peer keeps to; None if it is in none.
+
+        :raises RepoError: if the file cannot be read or holds no key.
+        """
+        from libp2p.security.pnet.key import MAX_FILE_BYTES, read_key
+
+        path = self.path / SWARM_KEY_FILE
+        with _file_errors(self.path), _only_files():
+            try:
+                return read_key(owner_files.read_file(path, MAX_FILE_BYTES))
+            except FileNotFoundError:
+                return None
+            except InvalidArgument as error:
+                raise RepoError(f"{path} is not the key of a private network: {error}") from error
 
     def close(self) -> None:
         """Release the lock; a second call does nothing."""

@@ -20,6 +20,7 @@ from libp2p.exceptions import (
     SecurityUpgradeFailure,
 )
 from libp2p.security.handshake import batched
+from libp2p.security.pnet.protector import ProtectedConnection
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.transport.abc import MuxedConnection
@@ -45,9 +46,14 @@ class TransportUpgrader:
         secure_transports_by_protocol: TSecurityOptions,
         muxer_transports_by_protocol: TMuxerOptions,
         resources: Resources | None = None,
+        psk: bytes | None = None,
     ) -> None:
-        """:param resources: what the host of the connections may hold."""
+        """
+        :param resources: what the host of the connections may hold.
+        :param psk: the key of a private network: connections of others fail.
+        """
         self._resources = resources
+        self._psk = psk
         self.security_multistream = SecurityMultistream(secure_transports_by_protocol)
         self.muxer_multistream = MuxerMultistream(muxer_transports_by_protocol)
 
@@ -88,7 +94,7 @@ class TransportUpgrader:
         """
         channel = batched(raw_conn)
         try:
-            secured = await self.upgrade_security(raw_conn, peer_id is not None, peer_id)
+            secured = await self._secure(raw_conn, peer_id)
             muxed: object = await self.upgrade_connection(secured, secured.get_remote_peer())
             if not isinstance(muxed, MuxedConnection):
                 raise MuxerUpgradeFailure(f"{muxed!r} is no MuxedConnection")
@@ -98,6 +104,19 @@ class TransportUpgrader:
             channel.abort()
             raise
         return muxed
+
+    async def _secure(self, raw_conn: IRawConnection, peer_id: ID | None) -> ISecureConn:
+        is_initiator = peer_id is not None
+        if self._psk is None:
+            return await self.upgrade_security(raw_conn, is_initiator, peer_id)
+        conn = ProtectedConnection(batched(raw_conn), self._psk, is_initiator=is_initiator)
+        try:
+            return await self.upgrade_security(conn, is_initiator, peer_id)
+        except SecurityUpgradeFailure as error:
+            # With another key all is noise, and what fails first says nothing.
+            raise SecurityUpgradeFailure(
+                f"{error} (this host is in a private network; is the peer in it?)"
+            ) from error
 
 
 class UpgradedTransport:

@@ -25,6 +25,7 @@ ID_LOADS = {
     "libp2p.ipfs_lite.cli.entry", "libp2p.ipfs_lite.cli.identity",
     "libp2p.ipfs_lite.cli.options", "libp2p.ipfs_lite.cli.parameters",
     "libp2p.ipfs_lite.cli.naming_commands", "libp2p.ipfs_lite.cli.routing_commands",
+    "libp2p.ipfs_lite.cli.repo_commands", "libp2p.ipfs_lite.cli.store_commands",
     "libp2p.ipfs_lite.cli.terminal",
     "libp2p.ipfs_lite.config", "libp2p.ipfs_lite.roots",
     "libp2p.ipfs_lite.descriptors", "libp2p.ipfs_lite.errors", "libp2p.ipfs_lite.file_locks",

@@ -25,6 +25,7 @@ RUN_ELSEWHERE = {"libp2p.bitswap.rst": "tests/integration/test_docs_bitswap.py"}
 NOT_RUN = re.compile(
     r"make( [\w\"=. ]+)?\Z|\.venv/bin/python -m bench\.run"
     r"|(INTEROP_REQUIRED=1 )?\.venv/bin/python -bb -m pytest tests/"
+    r"|LIBP2P_BLOCK_STORE=\S+ python -m pytest tests/conformance/"
     r"|python -m (pip install '?grpcio|grpc_tools)"
 )
 """Commands that a page may show and no test runs."""

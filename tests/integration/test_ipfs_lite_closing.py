@@ -333,6 +333,8 @@ def test_an_interrupt_at_the_keyboard_comes_out_as_itself(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.WARNING)
+    # A shell starts programs in the background with this signal ignored, and Python leaves it so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     async def work() -> None:
         async with transfer() as (_, _, reader):
@@ -340,8 +342,11 @@ def test_an_interrupt_at_the_keyboard_comes_out_as_itself(
             signal.raise_signal(signal.SIGINT)
             await reader.read()
 
-    with pytest.raises(KeyboardInterrupt):
-        trio.run(work)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trio.run(work)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not caplog.records
 
 

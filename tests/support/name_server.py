@@ -65,14 +65,27 @@ class Zone:
         return Resolver(DnsConfig(nameservers=(server,), **limits))  # type: ignore[arg-type]
 
 
+async def _sockets_of_one_port() -> tuple[trio.socket.SocketType, list[trio.SocketListener]]:
+    """Open a UDP and a TCP socket of one number; one that is free for UDP may be taken for TCP."""
+    for _ in range(100):
+        tcp = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
+        try:
+            await udp.bind(("127.0.0.1", tcp[0].socket.getsockname()[1]))
+        except OSError:
+            udp.close()
+            await tcp[0].aclose()
+        else:
+            return udp, tcp
+    raise AssertionError("no port is free for both UDP and TCP")
+
+
 @asynccontextmanager
 async def name_server() -> AsyncIterator[Zone]:
     """Serve a zone on loopback for the length of the block."""
     zone = Zone()
-    udp = trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM)
-    await udp.bind(("127.0.0.1", 0))
+    udp, tcp = await _sockets_of_one_port()
     zone.port = udp.getsockname()[1]
-    tcp = await trio.open_tcp_listeners(zone.port, host="127.0.0.1")
 
     async def serve_udp() -> None:
         while True:

@@ -29,6 +29,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     ListenAddress,
     RouterUrl,
 )
+from libp2p.ipfs_lite.cli.repo_commands import repo as repo_group
 from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.utils.version import __version__
@@ -87,6 +88,9 @@ def cli(ctx: click.Context, repo: Path | None) -> None:
 @click.option("--dht", type=click.Choice(DHT_MODES), help="The part in the DHT.")
 @click.option(
     "--router", "routers", multiple=True, type=RouterUrl(), help="Ask this router; repeatable."
+)
+@click.option(
+    "--blocks", metavar="flatfs|sqlite|lmdb|URL", help="Where blocks are kept; by default flatfs."
 )
 @click.option("--provide", type=click.Choice(PROVIDE_STRATEGIES), help="What `serve` announces.")
 @click.option("--provide-interval", type=Duration(), help="How often; by default 22h.")
@@ -235,5 +239,5 @@ def serve(
     serving.serve(at, listen, routing_api, network, as_json)
 
 
-for command in (dag, key, name, routing, provide, dht, doctor):
+for command in (dag, key, name, repo_group, routing, provide, dht, doctor):
     cli.add_command(command)

@@ -16,6 +16,7 @@ import trio
 from multiaddr import Multiaddr
 
 from libp2p.exceptions import ConnectionClosedError, RawConnError
+from libp2p.io.utils import after
 from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
 if TYPE_CHECKING:
@@ -31,18 +32,6 @@ MAX_GATHER: Final = 1024
 MAX_DROPPED_READS: Final = 16
 
 _CAN_GATHER: Final = hasattr(socket.socket, "sendmsg")  # not on Windows
-
-
-def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
-    """Return what is left of ``buffers`` after their first ``sent`` bytes."""
-    if sent == sum(map(len, buffers)):  # nearly always
-        return []
-    for index, buffer in enumerate(buffers):
-        size = len(buffer)
-        if sent < size:
-            return [memoryview(buffer)[sent:], *buffers[index + 1 :]]
-        sent -= size
-    return []
 
 
 if sys.platform == "linux":
@@ -144,7 +133,7 @@ class TcpConnection(RawConnection):
             except OSError as error:
                 raise self._failed(error) from error
             self._sent_bytes += sent
-            rest = _after(rest, sent)
+            rest = after(rest, sent)
         return rest
 
     def delivered_bytes(self) -> int:

@@ -58,7 +58,7 @@ def test_a_short_multihash_is_padded_for_its_shard(tmp_path: Path) -> None:
     assert list(files.multihashes()) == [key]
 
 
-@pytest.mark.parametrize("text", ["", "/repo/flatfs/shard/v1/prefix/2", "hello\n" * 100, "ÿ"])
+@pytest.mark.parametrize("text", ["", "/repo/flatfs/shard/v1/middle/2", "hello\n" * 100, "ÿ"])
 def test_another_sharding_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "SHARDING").write_text(text)
     with pytest.raises(BlockStoreError, match="sharding"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from pathlib import Path
 
 import pytest
 from multiaddr import Multiaddr
 
+from libp2p.exceptions import RawConnError, StreamEOF
 from libp2p.peer.addresses import AddressScope, scope_of
-from libp2p.utils import address_validation, paths
+from libp2p.utils import address_validation, connection_shutdown, multiaddr_utils, paths
 
 
 def test_paths(tmp_path: Path) -> None:
@@ -42,3 +44,47 @@ def test_wildcards() -> None:
 @pytest.mark.parametrize("version", [4, 6] if socket.has_ipv6 else [4])
 def test_a_free_port(version: int) -> None:
     assert 0 < address_validation.find_free_port(version) < 65536
+
+
+def test_addresses_are_taken_apart_and_put_together() -> None:
+    maddr = Multiaddr("/ip6/::1/tcp/1")
+    assert multiaddr_utils.extract_ip_from_multiaddr(maddr) == "::1"
+    assert multiaddr_utils.get_ip_protocol_from_multiaddr(maddr) == "ip6"
+    assert list(map(str, multiaddr_utils.get_protocol_layers(maddr))) == ["/ip6/::1", "/tcp/1"]
+    name = Multiaddr("/dns4/host.example/tcp/1")
+    assert multiaddr_utils.extract_host_from_multiaddr(name) == "host.example"
+    assert multiaddr_utils.extract_ip_from_multiaddr(name) is None
+    assert multiaddr_utils.get_ip_protocol_from_multiaddr(name) is None
+    assert multiaddr_utils.join_multiaddrs("/ip4/1.2.3.4", Multiaddr("/tcp/1")) == Multiaddr(
+        "/ip4/1.2.3.4/tcp/1"
+    )
+    assert multiaddr_utils.join_multiaddrs() == Multiaddr("/")
+    assert multiaddr_utils.format_host_for_url("::1") == "[::1]"
+    assert multiaddr_utils.format_host_for_url("a.example") == "a.example"
+
+
+@pytest.mark.parametrize(
+    ("family", "ip"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")]
+)
+def test_the_address_of_a_socket(family: socket.AddressFamily, ip: str) -> None:
+    with socket.socket(family) as sock:
+        sock.bind((ip, 0))
+        port = sock.getsockname()[1]
+        name = "ip4" if family == socket.AF_INET else "ip6"
+        assert str(multiaddr_utils.multiaddr_from_socket(sock)) == f"/{name}/{ip}/tcp/{port}"
+
+
+def test_ends_of_connections_are_told_from_faults(caplog: pytest.LogCaptureFixture) -> None:
+    is_end = connection_shutdown.is_expected_connection_shutdown
+    assert is_end(RawConnError("reset"))
+    assert is_end(StreamEOF())
+    assert is_end(ExceptionGroup("", [StreamEOF(), ExceptionGroup("", [RawConnError("gone")])]))
+    caused = ValueError("no block")
+    caused.__cause__ = RawConnError("gone")
+    assert is_end(caused)
+    assert not is_end(None)
+    assert not is_end(ValueError("stream reset"))
+    assert not is_end(ExceptionGroup("", [StreamEOF(), KeyError("a fault")]))
+    with caplog.at_level(logging.DEBUG, "libp2p"):
+        connection_shutdown.log_expected_connection_shutdown(component="yamux", exc=StreamEOF())
+    assert [record.levelname for record in caplog.records] == ["DEBUG"]

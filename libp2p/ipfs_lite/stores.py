@@ -1,0 +1,95 @@
+"""Which block store a repo has, and which one a place holds that blocks are imported from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from libp2p.blockstore import FilesystemBlockStore
+from libp2p.ipfs_lite.config import check_blocks
+from libp2p.ipfs_lite.errors import RepoError
+from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, Repo
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from libp2p.blockstore import BlockStore
+    from libp2p.ipfs_lite.config import Config
+
+SQLITE_FILE: Final = "blocks.sqlite"
+LMDB_FOLDER: Final = "blocks.lmdb"
+
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
+
+
+def open_blocks(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
+    """
+    Open the store of a repo, which its settings name; make it if it is not there.
+
+    :raises BlockStoreError: if that cannot be done.
+    :raises RepoError: if a package is missing.
+    """
+    check_blocks(config.blocks)
+    if config.blocks == "flatfs":
+        return FilesystemBlockStore(
+            repo / BLOCKS_FOLDER, sync=config.sync, exclusive=exclusive, verify=verify
+        )
+    try:
+        if config.blocks == "sqlite":
+            from libp2p.blockstore.sqlite import SqliteBlockStore
+
+            return SqliteBlockStore(repo / SQLITE_FILE, sync=config.sync)
+        if config.blocks == "lmdb":
+            from libp2p.blockstore.lmdb import LmdbBlockStore
+
+            return LmdbBlockStore(repo / LMDB_FOLDER, sync=config.sync)
+        from libp2p.blockstore.fsspec import FsspecBlockStore
+
+        return FsspecBlockStore(config.blocks)
+    except ImportError as error:
+        raise RepoError(f"{repo} keeps its blocks in {config.blocks}: {error}") from error
+
+
+def open_place(place: str | PathLike[str]) -> BlockStore:
+    """
+    Open what blocks are to be imported from; the caller closes it.
+
+    :param place: a Kubo repo, another repo of this program, a folder in the flatfs layout or of
+        LMDB, the file of a `SqliteBlockStore`, or a URL that fsspec knows.
+    :raises RepoError: if it is none of these, or a package is missing.
+    :raises BlockStoreError: if it cannot be read.
+    """
+    from libp2p.blockstore.kubo import FlatfsReader, KuboBlockStore
+    from libp2p.blockstore.layout import SHARDING_FILE
+
+    try:
+        if isinstance(place, str) and "://" in place:
+            from libp2p.blockstore.fsspec import FsspecBlockStore
+
+            return FsspecBlockStore(place, read_only=True)
+        path = Path(place)
+        if KuboBlockStore.is_repo(path):
+            return KuboBlockStore(path)
+        if Repo.exists(path):
+            config = Repo.identity_of(path).config
+            if config.blocks == "flatfs":
+                return FlatfsReader(path / BLOCKS_FOLDER)
+            return open_blocks(path, config, verify=True, exclusive=False)
+        if (path / SHARDING_FILE).is_file():
+            return FlatfsReader(path)
+        if (path / "data.mdb").is_file():
+            from libp2p.blockstore.lmdb import LmdbBlockStore
+
+            return LmdbBlockStore(path)
+        if path.is_file():
+            with open(path, "rb") as file:
+                if file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC:
+                    from libp2p.blockstore.sqlite import SqliteBlockStore
+
+                    return SqliteBlockStore(path)
+    except (ImportError, OSError) as error:
+        raise RepoError(f"{place} cannot be opened: {error}") from error
+    raise RepoError(
+        f"{place} holds no blocks that can be read: name a repo of Kubo or of ipfs-lite, "
+        "a folder of blocks, a database of blocks or a URL; `dag import` reads CAR files"
+    )
