@@ -164,8 +164,7 @@ class _Adding:
                 if piece is None:
                     return
                 await self._note_kept(*await self._pieces.run(partial(self._add, number, piece)))
-        except Exception:
-            # What goes wrong for one worker, as with a disk that is full, does so for the others.
+        except Exception:  # task's edge: a full disk fails every worker, and is raised once
             if not self._has_failed:
                 self._has_failed = True
                 raise

@@ -228,7 +228,7 @@ class FileSlices:
         self._end = size
         self._chunk_bytes = chunk_bytes
         self._piece_bytes = chunk_bytes * max(BATCH_BYTES // chunk_bytes, 1)
-        self._buffers = threading.local()
+        self._buffers: dict[int, memoryview] = {}  # by threads
         self._lock = threading.Lock()
         self._read_to = start
         self._ends_at = size
@@ -278,9 +278,10 @@ class FileSlices:
 
     def _buffer(self, size: int) -> memoryview:
         """Return a buffer of this thread's."""
-        buffer: memoryview | None = getattr(self._buffers, "view", None)
+        thread = threading.get_ident()
+        buffer = self._buffers.get(thread)
         if buffer is None or len(buffer) < size:
-            buffer = self._buffers.view = memoryview(bytearray(size))
+            buffer = self._buffers[thread] = memoryview(bytearray(size))
         return buffer[:size]
 
 
