@@ -142,6 +142,7 @@ class Command(_KuboRow):
 
     name: str = "get"
     """The row is called as the command is: ``get`` to disk, or ``cat`` to nowhere."""
+    nocopy: bool = False
     ratio: float = 2.0
     cpu_seconds_per_gib: float = 9.0
     peak_budget_mib: float | None = 110
@@ -149,26 +150,35 @@ class Command(_KuboRow):
     _cid: str = field(init=False)
 
     def __post_init__(self) -> None:
-        place = "disk" if self.name == "get" else "nowhere"
-        self.title = f"{self.name} {self.mib} MiB from Kubo to {place} (CPU: command + provider)"
+        place = "nowhere" if self.name == "cat" else "disk"
+        option = " --nocopy" if self.nocopy else ""
+        self.title = (
+            f"{self._verb}{option} {self.mib} MiB from Kubo to {place} (CPU: command + provider)"
+        )
         self.budgets = (Budget(OURS, KUBO, self.ratio),)
         self.cpu_budget_seconds = self.cpu_seconds_per_gib * self.mib / 1024
+
+    @property
+    def _verb(self) -> str:
+        return "cat" if self.name == "cat" else "get"
 
     def prepare(self, stack: ExitStack) -> None:
         super().prepare(stack)
         self._provider = stack.enter_context(Kubo())
-        self._cid = self._provider.add(self._file, "--chunker=size-262144")
+        raw = ["--raw-leaves"] if self.nocopy else []
+        self._cid = self._provider.add(self._file, "--chunker=size-262144", *raw)
 
     def measure(self, contestant: str) -> Sample:
         before, scratch = self._provider.cpu_seconds(), self._scratch()
         output = scratch / "out"
-        command = ["get", "-o", str(output)] if self.name == "get" else [self.name]
+        command = ["cat"] if self._verb == "cat" else ["get", "-o", str(output)]
         if contestant == OURS:
+            command += ["--nocopy"] if self.nocopy else []
             peer = ["--peer", self._provider.addr]
             cost = run(ipfs_lite("--repo", scratch / "repo", *command, *peer, self._cid))
         else:
             cost = self._kubo(scratch, [*command, self._cid])
-        if self.name == "get" and sha256_of(output) != self._sha256:
+        if self._verb == "get" and sha256_of(output) != self._sha256:
             raise RuntimeError(f"{contestant} fetched other bytes")
         provided = self._provider.cpu_seconds() - before
         return Sample(self._rate(cost.seconds), (cost.cpu_seconds, provided), cost.peak_bytes)
@@ -191,11 +201,14 @@ class Add(_KuboRow):
     name: str = "add"
     only_hash: bool = False
     chunk_bytes: int = 2**20
+    nocopy: bool = False
+    """Ours writes no copy; Kubo is as it is by default."""
     budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 1.2),)
     peak_budget_mib: float | None = 110
 
     def __post_init__(self) -> None:
         kind = "hashed only (-n)" if self.only_hash else "added to disk"
+        kind = "added without copying (--nocopy)" if self.nocopy else kind
         self.title = f"{self.mib} MiB {kind}, chunks of {self.chunk_bytes // 1024} KiB"
 
     def measure(self, contestant: str) -> Sample:
@@ -203,6 +216,7 @@ class Add(_KuboRow):
         flags += ["-n"] if self.only_hash else []
         repo = self._scratch() / "repo"
         if contestant == OURS:
+            flags += ["--nocopy"] if self.nocopy else []
             cost = run(ipfs_lite("--repo", repo, "add", *flags, self._file))
         else:
             binary = find_peer("kubo")
@@ -330,10 +344,12 @@ def rows(mib: int) -> list[Row]:
         Fetch(mib),
         Fetch(SMALL_MIB, name="fetch100"),
         Command(mib),
+        Command(mib, name="getnocopy", nocopy=True, ratio=2.5),
         Command(mib, name="cat", ratio=2.2, cpu_seconds_per_gib=6.0),
         Add(mib),
         Add(mib, name="add256", chunk_bytes=2**18),
         Add(mib, name="hash", only_hash=True),
+        Add(mib, name="addnocopy", nocopy=True, budgets=(Budget(OURS, KUBO, 2.0),)),
         Tree("addtree"),
         Tree("gettree"),
         Read(mib),

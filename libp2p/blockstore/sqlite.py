@@ -15,7 +15,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from libp2p.blockstore.tables import BlockTable, TableBlockStore, check_replacement
 from libp2p.datastore.sqlite_file import give_back
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
 
-#: "lp2b": what tells such a file from the database of another program.
-_APPLICATION_ID: Final = 0x6C703262
-_SCHEMA_VERSION: Final = 1
 #: Seconds to wait for another process that writes. Its transactions hold some MiB and take far
 #: less than a second; longer means that it was stopped in the middle of one.
 BUSY_TIMEOUT: Final = 30.0
@@ -43,16 +40,35 @@ WAL_BYTES: Final = 64 * 1024 * 1024
 #: Connections that are kept for the next readers; more are opened while more read.
 KEPT_READERS: Final = 4
 
-_CREATE: Final = f"""
-BEGIN IMMEDIATE;
+
+class Schema(NamedTuple):
+    """What a file holds, and how it is made."""
+
+    application_id: int
+    version: int
+    create: str
+
+
+def schema_of(application_id: int, version: int, tables: str) -> Schema:
+    """Return the schema of a file with these tables, each made unless it is there."""
+    return Schema(
+        application_id,
+        version,
+        f"BEGIN IMMEDIATE; {tables} PRAGMA application_id = {application_id};"
+        f"PRAGMA user_version = {version}; COMMIT;",
+    )
+
+
+_BLOCKS: Final = schema_of(
+    0x6C703262,  # "lp2b": what tells such a file from the database of another program
+    1,
+    """
 CREATE TABLE IF NOT EXISTS contents (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS blocks (
     multihash BLOB PRIMARY KEY, id INTEGER NOT NULL, size INTEGER NOT NULL, written REAL NOT NULL
 ) WITHOUT ROWID;
-PRAGMA application_id = {_APPLICATION_ID};
-PRAGMA user_version = {_SCHEMA_VERSION};
-COMMIT;
-"""
+""",
+)
 _GET: Final = "SELECT data FROM blocks JOIN contents USING (id) WHERE multihash = ?"
 _SIZE: Final = "SELECT size FROM blocks WHERE multihash = ?"
 _FIND: Final = "SELECT id, written FROM blocks WHERE multihash = ?"
@@ -68,10 +84,11 @@ _of_the_parent: list[object] = []
 class _Connections:
     """The connections of one process to a file."""
 
-    def __init__(self, path: Path, sync: bool) -> None:
+    def __init__(self, path: Path, sync: bool, schema: Schema) -> None:
         self.pid: Final = os.getpid()
         self._path = path
         self._sync = sync
+        self._schema = schema
         self._readers: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._writing = Lock()
@@ -135,55 +152,45 @@ class _Connections:
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if application == _APPLICATION_ID:
-            if version > _SCHEMA_VERSION:
+        own = self._schema
+        if application == own.application_id:
+            if version > own.version:
                 raise BlockStoreError(f"{self._path} was written by a later version of libp2p")
             return
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application or tables:
             # Another process may have made it since the first question.
             (application,) = connection.execute("PRAGMA application_id").fetchone()
-            if application != _APPLICATION_ID:
+            if application != own.application_id:
                 raise BlockStoreError(f"{self._path} is the database of another program")
             return
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(_CREATE)
+        connection.executescript(own.create)
 
 
-class _SqliteTable(BlockTable):
-    def __init__(self, path: Path, sync: bool) -> None:
+class SqliteFile:
+    """A file of tables for any number of threads and processes, and after a fork too."""
+
+    def __init__(self, path: Path, sync: bool, schema: Schema) -> None:
         self._path = path
         self._sync = sync
-        self._connections = _Connections(path, sync)
+        self._schema = schema
+        self._connections = _Connections(path, sync, schema)
         with self._errors(), self._own.reader():
             pass  # what is wrong with the file is told when it is opened
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
         with self._errors(), self._own.reader() as connection:
-            return [_first(connection.execute(_GET, (key,)).fetchone()) for key in keys]
+            yield connection
 
-    def sizes(self, keys: Sequence[bytes]) -> list[int | None]:
-        with self._errors(), self._own.reader() as connection:
-            return [_first(connection.execute(_SIZE, (key,)).fetchone()) for key in keys]
-
-    def put(self, blocks: Sequence[tuple[bytes, Buffer]]) -> None:
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Run a transaction; nobody else writes meanwhile."""
         with self._errors(), self._own.writer() as connection:
-            now = time.time()
-            for multihash, data in blocks:
-                _put(connection, multihash, data, now)
-
-    def delete(self, keys: Sequence[bytes], older_than: float) -> list[bool]:
-        with self._errors(), self._own.writer() as connection:
-            gone = [_delete(connection, key, older_than) for key in keys]
-        with self._errors(), self._own.reader() as connection:
-            give_back(connection)
-        return gone
-
-    def page(self, after: bytes, count: int) -> list[BlockInfo]:
-        with self._errors(), self._own.reader() as connection:
-            return connection.execute(_PAGE, (after, count)).fetchall()
+            yield connection
 
     def close(self) -> None:
         with self._errors():
@@ -193,7 +200,7 @@ class _SqliteTable(BlockTable):
     def _own(self) -> _Connections:
         if self._connections.pid != os.getpid():
             _of_the_parent.append(self._connections)
-            self._connections = _Connections(self._path, self._sync)
+            self._connections = _Connections(self._path, self._sync, self._schema)
         return self._connections
 
     @contextmanager
@@ -204,6 +211,36 @@ class _SqliteTable(BlockTable):
             yield
         except (sqlite3.Error, OSError) as error:
             raise BlockStoreError(f"the block store {self._path}: {error}") from error
+
+
+class _SqliteTable(SqliteFile, BlockTable):
+    def __init__(self, path: Path, sync: bool) -> None:
+        super().__init__(path, sync, _BLOCKS)
+
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        with self.reading() as connection:
+            return [_first(connection.execute(_GET, (key,)).fetchone()) for key in keys]
+
+    def sizes(self, keys: Sequence[bytes]) -> list[int | None]:
+        with self.reading() as connection:
+            return [_first(connection.execute(_SIZE, (key,)).fetchone()) for key in keys]
+
+    def put(self, blocks: Sequence[tuple[bytes, Buffer]]) -> None:
+        with self.writing() as connection:
+            now = time.time()
+            for multihash, data in blocks:
+                _put(connection, multihash, data, now)
+
+    def delete(self, keys: Sequence[bytes], older_than: float) -> list[bool]:
+        with self.writing() as connection:
+            gone = [_delete(connection, key, older_than) for key in keys]
+        with self.reading() as connection:
+            give_back(connection)
+        return gone
+
+    def page(self, after: bytes, count: int) -> list[BlockInfo]:
+        with self.reading() as connection:
+            return connection.execute(_PAGE, (after, count)).fetchall()
 
 
 class SqliteBlockStore(TableBlockStore):

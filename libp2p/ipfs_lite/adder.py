@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import trio
 
+from libp2p.blockstore.slices import Slice
 from libp2p.ipfs_lite.errors import leaves_of, plain_errors
+from libp2p.ipfs_lite.nocopy import place_of
 from libp2p.ipfs_lite.source import (
     MIN_READ_BYTES,
     READ_BYTES,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore import BlockStore
+    from libp2p.ipfs_lite.nocopy import Place
     from libp2p.ipfs_lite.source import Piece, Source, SourceInput
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportOptions
@@ -73,10 +76,12 @@ async def add_file(
     *,
     stored: Callable[[Sequence[CID]], Awaitable[object]] | None = None,
     progress: Progress | None = None,
+    nocopy: bool = False,
 ) -> AddResult:
     """
     Import a file into a store; without one, only find out its CID.
 
+    :param nocopy: leave the leaves where they are: they become slices of the file.
     :param stored: awaited with the CIDs of every batch that has been stored.
     :raises SourceError: if the source cannot be read, `InvalidSource` if it gives no bytes.
     :raises BlockStoreError: if the store cannot be written; blocks stored before stay.
@@ -89,7 +94,8 @@ async def add_file(
     with plain_errors(), _failure_logged(source):
         async with open_source(source, read_bytes_for(options.chunker)) as opened:
             importer = FileImporter(options)
-            adding = _Adding(importer, opened, store, stored, progress)
+            place = place_of(opened, options, store) if nocopy else None
+            adding = _Adding(importer, opened, store, stored, progress, place)
             async with trio.open_nursery() as nursery:
                 for _ in range(WORKERS):
                     nursery.start_soon(adding.work)
@@ -136,8 +142,11 @@ class _Adding:
         store: BlockStore | None,
         stored: Callable[[Sequence[CID]], Awaitable[object]] | None,
         progress: Progress | None,
+        place: Place | None,
     ) -> None:
         self._importer = importer
+        self._place_of_file = place
+        self._first: CID | None = None  # of the first leaf, if that is a slice
         self._store = store
         self._put = None if store is None else store.thread_putter()
         self._stored = stored
@@ -177,6 +186,7 @@ class _Adding:
     async def _note_kept(self, kept: list[CID], blocks: list[Block]) -> None:
         """Tell which blocks are stored, after storing those that are not."""
         if self._store is not None:
+            blocks = [block for block in blocks if block.cid != self._first]
             if blocks:
                 await self._store.put_blocks([(cid.buffer, data) for cid, data in blocks])
             if self._stored is not None and (cids := kept + [block.cid for block in blocks]):
@@ -190,26 +200,33 @@ class _Adding:
 
         Return what was stored, and what the caller must store.
         """
-        options = self._importer.options
+        options, place = self._importer.options, self._place_of_file
         leaves: list[_Leaf] = []
+        slices: list[Slice] = []
         views: list[tuple[CID, Buffer]] = []
         rest: list[Block] = []
-        for chunk in piece():
+        offset, chunks = piece()
+        for chunk in chunks:
             cid, data = leaf_view(chunk, options)
-            if not number and not leaves:
-                leaves.append(_Leaf(cid, len(data), len(chunk), Block(cid, bytes(data))))
-                continue
-            leaves.append(_Leaf(cid, len(data), len(chunk), None))
-            if self._put is not None:
+            first = None if number or leaves else Block(cid, bytes(data))
+            leaves.append(_Leaf(cid, len(data), len(chunk), first))
+            if place is not None and not cid.is_identity:
+                slices.append(Slice(cid.multihash, offset, len(chunk)))
+                if first is not None:
+                    self._first = cid
+            elif first is None and self._put is not None:
                 views.append((cid, data))
-            elif self._store is not None:
+            elif first is None and self._store is not None:
                 rest.append(Block(cid, bytes(data)))
-        if self._put is not None:
+            offset += len(chunk)
+        if self._put is not None and views:
             self._put(views)
+        if place is not None:
+            place.note(slices)
         with self._lock:
             self._made[number] = leaves
             rest += self._place()
-        return [cid for cid, _ in views], rest
+        return [leaf.cid for leaf in leaves] if slices else [cid for cid, _ in views], rest
 
     def _place(self) -> list[Block]:
         """Give the importer the leaves that are next; return the blocks that are complete."""
@@ -231,6 +248,7 @@ class _ChunksOf:
         self._source = source
         self._importer = importer
         self._has_ended = False
+        self._offset = 0
 
     async def next(self) -> Piece | None:
         chunks: list[Buffer] = []
@@ -240,7 +258,9 @@ class _ChunksOf:
             else:
                 self._has_ended = True
                 chunks = self._importer.split_end()
-        return (lambda: chunks) if chunks else None
+        offset = self._offset
+        self._offset += sum(map(len, chunks))
+        return (lambda: (offset, chunks)) if chunks else None
 
     async def run(self, call: Callable[[], _T]) -> _T:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True)

@@ -18,10 +18,11 @@ from libp2p.exceptions import BaseLibp2pError, first_few
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
+from libp2p.ipld.codec import RAW
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
@@ -116,12 +117,18 @@ class FileFetch:
         nursery: trio.Nursery,
         scope: Scope,
         window_bytes: int = WINDOW_BYTES,
+        asking: Callable[[CID, int, int], object] | None = None,
     ) -> None:
-        """:param scope: what is held ahead of the reader, and by the block that it reads."""
+        """
+        :param scope: what is held ahead of the reader, and by the block that it reads.
+        :param asking: called with each raw block that peers are about to be asked for, its place in
+            the file and its length there.
+        """
         self.cid: Final = cid
         self.source: Final = source
         self._nursery = nursery
         self._ahead = ReadAhead(scope, trio.current_time(), window_bytes)
+        self._asking = asking
         self._unnoted = 0
         self._left = 0  # bytes of the block that the reader has not read to its end
         self._found_sizes: dict[bytes, Sequence[int]] = {}
@@ -270,6 +277,10 @@ class FileFetch:
                 self._asked[cid.multihash] = [cid]
                 missing.append(cid)
         self._note_arrival()
+        if self._asking is not None:
+            for cid in missing:
+                for offset, size in self._walk.places(cid) if cid.codec_code == RAW else ():
+                    self._asking(cid, offset, size)
         if missing:
             session = self.source.ask(missing, self)
             # An earlier time stays; `expire` sets the next one.

@@ -14,6 +14,7 @@ without one starts in a fraction of the time.
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -207,6 +208,7 @@ class Peer:
         *,
         profile: str | None = None,
         only_hash: bool = False,
+        nocopy: bool = False,
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
@@ -217,6 +219,8 @@ class Peer:
         :param profile: see `libp2p.ipld.profiles`; by default the one of the settings. A choice
             of your own, such as ``chunker="size-262144"``, changes that part of it.
         :param only_hash: find out the CID, store nothing.
+        :param nocopy: keep no copy of a file that is named by its path, but say where its pieces
+            are. They are gone when it is changed or moved. Only for raw leaves, and in a repo.
         :param progress: called with the bytes done and the bytes in all, if known.
         :raises InvalidImportOptions: if the choices contradict each other.
         :raises SourceError: if the source cannot be read; `InvalidSource`, which is a `TypeError`,
@@ -232,6 +236,7 @@ class Peer:
                 None if only_hash else self.store,
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 progress=progress,
+                nocopy=nocopy,
             )
             if not only_hash:
                 await self.note_root(added.cid)
@@ -270,13 +275,58 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            source = self._source(peers, timeout)
-            reader = self._readers.add(CID.of(cid), source, self._nursery)
-            try:
-                return await reader.open()
-            except BaseException:
-                reader.close()
-                raise
+            return await self._open_reader(CID.of(cid), self._source(peers, timeout))
+
+    async def _open_reader(
+        self,
+        cid: CID,
+        source: BlockSource,
+        asking: Callable[[CID, int, int], object] | None = None,
+    ) -> UnixFSReader:
+        reader = self._readers.add(cid, source, self._nursery, asking)
+        try:
+            return await reader.open()
+        except BaseException:
+            reader.close()
+            raise
+
+    async def save_file(
+        self,
+        cid: CIDInput,
+        target: str | PathLike[str],
+        *,
+        nocopy: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> int:
+        """
+        Write a file to ``target``, which appears when it is whole; return its size.
+
+        What is not here is fetched, and kept: when it is called again after it was interrupted,
+        only what is missing is fetched.
+
+        :param nocopy: write what is fetched into ``target`` alone. Its pieces are served from there
+            until it is changed or moved. When it is interrupted, a ``.part`` file stays beside
+            ``target``, which the next call goes on with. Only in a repo.
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :raises OutputError: if it cannot be written there.
+        :raises NotAFile: if the CID is that of a directory or of something else.
+        :raises BitswapError: if a block cannot be had.
+        """
+        path = Path(arguments.path(target, "the path of a file to write"))
+        with self._call():
+            open_reader = partial(self._open_reader, CID.of(cid), self._source(peers, timeout))
+            if nocopy:
+                from libp2p.ipfs_lite.nocopy_saver import save_nocopy
+
+                return await save_nocopy(CID.of(cid), path, self.store, open_reader, progress)
+            from libp2p.ipfs_lite.output import save
+
+            async with await open_reader() as reader:
+                await save(reader, path, progress)
+                return reader.size
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -291,6 +341,7 @@ class Peer:
         follow_links: bool = False,
         keep_mode: bool = False,
         keep_mtime: bool = False,
+        nocopy: bool = False,
         added: Callable[[str, AddResult], Awaitable[object]] | None = None,
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
@@ -306,6 +357,7 @@ class Peer:
         :param follow_links: add what symbolic links lead to, rather than the links.
         :param keep_mode: keep permissions; then leaves are not raw.
         :param keep_mtime: keep the times of the last changes; then leaves are not raw.
+        :param nocopy: as for `add_file`.
         :param added: awaited with the path below the folder, and the result, of every entry.
         :param progress: called with the bytes that have been read.
         :raises SourceError: if something cannot be read, or is no file, folder or link.
@@ -323,6 +375,7 @@ class Peer:
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 added=added,
                 progress=progress,
+                nocopy=nocopy,
             )
             result = await adder.add(arguments.path(path, "the path of a folder to add"))
             if not only_hash:

@@ -28,7 +28,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
@@ -58,11 +58,12 @@ class UnixFSReader(AsyncClosing):
         nursery: trio.Nursery,
         window_bytes: int = WINDOW_BYTES,
         scope: Scope | None = None,
+        asking: Callable[[CID, int, int], object] | None = None,
     ) -> None:
         self.cid: Final = cid
         self.scope: Final = Scope("reader") if scope is None else scope
         """What it holds."""
-        self._fetch = FileFetch(cid, source, nursery, self.scope, window_bytes)
+        self._fetch = FileFetch(cid, source, nursery, self.scope, window_bytes, asking)
         self._size = 0
         self._ready = ChunkQueue()
         self._end: Exception | None = None
@@ -269,11 +270,17 @@ class Readers:
         self._open: dict[ref[UnixFSReader], Scope] = {}
         self._gone: deque[ref[UnixFSReader]] = deque()
 
-    def add(self, cid: CID, source: BlockSource, nursery: trio.Nursery) -> UnixFSReader:
+    def add(
+        self,
+        cid: CID,
+        source: BlockSource,
+        nursery: trio.Nursery,
+        asking: Callable[[CID, int, int], object] | None = None,
+    ) -> UnixFSReader:
         """Make a reader; what nobody reads any more is let go, whether it was closed or not."""
         while self._gone:
             self._open.pop(self._gone.popleft()).close()
-        reader = UnixFSReader(cid, source, nursery, scope=self._scope.open("reader"))
+        reader = UnixFSReader(cid, source, nursery, scope=self._scope.open("reader"), asking=asking)
         self._open[ref(reader, self._gone.append)] = reader.scope
         return reader
 

@@ -94,7 +94,7 @@ async def open_source(source: SourceInput, read_bytes: int = READ_BYTES) -> Asyn
         file = SharedDescriptor()
         await file.open(partial(_open_file, path))
         try:
-            yield FileSource(file, path, read_bytes)
+            yield FileSource(file, path, read_bytes, path)
         finally:
             file.close()
     elif isinstance(source, bytes | bytearray | memoryview):
@@ -182,13 +182,19 @@ class FileSource:
     """A file, a pipe or a device by its descriptor, which stays the caller's."""
 
     def __init__(
-        self, descriptor: int | SharedDescriptor, name: str, read_bytes: int = READ_BYTES
+        self,
+        descriptor: int | SharedDescriptor,
+        name: str,
+        read_bytes: int = READ_BYTES,
+        path: str | None = None,
     ) -> None:
         if isinstance(descriptor, int):
             descriptor = SharedDescriptor(descriptor)
         status = os.fstat(descriptor.number)
         self.size = status.st_size if stat.S_ISREG(status.st_mode) else None
         self.descriptor: Final = descriptor
+        self.path: Final = path
+        """Where the file is, if it was opened by its path."""
         self.name: Final = name
         self._read_bytes = read_bytes
         self._ended = False
@@ -211,8 +217,9 @@ class FileSource:
         return batch
 
 
-#: Reads the chunks of a piece (blocking); they are views that its thread may use until its next.
-Piece: TypeAlias = "Callable[[], list[Buffer]]"
+#: Reads a piece (blocking): where it begins, and its chunks, which are views that its thread may
+#: use until its next.
+Piece: TypeAlias = "Callable[[], tuple[int, list[Buffer]]]"
 
 
 class FileSlices:
@@ -257,7 +264,7 @@ class FileSlices:
         """Leave a file that others have open too as if it had been read to its end."""
         os.lseek(self._file.descriptor.number, self._ends_at, os.SEEK_SET)
 
-    def _read(self, offset: int, size: int) -> list[Buffer]:
+    def _read(self, offset: int, size: int) -> tuple[int, list[Buffer]]:
         view = self._buffer(size)
         filled = 0
         number = self._file.descriptor.number
@@ -274,7 +281,8 @@ class FileSlices:
             if self._read_to > self._ends_at:
                 raise SourceError(f"{self._file.name} was changed while it was being read")
         chunk = self._chunk_bytes
-        return [view[start : min(start + chunk, filled)] for start in range(0, filled, chunk)]
+        starts = range(0, filled, chunk)
+        return offset, [view[start : min(start + chunk, filled)] for start in starts]
 
     def _buffer(self, size: int) -> memoryview:
         """Return a buffer of this thread's."""

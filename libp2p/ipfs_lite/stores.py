@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore import FilesystemBlockStore
+from libp2p.blockstore.slices import SliceBlockStore, SlicedBlockStore
 from libp2p.ipfs_lite.config import check_blocks
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, Repo
@@ -18,17 +19,25 @@ if TYPE_CHECKING:
 
 SQLITE_FILE: Final = "blocks.sqlite"
 LMDB_FOLDER: Final = "blocks.lmdb"
+SLICES_FILE: Final = "slices.sqlite"
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
 def open_blocks(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
     """
-    Open the store of a repo, which its settings name; make it if it is not there.
+    Open the store of a repo, which its settings name, with the slices of files beside it.
+
+    They are made if they are not there.
 
     :raises BlockStoreError: if that cannot be done.
     :raises RepoError: if a package is missing.
     """
+    blocks = _open_own(repo, config, verify=verify, exclusive=exclusive)
+    return SlicedBlockStore(blocks, SliceBlockStore(repo / SLICES_FILE, sync=config.sync))
+
+
+def _open_own(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
     check_blocks(config.blocks)
     if config.blocks == "flatfs":
         return FilesystemBlockStore(

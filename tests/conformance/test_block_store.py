@@ -25,6 +25,7 @@ from libp2p.blockstore.fsspec import FsspecBlockStore
 from libp2p.blockstore.layered import LayeredBlockStore
 from libp2p.blockstore.lmdb import LmdbBlockStore
 from libp2p.blockstore.reading import read_blocks
+from libp2p.blockstore.slices import SliceBlockStore, SlicedBlockStore
 from libp2p.blockstore.sqlite import SqliteBlockStore
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID, InvalidCID
@@ -68,6 +69,9 @@ STORES: dict[str, Callable[[Path], BlockStore]] = {
         folder / "blocks", sharding="/repo/flatfs/shard/v1/prefix/4"
     ),
     "sqlite": lambda folder: SqliteBlockStore(folder / "blocks.sqlite"),
+    "files and slices": lambda folder: SlicedBlockStore(
+        FilesystemBlockStore(folder / "blocks"), SliceBlockStore(folder / "slices.sqlite")
+    ),
     "lmdb": lambda folder: LmdbBlockStore(folder / "lmdb"),
     "fsspec memory": lambda folder: FsspecBlockStore(f"memory://{folder}"),
     "fsspec file": lambda folder: FsspecBlockStore(f"file://{folder}/blocks"),
