@@ -1,184 +1,235 @@
 """
 Blocks that are slices of the user's own files: nothing is copied, so the file must stay as it is.
 
-    files    path, and the path that it is just being renamed to
-    slices   multihash → file, offset, size, Unix seconds of the last writing
-
-The bytes are hashed whenever they are read. A slice whose file has changed or has gone is no block
-any more: it is told once, as damaged, and missing until it is stored again.
+The bytes are hashed whenever they are read. A slice whose bytes are others is no block any more: it
+is told and dropped. One whose file is gone is missing as long as it is.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-import threading
-import time
-from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import contextmanager, suppress
+from math import inf
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
-from libp2p.blockstore.base import BlockStore
+from libp2p.blockstore.base import LISTED_AT_ONCE, ListBlockStore
 from libp2p.blockstore.files import MAX_BLOCK_FILE_BYTES
-from libp2p.blockstore.reading import read_blocks
-from libp2p.blockstore.tables import V1_RAW, BlockTable, TableBlockStore
-from libp2p.exceptions import BlockStoreError
-from libp2p.ipld.cid import CID
-from libp2p.utils.closing import ending
+from libp2p.blockstore.slice_table import SliceTable, Stamp
+from libp2p.blockstore.verify import MAX_DAMAGED, is_block, name_of
+from libp2p.exceptions import BaseLibp2pError, BlockStoreError
+from libp2p.ipld.cid import CID, RAW_CID_START
+from libp2p.utils.logs import get_logger
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
     from pathlib import Path
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
-    from libp2p.blockstore.sqlite import SqliteFile
+    from libp2p.blockstore.slice_table import Place, Slice, Transactions
     from libp2p.ipld.cid import CIDInput
 
-_TABLES: Final = """
-CREATE TABLE IF NOT EXISTS files (id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, next BLOB);
-CREATE TABLE IF NOT EXISTS slices (
-    multihash BLOB PRIMARY KEY,
-    file INTEGER NOT NULL,
-    offset INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    written REAL NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS slices_of_files ON slices (file);
-"""
-#: "lp2s": what tells such a file from the database of another program.
-_APPLICATION_ID: Final = 0x6C703273
-_FIND: Final = """
-SELECT path, next, offset, size FROM slices JOIN files ON file = id WHERE multihash = ?
-"""
-_PAGE: Final = """
-SELECT multihash, size, written FROM slices WHERE multihash > ? ORDER BY multihash LIMIT ?
-"""
+T = TypeVar("T")
+
 _READ_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
 
-
-class Slice(NamedTuple):
-    """A block, and where it is in a file."""
-
-    multihash: bytes
-    offset: int
-    size: int
+logger = get_logger(__name__)
 
 
-class _SliceTable(BlockTable):
-    """The table; its file is made with the first slice."""
+class SliceBlockStore(ListBlockStore):
+    """
+    Slices of files. Blocks are not put into it, they are noted with `add`.
 
-    def __init__(self, path: Path, sync: bool) -> None:
-        self._path = path
-        self._sync = sync
-        self._file: SqliteFile | None = None
-        self._opening = threading.Lock()
+    :param database: has the tables of `libp2p.blockstore.slice_table`; it is closed with the store.
+    :param marker: an empty file that is made with the first slice. Without it there are none, and
+        the database need not be opened.
+    :param sync: have what is noted survive a power loss.
+    """
+
+    verifies = True
+
+    def __init__(self, database: Transactions, marker: Path, *, sync: bool = False) -> None:
+        self.sync: Final = sync
+        self._database = database
+        self._table = SliceTable(database, sync)
+        self._marker = marker
+        self._exists = False
+        self._lost: dict[bytes, str] = {}  # why blocks are missing that were slices
+        self._told: set[str] = set()
+
+    def __repr__(self) -> str:
+        return shown(self, lambda: f"beside {str(self._marker.parent)!r}")
 
     @property
     def exists(self) -> bool:
         """False as long as there are no slices, also of other processes."""
-        return self._file is not None or self._path.exists()
+        self._exists = self._exists or self._marker.exists()
+        return self._exists
 
-    def add(self, files: Iterable[tuple[str, Sequence[Slice]]]) -> None:
-        """Note where blocks are that are slices of files, in one transaction."""
-        now = time.time()
-        with self._opened().writing() as connection:
-            for path, slices in files:
-                name = (os.fsencode(path),)
-                connection.execute("INSERT OR IGNORE INTO files (path) VALUES (?)", name)
-                found = connection.execute("SELECT id FROM files WHERE path = ?", name)
-                (number,) = found.fetchone()
-                connection.executemany(
-                    "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?)",
-                    [(multihash, number, offset, size, now) for multihash, offset, size in slices],
-                )
+    # -- for threads ----------------------------------------------------------------------------
 
-    def rename(self, old: str, new: str, rename: Callable[[], object]) -> None:
-        """Rename a file; its slices are found whenever this is interrupted."""
-        before, after = os.fsencode(old), os.fsencode(new)
-        file = self._opened()
-        with file.writing() as connection:
-            connection.execute("UPDATE files SET next = ? WHERE path = ?", (after, before))
+    def add(self, files: Sequence[tuple[str, Stamp | None, Sequence[Slice]]]) -> None:
+        """
+        Note slices of files (blocking, from any thread).
+
+        :param files: their absolute paths, what they looked like before they were read (None for
+            one that is being written), and the slices.
+        """
+        with _errors():
+            if not self.exists:
+                self._marker.touch(0o600)
+            self._table.add(files)
+        for _, _, slices in files:
+            for noted in slices if self._lost else ():
+                self._lost.pop(noted.multihash, None)
+
+    def rename(self, old: str, new: str, rename: Callable[[], object], stamp: Stamp) -> None:
+        """Have a file renamed; its slices are found whenever this is interrupted (blocking)."""
+        if not self.exists:
+            rename()
+            return
+        with _errors():
+            self._table.begin_rename(old, new)
         rename()
-        with file.writing() as connection:
-            connection.execute(
-                "DELETE FROM slices WHERE file IN (SELECT id FROM files WHERE path = ?)", (after,)
-            )
-            connection.execute("DELETE FROM files WHERE path = ?", (after,))
-            connection.execute(
-                "UPDATE files SET path = ?, next = NULL WHERE path = ?", (after, before)
-            )
+        with _errors():
+            self._table.end_rename(old, new, stamp)
 
-    def place(self, key: bytes) -> str | None:
-        """Return the file that a block is a slice of."""
+    # -- a store --------------------------------------------------------------------------------
+
+    async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
+        return await self._answer(cids, self._read)
+
+    async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
+        """Return lengths; what may have been changed is read and hashed for that."""
+        return await self._answer(cids, self._look_at)
+
+    async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
+        raise BlockStoreError("slices of files are noted, not written")
+
+    async def delete_blocks(
+        self, cids: Sequence[CIDInput], *, older_than: float | None = None
+    ) -> list[CIDInput]:
+        """Forget slices; return those that are none now. The files stay as they are."""
         if not self.exists:
-            return None
-        with self._opened().reading() as connection:
-            row = connection.execute(_FIND, (key,)).fetchone()
-        return None if row is None else os.fsdecode(row[0])
+            return list(cids)
+        keys = [CID.of(cid).multihash for cid in cids]
+        limit = inf if older_than is None else older_than
+        with _errors():
+            staying = await trio.to_thread.run_sync(self._table.delete, keys, limit)
+        return [cid for cid, key in zip(cids, keys, strict=True) if key not in staying]
 
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        """Return the bytes that are found in the files: none at all where a file is gone."""
+    def get_all_cids(self) -> list[bytes]:
+        return [RAW_CID_START + info[0] for page in self._pages() for info in page]
+
+    async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
+        async for batch in self.block_infos():
+            yield [multihash for multihash, _, _ in batch]
+
+    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
+        """Return what was noted, also if the file is gone."""
+        pages = self._pages()
+        while (page := await trio.to_thread.run_sync(next, pages, None)) is not None:
+            yield page
+
+    def damage_of(self, cid: CIDInput) -> str | None:
+        return self._lost.get(CID.of(cid).multihash)
+
+    async def close(self) -> None:
+        self._database.close()
+
+    def _pages(self) -> Iterator[list[BlockInfo]]:
+        after = b""
+        with _errors():
+            while self.exists and (page := self._table.page(after, LISTED_AT_ONCE)):
+                yield page
+                after = page[-1][0]
+
+    async def _answer(
+        self, cids: Sequence[CIDInput], look_up: Callable[[list[bytes]], list[T | None]]
+    ) -> list[T | None]:
+        if not self.exists:
+            return [None] * len(cids)
+        keys = [CID.of(cid).multihash for cid in cids]
+        with _errors():
+            return await trio.to_thread.run_sync(look_up, keys, abandon_on_cancel=True)
+
+    # -- in threads -----------------------------------------------------------------------------
+
+    def _read(self, keys: list[bytes]) -> list[bytes | None]:
         with _OpenFiles() as files:
-            return [
-                None if row is None else files.read(row[:2], *row[2:]) for row in self._find(keys)
-            ]
+            return self._read_places(list(zip(keys, self._table.find(keys), strict=True)), files)
 
-    def sizes(self, keys: Sequence[bytes]) -> list[int | None]:
+    def _read_places(
+        self, places: Sequence[tuple[bytes, Place | None]], files: _OpenFiles
+    ) -> list[bytes | None]:
+        blocks: list[bytes | None] = []
+        changed: list[tuple[bytes, Place]] = []
+        for key, place in places:
+            data = None if place is None else files.read(place)
+            if place is not None and (data is None or not _is_block(key, data)):
+                if data is not None:
+                    changed.append((key, place))
+                self._tell(key, place, "is gone" if data is None else "has changed")
+                data = None
+            blocks.append(data)
+        if changed:
+            self._table.drop(changed)
+        return blocks
+
+    def _look_at(self, keys: list[bytes]) -> list[int | None]:
+        places = self._table.find(keys)
+        sizes: list[int | None] = [None] * len(keys)
+        unsure: list[int] = []
         with _OpenFiles() as files:
-            return [
-                row[3] if row is not None and files.length(row[:2]) >= row[2] + row[3] else None
-                for row in self._find(keys)
-            ]
+            for n, place in enumerate(places):
+                stamp = None if place is None else files.stamp(place)
+                if place is not None and stamp is not None and stamp == place.stamp:
+                    sizes[n] = place.size
+                elif place is not None:
+                    unsure.append(n)
+            read = self._read_places([(keys[n], places[n]) for n in unsure], files)
+        for n, data in zip(unsure, read, strict=True):
+            sizes[n] = None if data is None else len(data)
+        return sizes
 
-    def put(self, blocks: Sequence[tuple[bytes, Buffer]]) -> None:
-        raise BlockStoreError("slices of files are not written, they are noted with `add`")
+    def _tell(self, key: bytes, place: Place, what: str) -> None:
+        path = os.fsdecode(place.paths[0])
+        if len(self._lost) >= MAX_DAMAGED:
+            self._lost.clear()
+            self._told.clear()
+        self._lost[key] = f"the file {path}, which {what}"
+        if path not in self._told:
+            self._told.add(path)
+            logger.warning("blocks are missing that were slices of %s: it %s", path, what)
 
-    def delete(self, keys: Sequence[bytes], older_than: float) -> list[bool]:
-        if not self.exists:
-            return [True] * len(keys)
-        with self._opened().writing() as connection:
-            connection.executemany(
-                "DELETE FROM slices WHERE multihash = ? AND written < ?",
-                [(key, older_than) for key in keys],
-            )
-            connection.execute("DELETE FROM files WHERE id NOT IN (SELECT file FROM slices)")
-        return [row is None for row in self._find(keys)]
 
-    def page(self, after: bytes, count: int) -> list[BlockInfo]:
-        if not self.exists:
-            return []
-        with self._opened().reading() as connection:
-            return connection.execute(_PAGE, (after, count)).fetchall()
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Raise the errors of the database, and of the marker, as those of a store."""
+    try:
+        yield
+    except BlockStoreError:
+        raise
+    except (BaseLibp2pError, OSError) as error:
+        raise BlockStoreError(f"slices of files: {error}") from error
 
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
 
-    def _find(self, keys: Sequence[bytes]) -> list[tuple[bytes, bytes | None, int, int] | None]:
-        if not self.exists:
-            return [None] * len(keys)
-        with self._opened().reading() as connection:
-            return [connection.execute(_FIND, (key,)).fetchone() for key in keys]
-
-    def _opened(self) -> SqliteFile:
-        from libp2p.blockstore.sqlite import SqliteFile, schema_of
-
-        with self._opening:
-            if self._file is None:
-                # It says where somebody's files are: others of the machine need not read it.
-                os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-                schema = schema_of(_APPLICATION_ID, 1, _TABLES)
-                self._file = SqliteFile(self._path, self._sync, schema)
-            return self._file
+def _is_block(multihash: bytes, data: bytes) -> bool:
+    is_right = is_block(multihash, data)
+    if is_right is None:
+        raise BlockStoreError(f"block {name_of(multihash)} cannot be verified: unknown hash")
+    return is_right
 
 
 class _OpenFiles:
     """Files by their paths, each opened once."""
 
     def __init__(self) -> None:
-        self._numbers: dict[tuple[bytes, bytes | None], int] = {}
+        self._numbers: dict[tuple[bytes, ...], int] = {}
 
     def __enter__(self) -> _OpenFiles:
         return self
@@ -188,26 +239,28 @@ class _OpenFiles:
             if number >= 0:
                 os.close(number)
 
-    def read(self, paths: tuple[bytes, bytes | None], offset: int, size: int) -> bytes:
-        number = self._open(paths)
-        if number < 0 or size > MAX_BLOCK_FILE_BYTES:
-            return b""
+    def read(self, place: Place) -> bytes | None:
+        """Return the bytes of a slice, fewer if the file ends before; None if it cannot be read."""
+        number = self._open(place.paths)
+        if number < 0:
+            return None
+        size = min(place.size, MAX_BLOCK_FILE_BYTES)
         data = b""
-        with suppress(OSError):  # of this file: its block is missing
-            while len(data) < size and (
-                more := os.pread(number, size - len(data), offset + len(data))
-            ):
+        try:
+            while more := os.pread(number, size - len(data), place.offset + len(data)):
                 data = data + more if data else more
+        except OSError:
+            return None
         return data
 
-    def length(self, paths: tuple[bytes, bytes | None]) -> int:
-        number = self._open(paths)
-        return -1 if number < 0 else os.fstat(number).st_size
+    def stamp(self, place: Place) -> Stamp | None:
+        number = self._open(place.paths)
+        return None if number < 0 else Stamp.of(os.fstat(number))
 
-    def _open(self, paths: tuple[bytes, bytes | None]) -> int:
+    def _open(self, paths: tuple[bytes, ...]) -> int:
         if paths not in self._numbers:
             self._numbers[paths] = -1
-            for path in filter(None, paths):  # the second: the first was being renamed to it
+            for path in paths:
                 with suppress(OSError):
                     number = os.open(path, _READ_FLAGS)
                     if stat.S_ISREG(os.fstat(number).st_mode):
@@ -215,254 +268,3 @@ class _OpenFiles:
                         break
                     os.close(number)
         return self._numbers[paths]
-
-
-class SliceBlockStore(TableBlockStore):
-    """
-    Slices of files; see `TableBlockStore`. Blocks are not put into it, they are noted with `add`.
-
-    :param path: of the SQLite file that says where they are; it is made when it is needed.
-    """
-
-    def __init__(self, path: Path, *, sync: bool = False) -> None:
-        self.sync: Final = sync
-        self._slices = _SliceTable(path, sync)
-        super().__init__(self._slices, path)
-
-    @property
-    def exists(self) -> bool:
-        """False as long as there are no slices."""
-        return self._slices.exists
-
-    def add(self, files: Sequence[tuple[str, Sequence[Slice]]]) -> None:
-        """Note slices of files, by their absolute paths (blocking, from any thread)."""
-        self._slices.add(files)
-        for _, slices in files:
-            for noted in slices:
-                self._damaged.forget(noted.multihash)
-
-    def rename(self, old: str, new: str, rename: Callable[[], object]) -> None:
-        """Have a file renamed whose slices are noted (blocking)."""
-        self._slices.rename(old, new, rename)
-
-    def damage_of(self, cid: CIDInput) -> str | None:
-        multihash = CID.of(cid).multihash
-        if multihash not in self._damaged:
-            return None
-        return f"the file {self._slices.place(multihash)}, which has changed or is gone"
-
-
-class Taker:
-    """
-    The file that a fetch writes: blocks that it waits for are written into it as they are stored.
-
-    Methods may be called from any thread.
-
-    :param path: the absolute path of a file that is open for writing as ``descriptor``.
-    """
-
-    def __init__(self, path: str, descriptor: int, *, sync: bool = False) -> None:
-        self.path: Final = path
-        self._descriptor = descriptor
-        self._sync = sync
-        self._lock = threading.Lock()
-        self._places: dict[bytes, set[tuple[int, int]]] = {}
-        self._written: dict[int, int] = {}
-        self._covered = 0
-        self._closed = False
-
-    def expect(self, cid: CID, offset: int, size: int) -> None:
-        """Note where a block belongs that is being asked for."""
-        with self._lock:
-            self._places.setdefault(cid.multihash, set()).add((offset, size))
-
-    def waits_for(self, multihash: bytes) -> bool:
-        return multihash in self._places
-
-    def take(self, blocks: Iterable[tuple[bytes, Buffer]]) -> list[Slice]:
-        """
-        Write blocks to their places; return those that are slices now.
-
-        :raises OSError: if the file cannot be written.
-        """
-        taken: list[Slice] = []
-        with self._lock:
-            for multihash, data in blocks:
-                for offset, size in () if self._closed else self._places.pop(multihash, ()):
-                    if size == len(data):
-                        _write_at(self._descriptor, data, offset)
-                        self._written[offset] = size
-                        taken.append(Slice(multihash, offset, size))
-            if taken and self._sync:
-                os.fsync(self._descriptor)
-        return taken
-
-    def fill(self, offset: int, buffers: Iterable[Buffer]) -> None:
-        """
-        Write the next bytes of the file, but for those that `take` has written.
-
-        :raises OSError: if the file cannot be written.
-        """
-        with self._lock:
-            for data in buffers:
-                self._covered = max(self._covered, offset + self._written.pop(offset, 0))
-                start = min(max(self._covered - offset, 0), len(data))
-                _write_at(self._descriptor, memoryview(data)[start:], offset + start)
-                offset += len(data)
-
-    def close(self) -> None:
-        """Take nothing more; the descriptor is the caller's."""
-        with self._lock:
-            self._closed = True
-            self._places.clear()
-
-
-def _write_at(descriptor: int, data: Buffer, offset: int) -> None:
-    view = memoryview(data)
-    while len(view):
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
-
-
-class SlicedBlockStore(BlockStore):
-    """
-    A store, and slices of files beside it: what is in neither place is missing.
-
-    Blocks are put into ``blocks``, except for those that a `Taker` waits for: they become slices of
-    its file. Closing closes both.
-    """
-
-    verifies = True
-
-    def __init__(self, blocks: BlockStore, slices: SliceBlockStore) -> None:
-        self.blocks: Final = blocks
-        self.slices: Final = slices
-        self._takers: list[Taker] = []
-
-    def __repr__(self) -> str:
-        return f"{self.blocks!r} with slices of files"
-
-    def add_taker(self, taker: Taker) -> None:
-        self._takers.append(taker)
-
-    def remove_taker(self, taker: Taker) -> None:
-        taker.close()
-        self._takers.remove(taker)
-
-    async def get_block(self, cid: CIDInput) -> bytes | None:
-        return (await self.get_blocks([cid]))[0]
-
-    async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
-        found, _ = await read_blocks(self.blocks, [CID.of(cid) for cid in cids])
-        if missing := self._missing(found):
-            sliced = await self.slices.get_blocks([cids[n] for n in missing])
-            for n, data in zip(missing, sliced, strict=True):
-                found[n] = data
-        return found
-
-    async def has_block(self, cid: CIDInput) -> bool:
-        return await self.get_size(cid) is not None
-
-    async def get_size(self, cid: CIDInput) -> int | None:
-        return (await self.get_sizes([cid]))[0]
-
-    async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
-        sizes = await self.blocks.get_sizes(cids)
-        if missing := self._missing(sizes):
-            sliced = await self.slices.get_sizes([cids[n] for n in missing])
-            for n, size in zip(missing, sliced, strict=True):
-                sizes[n] = size
-        return sizes
-
-    async def get_blocks_or_sizes(
-        self, cids: Sequence[CIDInput], limit: int
-    ) -> list[bytes | int | None]:
-        found = await self.blocks.get_blocks_or_sizes(cids, limit)
-        if missing := self._missing(found):
-            limit -= sum(len(data) for data in found if isinstance(data, bytes))
-            sliced = await self.slices.get_blocks_or_sizes([cids[n] for n in missing], limit)
-            for n, data in zip(missing, sliced, strict=True):
-                found[n] = data
-        return found
-
-    def _missing(self, found: Sequence[object]) -> list[int]:
-        """Return the numbers of what was not found, unless there are no slices to look into."""
-        missing = [n for n, data in enumerate(found) if data is None]
-        return missing if missing and self.slices.exists else []
-
-    async def put_block(self, cid: CIDInput, data: bytes) -> None:
-        await self.put_blocks([(cid, data)])
-
-    async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
-        for taker in self._takers:
-            keyed = [(CID.of(cid).multihash, data) for cid, data in blocks]
-            if any(taker.waits_for(multihash) for multihash, _ in keyed):
-                taken = await trio.to_thread.run_sync(self._take, taker, keyed)
-                blocks = [
-                    block
-                    for (multihash, _), block in zip(keyed, blocks, strict=True)
-                    if multihash not in taken
-                ]
-        if blocks:
-            await self.blocks.put_blocks(blocks)
-
-    def _take(self, taker: Taker, blocks: Sequence[tuple[bytes, Buffer]]) -> set[bytes]:
-        try:
-            taken = taker.take(blocks)
-        except OSError as error:
-            raise BlockStoreError(f"cannot write {taker.path}: {error.strerror}") from error
-        if taken:
-            self.slices.add([(taker.path, taken)])
-        return {noted.multihash for noted in taken}
-
-    def thread_putter(self) -> Callable[[Sequence[tuple[CID, Buffer]]], None] | None:
-        return self.blocks.thread_putter()
-
-    async def delete_block(self, cid: CIDInput) -> None:
-        await self.delete_blocks([cid])
-
-    async def delete_blocks(
-        self, cids: Sequence[CIDInput], *, older_than: float | None = None
-    ) -> list[CIDInput]:
-        """Forget blocks in both; the user's files stay as they are."""
-        gone = await self.blocks.delete_blocks(cids, older_than=older_than)
-        if gone and self.slices.exists:
-            return await self.slices.delete_blocks(gone, older_than=older_than)
-        return gone
-
-    def get_all_cids(self) -> list[bytes]:
-        return list(dict.fromkeys([*self.blocks.get_all_cids(), *self.slices.get_all_cids()]))
-
-    async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
-        infos = self.block_infos()
-        async with ending(infos):
-            async for batch in infos:
-                yield [multihash for multihash, _, _ in batch]
-
-    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
-        """Return all blocks, each once: what is in both is told with the store's."""
-        batches = self.blocks.block_infos()
-        async with ending(batches):
-            async for batch in batches:
-                yield batch
-        batches = self.slices.block_infos()
-        async with ending(batches):
-            async for batch in batches:
-                sizes = await self.blocks.get_sizes([V1_RAW + info[0] for info in batch])
-                yield [info for info, size in zip(batch, sizes, strict=True) if size is None]
-
-    def damage_of(self, cid: CIDInput) -> str | None:
-        return self.blocks.damage_of(cid) or self.slices.damage_of(cid)
-
-    async def close(self) -> None:
-        try:
-            await self.blocks.close()
-        finally:
-            await self.slices.close()
-
-
-def sliced(store: BlockStore) -> SlicedBlockStore:
-    """:raises BlockStoreError: if a store has no place for slices."""
-    if not isinstance(store, SlicedBlockStore):
-        raise BlockStoreError(f"{store!r} cannot hold slices of files: use a repo")
-    return store

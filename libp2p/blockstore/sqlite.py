@@ -15,9 +15,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from libp2p.blockstore.tables import BlockTable, TableBlockStore, check_replacement
+from libp2p.blockstore.tables import BlockTable, TableBlockStore
+from libp2p.blockstore.verify import check_replacement
 from libp2p.datastore.sqlite_file import give_back
 from libp2p.exceptions import BlockStoreError
 from libp2p.utils import arguments
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
 
+#: "lp2b": what tells such a file from the database of another program.
+_APPLICATION_ID: Final = 0x6C703262
+_SCHEMA_VERSION: Final = 1
 #: Seconds to wait for another process that writes. Its transactions hold some MiB and take far
 #: less than a second; longer means that it was stopped in the middle of one.
 BUSY_TIMEOUT: Final = 30.0
@@ -40,35 +44,16 @@ WAL_BYTES: Final = 64 * 1024 * 1024
 #: Connections that are kept for the next readers; more are opened while more read.
 KEPT_READERS: Final = 4
 
-
-class Schema(NamedTuple):
-    """What a file holds, and how it is made."""
-
-    application_id: int
-    version: int
-    create: str
-
-
-def schema_of(application_id: int, version: int, tables: str) -> Schema:
-    """Return the schema of a file with these tables, each made unless it is there."""
-    return Schema(
-        application_id,
-        version,
-        f"BEGIN IMMEDIATE; {tables} PRAGMA application_id = {application_id};"
-        f"PRAGMA user_version = {version}; COMMIT;",
-    )
-
-
-_BLOCKS: Final = schema_of(
-    0x6C703262,  # "lp2b": what tells such a file from the database of another program
-    1,
-    """
+_CREATE: Final = f"""
+BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS contents (id INTEGER PRIMARY KEY, data BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS blocks (
     multihash BLOB PRIMARY KEY, id INTEGER NOT NULL, size INTEGER NOT NULL, written REAL NOT NULL
 ) WITHOUT ROWID;
-""",
-)
+PRAGMA application_id = {_APPLICATION_ID};
+PRAGMA user_version = {_SCHEMA_VERSION};
+COMMIT;
+"""
 _GET: Final = "SELECT data FROM blocks JOIN contents USING (id) WHERE multihash = ?"
 _SIZE: Final = "SELECT size FROM blocks WHERE multihash = ?"
 _FIND: Final = "SELECT id, written FROM blocks WHERE multihash = ?"
@@ -84,12 +69,12 @@ _of_the_parent: list[object] = []
 class _Connections:
     """The connections of one process to a file."""
 
-    def __init__(self, path: Path, sync: bool, schema: Schema) -> None:
+    def __init__(self, path: Path, sync: bool) -> None:
         self.pid: Final = os.getpid()
         self._path = path
         self._sync = sync
-        self._schema = schema
         self._readers: list[sqlite3.Connection] = []
+        self._choosing = Lock()  # of a reader; threads take and return them
         self._writer: sqlite3.Connection | None = None
         self._writing = Lock()
         self._closed = False
@@ -97,14 +82,18 @@ class _Connections:
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         self._check_open()
-        connection = self._readers.pop() if self._readers else self._connect()
+        with self._choosing:
+            kept = self._readers.pop() if self._readers else None
+        connection = kept or self._connect()
         try:
             yield connection
         finally:
-            if self._closed or len(self._readers) >= KEPT_READERS:
+            with self._choosing:
+                is_kept = not self._closed and len(self._readers) < KEPT_READERS
+                if is_kept:
+                    self._readers.append(connection)
+            if not is_kept:
                 connection.close()
-            else:
-                self._readers.append(connection)
 
     @contextmanager
     def writer(self) -> Iterator[sqlite3.Connection]:
@@ -122,7 +111,7 @@ class _Connections:
                     self._writer.execute("ROLLBACK")
 
     def close(self) -> None:
-        with self._writing:
+        with self._writing, self._choosing:
             self._closed = True
             while self._readers:
                 self._readers.pop().close()
@@ -152,45 +141,55 @@ class _Connections:
     def _check_schema(self, connection: sqlite3.Connection) -> None:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        own = self._schema
-        if application == own.application_id:
-            if version > own.version:
+        if application == _APPLICATION_ID:
+            if version > _SCHEMA_VERSION:
                 raise BlockStoreError(f"{self._path} was written by a later version of libp2p")
             return
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application or tables:
             # Another process may have made it since the first question.
             (application,) = connection.execute("PRAGMA application_id").fetchone()
-            if application != own.application_id:
+            if application != _APPLICATION_ID:
                 raise BlockStoreError(f"{self._path} is the database of another program")
             return
         connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(own.create)
+        connection.executescript(_CREATE)
 
 
-class SqliteFile:
-    """A file of tables for any number of threads and processes, and after a fork too."""
-
-    def __init__(self, path: Path, sync: bool, schema: Schema) -> None:
+class _SqliteTable(BlockTable):
+    def __init__(self, path: Path, sync: bool) -> None:
         self._path = path
         self._sync = sync
-        self._schema = schema
-        self._connections = _Connections(path, sync, schema)
+        self._connections = _Connections(path, sync)
         with self._errors(), self._own.reader():
             pass  # what is wrong with the file is told when it is opened
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         with self._errors(), self._own.reader() as connection:
-            yield connection
+            return [_first(connection.execute(_GET, (key,)).fetchone()) for key in keys]
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Run a transaction; nobody else writes meanwhile."""
+    def sizes(self, keys: Sequence[bytes]) -> list[int | None]:
+        with self._errors(), self._own.reader() as connection:
+            return [_first(connection.execute(_SIZE, (key,)).fetchone()) for key in keys]
+
+    def put(self, blocks: Sequence[tuple[bytes, Buffer]]) -> None:
         with self._errors(), self._own.writer() as connection:
-            yield connection
+            now = time.time()
+            for multihash, data in blocks:
+                _put(connection, multihash, data, now)
+
+    def delete(self, keys: Sequence[bytes], older_than: float) -> list[bool]:
+        with self._errors(), self._own.writer() as connection:
+            gone = [_delete(connection, key, older_than) for key in keys]
+        with self._errors(), self._own.reader() as connection:
+            give_back(connection)
+        return gone
+
+    def page(self, after: bytes, count: int) -> list[BlockInfo]:
+        with self._errors(), self._own.reader() as connection:
+            return connection.execute(_PAGE, (after, count)).fetchall()
 
     def close(self) -> None:
         with self._errors():
@@ -200,7 +199,7 @@ class SqliteFile:
     def _own(self) -> _Connections:
         if self._connections.pid != os.getpid():
             _of_the_parent.append(self._connections)
-            self._connections = _Connections(self._path, self._sync, self._schema)
+            self._connections = _Connections(self._path, self._sync)
         return self._connections
 
     @contextmanager
@@ -211,36 +210,6 @@ class SqliteFile:
             yield
         except (sqlite3.Error, OSError) as error:
             raise BlockStoreError(f"the block store {self._path}: {error}") from error
-
-
-class _SqliteTable(SqliteFile, BlockTable):
-    def __init__(self, path: Path, sync: bool) -> None:
-        super().__init__(path, sync, _BLOCKS)
-
-    def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        with self.reading() as connection:
-            return [_first(connection.execute(_GET, (key,)).fetchone()) for key in keys]
-
-    def sizes(self, keys: Sequence[bytes]) -> list[int | None]:
-        with self.reading() as connection:
-            return [_first(connection.execute(_SIZE, (key,)).fetchone()) for key in keys]
-
-    def put(self, blocks: Sequence[tuple[bytes, Buffer]]) -> None:
-        with self.writing() as connection:
-            now = time.time()
-            for multihash, data in blocks:
-                _put(connection, multihash, data, now)
-
-    def delete(self, keys: Sequence[bytes], older_than: float) -> list[bool]:
-        with self.writing() as connection:
-            gone = [_delete(connection, key, older_than) for key in keys]
-        with self.reading() as connection:
-            give_back(connection)
-        return gone
-
-    def page(self, after: bytes, count: int) -> list[BlockInfo]:
-        with self.reading() as connection:
-            return connection.execute(_PAGE, (after, count)).fetchall()
 
 
 class SqliteBlockStore(TableBlockStore):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
 
 import trio
 
-from libp2p.blockstore.slices import Slice
+from libp2p.blockstore.slice_table import Slice
 from libp2p.ipfs_lite.errors import leaves_of, plain_errors
 from libp2p.ipfs_lite.nocopy import place_of
 from libp2p.ipfs_lite.source import (

@@ -7,7 +7,7 @@ of peers if they are not there; a block that comes goes into the walk in the cal
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
@@ -18,19 +18,22 @@ from libp2p.exceptions import BaseLibp2pError, first_few
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
+from libp2p.ipld.cid import CID
 from libp2p.ipld.codec import RAW
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
     from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.blockstore import BlockStore
-    from libp2p.ipld.cid import CID
+    from libp2p.ipld.cid import CIDInput
     from libp2p.resources import Scope
 
+#: Is told of a block that is asked for: where it is in its file, and its length there.
+Asking: TypeAlias = "Callable[[CID, int, int], object]"
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
 WINDOW_BLOCKS: Final = 1024
 #: The speed of a reader is computed anew after so many bytes.
@@ -43,10 +46,25 @@ class BlockSource:
 
     :param session: gives and stores what is not in the store; None for a peer without a network.
     :param timeout: the longest time without any block, in seconds.
+    :param closed: called by `close`.
+    :param lent: the session is another source's, and goes on after `close`.
+    :param asking: called with each raw block that peers are about to be asked for, its place in the
+        file and its length there.
     """
 
-    def __init__(self, store: BlockStore, session: BitswapSession | None, timeout: float) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        session: BitswapSession | None,
+        timeout: float,
+        closed: Callable[[], object] | None = None,
+        lent: bool = False,
+        asking: Asking | None = None,
+    ) -> None:
+        self._closed = closed
+        self._asking = asking
         self._store = store
+        self._lent = lent
         self._damaged: set[CID] = set()
         self.session: Final = session
         self.timeout: Final = timeout
@@ -75,6 +93,16 @@ class BlockSource:
             found.append(data)
         return found
 
+    async def stream(self, cids: Iterable[CIDInput]) -> AsyncGenerator[tuple[CID, bytes], None]:
+        """Yield CIDs with their blocks in order; peers are asked ahead. Raises as `fetch` does."""
+        if self.session is None:
+            for cid in map(CID.of, cids):
+                [data] = await self.fetch([cid])
+                yield cid, data
+            return
+        async for found in self.session.get_blocks(cids, timeout=self.timeout, ordered=True):
+            yield found
+
     def ask(self, cids: Sequence[CID], waiter: FileFetch) -> BitswapSession:
         """
         Ask the session for blocks that were not found.
@@ -83,6 +111,10 @@ class BlockSource:
         """
         if self.session is None:
             raise self._not_here(cids[0])
+        if self._asking is not None:
+            for cid in cids:
+                for offset, size in waiter.places(cid) if cid.codec_code == RAW else ():
+                    self._asking(cid, offset, size)
         self.session.ask(cids, waiter)
         return self.session
 
@@ -97,9 +129,15 @@ class BlockSource:
         peers = first_few(map(str, self.session.active_peers)) or "peers that have gone"
         return f"{stats.blocks_received} blocks of {stats.data_received} bytes from {peers}"
 
+    def lend(self) -> BlockSource:
+        """Return a source that reads with the same session, and leaves it open."""
+        return BlockSource(self._store, self.session, self.timeout, lent=True)
+
     def close(self) -> None:
         """Ask for nothing more."""
-        if self.session is not None:
+        if self._closed is not None:
+            self._closed()
+        if self.session is not None and not self._lent:
             self.session.close()
 
 
@@ -117,18 +155,12 @@ class FileFetch:
         nursery: trio.Nursery,
         scope: Scope,
         window_bytes: int = WINDOW_BYTES,
-        asking: Callable[[CID, int, int], object] | None = None,
     ) -> None:
-        """
-        :param scope: what is held ahead of the reader, and by the block that it reads.
-        :param asking: called with each raw block that peers are about to be asked for, its place in
-            the file and its length there.
-        """
+        """:param scope: what is held ahead of the reader, and by the block that it reads."""
         self.cid: Final = cid
         self.source: Final = source
         self._nursery = nursery
         self._ahead = ReadAhead(scope, trio.current_time(), window_bytes)
-        self._asking = asking
         self._unnoted = 0
         self._left = 0  # bytes of the block that the reader has not read to its end
         self._found_sizes: dict[bytes, Sequence[int]] = {}
@@ -139,14 +171,20 @@ class FileFetch:
         self._ended = False
         self.start(0)
 
-    def start(self, position: int) -> None:
+    def seek(self, position: int) -> None:
+        """Fetch from another place on."""
+        self._ahead.sought(self._walk.ready + self._walk.waiting_bytes)
+        self.start(position)
+
+    def start(self, position: int, end: int | None = None) -> None:
         """Fetch from a place in the file on; what was asked for another place is taken back."""
         self._take_back()
         self._walk = FileWalk(
             self.cid,
             position,
+            end,
             window_blocks=WINDOW_BLOCKS,
-            window_bytes=self._ahead.window,
+            window_bytes=1,
             sizes=self._found_sizes,
         )
         self._left = 0
@@ -157,7 +195,6 @@ class FileFetch:
     def end(self) -> None:
         """Fetch nothing more, and hold nothing; whoever waits is woken."""
         self._ended = True
-        self.source.close()
         self.start(0)  # drops what the old walk holds
         self._arrived.wake()
 
@@ -188,6 +225,10 @@ class FileFetch:
         """How many bytes ahead of the reader are of use."""
         return self._ahead.window
 
+    def reads(self, size: int) -> None:
+        """Note that the reader wants ``size`` bytes more than it has taken."""
+        self._ahead.reads(size)
+
     async def wait(self) -> None:
         """
         Wait until something has come.
@@ -195,6 +236,8 @@ class FileFetch:
         :raises Exception: what the fetch has failed with.
         """
         if self._error is not None:
+            # A reader that is cancelled together with the peer is not told that the peer has ended.
+            await trio.lowlevel.checkpoint_if_cancelled()
             raise self._error
         await self._arrived.wait()
 
@@ -202,7 +245,9 @@ class FileFetch:
         """Take about ``limit`` bytes that have come; none if the next ones have not."""
         self.ask_ahead()
         if buffers := self._walk.take(limit):
-            self._left = max(sum(map(len, buffers)) - limit, 0)
+            size = sum(map(len, buffers))
+            self._ahead.took(size)
+            self._left = max(size - limit, 0)
             self.ask_ahead()  # there is room in the window again
         return buffers
 
@@ -233,7 +278,7 @@ class FileFetch:
         window = ahead.room(self._left)
         walk.set_window(window)
         unasked = window - walk.ready - walk.waiting_bytes
-        if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
+        if walk.waiting <= self._ask_again_at or 4 * unasked >= window + self._left:
             self._ask(walk)
         ahead.hold(self._left, walk.ready + walk.waiting_bytes)
 
@@ -277,10 +322,6 @@ class FileFetch:
                 self._asked[cid.multihash] = [cid]
                 missing.append(cid)
         self._note_arrival()
-        if self._asking is not None:
-            for cid in missing:
-                for offset, size in self._walk.places(cid) if cid.codec_code == RAW else ():
-                    self._asking(cid, offset, size)
         if missing:
             session = self.source.ask(missing, self)
             # An earlier time stays; `expire` sets the next one.
@@ -290,6 +331,10 @@ class FileFetch:
         asked, self._asked = self._asked, {}
         if asked and (session := self.source.session) is not None:
             session.take_back(list(asked), self)
+
+    def places(self, cid: CID) -> list[tuple[int, int]]:
+        """Return where in the file a block belongs that has not come, and its length there."""
+        return self._walk.places(cid)
 
     # -- what comes -----------------------------------------------------------------------------
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from libp2p.blockstore.slices import Slice, sliced
+from libp2p.blockstore.slice_table import Slice, Stamp
+from libp2p.blockstore.sliced import sliced
 from libp2p.exceptions import InvalidImportOptions
 from libp2p.ipfs_lite.errors import SourceError
 from libp2p.ipfs_lite.source import FileSource
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from libp2p.blockstore import BlockStore
-    from libp2p.blockstore.slices import SlicedBlockStore
+    from libp2p.blockstore.sliced import SlicedBlockStore
     from libp2p.ipfs_lite.source import Source
     from libp2p.ipld.block import Block
     from libp2p.ipld.profiles import ImportOptions
@@ -24,14 +25,15 @@ if TYPE_CHECKING:
 class Place:
     """Where the leaves of a file are that is being added."""
 
-    def __init__(self, path: str, store: SlicedBlockStore) -> None:
+    def __init__(self, path: str, stamp: Stamp, store: SlicedBlockStore) -> None:
         self._path = os.path.realpath(path)
+        self._stamp = stamp
         self._slices = store.slices
 
     def note(self, slices: Sequence[Slice]) -> None:
         """Note leaves as slices of the file (blocking)."""
         if slices:
-            self._slices.add([(self._path, slices)])
+            self._slices.add([(self._path, self._stamp, slices)])
 
 
 def place_of(source: Source, options: ImportOptions, store: BlockStore | None) -> Place | None:
@@ -47,7 +49,8 @@ def place_of(source: Source, options: ImportOptions, store: BlockStore | None) -
         return None
     if not isinstance(source, FileSource) or source.path is None or source.size is None:
         raise SourceError("without copying, only files that are named by their paths can be added")
-    return Place(source.path, sliced(store))
+    stamp = Stamp.of(os.fstat(source.descriptor.number))
+    return Place(source.path, stamp, sliced(store))
 
 
 def check_raw(options: ImportOptions) -> None:

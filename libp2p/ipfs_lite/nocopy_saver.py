@@ -13,7 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from libp2p.blockstore.slices import Taker, sliced
+from libp2p.blockstore.slice_table import Stamp
+from libp2p.blockstore.sliced import Taker, sliced
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import PartFile, in_thread
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.slices import SliceBlockStore
     from libp2p.ipfs_lite.adder import Progress
+    from libp2p.ipfs_lite.file_fetch import Asking
     from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipld.cid import CID
 
@@ -31,7 +33,7 @@ async def save_nocopy(
     cid: CID,
     target: Path,
     store: BlockStore,
-    open_reader: Callable[[Callable[[CID, int, int], object]], Awaitable[UnixFSReader]],
+    open_reader: Callable[[Asking], Awaitable[UnixFSReader]],
     progress: Progress | None = None,
 ) -> int:
     """
@@ -83,4 +85,5 @@ def _commit(slices: SliceBlockStore, part: PartFile, size: int) -> None:
         if not part.commit():
             raise OutputError(f"cannot write {part.target}: it cannot be replaced")
 
-    slices.rename(str(part.path), str(part.target), rename)
+    stamp = Stamp.of(os.fstat(part.descriptor))
+    slices.rename(str(part.path), str(part.target), rename, stamp)

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore import FilesystemBlockStore
-from libp2p.blockstore.slices import SliceBlockStore, SlicedBlockStore
+from libp2p.blockstore.sliced import SlicedBlockStore
+from libp2p.blockstore.slices import SliceBlockStore
 from libp2p.ipfs_lite.config import check_blocks
 from libp2p.ipfs_lite.errors import RepoError
-from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, Repo
+from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, SLICES_FILE, STATE_FILE, Repo
+from libp2p.ipfs_lite.state import State
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -19,25 +21,17 @@ if TYPE_CHECKING:
 
 SQLITE_FILE: Final = "blocks.sqlite"
 LMDB_FOLDER: Final = "blocks.lmdb"
-SLICES_FILE: Final = "slices.sqlite"
 
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
 def open_blocks(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
     """
-    Open the store of a repo, which its settings name, with the slices of files beside it.
-
-    They are made if they are not there.
+    Open the store of a repo, which its settings name; make it if it is not there.
 
     :raises BlockStoreError: if that cannot be done.
     :raises RepoError: if a package is missing.
     """
-    blocks = _open_own(repo, config, verify=verify, exclusive=exclusive)
-    return SlicedBlockStore(blocks, SliceBlockStore(repo / SLICES_FILE, sync=config.sync))
-
-
-def _open_own(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
     check_blocks(config.blocks)
     if config.blocks == "flatfs":
         return FilesystemBlockStore(
@@ -57,6 +51,12 @@ def _open_own(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> B
         return FsspecBlockStore(config.blocks)
     except ImportError as error:
         raise RepoError(f"{repo} keeps its blocks in {config.blocks}: {error}") from error
+
+
+def with_slices(blocks: BlockStore, repo: Path, state: State, config: Config) -> SlicedBlockStore:
+    """Return the store of a repo with the slices of files that its state knows."""
+    slices = SliceBlockStore(state, repo / SLICES_FILE, sync=config.sync)
+    return SlicedBlockStore(blocks, slices)
 
 
 def open_place(place: str | PathLike[str]) -> BlockStore:
@@ -81,9 +81,14 @@ def open_place(place: str | PathLike[str]) -> BlockStore:
             return KuboBlockStore(path)
         if Repo.exists(path):
             config = Repo.identity_of(path).config
+            blocks: BlockStore
             if config.blocks == "flatfs":
-                return FlatfsReader(path / BLOCKS_FOLDER)
-            return open_blocks(path, config, verify=True, exclusive=False)
+                blocks = FlatfsReader(path / BLOCKS_FOLDER)
+            else:
+                blocks = open_blocks(path, config, verify=True, exclusive=False)
+            if not (path / SLICES_FILE).exists():
+                return blocks
+            return with_slices(blocks, path, State(path / STATE_FILE), config)
         if (path / SHARDING_FILE).is_file():
             return FlatfsReader(path)
         if (path / "data.mdb").is_file():

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
-from libp2p.blockstore.slices import sliced
+from libp2p.blockstore.slice_table import Stamp
+from libp2p.blockstore.sliced import sliced
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.errors import SourceError, plain_errors
 from libp2p.ipfs_lite.nocopy import check_raw, raw_slices
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from libp2p.blockstore import BlockStore
-    from libp2p.blockstore.slices import Slice
+    from libp2p.blockstore.slice_table import Slice
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID
@@ -303,11 +304,12 @@ def _import_small(
     results = [_import_one(item, _options_of(item, options, tree)) for item in items]
     if slicing is None:
         return results
-    files: list[tuple[str, list[Slice]]] = []
+    files: list[tuple[str, Stamp | None, list[Slice]]] = []
     for number, added in enumerate(results):
         if stat.S_ISREG(added.item.status.st_mode):
             slices, rest = raw_slices(added.blocks)
-            files.append((os.path.realpath(added.item.path), slices))
+            stamp = Stamp.of(added.item.status)
+            files.append((os.path.realpath(added.item.path), stamp, slices))
             results[number] = added._replace(blocks=rest)
     sliced(slicing).slices.add(files)
     return results
