@@ -166,6 +166,13 @@ class SlicedBlockStore(LayeredBlockStore):
         async with ending(batches):
             async for batch in batches:
                 yield batch
+        batches = self.slice_infos()
+        async with ending(batches):
+            async for batch in batches:
+                yield batch
+
+    async def slice_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
+        """Return the blocks that are nothing but slices."""
         batches = self.slices.block_infos()
         async with ending(batches):
             async for batch in batches:

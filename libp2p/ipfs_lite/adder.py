@@ -203,7 +203,7 @@ class _Adding:
         options, place = self._importer.options, self._place_of_file
         leaves: list[_Leaf] = []
         slices: list[Slice] = []
-        views: list[tuple[CID, Buffer]] = []
+        kept: list[CID] = []
         rest: list[Block] = []
         offset, chunks = piece()
         for chunk in chunks:
@@ -212,21 +212,21 @@ class _Adding:
             leaves.append(_Leaf(cid, len(data), len(chunk), first))
             if place is not None and not cid.is_identity:
                 slices.append(Slice(cid.multihash, offset, len(chunk)))
+                kept.append(cid)
                 if first is not None:
                     self._first = cid
             elif first is None and self._put is not None:
-                views.append((cid, data))
+                self._put([(cid, data)])
+                kept.append(cid)
             elif first is None and self._store is not None:
                 rest.append(Block(cid, bytes(data)))
             offset += len(chunk)
-        if self._put is not None and views:
-            self._put(views)
         if place is not None:
             place.note(slices)
         with self._lock:
             self._made[number] = leaves
             rest += self._place()
-        return [leaf.cid for leaf in leaves] if slices else [cid for cid, _ in views], rest
+        return kept, rest
 
     def _place(self) -> list[Block]:
         """Give the importer the leaves that are next; return the blocks that are complete."""

@@ -32,7 +32,7 @@ from libp2p.ipfs_lite.errors import InvalidSource, SourceError
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
     from libp2p.base_types import Buffer
 
@@ -217,9 +217,12 @@ class FileSource:
         return batch
 
 
-#: Reads a piece (blocking): where it begins, and its chunks, which are views that its thread may
-#: use until its next.
-Piece: TypeAlias = "Callable[[], tuple[int, list[Buffer]]]"
+#: Returns where a piece begins, and its chunks, each of which is there until the next is taken;
+#: both in the same thread, for it may block.
+Piece: TypeAlias = "Callable[[], tuple[int, Iterable[Buffer]]]"
+#: What is read at once of small chunks. It is still in the processor's cache when it is hashed and
+#: written; a whole piece would have to come from memory each time.
+SLICE_BYTES: Final = 256 * 1024
 
 
 class FileSlices:
@@ -235,6 +238,7 @@ class FileSlices:
         self._end = size
         self._chunk_bytes = chunk_bytes
         self._piece_bytes = chunk_bytes * max(BATCH_BYTES // chunk_bytes, 1)
+        self._read_bytes = chunk_bytes * max(SLICE_BYTES // chunk_bytes, 1)
         self._buffers: dict[int, memoryview] = {}  # by threads
         self._lock = threading.Lock()
         self._read_to = start
@@ -254,7 +258,7 @@ class FileSlices:
         await trio.lowlevel.checkpoint()
         offset, size = self._next, min(self._piece_bytes, self._end - self._next)
         self._next += size
-        return partial(self._read, offset, size) if size > 0 else None
+        return (lambda: (offset, self._chunks(offset, size))) if size > 0 else None
 
     async def run(self, call: Callable[[], _T]) -> _T:
         """Call a function that reads pieces in a thread; if cancelled, do not wait for it."""
@@ -264,9 +268,15 @@ class FileSlices:
         """Leave a file that others have open too as if it had been read to its end."""
         os.lseek(self._file.descriptor.number, self._ends_at, os.SEEK_SET)
 
-    def _read(self, offset: int, size: int) -> tuple[int, list[Buffer]]:
-        view = self._buffer(size)
-        filled = 0
+    def _chunks(self, offset: int, size: int) -> Iterator[Buffer]:
+        buffer, chunk = self._buffer(), self._chunk_bytes
+        for start in range(offset, offset + size, self._read_bytes):
+            filled = self._read(buffer[: min(self._read_bytes, offset + size - start)], start)
+            for begin in range(0, filled, chunk):
+                yield buffer[begin : min(begin + chunk, filled)]
+
+    def _read(self, view: memoryview, offset: int) -> int:
+        size, filled = len(view), 0
         number = self._file.descriptor.number
         try:
             while filled < size and (count := os.preadv(number, [view[filled:]], offset + filled)):
@@ -280,17 +290,14 @@ class FileSlices:
                 self._ends_at = min(self._ends_at, offset + filled)
             if self._read_to > self._ends_at:
                 raise SourceError(f"{self._file.name} was changed while it was being read")
-        chunk = self._chunk_bytes
-        starts = range(0, filled, chunk)
-        return offset, [view[start : min(start + chunk, filled)] for start in starts]
+        return filled
 
-    def _buffer(self, size: int) -> memoryview:
+    def _buffer(self) -> memoryview:
         """Return a buffer of this thread's."""
         thread = threading.get_ident()
-        buffer = self._buffers.get(thread)
-        if buffer is None or len(buffer) < size:
-            buffer = self._buffers[thread] = memoryview(bytearray(size))
-        return buffer[:size]
+        if thread not in self._buffers:
+            self._buffers[thread] = memoryview(bytearray(self._read_bytes))
+        return self._buffers[thread]
 
 
 class BytesSource:
