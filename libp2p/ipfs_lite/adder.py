@@ -205,22 +205,26 @@ class _Adding:
         slices: list[Slice] = []
         kept: list[CID] = []
         rest: list[Block] = []
-        offset, chunks = piece()
-        for chunk in chunks:
-            cid, data = leaf_view(chunk, options)
-            first = None if number or leaves else Block(cid, bytes(data))
-            leaves.append(_Leaf(cid, len(data), len(chunk), first))
-            if place is not None and not cid.is_identity:
-                slices.append(Slice(cid.multihash, offset, len(chunk)))
-                kept.append(cid)
-                if first is not None:
-                    self._first = cid
-            elif first is None and self._put is not None:
-                self._put([(cid, data)])
-                kept.append(cid)
-            elif first is None and self._store is not None:
-                rest.append(Block(cid, bytes(data)))
-            offset += len(chunk)
+        offset, batches = piece()
+        for chunks in batches:
+            views: list[tuple[CID, Buffer]] = []
+            for chunk in chunks:
+                cid, data = leaf_view(chunk, options)
+                first = None if number or leaves else Block(cid, bytes(data))
+                leaves.append(_Leaf(cid, len(data), len(chunk), first))
+                if place is not None and not cid.is_identity:
+                    slices.append(Slice(cid.multihash, offset, len(chunk)))
+                    kept.append(cid)
+                    if first is not None:
+                        self._first = cid
+                elif first is None and self._put is not None:
+                    views.append((cid, data))
+                elif first is None and self._store is not None:
+                    rest.append(Block(cid, bytes(data)))
+                offset += len(chunk)
+            if self._put is not None and views:
+                self._put(views)
+                kept += [cid for cid, _ in views]
         if place is not None:
             place.note(slices)
         with self._lock:
@@ -260,7 +264,7 @@ class _ChunksOf:
                 chunks = self._importer.split_end()
         offset = self._offset
         self._offset += sum(map(len, chunks))
-        return (lambda: (offset, chunks)) if chunks else None
+        return (lambda: (offset, [chunks])) if chunks else None
 
     async def run(self, call: Callable[[], _T]) -> _T:
         return await trio.to_thread.run_sync(call, abandon_on_cancel=True)

@@ -217,12 +217,12 @@ class FileSource:
         return batch
 
 
-#: Returns where a piece begins, and its chunks, each of which is there until the next is taken;
-#: both in the same thread, for it may block.
-Piece: TypeAlias = "Callable[[], tuple[int, Iterable[Buffer]]]"
+#: Returns where a piece begins, and its chunks, some at a time: they are there until the next ones
+#: are taken. It is used in one thread, for it may block.
+Piece: TypeAlias = "Callable[[], tuple[int, Iterable[list[Buffer]]]]"
 #: What is read at once of small chunks. It is still in the processor's cache when it is hashed and
 #: written; a whole piece would have to come from memory each time.
-SLICE_BYTES: Final = 256 * 1024
+SLICE_BYTES: Final = 1024 * 1024
 
 
 class FileSlices:
@@ -268,12 +268,12 @@ class FileSlices:
         """Leave a file that others have open too as if it had been read to its end."""
         os.lseek(self._file.descriptor.number, self._ends_at, os.SEEK_SET)
 
-    def _chunks(self, offset: int, size: int) -> Iterator[Buffer]:
+    def _chunks(self, offset: int, size: int) -> Iterator[list[Buffer]]:
         buffer, chunk = self._buffer(), self._chunk_bytes
         for start in range(offset, offset + size, self._read_bytes):
             filled = self._read(buffer[: min(self._read_bytes, offset + size - start)], start)
-            for begin in range(0, filled, chunk):
-                yield buffer[begin : min(begin + chunk, filled)]
+            begins = range(0, filled, chunk)
+            yield [buffer[begin : min(begin + chunk, filled)] for begin in begins]
 
     def _read(self, view: memoryview, offset: int) -> int:
         size, filled = len(view), 0
