@@ -90,10 +90,10 @@ class Taker:
 
 
 def _write_at(descriptor: int, data: Buffer, offset: int) -> None:
+    os.lseek(descriptor, offset, os.SEEK_SET)  # not pwrite: Windows has none
     view = memoryview(data)
     while len(view):
-        written = os.pwrite(descriptor, view, offset)
-        view, offset = view[written:], offset + written
+        view = view[os.write(descriptor, view) :]
 
 
 class SlicedBlockStore(LayeredBlockStore):

@@ -167,17 +167,20 @@ class SliceBlockStore(ListBlockStore):
         self, places: Sequence[tuple[bytes, Place | None]], files: _OpenFiles
     ) -> list[bytes | None]:
         blocks: list[bytes | None] = []
-        changed: list[tuple[bytes, Place]] = []
+        dropped: list[tuple[bytes, Place]] = []
         for key, place in places:
             data = None if place is None else files.read(place)
             if place is not None and (data is None or not _is_block(key, data)):
-                if data is not None:
-                    changed.append((key, place))
-                self._tell(key, place, "is gone" if data is None else "has changed")
+                # What is left of an interrupted fetch is removed, or written by another one.
+                is_unfinished = place.stamp is None
+                if data is not None or is_unfinished:
+                    dropped.append((key, place))
+                if not is_unfinished:
+                    self._tell(key, place, "is gone" if data is None else "has changed")
                 data = None
             blocks.append(data)
-        if changed:
-            self._table.drop(changed)
+        if dropped:
+            self._table.drop(dropped)
         return blocks
 
     def _look_at(self, keys: list[bytes]) -> list[int | None]:
@@ -247,7 +250,8 @@ class _OpenFiles:
         size = min(place.size, MAX_BLOCK_FILE_BYTES)
         data = b""
         try:
-            while more := os.pread(number, size - len(data), place.offset + len(data)):
+            os.lseek(number, place.offset, os.SEEK_SET)
+            while more := os.read(number, size - len(data)):
                 data = data + more if data else more
         except OSError:
             return None

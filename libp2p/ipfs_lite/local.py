@@ -11,6 +11,7 @@ import trio
 
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.files_root import FilesRoot
 from libp2p.ipfs_lite.pin_table import PinTable
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.roots import adopt_roots
@@ -52,6 +53,7 @@ class LocalParts:
     datastore: Datastore | None
     repo: Repo | None
     pins: PinTable
+    files_root: FilesRoot
 
     @property
     def place(self) -> str:
@@ -71,7 +73,8 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     if options.block_store is not None:
         key = options.private_key
         with closing(State(None)) as state:
-            yield LocalParts(config, options.block_store, key, datastore, None, PinTable(state))
+            kept = PinTable(state), FilesRoot(state)
+            yield LocalParts(config, options.block_store, key, datastore, None, *kept)
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
@@ -88,7 +91,7 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
         key = options.private_key or repo.private_key
         pins = PinTable(state)
         await trio.to_thread.run_sync(adopt_roots, repo.roots_path, pins)
-        yield LocalParts(repo.config, store, key, datastore, repo, pins)
+        yield LocalParts(repo.config, store, key, datastore, repo, pins, FilesRoot(state))
 
 
 @asynccontextmanager

@@ -33,7 +33,13 @@ from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
+from libp2p.ipfs_lite.errors import (
+    NotPinnedError,
+    OfflineError,
+    PeerClosedError,
+    PinError,
+    plain_errors,
+)
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.leases import Leases
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
@@ -77,9 +83,10 @@ if TYPE_CHECKING:
     from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
-    from libp2p.ipfs_lite.collection import Removal
+    from libp2p.ipfs_lite.collection import Collection, Removal
     from libp2p.ipfs_lite.dag_service import DAGService, Session
     from libp2p.ipfs_lite.file_fetch import Asking
+    from libp2p.ipfs_lite.files import PeerFiles
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
@@ -112,6 +119,7 @@ class Peer:
         self.store: Final = parts.store
         self._leases = Leases()
         self._pin_table = parts.pins
+        self._files_root = parts.files_root
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -503,6 +511,25 @@ class Peer:
             finally:
                 source.close()
 
+    # -- the mutable tree ---------------------------------------------------------------------
+
+    @property
+    def files(self) -> PeerFiles:
+        """A tree of paths whose root changes, kept in the repo: Kubo's ``ipfs files``."""
+        from libp2p.ipfs_lite.files import FilesParts, PeerFiles
+
+        return PeerFiles(
+            FilesParts(
+                self.store,
+                self._files_root,
+                self._leases,
+                import_options(self.config, None, {}),
+                self._call,
+                lambda: self._source(None, DEFAULT_TIMEOUT),
+                lambda cids: self._bitswap and self._bitswap.notify_new_blocks(cids),
+            )
+        )
+
     # -- CAR files ----------------------------------------------------------------------------
 
     async def export_car(
@@ -640,9 +667,7 @@ class Peer:
 
         :raises BlockStoreError: if blocks cannot be listed, read or removed.
         """
-        from libp2p.ipfs_lite.collection import Collection
-
-        batches = Collection(self.store, self._pin_table, self._leases).batches()
+        batches = self._collection().batches()
         async with aclosing(batches):
             while True:
                 with self._call():  # not around a yield, as in `ls`
@@ -657,12 +682,15 @@ class Peer:
 
         :raises NotPinnedError: if it is not pinned itself.
         """
-        from libp2p.ipfs_lite.collection import Collection
-
         root = CID.of(cid)
         await self.pins.rm(root)
         with self._call():
-            return await Collection(self.store, self._pin_table, self._leases).only_below(root)
+            return await self._collection().only_below(root)
+
+    def _collection(self) -> Collection:
+        from libp2p.ipfs_lite.collection import Collection
+
+        return Collection(self.store, self._pin_table, self._files_root, self._leases)
 
     async def stat(
         self,
@@ -705,6 +733,25 @@ class Peer:
             if data is None:
                 raise not_here(wanted, damage_of(self.store, wanted, damaged))
             return data
+
+    async def remove_block(self, cid: CIDInput) -> bool:
+        """
+        Remove a block that no pin needs; return whether it was here.
+
+        :raises PinError: if it is pinned, or below what is.
+        """
+        wanted = CID.of(cid)
+        with self._call():
+            async with self._leases.removal():
+                try:
+                    pin = await self.pins.find(wanted)
+                except NotPinnedError:
+                    pass
+                else:
+                    raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
+                was_here = await self.store.has_block(wanted.buffer)
+                await self.store.delete_block(wanted.buffer)
+                return was_here
 
     # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
 

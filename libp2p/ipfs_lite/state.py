@@ -1,5 +1,7 @@
 """
-What a repo must not lose, in ``state.sqlite``: pins, and slices of files. Methods block.
+What a repo must not lose, in ``state.sqlite``: pins, the root of the files, and slices of files.
+
+Methods block.
 
 What a transaction has written survives a power loss. A damaged file is never set aside silently.
 """
@@ -33,6 +35,7 @@ CREATE TABLE IF NOT EXISTS pins (
     name TEXT NOT NULL,
     expiry REAL
 );
+CREATE TABLE IF NOT EXISTS files_root (id INTEGER PRIMARY KEY CHECK (id = 1), cid BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS slice_files (
     id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, next BLOB
 );

@@ -240,6 +240,29 @@ async def test_a_killed_fetch_goes_on(tmp_path: Path, provider: Peer, how: str) 
         assert copies(tmp_path / "repo") < 2 * MIB
 
 
+async def test_what_is_left_of_a_fetch_is_forgotten_by_another_way_to_fetch(
+    tmp_path: Path, provider: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    added = await provider.add_file(DATA * 40, chunker=CHUNKER)
+    folder = tmp_path / "target"
+    folder.mkdir()
+    async with Peer.open(tmp_path / "repo") as peer:
+        await peer.connect(provider.addrs[0])
+        with trio.CancelScope() as scope:
+            await peer.save_file(
+                added.cid, folder / "out", nocopy=True, progress=lambda done, _: scope.cancel()
+            )
+        assert scope.cancelled_caught
+        [part] = folder.iterdir()
+        assert part.suffix == ".part"
+        await peer.save_file(added.cid, folder / "out")
+        assert [path.name for path in folder.iterdir()] == ["out"]
+        infos = [batch async for batch in sliced(peer.store).slices.block_infos()]
+        assert infos == []
+    assert (folder / "out").read_bytes() == DATA * 40
+    assert "slices" not in caplog.text
+
+
 # -- the slices of a file that moves -------------------------------------------------------------
 
 

@@ -49,9 +49,9 @@ def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
         if as_json:
             facts = {"blocks": count, "size": size, "slices": slices, "slices_size": elsewhere}
             return await say_json(facts | {"path": str(at.repo), "version": _NAME})
-        lines = {"RepoSize": _human(size) if human else str(size)}
+        lines = {"RepoSize": human_size(size) if human else str(size)}
         if slices:
-            lines["SlicesSize"] = _human(elsewhere) if human else str(elsewhere)
+            lines["SlicesSize"] = human_size(elsewhere) if human else str(elsewhere)
         if not size_only:
             lines = {"NumObjects": str(count)} | lines
             lines |= {"RepoPath": str(at.repo), "Version": _NAME}
@@ -118,7 +118,7 @@ def migrate(at: At) -> None:
     at.run(work)
 
 
-def _human(size: float) -> str:
+def human_size(size: float) -> str:
     """Write a size as Kubo does, in powers of 1000."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:
