@@ -6,7 +6,8 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     repo.lock     locked while a process has the repo open; the file itself stays
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
-    state.sqlite  pins: see `libp2p.ipfs_lite.state`
+    state.sqlite  pins and slices of files: see `libp2p.ipfs_lite.state`
+    slices        empty: made with the first slice
     swarm.key     the key of a private network, if the peer is in one: see `libp2p.security.pnet`
     datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
@@ -55,6 +56,7 @@ LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 ROOTS_FILE: Final = "roots"
 STATE_FILE: Final = "state.sqlite"
+SLICES_FILE: Final = "slices"
 DATASTORE_FILE: Final = "datastore.sqlite"
 SWARM_KEY_FILE: Final = "swarm.key"
 

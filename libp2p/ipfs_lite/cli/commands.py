@@ -146,6 +146,7 @@ def show_id(at: At, as_json: bool) -> None:
 @click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
+@click.option("--nocopy", is_flag=True, help="Keep no copy: say where the files' pieces are.")
 @click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
 @click.option("--provide", is_flag=True, help="Announce the files before the command ends.")
 @click.option(
@@ -162,6 +163,7 @@ def add(  # noqa: PLR0913 - click calls it by names
     paths: tuple[str, ...],
     *,
     only_hash: bool,
+    nocopy: bool,
     allow_empty: bool,
     provide: bool,
     pin: bool,
@@ -189,6 +191,7 @@ def add(  # noqa: PLR0913 - click calls it by names
         pin,
         pin_name or "",
         network if provide else None,
+        nocopy,
     )
     adding.add(at, request, adding.add_style(folders.quieter, as_json))
 
@@ -198,13 +201,16 @@ def add(  # noqa: PLR0913 - click calls it by names
 @click.option(
     "-o", "--output", metavar="OUT", help="By default the name; - is the standard output."
 )
+@click.option("--nocopy", is_flag=True, help="Write a file to OUT alone, which serves it then.")
 @from_peers
 @as_json_option
 @with_time_limit()
-def get(
+def get(  # noqa: PLR0913 - click calls it by names
     at: At,
     content: Content,
     output: str | None,
+    *,
+    nocopy: bool,
     peers: tuple[PeerInfo, ...],
     verify: bool,
     network: NetworkChoice,
@@ -213,7 +219,7 @@ def get(
     """Fetch a file or folder and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json)
+    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json, nocopy)
 
 
 @cli.command()

@@ -42,7 +42,7 @@ class Fetch:
     network: NetworkChoice
 
 
-def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
+def get(at: At, fetch: Fetch, output: str | None, as_json: bool, nocopy: bool = False) -> None:
     target = Path(fetch.content.name if output is None else output)
     # Now, while a number that the caller has not opened is not one of this program's own files.
     descriptor = _inherited(STDOUT if output == DASH else descriptor_of(target), target)
@@ -51,7 +51,12 @@ def get(at: At, fetch: Fetch, output: str | None, as_json: bool) -> None:
 
     async def work(peer: Peer, cid: CID) -> None:
         kind = kind_of(Block(cid, await peer.get_block(cid)))
-        if descriptor is None and kind in (Kind.DIRECTORY, Kind.HAMT):
+        if nocopy and (descriptor is not None or kind in (Kind.DIRECTORY, Kind.HAMT)):
+            raise OutputError("--nocopy writes one file, to a place where it stays")
+        if nocopy:
+            with Bar("fetching", printable(target.name)) as bar:
+                size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
+        elif descriptor is None and kind in (Kind.DIRECTORY, Kind.HAMT):
             with Bar("fetching", printable(target.name)) as bar:
                 size = (await peer.get_tree(cid, target, progress=bar.update)).size
         else:

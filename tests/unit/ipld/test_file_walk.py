@@ -290,6 +290,20 @@ def test_a_block_that_is_not_waited_for_is_ignored() -> None:
 # -- blocks that repeat ----------------------------------------------------------------------------
 
 
+def test_what_is_waited_for_has_its_places() -> None:
+    dag = Dag()
+    root = import_file(dag, b"onetwoone", 3, 174)
+    walk = FileWalk(root)
+    assert walk.wanted() == [root]
+    assert walk.places(root) == []  # its length is not known before it comes
+    walk.supply(root, dag.blocks[root])
+    one, two = walk.wanted()
+    assert walk.places(one) == [(0, 3), (6, 3)]
+    assert walk.places(two) == [(3, 3)]
+    walk.supply(two, b"two")
+    assert walk.places(two) == []
+
+
 @pytest.mark.parametrize("links", [5, 1000])
 def test_a_block_that_repeats_is_fetched_once(links: int) -> None:
     dag = Dag()
