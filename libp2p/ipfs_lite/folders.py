@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.ipld.directory import DirectoryWalk, NameLookup
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID
     from libp2p.ipld.directory import DirectoryEntry
+    from libp2p.ipld.hamt_edit import Steps
+
+_T = TypeVar("_T")
 
 #: Shards of a large folder that are asked for at once.
 SHARDS_AHEAD: Final = 32
@@ -19,17 +23,37 @@ SHARDS_AHEAD: Final = 32
 
 async def list_folder(source: BlockSource, root: CID) -> AsyncIterator[DirectoryEntry]:
     """
-    Yield the entries of a folder as its blocks are read.
+    Yield the entries of a folder as its blocks are read; they are not held.
 
     :raises NotADirectory: if the root is none.
     :raises BitswapError: if a block cannot be had.
     """
     walk = DirectoryWalk(root)
+    ahead: dict[CID, Buffer] = {}
     while not walk.is_over:
-        # The first of them; the others have been asked for, so they are in the store then.
-        [block, *_] = await source.fetch(walk.next(SHARDS_AHEAD))
-        for entry in walk.take(block):
+        wanted = walk.next(SHARDS_AHEAD)
+        if wanted[0] not in ahead:
+            # Those further on stay here until their turn comes; there are never more than this.
+            missing = [cid for cid in wanted if cid not in ahead]
+            missing = missing[: max(SHARDS_AHEAD - len(ahead), 1)]
+            ahead.update(zip(missing, await source.fetch(missing), strict=True))
+        for entry in walk.take(ahead.pop(wanted[0])):
             yield entry
+
+
+async def run_steps(source: BlockSource, steps: Steps[_T]) -> _T:
+    """
+    Run a change of a directory, see `DirectoryEditor`, with blocks of a source; return its result.
+
+    :raises BitswapError: if a block cannot be had.
+    """
+    try:
+        wanted = next(steps)
+        while True:
+            wanted = steps.send(await source.fetch(wanted))
+    except StopIteration as end:
+        result: _T = end.value
+        return result
 
 
 async def resolve(source: BlockSource, root: CID, names: Iterable[str]) -> CID:

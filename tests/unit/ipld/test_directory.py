@@ -19,6 +19,7 @@ from libp2p.exceptions import (
 from libp2p.ipld import dag_pb, directory, hamt, unixfs
 from libp2p.ipld.block import Block
 from libp2p.ipld.cid import CID
+from libp2p.ipld.dag_pb import PBLink
 from libp2p.ipld.directory import (
     DirectoryEntry,
     DirectoryImporter,
@@ -26,7 +27,7 @@ from libp2p.ipld.directory import (
     NameLookup,
     symlink_block,
 )
-from libp2p.ipld.hamt import HashedEntry, ShardWriter
+from libp2p.ipld.hamt import HashedEntry, ShardWriter, hash_of
 from libp2p.ipld.importer import FileImporter
 from libp2p.ipld.profiles import ImportOptions
 from libp2p.ipld.unixfs import DataType, Mtime, UnixFSData
@@ -350,3 +351,40 @@ def test_another_name_at_the_place_is_not_the_one() -> None:
     other = next(name for name in map(str, range(99)) if hamt.hash_of(name.encode()) >> 61 == place)
     with pytest.raises(NameNotInDirectory):
         NameLookup(entry.cid, other).take(dict(blocks)[entry.cid])
+
+
+def shard_of(*links: PBLink) -> tuple[CID, bytes]:
+    message = UnixFSData(DataType.HAMT_SHARD, b"", hash_type=0x22, fanout=8)
+    block = dag_pb.encode(links, unixfs.encode(message))
+    return CID.for_block(block, "dag-pb"), block
+
+
+def list_below(blocks: dict[CID, bytes], root: CID, steps: int) -> None:
+    walk = DirectoryWalk(root)
+    for _ in range(steps):
+        walk.take(blocks[walk.next(1)[0]])
+
+
+def test_a_listing_cannot_be_made_to_go_on_for_ever() -> None:
+    """Eight links to one shard, at each of many levels, are billions of shards to visit."""
+    blocks = dict([shard_of()])
+    [cid] = blocks
+    for _ in range(25):
+        cid, block = shard_of(*[PBLink(cid, f"{place}") for place in range(8)])
+        blocks[cid] = block
+    empty = list(blocks)[4]
+    a_file = CID.for_block(b"", "raw")
+    misplaced = [f"{place}a" for place in range(8) if place != hash_of(b"a") >> 61]
+    wrong = shard_of(*[PBLink(a_file, name) for name in misplaced])
+    for root, message in [(cid, "deeper"), (empty, "no entries"), (wrong[0], "not where")]:
+        with pytest.raises(InvalidUnixFS, match=message):
+            list_below(blocks | dict([wrong]), root, 100)
+
+
+def test_a_shard_over_a_plain_directory_is_refused() -> None:
+    plain = dag_pb.encode((), unixfs.encode(UnixFSData(DataType.DIRECTORY)))
+    root, block = shard_of(PBLink(CID.for_block(plain, "dag-pb"), "1"))
+    walk = DirectoryWalk(root)
+    walk.take(block)
+    with pytest.raises(InvalidUnixFS, match="no shard"):
+        walk.take(plain)
