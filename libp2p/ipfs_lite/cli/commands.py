@@ -32,6 +32,7 @@ from libp2p.ipfs_lite.cli.parameters import (
 from libp2p.ipfs_lite.cli.repo_commands import repo as repo_group
 from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
+from libp2p.ipld.profile_names import TRICKLE
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -116,7 +117,20 @@ def show_id(at: At, as_json: bool) -> None:
 @cli.command(cls=FlagOrValue)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
 @click.option("-n", "--only-hash", is_flag=True, help="Find out the CID, store nothing.")
-@click.option("-s", "--chunker", metavar="size-N", help="Cut into chunks of N bytes.")
+@click.option(
+    "-s", "--chunker", metavar="NAME", help="size-N, rabin, rabin-MIN-AVERAGE-MAX or buzhash."
+)
+@click.option(
+    "-t", "--trickle", "layout", flag_value=TRICKLE, help="A file's first bytes near its root."
+)
+@click.option("--inline", is_flag=True, help="Put small blocks into their CIDs.")
+@click.option(
+    "--inline-limit",
+    "inline_bytes",
+    type=click.IntRange(0, 128),
+    default=32,
+    help="How small, in bytes; 32.",
+)
 @click.option("--cid-version", type=click.IntRange(0, 1))
 @click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
@@ -135,6 +149,8 @@ def add(  # noqa: PLR0913 - click calls it by names
     only_hash: bool,
     allow_empty: bool,
     provide: bool,
+    inline: bool,
+    inline_bytes: int,
     folders: FolderChoice,
     network: NetworkChoice,
     profile: str | None,
@@ -147,6 +163,8 @@ def add(  # noqa: PLR0913 - click calls it by names
     if provide and only_hash:
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
     announced = network if provide else None
+    if inline:
+        choices["inline_limit"] = inline_bytes
     request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty, folders, announced)
     adding.add(at, request, adding.add_style(folders.quieter, as_json))
 
