@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import (
@@ -74,13 +75,41 @@ def basic_block(
     return b"".join((*links, dag_pb.encode((), unixfs.encode(message))))
 
 
+def estimated_size(options: ImportOptions, name: bytes, cid: bytes, dag_size: int) -> int:
+    """Return what an entry adds to the size that is compared with the threshold for shards."""
+    if options.hamt_estimation == BLOCK_BYTES:
+        return len(dag_pb.encode_link(cid, name, dag_size))
+    return len(name) + len(cid)
+
+
+def is_too_large(options: ImportOptions, size: int, entries: int) -> bool:
+    """Tell whether a directory of that estimated size has to be sharded."""
+    estimates = options.hamt_estimation in (LINKS_BYTES, BLOCK_BYTES)
+    if estimates and not options.hamt_threshold:
+        return False  # then Kubo does not count links either
+    if 0 < options.max_directory_links < entries:
+        return True
+    return estimates and size > options.hamt_threshold
+
+
+def frame_size(options: ImportOptions, mode: int | None, mtime: Mtime | None) -> int:
+    """Return the estimated size of a directory without entries."""
+    return len(basic_block((), mode, mtime)) if options.hamt_estimation == BLOCK_BYTES else 0
+
+
 class DirectoryImporter:
-    """Collects the entries of one directory, then writes it: one block, or shards."""
+    """
+    Collects the entries of one directory, then writes it: one block, or shards.
+
+    From the entry on that makes it too large for one block, it holds little more than their bytes.
+    """
 
     def __init__(self, options: ImportOptions) -> None:
         """:param options: ``mode`` and ``mtime`` are the directory's own."""
         self._options = options
         self._entries: dict[bytes, tuple[bytes, int]] = {}
+        self._size = frame_size(options, options.mode, options.mtime)
+        self._records: list[bytes] | None = None  # once it is sharded
         self._root: Block | None = None
         self.dag_size = 0
         """Bytes of all blocks, once finished; a block that occurs twice counts twice."""
@@ -96,27 +125,51 @@ class DirectoryImporter:
         """
         Add an entry, in any order.
 
-        :raises InvalidUnixFS: if the name is there already, or is none.
+        :raises InvalidUnixFS: if the name is none or the size impossible; or if the name is there
+            already, which of a large directory `finish` tells.
         """
-        name = name_bytes(entry.name)
+        name, cid, size = name_bytes(entry.name), entry.cid.buffer, entry.dag_size
+        if not 0 <= size < 2**64:
+            raise InvalidUnixFS(f"{entry.name!r:.200} cannot have {size} bytes")
+        if self._records is not None:
+            self._records.append(HashedEntry(hash_of(name), name, cid, size).pack())
+            return
         if name in self._entries:
             raise InvalidUnixFS(f"{entry.name!r:.200} is in the directory twice")
-        self._entries[name] = entry.cid.buffer, entry.dag_size
+        self._entries[name] = cid, size
+        self._size += estimated_size(self._options, name, cid, size)
+        if is_too_large(self._options, self._size, len(self._entries)):
+            self._records = [
+                HashedEntry(hash_of(name), name, *what).pack()
+                for name, what in self._entries.items()
+            ]
+            self._entries.clear()
 
     def finish(self) -> Iterator[Block]:
-        """Yield the directory's own blocks, the root last."""
-        basic = self._basic_block() if not self._has_many_entries() else None
-        if basic is not None and not self._is_too_large(len(basic)):
-            self._root = name_block(basic, "dag-pb", self._options)
-            self.dag_size = len(basic) + sum(size for _, size in self._entries.values())
-            yield self._root
+        """
+        Yield the directory's own blocks, the root last.
+
+        :raises InvalidUnixFS: if a name is there twice.
+        """
+        if self._records is not None:
+            yield from self._finish_shards(self._records)
             return
-        entries = sorted(
-            HashedEntry(hash_of(name), name, cid, size)
-            for name, (cid, size) in self._entries.items()
-        )
+        entries = ((name, cid, size) for name, (cid, size) in sorted(self._entries.items()))
+        basic = basic_block(entries, self._options.mode, self._options.mtime)
+        self._root = name_block(basic, "dag-pb", self._options)
+        self.dag_size = len(basic) + sum(size for _, size in self._entries.values())
+        yield self._root
+
+    def _finish_shards(self, records: list[bytes]) -> Iterator[Block]:
+        records.sort()
+        for one, other in pairwise(records):
+            if one[:8] == other[:8]:  # of the same hash
+                name = HashedEntry.unpack(one).name
+                if name == HashedEntry.unpack(other).name:
+                    text = name.decode("utf-8", "surrogateescape")
+                    raise InvalidUnixFS(f"{text!r:.200} is in the directory twice")
         writer = ShardWriter(
-            entries,
+            records,
             self._options.hamt_fanout,
             lambda data: name_block(data, "dag-pb", self._options),
             mode=self._options.mode,
@@ -126,34 +179,6 @@ class DirectoryImporter:
             self._root = block
             yield block
         self.dag_size = writer.dag_size
-
-    def _has_many_entries(self) -> bool:
-        """Tell whether there is no need to know the size of the block."""
-        options = self._options
-        if self._is_never_sharded():
-            return False
-        if 0 < options.max_directory_links < len(self._entries):
-            return True
-        if options.hamt_estimation != LINKS_BYTES:
-            return False
-        size = sum(len(name) + len(cid) for name, (cid, _) in self._entries.items())
-        return size > options.hamt_threshold
-
-    def _is_too_large(self, size: int) -> bool:
-        options = self._options
-        if self._is_never_sharded() or options.hamt_estimation != BLOCK_BYTES:
-            return False
-        return size > options.hamt_threshold
-
-    def _is_never_sharded(self) -> bool:
-        # Without a threshold Kubo does not count links either, unless nothing is estimated.
-        unlimited = self._options.hamt_threshold == 0
-        estimates = self._options.hamt_estimation in (LINKS_BYTES, BLOCK_BYTES)
-        return not self._entries or (unlimited and estimates)
-
-    def _basic_block(self) -> bytes:
-        entries = ((name, cid, size) for name, (cid, size) in sorted(self._entries.items()))
-        return basic_block(entries, self._options.mode, self._options.mtime)
 
 
 # -- reading --------------------------------------------------------------------------------------

@@ -18,7 +18,14 @@ from libp2p.exceptions import LocalProtocolError, NameNotInDirectory, NotADirect
 from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.codec import DAG_PB
-from libp2p.ipld.directory import DirectoryEntry, basic_block, name_bytes
+from libp2p.ipld.directory import (
+    DirectoryEntry,
+    basic_block,
+    estimated_size,
+    frame_size,
+    is_too_large,
+    name_bytes,
+)
 from libp2p.ipld.hamt import HashedEntry, hash_of
 from libp2p.ipld.hamt_edit import ShardEditor
 from libp2p.ipld.importer import name_block
@@ -205,13 +212,9 @@ class DirectoryEditor:
     # -- sizes ------------------------------------------------------------------------------------
 
     def _is_too_large_with(self, old: HashedEntry | None, new: HashedEntry) -> bool:
-        options = self._options
-        estimates = options.hamt_estimation in (LINKS_BYTES, BLOCK_BYTES)
-        if estimates and not options.hamt_threshold:
-            return False
-        if old is None and 0 < options.max_directory_links <= len(self._entries):
-            return True
-        return estimates and self._size + self._size_change(old, new) > options.hamt_threshold
+        # Kubo counts entries when there is a new one, so not if it replaces another.
+        count = len(self._entries) + 1 if old is None else 0
+        return is_too_large(self._options, self._size + self._size_change(old, new), count)
 
     def _size_change(self, old: HashedEntry | None, new: HashedEntry | None) -> int:
         return (0 if new is None else self._size_of(new)) - (
@@ -219,15 +222,10 @@ class DirectoryEditor:
         )
 
     def _size_of(self, entry: HashedEntry) -> int:
-        if self._options.hamt_estimation == BLOCK_BYTES:
-            return len(dag_pb.encode_link(entry.cid, entry.name, entry.dag_size))
-        return _links_bytes(entry)
+        return estimated_size(self._options, entry.name, entry.cid, entry.dag_size)
 
     def _frame_size(self) -> int:
-        """Return the size of a directory without entries."""
-        if self._options.hamt_estimation != BLOCK_BYTES:
-            return 0
-        return len(basic_block((), self._mode, self._mtime))
+        return frame_size(self._options, self._mode, self._mtime)
 
 
 def _links_bytes(entry: HashedEntry | None) -> int:

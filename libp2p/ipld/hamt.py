@@ -8,6 +8,7 @@ hash are taken from the highest on, and the bitfield is one big-endian number wi
 from __future__ import annotations
 
 from functools import cache
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidUnixFS
@@ -47,12 +48,30 @@ def is_fanout(fanout: int) -> bool:
 
 
 class HashedEntry(NamedTuple):
-    """An entry of a directory; sorted by hash."""
+    """An entry of a directory, with the `hash_of` its name."""
 
     hash: int
     name: bytes
     cid: bytes
     dag_size: int
+
+    def pack(self) -> bytes:
+        """Return it in the fewest bytes; sorted, such records are in the order of the hashes."""
+        return _RECORD.pack(self.hash, self.dag_size, len(self.cid)) + self.cid + self.name
+
+    @classmethod
+    def unpack(cls, record: bytes) -> HashedEntry:
+        """Return what was packed."""
+        hashed, dag_size, size = _RECORD.unpack_from(record)
+        name_at = _RECORD.size + size
+        return cls(hashed, record[name_at:], record[_RECORD.size : name_at], dag_size)
+
+
+_RECORD: Final = Struct(">QQB")
+
+
+def _hash_in(record: bytes) -> int:
+    return int.from_bytes(record[:8], "big")
 
 
 @cache  # of the few fan-outs that there are
@@ -82,7 +101,7 @@ class ShardWriter:
 
     def __init__(
         self,
-        entries: Sequence[HashedEntry],
+        records: Sequence[bytes],
         fanout: int,
         name_block: Callable[[bytes], Block],
         *,
@@ -90,11 +109,11 @@ class ShardWriter:
         mtime: Mtime | None = None,
     ) -> None:
         """
-        :param entries: sorted, no name twice.
+        :param records: packed entries, sorted, no name twice.
         :param name_block: gives a node its CID.
         :param mode: kept in the root, and so is ``mtime``.
         """
-        self._entries = entries
+        self._records = records
         self._fanout = fanout
         self._bits = fanout.bit_length() - 1
         self._name_block = name_block
@@ -109,7 +128,7 @@ class ShardWriter:
         :raises InvalidUnixFS: if so many names have the same hash that no trie holds them.
         """
         shift = HASH_BITS - self._bits
-        _, self.dag_size = yield from self._write(0, len(self._entries), shift, *self._metadata)
+        _, self.dag_size = yield from self._write(0, len(self._records), shift, *self._metadata)
 
     def _write(
         self,
@@ -125,13 +144,14 @@ class ShardWriter:
         prefixes = place_names(self._fanout)
         bitfield = size = 0
         while start < end:
-            place = self._entries[start].hash >> shift & (self._fanout - 1)
+            path = _hash_in(self._records[start]) >> shift
+            place = path & (self._fanout - 1)
             stop = start + 1
-            while stop < end and self._entries[stop].hash >> shift & (self._fanout - 1) == place:
+            while stop < end and _hash_in(self._records[stop]) >> shift == path:
                 stop += 1
             prefix = prefixes[place]
             if stop - start == 1:
-                _, name, cid, dag_size = self._entries[start]
+                _, name, cid, dag_size = HashedEntry.unpack(self._records[start])
                 links.append(dag_pb.encode_link(cid, prefix + name, dag_size))
             else:
                 cid, dag_size = yield from self._write(start, stop, shift - self._bits)

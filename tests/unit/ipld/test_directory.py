@@ -303,8 +303,9 @@ def test_the_number_of_shards_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_names_of_one_hash_are_told_of() -> None:
-    entries = [HashedEntry(5, name, CID.for_block(b"").buffer, 0) for name in (b"a", b"b")]
-    writer = ShardWriter(entries, 256, lambda data: Block(CID.for_block(data, "dag-pb"), data))
+    cid = CID.for_block(b"").buffer
+    records = [HashedEntry(5, name, cid, 0).pack() for name in (b"a", b"b")]
+    writer = ShardWriter(records, 256, lambda data: Block(CID.for_block(data, "dag-pb"), data))
     with pytest.raises(InvalidUnixFS, match="same hash"):
         list(writer.blocks())
 
@@ -388,3 +389,25 @@ def test_a_shard_over_a_plain_directory_is_refused() -> None:
     walk.take(block)
     with pytest.raises(InvalidUnixFS, match="no shard"):
         walk.take(plain)
+
+
+def test_what_a_large_directory_cannot_have() -> None:
+    importer = DirectoryImporter(ImportOptions(max_directory_links=2))
+    cid = CID.for_block(b"", "raw")
+    for name in "abcd":
+        importer.add(DirectoryEntry(name, cid, 1))
+    for size in (-1, 2**64):
+        with pytest.raises(InvalidUnixFS, match="cannot have"):
+            importer.add(DirectoryEntry("e", cid, size))
+    importer.add(DirectoryEntry("c", cid, 2**64 - 1))
+    with pytest.raises(InvalidUnixFS, match="'c' is in the directory twice"):
+        list(importer.finish())
+
+
+def test_names_of_the_same_hash_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "hash_of", lambda name: len(name))
+    importer = DirectoryImporter(ImportOptions(max_directory_links=1))
+    for name in ("a", "b"):
+        importer.add(DirectoryEntry(name, CID.for_block(b"", "raw"), 1))
+    with pytest.raises(InvalidUnixFS, match="the same hash"):
+        list(importer.finish())
