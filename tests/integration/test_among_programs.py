@@ -63,6 +63,7 @@ ELSEWHERE = {
     "doctor": "test_routing_among_programs",
     "key": "test_cli_names",
     "name": "test_cli_names",
+    "repo": "test_block_stores",
 }
 
 
