@@ -173,6 +173,7 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "open_car": lambda peer, reader, path: peer.open_car(ABSENT).receive(),
     "export_car": lambda peer, reader, path: peer.export_car(ABSENT, path / "out.car"),
     "import_car": lambda peer, reader, path: peer.import_car(path / "car"),
+    "add_folder": lambda peer, reader, path: peer.add_folder([]),
     "import_blocks": lambda peer, reader, path: peer.import_blocks(MemoryBlockStore()),
     "announced": lambda peer, reader, path: peer.announced(),
     "bitswap": lambda peer, reader, path: peer.bitswap,
