@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from libp2p.ipld.directory import DirectoryWalk, NameLookup
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 SHARDS_AHEAD: Final = 32
 
 
-async def list_folder(source: BlockSource, root: CID) -> AsyncIterator[DirectoryEntry]:
+async def list_folder(source: BlockSource, root: CID) -> AsyncGenerator[DirectoryEntry, None]:
     """
     Yield the entries of a folder as its blocks are read; they are not held.
 

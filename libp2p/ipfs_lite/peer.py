@@ -13,9 +13,9 @@ without one starts in a fraction of the time.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 import trio
 
@@ -64,10 +64,12 @@ if TYPE_CHECKING:
     from libp2p.datastore import Datastore
     from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.ipfs_lite.adder import Progress
+    from libp2p.ipfs_lite.archive import Archive, Packing
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
     from libp2p.ipfs_lite.folder_adder import EntryInput
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkOptions
+    from libp2p.ipfs_lite.refs import Ref
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipfs_lite.tree_saver import TreeResult
@@ -76,6 +78,8 @@ if TYPE_CHECKING:
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
     from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.peerinfo import PeerInfo
+
+_T = TypeVar("_T")
 
 logger = get_logger(__name__)
 
@@ -401,6 +405,42 @@ class Peer:
             finally:
                 source.close()
 
+    def open_archive(
+        self,
+        cid: CIDInput,
+        name: str | None = None,
+        *,
+        packing: Packing | None = None,
+        unsafe_links: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> Archive:
+        """
+        Return a file or folder as one stream, made while it is read: by default a tar archive.
+
+        The caller reads with ``await receive()``, which returns nothing at the end, and closes with
+        ``await aclose()``. `libp2p.ipfs_lite.output.save` writes it to a file.
+
+        :param name: of the file or folder in the archive; by default its CID.
+        :raises OutputError: while it is read, if a name or link could write outside of the folder
+            in which the archive is unpacked.
+        """
+        from libp2p.ipfs_lite.archive import Archive, Packing
+
+        root = CID.of(cid)
+
+        async def open_file(below: CID) -> UnixFSReader:
+            return await self.get_file(below, peers, timeout)
+
+        return Archive(
+            root,
+            str(root) if name is None else name,
+            self._source(peers, timeout),
+            open_file,
+            Packing() if packing is None else packing,
+            unsafe_links=unsafe_links,
+        )
+
     async def ls(
         self,
         cid: CIDInput,
@@ -416,14 +456,50 @@ class Peer:
         from libp2p.ipfs_lite.folders import list_folder
 
         source = self._source(peers, timeout)
-        try:
-            entries = list_folder(source, CID.of(cid))
-            while True:
-                with self._call():  # not around a yield: the caller's scopes would cross it
-                    entry = await anext(entries, None)
-                if entry is None:
-                    return
+        async with aclosing(self._calls_of(source, list_folder(source, CID.of(cid)))) as entries:
+            async for entry in entries:
                 yield entry
+
+    async def refs(
+        self,
+        cid: CIDInput,
+        *,
+        max_depth: int | None = 1,
+        unique: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> AsyncGenerator[Ref, None]:
+        """
+        Yield the links of a block, and of those below it, in the order of ``ipfs refs``.
+
+        :param max_depth: 1 is the block's own links, None all below it.
+        :param unique: leave out links to what has been yielded.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of one cannot be read.
+        """
+        from libp2p.ipfs_lite.refs import refs_below
+
+        root = CID.of(cid)
+        if max_depth is not None:
+            arguments.count(max_depth, "max_depth")
+        source = self._source(peers, timeout)
+        below = refs_below(source, root, max_depth=max_depth, unique=unique)
+        async with aclosing(self._calls_of(source, below)) as refs:
+            async for ref in refs:
+                yield ref
+
+    async def _calls_of(
+        self, source: BlockSource, items: AsyncGenerator[_T, None]
+    ) -> AsyncGenerator[_T, None]:
+        """Yield what is made of a source's blocks; it ends with the peer, and closes the source."""
+        try:
+            async with aclosing(items):
+                while True:
+                    with self._call():  # not around a yield: the caller's scopes would cross it
+                        item = await anext(items, None)
+                    if item is None:
+                        return
+                    yield item
         finally:
             source.close()
 
@@ -559,6 +635,23 @@ class Peer:
         """Return whether a block is in the store."""
         with self._call():
             return await self.store.has_block(CID.of(cid).buffer)
+
+    async def get_blocks(
+        self, cids: Sequence[CIDInput], timeout: float | None = DEFAULT_TIMEOUT
+    ) -> list[bytes]:
+        """
+        Return several blocks, in their order, from the store or else from connected peers.
+
+        :raises BitswapError: if one of them cannot be had.
+        """
+        wanted = list(dict.fromkeys(map(CID.of, cids)))
+        source = self._source(None, timeout)
+        try:
+            with self._call():
+                found = dict(zip(wanted, await source.fetch(wanted), strict=True))
+                return [found[CID.of(cid)] for cid in cids]
+        finally:
+            source.close()
 
     async def get_block(self, cid: CIDInput, timeout: float | None = DEFAULT_TIMEOUT) -> bytes:
         """

@@ -64,6 +64,7 @@ ELSEWHERE = {
     "key": "test_cli_names",
     "name": "test_cli_names",
     "repo": "test_block_stores",
+    "refs": "test_cli_folders",
 }
 
 
@@ -498,7 +499,7 @@ def assert_result(scene: Scene, ended: Ended) -> None:
         assert line.removesuffix("\n").isprintable()
         start = {
             "add": f"added {scene.cid} ",
-            "ls": f"{scene.cid} 5 name",
+            "ls": f"{scene.cid} {len(DATA)} name",
             "dag import": f"imported {scene.cid}",
             "serve": "/ip4/127.0.0.1/tcp/",
         }

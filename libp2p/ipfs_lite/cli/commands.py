@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from libp2p.ipfs_lite.cli.dag_commands import dag
+from libp2p.ipfs_lite.cli.listing_commands import ls, refs
 from libp2p.ipfs_lite.cli.naming_commands import key, name
 from libp2p.ipfs_lite.cli.options import (
     as_json_option,
@@ -174,13 +175,22 @@ def add(  # noqa: PLR0913 - click calls it by names
 @click.option(
     "-o", "--output", metavar="OUT", help="By default the name; - is the standard output."
 )
+@click.option("-a", "--archive", is_flag=True, help="Write a tar archive.")
+@click.option("-C", "--compress", is_flag=True, help="Compress with gzip: a file, or an archive.")
+@click.option(
+    "-l", "--compression-level", "level", type=click.IntRange(1, 9), default=6, help="By default 6."
+)
 @from_peers
 @as_json_option
 @with_time_limit()
-def get(
+def get(  # noqa: PLR0913 - click calls it by names
     at: At,
     content: Content,
+    *,
     output: str | None,
+    archive: bool,
+    compress: bool,
+    level: int,
     peers: tuple[PeerInfo, ...],
     verify: bool,
     network: NetworkChoice,
@@ -189,7 +199,12 @@ def get(
     """Fetch a file or folder and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json)
+    packing = None
+    if archive or compress:
+        from libp2p.ipfs_lite.archive import Packing
+
+        packing = Packing(archive, level if compress else None)
+    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json, packing)
 
 
 @cli.command()
@@ -203,25 +218,6 @@ def cat(
     from libp2p.ipfs_lite.cli import fetching
 
     fetching.cat(at, fetching.Fetch(content, peers, verify, network))
-
-
-@cli.command()
-@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
-@from_peers
-@as_json_option
-@with_time_limit()
-def ls(
-    at: At,
-    content: Content,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
-    """List a folder: CIDs, bytes of all blocks below, and names."""
-    from libp2p.ipfs_lite.cli import fetching
-
-    fetching.ls(at, fetching.Fetch(content, peers, verify, network), as_json)
 
 
 @cli.command()
@@ -257,5 +253,5 @@ def serve(
     serving.serve(at, listen, routing_api, network, as_json)
 
 
-for command in (dag, key, name, repo_group, routing, provide, dht, doctor):
+for command in (dag, ls, refs, key, name, repo_group, routing, provide, dht, doctor):
     cli.add_command(command)

@@ -245,7 +245,7 @@ class RecordKey(click.ParamType[bytes]):
 class FlagOrValue(click.Command):
     """A command that reads a bare ``--raw-leaves`` as ``--raw-leaves=true``, as Kubo's do."""
 
-    FLAGS: Final = ("--raw-leaves", "--v1compat")
+    FLAGS: Final = ("--raw-leaves", "--v1compat", "--size", "--resolve-type")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
