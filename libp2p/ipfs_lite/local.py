@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,8 +11,10 @@ import trio
 
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.pin_table import PinTable
 from libp2p.ipfs_lite.repo import Repo
-from libp2p.ipfs_lite.roots import MemoryRoots, Roots, RootsFile
+from libp2p.ipfs_lite.roots import adopt_roots
+from libp2p.ipfs_lite.state import State
 from libp2p.ipfs_lite.stores import open_blocks
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -49,7 +51,7 @@ class LocalParts:
     private_key: PrivateKey | None
     datastore: Datastore | None
     repo: Repo | None
-    roots: Roots
+    pins: PinTable
 
     @property
     def place(self) -> str:
@@ -68,7 +70,8 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     config, datastore = options.config or Config(), options.datastore
     if options.block_store is not None:
         key = options.private_key
-        yield LocalParts(config, options.block_store, key, datastore, None, MemoryRoots())
+        with closing(State(None)) as state:
+            yield LocalParts(config, options.block_store, key, datastore, None, PinTable(state))
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
@@ -81,7 +84,10 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
         if datastore is None and with_datastore:
             datastore = await stack.enter_async_context(_open_datastore(repo))
         key = options.private_key or repo.private_key
-        yield LocalParts(repo.config, store, key, datastore, repo, RootsFile(repo.roots_path))
+        state = stack.enter_context(closing(State(repo.state_path)))
+        pins = PinTable(state)
+        await trio.to_thread.run_sync(adopt_roots, repo.roots_path, pins)
+        yield LocalParts(repo.config, store, key, datastore, repo, pins)
 
 
 @asynccontextmanager

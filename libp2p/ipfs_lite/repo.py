@@ -6,7 +6,7 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     repo.lock     locked while a process has the repo open; the file itself stays
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
-    roots         what was added here: see `libp2p.ipfs_lite.roots`
+    state.sqlite  pins: see `libp2p.ipfs_lite.state`
     swarm.key     the key of a private network, if the peer is in one: see `libp2p.security.pnet`
     datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
@@ -54,6 +54,7 @@ CONFIG_FILE: Final = "config.json"
 LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 ROOTS_FILE: Final = "roots"
+STATE_FILE: Final = "state.sqlite"
 DATASTORE_FILE: Final = "datastore.sqlite"
 SWARM_KEY_FILE: Final = "swarm.key"
 
@@ -158,6 +159,10 @@ class Repo:
     @property
     def roots_path(self) -> Path:
         return self.path / ROOTS_FILE
+
+    @property
+    def state_path(self) -> Path:
+        return self.path / STATE_FILE
 
     @property
     def datastore_path(self) -> Path:

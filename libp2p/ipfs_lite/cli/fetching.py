@@ -133,13 +133,16 @@ def cat(at: At, fetch: Fetch) -> None:
 
 
 def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
-    run_fetches(at, [fetch], work)
+    async def with_cid(peer: Peer) -> None:
+        await work(peer, await find(peer, fetch.content))
+
+    run_with_peer(at, [fetch], with_cid)
 
 
-def run_fetches(
-    at: At, fetches: Sequence[Fetch], work: Callable[[Peer, CID], Awaitable[None]]
+def run_with_peer(
+    at: At, fetches: Sequence[Fetch], work: Callable[[Peer], Awaitable[None]]
 ) -> None:
-    """Do a work for one CID after the other; whom to ask is as the first says."""
+    """Open a peer that can fetch, and call ``work`` with it; whom to ask is as the first says."""
     first = fetches[0]
 
     async def with_peer() -> None:
@@ -150,13 +153,12 @@ def run_fetches(
             at.repo, online=online, verify=first.verify, **first.network.settings()
         ) as peer:
             await _connect_to_any(peer, first.peers)
-            for fetch in fetches:
-                await work(peer, await _find(peer, fetch.content))
+            await work(peer)
 
     at.run(with_peer)
 
 
-async def _find(peer: Peer, content: Content) -> CID:
+async def find(peer: Peer, content: Content) -> CID:
     """Return the CID at a path, which may begin with a name."""
     root, path = content
     if isinstance(root, str):

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from libp2p.ipfs_lite.cli.fetching import run_fetches
+from libp2p.ipfs_lite.cli.fetching import find, run_with_peer
 from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipld import dag_pb
 from libp2p.ipld.block import Block
@@ -54,19 +54,17 @@ class RefsStyle:
 
 
 def ls(at: At, fetches: Sequence[Fetch], style: ListStyle) -> None:
-    left = iter(fetches)
+    async def work(peer: Peer) -> None:
+        for fetch in fetches:
+            if len(fetches) > 1 and not style.as_json:
+                if fetch is not fetches[0]:
+                    await say("")
+                await say(f"{fetch.content}:")
+            if style.headers and not style.as_json:
+                await say("Hash Size Name" if style.sizes else "Hash Name")
+            await _list(peer, await find(peer, fetch.content), style)
 
-    async def work(peer: Peer, cid: CID) -> None:
-        fetch = next(left)
-        if len(fetches) > 1 and not style.as_json:
-            if fetch is not fetches[0]:
-                await say("")
-            await say(f"{fetch.content}:")
-        if style.headers and not style.as_json:
-            await say("Hash Size Name" if style.sizes else "Hash Name")
-        await _list(peer, cid, style)
-
-    run_fetches(at, fetches, work)
+    run_with_peer(at, fetches, work)
 
 
 async def _list(peer: Peer, cid: CID, style: ListStyle) -> None:
@@ -113,16 +111,20 @@ def _kind_and_size(cid: CID, block: bytes) -> tuple[Kind, int]:
 
 
 def refs(at: At, fetches: Sequence[Fetch], style: RefsStyle) -> None:
-    async def work(peer: Peer, cid: CID) -> None:
-        below = peer.refs(cid, max_depth=style.max_depth, unique=style.unique)
-        async with aclosing(below) as found:
-            async for ref in found:
-                if style.as_json:
-                    source, target = str(ref.source), str(ref.target)
-                    await say_json({"source": source, "target": target, "name": ref.name})
-                    continue
-                line = style.line.replace("<src>", str(ref.source))
-                line = line.replace("<dst>", str(ref.target))
-                await say(line.replace("<linkname>", printable(ref.name)))
+    async def work(peer: Peer) -> None:
+        for fetch in fetches:
+            await _refs(peer, await find(peer, fetch.content), style)
 
-    run_fetches(at, fetches, work)
+    run_with_peer(at, fetches, work)
+
+
+async def _refs(peer: Peer, cid: CID, style: RefsStyle) -> None:
+    async with aclosing(peer.refs(cid, max_depth=style.max_depth, unique=style.unique)) as found:
+        async for ref in found:
+            if style.as_json:
+                source, target = str(ref.source), str(ref.target)
+                await say_json({"source": source, "target": target, "name": ref.name})
+                continue
+            line = style.line.replace("<src>", str(ref.source))
+            line = line.replace("<dst>", str(ref.target))
+            await say(line.replace("<linkname>", printable(ref.name)))
