@@ -17,6 +17,7 @@ import trio
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
 from libp2p.ipfs_lite.safe_names import is_file_name, stays_inside
+from libp2p.ipfs_lite.tree_saver import MAX_DEPTH
 from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
 from libp2p.ipld.file_node import read_file_node, unixfs_of
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 
 #: Entries whose blocks are fetched at once: with fewer, a distant peer would be waited for at each.
 ENTRIES_AHEAD: Final = 32
-#: Folders inside one another; each has a listing open.
-MAX_DEPTH: Final = 1024
 #: Bytes that are handed over at once, as far as there are so many.
 BATCH_BYTES: Final = 1024 * 1024
+
+_FOLDERS: Final = (DataType.DIRECTORY, DataType.HAMT_SHARD)
 
 
 class Packing(NamedTuple):
@@ -158,18 +159,21 @@ class Archive:
         written = 0
         while following is not None:
             path, cid, block = following
-            header = self._header(path, _unixfs_in(cid, block))
+            message = _unixfs_in(cid, block)
+            kind = DataType.FILE if message is None else message.type
             reader = data = None
-            if header.isdir():
+            size = 0
+            if kind in _FOLDERS:
                 if len(self._folders) == MAX_DEPTH:
                     raise OutputError(f"the folder is more than {MAX_DEPTH} folders deep")
                 self._folders.append(_Open(path, list_folder(self._source, cid), []))
-            elif header.isreg():
+            elif kind is not DataType.SYMLINK:
                 node = read_file_node(cid, block)
                 data = node.data
                 if node.cids:
                     reader = await self._open_file(cid)
-                header.size = len(data) if reader is None else reader.size
+                size = len(data) if reader is None else reader.size
+            header = self._header(path, message, size)
             head = header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
             yield head
             if reader is not None:
@@ -178,9 +182,9 @@ class Archive:
                         yield buffer
             elif data is not None:
                 yield data
-            padding = bytes(-header.size % tarfile.BLOCKSIZE)
+            padding = bytes(-size % tarfile.BLOCKSIZE)
             yield padding
-            written += len(head) + header.size + len(padding)
+            written += len(head) + size + len(padding)
             following = await self._next()
         written += 2 * tarfile.BLOCKSIZE
         yield bytes(2 * tarfile.BLOCKSIZE + -written % tarfile.RECORDSIZE)
@@ -213,20 +217,20 @@ class Archive:
         by_hash = dict(zip((cid.multihash for cid in cids), blocks, strict=True))
         folder.ready.extend([(each, by_hash[each.cid.multihash]) for each in reversed(entries)])
 
-    def _header(self, path: str, message: UnixFSData | None) -> tarfile.TarInfo:
+    def _header(self, path: str, message: UnixFSData | None, size: int) -> tarfile.TarInfo:
         header = tarfile.TarInfo(path)
-        kind = DataType.FILE if message is None else message.type
-        if kind in (DataType.DIRECTORY, DataType.HAMT_SHARD):
-            header.type, header.mode = tarfile.DIRTYPE, 0o755
+        header.size = size
         if message is None:
             return header
+        if message.type in _FOLDERS:
+            header.type, header.mode = tarfile.DIRTYPE, 0o755
         header.mode = (message.mode or header.mode) & 0o777
         if message.mtime is not None:
             header.mtime = message.mtime.seconds
-        if kind is DataType.SYMLINK:
+        if message.type is DataType.SYMLINK:
             header.type = tarfile.SYMTYPE
             header.linkname = bytes(message.data or b"").decode("utf-8", "surrogateescape")
-            depth = len(self._folders) - 1
+            depth = len(self._folders) - 1  # folders above the link, the whole one not counted
             if not (self._unsafe_links or stays_inside(header.linkname, depth)):
                 raise OutputError(
                     f"{path!r:.200} is a link to {header.linkname!r:.200}, which may be outside "

@@ -65,6 +65,7 @@ ELSEWHERE = {
     "name": "test_cli_names",
     "repo": "test_block_stores",
     "refs": "test_cli_folders",
+    "pin": "test_kubo_pins",
 }
 
 
@@ -439,7 +440,11 @@ FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     "a full disk": (full_disk, dict.fromkeys(VERBS, "the standard output: No space left")),
     "a limit on files": (
         limited_files,
-        {**dict.fromkeys(("add", "get"), "File too large"), "serve": "warning: peers and announce"},
+        {
+            **dict.fromkeys(("add", "get"), "File too large"),
+            "dag import": "disk I/O error",  # of the database that the pins of its roots go to
+            "serve": "warning: peers and announce",
+        },
     ),
     "no home folder": (no_home, dict.fromkeys(VERBS, "--repo or IPFS_LITE_PATH")),
     "a terminal of ASCII": (ascii_terminal, {}),

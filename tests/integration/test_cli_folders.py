@@ -175,7 +175,8 @@ def test_add_takes_the_rest_of_unixfs(terminal: Terminal, folder: Path) -> None:
     large = folder / "large"
     large.write_bytes(random.Random(1).randbytes(3_000_000))
     variants: list[list[object]] = [
-        ["-t", "-s", "size-5000"], ["-s", "rabin"], ["-s", "buzhash"], ["--inline"], ["-s", "size-9999"],
+        ["-t", "-s", "size-5000"], ["-s", "rabin"], ["-s", "buzhash"], ["--inline"],
+        ["-s", "size-9999"],
     ]  # fmt: skip
     cids = [root_of(terminal, "-n", *flags, large) for flags in variants]
     assert len(set(cids)) == len(cids)

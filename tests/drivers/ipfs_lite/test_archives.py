@@ -13,8 +13,9 @@ import pytest
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.exceptions import NotAFile
 from libp2p.ipfs_lite import OutputError, Peer
-from libp2p.ipfs_lite.archive import MAX_DEPTH, Packing
+from libp2p.ipfs_lite.archive import Packing
 from libp2p.ipfs_lite.output import save
+from libp2p.ipfs_lite.tree_saver import MAX_DEPTH
 from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.dag_pb import PBLink
