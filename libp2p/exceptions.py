@@ -424,6 +424,14 @@ class InvalidDagJson(ParseError, ValueError):
     """A block is not DAG-JSON, or a value has no form in it."""
 
 
+class InvalidCbor(ParseError, ValueError):
+    """A block is not CBOR as blocks are written in it, or a value has no such form."""
+
+
+class InvalidJson(ParseError, ValueError):
+    """A block is not JSON, or a value has no form in it."""
+
+
 class UnknownCodec(ValidationError, ValueError):
     """A block's codec is not one that can be read here."""
 
