@@ -453,11 +453,11 @@ class NotAFile(ValidationError, ValueError):
 
 
 class NotADirectory(ValidationError, ValueError):
-    """The content is a file, a symlink or no UnixFS at all."""
+    """The content is a file, a symlink or anything else that has no entries."""
 
 
 class NameNotInDirectory(ValidationError, LookupError):
-    """A directory has no entry of that name."""
+    """A directory, a map or a list has no entry of that name."""
 
 
 class InvalidImportOptions(ValidationError, ValueError):

@@ -8,17 +8,23 @@ verified, each block against its CID, before it is stored.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import trio
 
-from libp2p.exceptions import InvalidCar
+from libp2p.exceptions import InvalidArgument, InvalidCar
+from libp2p.ipfs_lite.dag_reader import DagReader
+from libp2p.ipfs_lite.errors import OutputError, plain_errors
+from libp2p.ipfs_lite.folders import run_steps
 from libp2p.ipfs_lite.source import checked, open_source
 from libp2p.ipld.block import MAX_BLOCK_BYTES
-from libp2p.ipld.car.header import encode_header
+from libp2p.ipld.car.header import V2_DATA_OFFSET, V2Header, encode_header
+from libp2p.ipld.car.index import IndexBuilder
 from libp2p.ipld.car.reader import CarReader
 from libp2p.ipld.car.writer import encode_block_start
 from libp2p.ipld.dag_walk import DagWalk
+from libp2p.ipld.entity_walk import ByteRange, EntityWalk
+from libp2p.ipld.paths import follow
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -33,10 +39,9 @@ if TYPE_CHECKING:
 
 #: Bytes of one batch of an exported file.
 BATCH_BYTES: Final = 4 * 1024 * 1024
-#: Blocks that are asked for at once: with fewer, a distant peer would be waited for at each.
-BLOCKS_AHEAD: Final = 32
-#: Blocks that have been fetched and are not written yet; beyond that they are fetched again.
-MAX_AHEAD_BYTES: Final = 2 * BLOCKS_AHEAD * MAX_BLOCK_BYTES
+#: What is exported of that which is below a root.
+SCOPES: Final = ("all", "entity", "block")
+V2: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +56,41 @@ class CarResult:
     """Bytes of these blocks."""
 
 
+class CarKnobs(TypedDict, total=False):
+    """What a CAR file holds, and how; the names are those of gateways."""
+
+    version: int
+    """1, or 2, which has an index of its blocks. Its nodes are read twice: the sizes come first."""
+    duplicates: bool
+    """Write a block as often as it is linked to, rather than once."""
+    scope: str
+    """"all" below the roots; "entity", see `EntityWalk`; or the "block" alone."""
+    entity_bytes: ByteRange | str | None
+    """With "entity", the bytes of a file that count: ``"FROM:TO"``, the last one included."""
+    path: str
+    """Names below the only root. The blocks on the way come first, and the last one is the root."""
+    local_only: bool
+    """Leave out what is not here, with all below it, rather than fetch it."""
+
+
 class CarExport:
     """
-    The bytes of a CAR file of version 1, made while they are read.
+    The bytes of a CAR file, made while they are read.
 
-    :param duplicates: write a block as often as it is linked to.
+    :raises InvalidArgument: if the knobs contradict each other.
     """
 
     def __init__(
-        self, roots: Sequence[CID], source: BlockSource, *, duplicates: bool = False
+        self, roots: Sequence[CID], source: BlockSource, **knobs: Unpack[CarKnobs]
     ) -> None:
         self.size: Final = None
         """Nobody knows beforehand."""
         self._roots = tuple(roots)
-        self._blocks = self._block_bytes = 0
         self._source = source
-        self._duplicates = duplicates
-        self._ahead: dict[bytes, bytes] = {}  # by multihash
-        self._ahead_bytes = 0
+        self._knobs: CarKnobs = {"version": 1, "scope": "all", "path": "", **knobs}
+        _check_knobs(self._knobs, self._roots)
+        text = knobs.get("entity_bytes")
+        self._byte_range = ByteRange.parse(text) if isinstance(text, str) else text
         self.seek(0)
 
     def seek(self, position: int) -> None:
@@ -81,7 +103,9 @@ class CarExport:
             raise ValueError("a CAR file is written from its start")
         self._blocks = self._block_bytes = 0
         self._position = 0
-        self._walk = DagWalk(self._roots, duplicates=self._duplicates)
+        self._sections: _Sections | None = None
+        self._index: IndexBuilder | None = None
+        self._end: int | None = None  # where the index begins
 
     def tell(self) -> int:
         """Return how many bytes have been read."""
@@ -94,40 +118,101 @@ class CarExport:
         :raises BitswapError: if a block cannot be had.
         :raises ParseError: if one is not in the codec that its CID says.
         :raises UnknownCodec: if the links of one cannot be read.
+        :raises NameNotInDirectory: or `NotADirectory`, if the path leads nowhere.
+        :raises OutputError: if the store has changed under a file of version 2.
         """
-        buffers: list[Buffer] = [] if self._position else [encode_header(self._roots)]
+        buffers: list[Buffer] = []
+        if self._sections is None:
+            self._sections = await self._begin()
+            if self._knobs["version"] == V2:
+                buffers.append(await self._measure())
+            buffers.append(encode_header(self._sections.roots))
         size = sum(map(len, buffers))
-        while not self._walk.is_over and size < BATCH_BYTES:
-            data = await self._next_block()
-            start = encode_block_start(self._walk.take(data), len(data))
+        while size < BATCH_BYTES and (section := await self._sections.next()) is not None:
+            cid, data = section
+            start = encode_block_start(cid, len(data))
             buffers += (start, data)
             size += len(start) + len(data)
             self._blocks += 1
             self._block_bytes += len(data)
         self._position += size
+        if self._index is not None and size < BATCH_BYTES:
+            if self._position != self._end:
+                raise OutputError("what is in the store has changed while the CAR file was written")
+            buffers.append(self._index.encode())
+            self._position += len(buffers[-1])
+            self._index = None
         return buffers
 
-    async def _next_block(self) -> bytes:
-        [first, *rest] = self._walk.next(BLOCKS_AHEAD)
-        if first.multihash not in self._ahead:
-            if self._ahead_bytes > MAX_AHEAD_BYTES:
-                self._ahead.clear()
-                self._ahead_bytes = 0
-            wanted = [first, *(cid for cid in rest if cid.multihash not in self._ahead)]
-            for cid, data in zip(wanted, await self._source.fetch(wanted), strict=True):
-                self._ahead[cid.multihash] = data
-                self._ahead_bytes += len(data)
-        data = self._ahead.pop(first.multihash)
-        self._ahead_bytes -= len(data)
-        return data
+    async def _begin(self) -> _Sections:
+        """Follow the path; return what is to be written."""
+        names = [name for name in self._knobs["path"].split("/") if name]
+        way: dict[CID, bytes] = {}
+        roots = self._roots
+        if names:
+            steps = follow(roots[0], names, read=False)
+            roots = ((await run_steps(self._source, steps, way)).cid,)
+        if self._knobs["scope"] == "all":
+            walk = DagWalk(roots, duplicates=self._knobs.get("duplicates", False))
+        elif self._knobs["scope"] == "block":
+            walk = DagWalk(roots, max_depth=0)
+        else:
+            duplicates = self._knobs.get("duplicates", False)
+            walk = EntityWalk(roots[0], self._byte_range, duplicates=duplicates)
+        way.pop(roots[0], None)
+        for cid in way:
+            walk.note(cid)
+        local_only = self._knobs.get("local_only", False)
+        return _Sections(
+            roots, list(way.items()), DagReader(self._source, walk, local_only=local_only)
+        )
+
+    async def _measure(self) -> bytes:
+        """Find out where all blocks will be; return the start of a file of version 2."""
+        self._index = IndexBuilder()
+        sections = await self._begin()
+        size = len(encode_header(sections.roots))
+        while (section := await sections.next()) is not None:
+            cid, data = section
+            if not cid.is_identity:  # it holds its block itself
+                self._index.add(cid.multihash, size)
+            size += len(encode_block_start(cid, len(data))) + len(data)
+        self._end = V2_DATA_OFFSET + size
+        return V2Header(V2_DATA_OFFSET, size, self._end).encode()
 
     def result(self) -> CarResult:
         """Return what has been read so far."""
-        return CarResult(self._roots, self._blocks, self._block_bytes)
+        roots = self._roots if self._sections is None else self._sections.roots
+        return CarResult(roots, self._blocks, self._block_bytes)
 
     def close(self) -> None:
         """Ask for nothing more."""
         self._source.close()
+
+
+class _Sections:
+    """The blocks of a file, in their order."""
+
+    def __init__(
+        self, roots: tuple[CID, ...], way: list[tuple[CID, bytes]], reader: DagReader
+    ) -> None:
+        self.roots: Final = roots
+        self._way = way[::-1]  # the next one is the last
+        self._reader = reader
+
+    async def next(self) -> tuple[CID, bytes] | None:
+        return self._way.pop() if self._way else await self._reader.next()
+
+
+def _check_knobs(knobs: CarKnobs, roots: tuple[CID, ...]) -> None:
+    if knobs["version"] not in (1, V2):
+        raise InvalidArgument(f"a CAR file is of version 1 or 2, not {knobs['version']}")
+    if knobs["scope"] not in SCOPES:
+        raise InvalidArgument(f"the scope is one of {', '.join(SCOPES)}, not {knobs['scope']!r}")
+    if knobs.get("entity_bytes") is not None and knobs["scope"] != "entity":
+        raise InvalidArgument('entity_bytes needs the scope "entity"')
+    if len(roots) != 1 and (knobs["path"] or knobs["scope"] == "entity"):
+        raise InvalidArgument(f'a path and the scope "entity" need one root, not {len(roots)}')
 
 
 async def import_car(
@@ -149,13 +234,24 @@ async def import_car(
     """
     reader = CarReader()
     blocks = size = done = 0
+
+    async def put(found: Sequence[CarBlock]) -> None:
+        await store.put_blocks([(cid.buffer, data) for cid, data, _ in found])
+        if stored is not None:
+            await stored([block.cid for block in found])
+
     async with open_source(source) as opened:
-        while batch := checked(await opened.next_batch()):
-            found = await trio.to_thread.run_sync(_read, reader, batch)
-            if found:
-                await store.put_blocks([(cid.buffer, data) for cid, data, _ in found])
-                if stored is not None:
-                    await stored([block.cid for block in found])
+        found: list[CarBlock] = []
+        is_over = False
+        while found or not is_over:
+            # The next blocks are read and hashed while the last ones are written.
+            with plain_errors():
+                async with trio.open_nursery() as nursery:
+                    if found:
+                        nursery.start_soon(put, found)
+                    batch = checked(await opened.next_batch())
+                    found = await trio.to_thread.run_sync(_read, reader, batch)
+            is_over = not batch
             blocks += len(found)
             size += sum(len(block.data) for block in found)
             done += sum(map(len, batch))

@@ -1,13 +1,13 @@
-"""Lists folders and follows paths into them, over whatever has their blocks."""
+"""Lists folders, follows paths and changes folders, over whatever has their blocks."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from libp2p.ipld.directory import DirectoryWalk, NameLookup
+from libp2p.ipld.directory import DirectoryWalk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
@@ -41,34 +41,24 @@ async def list_folder(source: BlockSource, root: CID) -> AsyncGenerator[Director
             yield entry
 
 
-async def run_steps(source: BlockSource, steps: Steps[_T]) -> _T:
+async def run_steps(
+    source: BlockSource, steps: Steps[_T], read: dict[CID, bytes] | None = None
+) -> _T:
     """
-    Run a change of a directory, see `DirectoryEditor`, with blocks of a source; return its result.
+    Run what says step by step which blocks it needs, with blocks of a source; return its result.
 
+    It is a path, see `libp2p.ipld.paths`, or the change of a directory, see `DirectoryEditor`.
+
+    :param read: gets the blocks, in the order in which they were needed.
     :raises BitswapError: if a block cannot be had.
     """
     try:
         wanted = next(steps)
         while True:
-            wanted = steps.send(await source.fetch(wanted))
+            blocks = await source.fetch(wanted)
+            if read is not None:
+                read.update(zip(wanted, blocks, strict=True))
+            wanted = steps.send(blocks)
     except StopIteration as end:
         result: _T = end.value
         return result
-
-
-async def resolve(source: BlockSource, root: CID, names: Iterable[str]) -> CID:
-    """
-    Follow names from folder to folder; symbolic links are not followed.
-
-    :raises NameNotInDirectory: if a folder has no such entry.
-    :raises NotADirectory: if what a name leads to is no folder and another name follows.
-    :raises BitswapError: if a block cannot be had.
-    """
-    for name in names:
-        lookup = NameLookup(root, name)
-        entry = None
-        while entry is None:
-            [block] = await source.fetch([lookup.wanted])
-            entry = lookup.take(block)
-        root = entry.cid
-    return root

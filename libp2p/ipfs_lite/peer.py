@@ -30,7 +30,7 @@ from libp2p.bitswap.errors import not_here
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
-from libp2p.exceptions import InvalidArgument
+from libp2p.exceptions import InvalidArgument, NotADirectory
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.archive import Archive, Packing
-    from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.car_files import CarExport, CarKnobs, CarResult
     from libp2p.ipfs_lite.collection import Removal
     from libp2p.ipfs_lite.dag_service import DAGService, Session
     from libp2p.ipfs_lite.folder_adder import EntryInput
@@ -556,19 +556,22 @@ class Peer:
         """
         Return the CID at a path below a folder, such as ``"docs/index.html"``.
 
+        Links in blocks of other codecs are followed too; see `libp2p.ipld.paths`.
+
         :raises NameNotInDirectory: if nothing is there.
-        :raises NotADirectory: if a part of the path but the last is no folder.
+        :raises NotADirectory: if a part of the path but the last is no folder, or it leads inside
+            of a block, which `DAGService.value` reads.
         :raises BitswapError: if a block cannot be had.
         """
-        from libp2p.ipfs_lite.folders import resolve
+        from libp2p.ipfs_lite.folders import run_steps
+        from libp2p.ipld.paths import follow
 
-        with self._call():
-            source = self._source(peers, timeout)
-            try:
-                names = [name for name in path.split("/") if name]
-                return await resolve(source, CID.of(cid), names)
-            finally:
-                source.close()
+        names = [name for name in path.split("/") if name]
+        with self._call(), closing(self._source(peers, timeout)) as source:
+            place = await run_steps(source, follow(CID.of(cid), names, read=False))
+            if place.rest:
+                raise NotADirectory(f"{'/'.join(place.rest)!r:.200} is a part of {place.cid}")
+            return place.cid
 
     # -- CAR files ----------------------------------------------------------------------------
 
@@ -577,10 +580,10 @@ class Peer:
         roots: CIDInput | Sequence[CIDInput],
         target: str | PathLike[str],
         *,
-        duplicates: bool = False,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         progress: Progress | None = None,
+        **knobs: Unpack[CarKnobs],
     ) -> CarResult:
         """
         Write roots and all below them into a CAR file; what is not here is fetched, and kept.
@@ -588,9 +591,10 @@ class Peer:
         The same DAG and options give the same file: depth first, every node before its links.
 
         :param target: a path, replaced when the file is whole; a pipe or device is written into.
-        :param duplicates: write a block as often as it is linked to, rather than once.
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
+        :param knobs: the version, and parts of a DAG: `libp2p.ipfs_lite.car_files.CarKnobs`.
+        :raises InvalidArgument: if they contradict each other.
         :raises BitswapError: if a block cannot be had.
         :raises UnknownCodec: if the links of a block cannot be read.
         :raises OutputError: if the file cannot be written.
@@ -598,7 +602,7 @@ class Peer:
         from libp2p.ipfs_lite.output import save
 
         with self._call():
-            export = self.open_car(roots, duplicates=duplicates, peers=peers, timeout=timeout)
+            export = self.open_car(roots, peers=peers, timeout=timeout, **knobs)
             try:
                 await save(export, target, progress)
             finally:
@@ -609,9 +613,9 @@ class Peer:
         self,
         roots: CIDInput | Sequence[CIDInput],
         *,
-        duplicates: bool = False,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        **knobs: Unpack[CarKnobs],
     ) -> CarExport:
         """
         Return the bytes of a CAR file, made while they are read; `export_car` writes a file.
@@ -621,7 +625,12 @@ class Peer:
         from libp2p.ipfs_lite.car_files import CarExport
 
         cids = [CID.of(root) for root in cid_inputs(roots)]
-        return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+        source = self._source(peers, timeout)
+        try:
+            return CarExport(cids, source, **knobs)
+        except InvalidArgument:
+            source.close()
+            raise
 
     async def import_car(
         self,
@@ -788,7 +797,7 @@ class Peer:
 
     @property
     def dag(self) -> DAGService:
-        """Nodes in dag-pb, raw, dag-cbor and dag-json: get, add and remove."""
+        """Nodes in dag-pb, raw, dag-cbor, dag-json, cbor and json, and paths through them."""
         from libp2p.ipfs_lite.dag_service import DAGService
 
         @contextmanager
@@ -797,7 +806,7 @@ class Peer:
                 yield source
 
         stored = None if self._bitswap is None else self._bitswap.notify_new_blocks
-        return DAGService(opened, self._call, self.store, stored)
+        return DAGService(opened, self._call, self.store, stored, self.note_root)
 
     def session(
         self, peers: Iterable[ID] | None = None, timeout: float | None = DEFAULT_TIMEOUT

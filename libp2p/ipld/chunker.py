@@ -144,9 +144,9 @@ def parse_chunker(text: str = "") -> Chunker:
     """
     if text in ("", "default"):
         return SizeChunker()
-    name, _, arguments = text.partition("-")
+    name, dash, arguments = text.partition("-")
     factory = _FACTORIES.get(name)
-    if factory is None:
+    if factory is None or (dash and not arguments):
         known = ", ".join(sorted(_FACTORIES))
         raise InvalidImportOptions(f"chunker {text!r} is not known here, known are: {known}")
     return factory(arguments)

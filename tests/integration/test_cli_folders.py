@@ -111,7 +111,7 @@ def test_a_dag_goes_through_a_car_file(terminal: Terminal, folder: Path) -> None
     other = Terminal(terminal.folder, terminal._capture)
     other.repo = terminal.folder / "other"
     assert other("dag", "import", car, car) == 0
-    assert other.out == f"imported {root}\n" * 2
+    assert other.out == f"Pinned root\t{root}\tsuccess\n"
     assert other("dag", "import", car, "--json") == 0
     assert json.loads(other.out)["cid"] == root
     assert other("cat", f"{root}/a/b/small") == 0

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TREES = 300 if os.environ.get("NIGHTLY") else 16
+TREES = 300 if os.environ.get("NIGHTLY") else 30
 HASHES = (
     "sha1", "sha2-256", "sha2-512", "sha3-224", "sha3-256", "sha3-384", "sha3-512", "dbl-sha2-256",
     "shake-256", "keccak-256", "keccak-512", "blake3", "blake2b-160", "blake2b-256", "blake2b-512",

@@ -160,11 +160,16 @@ def run_with_peer(
 
 async def find(peer: Peer, content: Content) -> CID:
     """Return the CID at a path, which may begin with a name."""
+    return await peer.resolve(*await root_and_path(peer, content))
+
+
+async def root_and_path(peer: Peer, content: Content) -> tuple[CID, str]:
+    """Return a CID and a path below it; a name is resolved."""
     root, path = content
     if isinstance(root, str):
         target = (await peer.names.resolve(f"/ipns/{root}/{path}")).path
         root, path = target.cid, target.rest
-    return await peer.resolve(root, path)
+    return root, path
 
 
 async def _connect_to_any(peer: Peer, addresses: Sequence[PeerInfo]) -> None:

@@ -267,7 +267,7 @@ class FlagOrValue(click.Command):
 
     FLAGS: Final = (
         "--raw-leaves", "--v1compat", "--pin", "--recursive", "-r", "--unpin", "--size",
-        "--resolve-type",
+        "--pin-roots", "--resolve-type",
     )  # fmt: skip
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

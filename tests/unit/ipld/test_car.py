@@ -16,7 +16,13 @@ from libp2p.ipld.car.header import (
     V2Header,
     encode_header,
 )
-from libp2p.ipld.car.index import INDEX_SORTED, MAX_TABLES, CarIndex, IndexBuilder
+from libp2p.ipld.car.index import (
+    INDEX_SORTED,
+    MAX_TABLES,
+    MULTIHASH_INDEX_SORTED,
+    CarIndex,
+    IndexBuilder,
+)
 from libp2p.ipld.car.reader import MAX_SECTION_BYTES, CarReader
 from libp2p.ipld.car.writer import encode_block_start
 from libp2p.ipld.cid import CID
@@ -196,6 +202,7 @@ def test_an_index_of_the_older_kind_is_read() -> None:
         (encode_uvarint(INDEX_SORTED) + b"\xff\xff\xff\xff", "-1 tables"),
         (encode_uvarint(INDEX_SORTED) + (MAX_TABLES + 1).to_bytes(4, "little"), "257 tables"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(7, b""), "entries of 7"),
+        (encode_uvarint(MULTIHASH_INDEX_SORTED) + b"\1\0\0\0" + b"\xff" * 8, "no hash function"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(137, b""), "entries of 137"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(40, bytes(41)), "entries of 40"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(40, bytes(80))[:-1], "80 bytes"),
