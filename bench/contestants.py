@@ -78,6 +78,8 @@ def upstream_python() -> Path:
 
 def run(command: Sequence[str | os.PathLike[str]]) -> Cost:
     """Run a program to its end; RuntimeError with its last words where it fails."""
+    # An installed program is compiled once.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     with tempfile.TemporaryFile() as errors:
         start = time.perf_counter()
         process = subprocess.Popen(
@@ -85,7 +87,7 @@ def run(command: Sequence[str | os.PathLike[str]]) -> Cost:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env={**environment, "PYTHONPATH": str(ROOT)},
         )
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - start

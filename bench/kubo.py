@@ -142,6 +142,7 @@ class Command(_KuboRow):
 
     name: str = "get"
     """The row is called as the command is: ``get`` to disk, or ``cat`` to nowhere."""
+    nocopy: bool = False
     ratio: float = 2.0
     cpu_seconds_per_gib: float = 9.0
     peak_budget_mib: float | None = 110
@@ -149,26 +150,35 @@ class Command(_KuboRow):
     _cid: str = field(init=False)
 
     def __post_init__(self) -> None:
-        place = "disk" if self.name == "get" else "nowhere"
-        self.title = f"{self.name} {self.mib} MiB from Kubo to {place} (CPU: command + provider)"
+        place = "nowhere" if self.name == "cat" else "disk"
+        option = " --nocopy" if self.nocopy else ""
+        self.title = (
+            f"{self._verb}{option} {self.mib} MiB from Kubo to {place} (CPU: command + provider)"
+        )
         self.budgets = (Budget(OURS, KUBO, self.ratio),)
         self.cpu_budget_seconds = self.cpu_seconds_per_gib * self.mib / 1024
+
+    @property
+    def _verb(self) -> str:
+        return "cat" if self.name == "cat" else "get"
 
     def prepare(self, stack: ExitStack) -> None:
         super().prepare(stack)
         self._provider = stack.enter_context(Kubo())
-        self._cid = self._provider.add(self._file, "--chunker=size-262144")
+        raw = ["--raw-leaves"] if self.nocopy else []
+        self._cid = self._provider.add(self._file, "--chunker=size-262144", *raw)
 
     def measure(self, contestant: str) -> Sample:
         before, scratch = self._provider.cpu_seconds(), self._scratch()
         output = scratch / "out"
-        command = ["get", "-o", str(output)] if self.name == "get" else [self.name]
+        command = ["cat"] if self._verb == "cat" else ["get", "-o", str(output)]
         if contestant == OURS:
+            command += ["--nocopy"] if self.nocopy else []
             peer = ["--peer", self._provider.addr]
             cost = run(ipfs_lite("--repo", scratch / "repo", *command, *peer, self._cid))
         else:
             cost = self._kubo(scratch, [*command, self._cid])
-        if self.name == "get" and sha256_of(output) != self._sha256:
+        if self._verb == "get" and sha256_of(output) != self._sha256:
             raise RuntimeError(f"{contestant} fetched other bytes")
         provided = self._provider.cpu_seconds() - before
         return Sample(self._rate(cost.seconds), (cost.cpu_seconds, provided), cost.peak_bytes)
@@ -186,22 +196,27 @@ class Command(_KuboRow):
 
 @dataclass
 class Add(_KuboRow):
-    """A file into a fresh repository, or only hashed, with 1 MiB chunks."""
+    """A file into a fresh repository, or only hashed."""
 
     name: str = "add"
     only_hash: bool = False
-    budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 1.0),)
+    chunk_bytes: int = 2**20
+    nocopy: bool = False
+    """Ours writes no copy; Kubo is as it is by default."""
+    budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 1.2),)
     peak_budget_mib: float | None = 110
 
     def __post_init__(self) -> None:
         kind = "hashed only (-n)" if self.only_hash else "added to disk"
-        self.title = f"{self.mib} MiB {kind}, 1 MiB chunks"
+        kind = "added without copying (--nocopy)" if self.nocopy else kind
+        self.title = f"{self.mib} MiB {kind}, chunks of {self.chunk_bytes // 1024} KiB"
 
     def measure(self, contestant: str) -> Sample:
-        flags = ["-Q", "--chunker=size-1048576", "--cid-version=1", "--raw-leaves"]
+        flags = ["-Q", f"--chunker=size-{self.chunk_bytes}", "--cid-version=1", "--raw-leaves"]
         flags += ["-n"] if self.only_hash else []
         repo = self._scratch() / "repo"
         if contestant == OURS:
+            flags += ["--nocopy"] if self.nocopy else []
             cost = run(ipfs_lite("--repo", repo, "add", *flags, self._file))
         else:
             binary = find_peer("kubo")
@@ -209,6 +224,82 @@ class Add(_KuboRow):
             with Kubo(repo=repo, daemon=False):
                 cost = run([binary, "--repo-dir", repo, "add", *flags, self._file])
         return Sample(self._rate(cost.seconds), (cost.cpu_seconds,), cost.peak_bytes)
+
+
+@dataclass
+class Tree(Row):
+    """A folder of many files added to a fresh repository, or written out of one."""
+
+    name: str
+    files: int = 20_000
+    contestants: tuple[str, ...] = (OURS, KUBO)
+    unit: str = "files/s"
+    budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 1.0),)
+    peak_budget_mib: float | None = 110
+    _folder: Path = field(init=False)
+    _cid: str = field(init=False, default="")
+    _repos: dict[str, Path] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        what = "added to disk" if self.name == "addtree" else "of the own repository to disk"
+        self.title = f"a folder of {self.files:,} files, 150 folders and one of a quarter, {what}"
+
+    def prepare(self, stack: ExitStack) -> None:
+        if find_peer("kubo") is None:
+            raise NotHere("Kubo is not built: run make interop-peers")
+        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        make_tree(self._folder / "tree", self.files)
+        if self.name == "gettree":
+            for contestant in self.contestants:
+                self._add(contestant)
+
+    def measure(self, contestant: str) -> Sample:
+        os.sync()
+        if self.name == "addtree":
+            cost = self._add(contestant)
+        else:
+            # Folders stay until the end, for the reason that `_KuboRow._scratch` gives.
+            output = Path(tempfile.mkdtemp(dir=self._folder)) / "out"
+            cost = self._run(contestant, "get", "-o", str(output), self._cid)
+        return Sample(self.files / cost.seconds, (cost.cpu_seconds,), cost.peak_bytes)
+
+    def _add(self, contestant: str) -> Cost:
+        repo = Path(tempfile.mkdtemp(dir=self._folder)) / "repo"
+        self._repos[contestant] = repo
+        add = ["add", "-r", "-Q", str(self._folder / "tree")]
+        if contestant == OURS:
+            cost = self._run(contestant, *add)
+            only_hash = ipfs_lite("--repo", repo, *add, "-n")
+            self._cid = check_output(only_hash, cwd=ROOT, text=True).strip()
+            return cost
+        with Kubo(repo=repo, daemon=False, profile="unixfs-v1-2025"):
+            return self._run(contestant, *add)
+
+    def _run(self, contestant: str, *command: str) -> Cost:
+        repo = self._repos[contestant]
+        if contestant == OURS:
+            return run(ipfs_lite("--repo", repo, *command))
+        binary = find_peer("kubo")
+        assert binary is not None
+        return run([binary, "--repo-dir", repo, *command])
+
+
+def make_tree(root: Path, files: int) -> None:
+    """Write a folder: small files and some large ones, three levels, links, names of all kinds."""
+    source = random.Random(files)
+    names = ("f%d", "file %d.txt", "naïve-%d", "данные %d", "日本-%d.bin", "it's %d")
+    folders = [root / f"a{n // 10}" / f"b{n % 10}" for n in range(150)]
+    for folder in [*folders, root / "big", root / "empty"]:
+        folder.mkdir(parents=True)
+    for number in range(files):
+        folder = root / "big" if number % 4 == 0 else folders[number % len(folders)]
+        path = folder / (source.choice(names) % number)
+        kind = source.random()
+        if kind < 0.03:
+            path.symlink_to("f1")
+        else:
+            size = 0 if kind < 0.06 else int(source.paretovariate(1.0) * 1000)
+            path.write_bytes(source.randbytes(min(size, 3 * 2**20)))
 
 
 @dataclass
@@ -306,9 +397,14 @@ def rows(mib: int) -> list[Row]:
         Fetch(mib),
         Fetch(SMALL_MIB, name="fetch100"),
         Command(mib),
+        Command(mib, name="getnocopy", nocopy=True, ratio=2.5),
         Command(mib, name="cat", ratio=2.2, cpu_seconds_per_gib=6.0),
         Add(mib),
+        Add(mib, name="add256", chunk_bytes=2**18),
         Add(mib, name="hash", only_hash=True),
+        Add(mib, name="addnocopy", nocopy=True, budgets=(Budget(OURS, KUBO, 2.0),)),
+        Tree("addtree"),
+        Tree("gettree"),
         Read(mib),
         Car(mib),
         Car(mib, name="carimport"),

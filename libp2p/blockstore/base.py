@@ -178,6 +178,15 @@ class BlockStore(ABC):
 
         await for_each(blocks, put)
 
+    def thread_putter(self) -> Callable[[Sequence[tuple[CID, Buffer]]], None] | None:
+        """
+        Return a blocking `put_blocks` for any thread; None if the store has none.
+
+        Who makes blocks in threads stores them there: a switch of threads for each batch costs as
+        much as writing it. The buffers are the caller's again when it returns.
+        """
+        return None
+
     def put_blocks_now(self, blocks: Sequence[tuple[CID, Buffer]]) -> bool:
         """Keep several blocks if that takes no time worth a task switch; else return False."""
         return False

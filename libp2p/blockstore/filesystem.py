@@ -18,7 +18,7 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
@@ -143,6 +143,15 @@ class FilesystemBlockStore(BlockStore):
         peers that open a stream for each.
         """
         await self._writes.put(keyed_blocks(blocks), self._files.put)
+
+    def thread_putter(self) -> Callable[[Sequence[tuple[CID, Buffer]]], None] | None:
+        own = FilesystemBlockStore
+        if type(self).put_blocks is not own.put_blocks or type(self).put_block is not own.put_block:
+            return None  # a class of the user's wants to see what is stored
+        return self._put_in_thread
+
+    def _put_in_thread(self, blocks: Sequence[tuple[CID, Buffer]]) -> None:
+        self._files.put((cid.multihash, data) for cid, data in blocks if not cid.is_identity)
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Read several blocks in one hop to a thread."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.file_fetch import BlockSource
-    from libp2p.ipfs_lite.source import SourceInput
+    from libp2p.ipfs_lite.source import Source, SourceInput
     from libp2p.ipld.car.reader import CarBlock
     from libp2p.ipld.cid import CID
 
@@ -42,6 +42,8 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 #: What is exported of that which is below a root.
 SCOPES: Final = ("all", "entity", "block")
 V2: Final = 2
+#: Batches that are verified and written at once. A second one uses the time that the disk takes.
+WORKERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,47 +228,82 @@ async def import_car(
     Store the blocks of a CAR file of version 1 or 2.
 
     :param stored: awaited with the CIDs of every batch that has been stored.
-    :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says. Blocks
-        before that are stored.
+    :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says. Some
+        blocks before that are stored.
     :raises HashNotSupported: if a block cannot be verified.
     :raises SourceError: if the source cannot be read.
     :raises BlockStoreError: if the blocks cannot be stored.
     """
-    reader = CarReader()
-    blocks = size = done = 0
-
-    async def put(found: Sequence[CarBlock]) -> None:
-        await store.put_blocks([(cid.buffer, data) for cid, data, _ in found])
-        if stored is not None:
-            await stored([block.cid for block in found])
-
     async with open_source(source) as opened:
-        found: list[CarBlock] = []
-        is_over = False
-        while found or not is_over:
-            # The next blocks are read and hashed while the last ones are written.
-            with plain_errors():
-                async with trio.open_nursery() as nursery:
-                    if found:
-                        nursery.start_soon(put, found)
-                    batch = checked(await opened.next_batch())
-                    found = await trio.to_thread.run_sync(_read, reader, batch)
-            is_over = not batch
-            blocks += len(found)
-            size += sum(len(block.data) for block in found)
-            done += sum(map(len, batch))
-            if progress is not None:
-                progress(done, opened.size)
-    reader.end()
-    return CarResult(reader.roots or (), blocks, size)
+        importing = _Importing(opened, store, stored, progress)
+        with plain_errors():
+            async with trio.open_nursery() as nursery:
+                for _ in range(WORKERS):
+                    nursery.start_soon(importing.work)
+    return importing.result()
 
 
-def _read(reader: CarReader, batch: Sequence[Buffer]) -> list[CarBlock]:
-    """Read and verify a batch of blocks."""
-    found = [block for buffer in batch for block in reader.receive(buffer)]
-    for cid, data, offset in found:
-        if len(data) > MAX_BLOCK_BYTES:
-            raise InvalidCar(f"block {cid} has {len(data)} bytes, more than peers exchange")
-        if not cid.matches(data):
-            raise InvalidCar(f"the bytes at {offset} are not those of {cid}")
-    return found
+class _Importing:
+    """The import of one file: each of some tasks verifies and writes a batch of its blocks."""
+
+    def __init__(
+        self,
+        source: Source,
+        store: BlockStore,
+        stored: Callable[[Sequence[CID]], Awaitable[object]] | None,
+        progress: Progress | None,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._put = store.thread_putter()
+        self._stored = stored
+        self._progress = progress
+        self._reader = CarReader()
+        self._turn = trio.Lock()
+        self._blocks = self._size = self._done = 0
+        self._has_failed = False
+
+    async def work(self) -> None:
+        """Import batches until there are no more."""
+        try:
+            while (found := await self._next()) is not None:
+                await trio.to_thread.run_sync(self._keep, found)
+                if self._put is None:
+                    await self._store.put_blocks([(cid.buffer, data) for cid, data, _ in found])
+                if self._stored is not None and found:
+                    await self._stored([block.cid for block in found])
+        except Exception:  # task's edge: a full disk fails every worker, and is raised once
+            if not self._has_failed:
+                self._has_failed = True
+                raise
+
+    async def _next(self) -> list[CarBlock] | None:
+        async with self._turn:
+            batch = checked(await self._source.next_batch())
+            if not batch:
+                return None
+            found = await trio.to_thread.run_sync(self._read, batch)
+            self._blocks += len(found)
+            self._size += sum(len(block.data) for block in found)
+            self._done += sum(map(len, batch))
+            if self._progress is not None:
+                self._progress(self._done, self._source.size)
+            return found
+
+    def _read(self, batch: Sequence[Buffer]) -> list[CarBlock]:
+        return [block for buffer in batch for block in self._reader.receive(buffer)]
+
+    def _keep(self, found: list[CarBlock]) -> None:
+        """Verify blocks, and store them if a thread can."""
+        for cid, data, offset in found:
+            if len(data) > MAX_BLOCK_BYTES:
+                raise InvalidCar(f"block {cid} has {len(data)} bytes, more than peers exchange")
+            if not cid.matches(data):
+                raise InvalidCar(f"the bytes at {offset} are not those of {cid}")
+        if self._put is not None:
+            self._put([(cid, data) for cid, data, _ in found])
+
+    def result(self) -> CarResult:
+        """:raises InvalidCar: if the file is cut off."""
+        self._reader.end()
+        return CarResult(self._reader.roots or (), self._blocks, self._size)

@@ -48,6 +48,10 @@ class NotPinnedError(PinError):
     """Nothing is pinned there."""
 
 
+class FilesConflictError(IpfsLiteError):
+    """Another changed the same part of the mutable tree; what was asked for has not been done."""
+
+
 class OfflineError(IpfsLiteError):
     """The peer was opened without a network, which the call needs."""
 
@@ -76,6 +80,14 @@ class InvalidSource(SourceError, TypeError, ValueError):
 
 class OutputError(IpfsLiteError):
     """A fetched file cannot be written to its target."""
+
+
+class ControlError(IpfsLiteError):
+    """The peer that runs on a repo cannot do what it was asked for."""
+
+
+class NotRunningError(ControlError):
+    """No peer that could be asked runs on a repo."""
 
 
 class NotFoundError(IpfsLiteError):

@@ -7,7 +7,7 @@ of peers if they are not there; a block that comes goes into the walk in the cal
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
 
@@ -19,6 +19,7 @@ from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
 from libp2p.ipld.cid import CID
+from libp2p.ipld.codec import RAW
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.resources import Scope
 
+#: Is told of a block that is asked for: where it is in its file, and its length there.
+Asking: TypeAlias = "Callable[[CID, int, int], object]"
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
 WINDOW_BLOCKS: Final = 1024
 #: The speed of a reader is computed anew after so many bytes.
@@ -45,6 +48,8 @@ class BlockSource:
     :param timeout: the longest time without any block, in seconds.
     :param closed: called by `close`.
     :param lent: the session is another source's, and goes on after `close`.
+    :param asking: called with each raw block that peers are about to be asked for, its place in the
+        file and its length there.
     """
 
     def __init__(
@@ -54,8 +59,10 @@ class BlockSource:
         timeout: float,
         closed: Callable[[], object] | None = None,
         lent: bool = False,
+        asking: Asking | None = None,
     ) -> None:
         self._closed = closed
+        self._asking = asking
         self._store = store
         self._lent = lent
         self._damaged: set[CID] = set()
@@ -104,6 +111,10 @@ class BlockSource:
         """
         if self.session is None:
             raise self._not_here(cids[0])
+        if self._asking is not None:
+            for cid in cids:
+                for offset, size in waiter.places(cid) if cid.codec_code == RAW else ():
+                    self._asking(cid, offset, size)
         self.session.ask(cids, waiter)
         return self.session
 
@@ -320,6 +331,10 @@ class FileFetch:
         asked, self._asked = self._asked, {}
         if asked and (session := self.source.session) is not None:
             session.take_back(list(asked), self)
+
+    def places(self, cid: CID) -> list[tuple[int, int]]:
+        """Return where in the file a block belongs that has not come, and its length there."""
+        return self._walk.places(cid)
 
     # -- what comes -----------------------------------------------------------------------------
 

@@ -11,11 +11,12 @@ import trio
 
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.files_root import FilesRoot
 from libp2p.ipfs_lite.pin_table import PinTable
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.roots import adopt_roots
 from libp2p.ipfs_lite.state import State
-from libp2p.ipfs_lite.stores import open_blocks
+from libp2p.ipfs_lite.stores import open_blocks, with_slices
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
@@ -52,6 +53,7 @@ class LocalParts:
     datastore: Datastore | None
     repo: Repo | None
     pins: PinTable
+    files_root: FilesRoot
 
     @property
     def place(self) -> str:
@@ -71,23 +73,25 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     if options.block_store is not None:
         key = options.private_key
         with closing(State(None)) as state:
-            yield LocalParts(config, options.block_store, key, datastore, None, PinTable(state))
+            kept = PinTable(state), FilesRoot(state)
+            yield LocalParts(config, options.block_store, key, datastore, None, *kept)
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
         repo = await trio.to_thread.run_sync(Repo.open, path, options.config)
         stack.callback(repo.close)
-        store = await trio.to_thread.run_sync(
+        state = stack.enter_context(closing(State(repo.state_path)))
+        blocks = await trio.to_thread.run_sync(
             partial(open_blocks, repo.path, repo.config, verify=options.verify, exclusive=True)
         )
+        store = with_slices(blocks, repo.path, state, repo.config)
         stack.push_async_callback(store.close)
         if datastore is None and with_datastore:
             datastore = await stack.enter_async_context(_open_datastore(repo))
         key = options.private_key or repo.private_key
-        state = stack.enter_context(closing(State(repo.state_path)))
         pins = PinTable(state)
         await trio.to_thread.run_sync(adopt_roots, repo.roots_path, pins)
-        yield LocalParts(repo.config, store, key, datastore, repo, pins)
+        yield LocalParts(repo.config, store, key, datastore, repo, pins, FilesRoot(state))
 
 
 @asynccontextmanager

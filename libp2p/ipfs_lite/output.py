@@ -215,34 +215,42 @@ class PartFile:
     """
     A file that takes its target's place when it is whole; its methods block.
 
-    Without `commit`, `close` removes what was written.
+    Without `commit`, `close` removes what was written, unless that is to be gone on with.
     """
 
-    def __init__(self, target: Path, path: Path, descriptor: int) -> None:
+    def __init__(self, target: Path, path: Path, descriptor: int, keeps: bool = False) -> None:
         self.target: Final = target
-        self._path = path
+        self.path: Final = path
         self._descriptor = descriptor
+        self._keeps = keeps
         _unfinished.add(self)
 
+    @property
+    def descriptor(self) -> int:
+        return self._descriptor
+
     @classmethod
-    def beside(cls, target: Path) -> PartFile | None:
+    def beside(cls, target: Path, token: str = "") -> PartFile | None:
         """
         Begin one; None if the target should be written in its place.
 
+        :param token: eight hexadecimal digits that name it. If it is there, it is gone on with,
+            unless somebody else is writing it.
         :raises OSError: if neither is possible.
         """
         try:
             status = target.stat()
         except FileNotFoundError:
             status = None
-        _sweep(target)
+        _sweep(target, token)
         if status is not None:
             if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             if status.st_nlink > 1 or _has_access_list(target):
                 return None
         try:
-            part = cls._create(target, 0o666 if status is None else 0o600)
+            mode = 0o666 if status is None else 0o600
+            part = cls._again(target, token, mode) or cls._create(target, mode)
         except OSError as error:
             if status is None or error.errno not in _NOT_ALLOWED:
                 raise
@@ -251,6 +259,27 @@ class PartFile:
             part.close()
             return None
         return part
+
+    @classmethod
+    def _again(cls, target: Path, token: str, mode: int) -> PartFile | None:
+        """Open the file that an earlier call has left, or make it; None if it is another's."""
+        if not token:
+            return None
+        path = target.with_name(f"{_part_prefix(target)}{token}.part")
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, mode)
+        except OSError as error:
+            if error.errno in _NOT_ALLOWED:
+                raise
+            return None
+        status = os.fstat(descriptor)
+        is_own = stat.S_ISREG(status.st_mode) and status.st_nlink == 1
+        if is_own and (not hasattr(os, "geteuid") or status.st_uid == os.geteuid()):
+            with contextlib.suppress(OSError):
+                file_locks.lock(descriptor)
+                return cls(target, path, descriptor, keeps=True)
+        os.close(descriptor)
+        return None
 
     @classmethod
     def _create(cls, target: Path, mode: int) -> PartFile:
@@ -288,7 +317,7 @@ class PartFile:
         if os.name == "nt":
             self._close_descriptor()  # an open file cannot be renamed there
         try:
-            os.replace(self._path, self.target)
+            os.replace(self.path, self.target)
         except OSError as error:
             if error.errno not in _NOT_RENAMED or not self.target.is_file():
                 raise
@@ -301,7 +330,8 @@ class PartFile:
         """Give up what was not committed; after `commit` it does nothing."""
         if _is_given_up(self):
             with contextlib.suppress(OSError):
-                self._path.unlink()
+                if not self._keeps or not os.fstat(self._descriptor).st_size:
+                    self.path.unlink()
             self._close_descriptor()  # not before: without its lock, another could be sweeping it
 
     def _close_descriptor(self) -> None:
@@ -350,12 +380,12 @@ def _part_prefix(target: Path) -> str:
     return f".{start}.{digest}."
 
 
-def _sweep(target: Path) -> None:
-    """Remove the part files of this target whose writers were killed."""
+def _sweep(target: Path, kept: str) -> None:
+    """Remove the part files of this target whose writers were killed, but the one to go on with."""
     is_part = re.compile(re.escape(_part_prefix(target)) + _TOKEN + r"\.part").fullmatch
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
-            if is_part(entry.name):
+            if is_part(entry.name) and not (kept and entry.name.endswith(f".{kept}.part")):
                 with contextlib.suppress(OSError):
                     _remove_unlocked(entry.path)
 

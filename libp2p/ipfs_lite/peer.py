@@ -33,7 +33,13 @@ from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import InvalidArgument, NotADirectory
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
+from libp2p.ipfs_lite.errors import (
+    NotPinnedError,
+    OfflineError,
+    PeerClosedError,
+    PinError,
+    plain_errors,
+)
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.leases import Leases
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
@@ -79,8 +85,10 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.archive import Archive, Packing
     from libp2p.ipfs_lite.car_files import CarExport, CarKnobs, CarResult
-    from libp2p.ipfs_lite.collection import Removal
+    from libp2p.ipfs_lite.collection import Collection, Removal
     from libp2p.ipfs_lite.dag_service import DAGService, Session
+    from libp2p.ipfs_lite.file_fetch import Asking
+    from libp2p.ipfs_lite.files import PeerFiles
     from libp2p.ipfs_lite.folder_adder import EntryInput
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
@@ -117,6 +125,7 @@ class Peer:
         self.store: Final = parts.store
         self._leases = Leases()
         self._pin_table = parts.pins
+        self._files_root = parts.files_root
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -232,6 +241,7 @@ class Peer:
         *,
         profile: str | None = None,
         only_hash: bool = False,
+        nocopy: bool = False,
         pin: bool = True,
         name: str = "",
         progress: Progress | None = None,
@@ -244,6 +254,8 @@ class Peer:
         :param profile: see `libp2p.ipld.profiles`; by default the one of the settings. A choice
             of your own, such as ``chunker="size-262144"``, changes that part of it.
         :param only_hash: find out the CID, store nothing.
+        :param nocopy: keep no copy of a file that is named by its path, but say where its pieces
+            are. They are gone when it is changed or moved. Only for raw leaves, and in a repo.
         :param pin: keep it when `gc` removes what is not pinned; it is a recursive pin of its root.
         :param name: of the pin; see `Pins.add`.
         :param progress: called with the bytes done and the bytes in all, if known.
@@ -262,6 +274,7 @@ class Peer:
                 None if only_hash else self.store,
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 progress=progress,
+                nocopy=nocopy,
             )
             if not only_hash:
                 await self.note_root(added.cid, pin=pin, name=name)
@@ -319,6 +332,46 @@ class Peer:
             reader.close()
             raise
 
+    async def save_file(
+        self,
+        cid: CIDInput,
+        target: str | PathLike[str],
+        *,
+        nocopy: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        progress: Progress | None = None,
+    ) -> int:
+        """
+        Write a file to ``target``, which appears when it is whole; return its size.
+
+        What is not here is fetched, and kept: when it is called again after it was interrupted,
+        only what is missing is fetched.
+
+        :param nocopy: write what is fetched into ``target`` alone. Its pieces are served from there
+            until it is changed or moved. When it is interrupted, a ``.part`` file stays beside
+            ``target``, which the next call goes on with. Only in a repo.
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        :raises OutputError: if it cannot be written there.
+        :raises NotAFile: if the CID is that of a directory or of something else.
+        :raises BitswapError: if a block cannot be had.
+        """
+        path = Path(arguments.path(target, "the path of a file to write"))
+        with self._call():
+            if nocopy:
+                from libp2p.ipfs_lite.nocopy_saver import save_nocopy
+
+                async def open_reader(asking: Asking) -> UnixFSReader:
+                    return await self._open_file(CID.of(cid), self._source(peers, timeout, asking))
+
+                return await save_nocopy(CID.of(cid), path, self.store, open_reader, progress)
+            from libp2p.ipfs_lite.output import save
+
+            async with await self.get_file(cid, peers, timeout) as reader:
+                await save(reader, path, progress)
+                return reader.size
+
     # -- folders ------------------------------------------------------------------------------
 
     async def add_tree(  # noqa: PLR0913 - options by name
@@ -334,6 +387,7 @@ class Peer:
         follow_links: bool = False,
         keep_mode: bool = False,
         keep_mtime: bool = False,
+        nocopy: bool = False,
         added: Callable[[str, AddResult], Awaitable[object]] | None = None,
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
@@ -350,6 +404,7 @@ class Peer:
         :param follow_links: add what symbolic links lead to, rather than the links.
         :param keep_mode: keep permissions; then leaves are not raw.
         :param keep_mtime: keep the times of the last changes; then leaves are not raw.
+        :param nocopy: as for `add_file`.
         :param added: awaited with the path below the folder, and the result, of every entry.
         :param progress: called with the bytes that have been read.
         :raises SourceError: if something cannot be read, or is no file, folder or link.
@@ -368,6 +423,7 @@ class Peer:
                 stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
                 added=added,
                 progress=progress,
+                nocopy=nocopy,
             )
             result = await adder.add(arguments.path(path, "the path of a folder to add"))
             if not only_hash:
@@ -573,6 +629,25 @@ class Peer:
                 raise NotADirectory(f"{'/'.join(place.rest)!r:.200} is a part of {place.cid}")
             return place.cid
 
+    # -- the mutable tree ---------------------------------------------------------------------
+
+    @property
+    def files(self) -> PeerFiles:
+        """A tree of paths whose root changes, kept in the repo: Kubo's ``ipfs files``."""
+        from libp2p.ipfs_lite.files import FilesParts, PeerFiles
+
+        return PeerFiles(
+            FilesParts(
+                self.store,
+                self._files_root,
+                self._leases,
+                import_options(self.config, None, {}),
+                self._call,
+                lambda: self._source(None, DEFAULT_TIMEOUT),
+                lambda cids: self._bitswap and self._bitswap.notify_new_blocks(cids),
+            )
+        )
+
     # -- CAR files ----------------------------------------------------------------------------
 
     async def export_car(
@@ -680,7 +755,9 @@ class Peer:
         with self._call(), self.lease():
             return await copy_blocks(source, self.store, progress=progress)
 
-    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+    def _source(
+        self, peers: Iterable[ID] | None, timeout: float | None, asking: Asking | None = None
+    ) -> BlockSource:
         if self._closed:
             raise PeerClosedError
         seconds = arguments.seconds(timeout)
@@ -688,7 +765,7 @@ class Peer:
         session = None if self._bitswap is None else self._bitswap.new_session(asked)
         held = ExitStack()
         held.enter_context(self.lease())  # what is fetched stays until it is closed
-        return BlockSource(self.store, session, seconds, held.close)
+        return BlockSource(self.store, session, seconds, held.close, asking=asking)
 
     # -- what stays ---------------------------------------------------------------------------
 
@@ -714,9 +791,7 @@ class Peer:
 
         :raises BlockStoreError: if blocks cannot be listed, read or removed.
         """
-        from libp2p.ipfs_lite.collection import Collection
-
-        batches = Collection(self.store, self._pin_table, self._leases).batches()
+        batches = self._collection().batches()
         async with aclosing(batches):
             while True:
                 with self._call():  # not around a yield, as in `ls`
@@ -731,12 +806,15 @@ class Peer:
 
         :raises NotPinnedError: if it is not pinned itself.
         """
-        from libp2p.ipfs_lite.collection import Collection
-
         root = CID.of(cid)
         await self.pins.rm(root)
         with self._call():
-            return await Collection(self.store, self._pin_table, self._leases).only_below(root)
+            return await self._collection().only_below(root)
+
+    def _collection(self) -> Collection:
+        from libp2p.ipfs_lite.collection import Collection
+
+        return Collection(self.store, self._pin_table, self._files_root, self._leases)
 
     async def stat(
         self,
@@ -792,6 +870,25 @@ class Peer:
             if data is None:
                 raise not_here(wanted, damage_of(self.store, wanted, damaged))
             return data
+
+    async def remove_block(self, cid: CIDInput) -> bool:
+        """
+        Remove a block that no pin needs; return whether it was here.
+
+        :raises PinError: if it is pinned, or below what is.
+        """
+        wanted = CID.of(cid)
+        with self._call():
+            async with self._leases.removal():
+                try:
+                    pin = await self.pins.find(wanted)
+                except NotPinnedError:
+                    pass
+                else:
+                    raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
+                was_here = await self.store.has_block(wanted.buffer)
+                await self.store.delete_block(wanted.buffer)
+                return was_here
 
     # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
 

@@ -6,7 +6,8 @@ The folder of a peer: identity, settings, blocks, and the lock that keeps it to 
     repo.lock     locked while a process has the repo open; the file itself stays
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
-    state.sqlite  pins: see `libp2p.ipfs_lite.state`
+    state.sqlite  pins and slices of files: see `libp2p.ipfs_lite.state`
+    slices        empty: made with the first slice
     swarm.key     the key of a private network, if the peer is in one: see `libp2p.security.pnet`
     datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
@@ -42,7 +43,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from os import PathLike
     from types import TracebackType
 
@@ -55,6 +56,7 @@ LOCK_FILE: Final = "repo.lock"
 BLOCKS_FOLDER: Final = "blocks"
 ROOTS_FILE: Final = "roots"
 STATE_FILE: Final = "state.sqlite"
+SLICES_FILE: Final = "slices"
 DATASTORE_FILE: Final = "datastore.sqlite"
 SWARM_KEY_FILE: Final = "swarm.key"
 
@@ -126,6 +128,27 @@ class Repo:
             if not (path / VERSION_FILE).exists():
                 cls.open(path).close()
             return _read_identity(path)
+
+    @classmethod
+    def configure(cls, path: str | PathLike[str], changes: Mapping[str, object]) -> None:
+        """
+        Change settings; processes that have the repo open go on with those that they have read.
+
+        :param changes: as in ``config.json``.
+        :raises RepoError: if there is no such setting, or it cannot have that value.
+        """
+        path = Path(path)
+        known = cls.identity_of(path).config.to_json()
+        with _file_errors(path):
+            values = json.loads(_read_text(path / CONFIG_FILE))
+            for name, value in changes.items():
+                if name not in known:
+                    raise RepoError(f"there is no setting {name}: use one of {', '.join(known)}")
+                if name == "blocks" and value != known[name]:
+                    raise RepoError("blocks stay where they are: import them into a new repo")
+                values[name] = value
+            Config.from_json(values)
+            _write_file(path / CONFIG_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
     def exists(cls, path: str | PathLike[str]) -> bool:

@@ -1,5 +1,7 @@
 """
-What a repo must not lose, in ``state.sqlite``: pins, for one. Methods block.
+What a repo must not lose, in ``state.sqlite``: pins, the root of the files, and slices of files.
+
+Methods block.
 
 What a transaction has written survives a power loss. A damaged file is never set aside silently.
 """
@@ -33,6 +35,20 @@ CREATE TABLE IF NOT EXISTS pins (
     name TEXT NOT NULL,
     expiry REAL
 );
+CREATE TABLE IF NOT EXISTS files_root (id INTEGER PRIMARY KEY CHECK (id = 1), cid BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS slice_files (
+    id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, next BLOB
+);
+CREATE TABLE IF NOT EXISTS slices (
+    multihash BLOB PRIMARY KEY,
+    file INTEGER NOT NULL,
+    offset INTEGER NOT NULL,
+    size INTEGER NOT NULL,
+    mtime_ns INTEGER,
+    file_size INTEGER,
+    noted REAL NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS slices_of_files ON slices (file);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -54,10 +70,18 @@ class State:
     def __repr__(self) -> str:
         return shown(self, lambda: "in memory" if self.path is None else str(self.path))
 
-    def run(self, work: Callable[[sqlite3.Connection], T], *, writes: bool = False) -> T:
+    def run(
+        self,
+        work: Callable[[sqlite3.Connection], T],
+        *,
+        writes: bool = False,
+        durable: bool = True,
+    ) -> T:
         """
         Call a function with the connection, in a transaction.
 
+        :param durable: what it writes survives a power loss. Without, it survives the end of the
+            process, and is flushed to the disk with the next transaction that is.
         :raises RepoError: if the file cannot be read or written.
         """
         import sqlite3
@@ -65,6 +89,7 @@ class State:
         with self._lock:
             try:
                 connection = self._opened()
+                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 try:
                     result = work(connection)
@@ -87,7 +112,6 @@ class State:
                 check_same_thread=False,
             )
             connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
             [version] = connection.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise RepoError(f"{self.path} is of a later version: update this program")

@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore import FilesystemBlockStore
+from libp2p.blockstore.sliced import SlicedBlockStore
+from libp2p.blockstore.slices import SliceBlockStore
 from libp2p.ipfs_lite.config import check_blocks
 from libp2p.ipfs_lite.errors import RepoError
-from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, Repo
+from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, SLICES_FILE, STATE_FILE, Repo
+from libp2p.ipfs_lite.state import State
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -50,6 +53,12 @@ def open_blocks(repo: Path, config: Config, *, verify: bool, exclusive: bool) ->
         raise RepoError(f"{repo} keeps its blocks in {config.blocks}: {error}") from error
 
 
+def with_slices(blocks: BlockStore, repo: Path, state: State, config: Config) -> SlicedBlockStore:
+    """Return the store of a repo with the slices of files that its state knows."""
+    slices = SliceBlockStore(state, repo / SLICES_FILE, sync=config.sync)
+    return SlicedBlockStore(blocks, slices)
+
+
 def open_place(place: str | PathLike[str]) -> BlockStore:
     """
     Open what blocks are to be imported from; the caller closes it.
@@ -72,9 +81,14 @@ def open_place(place: str | PathLike[str]) -> BlockStore:
             return KuboBlockStore(path)
         if Repo.exists(path):
             config = Repo.identity_of(path).config
+            blocks: BlockStore
             if config.blocks == "flatfs":
-                return FlatfsReader(path / BLOCKS_FOLDER)
-            return open_blocks(path, config, verify=True, exclusive=False)
+                blocks = FlatfsReader(path / BLOCKS_FOLDER)
+            else:
+                blocks = open_blocks(path, config, verify=True, exclusive=False)
+            if not (path / SLICES_FILE).exists():
+                return blocks
+            return with_slices(blocks, path, State(path / STATE_FILE), config)
         if (path / SHARDING_FILE).is_file():
             return FlatfsReader(path)
         if (path / "data.mdb").is_file():

@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
+from libp2p.blockstore.slice_table import Stamp
+from libp2p.blockstore.sliced import sliced
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.errors import SourceError, plain_errors
+from libp2p.ipfs_lite.nocopy import check_raw, raw_slices
 from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter, symlink_block
 from libp2p.ipld.importer import FileImporter
 from libp2p.ipld.unixfs import Mtime
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from libp2p.blockstore import BlockStore
+    from libp2p.blockstore.slice_table import Slice
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID
@@ -107,6 +111,7 @@ class TreeAdder:
     :param stored: awaited with the CIDs of every batch that has been stored.
     :param added: awaited with the path below the root, and the result, of every entry.
     :param progress: called with the bytes of files that have been read.
+    :param nocopy: leave the leaves where they are: they become slices of their files.
     """
 
     def __init__(
@@ -118,7 +123,11 @@ class TreeAdder:
         stored: Callable[[Sequence[CID]], Awaitable[object]] | None = None,
         added: Callable[[str, AddResult], Awaitable[object]] | None = None,
         progress: Progress | None = None,
+        nocopy: bool = False,
     ) -> None:
+        if nocopy:
+            check_raw(options)
+        self._nocopy = nocopy
         self._options = options
         self._tree = tree_options
         self._store = store
@@ -200,7 +209,10 @@ class TreeAdder:
     async def _add_small(
         self, folder: _Folder, batch: list[_Item], output: trio.MemorySendChannel[list[Block]]
     ) -> None:
-        results = await trio.to_thread.run_sync(_import_small, batch, self._options, self._tree)
+        store = self._store if self._nocopy else None
+        results = await trio.to_thread.run_sync(
+            _import_small, batch, self._options, self._tree, store
+        )
         blocks: list[Block] = []
         for item, own, cid, size, dag_size in results:
             blocks += own
@@ -217,7 +229,12 @@ class TreeAdder:
 
         options = _options_of(item, self._options, self._tree)
         added = await add_file(
-            item.path, options, self._store, stored=self._stored, progress=progress
+            item.path,
+            options,
+            self._store,
+            stored=self._stored,
+            progress=progress,
+            nocopy=self._nocopy,
         )
         folder.add(item.name, added.cid, added.size, added.dag_size)
         await self._note(item, added, added.size)
@@ -281,9 +298,21 @@ def _options_of(item: _Item, options: ImportOptions, tree: TreeOptions) -> Impor
 
 
 def _import_small(
-    items: Sequence[_Item], options: ImportOptions, tree: TreeOptions
+    items: Sequence[_Item], options: ImportOptions, tree: TreeOptions, slicing: BlockStore | None
 ) -> list[_Added]:
-    return [_import_one(item, _options_of(item, options, tree)) for item in items]
+    """Import a batch; with ``slicing``, leaves become slices of their files there."""
+    results = [_import_one(item, _options_of(item, options, tree)) for item in items]
+    if slicing is None:
+        return results
+    files: list[tuple[str, Stamp | None, list[Slice]]] = []
+    for number, added in enumerate(results):
+        if stat.S_ISREG(added.item.status.st_mode):
+            slices, rest = raw_slices(added.blocks)
+            stamp = Stamp.of(added.item.status)
+            files.append((os.path.realpath(added.item.path), stamp, slices))
+            results[number] = added._replace(blocks=rest)
+    sliced(slicing).slices.add(files)
+    return results
 
 
 def _import_one(item: _Item, options: ImportOptions) -> _Added:

@@ -245,6 +245,11 @@ class FileWalk:
             wants.append(slot.cid)
         return wants
 
+    def places(self, cid: CID) -> list[tuple[int, int]]:
+        """Return the places of a block that is waited for, and its length by the nodes above."""
+        slots = self._waiting.get(cid.buffer, ())
+        return [(slot.offset, slot.size) for slot in slots if slot.size is not None]
+
     def supply(self, cid: CID, data: Buffer) -> None:
         """
         Take in a block that was wanted, and verified; one that is not waited for is ignored.

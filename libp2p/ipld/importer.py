@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer
 
-__all__ = ["FileImporter", "leaf_block", "name_block"]
+__all__ = ["FileImporter", "leaf_block", "leaf_view", "name_block"]
 
 #: Large enough that the cost per read does not count, small enough for the CPU's caches.
 _READ_BYTES: Final = 1024 * 1024
@@ -36,19 +36,30 @@ _READ_BYTES: Final = 1024 * 1024
 
 def name_block(data: bytes, codec: str, options: ImportOptions) -> Block:
     """Return a block with the CID that the options ask for; a small block may be inside its CID."""
+    return Block(_name(data, codec, options), data)
+
+
+def _name(data: Buffer, codec: str, options: ImportOptions) -> CID:
     if options.inline_limit is not None and len(data) <= options.inline_limit:
-        return Block(cid_maker(codec, 1, "identity")(data), data)
+        return cid_maker(codec, 1, "identity")(data)
     # Raw blocks have no version 0, even under a root that has.
     version = 1 if codec == "raw" else options.cid_version
-    return Block(cid_maker(codec, version, options.hash)(data), data)
+    return cid_maker(codec, version, options.hash)(data)
 
 
 def leaf_block(chunk: Buffer, options: ImportOptions) -> Block:
     """Make a file's leaf; may run in any thread. Copies the chunk at most once."""
+    cid, data = leaf_view(chunk, options)
+    return Block(cid, bytes(data))
+
+
+def leaf_view(chunk: Buffer, options: ImportOptions) -> tuple[CID, Buffer]:
+    """Do the same without copying the chunk of a raw leaf."""
     if options.raw_leaves:
-        return name_block(bytes(chunk), "raw", options)
+        return _name(chunk, "raw", options), chunk
     kind = DataType.RAW if options.layout == TRICKLE else DataType.FILE
-    return name_block(unixfs.file_leaf(chunk, kind=kind), "dag-pb", options)
+    data = unixfs.file_leaf(chunk, kind=kind)
+    return _name(data, "dag-pb", options), data
 
 
 class FileImporter:
@@ -135,14 +146,23 @@ class FileImporter:
 
         :param file_size: the size of the leaf's chunk.
         """
+        if self._layout.leaf_count or not self._layout.lone_leaf_is_root:
+            return [*self.note_leaf(block.cid, len(block.data), file_size), block]
+        self.note_leaf(block.cid, len(block.data), file_size)
+        self._first = block
+        return []
+
+    def note_leaf(self, cid: CID, block_size: int, file_size: int) -> list[Block]:
+        """
+        Add the next leaf, which the caller stores; return the other blocks that are complete.
+
+        The first leaf goes to `add_leaf`: if no other comes, it may get metadata.
+        """
         self._check_unfinished()
-        nodes = self._layout.add_leaf(block.cid, file_size, len(block.data))
+        nodes = self._layout.add_leaf(cid, file_size, block_size)
         self.file_size += file_size
-        if self._layout.leaf_count == 1 and self._layout.lone_leaf_is_root:
-            self._first = block
-            return []
         first, self._first = self._first, None
-        return [*nodes, block] if first is None else [first, *nodes, block]
+        return nodes if first is None else [first, *nodes]
 
     def _check_unfinished(self) -> None:
         if self._root is not None:

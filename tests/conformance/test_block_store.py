@@ -25,8 +25,11 @@ from libp2p.blockstore.fsspec import FsspecBlockStore
 from libp2p.blockstore.layered import LayeredBlockStore
 from libp2p.blockstore.lmdb import LmdbBlockStore
 from libp2p.blockstore.reading import read_blocks
+from libp2p.blockstore.sliced import SlicedBlockStore
+from libp2p.blockstore.slices import SliceBlockStore
 from libp2p.blockstore.sqlite import SqliteBlockStore
 from libp2p.exceptions import BlockStoreError
+from libp2p.ipfs_lite.state import State
 from libp2p.ipld.cid import CID, InvalidCID
 
 if TYPE_CHECKING:
@@ -68,6 +71,10 @@ STORES: dict[str, Callable[[Path], BlockStore]] = {
         folder / "blocks", sharding="/repo/flatfs/shard/v1/prefix/4"
     ),
     "sqlite": lambda folder: SqliteBlockStore(folder / "blocks.sqlite"),
+    "files and slices": lambda folder: SlicedBlockStore(
+        FilesystemBlockStore(folder / "blocks"),
+        SliceBlockStore(State(folder / "state.sqlite"), folder / "slices"),
+    ),
     "lmdb": lambda folder: LmdbBlockStore(folder / "lmdb"),
     "fsspec memory": lambda folder: FsspecBlockStore(f"memory://{folder}"),
     "fsspec file": lambda folder: FsspecBlockStore(f"file://{folder}/blocks"),

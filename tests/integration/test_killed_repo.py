@@ -40,19 +40,24 @@ def killed(repo: Path, seed: int, chance: random.Random) -> tuple[list[str], str
     return [first.strip(), *rest.splitlines()], errors
 
 
-def note(lines: list[str], pinned: set[str]) -> None:
+def note(lines: list[str], pinned: set[str], files: dict[str, str]) -> None:
     for line in lines:
         if line.startswith("+ "):
             pinned.add(line[2:])
         elif line.startswith("- "):
             pinned.discard(line[2:])
+        elif line.startswith("? "):
+            files.pop(line[2:], None)
+        elif line.startswith("= "):
+            _, path, cid = line.split()
+            files[path] = cid
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 async def test_what_was_pinned_outlives_any_kill(tmp_path: Path) -> None:
     chance = random.Random()
-    repo, pinned = tmp_path / "repo", set[str]()
+    repo, pinned, files = tmp_path / "repo", set[str](), dict[str, str]()
 
     async def damaged(cid: CID, reason: str) -> None:
         raise AssertionError(f"{cid} is damaged: {reason}")
@@ -61,12 +66,17 @@ async def test_what_was_pinned_outlives_any_kill(tmp_path: Path) -> None:
         lines, errors = killed(repo, chance.getrandbits(32), chance)
         assert lines[0] == "ready", errors
         assert errors == ""
-        note(lines, pinned)
+        note(lines, pinned, files)
         async with Peer.open(repo=repo, online=False) as peer:
             found = {str(pin.cid) async for pin in peer.pins.ls("recursive")}
             assert pinned <= found, f"round {round_number}"
             async for pin, bad in peer.pins.verify():
                 assert bad == [], f"round {round_number}: {pin}"
+            for path, cid in files.items():
+                assert str((await peer.files.stat(path)).cid) == cid, f"round {round_number}"
+            root = await peer.files.root()
+            await peer.pins.add(root)  # fails if anything below is missing
+            await peer.pins.rm(root)
             await verify_blocks(peer.store, damaged)
             while len(pinned) > 100:  # or each round would take longer than the one before
                 await peer.pins.rm(pinned.pop())

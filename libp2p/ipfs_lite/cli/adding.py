@@ -50,6 +50,7 @@ class AddRequest:
     pin_name: str = ""
     network: NetworkChoice | None = None
     """Through whom the files are announced; None if they are not."""
+    nocopy: bool = False
 
 
 Show: TypeAlias = "Callable[[str, AddResult], Awaitable[None]]"
@@ -150,11 +151,18 @@ class _Adding:
                     store,
                     added=added,
                     progress=bar.update,
+                    nocopy=self._request.nocopy,
                 )
                 return await adder.add(path)
             read_bytes = read_bytes_for(self.options.chunker)
             async with _source_of(path, read_bytes, self._request.allow_empty) as source:
-                return await add_file(source, self.options, store, progress=bar.update)
+                return await add_file(
+                    source,
+                    self.options,
+                    store,
+                    progress=bar.update,
+                    nocopy=self._request.nocopy,
+                )
 
     async def note_root(self, cid: CID) -> None:
         """Remember what was added, and announce it if the request says so."""

@@ -7,13 +7,11 @@ Only what is needed to read a command line is imported here: ``--help`` is immed
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
-from libp2p.ipfs_lite.cli.dag_commands import dag
-from libp2p.ipfs_lite.cli.listing_commands import ls, refs
-from libp2p.ipfs_lite.cli.naming_commands import key, name
+from libp2p.ipfs_lite.cli.lazy_group import LazyGroup
 from libp2p.ipfs_lite.cli.options import (
     as_json_option,
     from_peers,
@@ -31,9 +29,6 @@ from libp2p.ipfs_lite.cli.parameters import (
     ListenAddress,
     RouterUrl,
 )
-from libp2p.ipfs_lite.cli.pin_commands import pin as pin_group
-from libp2p.ipfs_lite.cli.repo_commands import repo as repo_group
-from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.ipld.profile_names import TRICKLE
 from libp2p.utils.version import __version__
@@ -55,7 +50,35 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
         ctx.with_resource(log_to_stderr(verbosity))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_ROOM: Final = "libp2p.ipfs_lite.cli."
+#: Verbs of which each has a file for its flags.
+_ELSEWHERE: Final = {
+    "bitswap": "running_commands:bitswap",
+    "block": "block_commands:block",
+    "completion": "settings_commands:completion",
+    "config": "settings_commands:config",
+    "dag": "dag_commands:dag",
+    "dht": "routing_commands:dht",
+    "doctor": "routing_commands:doctor",
+    "files": "files_commands:files",
+    "key": "naming_commands:key",
+    "ls": "listing_commands:ls",
+    "name": "naming_commands:name",
+    "pin": "pin_commands:pin",
+    "provide": "routing_commands:provide",
+    "refs": "listing_commands:refs",
+    "repo": "repo_commands:repo",
+    "routing": "routing_commands:routing",
+    "swarm": "running_commands:swarm",
+    "version": "settings_commands:version",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    places={name: _ROOM + place for name, place in _ELSEWHERE.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="ipfs-lite")
 @click.option(
     "-v",
@@ -139,6 +162,7 @@ def show_id(at: At, as_json: bool) -> None:
 @click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
+@click.option("--nocopy", is_flag=True, help="Keep no copy: say where the files' pieces are.")
 @click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
 @click.option("--provide", is_flag=True, help="Announce the files before the command ends.")
 @click.option(
@@ -155,6 +179,7 @@ def add(  # noqa: PLR0913 - click calls it by names
     paths: tuple[str, ...],
     *,
     only_hash: bool,
+    nocopy: bool,
     allow_empty: bool,
     provide: bool,
     inline: bool,
@@ -186,6 +211,7 @@ def add(  # noqa: PLR0913 - click calls it by names
         pin,
         pin_name or "",
         network if provide else None,
+        nocopy,
     )
     adding.add(at, request, adding.add_style(folders.quieter, as_json))
 
@@ -200,6 +226,7 @@ def add(  # noqa: PLR0913 - click calls it by names
 @click.option(
     "-l", "--compression-level", "level", type=click.IntRange(1, 9), default=6, help="By default 6."
 )
+@click.option("--nocopy", is_flag=True, help="Write a file to OUT alone, which serves it then.")
 @from_peers
 @as_json_option
 @with_time_limit()
@@ -211,6 +238,7 @@ def get(  # noqa: PLR0913 - click calls it by names
     archive: bool,
     compress: bool,
     level: int,
+    nocopy: bool,
     peers: tuple[PeerInfo, ...],
     verify: bool,
     network: NetworkChoice,
@@ -224,7 +252,8 @@ def get(  # noqa: PLR0913 - click calls it by names
         from libp2p.ipfs_lite.archive import Packing
 
         packing = Packing(archive, level if compress else None)
-    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json, packing)
+    fetch = fetching.Fetch(content, peers, verify, network)
+    fetching.get(at, fetch, output, as_json, fetching.Form(packing, nocopy))
 
 
 @cli.command()
@@ -273,7 +302,3 @@ def serve(
     from libp2p.ipfs_lite.cli import serving
 
     serving.serve(at, serving.Serving(listen, routing_api, peering), network, as_json)
-
-
-for command in (dag, ls, refs, key, name, pin_group, repo_group, routing, provide, dht, doctor):
-    cli.add_command(command)

@@ -8,6 +8,7 @@ call blocks one of them; then the process removes half-written files and exits.
 from __future__ import annotations
 
 import _thread
+import gc
 import os
 import signal
 import threading
@@ -53,6 +54,9 @@ def run_to_an_end(
     :raises Interrupted: if a signal came before.
     :raises trio.TooSlowError: if the time is over before.
     """
+    if not gc.isenabled():  # by `entry.main`
+        gc.freeze()
+        gc.enable()
     ending = _Ending(stopping_is_success)
     previous = {number: signal.getsignal(number) for number in _signals()}
     for number in previous:

@@ -9,6 +9,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage. Shells report a command that a sign
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import signal
@@ -23,6 +24,8 @@ DONE, FAILED, MISUSED = 0, 1, 2
 
 #: Set to anything to see where an error came from.
 DEBUG_VARIABLE: Final = "IPFS_LITE_DEBUG"
+#: In it a shell's completion script says what it wants.
+COMPLETE_VARIABLE: Final = "_IPFS_LITE_COMPLETE"
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -30,7 +33,11 @@ def main(args: Sequence[str] | None = None) -> NoReturn:
     # Until there is something to clean up, a signal just ends the process. So does SIGINT where a
     # shell has it ignored, in a script's background.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # What is imported stays till the end. Looking through it for garbage, while it is loaded (the
+    # command's work switches that on) and when the process ends, is a fifth of a short command.
+    gc.disable()
     code = run(args)
+    gc.freeze()
     if code > MISUSED and os.name == "posix":
         from libp2p.ipfs_lite.cli.ending import BY_SIGNAL, end_by_signal
 
@@ -54,6 +61,10 @@ def run(args: Sequence[str] | None = None) -> int:
             raise
         terminal.tell("the command line needs more packages: pip install 'libp2p[cli]'")
         return FAILED
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, terminal.PROGRAM, COMPLETE_VARIABLE, instruction)
     # The library's log is not printed: errors are printed below. Warnings about the repo and about
     # its first peers are, for only its owner can mend them.
     warnings = terminal.Warnings()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -42,10 +42,15 @@ class Fetch:
     network: NetworkChoice
 
 
-def get(
-    at: At, fetch: Fetch, output: str | None, as_json: bool, packing: Packing | None = None
-) -> None:
-    name = fetch.content.name
+class Form(NamedTuple):
+    """As what content is written."""
+
+    packing: Packing | None
+    nocopy: bool
+
+
+def get(at: At, fetch: Fetch, output: str | None, as_json: bool, form: Form) -> None:
+    name, packing = fetch.content.name, form.packing
     target = Path(name if output is None else output)
     # Now, while a number that the caller has not opened is not one of this program's own files.
     descriptor = _inherited(STDOUT if output == DASH else descriptor_of(target), target)
@@ -57,6 +62,11 @@ def get(
     async def work(peer: Peer, cid: CID) -> None:
         if packing is not None:
             size = await _save_archive(peer, cid, name, packing, target, descriptor)
+        elif form.nocopy:
+            if descriptor is not None or await _is_folder(peer, cid):
+                raise OutputError("--nocopy writes one file, to a place where it stays")
+            with Bar("fetching", printable(target.name)) as bar:
+                size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
         elif descriptor is None and await _is_folder(peer, cid):
             with Bar("fetching", printable(target.name)) as bar:
                 size = (await peer.get_tree(cid, target, progress=bar.update)).size

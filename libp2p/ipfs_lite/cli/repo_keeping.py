@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
+from libp2p.blockstore.sliced import sliced
 from libp2p.ipfs_lite.block_check import verify_blocks
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import say, say_json
@@ -14,6 +15,9 @@ from libp2p.ipfs_lite.repo import VERSION
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from libp2p.blockstore.base import BlockInfo
     from libp2p.ipfs_lite.cli.at import At
 
 _V1_RAW: Final = b"\x01\x55"
@@ -37,16 +41,17 @@ def collect(at: At, quiet: bool, silent: bool, as_json: bool) -> None:
 
 def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
     async def work() -> None:
-        count = size = 0
         async with Peer.open(at.repo, online=False) as peer:
-            async for batch in peer.store.block_infos():
-                count += len(batch)
-                size += sum(info[1] for info in batch)
+            store = sliced(peer.store)
+            count, size = await _count(store.blocks.block_infos())
+            slices, elsewhere = await _count(store.slice_infos())
+        count += slices
         if as_json:
-            return await say_json(
-                {"blocks": count, "size": size, "path": str(at.repo), "version": _NAME}
-            )
+            facts = {"blocks": count, "size": size, "slices": slices, "slices_size": elsewhere}
+            return await say_json(facts | {"path": str(at.repo), "version": _NAME})
         lines = {"RepoSize": human_size(size) if human else str(size)}
+        if slices:
+            lines["SlicesSize"] = human_size(elsewhere) if human else str(elsewhere)
         if not size_only:
             lines = {"NumObjects": str(count)} | lines
             lines |= {"RepoPath": str(at.repo), "Version": _NAME}
@@ -55,6 +60,15 @@ def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
             await say(f"{name}:".ljust(width) + value)
 
     at.run(work)
+
+
+async def _count(batches: AsyncGenerator[list[BlockInfo], None]) -> tuple[int, int]:
+    count = size = 0
+    async with aclosing(batches):
+        async for batch in batches:
+            count += len(batch)
+            size += sum(info[1] for info in batch)
+    return count, size
 
 
 def verify(at: At, as_json: bool) -> None:

@@ -267,3 +267,117 @@ def test_several_errors_stay_together() -> None:
     with pytest.raises(ExceptionGroup) as caught, plain_errors():
         raise both
     assert list(leaves_of(caught.value)) == list(both.exceptions)
+
+
+# -- files are read in any order ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("raw_leaves", [True, False])
+async def test_pieces_in_any_order_give_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raw_leaves: bool
+) -> None:
+    monkeypatch.setattr(source, "BATCH_BYTES", 30_000)
+    monkeypatch.setattr(adder, "WORKERS", 4)
+    options = resolve_options(chunker="size-10000", max_file_links=4, raw_leaves=raw_leaves)
+    (tmp_path / "file").write_bytes(DATA)
+    waits = iter(range(1000))
+    put = FilesystemBlockStore.thread_putter
+
+    def slow(store: FilesystemBlockStore) -> Callable[[Sequence[tuple[CID, Buffer]]], None] | None:
+        putter = put(store)
+        assert putter is not None
+
+        def later(blocks: Sequence[tuple[CID, Buffer]]) -> None:
+            threading.Event().wait(next(waits) % 3 / 100)
+            putter(blocks)
+
+        return later
+
+    monkeypatch.setattr(FilesystemBlockStore, "thread_putter", slow)
+    store = FilesystemBlockStore(tmp_path / "blocks")
+    stored: list[CID] = []
+
+    async def note(cids: Sequence[CID]) -> None:
+        assert await store.get_sizes(cids) == [len(await read(store, cid)) for cid in cids]
+        stored.extend(cids)
+
+    added = await add_file(tmp_path / "file", options, store, stored=note)
+    assert (added.cid, added.size) == (expected_root(DATA, options), len(DATA))
+    assert stored[-1] == added.cid
+    importer = FileImporter(options)
+    blocks = [*importer.feed([DATA]), *importer.finish()]
+    assert {cid for cid, _ in blocks} == set(stored)
+    for cid, data in blocks:
+        assert await store.get_block(cid) == data
+
+
+async def read(store: FilesystemBlockStore, cid: CID) -> bytes:
+    data = await store.get_block(cid)
+    assert data is not None
+    return data
+
+
+async def test_a_class_of_the_users_sees_every_block(tmp_path: Path) -> None:
+    class Counting(FilesystemBlockStore):
+        seen = 0
+
+        async def put_blocks(self, blocks: Sequence[tuple[object, Buffer]]) -> None:
+            self.seen += len(blocks)
+            await super().put_blocks(blocks)  # type: ignore[arg-type]
+
+    (tmp_path / "file").write_bytes(DATA)
+    store = Counting(tmp_path / "blocks")
+    await add_file(tmp_path / "file", OPTIONS, store)
+    importer = FileImporter(OPTIONS)
+    assert store.seen == len([*importer.feed([DATA]), *importer.finish()])
+
+
+async def test_an_open_file_is_read_from_its_place_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(DATA)
+    with (tmp_path / "file").open("rb") as file:
+        os.lseek(file.fileno(), 12_345, os.SEEK_SET)
+        added = await add_file(FileSource(file.fileno(), "the file"), OPTIONS, None)
+        assert os.read(file.fileno(), 1) == b""
+    assert (added.cid, added.size) == (expected_root(DATA[12_345:]), len(DATA) - 12_345)
+
+
+async def test_a_file_may_be_shorter_than_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "BATCH_BYTES", 30_000)
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    with path.open("rb") as file:
+        opened = FileSource(file.fileno(), "the file")
+        os.truncate(path, 100_001)
+        added = await add_file(opened, OPTIONS, None)
+    assert (added.cid, added.size) == (expected_root(DATA[:100_001]), 100_001)
+
+
+async def test_a_file_that_shrinks_and_grows_again_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "BATCH_BYTES", 30_000)
+    monkeypatch.setattr(adder, "WORKERS", 1)
+    path = tmp_path / "file"
+    path.write_bytes(DATA[:100_000])
+    preadv = os.preadv
+
+    def growing(number: int, buffers: Sequence[memoryview], offset: int) -> int:
+        count = preadv(number, buffers, offset)
+        if offset >= 100_000:
+            path.write_bytes(DATA)
+        return count
+
+    with path.open("rb") as file:
+        os.truncate(path, len(DATA))
+        opened = FileSource(file.fileno(), "the file")
+        os.truncate(path, 100_000)
+        monkeypatch.setattr(os, "preadv", growing)
+        with pytest.raises(SourceError, match="the file was changed"):
+            await add_file(opened, OPTIONS, None)
+
+
+async def test_what_the_system_makes_up_has_no_size() -> None:
+    text = await trio.Path("/proc/self/limits").read_bytes()
+    assert (await add_file("/proc/self/limits", OPTIONS, None)).size == len(text)

@@ -117,9 +117,6 @@ def test_a_file_of_one_byte_over_and_over() -> None:
     ],
 )  # fmt: skip
 def test_arguments_that_are_refused(name: str) -> None:
-    if name in ("buzhash-", "rabin-"):
-        assert sizes_of(name, [b"abc"]) == [3]
-        return
     with pytest.raises(InvalidImportOptions):
         parse_chunker(name)
 
