@@ -182,6 +182,7 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "open_archive": lambda peer, reader, path: peer.open_archive(ABSENT).receive(),
     "add_folder": lambda peer, reader, path: peer.add_folder([]),
     "files": lambda peer, reader, path: peer.files.root(),
+    "save_file": lambda peer, reader, path: peer.save_file(ABSENT, path / "file"),
     "import_blocks": lambda peer, reader, path: peer.import_blocks(MemoryBlockStore()),
     "dag": lambda peer, reader, path: peer.dag.get(ABSENT),
     "session": lambda peer, reader, path: peer.session().get(ABSENT),
