@@ -178,6 +178,7 @@ def test_an_index_finds_each_block(entries: list[tuple[tuple[str, bytes], int]])
         expected.setdefault(multihash, []).append(offset)
     for index in (builder.build(), CarIndex.decode(builder.encode())):
         assert len(index) == len(entries)
+        assert set(index.multihashes()) == set(expected)
         for multihash, offsets in expected.items():
             assert index.find(multihash) == sorted(offsets)
         assert index.find(CID.for_block(b"of none of them").multihash) == []
@@ -190,7 +191,9 @@ def table(width: int, entries: bytes) -> bytes:
 def test_an_index_of_the_older_kind_is_read() -> None:
     entries = sorted(cid.digest + bytes([place]) + bytes(7) for place, cid in enumerate([CID_A]))
     encoded = encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(40, b"".join(entries))
-    assert CarIndex.decode(encoded).find(CID_A.multihash) == [0]
+    index = CarIndex.decode(encoded)
+    assert index.find(CID_A.multihash) == [0]
+    assert list(index.multihashes()) == []  # it does not say hash functions
 
 
 @pytest.mark.parametrize(
