@@ -338,6 +338,59 @@ class Read(_KuboRow):
         return Sample(self._rate(cost.seconds), (cost.cpu_seconds,), cost.peak_bytes)
 
 
+@dataclass
+class Car(_KuboRow):
+    """A CAR file of the own repository to disk, or one into a fresh repository: whole commands."""
+
+    name: str = "carexport"
+    """Or ``carimport``."""
+    budgets: tuple[Budget, ...] = (Budget(OURS, KUBO, 1.0),)
+    peak_budget_mib: float | None = 110
+    _repos: dict[str, Path] = field(init=False, default_factory=dict)
+    _cid: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.title = f"{self.name.removeprefix('car')} of {self.mib} MiB, 256 KiB chunks"
+
+    def prepare(self, stack: ExitStack) -> None:
+        super().prepare(stack)
+        add = ["add", "-Q", "--chunker=size-262144", "--cid-version=1", "--raw-leaves"]
+        add.append("--max-file-links=174")
+        with Kubo(repo=self._scratch() / "repo", daemon=False) as kubo:
+            self._repos[KUBO] = kubo.repo
+            self._cid = kubo.add(self._file, *add[2:])
+        self._repos[OURS] = self._scratch() / "repo"
+        check_output(ipfs_lite("--repo", self._repos[OURS], *add, self._file), cwd=ROOT)
+        if self.name == "carimport":
+            export = ("dag", "export", self._cid, "-o", self._car)
+            check_output(ipfs_lite("--repo", self._repos[OURS], *export), cwd=ROOT)
+
+    @property
+    def _car(self) -> Path:
+        return self._folder / "file.car"
+
+    def measure(self, contestant: str) -> Sample:
+        scratch = self._scratch()
+        repo = self._repos[contestant] if self.name == "carexport" else scratch / "repo"
+        verb = ["export", self._cid] if self.name == "carexport" else ["import", str(self._car)]
+        if contestant == OURS:
+            output = ["-o", str(scratch / "out")] if self.name == "carexport" else []
+            cost = run(ipfs_lite("--repo", repo, "dag", *verb, *output))
+        else:
+            binary = find_peer("kubo")
+            assert binary is not None
+            if self.name == "carimport":
+                with Kubo(repo=repo, daemon=False):
+                    pass
+            command = [str(binary), "--repo-dir", str(repo), "dag", *verb]
+            if self.name == "carexport":  # it has no option for a file
+                command = ["sh", "-c", 'exec "$@" > "$0"', str(scratch / "out"), *command]
+            cost = run(command)
+        if self.name == "carexport" and (scratch / "out").stat().st_size < self.mib << 20:
+            raise RuntimeError(f"{contestant} has not written it whole")
+        return Sample(self._rate(cost.seconds), (cost.cpu_seconds,), cost.peak_bytes)
+
+
 def rows(mib: int) -> list[Row]:
     """The rows of this module; files have `mib` MiB."""
     return [
@@ -353,4 +406,6 @@ def rows(mib: int) -> list[Row]:
         Tree("addtree"),
         Tree("gettree"),
         Read(mib),
+        Car(mib),
+        Car(mib, name="carimport"),
     ]

@@ -17,7 +17,11 @@ from libp2p.bitswap.wire.message import Message
 from libp2p.crypto import ecc, rsa, secp256k1
 from libp2p.identity.identify.message import encode_identify
 from libp2p.identity.identify.pb.identify_pb2 import Identify
-from libp2p.ipld import dag_cbor, dag_pb, unixfs
+from libp2p.ipld import dag_cbor, dag_json, dag_pb, plain_cbor, plain_json, unixfs
+from libp2p.ipld.car.header import V2_DATA_OFFSET, V2Header
+from libp2p.ipld.car.header import encode_header as encode_car_header
+from libp2p.ipld.car.index import IndexBuilder
+from libp2p.ipld.car.writer import encode_block_start
 from libp2p.ipld.cid import CID
 from libp2p.kad_dht import messages as dht
 from libp2p.peer.envelope import seal_record
@@ -208,6 +212,33 @@ def names() -> dict[str, list[bytes]]:
     }
 
 
+def codecs() -> dict[str, list[bytes]]:
+    """Values in the codecs that are no DAG-CBOR, and CAR files of them."""
+    plain: list[Any] = [1, -0.0, "a\u2028\U0001f600", [None, 1e20, 2.0**60], {"b": 1.5, "a": [{}]}]
+    values: list[Any] = [*plain, b"bytes", {"link": CID.for_block(CHUNK)}]
+    index = IndexBuilder()
+    file = encode_car_header([CID.for_block(CHUNK)])
+    for hash_name in ("sha2-256", "sha2-512"):
+        name = CID.for_block(CHUNK, hash=hash_name)
+        index.add(name.multihash, len(file))
+        file += encode_block_start(name, len(CHUNK)) + CHUNK
+    end = V2_DATA_OFFSET + len(file)
+    with_index = V2Header(V2_DATA_OFFSET, len(file), end).encode() + file + index.encode()
+    return {
+        "dag_json_block": [
+            *(dag_json.encode(value) for value in (*values, values)),
+            b' { "b" : 1e2,\n "a" : {"/": {"bytes": "AA=="}} } ',
+        ],
+        "cbor_block": [
+            *(plain_cbor.encode(value) for value in (*plain, b"bytes", plain)),
+            bytes.fromhex("82f93c00fa40200000"),
+        ],
+        "json_block": [plain_json.encode(value) for value in (*plain, plain)],
+        "car_file": [file, with_index, file + bytes(9)],
+        "car_index": [index.encode()],
+    }
+
+
 def routing() -> dict[str, list[bytes]]:
     """Answers and requests of delegated routing."""
     line = peer_to_json(FoundPeer(PEER, [ADDRESS], ["transport-bitswap"], ["https://a.example"]))
@@ -279,6 +310,7 @@ def seeds() -> dict[str, Iterable[bytes]]:
         "unixfs_data": [unixfs.encode(_file_data()), unixfs.encode(_file_data(2)), b"\x08\x01"],
         "file_root": nodes(),
         **names(),
+        **codecs(),
         **noise(),
         **tls(),
         **identities(),

@@ -36,10 +36,14 @@ from libp2p.exceptions import (
     HandshakeFailure,
     IdentifyError,
     InvalidAddrError,
+    InvalidCar,
+    InvalidCbor,
     InvalidCID,
     InvalidDagCbor,
+    InvalidDagJson,
     InvalidDagPb,
     InvalidIpnsRecord,
+    InvalidJson,
     InvalidMultibase,
     InvalidPath,
     InvalidPeerID,
@@ -53,7 +57,9 @@ from libp2p.exceptions import (
     RemoteProtocolError,
 )
 from libp2p.identity.identify.message import IdentifyReader, read_identity
-from libp2p.ipld import dag_cbor, dag_pb, multibase, unixfs
+from libp2p.ipld import dag_cbor, dag_json, dag_pb, multibase, plain_cbor, plain_json, unixfs
+from libp2p.ipld.car.index import CarIndex
+from libp2p.ipld.car.reader import CarReader
 from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
 from libp2p.ipld.protowire import bytes_field
@@ -90,6 +96,8 @@ from libp2p.stream_muxer.yamux.session import YamuxSession
 from libp2p.utils.rfc3339 import from_nanoseconds
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
@@ -449,6 +457,46 @@ def dag_cbor_block(data: bytes) -> None:
     assert dag_cbor.encode(dag_cbor.decode(data)) == data
 
 
+def _written_again(data: bytes, codec: ModuleType) -> None:
+    """Readers that take several forms of a value write one, which is read as the same value."""
+    value = codec.decode(data)
+    written = codec.encode(value)
+    assert codec.decode(written) == value
+    assert codec.encode(codec.decode(written)) == written
+
+
+def dag_json_block(data: bytes) -> None:
+    _written_again(data, dag_json)
+
+
+def cbor_block(data: bytes) -> None:
+    _written_again(data, plain_cbor)
+
+
+def json_block(data: bytes) -> None:
+    _written_again(data, plain_json)
+
+
+def car_file(data: bytes) -> None:
+    def read(size: int) -> list[tuple[bytes, bytes, int]]:
+        reader = CarReader()
+        found = [block for piece in pieces(data, size) for block in reader.receive(piece)]
+        reader.end()
+        return [(cid.buffer, bytes(block), offset) for cid, block, offset in found]
+
+    errors = (InvalidCar,)
+    blocks = outcome(lambda: read(len(data) + 1), errors)
+    assert outcome(lambda: read(some_size(data)), errors) == blocks
+    if blocks != "refused":
+        assert sum(len(block) for _, block, _ in blocks) < len(data)
+
+
+def car_index(data: bytes) -> None:
+    index = CarIndex.decode(data)
+    for multihash in index.multihashes():
+        index.find(multihash)
+
+
 def cid(data: bytes) -> None:
     found = CID.decode(data)
     assert found.buffer == data
@@ -580,6 +628,11 @@ TARGETS: Final = {
         Target(ipns_data, (InvalidIpnsRecord, InvalidPath)),
         Target(content_path, (InvalidPath,)),
         Target(dag_cbor_block, (InvalidDagCbor,)),
+        Target(dag_json_block, (InvalidDagJson,)),
+        Target(cbor_block, (InvalidCbor,)),
+        Target(json_block, (InvalidJson,)),
+        Target(car_file, ()),
+        Target(car_index, (InvalidCar,)),
         Target(routing_stream, (BadRouterAnswer,)),
         Target(routing_answer, (BadRouterAnswer,)),
         Target(routing_request, ()),

@@ -431,6 +431,14 @@ class InvalidDagJson(ParseError, ValueError):
     """A block is not DAG-JSON, or a value has no form in it."""
 
 
+class InvalidCbor(ParseError, ValueError):
+    """A block is not CBOR as blocks are written in it, or a value has no such form."""
+
+
+class InvalidJson(ParseError, ValueError):
+    """A block is not JSON, or a value has no form in it."""
+
+
 class UnknownCodec(ValidationError, ValueError):
     """A block's codec is not one that can be read here."""
 
@@ -452,11 +460,11 @@ class NotAFile(ValidationError, ValueError):
 
 
 class NotADirectory(ValidationError, ValueError):
-    """The content is a file, a symlink or no UnixFS at all."""
+    """The content is a file, a symlink or anything else that has no entries."""
 
 
 class NameNotInDirectory(ValidationError, LookupError):
-    """A directory has no entry of that name."""
+    """A directory, a map or a list has no entry of that name."""
 
 
 class InvalidFilesPath(ValidationError, ValueError):

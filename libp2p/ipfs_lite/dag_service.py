@@ -1,14 +1,23 @@
-"""Nodes of DAGs, and many reads in one bitswap session: Go ipfs-lite's DAGService and Session."""
+"""
+Nodes of DAGs, and many reads in one bitswap session: Go ipfs-lite's DAGService and Session.
+
+`NodeGetter` reads nodes, follows paths and walks; `DAGService` also stores nodes, and removes them.
+"""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.bitswap.errors import BlockTooLargeError
+from libp2p.ipfs_lite.dag_reader import DagReader
+from libp2p.ipfs_lite.folders import run_steps
+from libp2p.ipfs_lite.sizes import dag_stats
 from libp2p.ipld.block import MAX_BLOCK_BYTES
 from libp2p.ipld.cid import CID, cid_inputs
+from libp2p.ipld.dag_walk import MAX_VISITED, DagWalk
 from libp2p.ipld.node import Node
+from libp2p.ipld.paths import follow
 from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
 
@@ -25,8 +34,10 @@ if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipfs_lite.reader import UnixFSReader
+    from libp2p.ipfs_lite.sizes import DagStats
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.node import NodeValue
+    from libp2p.ipld.paths import Place
 
 #: Bytes and nodes that `DAGService.add_many` writes at once.
 BATCH_BYTES: Final = 1024 * 1024
@@ -61,7 +72,7 @@ class NodeGetter:
 
     async def get(self, cid: CIDInput) -> Node:
         """
-        Return a node in dag-pb, raw, dag-cbor or dag-json.
+        Return a node in dag-pb, raw, dag-cbor, dag-json, cbor or json.
 
         :raises BitswapError: if it cannot be had.
         :raises UnknownCodec: if it is in another codec.
@@ -81,6 +92,59 @@ class NodeGetter:
             while True:
                 with self._call():  # not around a yield: the caller's scopes would cross it
                     found = await anext(blocks, None)
+                if found is None:
+                    return
+                yield Node.read(*found)
+
+    async def resolve(self, cid: CIDInput, path: str) -> Place:
+        """
+        Return the block that a path leads to, and the rest of the path, which is inside of it.
+
+        :param path: through folders, maps, lists and links: ``"docs/0/title"``; see
+            `libp2p.ipld.paths`.
+        :raises NameNotInDirectory: if a folder, map or list has no such entry.
+        :raises NotADirectory: if something else is to have one.
+        :raises BitswapError: if a block on the way cannot be had.
+        """
+        return await self._follow(cid, path, read=False)
+
+    async def value(self, cid: CIDInput, path: str = "") -> Any:
+        """Return what is at a path, in the data model; raises as `resolve` and `get` do."""
+        return (await self._follow(cid, path, read=True)).value
+
+    async def _follow(self, cid: CIDInput, path: str, *, read: bool) -> Place:
+        arguments.instance(path, str, "the path")
+        names = [name for name in path.split("/") if name]
+        with self._call(), self._open_source() as source:
+            return await run_steps(source, follow(CID.of(cid), names, read=read))
+
+    async def walk(
+        self,
+        roots: CIDInput | Iterable[CIDInput],
+        *,
+        max_depth: int | None = None,
+        max_blocks: int = MAX_VISITED,
+    ) -> AsyncGenerator[Node, None]:
+        """
+        Yield the nodes of a DAG, each once, depth first: a node, then what its links lead to.
+
+        :param max_depth: 0 is the roots alone, None all below them.
+        :param max_blocks: raise `InvalidArgument` if there are more. Each takes some hundred bytes
+            of memory until the end.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if one is in a codec that cannot be read.
+        :raises ParseError: if one is not in the codec that its CID says.
+        """
+        if max_depth is not None:
+            arguments.count(max_depth, "max_depth")
+        arguments.count(max_blocks, "max_blocks", 1, MAX_VISITED)
+        cids = [CID.of(root) for root in cid_inputs(roots)]
+        walk = DagWalk(cids, max_depth=max_depth, max_blocks=max_blocks)
+        with self._open_source() as source:
+            reader = DagReader(source, walk)
+            while True:
+                with self._call():  # not around a yield, as above
+                    found = await reader.next()
                 if found is None:
                     return
                 yield Node.read(*found)
@@ -126,11 +190,13 @@ class DAGService(NodeGetter):
         call: Callable[[], AbstractContextManager[None]],
         store: BlockStore,
         stored: Callable[[list[CID]], Awaitable[None]] | None,
+        pin: Callable[[CID], Awaitable[None]],
     ) -> None:
         """:param stored: awaited with what has been stored, so that who waits for it gets it."""
         super().__init__(open_source, call)
         self._store = store
         self._stored = stored
+        self._pin = pin
 
     async def add(self, node: Node) -> None:
         """
@@ -160,12 +226,34 @@ class DAGService(NodeGetter):
             await self._store_batch(batch)
 
     async def put(
-        self, value: NodeValue, codec: str | int | None = None, *, hash: str | int = "sha2-256"
+        self,
+        value: NodeValue,
+        codec: str | int | None = None,
+        *,
+        hash: str | int = "sha2-256",
+        pin: bool = False,
     ) -> CID:
-        """Store a value as `Node.of` writes it; return its CID."""
+        """
+        Store a value as `Node.of` writes it; return its CID.
+
+        :param pin: keep it, and what is below it as far as it is here, when `Peer.gc` runs.
+        """
         node = Node.of(value, codec, hash=hash)
         await self.add(node)
+        if pin:
+            await self._pin(node.cid)
         return node.cid
+
+    async def stat(self, roots: CIDInput | Iterable[CIDInput]) -> DagStats:
+        """
+        Count the blocks of DAGs, and their bytes; what is not here is fetched, and kept.
+
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of one cannot be read.
+        """
+        cids = list(dict.fromkeys(CID.of(root) for root in cid_inputs(roots)))
+        with self._call(), self._open_source() as source:
+            return await dag_stats(cids, source, self._store)
 
     async def remove(self, cid: CIDInput) -> None:
         """Delete a block from the store, if it is there; what it links to stays."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING
 
+import trio
+
 from libp2p.bitswap.errors import ClientClosedError
 from libp2p.exceptions import BaseLibp2pError
 
@@ -114,10 +116,12 @@ def plain_errors() -> Iterator[list[BaseException]]:
     try:
         yield own
     except BaseExceptionGroup as group:
-        leaves = list(leaves_of(group))
+        # An error beside the end of what surrounds it, such as the peer's, is still the error.
+        ended = list(leaves_of(group))
+        leaves = [leaf for leaf in ended if not isinstance(leaf, trio.Cancelled)] or ended
         # Nurseries make new groups of the groups inside, but keep the errors in them.
         for error in own:
-            if list(map(id, leaves_of(error))) == list(map(id, leaves)):
+            if list(map(id, leaves_of(error))) in (list(map(id, ended)), list(map(id, leaves))):
                 raise error from error.__cause__
         if len(leaves) != 1:
             raise

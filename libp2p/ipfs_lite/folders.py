@@ -1,50 +1,64 @@
-"""Lists folders and follows paths into them, over whatever has their blocks."""
+"""Lists folders, follows paths and changes folders, over whatever has their blocks."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from libp2p.ipld.directory import DirectoryWalk, NameLookup
+from libp2p.ipld.directory import DirectoryWalk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator
 
+    from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID
     from libp2p.ipld.directory import DirectoryEntry
+    from libp2p.ipld.hamt_edit import Steps
+
+_T = TypeVar("_T")
 
 #: Shards of a large folder that are asked for at once.
 SHARDS_AHEAD: Final = 32
 
 
-async def list_folder(source: BlockSource, root: CID) -> AsyncIterator[DirectoryEntry]:
+async def list_folder(source: BlockSource, root: CID) -> AsyncGenerator[DirectoryEntry, None]:
     """
-    Yield the entries of a folder as its blocks are read.
+    Yield the entries of a folder as its blocks are read; they are not held.
 
     :raises NotADirectory: if the root is none.
     :raises BitswapError: if a block cannot be had.
     """
     walk = DirectoryWalk(root)
+    ahead: dict[CID, Buffer] = {}
     while not walk.is_over:
-        # The first of them; the others have been asked for, so they are in the store then.
-        [block, *_] = await source.fetch(walk.next(SHARDS_AHEAD))
-        for entry in walk.take(block):
+        wanted = walk.next(SHARDS_AHEAD)
+        if wanted[0] not in ahead:
+            # Those further on stay here until their turn comes; there are never more than this.
+            missing = [cid for cid in wanted if cid not in ahead]
+            missing = missing[: max(SHARDS_AHEAD - len(ahead), 1)]
+            ahead.update(zip(missing, await source.fetch(missing), strict=True))
+        for entry in walk.take(ahead.pop(wanted[0])):
             yield entry
 
 
-async def resolve(source: BlockSource, root: CID, names: Iterable[str]) -> CID:
+async def run_steps(
+    source: BlockSource, steps: Steps[_T], read: dict[CID, bytes] | None = None
+) -> _T:
     """
-    Follow names from folder to folder; symbolic links are not followed.
+    Run what says step by step which blocks it needs, with blocks of a source; return its result.
 
-    :raises NameNotInDirectory: if a folder has no such entry.
-    :raises NotADirectory: if what a name leads to is no folder and another name follows.
+    It is a path, see `libp2p.ipld.paths`, or the change of a directory, see `DirectoryEditor`.
+
+    :param read: gets the blocks, in the order in which they were needed.
     :raises BitswapError: if a block cannot be had.
     """
-    for name in names:
-        lookup = NameLookup(root, name)
-        entry = None
-        while entry is None:
-            [block] = await source.fetch([lookup.wanted])
-            entry = lookup.take(block)
-        root = entry.cid
-    return root
+    try:
+        wanted = next(steps)
+        while True:
+            blocks = await source.fetch(wanted)
+            if read is not None:
+                read.update(zip(wanted, blocks, strict=True))
+            wanted = steps.send(blocks)
+    except StopIteration as end:
+        result: _T = end.value
+        return result

@@ -29,10 +29,10 @@ import trio
 
 from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, reason_of, write_all
-from libp2p.ipfs_lite.errors import OutputError
+from libp2p.ipfs_lite.errors import OutputError, plain_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
@@ -96,10 +96,28 @@ async def stream(
 
     :raises OutputError: if it cannot be written, with the `OSError` as its cause.
     """
-    while buffers := await reader.receive():
+
+    async def write(buffers: Sequence[Buffer]) -> None:
         with errors_named(name):
             await output.use(partial(write_all, buffers=buffers))
+
+    await _pump(reader, write, progress)
+
+
+async def _pump(
+    reader: Readable,
+    write: Callable[[Sequence[Buffer]], Awaitable[None]],
+    progress: Progress | None,
+) -> None:
+    """Write the rest of a file; what comes next is read while the last batch is written."""
+    buffers = await reader.receive()
+    while buffers:
+        with plain_errors():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(write, buffers)
+                following = await reader.receive()
         _tell(progress, reader)
+        buffers = following
 
 
 async def _replace(reader: Readable, target: Path, progress: Progress | None) -> None:
@@ -125,9 +143,10 @@ async def _replace(reader: Readable, target: Path, progress: Progress | None) ->
 
 
 async def _write(reader: Readable, file: PartFile | InPlace, progress: Progress | None) -> None:
-    while buffers := await reader.receive():
+    async def write(buffers: Sequence[Buffer]) -> None:
         await in_thread(file.target, file.write, buffers)
-        _tell(progress, reader)
+
+    await _pump(reader, write, progress)
 
 
 def _tell(progress: Progress | None, reader: Readable) -> None:

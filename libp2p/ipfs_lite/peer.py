@@ -22,7 +22,7 @@ from contextlib import (
     contextmanager,
 )
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 import trio
 
@@ -30,7 +30,7 @@ from libp2p.bitswap.errors import not_here
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
-from libp2p.exceptions import InvalidArgument
+from libp2p.exceptions import InvalidArgument, NotADirectory
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import (
@@ -58,6 +58,7 @@ from libp2p.utils.shown import shown
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncGenerator,
+        AsyncIterable,
         AsyncIterator,
         Awaitable,
         Callable,
@@ -82,13 +83,16 @@ if TYPE_CHECKING:
     from libp2p.discovery.bootstrap.keeper import Outcome
     from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.archive import Archive, Packing
+    from libp2p.ipfs_lite.car_files import CarExport, CarKnobs, CarResult
     from libp2p.ipfs_lite.collection import Collection, Removal
     from libp2p.ipfs_lite.dag_service import DAGService, Session
     from libp2p.ipfs_lite.file_fetch import Asking
     from libp2p.ipfs_lite.files import PeerFiles
+    from libp2p.ipfs_lite.folder_adder import EntryInput
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
+    from libp2p.ipfs_lite.refs import Ref
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.sizes import ContentStat
     from libp2p.ipfs_lite.source import SourceInput
@@ -98,6 +102,8 @@ if TYPE_CHECKING:
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
     from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.peerinfo import PeerInfo
+
+_T = TypeVar("_T")
 
 logger = get_logger(__name__)
 
@@ -424,6 +430,43 @@ class Peer:
                 await self.note_root(result.cid, pin=pin, name=name)
             return result
 
+    async def add_folder(
+        self,
+        entries: Iterable[EntryInput] | AsyncIterable[EntryInput],
+        *,
+        profile: str | None = None,
+        only_hash: bool = False,
+        pin: bool = True,
+        name: str = "",
+        **choices: Unpack[ImportKnobs],
+    ) -> AddResult:
+        """
+        Add a folder of what has a CID already; a million entries take 140 MiB of memory.
+
+        :param entries: names, CIDs and the bytes of all blocks below each, as `AddResult.dag_size`
+            tells. What is behind the CIDs is neither read nor stored.
+        :param pin: also what is below it, as far as it is here.
+        :param profile: as for `add_file`, and so are ``only_hash``, ``name`` and ``choices``.
+        :return: ``size`` is the sum of the sizes that were given.
+        :raises InvalidUnixFS: if something cannot be a name, or is there twice.
+        :raises InvalidCID: if something is no CID.
+        :raises InvalidImportOptions: if the choices contradict each other.
+        :raises BlockStoreError: if the blocks cannot be written.
+        """
+        from libp2p.ipfs_lite.folder_adder import add_folder
+
+        check_name(name)
+        with self._call(), self.lease():
+            added = await add_folder(
+                entries,
+                import_options(self.config, profile, choices),
+                None if only_hash else self.store,
+                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+            )
+            if not only_hash:
+                await self.note_root(added.cid, pin=pin, name=name)
+            return added
+
     async def get_tree(
         self,
         cid: CIDInput,
@@ -461,6 +504,42 @@ class Peer:
             finally:
                 source.close()
 
+    def open_archive(
+        self,
+        cid: CIDInput,
+        name: str | None = None,
+        *,
+        packing: Packing | None = None,
+        unsafe_links: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> Archive:
+        """
+        Return a file or folder as one stream, made while it is read: by default a tar archive.
+
+        The caller reads with ``await receive()``, which returns nothing at the end, and closes with
+        ``await aclose()``. `libp2p.ipfs_lite.output.save` writes it to a file.
+
+        :param name: of the file or folder in the archive; by default its CID.
+        :raises OutputError: while it is read, if a name or link could write outside of the folder
+            in which the archive is unpacked.
+        """
+        from libp2p.ipfs_lite.archive import Archive, Packing
+
+        root = CID.of(cid)
+
+        async def open_file(below: CID) -> UnixFSReader:
+            return await self.get_file(below, peers, timeout)
+
+        return Archive(
+            root,
+            str(root) if name is None else name,
+            self._source(peers, timeout),
+            open_file,
+            Packing() if packing is None else packing,
+            unsafe_links=unsafe_links,
+        )
+
     async def ls(
         self,
         cid: CIDInput,
@@ -476,14 +555,50 @@ class Peer:
         from libp2p.ipfs_lite.folders import list_folder
 
         source = self._source(peers, timeout)
-        try:
-            entries = list_folder(source, CID.of(cid))
-            while True:
-                with self._call():  # not around a yield: the caller's scopes would cross it
-                    entry = await anext(entries, None)
-                if entry is None:
-                    return
+        async with aclosing(self._calls_of(source, list_folder(source, CID.of(cid)))) as entries:
+            async for entry in entries:
                 yield entry
+
+    async def refs(
+        self,
+        cid: CIDInput,
+        *,
+        max_depth: int | None = 1,
+        unique: bool = False,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> AsyncGenerator[Ref, None]:
+        """
+        Yield the links of a block, and of those below it, in the order of ``ipfs refs``.
+
+        :param max_depth: 1 is the block's own links, None all below it.
+        :param unique: leave out links to what has been yielded.
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of one cannot be read.
+        """
+        from libp2p.ipfs_lite.refs import refs_below
+
+        root = CID.of(cid)
+        if max_depth is not None:
+            arguments.count(max_depth, "max_depth")
+        source = self._source(peers, timeout)
+        below = refs_below(source, root, max_depth=max_depth, unique=unique)
+        async with aclosing(self._calls_of(source, below)) as refs:
+            async for ref in refs:
+                yield ref
+
+    async def _calls_of(
+        self, source: BlockSource, items: AsyncGenerator[_T, None]
+    ) -> AsyncGenerator[_T, None]:
+        """Yield what is made of a source's blocks; it ends with the peer, and closes the source."""
+        try:
+            async with aclosing(items):
+                while True:
+                    with self._call():  # not around a yield: the caller's scopes would cross it
+                        item = await anext(items, None)
+                    if item is None:
+                        return
+                    yield item
         finally:
             source.close()
 
@@ -497,19 +612,22 @@ class Peer:
         """
         Return the CID at a path below a folder, such as ``"docs/index.html"``.
 
+        Links in blocks of other codecs are followed too; see `libp2p.ipld.paths`.
+
         :raises NameNotInDirectory: if nothing is there.
-        :raises NotADirectory: if a part of the path but the last is no folder.
+        :raises NotADirectory: if a part of the path but the last is no folder, or it leads inside
+            of a block, which `DAGService.value` reads.
         :raises BitswapError: if a block cannot be had.
         """
-        from libp2p.ipfs_lite.folders import resolve
+        from libp2p.ipfs_lite.folders import run_steps
+        from libp2p.ipld.paths import follow
 
-        with self._call():
-            source = self._source(peers, timeout)
-            try:
-                names = [name for name in path.split("/") if name]
-                return await resolve(source, CID.of(cid), names)
-            finally:
-                source.close()
+        names = [name for name in path.split("/") if name]
+        with self._call(), closing(self._source(peers, timeout)) as source:
+            place = await run_steps(source, follow(CID.of(cid), names, read=False))
+            if place.rest:
+                raise NotADirectory(f"{'/'.join(place.rest)!r:.200} is a part of {place.cid}")
+            return place.cid
 
     # -- the mutable tree ---------------------------------------------------------------------
 
@@ -541,10 +659,10 @@ class Peer:
         roots: CIDInput | Sequence[CIDInput],
         target: str | PathLike[str],
         *,
-        duplicates: bool = False,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         progress: Progress | None = None,
+        **knobs: Unpack[CarKnobs],
     ) -> CarResult:
         """
         Write roots and all below them into a CAR file; what is not here is fetched, and kept.
@@ -552,9 +670,10 @@ class Peer:
         The same DAG and options give the same file: depth first, every node before its links.
 
         :param target: a path, replaced when the file is whole; a pipe or device is written into.
-        :param duplicates: write a block as often as it is linked to, rather than once.
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
+        :param knobs: the version, and parts of a DAG: `libp2p.ipfs_lite.car_files.CarKnobs`.
+        :raises InvalidArgument: if they contradict each other.
         :raises BitswapError: if a block cannot be had.
         :raises UnknownCodec: if the links of a block cannot be read.
         :raises OutputError: if the file cannot be written.
@@ -562,7 +681,7 @@ class Peer:
         from libp2p.ipfs_lite.output import save
 
         with self._call():
-            export = self.open_car(roots, duplicates=duplicates, peers=peers, timeout=timeout)
+            export = self.open_car(roots, peers=peers, timeout=timeout, **knobs)
             try:
                 await save(export, target, progress)
             finally:
@@ -573,9 +692,9 @@ class Peer:
         self,
         roots: CIDInput | Sequence[CIDInput],
         *,
-        duplicates: bool = False,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        **knobs: Unpack[CarKnobs],
     ) -> CarExport:
         """
         Return the bytes of a CAR file, made while they are read; `export_car` writes a file.
@@ -585,7 +704,12 @@ class Peer:
         from libp2p.ipfs_lite.car_files import CarExport
 
         cids = [CID.of(root) for root in cid_inputs(roots)]
-        return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+        source = self._source(peers, timeout)
+        try:
+            return CarExport(cids, source, **knobs)
+        except InvalidArgument:
+            source.close()
+            raise
 
     async def import_car(
         self,
@@ -722,6 +846,19 @@ class Peer:
         with self._call():
             return await self.store.has_block(CID.of(cid).buffer)
 
+    async def get_blocks(
+        self, cids: Sequence[CIDInput], timeout: float | None = DEFAULT_TIMEOUT
+    ) -> list[bytes]:
+        """
+        Return several blocks, in their order, from the store or else from connected peers.
+
+        :raises BitswapError: if one of them cannot be had.
+        """
+        wanted = list(dict.fromkeys(map(CID.of, cids)))
+        with self._call(), closing(self._source(None, timeout)) as source:
+            found = dict(zip(wanted, await source.fetch(wanted), strict=True))
+            return [found[CID.of(cid)] for cid in cids]
+
     async def get_block(self, cid: CIDInput, timeout: float | None = DEFAULT_TIMEOUT) -> bytes:
         """
         Return a block, from the store or else from a connected peer.
@@ -761,7 +898,7 @@ class Peer:
 
     @property
     def dag(self) -> DAGService:
-        """Nodes in dag-pb, raw, dag-cbor and dag-json: get, add and remove."""
+        """Nodes in dag-pb, raw, dag-cbor, dag-json, cbor and json, and paths through them."""
         from libp2p.ipfs_lite.dag_service import DAGService
 
         @contextmanager
@@ -770,7 +907,7 @@ class Peer:
                 yield source
 
         stored = None if self._bitswap is None else self._bitswap.notify_new_blocks
-        return DAGService(opened, self._call, self.store, stored)
+        return DAGService(opened, self._call, self.store, stored, self.note_root)
 
     def session(
         self, peers: Iterable[ID] | None = None, timeout: float | None = DEFAULT_TIMEOUT

@@ -13,6 +13,8 @@ from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID
@@ -45,15 +47,45 @@ async def stat(cid: CID, source: BlockSource, store: BlockStore) -> ContentStat:
     [data] = await source.fetch([cid])
     kind = kind_of(Block(cid, data))
     size = read_file_node(cid, data).size if kind in (Kind.FILE, Kind.RAW) else None
+    blocks, total = await measure([cid], source, store)
+    return ContentStat(cid, kind, size, total, blocks)
+
+
+@dataclass(frozen=True, slots=True)
+class DagStats:
+    """What ``ipfs dag stat`` tells of some DAGs, which may share blocks."""
+
+    dags: tuple[tuple[CID, int, int], ...]
+    """The root of each, how many blocks it has, and their bytes; each block counts once."""
+    blocks: int
+    """All blocks, each counted once, and ``size`` is the bytes of these."""
+    size: int
+
+    @property
+    def shared(self) -> int:
+        """The bytes that are saved by blocks in common."""
+        return sum(size for _, _, size in self.dags) - self.size
+
+
+async def dag_stats(roots: Sequence[CID], source: BlockSource, store: BlockStore) -> DagStats:
+    """Measure DAGs, each alone and then all together; see `DAGService.stat`."""
+    dags = [(root, *await measure([root], source, store)) for root in roots]
+    if len(dags) == 1:
+        return DagStats(tuple(dags), *dags[0][1:])
+    return DagStats(tuple(dags), *await measure(roots, source, store))
+
+
+async def measure(roots: Sequence[CID], source: BlockSource, store: BlockStore) -> tuple[int, int]:
+    """Return how many blocks there are at and below roots, and their bytes; each counts once."""
     walk = Reach(BlockSet(os.urandom(32)))
-    reached = walk.add([cid])
+    reached = walk.add(roots)
     blocks, total = len(reached), await _raw_bytes(reached, source, store)
     while nodes := walk.next(NODES_AT_ONCE):
         for node, data in zip(nodes, await source.fetch(nodes), strict=True):
             reached = walk.take(node, data)
             blocks += len(reached)
             total += len(data) + await _raw_bytes(reached, source, store)
-    return ContentStat(cid, kind, size, total, blocks)
+    return blocks, total
 
 
 async def _raw_bytes(reached: list[CID], source: BlockSource, store: BlockStore) -> int:

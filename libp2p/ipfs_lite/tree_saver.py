@@ -13,7 +13,7 @@ import errno
 import os
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -22,10 +22,11 @@ import trio
 
 from libp2p.ipfs_lite.descriptors import write_all
 from libp2p.ipfs_lite.errors import OutputError
+from libp2p.ipfs_lite.folders import list_folder
 from libp2p.ipfs_lite.output import errors_named, in_thread
+from libp2p.ipfs_lite.safe_names import is_file_name, stays_inside
 from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
-from libp2p.ipld.directory import DirectoryEntry, DirectoryWalk
 from libp2p.ipld.file_node import read_file_node, unixfs_of
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipld.cid import CID
+    from libp2p.ipld.directory import DirectoryEntry
 
 _T = TypeVar("_T")
 
@@ -48,11 +50,6 @@ MAX_ENTRIES: Final = 10_000_000
 MAX_DEPTH: Final = 1024
 
 _PERMISSIONS: Final = 0o777
-#: What no name on Windows has, and names of devices there.
-_NOT_ON_WINDOWS: Final = frozenset('<>:"\\|?*')
-_DEVICES: Final = frozenset(
-    ["CON", "PRN", "AUX", "NUL", *(f"{name}{n}" for name in ("COM", "LPT") for n in range(10))]
-)
 _NO_LINK: Final = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -144,19 +141,19 @@ class TreeSaver:
             await self._fill_folder(folder)
 
     async def _fill_folder(self, folder: _Folder) -> None:
-        walk = DirectoryWalk(folder.cid)
-        while not walk.is_over:
-            # The first of them; the others have been asked for, so they are in the store then.
-            [block, *_] = await self._source.fetch(walk.next(ENTRIES_AHEAD))
-            entries = walk.take(block)
-            for start in range(0, len(entries), ENTRIES_AHEAD):
-                await self._save_entries(folder, entries[start : start + ENTRIES_AHEAD])
+        batch: list[DirectoryEntry] = []
+        async with aclosing(list_folder(self._source, folder.cid)) as entries:
+            async for entry in entries:
+                batch.append(entry)
+                if len(batch) == ENTRIES_AHEAD:
+                    await self._save_entries(folder, batch)
+                    batch.clear()
+        await self._save_entries(folder, batch)
 
     async def _save_entries(self, folder: _Folder, entries: Sequence[DirectoryEntry]) -> None:
         cids = list({entry.cid.multihash: entry.cid for entry in entries}.values())
-        blocks = dict(
-            zip((cid.multihash for cid in cids), await self._source.fetch(cids), strict=True)
-        )
+        found = await self._source.fetch(cids) if cids else []
+        blocks = dict(zip((cid.multihash for cid in cids), found, strict=True))
         files: list[_File] = []
         for entry in entries:
             path = folder.path / self._checked(folder, entry.name)
@@ -218,27 +215,15 @@ class TreeSaver:
 
     def _checked(self, folder: _Folder, name: str) -> str:
         """:raises OutputError: if a name of a folder could lead out of it, or is none here."""
-        is_bad = name in ("", ".", "..") or "/" in name or "\0" in name
-        if os.name == "nt" and not is_bad:
-            stem = name.partition(".")[0].rstrip().upper()
-            is_bad = bool(_NOT_ON_WINDOWS & set(name)) or stem in _DEVICES or name[-1] in ". "
-        if is_bad:
+        if not is_file_name(name):
             where = self._name(folder.path)
             raise OutputError(f"{where} has an entry {name!r:.200}, which no file can be called")
         return name
 
     def _checked_link(self, path: Path, target: str) -> str:
         """:raises OutputError: if a link leads out of the folder and the caller wants none such."""
-        if self._unsafe_links:
-            return target
-        parts = target.replace("\\", "/").split("/") if os.name == "nt" else target.split("/")
-        up = 0
-        while up < len(parts) and parts[up] == "..":
-            up += 1
         depth = len(path.relative_to(self._root).parts) - 1
-        # A ".." behind a name may follow another link, and so lead anywhere.
-        is_outside = ".." in parts[up:] or up > depth or os.path.isabs(target) or not target
-        if is_outside or os.path.splitdrive(target)[0] or "\0" in target:
+        if not self._unsafe_links and not stays_inside(target, depth):
             raise OutputError(
                 f"{self._name(path)} is a link to {target!r:.200}, which may be outside the folder"
             )

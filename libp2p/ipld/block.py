@@ -13,6 +13,8 @@ __all__ = ["MAX_BLOCK_BYTES", "Block", "BlockHashMismatch"]
 
 #: Every IPFS implementation accepts a block of this size over bitswap; Kubo adds no larger one.
 MAX_BLOCK_BYTES: Final = 2 * 1024 * 1024
+#: A block of 2 MiB, less room for the frame around the chunk (Kubo's limit).
+MAX_CHUNK_BYTES: Final = MAX_BLOCK_BYTES - 256
 
 
 class Block(NamedTuple):

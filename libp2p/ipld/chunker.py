@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from libp2p.exceptions import InvalidImportOptions
+from libp2p.ipld.block import MAX_CHUNK_BYTES
+from libp2p.ipld.content_chunkers import buzhash_chunker, rabin_chunker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,8 +28,6 @@ __all__ = [
 
 #: Kubo's ``size-262144``, which its ``default`` means.
 DEFAULT_CHUNK_BYTES: Final = 256 * 1024
-#: A block of 2 MiB, less room for the frame around the chunk (Kubo's limit).
-MAX_CHUNK_BYTES: Final = 2 * 1024 * 1024 - 256
 
 #: Pieces below this are gathered by copying: a view costs more memory than they do.
 _SMALL_PIECE_BYTES: Final = 4096
@@ -44,7 +44,7 @@ class Chunker(Protocol):
         """Add the next bytes; return the chunks that are complete."""
 
     def finish(self) -> list[Buffer]:
-        """Return what is left at the end of the stream: at most one chunk, none if nothing is."""
+        """Return the chunks that are left at the end of the stream; none if nothing is."""
 
 
 class SizeChunker:
@@ -112,7 +112,17 @@ def _size_chunker(arguments: str) -> Chunker:
     return SizeChunker(int(arguments))
 
 
-_FACTORIES: Final[dict[str, Callable[[str], Chunker]]] = {"size": _size_chunker}
+def _buzhash(arguments: str) -> Chunker:
+    if arguments:
+        raise InvalidImportOptions(f"chunker 'buzhash-{arguments}': buzhash has no arguments")
+    return buzhash_chunker()
+
+
+_FACTORIES: Final[dict[str, Callable[[str], Chunker]]] = {
+    "size": _size_chunker,
+    "rabin": rabin_chunker,
+    "buzhash": _buzhash,
+}
 
 
 def register_chunker(name: str, factory: Callable[[str], Chunker]) -> None:
@@ -134,9 +144,9 @@ def parse_chunker(text: str = "") -> Chunker:
     """
     if text in ("", "default"):
         return SizeChunker()
-    name, _, arguments = text.partition("-")
+    name, dash, arguments = text.partition("-")
     factory = _FACTORIES.get(name)
-    if factory is None:
+    if factory is None or (dash and not arguments):
         known = ", ".join(sorted(_FACTORIES))
         raise InvalidImportOptions(f"chunker {text!r} is not known here, known are: {known}")
     return factory(arguments)

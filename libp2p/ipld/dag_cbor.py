@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, TypeAlias, TypeGuard
 
 from libp2p.exceptions import InvalidCID, InvalidDagCbor
 from libp2p.ipld.cid import CID
@@ -49,11 +49,7 @@ def decode(block: Buffer) -> DagCborValue:
 
     :raises InvalidDagCbor: if it is not in the one form that DAG-CBOR has for it.
     """
-    reader = _Reader(bytes(block))
-    value = reader.value(0)
-    if reader.offset != len(reader.data):
-        raise InvalidDagCbor(f"{len(reader.data) - reader.offset} bytes after the value")
-    return value
+    return CborReader(bytes(block)).only_value()
 
 
 def encode(value: DagCborValue | Mapping[str, object] | Sequence[object]) -> bytes:
@@ -67,15 +63,24 @@ def encode(value: DagCborValue | Mapping[str, object] | Sequence[object]) -> byt
     return b"".join(parts)
 
 
-class _Reader:
-    """A block, and how far it has been read."""
+class CborReader:
+    """A block, and how far it has been read; `plain_cbor` changes what tags and orders it takes."""
 
     __slots__ = ("data", "offset", "values_left")
+
+    KEYS_ARE_SORTED: ClassVar = True
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.offset = 0
         self.values_left = MAX_VALUES
+
+    def only_value(self) -> DagCborValue:
+        """Read a value behind which nothing may be."""
+        value = self.value(0)
+        if self.offset != len(self.data):
+            raise InvalidDagCbor(f"{len(self.data) - self.offset} bytes after the value")
+        return value
 
     def value(self, depth: int) -> DagCborValue:
         """Read the next value, in ``depth`` lists and maps."""
@@ -92,11 +97,10 @@ class _Reader:
         if kind == _TEXT:
             return self._text(argument)
         if kind == _SIMPLE:
-            return self._simple(argument)
+            return self.simple(argument)
         if kind == _TAG:
-            return self._link(argument)
-        if depth == MAX_DEPTH:
-            raise InvalidDagCbor(f"more than {MAX_DEPTH} lists and maps in one another")
+            return self.tagged(argument)
+        check_depth(depth)
         self._check_count(argument)
         if kind == _LIST:
             return [self.value(depth + 1) for _ in range(argument)]
@@ -135,7 +139,8 @@ class _Reader:
         except UnicodeDecodeError as error:
             raise InvalidDagCbor("a text is not UTF-8") from error
 
-    def _simple(self, which: int) -> DagCborValue:
+    def simple(self, which: int) -> DagCborValue:
+        """Read a float, or a value that its number says."""
         if which == _FALSE:
             return False
         if which == _TRUE:
@@ -144,12 +149,17 @@ class _Reader:
             return None
         if which != _FLOAT64:
             raise InvalidDagCbor(f"simple value {which} is none of false, true, null and float64")
-        (number,) = _FLOAT.unpack(self._take(_FLOAT.size))
+        return self.float_of(_FLOAT)
+
+    def float_of(self, form: struct.Struct) -> float:
+        """Read a float in one of its sizes."""
+        (number,) = form.unpack(self._take(form.size))
         if not math.isfinite(number):
             raise InvalidDagCbor(f"{number} is no number of the data model")
         return float(number)
 
-    def _link(self, tag: int) -> CID:
+    def tagged(self, tag: int) -> DagCborValue:
+        """Read what is behind a tag: a link."""
         if tag != _LINK_TAG:
             raise InvalidDagCbor(f"tag {tag} is not the one of links, {_LINK_TAG}")
         kind, size = self._head()
@@ -171,59 +181,78 @@ class _Reader:
             start = self.offset
             key = self._text(size)
             order = (size, self.data[start : self.offset])
-            if order <= before:
+            if self.KEYS_ARE_SORTED and order <= before:
                 raise InvalidDagCbor(f"the keys of a map are not sorted, or {key!r:.80} twice")
+            if key in entries:
+                raise InvalidDagCbor(f"the key {key!r:.80} is in a map twice")
             before = order
             entries[key] = self.value(depth)
         return entries
 
 
 def _write(value: object, parts: list[bytes], depth: int) -> None:
-    match value:
-        case None | bool():
-            which = _NULL if value is None else _TRUE if value else _FALSE
-            parts.append(_head(_SIMPLE, which))
-        case int():
-            _write_int(value, parts)
-        case float():
-            if not math.isfinite(value):
-                raise InvalidDagCbor(f"{value} is no number of the data model")
-            parts += (bytes((_SIMPLE << 5 | _FLOAT64,)), _FLOAT.pack(value))
-        case str():
-            text = _utf8(value)
-            parts += (_head(_TEXT, len(text)), text)
-        case bytes() | bytearray() | memoryview():
-            content = bytes(value)
-            parts += (_head(_BYTES, len(content)), content)
-        case CID():
-            link = _BINARY_PREFIX + value.buffer
-            parts += (_head(_TAG, _LINK_TAG), _head(_BYTES, len(link)), link)
-        case _:
-            _write_collection(value, parts, depth)
-
-
-def _write_int(value: int, parts: list[bytes]) -> None:
-    kind, argument = (_UNSIGNED, value) if value >= 0 else (_NEGATIVE, -1 - value)
-    if argument > _MAX_UINT:
-        raise InvalidDagCbor("an integer has more than 64 bits")
-    parts.append(_head(kind, argument))
-
-
-def _write_collection(value: object, parts: list[bytes], depth: int) -> None:
-    if depth == MAX_DEPTH:
-        raise InvalidDagCbor(f"more than {MAX_DEPTH} lists and maps in one another")
-    if isinstance(value, Mapping):
+    if isinstance(value, CID):
+        link = _BINARY_PREFIX + value.buffer
+        parts += (_head(_TAG, _LINK_TAG), _head(_BYTES, len(link)), link)
+    elif isinstance(value, Mapping):
+        check_depth(depth)
         entries = sorted((_key(key), inner) for key, inner in value.items())
-        parts.append(_head(_MAP, len(entries)))
+        parts.append(map_head(len(entries)))
         for (size, text), inner in entries:
             parts += (_head(_TEXT, size), text)
             _write(inner, parts, depth + 1)
-    elif isinstance(value, Sequence):
-        parts.append(_head(_LIST, len(value)))
+    elif is_list(value):
+        check_depth(depth)
+        parts.append(list_head(len(value)))
         for inner in value:
             _write(inner, parts, depth + 1)
     else:
-        raise InvalidDagCbor(f"there is no form for a {type(value).__name__}")
+        parts.append(scalar(value))
+
+
+def scalar(value: object) -> bytes:
+    """Write anything but links, lists and maps."""
+    match value:
+        case None | bool():
+            return _head(_SIMPLE, _NULL if value is None else _TRUE if value else _FALSE)
+        case int():
+            kind, argument = (_UNSIGNED, value) if value >= 0 else (_NEGATIVE, -1 - value)
+            if argument > _MAX_UINT:
+                raise InvalidDagCbor("an integer has more than 64 bits")
+            return _head(kind, argument)
+        case float():
+            if not math.isfinite(value):
+                raise InvalidDagCbor(f"{value} is no number of the data model")
+            return bytes((_SIMPLE << 5 | _FLOAT64,)) + _FLOAT.pack(value)
+        case str():
+            text = _utf8(value)
+            return _head(_TEXT, len(text)) + text
+        case bytes() | bytearray() | memoryview():
+            content = bytes(value)
+            return _head(_BYTES, len(content)) + content
+    raise InvalidDagCbor(f"there is no form for a {type(value).__name__}")
+
+
+def is_list(value: object) -> TypeGuard[Sequence[object]]:
+    """Tell whether a value is a list of values, rather than text or bytes."""
+    texts = (str, bytes, bytearray, memoryview)
+    return isinstance(value, Sequence) and not isinstance(value, texts)
+
+
+def list_head(count: int) -> bytes:
+    """Return what is in front of the values of a list."""
+    return _head(_LIST, count)
+
+
+def map_head(count: int) -> bytes:
+    """Return what is in front of the keys and values of a map."""
+    return _head(_MAP, count)
+
+
+def check_depth(depth: int) -> None:
+    """:raises InvalidDagCbor: if there are too many lists and maps around a list or map."""
+    if depth == MAX_DEPTH:
+        raise InvalidDagCbor(f"more than {MAX_DEPTH} lists and maps in one another")
 
 
 def _key(key: object) -> tuple[int, bytes]:

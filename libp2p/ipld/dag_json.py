@@ -3,6 +3,7 @@ DAG-JSON: the data model of IPLD in JSON, with one form for each value (sans-I/O
 
 https://ipld.io/specs/codecs/dag-json/spec/. A link is ``{"/": "bafy…"}`` and bytes are
 ``{"/": {"bytes": "base64"}}``. `encode` sorts the keys of maps by their bytes and writes no blanks.
+Floats are written as Kubo does, so that CIDs are the same: 1.0 is ``1``, and is read as an integer.
 `decode` takes keys in any order and blanks, as Kubo does: people write this by hand. It refuses
 what has no meaning: a key twice, other uses of the key ``/``, numbers that are none.
 """
@@ -30,6 +31,9 @@ __all__ = ["InvalidDagJson", "decode", "encode"]
 _MAX_INT: Final = 2**64 - 1
 _MIN_INT: Final = -(2**64)
 
+#: A float without a point has 21 digits at most, and a sign.
+_MOST_DIGITS: Final = 22
+
 _RESERVED: Final = "/"
 
 
@@ -40,13 +44,7 @@ def decode(block: Buffer) -> DagCborValue:
     :raises InvalidDagJson: if it is no JSON, or uses the key ``/`` for anything else than links
         and bytes.
     """
-    try:
-        value = _DECODER.decode(bytes(block).decode())
-    except RecursionError as error:
-        raise InvalidDagJson("too many lists and maps in one another") from error
-    except ValueError as error:
-        raise InvalidDagJson(f"the block is no JSON: {error}") from error
-    return _value(value, 0)
+    return to_model(read_json(block))
 
 
 def encode(value: DagCborValue | Mapping[str, object] | Sequence[object]) -> bytes:
@@ -57,6 +55,11 @@ def encode(value: DagCborValue | Mapping[str, object] | Sequence[object]) -> byt
     """
     parts: list[str] = []
     _write(value, parts, 0)
+    return in_utf8(parts)
+
+
+def in_utf8(parts: list[str]) -> bytes:
+    """:raises InvalidDagJson: if UTF-8 cannot hold a text."""
     try:
         return "".join(parts).encode()
     except UnicodeEncodeError as error:
@@ -76,38 +79,66 @@ def _no_number(text: str) -> None:
     raise InvalidDagJson(f"{text} is no number of the data model")
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_Entries, parse_constant=_no_number)
+def _integer(text: str) -> int | float:
+    """Read digits; -0 and what is too large for an integer may be a float as `_float` writes it."""
+    if len(text) <= _MOST_DIGITS:
+        number = int(text)
+        if text == "0" or (number and _MIN_INT <= number <= _MAX_INT):
+            return number
+        as_float = float(text)
+        if _float(as_float) == text:
+            return as_float
+    raise InvalidDagJson("an integer has more than 64 bits")
 
 
-def _value(read: Any, depth: int) -> DagCborValue:
-    """Turn what JSON's reader has read into values of the data model."""
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_Entries, parse_constant=_no_number, parse_int=_integer
+)
+
+
+def read_json(block: Buffer) -> Any:
+    """Read JSON for `to_model`; objects are `_Entries`, in which a key may be twice."""
+    try:
+        return _DECODER.decode(bytes(block).decode())
+    except RecursionError as error:
+        raise InvalidDagJson("too many lists and maps in one another") from error
+    except InvalidDagJson:
+        raise
+    except ValueError as error:
+        raise InvalidDagJson(f"the block is no JSON: {error}") from error
+
+
+def to_model(read: Any, depth: int = 0, has_links: bool = True) -> DagCborValue:
+    """
+    Turn what JSON's reader has read into values of the data model.
+
+    :param has_links: False if the key ``/`` is one as any other.
+    """
     match read:
         case _Entries(pairs):
-            return _map(pairs, depth)
+            return _map(pairs, depth, has_links)
         case list():
-            _check_depth(depth)
-            return [_value(inner, depth + 1) for inner in read]
+            check_depth(depth)
+            return [to_model(inner, depth + 1, has_links) for inner in read]
         case str():
             _require_utf8(read)
             return read
-        case int() if not _MIN_INT <= read <= _MAX_INT:
-            raise InvalidDagJson("an integer has more than 64 bits")
         case float() if not math.isfinite(read):
             raise InvalidDagJson(f"{read} is no number of the data model")
     other: bool | int | float | None = read
     return other
 
 
-def _map(pairs: list[tuple[str, Any]], depth: int) -> DagCborValue:
-    if any(key == _RESERVED for key, _ in pairs):
+def _map(pairs: list[tuple[str, Any]], depth: int, has_links: bool) -> DagCborValue:
+    if has_links and any(key == _RESERVED for key, _ in pairs):
         return _link_or_bytes(pairs)
-    _check_depth(depth)
+    check_depth(depth)
     entries: dict[str, DagCborValue] = {}
     for key, inner in pairs:
         _require_utf8(key)
         if key in entries:
             raise InvalidDagJson(f"the key {key!r:.80} is in a map twice")
-        entries[key] = _value(inner, depth + 1)
+        entries[key] = to_model(inner, depth + 1, has_links)
     return entries
 
 
@@ -131,7 +162,8 @@ def _bytes(text: str) -> bytes:
         raise InvalidDagJson(f"bytes are not in base64: {error}") from error
 
 
-def _check_depth(depth: int) -> None:
+def check_depth(depth: int) -> None:
+    """:raises InvalidDagJson: if there are too many lists and maps around a list or map."""
     if depth == MAX_DEPTH:
         raise InvalidDagJson(f"more than {MAX_DEPTH} lists and maps in one another")
 
@@ -146,6 +178,10 @@ def _require_utf8(text: str) -> None:
 
 
 # -- writing --------------------------------------------------------------------------------------
+
+#: Numbers between these powers of ten have no exponent.
+_LEAST_POWER: Final = -6
+_MOST_POWER: Final = 20
 
 _ESCAPED: Final = re.compile(r'[\x00-\x1f"\\\u2028\u2029]')
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -162,43 +198,63 @@ def _text(text: str) -> str:
 
 def _float(number: float) -> str:
     """
-    Write the shortest digits that are read as the same number.
+    Write the shortest digits that are read as the same number, in the notation of Go's JSON.
 
-    Whole numbers keep their point, as the specification says; Kubo drops it, and reads an integer.
+    Kubo drops the point of whole numbers, and reads integers. For some above 2**53 that would be
+    another number, as the digits are rounded: these have an exponent here, which Kubo reads too.
     """
     if not math.isfinite(number):
         raise InvalidDagJson(f"{number} is no number of the data model")
-    digits = repr(number)
-    mantissa, has_exponent, exponent = digits.partition("e")
+    mantissa, has_exponent, exponent = repr(number).partition("e")
+    mantissa = mantissa.removesuffix(".0")
     if not has_exponent:
-        return digits
-    return f"{mantissa}e{int(exponent):+d}"
+        return mantissa
+    power = int(exponent)
+    if _LEAST_POWER <= power <= _MOST_POWER:
+        sign = "-" if number < 0 else ""
+        digits = mantissa.removeprefix("-").replace(".", "")
+        if power < 0:
+            return f"{sign}0.{'0' * (-power - 1)}{digits}"
+        text = sign + digits.ljust(power + 1, "0")
+        if int(text) == number or not _MIN_INT <= int(text) <= _MAX_INT:
+            return text
+    return f"{mantissa}e{power:+d}"
 
 
-def _write(value: object, parts: list[str], depth: int) -> None:
+def scalar(value: object) -> str | None:
+    """Write null, a boolean, a number or a text; None for anything else."""
     match value:
         case None:
-            parts.append("null")
+            return "null"
         case bool():
-            parts.append("true" if value else "false")
+            return "true" if value else "false"
         case int():
             if not _MIN_INT <= value <= _MAX_INT:
                 raise InvalidDagJson("an integer has more than 64 bits")
-            parts.append(str(value))
+            return str(value)
         case float():
-            parts.append(_float(value))
+            return _float(value)
         case str():
-            parts.append(_text(value))
+            return _text(value)
+    return None
+
+
+def _write(value: object, parts: list[str], depth: int) -> None:
+    text = scalar(value)
+    if text is not None:
+        parts.append(text)
+        return
+    match value:
         case bytes() | bytearray() | memoryview():
             encoded = b64encode(value).decode().rstrip("=")
             parts.append(f'{{"/":{{"bytes":"{encoded}"}}}}')
         case CID():
             parts.append(f'{{"/":"{value}"}}')
         case Mapping():
-            _check_depth(depth)
+            check_depth(depth)
             _write_map(value, parts, depth + 1)
         case Sequence():
-            _check_depth(depth)
+            check_depth(depth)
             separator = "["
             for inner in value:
                 parts.append(separator)

@@ -30,13 +30,28 @@ class DagWalk:
 
     :param roots: where to start, one after the other.
     :param duplicates: visit a block as often as it is linked to, rather than once.
+    :param max_depth: 0 is the roots alone, None all below them. A block that is met again nearer to
+        a root is visited again then, for more of what is below it counts; see `is_again`.
+    :param max_blocks: an error follows on more.
     """
 
-    def __init__(self, roots: Iterable[CID], *, duplicates: bool = False) -> None:
+    def __init__(
+        self,
+        roots: Iterable[CID],
+        *,
+        duplicates: bool = False,
+        max_depth: int | None = None,
+        max_blocks: int = MAX_VISITED,
+    ) -> None:
         self._duplicates = duplicates
-        self._waiting = list(roots)[::-1]  # the next one is the last
-        self._seen: set[bytes] = set()  # multihashes
+        self._max_depth = max_depth
+        self._max_blocks = max_blocks
+        # Each with a number: its depth here, whatever a subclass needs there. The next is the last.
+        self._waiting: list[tuple[CID, int]] = [(root, 0) for root in roots][::-1]
+        self._seen: dict[bytes, int] = {}  # multihashes
         self._visited = 0
+        self.is_again = False
+        """Tell whether the block that was taken last had been visited before."""
 
     @property
     def is_over(self) -> bool:
@@ -49,10 +64,20 @@ class DagWalk:
         :param count: blocks at most.
         """
         found: dict[bytes, CID] = {}
-        for cid in self._waiting[: -4 * count - 1 : -1]:
-            if cid.multihash not in self._seen:
+        for cid, number in self._waiting[: -4 * count - 1 : -1]:
+            if not self._is_done(cid, number):
                 found.setdefault(cid.multihash, cid)
         return list(found.values())[:count]
+
+    def note(self, cid: CID) -> None:
+        """Count a block as visited, which somebody else has visited."""
+        self._seen.setdefault(cid.multihash, self._max_depth or 0)
+
+    def skip(self) -> CID:
+        """Leave out the first of the blocks that `next` returns, and what is below; return it."""
+        cid, _ = self._pop()
+        self._drop_done()
+        return cid
 
     def take(self, data: Buffer) -> CID:
         """
@@ -62,15 +87,33 @@ class DagWalk:
         :raises UnknownCodec: if its links cannot be read.
         :raises InvalidArgument: if the DAG has too many blocks or links.
         """
-        cid = self._waiting.pop()
-        self._visited += 1
-        if self._visited > MAX_VISITED:
-            raise InvalidArgument(f"the DAG has more than {MAX_VISITED:,} blocks")
-        if not self._duplicates:
-            self._seen.add(cid.multihash)
-        self._waiting += reversed(links_of(cid, data))
+        cid, number = self._pop()
+        self._waiting += reversed(self._below(cid, data, number))
         if len(self._waiting) > MAX_WAITING:
             raise InvalidArgument(f"more than {MAX_WAITING:,} links of the DAG are waiting")
-        while self._waiting and self._waiting[-1].multihash in self._seen:
-            self._waiting.pop()
+        self._drop_done()
         return cid
+
+    def _pop(self) -> tuple[CID, int]:
+        cid, number = self._waiting.pop()
+        self._visited += 1
+        if self._visited > self._max_blocks:
+            raise InvalidArgument(f"the DAG has more than {self._max_blocks:,} blocks")
+        if not self._duplicates:
+            self.is_again = cid.multihash in self._seen
+            self._seen[cid.multihash] = number
+        return cid, number
+
+    def _drop_done(self) -> None:
+        while self._waiting and self._is_done(*self._waiting[-1]):
+            self._waiting.pop()
+
+    def _is_done(self, cid: CID, number: int) -> bool:
+        before = self._seen.get(cid.multihash)
+        return before is not None and (self._max_depth is None or before <= number)
+
+    def _below(self, cid: CID, data: Buffer, number: int) -> list[tuple[CID, int]]:
+        """Return what to visit below a block."""
+        if number == self._max_depth:
+            return []
+        return [(link, number + 1) for link in links_of(cid, data)]

@@ -7,6 +7,8 @@ hash are taken from the highest on, and the bitfield is one big-endian number wi
 
 from __future__ import annotations
 
+from functools import cache
+from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidUnixFS
@@ -46,12 +48,52 @@ def is_fanout(fanout: int) -> bool:
 
 
 class HashedEntry(NamedTuple):
-    """An entry of a directory; sorted by hash."""
+    """An entry of a directory, with the `hash_of` its name."""
 
     hash: int
     name: bytes
     cid: bytes
     dag_size: int
+
+    def pack(self) -> bytes:
+        """Return it in the fewest bytes; sorted, such records are in the order of the hashes."""
+        return _RECORD.pack(self.hash, self.dag_size, len(self.cid)) + self.cid + self.name
+
+    @classmethod
+    def unpack(cls, record: bytes) -> HashedEntry:
+        """Return what was packed."""
+        hashed, dag_size, size = _RECORD.unpack_from(record)
+        name_at = _RECORD.size + size
+        return cls(hashed, record[name_at:], record[_RECORD.size : name_at], dag_size)
+
+
+_RECORD: Final = Struct(">QQB")
+
+
+def _hash_in(record: bytes) -> int:
+    return int.from_bytes(record[:8], "big")
+
+
+@cache  # of the few fan-outs that there are
+def place_names(fanout: int) -> tuple[bytes, ...]:
+    """Return what links begin with: their places, in as many digits as the last one has."""
+    digits = len(f"{fanout - 1:X}")
+    return tuple([f"{place:0{digits}X}".encode() for place in range(fanout)])
+
+
+def encode_shard(
+    links: Sequence[bytes],
+    bitfield: int,
+    fanout: int,
+    mode: int | None = None,
+    mtime: Mtime | None = None,
+) -> bytes:
+    """Write a shard; ``bitfield`` has a bit for each place that is taken."""
+    data = bitfield.to_bytes((bitfield.bit_length() + 7) // 8, "big")
+    message = UnixFSData(
+        DataType.HAMT_SHARD, data, hash_type=MURMUR3_X64_64, fanout=fanout, mode=mode, mtime=mtime
+    )
+    return b"".join((*links, dag_pb.encode((), unixfs.encode(message))))
 
 
 class ShardWriter:
@@ -59,7 +101,7 @@ class ShardWriter:
 
     def __init__(
         self,
-        entries: Sequence[HashedEntry],
+        records: Sequence[bytes],
         fanout: int,
         name_block: Callable[[bytes], Block],
         *,
@@ -67,19 +109,15 @@ class ShardWriter:
         mtime: Mtime | None = None,
     ) -> None:
         """
-        :param entries: sorted, no name twice.
+        :param records: packed entries, sorted, no name twice.
         :param name_block: gives a node its CID.
         :param mode: kept in the root, and so is ``mtime``.
         """
-        self._entries = entries
+        self._records = records
         self._fanout = fanout
         self._bits = fanout.bit_length() - 1
-        self._prefix = f"{{:0{len(f'{fanout - 1:X}')}X}}".format
         self._name_block = name_block
-        self._root = UnixFSData(
-            DataType.HAMT_SHARD, hash_type=MURMUR3_X64_64, fanout=fanout, mode=mode, mtime=mtime
-        )
-        self._inner = self._root._replace(mode=None, mtime=None)
+        self._metadata = mode, mtime
         self.dag_size = 0
         """Bytes of all blocks below the root and of the root, once they are written."""
 
@@ -90,35 +128,38 @@ class ShardWriter:
         :raises InvalidUnixFS: if so many names have the same hash that no trie holds them.
         """
         shift = HASH_BITS - self._bits
-        _, self.dag_size = yield from self._write(0, len(self._entries), shift, self._root)
+        _, self.dag_size = yield from self._write(0, len(self._records), shift, *self._metadata)
 
     def _write(
-        self, start: int, end: int, shift: int, message: UnixFSData
+        self,
+        start: int,
+        end: int,
+        shift: int,
+        mode: int | None = None,
+        mtime: Mtime | None = None,
     ) -> Generator[Block, None, tuple[bytes, int]]:
         if shift < 0:
             raise InvalidUnixFS("too many names of the directory have the same hash")
         links: list[bytes] = []
+        prefixes = place_names(self._fanout)
         bitfield = size = 0
         while start < end:
-            place = self._entries[start].hash >> shift & (self._fanout - 1)
+            path = _hash_in(self._records[start]) >> shift
+            place = path & (self._fanout - 1)
             stop = start + 1
-            while stop < end and self._entries[stop].hash >> shift & (self._fanout - 1) == place:
+            while stop < end and _hash_in(self._records[stop]) >> shift == path:
                 stop += 1
-            prefix = self._prefix(place).encode()
+            prefix = prefixes[place]
             if stop - start == 1:
-                _, name, cid, dag_size = self._entries[start]
+                _, name, cid, dag_size = HashedEntry.unpack(self._records[start])
                 links.append(dag_pb.encode_link(cid, prefix + name, dag_size))
             else:
-                below = self._write(start, stop, shift - self._bits, self._inner)
-                cid, dag_size = yield from below
+                cid, dag_size = yield from self._write(start, stop, shift - self._bits)
                 links.append(dag_pb.encode_link(cid, prefix, dag_size))
             bitfield |= 1 << place
             size += dag_size
             start = stop
-        data = bitfield.to_bytes((bitfield.bit_length() + 7) // 8, "big")
-        block = self._name_block(
-            b"".join((*links, dag_pb.encode((), unixfs.encode(message._replace(data=data)))))
-        )
+        block = self._name_block(encode_shard(links, bitfield, self._fanout, mode, mtime))
         yield block
         return block.cid.buffer, size + len(block.data)
 
@@ -140,37 +181,39 @@ class Shard:
         if not is_fanout(fanout):
             raise InvalidUnixFS(f"shard with {fanout} places")
         self._links = links
-        self._bits = fanout.bit_length() - 1
-        self._prefix_length = len(f"{fanout - 1:X}")
+        self._fanout = fanout
+        self.bits: Final = fanout.bit_length() - 1
+        """Bits of a hash that say the place."""
 
-    def entries(self) -> Iterator[tuple[str, PBLink]]:
-        """Yield each link with the name of its entry; that of a shard below has none."""
+    def places(self) -> Iterator[tuple[int, str, PBLink]]:
+        """Yield the place of each link, and its entry's name: that of a shard below has none."""
+        digits = len(f"{self._fanout - 1:X}")
+        places = _places(self._fanout)
         for link in self._links:
             name = link.name or ""
-            if len(name) < self._prefix_length:
+            place = places.get(name[:digits])
+            if place is None:
                 raise InvalidUnixFS("a link of a shard does not say its place")
-            yield name[self._prefix_length :], link
+            yield place, name[digits:], link
 
-    def find(self, name: str, hashed: int, depth: int) -> tuple[PBLink, bool] | None:
+    def find(self, name: str, hashed: int, left: int) -> tuple[PBLink, bool] | None:
         """
         Return the link to an entry, or to the shard below that may have it; None if neither is.
 
         :param hashed: the `hash_of` the name.
-        :param depth: shards above this one.
+        :param left: bits of the hash that shards above this one have not used.
         :return: the link, and whether it is the entry's.
         """
-        shift = HASH_BITS - (depth + 1) * self._bits
+        shift = left - self.bits
         if shift < 0:
             raise InvalidUnixFS("shards are nested deeper than a hash has bits")
-        place = hashed >> shift & ((1 << self._bits) - 1)
-        for entry, link in self.entries():
-            prefix = (link.name or "")[: self._prefix_length]
-            if _is_place(prefix, place):
-                if entry in ("", name):
-                    return link, bool(entry)
-                return None
+        wanted = hashed >> shift & (self._fanout - 1)
+        for place, entry, link in self.places():
+            if place == wanted:
+                return (link, bool(entry)) if entry in ("", name) else None
         return None
 
 
-def _is_place(prefix: str, place: int) -> bool:
-    return prefix == f"{place:0{len(prefix)}X}"
+@cache
+def _places(fanout: int) -> dict[str, int]:
+    return {name.decode(): place for place, name in enumerate(place_names(fanout))}

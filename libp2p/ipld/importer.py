@@ -18,8 +18,10 @@ from libp2p.ipld.block import Block
 from libp2p.ipld.chunker import Chunker, SizeChunker, parse_chunker
 from libp2p.ipld.cid import CID, cid_maker
 from libp2p.ipld.file_node import read_file_node
-from libp2p.ipld.layout import BalancedLayout
+from libp2p.ipld.layout import make_layout
+from libp2p.ipld.profile_names import TRICKLE
 from libp2p.ipld.profiles import ImportOptions
+from libp2p.ipld.unixfs import DataType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -55,7 +57,8 @@ def leaf_view(chunk: Buffer, options: ImportOptions) -> tuple[CID, Buffer]:
     """Do the same without copying the chunk of a raw leaf."""
     if options.raw_leaves:
         return _name(chunk, "raw", options), chunk
-    data = unixfs.file_leaf(chunk)
+    kind = DataType.RAW if options.layout == TRICKLE else DataType.FILE
+    data = unixfs.file_leaf(chunk, kind=kind)
     return _name(data, "dag-pb", options), data
 
 
@@ -69,8 +72,10 @@ class FileImporter:
     def __init__(self, options: ImportOptions | None = None) -> None:
         self.options: Final = ImportOptions() if options is None else options
         self._chunker: Final[Chunker] = parse_chunker(self.options.chunker)
-        self._layout: Final = BalancedLayout(
-            self.options.max_file_links, lambda data: name_block(data, "dag-pb", self.options)
+        self._layout: Final = make_layout(
+            self.options.layout,
+            self.options.max_file_links,
+            lambda data: name_block(data, "dag-pb", self.options),
         )
         # The first leaf: it is the root, perhaps with metadata, if no other comes.
         self._first: Block | None = None
@@ -111,7 +116,7 @@ class FileImporter:
         blocks: list[Block] = []
         for chunk in self.split_end():
             blocks += self.add_leaf(leaf_block(chunk, self.options), len(chunk))
-        if not self._layout.leaf_count:
+        if not self._layout.leaf_count and self._layout.lone_leaf_is_root:
             self.add_leaf(leaf_block(b"", self.options), 0)
         if self._first is not None:
             root = self._with_metadata(self._first)
@@ -131,7 +136,7 @@ class FileImporter:
         return self._chunker.feed(buffers)
 
     def split_end(self) -> list[Buffer]:
-        """Return the last chunk, if there is one; `finish` does the rest."""
+        """Return the last chunks, if there are any; `finish` does the rest."""
         self._check_unfinished()
         return self._chunker.finish()
 
@@ -141,7 +146,7 @@ class FileImporter:
 
         :param file_size: the size of the leaf's chunk.
         """
-        if self._layout.leaf_count:
+        if self._layout.leaf_count or not self._layout.lone_leaf_is_root:
             return [*self.note_leaf(block.cid, len(block.data), file_size), block]
         self.note_leaf(block.cid, len(block.data), file_size)
         self._first = block

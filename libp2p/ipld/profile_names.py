@@ -1,4 +1,4 @@
-"""The names of the profiles (IPIP-499); see `libp2p.ipld.profiles` for what each of them says."""
+"""The names of profiles (IPIP-499) and layouts; `libp2p.ipld.profiles` says what a profile is."""
 
 from __future__ import annotations
 
@@ -10,3 +10,7 @@ LEGACY_CID_V0: Final = "legacy-cid-v0"
 
 DEFAULT_PROFILE: Final = UNIXFS_V1_2025
 PROFILE_NAMES: Final = (UNIXFS_V1_2025, UNIXFS_V0_2015, LEGACY_CID_V0)
+
+BALANCED: Final = "balanced"
+TRICKLE: Final = "trickle"
+LAYOUTS: Final = (BALANCED, TRICKLE)

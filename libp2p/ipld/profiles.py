@@ -15,7 +15,9 @@ from libp2p.ipld.chunker import parse_chunker
 from libp2p.ipld.hamt import MAX_FANOUT, is_fanout
 from libp2p.ipld.multihash import MAX_DIGEST_BYTES, SHA2_256
 from libp2p.ipld.profile_names import (
+    BALANCED,
     DEFAULT_PROFILE,
+    LAYOUTS,
     LEGACY_CID_V0,
     UNIXFS_V0_2015,
     UNIXFS_V1_2025,
@@ -54,7 +56,8 @@ class ImportOptions:
     hash: str = "sha2-256"
     chunker: str = "size-1048576"
     max_file_links: int = 1024
-    layout: str = "balanced"
+    layout: str = BALANCED
+    """Of the nodes above the leaves; in ``trickle`` a file's first bytes are near the root."""
     inline_limit: int | None = None
     """Blocks of up to this many bytes go into their CID instead of a store."""
     mode: int | None = None
@@ -79,8 +82,10 @@ class ImportOptions:
             raise InvalidImportOptions(
                 f"a node of a file must be allowed 2 links or more, not {self.max_file_links}"
             )
-        if self.layout != "balanced":
-            raise InvalidImportOptions(f"layout {self.layout!r} is not known, only 'balanced'")
+        if self.layout not in LAYOUTS:
+            raise InvalidImportOptions(
+                f"layout {self.layout!r:.100} is none of {', '.join(LAYOUTS)}"
+            )
         if self.inline_limit is not None and not 0 <= self.inline_limit <= MAX_DIGEST_BYTES:
             raise InvalidImportOptions(
                 f"blocks of 0 to {MAX_DIGEST_BYTES} bytes can be inlined, not {self.inline_limit}"
@@ -168,7 +173,7 @@ _V0_2015: Final = ImportKnobs(
     hash="sha2-256",
     chunker="size-262144",
     max_file_links=DEFAULT_FILE_LINKS,
-    layout="balanced",
+    layout=BALANCED,
     hamt_estimation=LINKS_BYTES,
 )
 _V1_2025: Final = ImportKnobs(
@@ -177,7 +182,7 @@ _V1_2025: Final = ImportKnobs(
     hash="sha2-256",
     chunker="size-1048576",
     max_file_links=1024,
-    layout="balanced",
+    layout=BALANCED,
     hamt_estimation=BLOCK_BYTES,
 )
 PROFILES: Final = {

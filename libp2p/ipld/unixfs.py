@@ -137,16 +137,27 @@ def _encode_metadata(mode: int | None, mtime: Mtime | None) -> bytes:
 
 
 @lru_cache(maxsize=8)  # all leaves of a file but the last are of one size
-def _leaf_frame(size: int, mode: int | None, mtime: Mtime | None) -> tuple[bytes, bytes]:
+def _leaf_frame(
+    size: int, mode: int | None, mtime: Mtime | None, kind: DataType
+) -> tuple[bytes, bytes]:
     # An empty file has no data field, but always its size.
-    head = uint_field(_TYPE, DataType.FILE) + (bytes_field(_DATA, size) if size else b"")
+    head = uint_field(_TYPE, kind) + (bytes_field(_DATA, size) if size else b"")
     tail = uint_field(_FILESIZE, size) + _encode_metadata(mode, mtime)
     return bytes_field(1, len(head) + size + len(tail)) + head, tail
 
 
-def file_leaf(chunk: Buffer, mode: int | None = None, mtime: Mtime | None = None) -> bytes:
-    """Write the dag-pb block of a file's piece; of type File as in Kubo, not Raw."""
-    head, tail = _leaf_frame(len(chunk), mode, mtime)
+def file_leaf(
+    chunk: Buffer,
+    mode: int | None = None,
+    mtime: Mtime | None = None,
+    kind: DataType = DataType.FILE,
+) -> bytes:
+    """
+    Write the dag-pb block of a file's piece.
+
+    :param kind: Kubo writes File below balanced nodes, Raw below those of the trickle layout.
+    """
+    head, tail = _leaf_frame(len(chunk), mode, mtime, kind)
     return b"".join((head, chunk, tail))
 
 

@@ -71,6 +71,7 @@ ELSEWHERE = {
     "name": "test_cli_names",
     "pin": "test_cli_pins",
     "repo": "test_block_stores",
+    "refs": "test_cli_folders",
 }
 
 
@@ -506,11 +507,11 @@ def assert_result(scene: Scene, ended: Ended) -> None:
     else:
         line = ended.out.decode("ascii")
         assert line.endswith("\n")
-        assert line.removesuffix("\n").isprintable()
+        assert line.removesuffix("\n").replace("\t", " ").isprintable()
         start = {
             "add": f"added {scene.cid} ",
-            "ls": f"{scene.cid} 5 name",
-            "dag import": f"imported {scene.cid}",
+            "ls": f"{scene.cid} {len(DATA)} name",
+            "dag import": f"Pinned root\t{scene.cid}",
             "serve": "/ip4/127.0.0.1/tcp/",
         }
         begins = start.get(scene.verb, '{"id": "12D3KooW' if scene.args else "12D3KooW")

@@ -145,7 +145,7 @@ BAD_INPUT: dict[str, tuple[list[str], int, str]] = {
     "no such file": (["add", "FOLDER/nowhere"], 1, "no such file"),
     "a folder": (["add", "FOLDER"], 1, "is a folder: add it with --recursive"),
     "an empty chunk": (["add", "-s", "size-0", "FILE"], 2, "not 0"),
-    "an unknown chunker": (["add", "-s", "rabin", "FILE"], 2, "'rabin' is not known"),
+    "an unknown chunker": (["add", "-s", "rabin-1", "FILE"], 2, "rabin-1"),
     "an unknown hash": (["add", "--hash", "md5", "FILE"], 2, "md5"),
     "an impossible CID": (["add", "--cid-version=0", "--hash=sha2-512", "FILE"], 2, "sha2-256"),
     "an unknown CID version": (["add", "--cid-version=2", "FILE"], 2, "cid-version"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import random
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -70,7 +73,9 @@ def test_a_path_leads_into_a_folder(terminal: Terminal, folder: Path) -> None:
         assert terminal("cat", path) == 0
         assert terminal.out == "small"
     assert terminal("ls", f"{root}/a/b", "--json") == 0
-    assert json.loads(terminal.out) == {"cid": str(SMALL), "name": "small", "dag_size": 5}
+    assert json.loads(terminal.out) == {
+        "cid": str(SMALL), "name": "small", "dag_size": 5, "type": "raw", "size": 5,
+    }  # fmt: skip
     for path, text in {
         f"{root}/missing": "'missing' is not in the directory",
         f"{root}/large/x": "is no directory",
@@ -106,7 +111,7 @@ def test_a_dag_goes_through_a_car_file(terminal: Terminal, folder: Path) -> None
     other = Terminal(terminal.folder, terminal._capture)
     other.repo = terminal.folder / "other"
     assert other("dag", "import", car, car) == 0
-    assert other.out == f"imported {root}\n" * 2
+    assert other.out == f"Pinned root\t{root}\tsuccess\n"
     assert other("dag", "import", car, "--json") == 0
     assert json.loads(other.out)["cid"] == root
     assert other("cat", f"{root}/a/b/small") == 0
@@ -116,3 +121,65 @@ def test_a_dag_goes_through_a_car_file(terminal: Terminal, folder: Path) -> None
     car.write_bytes(car.read_bytes()[:-1])
     assert other("dag", "import", car) == 1
     assert "is cut off" in other.error
+
+
+def test_ls_says_what_entries_are(terminal: Terminal, folder: Path) -> None:
+    (folder / "link").symlink_to("large")
+    root = root_of(terminal, folder)
+    assert terminal("ls", "-v", "-s", root) == 0
+    head, a, large, link = terminal.out.splitlines()
+    assert head == "Hash Size Name"
+    assert a.split()[1:] == ["-", "a/"]
+    assert large.split()[1:] == ["5000000", "large"]
+    assert link.split()[1:] == ["5", "link"]
+    assert terminal("ls", "--size=false", root, f"{root}/a") == 0
+    lines = terminal.out.splitlines()
+    assert lines[0] == f"{root}:"
+    assert [line.split()[-1] for line in lines[1:4]] == ["a/", "large", "link"]
+    assert lines[4:6] == ["", f"{root}/a:"]
+    assert terminal("ls", "--size=false", "--resolve-type=false", "-v", root) == 0
+    assert [line.split()[-1] for line in terminal.out.splitlines()] == [
+        "Name", "a", "large", "link",
+    ]  # fmt: skip
+
+
+def test_refs_are_printed_as_kubo_does(terminal: Terminal, folder: Path) -> None:
+    root = root_of(terminal, folder)
+    assert terminal("refs", "--format=<linkname>", root) == 0
+    assert terminal.out == "a\nlarge\n"
+    assert terminal("refs", "-r", "-e", f"{root}/a/b") == 0
+    assert terminal.out.split() == [root_of(terminal, folder / "a" / "b"), "->", str(SMALL)]
+    for flags, count in [(["-r"], 9), (["-r", "-u"], 9), (["-r", "--max-depth=1"], 2), ([], 2)]:
+        assert terminal("refs", *flags, root) == 0
+        assert len(terminal.out.splitlines()) == count
+    assert terminal("refs", "--json", f"{root}/a") == 0
+    assert json.loads(terminal.out)["name"] == "b"
+    assert terminal("refs", "-e", "--format=<src>", root) == 2
+
+
+def test_get_writes_archives(terminal: Terminal, folder: Path) -> None:
+    root = root_of(terminal, folder)
+    assert terminal("get", "-a", root, "-o", terminal.folder / "out") == 0
+    with tarfile.open(terminal.folder / "out.tar") as tar:
+        assert sorted(tar.getnames())[:3] == [root, f"{root}/a", f"{root}/a/b"]
+    assert terminal("get", "-aC", "-l9", root, "-o", terminal.folder / "out") == 0
+    packed = (terminal.folder / "out.tar.gz").read_bytes()
+    assert gzip.decompress(packed) == (terminal.folder / "out.tar").read_bytes()
+    assert terminal("get", "-C", f"{root}/large", "-o", terminal.folder) == 0
+    packed = (terminal.folder / "large.gz").read_bytes()
+    assert gzip.decompress(packed) == (folder / "large").read_bytes()
+    assert terminal("get", "-C", root) == 1
+
+
+def test_add_takes_the_rest_of_unixfs(terminal: Terminal, folder: Path) -> None:
+    large = folder / "large"
+    large.write_bytes(random.Random(1).randbytes(3_000_000))
+    variants: list[list[object]] = [
+        ["-t", "-s", "size-5000"], ["-s", "rabin"], ["-s", "buzhash"], ["--inline"],
+        ["-s", "size-9999"],
+    ]  # fmt: skip
+    cids = [root_of(terminal, "-n", *flags, large) for flags in variants]
+    assert len(set(cids)) == len(cids)
+    small = folder / "a" / "b" / "small"
+    assert root_of(terminal, "-n", "--inline", small).startswith("bafkq")
+    assert root_of(terminal, "-n", "--inline", "--inline-limit=4", small) == str(SMALL)

@@ -11,7 +11,12 @@ import pytest
 
 from libp2p.bitswap.errors import BlockTooLargeError, BlockUnavailableError
 from libp2p.blockstore import MemoryBlockStore
-from libp2p.exceptions import BlockHashMismatch
+from libp2p.exceptions import (
+    BlockHashMismatch,
+    InvalidArgument,
+    NameNotInDirectory,
+    NotADirectory,
+)
 from libp2p.ipfs_lite import Peer, PeerClosedError
 from libp2p.ipfs_lite.errors import NotPinnedError
 from libp2p.ipld.cid import CID
@@ -142,3 +147,66 @@ async def test_sizes_and_what_removing_frees(pair: tuple[Peer, Peer], tmp_path: 
     assert (len(removed), sum(size for _, size in removed)) == (freed.blocks, freed.size)
     last = await provider.remove(file.cid)
     assert (last.blocks, last.size) == (4, file.dag_size)
+
+
+# -- paths and walks ------------------------------------------------------------------------------
+
+
+async def test_paths_lead_through_all_codecs(pair: tuple[Peer, Peer]) -> None:
+    provider, other = pair
+    file = (await provider.add_file(b"a file")).cid
+    inner = await provider.dag.put({"x": [1, {"file": file}]}, "dag-json")
+    root = (await provider.add_folder([("inner", await provider.dag.put({"l": inner}), 1)])).cid
+    place = await other.dag.resolve(root, "inner/l/x/1")
+    assert place[:2] == (inner, ("x", "1"))
+    assert await other.dag.value(root, "inner/l/x") == [1, {"file": file}]
+    assert await other.dag.value(file) == b"a file"
+    assert await other.resolve(root, "/inner/l/x/1/file/") == file
+    async with await other.get_file(await other.resolve(inner, "x/1/file")) as reader:
+        assert await reader.read() == b"a file"
+    with pytest.raises(NotADirectory, match="'x/1' is a part of"):
+        await other.resolve(root, "inner/l/x/1")
+    with pytest.raises(NameNotInDirectory):
+        await other.dag.value(root, "inner/m")
+    with pytest.raises(TypeError):
+        await other.dag.resolve(root, b"inner")  # type: ignore[arg-type]
+
+
+async def test_walks_are_bounded(pair: tuple[Peer, Peer]) -> None:
+    provider, other = pair
+    leaf = await provider.dag.put(b"leaf")
+    below = await provider.dag.put([leaf, leaf])
+    root = await provider.dag.put([below, leaf, below])
+
+    async def walk(*roots: CID, **options: int) -> list[CID]:
+        return [node.cid async for node in other.dag.walk(list(roots), **options)]
+
+    assert await walk(root) == [root, below, leaf]
+    assert await walk(root, max_depth=0) == [root]
+    assert await walk(root, max_depth=1) == [root, below, leaf]
+    assert await walk(below, root) == [below, leaf, root]
+    assert [node.cid async for node in other.dag.walk(root)] == [root, below, leaf]
+    with pytest.raises(InvalidArgument, match="more than 2 blocks"):
+        await walk(root, max_blocks=2)
+    for options in ({"max_depth": -1}, {"max_blocks": 0}):
+        with pytest.raises(InvalidArgument):
+            await walk(root, **options)
+
+
+async def test_dags_are_measured_together(pair: tuple[Peer, Peer]) -> None:
+    provider, other = pair
+    leaf = await provider.dag.put(bytes(100))
+    one, two = await provider.dag.put([leaf, 1]), await provider.dag.put([leaf, 2])
+    stats = await other.dag.stat([one, two, one])
+    size = len(await other.get_block(one))
+    assert stats.dags == ((one, 2, size + 100), (two, 2, size + 100))
+    assert (stats.blocks, stats.size, stats.shared) == (3, 2 * size + 100, 100)
+    assert (await other.dag.stat(leaf)).dags == ((leaf, 1, 100),)
+
+
+async def test_a_node_can_be_pinned(pair: tuple[Peer, Peer]) -> None:
+    provider, _ = pair
+    pinned, other = await provider.dag.put([1], pin=True), await provider.dag.put([2])
+    assert (await provider.pins.find(pinned)).kind == "recursive"
+    with pytest.raises(NotPinnedError):
+        await provider.pins.find(other)

@@ -30,6 +30,7 @@ PROMISES = {
     "layered_stores.py": "damaged: 0\ncopied again: 0 already there: 1\nin the bucket still: True",
     "names.py": "True first edition\nTrue second edition",
     "lasting_peers.py": "told of nobody\nconnected\npeers: 1",
+    "nodes.py": "Ada\nb'the bytes of a picture'\nbafyrei",
     "own_router.py": "found in the catalogue\ncatalogue: 1 of 1 calls, 0 errors",
     "own_store.py": "is kept: True",
     "records.py": "/ipfs/bafkqaaa until 2030-03-17T17:46:40Z\nthe best is 1",

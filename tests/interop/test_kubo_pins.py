@@ -3,52 +3,31 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from .kubo import Kubo, KuboError
 from .need import need
+from .our_command import OurCommand
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
 KUBOS_OWN = "bafkreiczsscdsbs7ffqz55asqdf3smv6klcw3gofszvwlyarci47bgf354"
 """The empty folder: the root of Kubo's mutable tree, which an init makes."""
 PROFILE = "unixfs-v1-2025"
 
 
-class Ours:
-    """Our command on a repo of its own."""
-
-    def __init__(self, repo: Path) -> None:
-        self._start = [sys.executable, "-m", "libp2p.ipfs_lite", "--repo", str(repo)]
-
-    def text(self, *args: str) -> str:
-        done = subprocess.run(
-            [*self._start, *args],
-            capture_output=True,
-            text=True,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            check=False,
-        )
-        if done.returncode:
-            raise KuboError(done.stderr)
-        return done.stdout.strip()
-
-
 @pytest.fixture
-def both(tmp_path: Path) -> Iterator[tuple[Kubo, Ours]]:
+def both(tmp_path: Path) -> Iterator[tuple[Kubo, OurCommand]]:
     need("kubo")
     with Kubo(daemon=False, profile=PROFILE) as kubo:
         for cid in kubo.text("pin", "ls", "-q", "--type=recursive").split():
             kubo.run("pin", "rm", cid)  # what an init adds
         kubo.run("repo", "gc")
-        yield kubo, Ours(tmp_path / "ours")
+        yield kubo, OurCommand(tmp_path / "ours")
 
 
 @pytest.fixture
@@ -61,27 +40,27 @@ def tree(tmp_path: Path) -> Path:
     return folder
 
 
-def lines(both: tuple[Kubo, Ours], *args: str) -> list[str]:
+def lines(both: tuple[Kubo, OurCommand], *args: str) -> list[str]:
     """Run a verb in both; return the lines, sorted, when they are the same."""
     theirs, ours = (sorted(peer.text(*args).splitlines()) for peer in both)
     assert ours == theirs
     return ours
 
 
-def listed(both: tuple[Kubo, Ours]) -> list[str]:
+def listed(both: tuple[Kubo, OurCommand]) -> list[str]:
     """Return the blocks that both have."""
     theirs, ours = (set(peer.text("repo", "ls").split()) for peer in both)
     assert ours == theirs - {KUBOS_OWN}
     return sorted(ours)
 
 
-def refused(both: tuple[Kubo, Ours], text: str, *args: str) -> None:
+def refused(both: tuple[Kubo, OurCommand], text: str, *args: str) -> None:
     for peer in both:
         with pytest.raises(KuboError, match=text):
             peer.text(*args)
 
 
-def test_pins_are_listed_in_the_same_lines(both: tuple[Kubo, Ours], tree: Path) -> None:
+def test_pins_are_listed_in_the_same_lines(both: tuple[Kubo, OurCommand], tree: Path) -> None:
     root = lines(both, "add", "-Qr", str(tree))[0]
     part = lines(both, "add", "-Q", "--pin=false", str(tree / "a"))[0]
     other = lines(both, "add", "-Q", "--pin=false", str(tree / "big"))[0]
@@ -103,7 +82,7 @@ def test_pins_are_listed_in_the_same_lines(both: tuple[Kubo, Ours], tree: Path) 
     assert f"{other} recursive" in lines(both, "pin", "ls")
 
 
-def test_the_same_is_refused(both: tuple[Kubo, Ours], tree: Path) -> None:
+def test_the_same_is_refused(both: tuple[Kubo, OurCommand], tree: Path) -> None:
     root = lines(both, "add", "-Qr", str(tree))[0]
     part = lines(both, "add", "-Q", "--pin=false", str(tree / "a"))[0]
     refused(both, "already pinned recursively", "pin", "add", "-r=false", root)
@@ -115,7 +94,7 @@ def test_the_same_is_refused(both: tuple[Kubo, Ours], tree: Path) -> None:
     refused(both, "pin name is 300 bytes", "pin", "add", "-n", "x" * 300, root)
 
 
-def test_collections_take_the_same_blocks(both: tuple[Kubo, Ours], tree: Path) -> None:
+def test_collections_take_the_same_blocks(both: tuple[Kubo, OurCommand], tree: Path) -> None:
     lines(both, "add", "-Qr", str(tree / "inner"))
     assert lines(both, "repo", "gc") == []
     root = lines(both, "add", "-Qr", "--pin=false", str(tree))[0]
@@ -131,7 +110,7 @@ def test_collections_take_the_same_blocks(both: tuple[Kubo, Ours], tree: Path) -
 
 
 def test_the_repo_is_counted_and_checked_in_the_same_lines(
-    both: tuple[Kubo, Ours], tree: Path
+    both: tuple[Kubo, OurCommand], tree: Path
 ) -> None:
     lines(both, "add", "-Qr", str(tree))
     theirs, ours = (

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TREES = 16
+TREES = 300 if os.environ.get("NIGHTLY") else 30
+HASHES = (
+    "sha1", "sha2-256", "sha2-512", "sha3-224", "sha3-256", "sha3-384", "sha3-512", "dbl-sha2-256",
+    "shake-256", "keccak-256", "keccak-512", "blake3", "blake2b-160", "blake2b-256", "blake2b-512",
+    "blake2s-256",
+)  # fmt: skip
 LETTERS = "abcÄß€😀 -_.%'\"\\\n"
 
 
@@ -67,17 +72,32 @@ def options(source: random.Random) -> tuple[list[str], dict[str, Any]]:
     if source.random() < 0.3:
         flags += ["--preserve-mode", "--preserve-mtime"]
         choices |= {"keep_mode": True, "keep_mtime": True}
-    chunk = source.choice([262144, 1048576])
-    flags.append(f"--chunker=size-{chunk}")
-    choices["chunker"] = f"size-{chunk}"
+    # Of the three, rabin and buzhash are slow where numpy is missing.
+    chunks = ["size-262144", "size-1048576", "size-50000", "rabin-30000-60000-90000", "buzhash"]
+    choices["chunker"] = source.choice(chunks)
+    flags.append(f"--chunker={choices['chunker']}")
     if source.random() < 0.3:
-        flags += ["--inline", "--inline-limit=40"]
-        choices["inline_limit"] = 40
+        flags.append("--trickle")
+        choices["layout"] = "trickle"
+    if version and source.random() < 0.4:
+        choices["hash"] = source.choice(HASHES)
+        flags.append(f"--hash={choices['hash']}")
+    if source.random() < 0.3 and "keep_mode" not in choices:
+        choices["raw_leaves"] = source.random() < 0.5
+        flags.append(f"--raw-leaves={str(choices['raw_leaves']).lower()}")
     if source.random() < 0.3:
-        flags += ["--max-directory-links=3", "--max-hamt-fanout=8"]
-        choices |= {"max_directory_links": 3, "hamt_fanout": 8}
-    choices |= {"max_file_links": 174, "hamt_estimation": "links-bytes"}
-    return flags, choices
+        limit = source.choice([0, 32, 40, 128])
+        flags += ["--inline", f"--inline-limit={limit}"]
+        choices["inline_limit"] = limit
+    if source.random() < 0.4:
+        most, fanout = source.choice([2, 3, 5]), source.choice([8, 16, 256, 1024])
+        flags += [f"--max-directory-links={most}", f"--max-hamt-fanout={fanout}"]
+        choices |= {"max_directory_links": most, "hamt_fanout": fanout}
+    if source.random() < 0.3:
+        links = source.choice([2, 3, 10])
+        flags.append(f"--max-file-links={links}")
+        choices["max_file_links"] = links
+    return flags, {"max_file_links": 174, "hamt_estimation": "links-bytes"} | choices
 
 
 @pytest.mark.parametrize("seed", range(TREES))

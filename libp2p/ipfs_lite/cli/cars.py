@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from libp2p.bitswap.errors import BitswapError
+from libp2p.exceptions import ParseError, UnknownCodec, first_few
+from libp2p.ipfs_lite.car_files import CarKnobs
 from libp2p.ipfs_lite.cli.fetching import run_fetch
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, STDOUT, STDOUT_NAME, say, say_json
 from libp2p.ipfs_lite.descriptors import SharedDescriptor
+from libp2p.ipfs_lite.errors import UnhealthyError
 from libp2p.ipfs_lite.output import save, stream
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.source import FileSource
-from libp2p.utils.printable import printable
+from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.fetching import Fetch
     from libp2p.ipld.cid import CID
 
+__all__ = ["CarKnobs", "Told", "export", "import_cars"]
 
-def export(at: At, fetch: Fetch, output: str | None) -> None:
+
+class Told(NamedTuple):
+    """What is printed of an import."""
+
+    stats: bool
+    silent: bool
+    as_json: bool
+
+
+def export(at: At, fetch: Fetch, output: str | None, knobs: CarKnobs) -> None:
     async def work(peer: Peer, cid: CID) -> None:
-        file = peer.open_car(cid)
+        file = peer.open_car(cid, **knobs)
         try:
             with Bar("exporting", str(cid)) as bar:
                 if output is None or output == DASH:
@@ -36,23 +50,46 @@ def export(at: At, fetch: Fetch, output: str | None) -> None:
     run_fetch(at, fetch, work)
 
 
-def import_cars(at: At, paths: Sequence[str], as_json: bool) -> None:
+def import_cars(at: At, paths: Sequence[str], pin: bool, told: Told) -> None:
     async def work() -> None:
+        roots: dict[CID, None] = {}
+        blocks = size = 0
         async with Peer.open(at.repo, online=False) as peer:
-            for path in paths or [DASH]:
-                name = "the standard input" if path == DASH else path
-                source = FileSource(STDIN, name) if path == DASH else path
-                with Bar("importing", printable(name)) as bar:
-                    result = await peer.import_car(source, progress=bar.update)
-                for root in result.roots:
-                    if as_json:
-                        imported = {
-                            "cid": str(root),
-                            "blocks": result.blocks,
-                            "size": result.size,
-                        }
-                        await say_json(imported)
-                    else:
-                        await say(f"imported {root}")
+            with peer.lease():  # the roots are pinned when all files are here
+                for path in paths or [DASH]:
+                    name = "the standard input" if path == DASH else path
+                    source = FileSource(STDIN, name) if path == DASH else path
+                    with Bar("importing", printable(name)) as bar:
+                        result = await peer.import_car(source, pin=False, progress=bar.update)
+                    roots.update(dict.fromkeys(result.roots))
+                    blocks += result.blocks
+                    size += result.size
+                failed = await _pin(peer, roots if pin else (), told)
+        if told.stats and not told.silent:
+            if told.as_json:
+                await say_json({"blocks": blocks, "size": size})
+            else:
+                await say(f"Imported {blocks} blocks ({size} bytes)")
+        if failed:
+            raise UnhealthyError(first_few(failed))
 
     at.run(work)
+
+
+async def _pin(peer: Peer, roots: Iterable[CID], told: Told) -> list[str]:
+    """Pin roots that are whole, and say so; return what is wrong with the others."""
+    failed = []
+    for root in roots:
+        error = ""
+        try:
+            await peer.pins.add(root)
+        except (BitswapError, ParseError, UnknownCodec) as reason:
+            error = one_line(str(reason))
+            failed.append(f'pinning root "{root}" FAILED: {error}')
+        if told.silent:
+            continue
+        if told.as_json:
+            await say_json({"cid": str(root), "pinned": not error, "error": error})
+        elif not error:
+            await say("Pinned root", str(root), "success")
+    return failed

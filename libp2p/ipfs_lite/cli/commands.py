@@ -30,6 +30,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     RouterUrl,
 )
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
+from libp2p.ipld.profile_names import TRICKLE
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -61,9 +62,11 @@ _ELSEWHERE: Final = {
     "doctor": "routing_commands:doctor",
     "files": "files_commands:files",
     "key": "naming_commands:key",
+    "ls": "listing_commands:ls",
     "name": "naming_commands:name",
     "pin": "pin_commands:pin",
     "provide": "routing_commands:provide",
+    "refs": "listing_commands:refs",
     "repo": "repo_commands:repo",
     "routing": "routing_commands:routing",
     "swarm": "running_commands:swarm",
@@ -141,7 +144,20 @@ def show_id(at: At, as_json: bool) -> None:
 @cli.command(cls=FlagOrValue)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
 @click.option("-n", "--only-hash", is_flag=True, help="Find out the CID, store nothing.")
-@click.option("-s", "--chunker", metavar="size-N", help="Cut into chunks of N bytes.")
+@click.option(
+    "-s", "--chunker", metavar="NAME", help="size-N, rabin, rabin-MIN-AVERAGE-MAX or buzhash."
+)
+@click.option(
+    "-t", "--trickle", "layout", flag_value=TRICKLE, help="A file's first bytes near its root."
+)
+@click.option("--inline", is_flag=True, help="Put small blocks into their CIDs.")
+@click.option(
+    "--inline-limit",
+    "inline_bytes",
+    type=click.IntRange(0, 128),
+    default=32,
+    help="How small, in bytes; 32.",
+)
 @click.option("--cid-version", type=click.IntRange(0, 1))
 @click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
@@ -166,6 +182,8 @@ def add(  # noqa: PLR0913 - click calls it by names
     nocopy: bool,
     allow_empty: bool,
     provide: bool,
+    inline: bool,
+    inline_bytes: int,
     pin: bool,
     pin_name: str | None,
     folders: FolderChoice,
@@ -181,6 +199,8 @@ def add(  # noqa: PLR0913 - click calls it by names
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
     if pin_name is not None and not pin:
         raise click.UsageError("--pin-name needs a pin.")
+    if inline:
+        choices["inline_limit"] = inline_bytes
     request = adding.AddRequest(
         paths,
         profile,
@@ -201,6 +221,11 @@ def add(  # noqa: PLR0913 - click calls it by names
 @click.option(
     "-o", "--output", metavar="OUT", help="By default the name; - is the standard output."
 )
+@click.option("-a", "--archive", is_flag=True, help="Write a tar archive.")
+@click.option("-C", "--compress", is_flag=True, help="Compress with gzip: a file, or an archive.")
+@click.option(
+    "-l", "--compression-level", "level", type=click.IntRange(1, 9), default=6, help="By default 6."
+)
 @click.option("--nocopy", is_flag=True, help="Write a file to OUT alone, which serves it then.")
 @from_peers
 @as_json_option
@@ -208,8 +233,11 @@ def add(  # noqa: PLR0913 - click calls it by names
 def get(  # noqa: PLR0913 - click calls it by names
     at: At,
     content: Content,
-    output: str | None,
     *,
+    output: str | None,
+    archive: bool,
+    compress: bool,
+    level: int,
     nocopy: bool,
     peers: tuple[PeerInfo, ...],
     verify: bool,
@@ -219,7 +247,13 @@ def get(  # noqa: PLR0913 - click calls it by names
     """Fetch a file or folder and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.get(at, fetching.Fetch(content, peers, verify, network), output, as_json, nocopy)
+    packing = None
+    if archive or compress:
+        from libp2p.ipfs_lite.archive import Packing
+
+        packing = Packing(archive, level if compress else None)
+    fetch = fetching.Fetch(content, peers, verify, network)
+    fetching.get(at, fetch, output, as_json, fetching.Form(packing, nocopy))
 
 
 @cli.command()
@@ -233,25 +267,6 @@ def cat(
     from libp2p.ipfs_lite.cli import fetching
 
     fetching.cat(at, fetching.Fetch(content, peers, verify, network))
-
-
-@cli.command()
-@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
-@from_peers
-@as_json_option
-@with_time_limit()
-def ls(
-    at: At,
-    content: Content,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
-    """List a folder: CIDs, bytes of all blocks below, and names."""
-    from libp2p.ipfs_lite.cli import fetching
-
-    fetching.ls(at, fetching.Fetch(content, peers, verify, network), as_json)
 
 
 @cli.command()

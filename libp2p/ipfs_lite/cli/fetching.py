@@ -1,12 +1,11 @@
-"""``get``, ``cat`` and ``ls``."""
+"""``get`` and ``cat``."""
 
 from __future__ import annotations
 
 import os
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
@@ -25,6 +24,7 @@ from libp2p.utils.printable import one_line, printable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from libp2p.ipfs_lite.archive import Packing
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipfs_lite.cli.parameters import Content
@@ -42,21 +42,32 @@ class Fetch:
     network: NetworkChoice
 
 
-def get(at: At, fetch: Fetch, output: str | None, as_json: bool, nocopy: bool = False) -> None:
-    target = Path(fetch.content.name if output is None else output)
+class Form(NamedTuple):
+    """As what content is written."""
+
+    packing: Packing | None
+    nocopy: bool
+
+
+def get(at: At, fetch: Fetch, output: str | None, as_json: bool, form: Form) -> None:
+    name, packing = fetch.content.name, form.packing
+    target = Path(name if output is None else output)
     # Now, while a number that the caller has not opened is not one of this program's own files.
     descriptor = _inherited(STDOUT if output == DASH else descriptor_of(target), target)
     if descriptor is None and target.is_dir():
-        target /= fetch.content.name
+        target /= name
+    if descriptor is None and packing is not None:
+        target = target.with_name(packing.file_name(target.name))
 
     async def work(peer: Peer, cid: CID) -> None:
-        kind = kind_of(Block(cid, await peer.get_block(cid)))
-        if nocopy and (descriptor is not None or kind in (Kind.DIRECTORY, Kind.HAMT)):
-            raise OutputError("--nocopy writes one file, to a place where it stays")
-        if nocopy:
+        if packing is not None:
+            size = await _save_archive(peer, cid, name, packing, target, descriptor)
+        elif form.nocopy:
+            if descriptor is not None or await _is_folder(peer, cid):
+                raise OutputError("--nocopy writes one file, to a place where it stays")
             with Bar("fetching", printable(target.name)) as bar:
                 size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
-        elif descriptor is None and kind in (Kind.DIRECTORY, Kind.HAMT):
+        elif descriptor is None and await _is_folder(peer, cid):
             with Bar("fetching", printable(target.name)) as bar:
                 size = (await peer.get_tree(cid, target, progress=bar.update)).size
         else:
@@ -70,6 +81,30 @@ def get(at: At, fetch: Fetch, output: str | None, as_json: bool, nocopy: bool = 
             await say(f"saved {fetch.content} to {target}", needed=False)
 
     run_fetch(at, fetch, work)
+
+
+async def _is_folder(peer: Peer, cid: CID) -> bool:
+    return kind_of(Block(cid, await peer.get_block(cid))) in (Kind.DIRECTORY, Kind.HAMT)
+
+
+async def _save_archive(
+    peer: Peer,
+    cid: CID,
+    name: str,
+    packing: Packing,
+    target: Path,
+    descriptor: SharedDescriptor | None,
+) -> int:
+    archive = peer.open_archive(cid, name, packing=packing)
+    try:
+        with Bar("fetching", printable(target.name)) as bar:
+            if descriptor is None:
+                await save(archive, target, bar.update)
+            else:
+                await stream(archive, descriptor, target, bar.update)
+    finally:
+        await archive.aclose()
+    return archive.tell()
 
 
 async def _save_file(
@@ -107,36 +142,27 @@ def cat(at: At, fetch: Fetch) -> None:
     run_fetch(at, fetch, work)
 
 
-def ls(at: At, fetch: Fetch, as_json: bool) -> None:
-    async def work(peer: Peer, cid: CID) -> None:
-        async with aclosing(peer.ls(cid)) as entries:
-            async for entry in entries:
-                if as_json:
-                    listed = {"cid": str(entry.cid), "name": entry.name, "dag_size": entry.dag_size}
-                    await say_json(listed)
-                else:
-                    await say(f"{entry.cid} {entry.dag_size} {printable(entry.name)}")
-
-    run_fetch(at, fetch, work)
-
-
 def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
     async def with_cid(peer: Peer) -> None:
         await work(peer, await find(peer, fetch.content))
 
-    run_with_peer(at, fetch, with_cid)
+    run_with_peer(at, [fetch], with_cid)
 
 
-def run_with_peer(at: At, fetch: Fetch, work: Callable[[Peer], Awaitable[None]]) -> None:
-    """Open a peer that can fetch, and call ``work`` with it."""
+def run_with_peer(
+    at: At, fetches: Sequence[Fetch], work: Callable[[Peer], Awaitable[None]]
+) -> None:
+    """Open a peer that can fetch, and call ``work`` with it; whom to ask is as the first says."""
+    first = fetches[0]
 
     async def with_peer() -> None:
-        is_named = isinstance(fetch.content.root, str)  # DNS or others have to be asked
-        online = is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+        # DNS or others have to be asked for a name.
+        is_named = any(isinstance(fetch.content.root, str) for fetch in fetches)
+        online = is_named or bool(first.peers) or await is_anybody_known(at, first.network)
         async with Peer.open(
-            at.repo, online=online, verify=fetch.verify, **fetch.network.settings()
+            at.repo, online=online, verify=first.verify, **first.network.settings()
         ) as peer:
-            await _connect_to_any(peer, fetch.peers)
+            await _connect_to_any(peer, first.peers)
             await work(peer)
 
     at.run(with_peer)
@@ -144,11 +170,16 @@ def run_with_peer(at: At, fetch: Fetch, work: Callable[[Peer], Awaitable[None]])
 
 async def find(peer: Peer, content: Content) -> CID:
     """Return the CID at a path, which may begin with a name."""
+    return await peer.resolve(*await root_and_path(peer, content))
+
+
+async def root_and_path(peer: Peer, content: Content) -> tuple[CID, str]:
+    """Return a CID and a path below it; a name is resolved."""
     root, path = content
     if isinstance(root, str):
         target = (await peer.names.resolve(f"/ipns/{root}/{path}")).path
         root, path = target.cid, target.rest
-    return await peer.resolve(root, path)
+    return root, path
 
 
 async def _connect_to_any(peer: Peer, addresses: Sequence[PeerInfo]) -> None:

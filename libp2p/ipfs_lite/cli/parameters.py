@@ -265,7 +265,10 @@ class FlagOrValue(click.Command):
     A command that reads options of flags as Kubo's do: a bare one is true, ``-r=false`` is a value.
     """
 
-    FLAGS: Final = ("--raw-leaves", "--v1compat", "--pin", "--recursive", "-r", "--unpin")
+    FLAGS: Final = (
+        "--raw-leaves", "--v1compat", "--pin", "--recursive", "-r", "--unpin", "--size",
+        "--pin-roots", "--resolve-type",
+    )  # fmt: skip
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)

@@ -74,7 +74,7 @@ def add(at: At, fetch: Fetch, contents: Sequence[Content], choice: Choice, as_js
             how = "recursively" if choice.recursive else "directly"
             await _say_of([cid], f"pinned {cid} {how}", as_json)
 
-    run_with_peer(at, fetch, work)
+    run_with_peer(at, [fetch], work)
 
 
 def remove(at: At, contents: Sequence[Content], recursive: bool, as_json: bool) -> None:
@@ -111,7 +111,7 @@ def update(at: At, fetch: Fetch, start: Content, unpin: bool, as_json: bool) -> 
             await peer.pins.update(old, new, unpin=unpin, progress=bar.update)
         await _say_of([old, new], f"updated {old} to {new}", as_json)
 
-    run_with_peer(at, fetch, work)
+    run_with_peer(at, [fetch], work)
 
 
 def verify(at: At, verbose: bool, quiet: bool, as_json: bool) -> None:

@@ -50,14 +50,15 @@ def take_closed_numbers() -> None:
 # -- lines ----------------------------------------------------------------------------------------
 
 
-async def say(text: str, *, needed: bool = True) -> None:
+async def say(*columns: str, needed: bool = True) -> None:
     """
-    Print a line, also if the output is slow to be read.
+    Print a line, also if the output is slow to be read; columns have a tab between them.
 
     :param needed: False for a line that may be lost if the output is closed.
     :raises OutputError: if it cannot be written.
     """
-    data = encoded(f"{printable(text)}\n", sys.__stdout__)
+    text = "\t".join(map(printable, columns))
+    data = encoded(f"{text}\n", sys.__stdout__)
     try:
         await SharedDescriptor(STDOUT).use(lambda number: write_all(number, [data]))
     except OSError as error:

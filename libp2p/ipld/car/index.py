@@ -28,6 +28,9 @@ MULTIHASH_INDEX_SORTED: Final = 0x0401
 #: Hash functions, and lengths of each. There are some forty functions; a count is four bytes.
 MAX_TABLES: Final = 256
 
+#: The largest value of a multiformats varint.
+_MAX_CODE: Final = 2**63 - 1
+
 _COUNT: Final = struct.Struct("<i")
 _CODE: Final = struct.Struct("<Q")
 _TABLE: Final = struct.Struct("<IQ")
@@ -155,6 +158,8 @@ def _decode(view: memoryview) -> list[_Table]:
     count, offset = _count(view, offset)
     for _ in range(count):
         [code] = _CODE.unpack_from(view, offset)
+        if code > _MAX_CODE:
+            raise InvalidCar(f"{code} is the code of no hash function")
         more, offset = _decode_tables(view, offset + _CODE.size, code)
         tables += more
     return tables

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from libp2p.bitswap.errors import BlockUnavailableError
 from libp2p.blockstore import MemoryBlockStore
-from libp2p.exceptions import InvalidCar, UnknownCodec
-from libp2p.ipfs_lite import Peer, car_files
+from libp2p.blockstore.car import CarBlockStore
+from libp2p.exceptions import InvalidArgument, InvalidCar, NameNotInDirectory, UnknownCodec
+from libp2p.ipfs_lite import OutputError, Peer, car_files, dag_reader
 from libp2p.ipfs_lite.car_files import CarExport, CarResult, import_car
 from libp2p.ipfs_lite.file_fetch import BlockSource
+from libp2p.ipfs_lite.output import save
 from libp2p.ipld import dag_cbor
 from libp2p.ipld.block import MAX_BLOCK_BYTES
-from libp2p.ipld.car.header import encode_header
+from libp2p.ipld.car.header import V2_DATA_OFFSET, V2_PRAGMA, V2Header, encode_header
+from libp2p.ipld.car.index import CarIndex
 from libp2p.ipld.car.reader import CarReader
 from libp2p.ipld.car.writer import encode_block_start
 from libp2p.ipld.cid import CID
+from libp2p.ipld.entity_walk import ByteRange
 
 CONTENT = random.Random(5).randbytes(3_000_000) * 2
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
@@ -121,7 +126,7 @@ async def test_little_is_held_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
         below = CID.for_block(data, "dag-cbor")
         await store.put_block(below, data)
     whole = await exported(store, below)
-    monkeypatch.setattr(car_files, "MAX_AHEAD_BYTES", 5000)
+    monkeypatch.setattr(dag_reader, "MAX_AHEAD_BYTES", 5000)
     monkeypatch.setattr(car_files, "BATCH_BYTES", 1)
     assert await exported(store, below) == whole
 
@@ -164,3 +169,132 @@ async def test_what_is_wrong_is_not_stored(content: bytes, reason: str) -> None:
 def test_an_export_has_no_middle() -> None:
     with pytest.raises(ValueError, match="from its start"):
         CarExport([], BlockSource(MemoryBlockStore(), None, 30)).seek(1)
+
+
+# -- versions, and parts of DAGs ------------------------------------------------------------------
+
+
+async def car_of(peer: Peer, root: CID, **knobs: Any) -> bytes:
+    car = peer.open_car(root, **knobs)
+    content = b""
+    try:
+        while buffers := await car.receive():
+            content += b"".join(buffers)
+            assert car.tell() == len(content)
+    finally:
+        car.close()
+    return content
+
+
+def cids_in(content: bytes) -> list[CID]:
+    return [block.cid for block in CarReader().receive(content)]
+
+
+async def tree(peer: Peer) -> tuple[CID, CID]:
+    """Return a folder with a file in a folder of shards, and the file."""
+    file = (await peer.add_file(CONTENT, chunker="size-100000")).cid
+    entries = [(f"{number}", file, 1) for number in range(60)]
+    many = (await peer.add_folder(entries, max_directory_links=10, hamt_fanout=8)).cid
+    return (await peer.add_folder([("many", many, 1), ("file", file, 1)])).cid, file
+
+
+@pytest.mark.parametrize("batch_bytes", [1, car_files.BATCH_BYTES])
+async def test_version_2_has_an_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_bytes: int
+) -> None:
+    monkeypatch.setattr(car_files, "BATCH_BYTES", batch_bytes)
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        root, file = await tree(peer)
+        inlined = await peer.dag.put({"file": file, "inline": CID.for_block(b"1", hash="identity")})
+        for top in (root, inlined):
+            first = await car_of(peer, top)
+            path = tmp_path / f"{top}.car"
+            written = await peer.export_car(top, path, version=2)
+            second = path.read_bytes()
+            header = V2Header.decode(second[len(V2_PRAGMA) : V2_DATA_OFFSET])
+            assert second[header.data_offset :][: header.data_size] == first
+            index = CarIndex.decode(second[header.index_offset :])
+            found = [block for block in CarReader().receive(first) if not block.cid.is_identity]
+            assert len(index) == len(found) > 30
+            for block in found:
+                assert index.find(block.cid.multihash) == [block.offset]
+            assert written.blocks == len(cids_in(first))
+            store = await CarBlockStore.open(path)
+            for block in found:
+                assert await store.get_block(block.cid) == bytes(block.data)
+
+
+async def test_a_store_that_changes_under_version_2(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(car_files, "BATCH_BYTES", 1)
+    monkeypatch.setattr(dag_reader, "BLOCKS_AHEAD", 1)
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        root, file = await tree(peer)
+        car = peer.open_car(root, version=2, local_only=True)
+        await car.receive()
+        for cid in cids_in(await car_of(peer, file))[-5:]:
+            await peer.store.delete_block(cid)
+        with pytest.raises(OutputError, match="has changed"):
+            await save(car, tmp_path / "out.car")
+        assert not os.listdir(tmp_path)
+        car.close()
+
+
+async def test_parts_of_a_dag() -> None:
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        root, file = await tree(peer)
+        whole = cids_in(await car_of(peer, file))
+        assert cids_in(await car_of(peer, file, scope="entity")) == whole
+        assert cids_in(await car_of(peer, file, scope="block")) == [file]
+        part = await car_of(peer, file, scope="entity", entity_bytes="100000:199999")
+        assert cids_in(part) == [file, CID.for_block(CONTENT[100_000:200_000])]
+        assert cids_in(await car_of(peer, root, scope="entity")) == [root]
+        many = await peer.resolve(root, "many")
+        listing = cids_in(await car_of(peer, many, scope="entity"))
+        assert listing[0] == many
+        assert file not in listing
+        assert len(listing) > 10
+        way = await car_of(peer, root, path="many/7", scope="entity", entity_bytes=ByteRange(0, 0))
+        reader = CarReader()
+        order = [block.cid for block in reader.receive(way)]
+        assert reader.roots == (file,)
+        assert order[:2] == [root, many]
+        assert order[-2:] == [file, CID.for_block(CONTENT[:100_000])]
+        assert set(order[1:-2]) <= set(listing)
+        with pytest.raises(NameNotInDirectory):
+            await car_of(peer, root, path="many/none")
+
+
+async def test_what_is_not_here_may_be_left_out() -> None:
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        root, file = await tree(peer)
+        whole = cids_in(await car_of(peer, root))
+        leaf = CID.for_block(CONTENT[:100_000])
+        await peer.store.delete_block(leaf)
+        for knobs in ({}, {"version": 2}):
+            with pytest.raises(BlockUnavailableError):
+                await car_of(peer, root, **knobs)
+            part = cids_in(await car_of(peer, root, local_only=True, **knobs))
+            assert part == [cid for cid in whole if cid != leaf]
+        await peer.store.delete_block(file)
+        part = cids_in(await car_of(peer, root, local_only=True))
+        assert not set(part) & {file, leaf, CID.for_block(CONTENT[100_000:200_000])}
+        assert await car_of(peer, file, local_only=True) == encode_header([file])
+
+
+@pytest.mark.parametrize(
+    ("roots", "knobs", "reason"),
+    [
+        (1, {"version": 3}, "version 1 or 2"),
+        (1, {"scope": "some"}, "scope is one of"),
+        (1, {"entity_bytes": "0:1"}, "needs the scope"),
+        (1, {"scope": "entity", "entity_bytes": "x"}, "range of bytes"),
+        (2, {"path": "x"}, "need one root"),
+        (0, {"scope": "entity"}, "need one root"),
+    ],
+)
+async def test_knobs_that_make_no_sense(roots: int, knobs: dict[str, Any], reason: str) -> None:
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        with pytest.raises(InvalidArgument, match=reason):
+            peer.open_car([CID.for_block(bytes([number])) for number in range(roots)], **knobs)

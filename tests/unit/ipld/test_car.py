@@ -16,7 +16,13 @@ from libp2p.ipld.car.header import (
     V2Header,
     encode_header,
 )
-from libp2p.ipld.car.index import INDEX_SORTED, MAX_TABLES, CarIndex, IndexBuilder
+from libp2p.ipld.car.index import (
+    INDEX_SORTED,
+    MAX_TABLES,
+    MULTIHASH_INDEX_SORTED,
+    CarIndex,
+    IndexBuilder,
+)
 from libp2p.ipld.car.reader import MAX_SECTION_BYTES, CarReader
 from libp2p.ipld.car.writer import encode_block_start
 from libp2p.ipld.cid import CID
@@ -172,6 +178,7 @@ def test_an_index_finds_each_block(entries: list[tuple[tuple[str, bytes], int]])
         expected.setdefault(multihash, []).append(offset)
     for index in (builder.build(), CarIndex.decode(builder.encode())):
         assert len(index) == len(entries)
+        assert set(index.multihashes()) == set(expected)
         for multihash, offsets in expected.items():
             assert index.find(multihash) == sorted(offsets)
         assert index.find(CID.for_block(b"of none of them").multihash) == []
@@ -184,7 +191,9 @@ def table(width: int, entries: bytes) -> bytes:
 def test_an_index_of_the_older_kind_is_read() -> None:
     entries = sorted(cid.digest + bytes([place]) + bytes(7) for place, cid in enumerate([CID_A]))
     encoded = encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(40, b"".join(entries))
-    assert CarIndex.decode(encoded).find(CID_A.multihash) == [0]
+    index = CarIndex.decode(encoded)
+    assert index.find(CID_A.multihash) == [0]
+    assert list(index.multihashes()) == []  # it does not say hash functions
 
 
 @pytest.mark.parametrize(
@@ -196,6 +205,7 @@ def test_an_index_of_the_older_kind_is_read() -> None:
         (encode_uvarint(INDEX_SORTED) + b"\xff\xff\xff\xff", "-1 tables"),
         (encode_uvarint(INDEX_SORTED) + (MAX_TABLES + 1).to_bytes(4, "little"), "257 tables"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(7, b""), "entries of 7"),
+        (encode_uvarint(MULTIHASH_INDEX_SORTED) + b"\1\0\0\0" + b"\xff" * 8, "no hash function"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(137, b""), "entries of 137"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(40, bytes(41)), "entries of 40"),
         (encode_uvarint(INDEX_SORTED) + b"\1\0\0\0" + table(40, bytes(80))[:-1], "80 bytes"),

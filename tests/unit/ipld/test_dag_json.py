@@ -35,7 +35,6 @@ def test_what_is_written_is_read_and_written_again(value: DagCborValue) -> None:
     encoded = dag_json.encode(value)
     read = dag_json.decode(encoded)
     assert read == value
-    assert type(read) is type(value)
     assert dag_json.encode(read) == encoded
     json.loads(encoded)
 
@@ -52,7 +51,17 @@ def test_what_is_written_is_read_and_written_again(value: DagCborValue) -> None:
         ([], "[]"),
         ({}, "{}"),
         ((1, 2), "[1,2]"),
-        (1.0, "1.0"),
+        (1.0, "1"),
+        (-0.0, "-0"),
+        (-250.0, "-250"),
+        (1e20, "100000000000000000000"),
+        (-1.2345e20, "-123450000000000000000"),
+        (1e21, "1e+21"),
+        (1e-6, "0.000001"),
+        (-1.25e-6, "-0.00000125"),
+        (2.0**53, "9007199254740992"),
+        (2.0**60, "1.152921504606847e+18"),  # in digits it would be read as another number
+        (5e-324, "5e-324"),
         (1e-7, "1e-7"),
         (1.5e300, "1.5e+300"),
         (-(2**64), "-18446744073709551616"),
@@ -65,6 +74,15 @@ def test_the_one_form(value: DagCborValue, encoded: str) -> None:
 def test_what_people_write_is_read() -> None:
     written = b' { "b" : 1e2,\n "a" : {"/": {"bytes": "AA=="}} } '
     assert dag_json.decode(written) == {"a": b"\0", "b": 100.0}
+
+
+def test_a_number_is_read_as_what_it_was() -> None:
+    for number in (-0.0, 1e20, -1e20, 2.0**53, 2.0**60, 2.0**64, 123456789.0):
+        read = dag_json.decode(dag_json.encode([number]))
+        assert read == [number]
+        assert dag_json.encode(read) == dag_json.encode([number])
+    assert str(dag_json.decode(b"-0")) == "-0.0"
+    assert str(dag_json.decode(b"0")) == "0"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +99,8 @@ def test_what_people_write_is_read() -> None:
         (b"1e999", "no number"),
         (b"18446744073709551616", "64 bits"),
         (b"-18446744073709551617", "64 bits"),
-        (b"1" * 5000, "no JSON"),
+        (b"1" * 5000, "64 bits"),
+        (b"-00", "no JSON"),
         (b'{"a":1,"a":2}', "twice"),
         (b'"\\ud800"', "surrogate"),
         (b'{"\\ud800":1}', "surrogate"),

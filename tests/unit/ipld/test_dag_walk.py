@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from libp2p.exceptions import InvalidArgument, InvalidDagPb, UnknownCodec
@@ -27,13 +29,14 @@ RIGHT = node([LEAVES[1], LEAVES[2], LEAVES[1]], "dag-pb")
 ROOT = node([LEFT, RIGHT, LEFT], "dag-json")
 
 
-def walk(*roots: CID, duplicates: bool = False) -> list[CID]:
-    walk = DagWalk(roots, duplicates=duplicates)
+def walk(*roots: CID, **options: Any) -> list[CID]:
+    walk = DagWalk(roots, **options)
     order = []
     while not walk.is_over:
         [first, *_] = walk.next(3)
         assert walk.take(DATA[first]) == first
-        order.append(first)
+        if not walk.is_again:
+            order.append(first)
     return order
 
 
@@ -82,10 +85,30 @@ def test_blocks_that_come_later_are_told_of() -> None:
 
 
 def test_the_size_of_a_walk_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dag_walk, "MAX_VISITED", 6)
-    assert len(walk(ROOT)) == 6
+    assert len(walk(ROOT, max_blocks=6)) == 6
     with pytest.raises(InvalidArgument, match="more than 6 blocks"):
-        walk(ROOT, duplicates=True)
+        walk(ROOT, duplicates=True, max_blocks=6)
     monkeypatch.setattr(dag_walk, "MAX_WAITING", 2)
     with pytest.raises(InvalidArgument, match="more than 2 links"):
         walk(ROOT)
+
+
+def test_the_depth_is_bounded() -> None:
+    assert walk(ROOT, max_depth=0) == [ROOT]
+    assert walk(ROOT, max_depth=1) == [ROOT, LEFT, RIGHT]
+    assert walk(ROOT, max_depth=2) == walk(ROOT)
+    # RIGHT is met first where its leaves are too deep, and again where they are not.
+    deep = node([node([RIGHT]), RIGHT])
+    assert walk(deep, max_depth=2) == [deep, node([RIGHT]), RIGHT, LEAVES[1], LEAVES[2]]
+
+
+def test_blocks_that_are_skipped_or_known() -> None:
+    walk = DagWalk([ROOT])
+    walk.note(LEAVES[1])
+    walk.take(DATA[ROOT])
+    assert walk.skip() == LEFT
+    assert walk.next(9) == [RIGHT]
+    walk.take(DATA[RIGHT])
+    assert walk.next(9) == [LEAVES[2]]
+    walk.take(DATA[LEAVES[2]])
+    assert walk.is_over

@@ -19,6 +19,7 @@ from libp2p.exceptions import (
 from libp2p.ipld import dag_pb, directory, hamt, unixfs
 from libp2p.ipld.block import Block
 from libp2p.ipld.cid import CID
+from libp2p.ipld.dag_pb import PBLink
 from libp2p.ipld.directory import (
     DirectoryEntry,
     DirectoryImporter,
@@ -26,7 +27,7 @@ from libp2p.ipld.directory import (
     NameLookup,
     symlink_block,
 )
-from libp2p.ipld.hamt import HashedEntry, ShardWriter
+from libp2p.ipld.hamt import HashedEntry, ShardWriter, hash_of
 from libp2p.ipld.importer import FileImporter
 from libp2p.ipld.profiles import ImportOptions
 from libp2p.ipld.unixfs import DataType, Mtime, UnixFSData
@@ -302,8 +303,9 @@ def test_the_number_of_shards_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_names_of_one_hash_are_told_of() -> None:
-    entries = [HashedEntry(5, name, CID.for_block(b"").buffer, 0) for name in (b"a", b"b")]
-    writer = ShardWriter(entries, 256, lambda data: Block(CID.for_block(data, "dag-pb"), data))
+    cid = CID.for_block(b"").buffer
+    records = [HashedEntry(5, name, cid, 0).pack() for name in (b"a", b"b")]
+    writer = ShardWriter(records, 256, lambda data: Block(CID.for_block(data, "dag-pb"), data))
     with pytest.raises(InvalidUnixFS, match="same hash"):
         list(writer.blocks())
 
@@ -350,3 +352,62 @@ def test_another_name_at_the_place_is_not_the_one() -> None:
     other = next(name for name in map(str, range(99)) if hamt.hash_of(name.encode()) >> 61 == place)
     with pytest.raises(NameNotInDirectory):
         NameLookup(entry.cid, other).take(dict(blocks)[entry.cid])
+
+
+def shard_of(*links: PBLink) -> tuple[CID, bytes]:
+    message = UnixFSData(DataType.HAMT_SHARD, b"", hash_type=0x22, fanout=8)
+    block = dag_pb.encode(links, unixfs.encode(message))
+    return CID.for_block(block, "dag-pb"), block
+
+
+def list_below(blocks: dict[CID, bytes], root: CID, steps: int) -> None:
+    walk = DirectoryWalk(root)
+    for _ in range(steps):
+        walk.take(blocks[walk.next(1)[0]])
+
+
+def test_a_listing_cannot_be_made_to_go_on_for_ever() -> None:
+    """Eight links to one shard, at each of many levels, are billions of shards to visit."""
+    blocks = dict([shard_of()])
+    [cid] = blocks
+    for _ in range(25):
+        cid, block = shard_of(*[PBLink(cid, f"{place}") for place in range(8)])
+        blocks[cid] = block
+    empty = list(blocks)[4]
+    a_file = CID.for_block(b"", "raw")
+    misplaced = [f"{place}a" for place in range(8) if place != hash_of(b"a") >> 61]
+    wrong = shard_of(*[PBLink(a_file, name) for name in misplaced])
+    for root, message in [(cid, "deeper"), (empty, "no entries"), (wrong[0], "not where")]:
+        with pytest.raises(InvalidUnixFS, match=message):
+            list_below(blocks | dict([wrong]), root, 100)
+
+
+def test_a_shard_over_a_plain_directory_is_refused() -> None:
+    plain = dag_pb.encode((), unixfs.encode(UnixFSData(DataType.DIRECTORY)))
+    root, block = shard_of(PBLink(CID.for_block(plain, "dag-pb"), "1"))
+    walk = DirectoryWalk(root)
+    walk.take(block)
+    with pytest.raises(InvalidUnixFS, match="no shard"):
+        walk.take(plain)
+
+
+def test_what_a_large_directory_cannot_have() -> None:
+    importer = DirectoryImporter(ImportOptions(max_directory_links=2))
+    cid = CID.for_block(b"", "raw")
+    for name in "abcd":
+        importer.add(DirectoryEntry(name, cid, 1))
+    for size in (-1, 2**64):
+        with pytest.raises(InvalidUnixFS, match="cannot have"):
+            importer.add(DirectoryEntry("e", cid, size))
+    importer.add(DirectoryEntry("c", cid, 2**64 - 1))
+    with pytest.raises(InvalidUnixFS, match="'c' is in the directory twice"):
+        list(importer.finish())
+
+
+def test_names_of_the_same_hash_may_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "hash_of", lambda name: len(name))
+    importer = DirectoryImporter(ImportOptions(max_directory_links=1))
+    for name in ("a", "b"):
+        importer.add(DirectoryEntry(name, CID.for_block(b"", "raw"), 1))
+    with pytest.raises(InvalidUnixFS, match="the same hash"):
+        list(importer.finish())

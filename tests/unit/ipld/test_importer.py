@@ -10,6 +10,7 @@ from libp2p.exceptions import HashNotSupported, LocalProtocolError
 from libp2p.ipld import chunker
 from libp2p.ipld.cid import CID
 from libp2p.ipld.importer import FileImporter, leaf_block
+from libp2p.ipld.layout import BalancedLayout
 from libp2p.ipld.profiles import ImportOptions, resolve_options
 from libp2p.ipld.unixfs import Mtime
 from tests.support.fragments import cut, piece_sizes
@@ -151,5 +152,6 @@ def test_memory_is_a_chunk_and_the_open_nodes() -> None:
     importer = FileImporter(resolve_options(chunker="size-4", max_file_links=3))
     for _ in range(1000):
         importer.feed([b"abcdefgh"])
+    assert isinstance(importer._layout, BalancedLayout)
     assert sum(map(len, importer._layout._levels)) <= 3 * len(importer._layout._levels) < 30
     assert importer._first is None

@@ -8,7 +8,7 @@ from libp2p.exceptions import InvalidImportOptions
 from libp2p.ipld import layout as layout_module
 from libp2p.ipld.block import Block
 from libp2p.ipld.cid import CID
-from libp2p.ipld.layout import BalancedLayout
+from libp2p.ipld.layout import BalancedLayout, TrickleLayout
 from libp2p.ipld.unixfs import FileChild, Mtime, file_node
 
 
@@ -81,3 +81,47 @@ def test_a_node_that_fits_into_no_block_is_refused(monkeypatch: pytest.MonkeyPat
         layout.add_leaf(*leaf(index))
     with pytest.raises(InvalidImportOptions, match="max_file_links"):
         layout.finish()
+
+
+class TrickleByTheBook:
+    """The layout as Kubo describes it, by recursion."""
+
+    def __init__(self, leaves: list[FileChild], max_links: int) -> None:
+        self._leaves = leaves[::-1]
+        self._max_links = max_links
+        self.root = self._fill(None)
+
+    def _fill(self, max_depth: int | None) -> FileChild:
+        children: list[FileChild] = []
+        while self._leaves and len(children) < self._max_links:
+            children.append(self._leaves.pop())
+        depth = 1
+        while self._leaves and (max_depth is None or depth < max_depth):
+            for _ in range(4):
+                if self._leaves:
+                    children.append(self._fill(depth))
+            depth += 1
+        data = file_node(children)
+        return FileChild(
+            CID.for_block(data, "dag-pb"),
+            sum(child.file_size for child in children),
+            len(data) + sum(child.dag_size for child in children),
+        )
+
+
+@given(st.integers(0, 400), st.integers(2, 4))
+def test_trickle_nodes_come_out_one_by_one_as_the_book_says(count: int, max_links: int) -> None:
+    layout = TrickleLayout(max_links, name_node)
+    blocks: list[Block] = []
+    for index in range(count):
+        blocks += layout.add_leaf(*leaf(index))
+    root, rest = layout.finish()
+    assert root == TrickleByTheBook([leaf(index) for index in range(count)], max_links).root
+    assert rest[-1].cid == root.cid
+    assert len({block.cid for block in blocks + rest}) == len(blocks + rest)
+
+
+def test_the_root_of_the_trickle_layout_gets_the_metadata() -> None:
+    root, [block] = TrickleLayout(2, name_node).finish(0o644, Mtime(5))
+    assert root.cid == block.cid
+    assert block.data == file_node([], 0o644, Mtime(5))

@@ -9,7 +9,7 @@ import pytest
 from libp2p.exceptions import BlockHashMismatch, InvalidDagPb, UnknownCodec
 from libp2p.ipld.cid import CID
 from libp2p.ipld.dag_pb import PBLink, PBNode
-from libp2p.ipld.node import Node
+from libp2p.ipld.node import Node, decode, encode
 
 LEAF = Node.of(b"leaf")
 
@@ -33,6 +33,20 @@ def test_a_node_is_read_as_it_was_written(value: Any, codec: str | None, expecte
     assert node.links == links
 
 
+@pytest.mark.parametrize("codec", ["dag-cbor", "dag-json", "cbor", "json"])
+def test_the_data_model_goes_through_each_codec(codec: str) -> None:
+    value: dict[str, Any] = {"a": [1, 1.5, None, "text"], "b": {}}
+    node = Node.of(value, codec)
+    assert node.cid.codec == codec
+    assert Node.read(node.cid, node.data).model == value
+    assert decode(encode(value, codec), codec) == value
+
+
+def test_any_node_can_be_shown_in_the_data_model() -> None:
+    assert decode(PBNode((), b"x").to_bytes(), "dag-pb") == {"Data": b"x", "Links": []}
+    assert decode(b"x", "raw") == b"x"
+
+
 def test_hash_and_version_can_be_chosen() -> None:
     node = Node.of(PBNode(), hash="sha2-512")
     assert node.cid.hash_name == "sha2-512"
@@ -44,7 +58,7 @@ def test_hash_and_version_can_be_chosen() -> None:
     [
         ("text", "raw", TypeError),
         (b"bytes", "dag-pb", TypeError),
-        ({"a": 1}, "cbor", UnknownCodec),
+        ({"a": 1}, "git-raw", UnknownCodec),
         ({"a": object()}, "dag-cbor", (TypeError, ValueError)),
     ],
 )
@@ -54,8 +68,10 @@ def test_what_a_codec_cannot_say_is_refused(value: Any, codec: str, error: Any) 
 
 
 def test_what_cannot_be_read_is_refused() -> None:
-    with pytest.raises(UnknownCodec, match="cbor"):
-        Node.read(CID.for_block(b"\x01", "cbor"), b"\x01")
+    with pytest.raises(UnknownCodec, match="git-raw"):
+        Node.read(CID.for_block(b"\x01", "git-raw"), b"\x01")
+    with pytest.raises(UnknownCodec, match="git-raw"):
+        decode(b"\x01", "git-raw")
     with pytest.raises(InvalidDagPb):
         Node.read(CID.for_block(b"\xff", "dag-pb"), b"\xff")
     with pytest.raises(BlockHashMismatch):

@@ -1,0 +1,102 @@
+"""``ls`` and ``refs``: what folders and blocks link to. Names are Kubo's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
+from libp2p.ipfs_lite.cli.parameters import ContentArgument, FlagOrValue
+
+if TYPE_CHECKING:
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.parameters import Content
+    from libp2p.peer.peerinfo import PeerInfo
+
+
+@click.command(cls=FlagOrValue)
+@click.argument(
+    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
+)
+@click.option("-v", "--headers", is_flag=True, help="Print what the columns are.")
+@click.option(
+    "--resolve-type", type=bool, default=True, metavar="[=false]", help="Mark folders with a /."
+)
+@click.option("--size", type=bool, default=True, metavar="[=false]", help="Print bytes of files.")
+@click.option(
+    "-s", "--stream", is_flag=True, help="As Kubo's; entries always come as they are read."
+)
+@from_peers
+@as_json_option
+@with_time_limit()
+def ls(  # noqa: PLR0913 - click calls it by names
+    at: At,
+    contents: tuple[Content, ...],
+    *,
+    headers: bool,
+    resolve_type: bool,
+    size: bool,
+    stream: bool,
+    peers: tuple[PeerInfo, ...],
+    verify: bool,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
+    """
+    List folders: CIDs, bytes of files, names; a folder's name ends with a /.
+
+    With --size=false --resolve-type=false no block of an entry is read.
+    """
+    from libp2p.ipfs_lite.cli import fetching, listing
+
+    fetches = [fetching.Fetch(content, peers, verify, network) for content in contents]
+    listing.ls(at, fetches, listing.ListStyle(headers, resolve_type, size, as_json))
+
+
+@click.command()
+@click.argument(
+    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
+)
+@click.option("-r", "--recursive", is_flag=True, help="Those of all blocks below too.")
+@click.option("-u", "--unique", is_flag=True, help="Each block once.")
+@click.option("-e", "--edges", is_flag=True, help="Print <from> -> <to>.")
+@click.option(
+    "--format",
+    "line",
+    default="<dst>",
+    metavar="TEXT",
+    help="What to print: <src>, <dst> and <linkname> are replaced.",
+)
+@click.option(
+    "--max-depth", type=int, default=-1, metavar="N", help="With -r: so many levels below."
+)
+@from_peers
+@as_json_option
+@with_time_limit()
+def refs(  # noqa: PLR0913 - click calls it by names
+    at: At,
+    contents: tuple[Content, ...],
+    *,
+    recursive: bool,
+    unique: bool,
+    edges: bool,
+    line: str,
+    max_depth: int,
+    peers: tuple[PeerInfo, ...],
+    verify: bool,
+    network: NetworkChoice,
+    as_json: bool,
+) -> None:
+    """Print the CIDs that blocks link to."""
+    from libp2p.ipfs_lite.cli import fetching, listing
+
+    if edges and line != "<dst>":
+        raise click.UsageError("--edges has a format of its own.")
+    depth = None if max_depth < 0 else max_depth
+    style = listing.RefsStyle(
+        "<src> -> <dst>" if edges else line, depth if recursive else 1, unique, as_json
+    )
+    fetches = [fetching.Fetch(content, peers, verify, network) for content in contents]
+    listing.refs(at, fetches, style)
