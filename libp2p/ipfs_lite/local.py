@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,8 +11,10 @@ import trio
 
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.leases import Leases, RepoLeases
 from libp2p.ipfs_lite.repo import Repo
-from libp2p.ipfs_lite.roots import MemoryRoots, Roots, RootsFile
+from libp2p.ipfs_lite.roots import Roots
+from libp2p.ipfs_lite.state import State
 from libp2p.ipfs_lite.stores import open_blocks
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -50,6 +52,7 @@ class LocalParts:
     datastore: Datastore | None
     repo: Repo | None
     roots: Roots
+    leases: Leases
 
     @property
     def place(self) -> str:
@@ -68,20 +71,26 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     config, datastore = options.config or Config(), options.datastore
     if options.block_store is not None:
         key = options.private_key
-        yield LocalParts(config, options.block_store, key, datastore, None, MemoryRoots())
+        with closing(State(None)) as state:
+            roots, store = Roots(state), options.block_store
+            yield LocalParts(config, store, key, datastore, None, roots, Leases())
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
         repo = await trio.to_thread.run_sync(Repo.open, path, options.config)
         stack.callback(repo.close)
         store = await trio.to_thread.run_sync(
-            partial(open_blocks, repo.path, repo.config, verify=options.verify, exclusive=True)
+            partial(
+                open_blocks, repo.path, repo.config, verify=options.verify, gc_lock=repo.gc_lock
+            )
         )
         stack.push_async_callback(store.close)
         if datastore is None and with_datastore:
             datastore = await stack.enter_async_context(_open_datastore(repo))
         key = options.private_key or repo.private_key
-        yield LocalParts(repo.config, store, key, datastore, repo, RootsFile(repo.roots_path))
+        state = stack.enter_context(closing(State(repo.state_path)))
+        leases = RepoLeases(repo.leases_path, repo.gc_lock)
+        yield LocalParts(repo.config, store, key, datastore, repo, Roots(state), leases)
 
 
 @asynccontextmanager

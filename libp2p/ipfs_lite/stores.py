@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from libp2p.blockstore import FilesystemBlockStore
 from libp2p.ipfs_lite.config import check_blocks
 from libp2p.ipfs_lite.errors import RepoError
-from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, Repo
+from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, GC_LOCK_FILE, Repo
+from libp2p.utils.file_locks import SharedLock
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -22,17 +23,18 @@ LMDB_FOLDER: Final = "blocks.lmdb"
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
-def open_blocks(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
+def open_blocks(repo: Path, config: Config, *, verify: bool, gc_lock: SharedLock) -> BlockStore:
     """
     Open the store of a repo, which its settings name; make it if it is not there.
 
+    :param gc_lock: of the repo.
     :raises BlockStoreError: if that cannot be done.
     :raises RepoError: if a package is missing.
     """
     check_blocks(config.blocks)
     if config.blocks == "flatfs":
         return FilesystemBlockStore(
-            repo / BLOCKS_FOLDER, sync=config.sync, exclusive=exclusive, verify=verify
+            repo / BLOCKS_FOLDER, sync=config.sync, verify=verify, gc_lock=gc_lock
         )
     try:
         if config.blocks == "sqlite":
@@ -74,7 +76,7 @@ def open_place(place: str | PathLike[str]) -> BlockStore:
             config = Repo.identity_of(path).config
             if config.blocks == "flatfs":
                 return FlatfsReader(path / BLOCKS_FOLDER)
-            return open_blocks(path, config, verify=True, exclusive=False)
+            return open_blocks(path, config, verify=True, gc_lock=SharedLock(path / GC_LOCK_FILE))
         if (path / SHARDING_FILE).is_file():
             return FlatfsReader(path)
         if (path / "data.mdb").is_file():

@@ -362,7 +362,7 @@ def test_an_adder_that_is_killed_leaves_whole_blocks_only(terminal: Terminal) ->
             process.stdin.write(number.to_bytes(4, "big") + piece[4:])
         process.kill()
     with Repo.open(terminal.repo) as repo:
-        files = FlatFiles(repo.blocks_path, exclusive=True)
+        files = FlatFiles(repo.blocks_path)
         keys = list(files.multihashes())
         assert keys
         for key in keys:
