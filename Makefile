@@ -75,6 +75,7 @@ attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an h
 
 nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, hundreds of clients, 200 damages, 10,000 peers
 	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py \
+	    tests/integration/test_parquet_columns.py \
 	    tests/unit/kad_dht/test_dht_simulation.py \
 	    tests/drivers/datastore/test_sqlite.py tests/drivers/peer/test_persistent_peerstore.py
 

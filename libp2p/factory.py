@@ -27,6 +27,7 @@ from libp2p.security.handshake import HandshakeTransport
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE_PROTOCOL_ID
 from libp2p.security.noise.transport import Transport as NoiseTransport
 from libp2p.security.pnet.key import read_key
+from libp2p.security.pnet.xsalsa20 import NONCE_BYTES, XSalsa20
 from libp2p.security.tls.transport import PROTOCOL_ID as TLS_PROTOCOL_ID
 from libp2p.security.tls.transport import TLSTransport
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
@@ -249,6 +250,8 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     resources = config.new_resources()
     psk = options.get("psk")
     key = None if psk is None else read_key(psk)
+    if key is not None:
+        XSalsa20(key, bytes(NONCE_BYTES))  # raises here, not at each connection
     upgrader = TransportUpgrader(security, muxers, resources, key)
     transports = [
         UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each

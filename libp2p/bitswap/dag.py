@@ -24,7 +24,12 @@ from libp2p.bitswap.cid import (
     compute_cid_v1,
 )
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
-from libp2p.bitswap.dag_pb import MAX_LINKS_PER_NODE, create_directory_node, decode_dag_pb
+from libp2p.bitswap.dag_pb import (
+    MAX_LINKS_PER_NODE,
+    create_directory_node,
+    decode_dag_pb,
+    is_directory_node,
+)
 from libp2p.bitswap.errors import BlockNotFoundError
 from libp2p.exceptions import NotAFile
 from libp2p.ipld.block import Block
@@ -54,6 +59,16 @@ if TYPE_CHECKING:
     ProgressCallback: TypeAlias = "Callable[[int, int, str], Awaitable[None] | None]"
 else:
     ProgressCallback = object
+
+__all__ = [
+    "MerkleDag",
+    "ProgressCallback",
+    "decode_dag_pb",  # py-ipfs-lite takes this and the next one from here
+    "is_directory_node",
+    "decode_node",
+    "encode_node",
+    "get_codec_from_cid",
+]
 
 logger = get_logger(__name__)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import trio
 
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils import arguments
 from libp2p.utils.closing import ending
 
@@ -31,8 +31,6 @@ StoreCID: TypeAlias = Any
 
 #: A block in a list: multihash, bytes, and Unix seconds of its last writing, None if unknown.
 BlockInfo: TypeAlias = "tuple[bytes, int, float | None]"
-
-_V1_RAW: Final = b"\x01\x55"
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -134,7 +132,7 @@ class BlockStore(ABC):
         batches = self.multihash_batches()
         async with ending(batches):
             async for batch in batches:
-                sizes = await self.get_sizes([_V1_RAW + multihash for multihash in batch])
+                sizes = await self.get_sizes([RAW_CID_START + multihash for multihash in batch])
                 yield [
                     (multihash, size, None)
                     for multihash, size in zip(batch, sizes, strict=True)
@@ -202,3 +200,38 @@ class BlockStore(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
+
+
+class ListBlockStore(BlockStore):
+    """A store that is asked for lists; a call for a single block is one for a list of one."""
+
+    async def get_block(self, cid: CIDInput) -> bytes | None:
+        [data] = await self.get_blocks([cid])
+        return data
+
+    async def has_block(self, cid: CIDInput) -> bool:
+        return await self.get_size(cid) is not None
+
+    async def get_size(self, cid: CIDInput) -> int | None:
+        [size] = await self.get_sizes([cid])
+        return size
+
+    async def put_block(self, cid: CIDInput, data: bytes) -> None:
+        await self.put_blocks([(cid, data)])
+
+    async def delete_block(self, cid: CIDInput) -> None:
+        await self.delete_blocks([cid])
+
+    @abstractmethod
+    async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]: ...
+
+    @abstractmethod
+    async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]: ...
+
+    @abstractmethod
+    async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None: ...
+
+    @abstractmethod
+    async def delete_blocks(
+        self, cids: Sequence[CIDInput], *, older_than: float | None = None
+    ) -> list[CIDInput]: ...

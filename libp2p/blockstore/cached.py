@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from libp2p.blockstore.base import BlockStore, check_store
+from libp2p.blockstore.base import BlockStore, ListBlockStore, check_store
 from libp2p.blockstore.policy import BloomFilter, TwoQueues
 from libp2p.blockstore.reading import read_blocks
+from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.cid import CID
 from libp2p.utils import arguments
 from libp2p.utils.closing import ending
@@ -38,7 +39,7 @@ class CacheStatistics:
     known_absent: int
 
 
-class CachedBlockStore(BlockStore):
+class CachedBlockStore(ListBlockStore):
     """
     Keeps what is read and written of a slow store in memory; see `TwoQueues` for what stays.
 
@@ -90,7 +91,7 @@ class CachedBlockStore(BlockStore):
         :raises ValueError: without ``exclusive``.
         """
         if not self._exclusive:
-            raise ValueError(
+            raise InvalidArgument(
                 "only a store that nobody else adds to can have a filter: exclusive=True"
             )
         # What is put meanwhile goes into both. One that fails leaves the old one as it is.
@@ -102,9 +103,6 @@ class CachedBlockStore(BlockStore):
                     building.add(multihash)
         if self._building is building:  # and no later call has begun another one
             self._filter, self._building = building, None
-
-    async def get_block(self, cid: CIDInput) -> bytes | None:
-        return (await self.get_blocks([cid]))[0]
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         named = [CID.of(cid) for cid in cids]
@@ -122,12 +120,6 @@ class CachedBlockStore(BlockStore):
                     self._cache.put(cid.multihash, data)
         return found
 
-    async def has_block(self, cid: CIDInput) -> bool:
-        return await self.get_size(cid) is not None
-
-    async def get_size(self, cid: CIDInput) -> int | None:
-        return (await self.get_sizes([cid]))[0]
-
     async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
         named = [CID.of(cid) for cid in cids]
         sizes: list[int | None] = [len(c.digest) if c.is_identity else None for c in named]
@@ -137,9 +129,6 @@ class CachedBlockStore(BlockStore):
             for n, size in zip(asked, found, strict=True):
                 sizes[n] = size
         return sizes
-
-    async def put_block(self, cid: CIDInput, data: bytes) -> None:
-        await self.put_blocks([(cid, data)])
 
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
         named = [(CID.of(cid), data) for cid, data in blocks]
@@ -151,9 +140,6 @@ class CachedBlockStore(BlockStore):
         for cid, data in named:
             if not cid.is_identity:
                 self._cache.put(cid.multihash, bytes(data))
-
-    async def delete_block(self, cid: CIDInput) -> None:
-        await self.delete_blocks([cid])
 
     async def delete_blocks(
         self, cids: Sequence[CIDInput], *, older_than: float | None = None

@@ -18,7 +18,7 @@ from libp2p.exceptions import BlockStoreError, InvalidCar, ParseError
 from libp2p.ipld.car.header import V2_DATA_OFFSET, V2_PRAGMA, V2Header
 from libp2p.ipld.car.index import CarIndex, IndexBuilder
 from libp2p.ipld.car.reader import MAX_SECTION_BYTES, CarReader
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils.shown import shown
 from libp2p.utils.varint import decode_uvarint
 
@@ -96,7 +96,7 @@ class CarBlockStore(BlockStore):
 
     def get_all_cids(self) -> list[bytes]:
         """List a CIDv1 with raw of every block; nothing if the index does not say their hashes."""
-        return [b"\x01\x55" + multihash for multihash in self._index.multihashes()]
+        return [RAW_CID_START + multihash for multihash in self._index.multihashes()]
 
     async def put_block(self, cid: CIDInput, data: bytes) -> None:
         """:raises BlockStoreError: always."""

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-import trio
-
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import read_blocks
-from libp2p.blockstore.tables import V1_RAW
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
+from libp2p.utils.background import background_nursery
 from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
@@ -19,8 +17,8 @@ if TYPE_CHECKING:
 
     from libp2p.blockstore.base import BlockStore
 
-#: Bytes and blocks that are read at once. While they are written the next ones are read, so three
-#: times as much is in memory. More keeps 64 calls to a slow store busy, and no longer.
+#: Bytes and blocks that are read at once. While they are written the next ones are read, so twice
+#: as much is in memory. More keeps 64 calls to a slow store busy, and no longer.
 BATCH_BYTES: Final = 16 * 1024 * 1024
 BATCH_BLOCKS: Final = 512
 
@@ -60,13 +58,7 @@ async def copy_blocks(
     check_store(source)
     check_store(target)
     copy = _Copy(source, target, progress)
-    try:
-        await copy.run()
-    except ExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from first.__cause__
+    await copy.run()
     return copy.result
 
 
@@ -87,14 +79,15 @@ class _Copy:
         return CopyResult(self._copied, self._bytes, self._there, self._damaged)
 
     async def run(self) -> None:
-        send, receive = trio.open_memory_channel[list[tuple[bytes, bytes]]](0)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write, receive)
-            async with send:
-                batches = self._missing()
-                async with ending(batches):
-                    async for cids in batches:
-                        await send.send(await self._read(cids))
+        blocks: list[tuple[bytes, bytes]] = []
+        batches = self._missing()
+        async with ending(batches):
+            async for cids in batches:
+                async with background_nursery() as nursery:
+                    nursery.start_soon(self._write, blocks)
+                    read = await self._read(cids)
+                blocks = read
+            await self._write(blocks)
 
     async def _read(self, cids: list[CID]) -> list[tuple[bytes, bytes]]:
         found, _ = await read_blocks(self._source, cids)
@@ -104,14 +97,14 @@ class _Copy:
         self._damaged += len(cids) - len(blocks)
         return blocks
 
-    async def _write(self, batches: trio.MemoryReceiveChannel[list[tuple[bytes, bytes]]]) -> None:
-        async with batches:
-            async for blocks in batches:
-                await self._target.put_blocks(blocks)
-                self._copied += len(blocks)
-                self._bytes += sum(len(data) for _, data in blocks)
-                if self._progress is not None:
-                    self._progress(self.result)
+    async def _write(self, blocks: list[tuple[bytes, bytes]]) -> None:
+        if not blocks:
+            return
+        await self._target.put_blocks(blocks)
+        self._copied += len(blocks)
+        self._bytes += sum(len(data) for _, data in blocks)
+        if self._progress is not None:
+            self._progress(self.result)
 
     async def _missing(self) -> AsyncGenerator[list[CID], None]:
         """Return the blocks that the target does not have, in batches of a bounded size."""
@@ -120,7 +113,7 @@ class _Copy:
             async for listed in infos:
                 for start in range(0, len(listed), BATCH_BLOCKS):
                     some = listed[start : start + BATCH_BLOCKS]
-                    cids = [CID.decode(V1_RAW + multihash) for multihash, _, _ in some]
+                    cids = [CID.decode(RAW_CID_START + multihash) for multihash, _, _ in some]
                     there = await self._target.get_sizes([cid.buffer for cid in cids])
                     missing = [
                         (cid, size)

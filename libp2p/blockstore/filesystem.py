@@ -11,9 +11,9 @@ import trio
 
 from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
 from libp2p.blockstore.flatfs import FlatFiles
+from libp2p.blockstore.joined_writes import JoinedWrites, keyed_blocks
 from libp2p.blockstore.layout import SHARDING
-from libp2p.exceptions import BlockStoreError
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
@@ -25,35 +25,9 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CIDInput
     from libp2p.utils.file_locks import SharedLock
 
-_V1_RAW: Final = b"\x01\x55"
-
 #: Blocks whose files are looked at without a thread. A stat of a cached folder takes 3 us, a hop to
 #: a thread thirty times as much; but on a cold disk each of them holds up the event loop.
 STATS_IN_LOOP: Final = 4
-
-
-class _WriteBatch:
-    """Blocks of several calls that are written together."""
-
-    def __init__(self) -> None:
-        self.blocks: list[tuple[bytes, Buffer]] = []
-        self.is_written = False
-        self.error: Exception | None = None
-
-    def add(self, blocks: list[tuple[bytes, Buffer]]) -> None:
-        self.blocks += blocks
-
-    async def write(self, files: FlatFiles) -> None:
-        self.is_written = True
-        try:
-            # A disk that hangs must not keep a program from ending: a task that is cancelled leaves
-            # the thread to itself.
-            await trio.to_thread.run_sync(files.put, self.blocks, abandon_on_cancel=True)
-        except Exception as error:  # noqa: BLE001 - task's edge: raised to each caller
-            self.error = error
-        except trio.Cancelled:
-            self.is_written = False  # the next of its callers writes them once more
-            raise
 
 
 class FilesystemBlockStore(BlockStore):
@@ -91,8 +65,7 @@ class FilesystemBlockStore(BlockStore):
         self._files = FlatFiles(
             folder, sync=sync, verify=verify, sharding=sharding, gc_lock=gc_lock
         )
-        self._writing = trio.Lock()
-        self._next_batch = _WriteBatch()
+        self._writes = JoinedWrites(abandon=True)
 
     async def get_block(self, cid: CIDInput) -> bytes | None:
         cid = CID.of(cid)
@@ -113,7 +86,7 @@ class FilesystemBlockStore(BlockStore):
 
     def get_all_cids(self) -> list[bytes]:
         """List every block as CIDv1 with raw. It walks the folders before it returns."""
-        return [_V1_RAW + multihash for multihash in self._files.multihashes()]
+        return [RAW_CID_START + multihash for multihash in self._files.multihashes()]
 
     async def multihash_batches(self) -> AsyncIterator[list[bytes]]:
         """Return the multihashes of all blocks, some at a time; a thread walks the folders."""
@@ -172,22 +145,7 @@ class FilesystemBlockStore(BlockStore):
         A hop to a thread costs as much as writing a block, and blocks come one at a time from
         peers that open a stream for each.
         """
-        keyed = [
-            (cid.multihash, arguments.binary(data))
-            for cid, data in ((CID.of(value), data) for value, data in blocks)
-            if not cid.is_identity
-        ]
-        if not keyed:
-            return
-        batch = self._next_batch
-        batch.add(keyed)
-        async with self._writing:
-            if not batch.is_written:  # by another call of this batch
-                self._next_batch = _WriteBatch()
-                await batch.write(self._files)
-        if batch.error is not None:
-            cause = batch.error.__cause__ or batch.error
-            raise BlockStoreError(str(batch.error) or repr(batch.error)) from cause
+        await self._writes.put(keyed_blocks(blocks), self._files.put)
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Read several blocks in one hop to a thread."""

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import trio
 
 from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore, for_each
+from libp2p.blockstore.joined_writes import keyed_blocks
 from libp2p.blockstore.layout import SHARDING, SHARDING_FILE, FlatLayout, multihash_of
-from libp2p.blockstore.tables import V1_RAW, DamagedBlocks, keyed_blocks
-from libp2p.blockstore.verify import is_empty_block
-from libp2p.exceptions import BlockStoreError
-from libp2p.ipld.cid import CID
+from libp2p.blockstore.verify import DamagedBlocks, is_empty_block
+from libp2p.exceptions import BlockStoreError, InvalidArgument
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
@@ -171,7 +171,7 @@ class FsspecBlockStore(BlockStore):
             infos = [info for folder in self._folders() for info in self._list(folder)]
         except Exception as error:  # task's edge: each file system has errors of its own
             raise self._error(error) from error
-        return [V1_RAW + multihash for multihash, _, _ in infos]
+        return [RAW_CID_START + multihash for multihash, _, _ in infos]
 
     async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
         async for batch in self.block_infos():
@@ -312,7 +312,7 @@ def _file_system(place: object, path: str, options: Mapping[str, object]) -> tup
         arguments.having(place, ("cat_file", "pipe_file", "info", "ls"), "place", "a file system")
         fs: Any = place
         if getattr(fs, "asynchronous", False):
-            raise ValueError("the file system must be made without asynchronous=True")
+            raise InvalidArgument("the file system must be made without asynchronous=True")
         return fs, str(fs._strip_protocol(path)).rstrip("/")
     try:
         fs, root = fsspec.core.url_to_fs(place, **{"use_listings_cache": False, **options})

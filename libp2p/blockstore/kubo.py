@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
+from libp2p.blockstore.base import LISTED_AT_ONCE, ListBlockStore
 from libp2p.blockstore.files import file_size, read_file
 from libp2p.blockstore.layout import SHARDING_FILE, FlatLayout
-from libp2p.blockstore.tables import V1_RAW, DamagedBlocks
-from libp2p.blockstore.verify import is_empty_block, name_of
+from libp2p.blockstore.verify import DamagedBlocks, is_empty_block, name_of
 from libp2p.exceptions import BlockStoreError
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
@@ -33,7 +32,7 @@ _MAX_SPEC_BYTES: Final = 1024 * 1024
 _NAMES: Final = {"badgerds": "Badger", "pebbleds": "Pebble", "levelds": "LevelDB"}
 
 
-class FlatfsReader(BlockStore):
+class FlatfsReader(ListBlockStore):
     """
     A folder in the flatfs layout. Another program may be using it; nothing in it is touched.
 
@@ -57,20 +56,11 @@ class FlatfsReader(BlockStore):
     def __repr__(self) -> str:
         return shown(self, lambda: f"in {str(self.path)!r}")
 
-    async def get_block(self, cid: CIDInput) -> bytes | None:
-        return (await self.get_blocks([cid]))[0]
-
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         named = [CID.of(cid) for cid in cids]
         return await trio.to_thread.run_sync(
             lambda: list(map(self._read, named)), abandon_on_cancel=True
         )
-
-    async def has_block(self, cid: CIDInput) -> bool:
-        return await self.get_size(cid) is not None
-
-    async def get_size(self, cid: CIDInput) -> int | None:
-        return (await self.get_sizes([cid]))[0]
 
     async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
         named = [CID.of(cid) for cid in cids]
@@ -79,7 +69,7 @@ class FlatfsReader(BlockStore):
         )
 
     def get_all_cids(self) -> list[bytes]:
-        return [V1_RAW + info[0] for info in self._infos()]
+        return [RAW_CID_START + info[0] for info in self._infos()]
 
     async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
         async for batch in self.block_infos():
@@ -90,15 +80,7 @@ class FlatfsReader(BlockStore):
         while batch := await trio.to_thread.run_sync(lambda: list(islice(infos, LISTED_AT_ONCE))):
             yield batch
 
-    async def put_block(self, cid: CIDInput, data: bytes) -> None:
-        """:raises BlockStoreError: always."""
-        raise self._read_only()
-
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
-        """:raises BlockStoreError: always."""
-        raise self._read_only()
-
-    async def delete_block(self, cid: CIDInput) -> None:
         """:raises BlockStoreError: always."""
         raise self._read_only()
 

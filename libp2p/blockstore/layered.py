@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from libp2p.blockstore.base import BlockStore, check_store
+from libp2p.blockstore.base import BlockStore, ListBlockStore, check_store
 from libp2p.blockstore.reading import read_blocks
-from libp2p.blockstore.tables import V1_RAW
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
+from libp2p.utils import arguments
 from libp2p.utils.closing import ending
 from libp2p.utils.logs import get_logger
 
@@ -24,7 +24,7 @@ WRITE_TO: Final = ("local", "remote", "both")
 logger = get_logger(__name__)
 
 
-class LayeredBlockStore(BlockStore):
+class LayeredBlockStore(ListBlockStore):
     """
     A quick store in front of a slow one: a `FilesystemBlockStore` before an `FsspecBlockStore`.
 
@@ -49,7 +49,7 @@ class LayeredBlockStore(BlockStore):
         check_store(local)
         check_store(remote)
         if write_to not in WRITE_TO:
-            raise ValueError(f"write_to must be one of {', '.join(WRITE_TO)}, not {write_to!r}")
+            raise arguments.out_of_range("write_to", write_to, f"one of {', '.join(WRITE_TO)}")
         self.local: Final = local
         self.remote: Final = remote
         self._targets = [
@@ -61,9 +61,6 @@ class LayeredBlockStore(BlockStore):
 
     def __repr__(self) -> str:
         return f"<LayeredBlockStore {self.local!r} before {self.remote!r}>"
-
-    async def get_block(self, cid: CIDInput) -> bytes | None:
-        return (await self.get_blocks([cid]))[0]
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         named = [CID.of(cid) for cid in cids]
@@ -81,17 +78,11 @@ class LayeredBlockStore(BlockStore):
             if data is not None
         }
         if new and self._keep:
-            await self._keep_blocks([(V1_RAW + key, data) for key, data in new.items()])
+            await self._keep_blocks([(RAW_CID_START + key, data) for key, data in new.items()])
         return [
             new.get(cid.multihash) if data is None else data
             for cid, data in zip(named, found, strict=True)
         ]
-
-    async def has_block(self, cid: CIDInput) -> bool:
-        return await self.get_size(cid) is not None
-
-    async def get_size(self, cid: CIDInput) -> int | None:
-        return (await self.get_sizes([cid]))[0]
 
     async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
         named = [CID.of(cid).buffer for cid in cids]
@@ -103,16 +94,10 @@ class LayeredBlockStore(BlockStore):
                 sizes[n] = size
         return sizes
 
-    async def put_block(self, cid: CIDInput, data: bytes) -> None:
-        await self.put_blocks([(cid, data)])
-
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
         binary = [(CID.of(cid).buffer, data) for cid, data in blocks]
         for store in self._targets:
             await store.put_blocks(binary)
-
-    async def delete_block(self, cid: CIDInput) -> None:
-        await self.delete_blocks([cid])
 
     async def delete_blocks(
         self, cids: Sequence[CIDInput], *, older_than: float | None = None
@@ -140,7 +125,7 @@ class LayeredBlockStore(BlockStore):
         batches = self.remote.multihash_batches()
         async with ending(batches):
             async for batch in batches:
-                sizes = await self.local.get_sizes([V1_RAW + key for key in batch])
+                sizes = await self.local.get_sizes([RAW_CID_START + key for key in batch])
                 yield [key for key, size in zip(batch, sizes, strict=True) if size is None]
 
     async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:

@@ -15,7 +15,8 @@ from struct import Struct
 from threading import Condition, Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from libp2p.blockstore.tables import BlockTable, TableBlockStore, check_replacement
+from libp2p.blockstore.tables import BlockTable, TableBlockStore
+from libp2p.blockstore.verify import check_replacement
 from libp2p.exceptions import BlockStoreError
 from libp2p.utils import arguments
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from libp2p.blockstore.tables import BlockTable, TableBlockStore, check_replacement
+from libp2p.blockstore.tables import BlockTable, TableBlockStore
+from libp2p.blockstore.verify import check_replacement
 from libp2p.datastore.sqlite_file import give_back
 from libp2p.exceptions import BlockStoreError
 from libp2p.utils import arguments
@@ -73,6 +74,7 @@ class _Connections:
         self._path = path
         self._sync = sync
         self._readers: list[sqlite3.Connection] = []
+        self._choosing = Lock()  # of a reader; threads take and return them
         self._writer: sqlite3.Connection | None = None
         self._writing = Lock()
         self._closed = False
@@ -80,14 +82,18 @@ class _Connections:
     @contextmanager
     def reader(self) -> Iterator[sqlite3.Connection]:
         self._check_open()
-        connection = self._readers.pop() if self._readers else self._connect()
+        with self._choosing:
+            kept = self._readers.pop() if self._readers else None
+        connection = kept or self._connect()
         try:
             yield connection
         finally:
-            if self._closed or len(self._readers) >= KEPT_READERS:
+            with self._choosing:
+                is_kept = not self._closed and len(self._readers) < KEPT_READERS
+                if is_kept:
+                    self._readers.append(connection)
+            if not is_kept:
                 connection.close()
-            else:
-                self._readers.append(connection)
 
     @contextmanager
     def writer(self) -> Iterator[sqlite3.Connection]:
@@ -105,7 +111,7 @@ class _Connections:
                     self._writer.execute("ROLLBACK")
 
     def close(self) -> None:
-        with self._writing:
+        with self._writing, self._choosing:
             self._closed = True
             while self._readers:
                 self._readers.pop().close()

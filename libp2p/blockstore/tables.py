@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from math import inf
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from libp2p.blockstore.base import LISTED_AT_ONCE, BlockStore
-from libp2p.blockstore.files import MAX_BLOCK_FILE_BYTES
-from libp2p.blockstore.verify import is_block, name_of
-from libp2p.exceptions import BlockStoreError
-from libp2p.ipld.cid import CID
-from libp2p.utils import arguments
-from libp2p.utils.logs import get_logger
+from libp2p.blockstore.base import LISTED_AT_ONCE, ListBlockStore
+from libp2p.blockstore.joined_writes import JoinedWrites, keyed_blocks
+from libp2p.blockstore.verify import DamagedBlocks
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
@@ -24,14 +21,7 @@ if TYPE_CHECKING:
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput
 
-V1_RAW: Final = b"\x01\x55"
-#: Damaged blocks that a store remembers, so that it does not say that it has them: 100 bytes each.
-#: A store with more is told of again and again.
-MAX_DAMAGED: Final = 65536
-
 T = TypeVar("T")
-
-logger = get_logger(__name__)
 
 
 class BlockTable(ABC):
@@ -70,93 +60,7 @@ class BlockTable(ABC):
         """Close the table; a second call does nothing."""
 
 
-class DamagedBlocks:
-    """The blocks of a store whose bytes are others: told once each, missing until stored again."""
-
-    def __init__(self, place: object) -> None:
-        self._place = place
-        self._multihashes: set[bytes] = set()
-
-    def __contains__(self, multihash: bytes) -> bool:
-        return multihash in self._multihashes
-
-    def judged(self, multihash: bytes, data: bytes | None) -> bytes | None:
-        """
-        Return the block if its bytes are right, None if not.
-
-        :raises BlockStoreError: if that cannot be told.
-        """
-        if data is None:
-            return None
-        is_right = is_block(multihash, data)
-        if is_right is None:
-            raise BlockStoreError(f"block {name_of(multihash)} cannot be verified: unknown hash")
-        if is_right:
-            self._multihashes.discard(multihash)
-            return data
-        if multihash not in self._multihashes:
-            if len(self._multihashes) >= MAX_DAMAGED:
-                self._multihashes.clear()
-            self._multihashes.add(multihash)
-            logger.warning(
-                "block %s is damaged: its %d bytes in %s are others",
-                name_of(multihash),
-                len(data),
-                self._place,
-            )
-        return None
-
-    def forget(self, multihash: bytes) -> None:
-        """It has been stored again, or is not wanted any more."""
-        self._multihashes.discard(multihash)
-
-    def place_of(self, multihash: bytes) -> str | None:
-        """Return where the bytes are, None if a block is not known to be damaged."""
-        return f"its row in {self._place}" if multihash in self._multihashes else None
-
-
-def check_replacement(multihash: bytes, data: Buffer) -> None:
-    """:raises BlockStoreError: if what is to replace other bytes is not the block."""
-    if is_block(multihash, data) is False:
-        raise BlockStoreError(f"{len(data)} bytes are not block {name_of(multihash)}")
-
-
-def keyed_blocks(blocks: Sequence[tuple[CIDInput, Buffer]]) -> list[tuple[bytes, Buffer]]:
-    """
-    Return blocks by multihash, without those that their CIDs carry.
-
-    :raises BlockStoreError: if one is too long to be kept.
-    """
-    keyed = []
-    for value, data in blocks:
-        cid = CID.of(value)
-        if len(arguments.binary(data)) > MAX_BLOCK_FILE_BYTES:
-            raise BlockStoreError(f"block of {len(data)} bytes, at most {MAX_BLOCK_FILE_BYTES}")
-        if not cid.is_identity:
-            keyed.append((cid.multihash, data))
-    return keyed
-
-
-class _WriteBatch:
-    """Blocks of several calls that share one transaction."""
-
-    def __init__(self) -> None:
-        self.blocks: list[tuple[bytes, Buffer]] = []
-        self.is_written = False
-        self.error: Exception | None = None
-
-    def add(self, blocks: list[tuple[bytes, Buffer]]) -> None:
-        self.blocks += blocks
-
-    async def write(self, write: Callable[[list[tuple[bytes, Buffer]]], None]) -> None:
-        self.is_written = True
-        try:
-            await trio.to_thread.run_sync(write, self.blocks)
-        except Exception as error:  # noqa: BLE001 - task's edge: raised to each caller
-            self.error = error
-
-
-class TableBlockStore(BlockStore):
+class TableBlockStore(ListBlockStore):
     """
     Blocks in a `BlockTable`, which threads use; every block is hashed when it is read.
 
@@ -169,31 +73,18 @@ class TableBlockStore(BlockStore):
         self._table = table
         self._place = place
         self._damaged = DamagedBlocks(place)
-        self._writing = trio.Lock()
-        self._next_batch = _WriteBatch()
+        self._writes = JoinedWrites()
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"in {str(self._place)!r}")
-
-    async def get_block(self, cid: CIDInput) -> bytes | None:
-        return (await self.get_blocks([cid]))[0]
 
     async def get_blocks(self, cids: Sequence[CIDInput]) -> list[bytes | None]:
         """Read several blocks in one hop to a thread."""
         return await self._answer(cids, self._read, lambda cid: cid.digest)
 
-    async def has_block(self, cid: CIDInput) -> bool:
-        return await self.get_size(cid) is not None
-
-    async def get_size(self, cid: CIDInput) -> int | None:
-        return (await self.get_sizes([cid]))[0]
-
     async def get_sizes(self, cids: Sequence[CIDInput]) -> list[int | None]:
         """Look at several blocks in one hop to a thread."""
         return await self._answer(cids, self._look_at, lambda cid: len(cid.digest))
-
-    async def put_block(self, cid: CIDInput, data: bytes) -> None:
-        await self.put_blocks([(cid, data)])
 
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
         """
@@ -202,20 +93,7 @@ class TableBlockStore(BlockStore):
         Calls that come while a thread is writing share the next one: a transaction with a flush to
         the disk costs as much for many blocks as for one.
         """
-        keyed = keyed_blocks(blocks)
-        if not keyed:
-            return
-        batch = self._next_batch
-        batch.add(keyed)
-        async with self._writing:
-            if not batch.is_written:  # by another call of this batch
-                self._next_batch = _WriteBatch()
-                await batch.write(self._write)
-        if batch.error is not None:
-            raise BlockStoreError(str(batch.error)) from (batch.error.__cause__ or batch.error)
-
-    async def delete_block(self, cid: CIDInput) -> None:
-        await self.delete_blocks([cid])
+        await self._writes.put(keyed_blocks(blocks), self._write)
 
     async def delete_blocks(
         self, cids: Sequence[CIDInput], *, older_than: float | None = None
@@ -231,7 +109,7 @@ class TableBlockStore(BlockStore):
 
     def get_all_cids(self) -> list[bytes]:
         """List every block as CIDv1 with raw. It reads the whole index before it returns."""
-        return [V1_RAW + info[0] for page in self._pages() for info in page]
+        return [RAW_CID_START + info[0] for page in self._pages() for info in page]
 
     async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
         """Return the multihashes of all blocks in their order, some at a time."""
@@ -249,7 +127,7 @@ class TableBlockStore(BlockStore):
 
     async def close(self) -> None:
         """Wait for the write under way, and close."""
-        async with self._writing:
+        async with self._writes.writing:
             await trio.to_thread.run_sync(self._table.close)
 
     def _pages(self) -> Iterator[list[BlockInfo]]:

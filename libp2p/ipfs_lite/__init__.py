@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.errors import RepoError as RepoError
     from libp2p.ipfs_lite.errors import RepoLockedError as RepoLockedError
     from libp2p.ipfs_lite.errors import SourceError as SourceError
+    from libp2p.ipfs_lite.go import AddParams as AddParams
+    from libp2p.ipfs_lite.go import default_bootstrap_peers as default_bootstrap_peers
+    from libp2p.ipfs_lite.go import new as new
+    from libp2p.ipfs_lite.go import new_in_memory_datastore as new_in_memory_datastore
+    from libp2p.ipfs_lite.go import setup_libp2p as setup_libp2p
     from libp2p.ipfs_lite.keystore import Keystore as Keystore
     from libp2p.ipfs_lite.output import save as save
     from libp2p.ipfs_lite.peer import Peer as Peer
@@ -57,6 +62,13 @@ if not TYPE_CHECKING:
                 "RepoError",
                 "RepoLockedError",
                 "SourceError",
+            ],
+            ".go": [
+                "AddParams",
+                "default_bootstrap_peers",
+                "new",
+                "new_in_memory_datastore",
+                "setup_libp2p",
             ],
             ".keystore": ["Keystore"],
             ".output": ["save"],

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from libp2p.datastore import Datastore
     from libp2p.host.basic_host import BasicHost
     from libp2p.ipfs_lite.local import LocalParts
-    from libp2p.ipfs_lite.roots import Roots
+    from libp2p.ipfs_lite.pin_table import PinKind, PinTable
     from libp2p.ipld.cid import CID
     from libp2p.routing.abc import ContentRouter
 
@@ -38,25 +38,25 @@ _STATE_KEY: Final = b"latest"
 
 #: Seconds between two writings of how it goes. Each is a transaction of a kilobyte.
 STATE_SECONDS: Final = 5.0
-#: Roots that are read at once.
-_BATCH: Final = 1024
 
 
-class _AddedHere:
-    """The roots of a peer, as `libp2p.provide` wants pins."""
+class _Pinned:
+    """The pins of a peer, as `libp2p.provide` wants them."""
 
-    def __init__(self, roots: Roots) -> None:
-        self._roots = roots
+    def __init__(self, pins: PinTable) -> None:
+        self._pins = pins
 
-    async def recursive(self) -> AsyncIterator[Sequence[bytes]]:
-        roots = await trio.to_thread.run_sync(self._roots.read)
-        for start in range(0, len(roots), _BATCH):
-            yield [root.buffer for root in roots[start : start + _BATCH]]
+    def recursive(self) -> AsyncIterator[Sequence[bytes]]:
+        return self._batches("recursive")
 
-    async def direct(self) -> AsyncIterator[Sequence[bytes]]:
-        nothing: list[Sequence[bytes]] = []
-        for batch in nothing:
-            yield batch
+    def direct(self) -> AsyncIterator[Sequence[bytes]]:
+        return self._batches("direct")
+
+    async def _batches(self, kind: PinKind) -> AsyncIterator[Sequence[bytes]]:
+        last = 0
+        while rows := await trio.to_thread.run_sync(self._pins.batch, last, kind):
+            last = rows[-1][0]
+            yield [pin.cid.buffer for _, pin in rows]
 
 
 class Announcements:
@@ -106,7 +106,7 @@ async def announcing(
     settings = ProvideConfig(
         interval_seconds=interval, slack_seconds=min(SLACK_SECONDS, interval / 2)
     )
-    source = key_source(config.provide, parts.store, _AddedHere(parts.roots))
+    source = key_source(config.provide, parts.store, _Pinned(parts.pins))
     provider = Provider(router, source, datastore, settings, peer_id=host.get_id())
     async with provider.run():
         # Before the first peer is there nobody can be told.

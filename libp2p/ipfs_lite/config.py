@@ -54,6 +54,7 @@ class Config:
         `libp2p.discovery.bootstrap` for what may stand there. None of them is needed.
     :param dht: what the peer does in the DHT: one of `DHT_MODES`.
     :param routers: URLs of delegated routers (``/routing/v1``), which are asked beside the DHT.
+    :param peering: peers to stay connected to, by addresses that end in ``/p2p/<peer id>``.
     :param provide: what ``serve`` announces: one of `PROVIDE_STRATEGIES`.
     :param provide_interval: seconds between two announcements of the same.
     :raises RepoError: if there is no such profile, mode or strategy, or a URL is none.
@@ -69,6 +70,7 @@ class Config:
     provide: str = "all"
     provide_interval: float = PROVIDE_INTERVAL
     blocks: str = BLOCKS[0]
+    peering: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.listen != (DEFAULT_LISTEN,):  # reading the others loads multiaddr
@@ -93,6 +95,12 @@ class Config:
             from libp2p.discovery.bootstrap.sources import read_sources
 
             read_sources(self.bootstrap)
+
+        object.__setattr__(self, "peering", _texts(self.peering, "peering"))
+        if self.peering:
+            from libp2p.discovery.peering.keeper import peers_to_keep
+
+            peers_to_keep(self.peering)
 
     @classmethod
     def from_json(cls, values: Mapping[str, object]) -> Config:

@@ -40,6 +40,14 @@ class KeyExistsError(KeystoreError):
     """A key has that name already, and is kept."""
 
 
+class PinError(IpfsLiteError):
+    """A pin cannot be made, changed or removed as it was asked for."""
+
+
+class NotPinnedError(PinError):
+    """Nothing is pinned there."""
+
+
 class OfflineError(IpfsLiteError):
     """The peer was opened without a network, which the call needs."""
 

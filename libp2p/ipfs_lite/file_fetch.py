@@ -18,16 +18,17 @@ from libp2p.exceptions import BaseLibp2pError, first_few
 from libp2p.io.waiter import Waiter
 from libp2p.ipfs_lite.errors import PeerClosedError
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES, ReadAhead
+from libp2p.ipld.cid import CID
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
     from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.blockstore import BlockStore
-    from libp2p.ipld.cid import CID
+    from libp2p.ipld.cid import CIDInput
     from libp2p.resources import Scope
 
 #: For files of tiny chunks: as many wants as a server keeps for one peer.
@@ -42,10 +43,21 @@ class BlockSource:
 
     :param session: gives and stores what is not in the store; None for a peer without a network.
     :param timeout: the longest time without any block, in seconds.
+    :param closed: called by `close`.
+    :param lent: the session is another source's, and goes on after `close`.
     """
 
-    def __init__(self, store: BlockStore, session: BitswapSession | None, timeout: float) -> None:
+    def __init__(
+        self,
+        store: BlockStore,
+        session: BitswapSession | None,
+        timeout: float,
+        closed: Callable[[], object] | None = None,
+        lent: bool = False,
+    ) -> None:
+        self._closed = closed
         self._store = store
+        self._lent = lent
         self._damaged: set[CID] = set()
         self.session: Final = session
         self.timeout: Final = timeout
@@ -74,6 +86,16 @@ class BlockSource:
             found.append(data)
         return found
 
+    async def stream(self, cids: Iterable[CIDInput]) -> AsyncGenerator[tuple[CID, bytes], None]:
+        """Yield CIDs with their blocks in order; peers are asked ahead. Raises as `fetch` does."""
+        if self.session is None:
+            for cid in map(CID.of, cids):
+                [data] = await self.fetch([cid])
+                yield cid, data
+            return
+        async for found in self.session.get_blocks(cids, timeout=self.timeout, ordered=True):
+            yield found
+
     def ask(self, cids: Sequence[CID], waiter: FileFetch) -> BitswapSession:
         """
         Ask the session for blocks that were not found.
@@ -96,9 +118,15 @@ class BlockSource:
         peers = first_few(map(str, self.session.active_peers)) or "peers that have gone"
         return f"{stats.blocks_received} blocks of {stats.data_received} bytes from {peers}"
 
+    def lend(self) -> BlockSource:
+        """Return a source that reads with the same session, and leaves it open."""
+        return BlockSource(self._store, self.session, self.timeout, lent=True)
+
     def close(self) -> None:
         """Ask for nothing more."""
-        if self.session is not None:
+        if self._closed is not None:
+            self._closed()
+        if self.session is not None and not self._lent:
             self.session.close()
 
 
@@ -132,14 +160,20 @@ class FileFetch:
         self._ended = False
         self.start(0)
 
-    def start(self, position: int) -> None:
+    def seek(self, position: int) -> None:
+        """Fetch from another place on."""
+        self._ahead.sought(self._walk.ready + self._walk.waiting_bytes)
+        self.start(position)
+
+    def start(self, position: int, end: int | None = None) -> None:
         """Fetch from a place in the file on; what was asked for another place is taken back."""
         self._take_back()
         self._walk = FileWalk(
             self.cid,
             position,
+            end,
             window_blocks=WINDOW_BLOCKS,
-            window_bytes=self._ahead.window,
+            window_bytes=1,
             sizes=self._found_sizes,
         )
         self._left = 0
@@ -150,7 +184,6 @@ class FileFetch:
     def end(self) -> None:
         """Fetch nothing more, and hold nothing; whoever waits is woken."""
         self._ended = True
-        self.source.close()
         self.start(0)  # drops what the old walk holds
         self._arrived.wake()
 
@@ -181,6 +214,10 @@ class FileFetch:
         """How many bytes ahead of the reader are of use."""
         return self._ahead.window
 
+    def reads(self, size: int) -> None:
+        """Note that the reader wants ``size`` bytes more than it has taken."""
+        self._ahead.reads(size)
+
     async def wait(self) -> None:
         """
         Wait until something has come.
@@ -188,6 +225,8 @@ class FileFetch:
         :raises Exception: what the fetch has failed with.
         """
         if self._error is not None:
+            # A reader that is cancelled together with the peer is not told that the peer has ended.
+            await trio.lowlevel.checkpoint_if_cancelled()
             raise self._error
         await self._arrived.wait()
 
@@ -195,7 +234,9 @@ class FileFetch:
         """Take about ``limit`` bytes that have come; none if the next ones have not."""
         self.ask_ahead()
         if buffers := self._walk.take(limit):
-            self._left = max(sum(map(len, buffers)) - limit, 0)
+            size = sum(map(len, buffers))
+            self._ahead.took(size)
+            self._left = max(size - limit, 0)
             self.ask_ahead()  # there is room in the window again
         return buffers
 
@@ -226,7 +267,7 @@ class FileFetch:
         window = ahead.room(self._left)
         walk.set_window(window)
         unasked = window - walk.ready - walk.waiting_bytes
-        if walk.waiting <= self._ask_again_at or 4 * unasked >= ahead.window:
+        if walk.waiting <= self._ask_again_at or 4 * unasked >= window + self._left:
             self._ask(walk)
         ahead.hold(self._left, walk.ready + walk.waiting_bytes)
 

@@ -12,8 +12,8 @@ import trio
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.leases import Leases, RepoLeases
+from libp2p.ipfs_lite.pin_table import PinTable
 from libp2p.ipfs_lite.repo import Repo
-from libp2p.ipfs_lite.roots import Roots
 from libp2p.ipfs_lite.state import State
 from libp2p.ipfs_lite.stores import open_blocks
 from libp2p.utils import arguments
@@ -51,7 +51,7 @@ class LocalParts:
     private_key: PrivateKey | None
     datastore: Datastore | None
     repo: Repo | None
-    roots: Roots
+    pins: PinTable
     leases: Leases
 
     @property
@@ -72,8 +72,8 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     if options.block_store is not None:
         key = options.private_key
         with closing(State(None)) as state:
-            roots, store = Roots(state), options.block_store
-            yield LocalParts(config, store, key, datastore, None, roots, Leases())
+            pins, store = PinTable(state), options.block_store
+            yield LocalParts(config, store, key, datastore, None, pins, Leases())
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
@@ -90,7 +90,7 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
         key = options.private_key or repo.private_key
         state = stack.enter_context(closing(State(repo.state_path)))
         leases = RepoLeases(repo.leases_path, repo.gc_lock)
-        yield LocalParts(repo.config, store, key, datastore, repo, Roots(state), leases)
+        yield LocalParts(repo.config, store, key, datastore, repo, PinTable(state), leases)
 
 
 @asynccontextmanager

@@ -7,26 +7,32 @@ It is loaded when a peer with a network is opened, and runs for the length of on
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict
 
 import trio
 from multiaddr import Multiaddr
 
 from libp2p.bitswap.client import BitswapClient
+from libp2p.bitswap.config import DEFAULT_CONFIG
 from libp2p.bitswap.provider_query import ProviderQueryManager
+from libp2p.bitswap.serve.rate_limit import BandwidthLimits
+from libp2p.bitswap.serve.server import ServerOptions
 from libp2p.crypto.keys import KeyPair
 from libp2p.datastore import MemoryDatastore
 from libp2p.discovery.bootstrap.keeper import Bootstrap
 from libp2p.discovery.bootstrap.sources import read_sources
+from libp2p.discovery.peering.keeper import Peering, peers_to_keep
+from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.factory import new_host
 from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite.announcements import Announcements, announcing
 from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
 from libp2p.ipfs_lite.keystore import Keystore
 from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
+from libp2p.ipfs_lite.reaching import connect
 from libp2p.ipfs_lite.routing import PatientRouter, PeerRouting, RouterTable
 from libp2p.kad_dht.dual import DualDHT
 from libp2p.kad_dht.mode import DHTMode
@@ -43,12 +49,16 @@ from libp2p.utils import arguments
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from libp2p.abc import IHost
-    from libp2p.bitswap.serve.server import ServerOptions
+    from libp2p.abc import IHost, TMuxerOptions, TSecurityOptions
+    from libp2p.bitswap.config import BitswapConfig
+    from libp2p.bitswap.tracer import Tracer
+    from libp2p.dns.resolver import Resolver
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.local import LocalParts
     from libp2p.ipfs_lite.routing import Call
+    from libp2p.network.config import SwarmConfig
     from libp2p.resources import Resources
+    from libp2p.transport.abc import RawTransport, Transport
 
 #: Routers of one peer: each is asked for every block that no connected peer has.
 MAX_ROUTERS: Final = 16
@@ -71,9 +81,39 @@ class NetworkOptions:
     routers: Mapping[str, object] | None
     provide: bool
     psk: bytes | None
+    peering: Sequence[object] | None
+    knobs: NetworkKnobs
 
 
-def options_of(
+class NetworkKnobs(TypedDict, total=False):
+    """
+    What a peer's parts take, given to `Peer.open` by name; those of the host as in `new_host`.
+
+    ``host`` is a host of the program's, already running, in place of one of the peer's own; then
+    there are no other options of a host. ``bandwidth`` limits what is sent, as in `ServerOptions`;
+    ``tracer`` is told of every bitswap message; ``bitswap_config`` has its limits and times.
+    """
+
+    host: BasicHost
+    announce_addrs: Sequence[Multiaddr | str]
+    sec_opt: TSecurityOptions
+    muxer_opt: TMuxerOptions
+    connection_config: SwarmConfig
+    transports: Sequence[RawTransport | Transport]
+    negotiate_timeout: float
+    resolver: Resolver
+    bandwidth: BandwidthLimits
+    tracer: Tracer
+    bitswap_config: BitswapConfig
+
+
+_HOST_KNOBS: Final = (
+    "announce_addrs", "sec_opt", "muxer_opt", "connection_config", "transports",
+    "negotiate_timeout", "resolver",
+)  # fmt: skip
+
+
+def options_of(  # noqa: PLR0913, PLR0917 - the options of `Peer.open`, checked
     listen: object,
     server_options: ServerOptions | None,
     bootstrap: object,
@@ -81,6 +121,8 @@ def options_of(
     routers: object,
     provide: bool,
     psk: bytes | str | None,
+    peering: object,
+    knobs: NetworkKnobs,
 ) -> NetworkOptions:
     """
     Check the options.
@@ -99,7 +141,38 @@ def options_of(
     named = None if routers is None else named_routers(routers)
     arguments.instance(provide, bool, "provide")
     key = None if psk is None else read_key(psk)
-    return NetworkOptions(addresses, server_options, peers, dht, named, provide, key)
+    _check_knobs(knobs, addresses, server_options, key)
+    if server_options is not None:
+        arguments.instance(server_options, ServerOptions, "server_options")
+    if "bandwidth" in knobs:
+        server_options = replace(server_options or ServerOptions(), bandwidth=knobs["bandwidth"])
+    kept = None if peering is None else peers_to_keep(peering)
+    return NetworkOptions(addresses, server_options, peers, dht, named, provide, key, kept, knobs)
+
+
+def _check_knobs(
+    knobs: NetworkKnobs,
+    addresses: Sequence[Multiaddr],
+    server_options: ServerOptions | None,
+    psk: bytes | None,
+) -> None:
+    for name in knobs:
+        if name not in NetworkKnobs.__annotations__:
+            raise WrongArgumentType(f"Peer.open() got an unexpected option {name!r}")
+    if "bandwidth" in knobs:
+        arguments.instance(knobs["bandwidth"], BandwidthLimits, "bandwidth")
+        if server_options is not None and server_options.bandwidth is not None:
+            raise InvalidArgument("bandwidth is given twice: it is in server_options too")
+    if "tracer" in knobs:
+        arguments.having(
+            knobs["tracer"], ("message_sent", "message_received"), "tracer", "a Tracer"
+        )
+    if "host" in knobs:
+        arguments.instance(knobs["host"], BasicHost, "host")
+        others: list[str] = [name for name in _HOST_KNOBS if name in knobs]
+        others += ["listen"] * bool(addresses) + ["psk"] * (psk is not None)
+        if others:
+            raise InvalidArgument(f"{others[0]} has no effect beside host: give it to new_host")
 
 
 def named_routers(routers: object) -> dict[str, object]:
@@ -140,6 +213,7 @@ class Network:
     dht: DualDHT | None
     """None if the peer has no part in it."""
     announcements: Announcements | None
+    peering: Peering
 
     @property
     def host(self) -> IHost:
@@ -167,9 +241,11 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
     :raises OpenConnectionError: if an address cannot be listened on.
     """
     config, datastore = parts.config, parts.datastore
-    host = await _new_host(parts, options.psk)
+    host = options.knobs.get("host")
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(host.run([]))
+        if host is None:
+            host = await _new_host(parts, options)
+            await stack.enter_async_context(host.run([]))
         bootstrap = Bootstrap(host, _first_peers(options, config))
         dht = None
         mode = options.dht or config.dht
@@ -186,19 +262,24 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
             parts.store,
             provider_query_manager=ProviderQueryManager(table) if table.names else None,
             server_options=options.server_options,
+            tracer=options.knobs.get("tracer"),
+            config=options.knobs.get("bitswap_config", DEFAULT_CONFIG),
         )
         await stack.enter_async_context(bitswap.run())
         # Listen last: a peer that connects asks once for the protocols, and remembers them.
         await host.get_network().listen(*options.listen)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(bootstrap.run)
+        kept = config.peering if options.peering is None else options.peering
+        peering = Peering(host, kept, partial(connect, host, PeerRouting(table, nullcontext)))
+        nursery.start_soon(peering.run)
         names = _names_of(parts, table, host)
         await stack.enter_async_context(names.run())
         announcements = None
         if options.provide and config.provide != NO_STRATEGY:
             router = table.router if dht is None else dht
             announcements = await stack.enter_async_context(announcing(parts, router, host))
-        yield Network(bitswap, table, names, bootstrap, dht, announcements)
+        yield Network(bitswap, table, names, bootstrap, dht, announcements, peering)
         nursery.cancel_scope.cancel()
 
 
@@ -213,13 +294,14 @@ def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameSer
     )
 
 
-async def _new_host(parts: LocalParts, psk: bytes | None) -> BasicHost:
-    key = parts.private_key
+async def _new_host(parts: LocalParts, options: NetworkOptions) -> BasicHost:
+    key, psk = parts.private_key, options.psk
     pair = None if key is None else KeyPair(key, key.get_public_key())
     store = PeerStore() if parts.datastore is None else PersistentPeerStore(parts.datastore)
     if psk is None and parts.repo is not None:
         psk = await trio.to_thread.run_sync(parts.repo.swarm_key)
-    host = new_host(key_pair=pair, peerstore_opt=store, psk=psk)
+    knobs: Any = {name: one for name, one in options.knobs.items() if name in _HOST_KNOBS}
+    host = new_host(key_pair=pair, peerstore_opt=store, psk=psk, **knobs)
     assert isinstance(host, BasicHost)
     return host
 

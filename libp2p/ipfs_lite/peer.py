@@ -13,7 +13,14 @@ without one starts in a fraction of the time.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import (
+    AsyncExitStack,
+    ExitStack,
+    aclosing,
+    asynccontextmanager,
+    closing,
+    contextmanager,
+)
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Unpack
 
@@ -23,12 +30,14 @@ from libp2p.bitswap.errors import not_here
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
 from libp2p.blockstore.reading import damage_of
+from libp2p.exceptions import InvalidArgument
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, RepoError, plain_errors
+from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
-from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES
+from libp2p.ipfs_lite.pins import Pins, check_name
+from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES, WINDOW_BYTES
 from libp2p.ipfs_lite.reader import Readers, UnixFSReader
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
@@ -50,11 +59,13 @@ if TYPE_CHECKING:
         Mapping,
         Sequence,
     )
+    from contextlib import AbstractContextManager
     from os import PathLike
 
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost
+    from libp2p.bitswap.block_service import BlockService
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.serve.server import ServerOptions
     from libp2p.blockstore import BlockStore
@@ -62,11 +73,15 @@ if TYPE_CHECKING:
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore
     from libp2p.discovery.bootstrap.keeper import Outcome
+    from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
+    from libp2p.ipfs_lite.collection import Removal
+    from libp2p.ipfs_lite.dag_service import DAGService, Session
     from libp2p.ipfs_lite.naming import PeerNames
-    from libp2p.ipfs_lite.network import Network, NetworkOptions
+    from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
+    from libp2p.ipfs_lite.sizes import ContentStat
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipfs_lite.tree_saver import TreeResult
     from libp2p.ipld.cid import CIDInput
@@ -93,7 +108,8 @@ class Peer:
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
         self.config: Final = parts.config
         self.store: Final = parts.store
-        self._roots = parts.roots
+        self._leases = parts.leases
+        self._pin_table = parts.pins
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -122,16 +138,18 @@ class Peer:
         datastore: Datastore | None = None,
         provide: bool = False,
         psk: bytes | str | None = None,
+        peering: Iterable[PeerInfo | Multiaddr | ID | str] | None = None,
+        **knobs: Unpack[NetworkKnobs],
     ) -> AsyncIterator[Peer]:
         """
         Open a peer for the length of the block.
 
         :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on, or a single one; without, it cannot be dialled.
+        :param listen: multiaddrs to listen on; without, it cannot be dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
-        :param private_key: the identity; by default the repo's, or a new one without a repo.
+        :param private_key: the identity; by default the repo's, else a new one.
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
         :param bootstrap: the peers by which others are found, besides those seen before; see
@@ -139,20 +157,20 @@ class Peer:
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
         :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
-            own (`libp2p.routing.abc`); in a list, or by the names that errors call them by.
-            These three are by default what the settings say.
-        :param datastore: keep there what is known of peers, the records of others, and what was
-            announced; by default in the repo, and in memory without a repo.
+            own, in a list or by names. These three are by default what the settings say.
+        :param datastore: keeps what is known of peers, the records of others, and what was
+            announced; by default in the repo, else in memory.
         :param provide: announce what the store has, as often as the settings say.
-        :param psk: the key of a private network, outside of which the peer talks to nobody; by
-            default what the file ``swarm.key`` of the repo holds.
+        :param psk: the key of a private network; by default what the repo's ``swarm.key`` holds.
+        :param peering: peers to stay connected to; by default what the settings say.
+        :param knobs: what parts of the network take: `libp2p.ipfs_lite.network.NetworkKnobs`.
+        :raises OfflineError: if ``online=False`` has an option of the network beside it.
         :raises RepoError: if the repo cannot be used.
-        :raises InvalidAddrError: if an address cannot be read.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
-        _check(config, block_store, private_key)
-        chosen = (listen, server_options, bootstrap, dht, routers, provide, psk)
-        options = _network_options(*chosen) if online else None
+        _check(config, block_store, private_key, "host" in knobs)
+        chosen = (listen, server_options, bootstrap, dht, routers, provide, psk, peering, knobs)
+        options = _network_options(chosen, online)
         kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
@@ -207,6 +225,8 @@ class Peer:
         *,
         profile: str | None = None,
         only_hash: bool = False,
+        pin: bool = True,
+        name: str = "",
         progress: Progress | None = None,
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
@@ -217,6 +237,8 @@ class Peer:
         :param profile: see `libp2p.ipld.profiles`; by default the one of the settings. A choice
             of your own, such as ``chunker="size-262144"``, changes that part of it.
         :param only_hash: find out the CID, store nothing.
+        :param pin: keep it when `gc` removes what is not pinned; it is a recursive pin of its root.
+        :param name: of the pin; see `Pins.add`.
         :param progress: called with the bytes done and the bytes in all, if known.
         :raises InvalidImportOptions: if the choices contradict each other.
         :raises SourceError: if the source cannot be read; `InvalidSource`, which is a `TypeError`,
@@ -224,7 +246,8 @@ class Peer:
         :raises BlockStoreError: if the blocks cannot be written.
         :raises Exception: whatever a reader or a block store of your own raises.
         """
-        with self._call():
+        check_name(name)
+        with self._call(), self.lease():
             options = import_options(self.config, profile, choices)
             added = await add_file(
                 source,
@@ -234,21 +257,20 @@ class Peer:
                 progress=progress,
             )
             if not only_hash:
-                await self.note_root(added.cid)
+                await self.note_root(added.cid, pin=pin, name=name)
             return added
 
-    async def note_root(self, cid: CIDInput) -> None:
+    async def note_root(self, cid: CIDInput, *, pin: bool = True, name: str = "") -> None:
         """
-        Remember the root of what was added to the store some other way; it may be announced.
+        Pin the root of what was added to the store some other way; it may be announced.
 
+        :param pin: False to announce it only.
         :raises RepoError: if it cannot be written down.
         """
         with self._call():
             root = CID.of(cid)
-            try:
-                await trio.to_thread.run_sync(self._roots.add, root)
-            except OSError as error:
-                raise RepoError(f"the root cannot be written down: {error}") from error
+            if pin:
+                await self.pins.note(root, name=name)
             if self._network is not None and self._network.announcements is not None:
                 await self._network.announcements.add(root)
 
@@ -257,12 +279,16 @@ class Peer:
         cid: CIDInput,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
+        *,
+        read_ahead: int | None = None,
     ) -> UnixFSReader:
         """
         Open a file for reading; what is not here is fetched while it is read, and kept.
 
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
+        :param read_ahead: bytes that are fetched at most beyond what is asked for. By default as
+            many as the speed of reading makes useful, and few for a file that is read in parts.
         :raises NotAFile: if the CID is that of a directory or of something else.
         :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
             was asked and what each answered. It is a `DamagedBlockError` if the block was here and
@@ -271,12 +297,20 @@ class Peer:
         """
         with self._call():
             source = self._source(peers, timeout)
-            reader = self._readers.add(CID.of(cid), source, self._nursery)
-            try:
-                return await reader.open()
-            except BaseException:
-                reader.close()
-                raise
+            window = (
+                WINDOW_BYTES if read_ahead is None else arguments.count(read_ahead, "read_ahead")
+            )
+            return await self._open_file(CID.of(cid), source, window)
+
+    async def _open_file(
+        self, cid: CID, source: BlockSource, window: int = WINDOW_BYTES
+    ) -> UnixFSReader:
+        reader = self._readers.add(cid, source, self._nursery, window)
+        try:
+            return await reader.open()
+        except BaseException:
+            reader.close()
+            raise
 
     # -- folders ------------------------------------------------------------------------------
 
@@ -287,6 +321,8 @@ class Peer:
         profile: str | None = None,
         only_hash: bool = False,
         hidden: bool = False,
+        pin: bool = True,
+        name: str = "",
         ignored: Callable[[str, bool], bool] | None = None,
         follow_links: bool = False,
         keep_mode: bool = False,
@@ -300,6 +336,7 @@ class Peer:
 
         :param profile: as for `add_file`, and so are ``choices``.
         :param only_hash: find out the CID, store nothing.
+        :param pin: as for `add_file`, and so is ``name``.
         :param hidden: add names that begin with a dot too.
         :param ignored: called with a name and whether it is a folder's; what it returns True for
             is left out.
@@ -314,8 +351,9 @@ class Peer:
         """
         from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
 
+        check_name(name)
         tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
-        with self._call():
+        with self._call(), self.lease():
             adder = TreeAdder(
                 import_options(self.config, profile, tree.fit(choices)),
                 tree,
@@ -326,7 +364,7 @@ class Peer:
             )
             result = await adder.add(arguments.path(path, "the path of a folder to add"))
             if not only_hash:
-                await self.note_root(result.cid)
+                await self.note_root(result.cid, pin=pin, name=name)
             return result
 
     async def get_tree(
@@ -470,19 +508,26 @@ class Peer:
         return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
 
     async def import_car(
-        self, source: SourceInput, *, progress: Progress | None = None
+        self,
+        source: SourceInput,
+        *,
+        pin: bool = True,
+        name: str = "",
+        progress: Progress | None = None,
     ) -> CarResult:
         """
         Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
 
         :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
+        :param pin: keep what is below the roots, as far as it is here; ``name`` is for the pins.
         :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
         :raises SourceError: if it cannot be read.
         :raises BlockStoreError: if the blocks cannot be written.
         """
         from libp2p.ipfs_lite.car_files import import_car
 
-        with self._call():
+        check_name(name)
+        with self._call(), self.lease():
             result = await import_car(
                 source,
                 self.store,
@@ -490,7 +535,7 @@ class Peer:
                 progress=progress,
             )
             for root in result.roots:
-                await self.note_root(root)
+                await self.note_root(root, pin=pin, name=name)
             return result
 
     # -- stores -------------------------------------------------------------------------------
@@ -507,7 +552,7 @@ class Peer:
         """
         from libp2p.blockstore.copying import copy_blocks
 
-        with self._call():
+        with self._call(), self.lease():
             return await copy_blocks(source, self.store, progress=progress)
 
     def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
@@ -516,7 +561,76 @@ class Peer:
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)
         session = None if self._bitswap is None else self._bitswap.new_session(asked)
-        return BlockSource(self.store, session, seconds)
+        held = ExitStack()
+        held.enter_context(self.lease())  # what is fetched stays until it is closed
+        return BlockSource(self.store, session, seconds, held.close)
+
+    # -- what stays ---------------------------------------------------------------------------
+
+    @property
+    def pins(self) -> Pins:
+        """What is pinned: it stays when `gc` removes the rest."""
+        return Pins(self._pin_table, self.store, self._leases, self._source, self._call)
+
+    def lease(self, roots: Iterable[CID] = ()) -> AbstractContextManager[None]:
+        """
+        Return a context in which `gc` leaves alone what is written, and what is below ``roots``.
+
+        It is for programs that put blocks into the store and pin them afterwards.
+        """
+        return self._leases.hold(roots)
+
+    async def gc(self) -> AsyncGenerator[list[tuple[CID, int]], None]:
+        """
+        Remove the blocks that no pin and nothing that goes on needs, in batches.
+
+        It yields the CIDs of each batch, as the store lists them, with their bytes. It may be
+        ended after any batch. Expired pins go first.
+
+        :raises BlockStoreError: if blocks cannot be listed, read or removed.
+        """
+        from libp2p.ipfs_lite.collection import Collection
+
+        batches = Collection(self.store, self._pin_table, self._leases).batches()
+        async with aclosing(batches):
+            while True:
+                with self._call():  # not around a yield, as in `ls`
+                    removed = await anext(batches, None)
+                if removed is None:
+                    return
+                yield removed
+
+    async def remove(self, cid: CIDInput) -> Removal:
+        """
+        Remove the pin of something; return what `gc` will free, which other pins do not need.
+
+        :raises NotPinnedError: if it is not pinned itself.
+        """
+        from libp2p.ipfs_lite.collection import Collection
+
+        root = CID.of(cid)
+        await self.pins.rm(root)
+        with self._call():
+            return await Collection(self.store, self._pin_table, self._leases).only_below(root)
+
+    async def stat(
+        self,
+        cid: CIDInput,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+    ) -> ContentStat:
+        """
+        Return what something is and how large, as ``ipfs files stat`` and ``dag stat`` tell it.
+
+        All of its nodes are read, and what is not here is fetched, and kept.
+
+        :raises BitswapError: if a block cannot be had.
+        :raises UnknownCodec: if the links of a block cannot be read.
+        """
+        from libp2p.ipfs_lite.sizes import stat
+
+        with self._call(), closing(self._source(peers, timeout)) as source:
+            return await stat(CID.of(cid), source, self.store)
 
     # -- blocks -------------------------------------------------------------------------------
 
@@ -541,7 +655,101 @@ class Peer:
                 raise not_here(wanted, damage_of(self.store, wanted, damaged))
             return data
 
+    # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
+
+    @property
+    def dag(self) -> DAGService:
+        """Nodes in dag-pb, raw, dag-cbor and dag-json: get, add and remove."""
+        from libp2p.ipfs_lite.dag_service import DAGService
+
+        @contextmanager
+        def opened() -> Iterator[BlockSource]:
+            with closing(self._source(None, DEFAULT_TIMEOUT)) as source:
+                yield source
+
+        stored = None if self._bitswap is None else self._bitswap.notify_new_blocks
+        return DAGService(opened, self._call, self.store, stored)
+
+    def session(
+        self, peers: Iterable[ID] | None = None, timeout: float | None = DEFAULT_TIMEOUT
+    ) -> Session:
+        """
+        Begin many reads of things that belong together; use it with ``async with``.
+
+        Peers that had the first blocks are asked first for the next ones.
+
+        :param peers: ask these only; by default all that are connected.
+        :param timeout: the longest time without any block; None is without end.
+        """
+        from libp2p.ipfs_lite.dag_service import Session
+
+        return Session(self._source(peers, timeout), self._call, self._open_file)
+
+    def block_store(self) -> BlockStore:
+        """Return `store`."""
+        return self.store
+
+    def exchange(self) -> BitswapClient | None:
+        """Return `bitswap`; None if the peer has no network."""
+        return self._bitswap
+
+    def block_service(self) -> BlockService:
+        """
+        Return the store and bitswap as one, as py-libp2p's programs use them.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        from libp2p.bitswap.block_service import BlockService
+
+        return BlockService(self.store, self.bitswap)
+
+    async def bootstrap(self, peers: Iterable[PeerInfo | Multiaddr | str]) -> list[ID]:
+        """
+        Connect to peers, all at the same time, and learn from them whom the DHT has.
+
+        :return: those that are connected. Who cannot be reached costs nothing but a line in the
+            log, which is a warning if they are more than half.
+        :raises OfflineError: if the peer has no network.
+        """
+        from libp2p.ipfs_lite.reaching import connect_all
+
+        network = self._online()
+        with self._call():
+            return await connect_all(network.host, network.dht, peers)
+
     # -- network ------------------------------------------------------------------------------
+
+    @property
+    def peering(self) -> Peering:
+        """
+        The peers to stay connected to: ``add``, ``remove``, ``peers``.
+
+        They are protected from trimming, and dialled again when they are lost.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().peering
+
+    def peers(self) -> list[ID]:
+        """
+        Return the peers that are connected.
+
+        :raises OfflineError: if the peer has no network.
+        """
+        return self._online().host.get_connected_peers()
+
+    async def disconnect(self, peer: str | Multiaddr | PeerInfo | ID) -> None:
+        """
+        Close all connections to a peer; one of `peering` is dialled again.
+
+        :raises InvalidAddrError: if it names no peer.
+        :raises OfflineError: if the peer has no network.
+        """
+        from libp2p.ipfs_lite.reaching import peer_of
+
+        network = self._online()
+        with self._call():
+            await network.host.disconnect(peer_of(peer).peer_id)
 
     async def connect(self, peer: str | Multiaddr | PeerInfo | ID) -> ID:
         """
@@ -643,10 +851,15 @@ class Peer:
         return self.host.get_addrs()
 
 
-def _network_options(*chosen: Any) -> NetworkOptions:
-    from libp2p.ipfs_lite.network import options_of
+def _network_options(chosen: tuple[Any, ...], online: bool) -> NetworkOptions | None:
+    """Check the options of the network; without one there must be none."""
+    if online:
+        from libp2p.ipfs_lite.network import options_of
 
-    return options_of(*chosen)
+        return options_of(*chosen)
+    if any(one is not None and one is not False and one not in ((), [], {}) for one in chosen):
+        raise OfflineError("a peer with online=False has no network: leave its options out")
+    return None
 
 
 @asynccontextmanager
@@ -676,8 +889,13 @@ def import_options(config: Config, profile: str | None, choices: ImportKnobs) ->
 
 
 def _check(
-    config: Config | None, block_store: BlockStore | None, private_key: PrivateKey | None
+    config: Config | None,
+    block_store: BlockStore | None,
+    private_key: PrivateKey | None,
+    has_host: bool,
 ) -> None:
+    if private_key is not None and has_host:
+        raise InvalidArgument("private_key has no effect beside host, which has one")
     if config is not None:
         arguments.instance(config, Config, "config")
     if block_store is not None:

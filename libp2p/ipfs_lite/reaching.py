@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from libp2p.exceptions import ConnectionFailure, InvalidPeerID, PeerStoreError
+import trio
+
+from libp2p.exceptions import (
+    BaseLibp2pError,
+    ConnectionFailure,
+    InvalidPeerID,
+    PeerStoreError,
+)
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import InvalidAddrError, PeerInfo
 from libp2p.utils.arguments import wrong_type
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multiaddr import Multiaddr
+
     from libp2p.abc import IHost
     from libp2p.ipfs_lite.routing import PeerRouting
+    from libp2p.kad_dht.dual import DualDHT
+
+logger = get_logger(__name__)
 
 
 async def connect(host: IHost, routing: PeerRouting, peer: object) -> ID:
@@ -55,3 +70,29 @@ def _is_known(host: IHost, peer_id: ID) -> bool:
         return bool(host.get_peerstore().addrs(peer_id))
     except PeerStoreError:
         return False
+
+
+async def connect_all(
+    host: IHost, dht: DualDHT | None, peers: Iterable[PeerInfo | Multiaddr | str]
+) -> list[ID]:
+    """Connect to all at the same time, then fill the DHT's tables; see `Peer.bootstrap`."""
+    infos = [peer_of(peer) for peer in peers]
+    reached: list[ID] = []
+
+    async def reach(info: PeerInfo) -> None:
+        try:
+            await host.connect(info)
+        except BaseLibp2pError as error:
+            logger.info("not connected to %s: %s", info.peer_id, error)
+        else:
+            reached.append(info.peer_id)
+
+    async with trio.open_nursery() as nursery:
+        for info in infos:
+            nursery.start_soon(reach, info)
+    if len(reached) < len(infos) / 2:
+        logger.warning("only %d of %d bootstrap peers are connected", len(reached), len(infos))
+    if dht is not None and reached:
+        for table in (dht.wan, dht.lan):
+            await table.refresh_routing_table()
+    return reached

@@ -17,6 +17,10 @@ FIRST_WINDOW_BYTES: Final = 2 * 1024 * 1024
 #: The shortest: at 100 KB/s the next block is asked for two and a half seconds before its time.
 MIN_WINDOW_BYTES: Final = 256 * 1024
 
+#: After a seek, what a reader has fetched in vain stays below an eighth of what was read, besides
+#: one `FIRST_WINDOW_BYTES`: with more, reading a part of a file would cost much more than the part.
+VAIN_SHARE: Final = 8
+
 #: A reader holds up to this part of what the others leave. So one that is alone has its longest
 #: window, and there is always some room for the next: a hundred have 0.9 MiB each.
 _SHARE: Final = MAX_READERS_BYTES // WINDOW_BYTES
@@ -32,8 +36,10 @@ class ReadAhead:
     """
     The window of one reader (sans-I/O).
 
-    It follows the speed at which the file is consumed. So a slow reader holds little, and one that
-    waits for its blocks is given more of them in each round trip.
+    A call that reads is given what it asks for. More is fetched ahead of reads that follow one
+    another, not of the first one after a seek. That window follows the speed at which the file is
+    consumed. So a slow reader holds little, and one that waits for its blocks is given more of them
+    in each round trip.
 
     :param scope: what this reader holds.
     :param most: the longest window.
@@ -44,13 +50,47 @@ class ReadAhead:
         self._most = most
         self._least = min(MIN_WINDOW_BYTES, most)
         self.window = self._first = min(FIRST_WINDOW_BYTES, most)
-        """Bytes that are of use ahead of the reader; for others to read."""
+        """Bytes ahead of one who reads on that are of use; for others to read."""
         self.block = 1
         """The size of the largest block so far; for others to read."""
         self._began = now
         self._bytes = 0
         self._past_seconds = 0.0
         self._past_bytes = 0
+        self._reads = 1  # since the last seek; who opens a file most likely reads it from its start
+        self._asked = 0  # by the read under way, bytes that are still to come
+        self._consumed = 0
+        self._sought = False
+        self._in_vain = 0
+
+    def reads(self, size: int) -> None:
+        """Note that a call reads where the last one ended, ``size`` bytes of it still to come."""
+        self._reads += 1
+        self._asked = size
+
+    def took(self, size: int) -> None:
+        """Note that so many of these bytes have come."""
+        self._asked = max(self._asked - size, 0)
+
+    def sought(self, unread: int) -> None:
+        """
+        Note that the next call reads somewhere else.
+
+        :param unread: bytes that were fetched, or asked for, and that nobody has read.
+        """
+        self._in_vain += min(unread, self.ahead)
+        self._reads = self._asked = 0
+        self._sought = True
+
+    @property
+    def ahead(self) -> int:
+        """What is to be fetched beyond that which a call asks for."""
+        if self._reads < 2:
+            return 0
+        if not self._sought:
+            return self.window
+        earned = FIRST_WINDOW_BYTES + self._consumed // VAIN_SHARE - self._in_vain
+        return max(min(self.window, earned), 0)
 
     def arrived(self, size: int) -> None:
         """Note the size of a block: the next ones may be as large."""
@@ -59,6 +99,7 @@ class ReadAhead:
     def consumed(self, size: int, now: float) -> None:
         """Adapt the window to what was read now."""
         self._bytes += size
+        self._consumed += size
         elapsed = now - self._began
         seconds = max(self._past_seconds + elapsed, _PERIOD)
         wanted = int(AHEAD_SECONDS * (self._past_bytes + self._bytes) / seconds)
@@ -74,18 +115,20 @@ class ReadAhead:
 
         :param left: bytes of the block that is being read; they are a part of the window.
         """
-        if not left:
+        window = max(min(self._asked, WINDOW_BYTES), self.ahead - left)
+        fitting = self._fitting(window, left)
+        if not left and window:
             # The next block must be had even if the host is full; one at a time then.
-            return max(self._fitting(0), 1)
-        return self._fitting(left)
+            return max(fitting, 1)
+        return fitting
 
-    def _fitting(self, left: int) -> int:
+    def _fitting(self, window: int, left: int) -> int:
         room = self._scope.room
         if room is None:
-            return self.window - left
+            return window
         room = (room + self._scope.held) // _SHARE - self._pinned(left)
         # A block is asked for if it begins within the window, so it may reach beyond by its length.
-        return min(self.window - left, room - self.block + 1)
+        return min(window, room - self.block + 1)
 
     def hold(self, left: int, ahead: int) -> None:
         """

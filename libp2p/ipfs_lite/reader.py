@@ -62,7 +62,10 @@ class UnixFSReader(AsyncClosing):
         self.cid: Final = cid
         self.scope: Final = Scope("reader") if scope is None else scope
         """What it holds."""
-        self._fetch = FileFetch(cid, source, nursery, self.scope, window_bytes)
+        self._source = source
+        self._nursery = nursery
+        self._fetch = FileFetch(cid, source, nursery, self.scope.open("ahead"), window_bytes)
+        self._parts: set[FileFetch] = set()
         self._size = 0
         self._ready = ChunkQueue()
         self._end: Exception | None = None
@@ -141,7 +144,7 @@ class UnixFSReader(AsyncClosing):
             self._ready.take_buffers(skipped)  # forward, within what has been read: keep the rest
         else:
             self._ready.clear()
-            self._fetch.start(target)
+            self._fetch.seek(target)
         return place
 
     async def read(self, size: int | None = -1) -> bytes:
@@ -152,6 +155,7 @@ class UnixFSReader(AsyncClosing):
         wanted = self.size if size is None or size < 0 else size
         if len(self._ready) < wanted:
             self._ready.detach()  # a rest must not keep its block while the next one comes
+            self._fetch.reads(min(wanted, self.size - self._next) - len(self._ready))
         noted = 0
         while True:
             have = min(len(self._ready), wanted)
@@ -167,11 +171,42 @@ class UnixFSReader(AsyncClosing):
         wanted = RECEIVE_BYTES if size < 0 else size
         if wanted and not len(self._ready):
             self._fetch.nothing_left()
+            self._fetch.reads(1)
             await self._receive(wanted)
         have = min(len(self._ready), wanted)
         data = self._ready.take(have)
         self._fetch.consumed(have, len(self._ready))
         return data
+
+    async def read_at(self, offset: int, size: int) -> bytes:
+        """
+        Read ``size`` bytes at a place, fewer only at the end of the file, and nothing ahead.
+
+        It neither uses nor moves the position of the other calls; several tasks may call it at
+        once.
+        """
+        self._check_open()
+        start = arguments.count(offset, "offset", 0)
+        end = min(start + arguments.count(size, "size", 0), self.size)
+        if start >= end:
+            return b""
+        with self.scope.open("part") as scope:
+            fetch = FileFetch(self.cid, self._source, self._nursery, scope, 0)
+            fetch.start(start, end)
+            fetch.reads(end - start)
+            self._parts.add(fetch)
+            try:
+                buffers: list[Buffer] = []
+                while not fetch.done:
+                    taken = fetch.take(end - start)
+                    buffers += taken
+                    if not taken:
+                        await fetch.wait()
+                        self._check_open()
+                return b"".join(buffers)
+            finally:
+                self._parts.discard(fetch)
+                fetch.end()
 
     async def readinto(self, buffer: Buffer) -> int:
         """Fill ``buffer``, and return how many bytes that were: fewer only at the end."""
@@ -193,6 +228,7 @@ class UnixFSReader(AsyncClosing):
         limit = max(min(self._fetch.window // 4, RECEIVE_BYTES), 1)
         if not len(self._ready):
             self._fetch.nothing_left()
+            self._fetch.reads(1)
             await self._receive(limit)
         size = len(self._ready)
         buffers = self._ready.take_buffers(limit)
@@ -225,7 +261,9 @@ class UnixFSReader(AsyncClosing):
         self._end = error
         self._log_end()
         self._ready.clear()
-        self._fetch.end()
+        for fetch in (self._fetch, *self._parts):
+            fetch.end()
+        self._source.close()
         self.scope.close()
 
     def _log_end(self) -> None:
@@ -269,11 +307,17 @@ class Readers:
         self._open: dict[ref[UnixFSReader], Scope] = {}
         self._gone: deque[ref[UnixFSReader]] = deque()
 
-    def add(self, cid: CID, source: BlockSource, nursery: trio.Nursery) -> UnixFSReader:
+    def add(
+        self,
+        cid: CID,
+        source: BlockSource,
+        nursery: trio.Nursery,
+        window_bytes: int = WINDOW_BYTES,
+    ) -> UnixFSReader:
         """Make a reader; what nobody reads any more is let go, whether it was closed or not."""
         while self._gone:
             self._open.pop(self._gone.popleft()).close()
-        reader = UnixFSReader(cid, source, nursery, scope=self._scope.open("reader"))
+        reader = UnixFSReader(cid, source, nursery, window_bytes, self._scope.open("reader"))
         self._open[ref(reader, self._gone.append)] = reader.scope
         return reader
 

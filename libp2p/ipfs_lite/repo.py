@@ -68,7 +68,7 @@ SWARM_KEY_FILE: Final = "swarm.key"
 #: is finished, not refused.
 _UNFINISHED: Final = {
     LOCK_FILE, TURN_FILE, CONFIG_FILE, SWARM_KEY_FILE,
-    *(STATE_FILE + end for end in ("", "-wal", "-shm")),
+    *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm")),
 }  # fmt: skip
 #: Files that were not renamed yet; the names without a number are those of earlier versions.
 _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")

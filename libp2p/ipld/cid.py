@@ -47,6 +47,9 @@ MAX_TEXT_CHARACTERS: Final = 1200
 #: Longer paths and URLs are refused unread: servers accept no longer ones.
 MAX_URL_CHARACTERS: Final = 8192
 
+#: In front of a multihash it is a CIDv1 with raw: how what knows multihashes alone names blocks.
+RAW_CID_START: Final = bytes((1, RAW))
+
 _BUFFERS: Final = (bytes, bytearray, memoryview)
 #: Characters of a text that an error quotes.
 _QUOTED: Final = 200

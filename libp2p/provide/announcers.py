@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from libp2p.exceptions import BaseLibp2pError, RoutingError
+from libp2p.ipld.cid import RAW_CID_START
 from libp2p.kad_dht.keyspace import KEY_BITS, key_of, key_of_peer
 from libp2p.provide.config import RECORDS_PER_WRITE
 from libp2p.provide.delivery import Delivery
@@ -29,7 +30,6 @@ MEASURING_LOOKUPS: Final = 4
 #: Keys of one job that a router without a sweep is handed at once.
 PLAIN_AT_ONCE: Final = 8
 #: CIDv1 with raw, which any multihash can be announced by.
-_V1_RAW: Final = b"\x01\x55"
 _KEY_BYTES: Final = KEY_BITS // 8
 
 logger = get_logger(__name__)
@@ -151,7 +151,7 @@ class SweepAnnouncer:
             farthest = exploration.farthest(key)
             if farthest is None or own ^ key < farthest:
                 try:
-                    await router.provide(_V1_RAW + multihash, announce=False)
+                    await router.provide(RAW_CID_START + multihash, announce=False)
                 except Exception as error:  # noqa: BLE001 - task's edge: the others have the record
                     self._faults.note("provide of the router", error)
                     return
@@ -200,7 +200,7 @@ class PlainAnnouncer:
     async def _provide(self, multihash: bytes) -> bool:
         try:
             with trio.move_on_after(self._config.provide_seconds):
-                return await self._router.provide(_V1_RAW + multihash)
+                return await self._router.provide(RAW_CID_START + multihash)
         except RoutingError:
             raise
         except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's may raise anything

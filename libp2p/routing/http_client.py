@@ -28,7 +28,7 @@ from libp2p.exceptions import (
 )
 from libp2p.hostile_input import refused_as
 from libp2p.ipld import multibase
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.peer.id import ID
 from libp2p.records.ipns import IPNSValidator
 from libp2p.records.ipns_record import MAX_RECORD_BYTES
@@ -72,7 +72,6 @@ MAX_REFUSAL_BYTES: Final = 512
 BITSWAP_PEERS: Final = Filters(protocols=("unknown", "transport-bitswap"))
 
 _IPNS: Final = b"/ipns/"
-_RAW_CID: Final = b"\x01\x55"
 
 
 @dataclass(frozen=True)
@@ -214,7 +213,7 @@ class HttpRouter:
         :param key: a multihash: that of a block, or a peer id.
         :raises RoutingError: if the server could not be asked; see the class.
         """
-        path = f"dht/closest/peers/{multibase.encode('base32', _RAW_CID + key)}"
+        path = f"dht/closest/peers/{multibase.encode('base32', RAW_CID_START + key)}"
         async with aclosing(self._peers(path, "Peers", Filters())) as peers:
             return [peer async for peer in peers]
 

@@ -29,6 +29,7 @@ LAYERS: dict[str, int] = {
     "peer": 1,
     "ipld": 1,
     "blockstore": 2,
+    "pinning": 2,
     "dns": 2,
     "records": 2,
     "identity_utils": 2,

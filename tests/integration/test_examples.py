@@ -18,7 +18,10 @@ PROMISES = {
     "bitswap_client_server.py": "Hello, Bitswap!",
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
+    "pins.py": "recursive site\n6 bytes are free",
     "folders.py": "folders.py\nidentical",
+    "go_ipfs_lite.py": "b'hello, world\\n'\nhere now: True\nit is in the block store: True\n"
+    "exchange: BitswapClient",
     "in_memory.py": "passed, in memory",
     "layered_stores.py": "damaged: 0\ncopied again: 0 already there: 1\nin the bucket still: True",
     "names.py": "True first edition\nTrue second edition",

@@ -105,7 +105,9 @@ class Service(ABC):
         """End all fetches and streams; it can be started again."""
         if self._life is not None:
             self._end(self._life)
-        await self._finished.wait()
+        # py-libp2p's programs cancel the nursery around them first, and still have things to close.
+        with trio.CancelScope(shield=True):
+            await self._finished.wait()
 
     async def _serve(self, life: _Life) -> None:
         try:

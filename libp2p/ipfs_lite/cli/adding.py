@@ -16,6 +16,7 @@ from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, say, say_json
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import RepoError, SourceError
 from libp2p.ipfs_lite.peer import Peer, import_options
+from libp2p.ipfs_lite.pins import check_name
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.source import FileSource, open_source
 from libp2p.ipfs_lite.tree_adder import TreeAdder
@@ -45,6 +46,8 @@ class AddRequest:
     only_hash: bool
     allow_empty: bool
     folders: FolderChoice
+    pin: bool = True
+    pin_name: str = ""
     network: NetworkChoice | None = None
     """Through whom the files are announced; None if they are not."""
 
@@ -102,8 +105,10 @@ def add(at: At, request: AddRequest, show: Show) -> None:
         _options_of(config, request)
         if request.only_hash:
             return await add_all(config, None)
+        check_name(request.pin_name)
         async with _peer_for(at, request.network) as peer:
-            await add_all(peer.config, peer)
+            with peer.lease():
+                await add_all(peer.config, peer)
 
     at.run(work)
 
@@ -154,7 +159,8 @@ class _Adding:
     async def note_root(self, cid: CID) -> None:
         """Remember what was added, and announce it if the request says so."""
         if self._peer is not None:
-            await self._peer.note_root(cid)
+            request = self._request
+            await self._peer.note_root(cid, pin=request.pin, name=request.pin_name)
             if self._peer.online:
                 await announce(self._peer, [cid])
 

@@ -17,6 +17,7 @@ from libp2p.ipfs_lite.cli.options import (
     as_json_option,
     from_peers,
     networked,
+    peering_option,
     profile_option,
     with_folders,
     with_time_limit,
@@ -29,6 +30,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     ListenAddress,
     RouterUrl,
 )
+from libp2p.ipfs_lite.cli.pin_commands import pin as pin_group
 from libp2p.ipfs_lite.cli.repo_commands import repo as repo_group
 from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
@@ -92,6 +94,7 @@ def cli(ctx: click.Context, repo: Path | None) -> None:
 @click.option(
     "--blocks", metavar="flatfs|sqlite|lmdb|URL", help="Where blocks are kept; by default flatfs."
 )
+@peering_option
 @click.option("--provide", type=click.Choice(PROVIDE_STRATEGIES), help="What `serve` announces.")
 @click.option("--provide-interval", type=Duration(), help="How often; by default 22h.")
 @as_json_option
@@ -123,6 +126,10 @@ def show_id(at: At, as_json: bool) -> None:
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
 @click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
 @click.option("--provide", is_flag=True, help="Announce the files before the command ends.")
+@click.option(
+    "--pin", type=bool, default=True, metavar="[=false]", help="Keep them when `repo gc` runs."
+)
+@click.option("--pin-name", metavar="NAME", help="Name of the pin.")
 @with_folders
 @networked
 @profile_option
@@ -135,6 +142,8 @@ def add(  # noqa: PLR0913 - click calls it by names
     only_hash: bool,
     allow_empty: bool,
     provide: bool,
+    pin: bool,
+    pin_name: str | None,
     folders: FolderChoice,
     network: NetworkChoice,
     profile: str | None,
@@ -146,8 +155,19 @@ def add(  # noqa: PLR0913 - click calls it by names
 
     if provide and only_hash:
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
-    announced = network if provide else None
-    request = adding.AddRequest(paths, profile, choices, only_hash, allow_empty, folders, announced)
+    if pin_name is not None and not pin:
+        raise click.UsageError("--pin-name needs a pin.")
+    request = adding.AddRequest(
+        paths,
+        profile,
+        choices,
+        only_hash,
+        allow_empty,
+        folders,
+        pin,
+        pin_name or "",
+        network if provide else None,
+    )
     adding.add(at, request, adding.add_style(folders.quieter, as_json))
 
 
@@ -219,6 +239,7 @@ def ls(
     metavar="HOST:PORT",
     help="Tell others, over HTTP (/routing/v1), what this peer has and its routers know.",
 )
+@peering_option
 @networked
 @as_json_option
 @with_time_limit("Stop after this time; it is no failure.")
@@ -226,6 +247,7 @@ def serve(
     at: At,
     listen: tuple[Multiaddr, ...],
     routing_api: str | None,
+    peering: tuple[str, ...],
     network: NetworkChoice,
     as_json: bool,
 ) -> None:
@@ -236,8 +258,8 @@ def serve(
     """
     from libp2p.ipfs_lite.cli import serving
 
-    serving.serve(at, listen, routing_api, network, as_json)
+    serving.serve(at, serving.Serving(listen, routing_api, peering), network, as_json)
 
 
-for command in (dag, key, name, repo_group, routing, provide, dht, doctor):
+for command in (dag, key, name, pin_group, repo_group, routing, provide, dht, doctor):
     cli.add_command(command)

@@ -116,6 +116,15 @@ def ls(at: At, fetch: Fetch, as_json: bool) -> None:
 
 
 def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
+    async def with_cid(peer: Peer) -> None:
+        await work(peer, await find(peer, fetch.content))
+
+    run_with_peer(at, fetch, with_cid)
+
+
+def run_with_peer(at: At, fetch: Fetch, work: Callable[[Peer], Awaitable[None]]) -> None:
+    """Open a peer that can fetch, and call ``work`` with it."""
+
     async def with_peer() -> None:
         is_named = isinstance(fetch.content.root, str)  # DNS or others have to be asked
         online = is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
@@ -123,12 +132,12 @@ def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]
             at.repo, online=online, verify=fetch.verify, **fetch.network.settings()
         ) as peer:
             await _connect_to_any(peer, fetch.peers)
-            await work(peer, await _find(peer, fetch.content))
+            await work(peer)
 
     at.run(with_peer)
 
 
-async def _find(peer: Peer, content: Content) -> CID:
+async def find(peer: Peer, content: Content) -> CID:
     """Return the CID at a path, which may begin with a name."""
     root, path = content
     if isinstance(root, str):

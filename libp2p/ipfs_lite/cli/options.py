@@ -13,6 +13,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     NONE,
     BootstrapAddress,
     Duration,
+    KeptPeer,
     PeerAddress,
     RouterUrl,
 )
@@ -30,6 +31,13 @@ as_json_option: Final = click.option(
 )
 profile_option: Final = click.option(
     "--profile", type=click.Choice(PROFILE_NAMES), help="A named set of import options."
+)
+peering_option: Final = click.option(
+    "--peering",
+    multiple=True,
+    type=KeptPeer(),
+    metavar="MULTIADDR",
+    help="Stay connected to this peer; repeatable.",
 )
 
 

@@ -179,6 +179,24 @@ class BootstrapAddress(click.ParamType[str]):
         return text
 
 
+class KeptPeer(click.ParamType[str]):
+    """A peer to stay connected to."""
+
+    name = "multiaddr"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str:
+        from libp2p.discovery.peering.keeper import peers_to_keep
+        from libp2p.exceptions import BaseLibp2pError
+
+        try:
+            peers_to_keep([str(value)])
+        except BaseLibp2pError as error:
+            self.fail(f"{error}.", param, ctx)
+        return str(value)
+
+
 class RouterUrl(click.ParamType[str]):
     """The URL of a delegated router; or ``none``."""
 
@@ -243,11 +261,26 @@ class RecordKey(click.ParamType[bytes]):
 
 
 class FlagOrValue(click.Command):
-    """A command that reads a bare ``--raw-leaves`` as ``--raw-leaves=true``, as Kubo's do."""
+    """
+    A command that reads options of flags as Kubo's do: a bare one is true, ``-r=false`` is a value.
+    """
 
-    FLAGS: Final = ("--raw-leaves", "--v1compat")
+    FLAGS: Final = ("--raw-leaves", "--v1compat", "--pin", "--recursive", "-r", "--unpin")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        options = [f"{arg}=true" if arg in self.FLAGS else arg for arg in args[:end]]
+        flags = {
+            flag
+            for option in self.params
+            if isinstance(option.type, click.types.BoolParamType)
+            and not getattr(option, "is_flag", False)
+            for flag in (*option.opts, *option.secondary_opts)
+            if flag in self.FLAGS
+        }
+        options = [f"{arg}=true" if arg in flags else arg for arg in args[:end]]
+        # click reads the value of a short option without "=".
+        options = [
+            f"{arg[:2]}{arg[3:]}" if arg[:2] in flags and arg[2:3] == "=" else arg
+            for arg in options
+        ]
         return super().parse_args(ctx, options + args[end:])

@@ -1,15 +1,86 @@
-"""``repo``: what the repo holds."""
+"""``repo``: what the repo holds, and what may go. Names, flags and lines are Kubo's."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
 from libp2p.ipfs_lite.cli.store_commands import import_blocks
+
+if TYPE_CHECKING:
+    from libp2p.ipfs_lite.cli.at import At
+
+_quiet = click.option("-q", "--quiet", is_flag=True, help="Print less.")
 
 
 @click.group()
 def repo() -> None:
     """Look after the repo and its blocks."""
+
+
+@repo.command()
+@_quiet
+@click.option("--silent", is_flag=True, help="Print nothing.")
+@as_json_option
+@with_time_limit("Stop after this time; what was removed until then is gone.")
+def gc(at: At, quiet: bool, silent: bool, as_json: bool) -> None:
+    """Remove the blocks that no pin and no running command needs."""
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.collect(at, quiet, silent, as_json)
+
+
+@repo.command()
+@click.option("-s", "--size-only", is_flag=True, help="Only the size.")
+@click.option("-H", "--human", is_flag=True, help="Sizes such as 10 GB.")
+@as_json_option
+@with_time_limit()
+def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
+    """Count blocks and bytes, without reading them."""
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.stat(at, size_only, human, as_json)
+
+
+@repo.command()
+@as_json_option
+@with_time_limit()
+def verify(at: At, as_json: bool) -> None:
+    """Read and hash all blocks; name the damaged ones, which are set aside."""
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.verify(at, as_json)
+
+
+@repo.command("ls")
+@with_time_limit()
+def list_blocks(at: At) -> None:
+    """List all blocks."""
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.list_blocks(at)
+
+
+@repo.command()
+@_quiet
+@as_json_option
+@with_time_limit()
+def version(at: At, quiet: bool, as_json: bool) -> None:
+    """Print the version of the repo's layout."""
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.version(at, quiet, as_json)
+
+
+@repo.command()
+@with_time_limit()
+def migrate(at: At) -> None:
+    """Bring the repo to this program's version; any use of it does that too."""
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.migrate(at)
 
 
 repo.add_command(import_blocks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -22,20 +23,29 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.options import NetworkChoice
 
 
-def serve(
-    at: At,
-    listen: Sequence[Multiaddr],
-    routing_api: str | None,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the options of ``serve`` say; what is empty is what the repo says."""
+
+    listen: Sequence[Multiaddr]
+    routing_api: str | None
+    peering: tuple[str, ...]
+
+
+def serve(at: At, serving: Serving, network: NetworkChoice, as_json: bool) -> None:
     async def work() -> None:
-        addresses = (
-            listen or (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
-        )
+        listen = serving.listen
+        if not listen:
+            listen = (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
         async with (
-            Peer.open(at.repo, listen=addresses, provide=True, **network.settings()) as peer,
-            _answering(peer, routing_api) as url,
+            Peer.open(
+                at.repo,
+                listen=listen,
+                provide=True,
+                peering=serving.peering or None,
+                **network.settings(),
+            ) as peer,
+            _answering(peer, serving.routing_api) as url,
         ):
             places = [("address", str(address)) for address in peer.addrs]
             for kind, place in [*places, *([("routing_api", url)] if url else [])]:

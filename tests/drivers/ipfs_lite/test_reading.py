@@ -302,9 +302,63 @@ async def test_does_not_run_ahead_of_its_window(
     await trio.sleep(10)
     assert len(setting.fetcher.asked) == fetched_ahead
     assert fetched_ahead < 2 * WINDOW // 1000 + 12
-    await reader.read()
+    async for _ in reader:
+        pass
     # A whole window is under way at once: that is what makes it fast.
     assert WINDOW // 1000 // 2 <= setting.fetcher.longest <= WINDOW // 1000 + 12
+
+
+async def test_a_part_costs_its_blocks(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    reader.seek(50_000)
+    assert await reader.read(20_000) == DATA[50_000:70_000]
+    await trio.sleep(10)
+    leaves = [cid for cid in setting.fetcher.asked if cid.codec == "raw"]
+    assert len(leaves) == 20
+    assert await reader.read(1000) == DATA[70_000:71_000]
+    await trio.sleep(10)
+    leaves = [cid for cid in setting.fetcher.asked if cid.codec == "raw"]
+    assert len(leaves) > 25  # it reads on
+
+
+async def test_parts_are_read_at_once_and_move_no_position(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    reader.seek(123)
+
+    async def check(offset: int, size: int) -> None:
+        assert await reader.read_at(offset, size) == DATA[offset : offset + size]
+
+    async with trio.open_nursery() as nursery:
+        for number in range(20):
+            nursery.start_soon(check, number * 5100, 3000)
+        nursery.start_soon(check, 99_990, 500)
+        nursery.start_soon(check, 10**9, 5)
+        nursery.start_soon(check, 5, 0)
+        assert await reader.read(40_000) == DATA[123:40_123]
+    assert reader.tell() == 40_123
+    with pytest.raises(ValueError, match="offset"):
+        await reader.read_at(-1, 5)
+
+
+async def test_a_part_under_way_learns_of_the_close(
+    setting: Setting, autojump_clock: trio.testing.MockClock
+) -> None:
+    reader = await setting.open()
+    setting.fetcher.gate = trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def read() -> None:
+            with pytest.raises(ReaderClosedError):
+                await reader.read_at(5000, 100)
+
+        nursery.start_soon(read)
+        await trio.testing.wait_all_tasks_blocked()
+        reader.close()
+    assert reader.scope.held == 0
 
 
 async def test_gives_all_that_came_before_a_lost_block(

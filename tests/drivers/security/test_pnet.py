@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -161,6 +162,12 @@ async def test_noise_is_told_to_be_that_perhaps() -> None:
         theirs.shutdown_write()
         with pytest.raises(SecurityUpgradeFailure, match="is the peer in it"):
             await upgrader.upgrade(ours, host.get_id())
+
+
+def test_a_host_without_the_cipher_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "Crypto.Cipher", None)
+    with pytest.raises(ValueError, match=r"pip install 'libp2p\[pnet\]'"):
+        new_host(psk=KEY)
 
 
 def test_what_cannot_be_is_refused() -> None:

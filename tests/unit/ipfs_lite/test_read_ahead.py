@@ -7,6 +7,7 @@ import pytest
 from libp2p.ipfs_lite.read_ahead import (
     FIRST_WINDOW_BYTES,
     MIN_WINDOW_BYTES,
+    VAIN_SHARE,
     WINDOW_BYTES,
     ReadAhead,
 )
@@ -65,7 +66,9 @@ def test_who_slows_down_needs_less() -> None:
 
 def test_a_small_window_is_never_exceeded() -> None:
     ahead = ReadAhead(Scope("reader"), 0.0, 1000)
+    assert ahead.room(0) == 0  # nobody has read yet
     ahead.consumed(100 * MIB, 1.0)
+    ahead.reads(1)
     assert ahead.window == ahead.room(0) == 1000
     assert ahead.room(400) == 600
 
@@ -88,6 +91,7 @@ def test_readers_share_what_the_host_has_room_for() -> None:
     host = Scope("readers", 60_000)
     ahead = ReadAhead(host.open("reader"), 0.0)
     ahead.arrived(1000)
+    ahead.reads(1)
     assert ahead.room(0) == 9001  # a sixth; the last block begins there at the latest
     assert ahead.room(1) == 8001
     other = host.open("reader")
@@ -96,3 +100,32 @@ def test_readers_share_what_the_host_has_room_for() -> None:
     assert ahead.room(0) == 1  # the block that it waits for
     other.close()
     assert ahead.room(0) == 9001
+
+
+def test_the_first_read_after_a_seek_is_given_what_it_asks_for() -> None:
+    ahead = ReadAhead(Scope("reader"), 0.0)
+    ahead.sought(0)
+    assert ahead.room(0) == 0
+    ahead.reads(5000)
+    assert ahead.room(0) == ahead.room(100) == 5000
+    ahead.took(3000)
+    assert ahead.room(0) == 2000
+    ahead.took(3000)
+    assert ahead.room(0) == 0
+    ahead.reads(1)  # it reads on
+    assert ahead.room(0) == FIRST_WINDOW_BYTES
+    ahead.reads(100 * MIB)
+    assert ahead.room(0) == WINDOW_BYTES
+
+
+def test_what_is_fetched_in_vain_is_an_eighth_of_what_is_read() -> None:
+    ahead = ReadAhead(Scope("reader"), 0.0)
+    vain = 0
+    for _ in range(100):
+        for _ in range(3):
+            ahead.reads(MIB)
+            ahead.took(MIB)
+            ahead.consumed(MIB, 0.5)
+        vain += ahead.room(0)
+        ahead.sought(ahead.room(0))
+    assert vain <= WINDOW_BYTES + FIRST_WINDOW_BYTES + 300 * MIB // VAIN_SHARE

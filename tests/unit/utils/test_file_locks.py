@@ -108,19 +108,24 @@ input()
 
 def test_a_child_neither_keeps_nor_removes_a_live_file(tmp_path: Path) -> None:
     file = LiveFile(tmp_path, "mark-")
-    go, going = os.pipe()
+    (go, going), (ready, getting_ready) = os.pipe(), os.pipe()
     child = os.fork()
     if child == 0:
         try:
+            os.close(going)
             file.close()
+            os.write(getting_ready, b".")
             os.read(go, 1)
         finally:
             os._exit(0)
-    assert not sweep(file.path)
-    release(file._descriptor)  # as at the end of the parent
-    assert sweep(file.path)
-    os.write(going, b".")
-    os.waitpid(child, 0)
+    os.read(ready, 1)
+    try:
+        assert not sweep(file.path)
+        release(file._descriptor)  # as at the end of the parent
+        assert sweep(file.path)
+    finally:
+        os.close(going)
+        os.waitpid(child, 0)
 
 
 def test_a_live_file_that_was_swept_before_its_lock_is_made_again(

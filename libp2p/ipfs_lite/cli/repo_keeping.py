@@ -1,0 +1,114 @@
+"""``repo gc``, ``stat``, ``verify``, ``ls``, ``version`` and ``migrate``."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final
+
+from libp2p.ipfs_lite.block_check import verify_blocks
+from libp2p.ipfs_lite.cli.progress import Bar
+from libp2p.ipfs_lite.cli.terminal import say, say_json
+from libp2p.ipfs_lite.errors import UnhealthyError
+from libp2p.ipfs_lite.peer import Peer
+from libp2p.ipfs_lite.repo import VERSION
+from libp2p.ipld.cid import CID
+
+if TYPE_CHECKING:
+    from libp2p.ipfs_lite.cli.at import At
+
+_V1_RAW: Final = b"\x01\x55"
+_NAME: Final = VERSION.replace(" ", "@")
+
+
+def collect(at: At, quiet: bool, silent: bool, as_json: bool) -> None:
+    async def work() -> None:
+        async with Peer.open(at.repo, online=False) as peer:
+            batches = peer.gc()
+            async with aclosing(batches):
+                async for removed in batches:
+                    for cid, size in removed if not silent else ():
+                        if as_json:
+                            await say_json({"cid": str(cid), "size": size}, needed=False)
+                        else:
+                            await say(f"{cid}" if quiet else f"removed {cid}", needed=False)
+
+    at.run(work)
+
+
+def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
+    async def work() -> None:
+        count = size = 0
+        async with Peer.open(at.repo, online=False) as peer:
+            async for batch in peer.store.block_infos():
+                count += len(batch)
+                size += sum(info[1] for info in batch)
+        if as_json:
+            return await say_json(
+                {"blocks": count, "size": size, "path": str(at.repo), "version": _NAME}
+            )
+        lines = {"RepoSize": _human(size) if human else str(size)}
+        if not size_only:
+            lines = {"NumObjects": str(count)} | lines
+            lines |= {"RepoPath": str(at.repo), "Version": _NAME}
+        width = max(map(len, lines)) + 2
+        for name, value in lines.items():
+            await say(f"{name}:".ljust(width) + value)
+
+    at.run(work)
+
+
+def verify(at: At, as_json: bool) -> None:
+    async def damaged(cid: CID, reason: str) -> None:
+        if as_json:
+            await say_json({"cid": str(cid), "error": reason})
+        else:
+            await say(f"block {cid} was corrupt ({reason})")
+
+    async def work() -> None:
+        async with Peer.open(at.repo, online=False) as peer:
+            with Bar("verifying", "blocks") as bar:
+                bad = await verify_blocks(peer.store, damaged, bar.update)
+        if bad:
+            raise UnhealthyError(f"verify complete, {bad} blocks corrupt")
+        if not as_json:
+            await say("verify complete, all blocks validated.")
+
+    at.run(work)
+
+
+def list_blocks(at: At) -> None:
+    async def work() -> None:
+        async with Peer.open(at.repo, online=False) as peer:
+            async for batch in peer.store.multihash_batches():
+                for multihash in batch:
+                    await say(str(CID.of(_V1_RAW + multihash)))
+
+    at.run(work)
+
+
+def version(at: At, quiet: bool, as_json: bool) -> None:
+    async def work() -> None:
+        if as_json:
+            await say_json({"version": _NAME.partition("@")[2]})
+        else:
+            await say(_NAME if quiet else f"ipfs-lite repo version {_NAME}")
+
+    at.run(work)
+
+
+def migrate(at: At) -> None:
+    async def work() -> None:
+        async with Peer.open(at.repo, online=False):
+            await say(f"Repository is already at version {_NAME.partition('@')[2]}.")
+
+    at.run(work)
+
+
+def _human(size: float) -> str:
+    """Write a size as Kubo does, in powers of 1000."""
+    units = ["B", "kB", "MB", "GB", "TB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        del units[0]
+    unit = units[0]
+    return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"

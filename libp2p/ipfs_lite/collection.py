@@ -1,0 +1,147 @@
+"""
+Garbage collection: mark what pins and running operations need, then remove the rest in batches.
+
+A run may be ended between two batches, and another goes on with what is left. What is pinned or
+leased meanwhile is marked before the next batch, so nothing else has to wait for a collection.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import aclosing
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from libp2p.blockstore import read_blocks
+from libp2p.exceptions import ParseError, UnknownCodec
+from libp2p.ipld.cid import CID
+from libp2p.pinning.block_set import BlockSet
+from libp2p.pinning.reach import Reach
+from libp2p.pinning.sweep import horizon_of, may_go
+from libp2p.utils.logs import get_logger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable
+
+    from libp2p.blockstore import BlockStore
+    from libp2p.blockstore.base import BlockInfo
+    from libp2p.ipfs_lite.leases import Lease, Leases
+    from libp2p.ipfs_lite.pin_table import Pin, PinTable
+
+logger = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What a collection will free, because nothing else needs it: blocks, and their bytes."""
+
+    blocks: int
+    size: int
+
+
+#: Nodes that are read at once while marking: 64 MiB at most.
+NODES_AT_ONCE: Final = 32
+_V1_RAW: Final = b"\x01\x55"
+
+
+class Collection:
+    """One run over a store."""
+
+    def __init__(self, store: BlockStore, pins: PinTable, leases: Leases) -> None:
+        self._store = store
+        self._pins = pins
+        self._leases = leases
+        self._marked = BlockSet(os.urandom(32))
+        self._walk = Reach(self._marked)
+        self._direct = BlockSet(os.urandom(32))  # apart, for walks end at what is marked
+        self._last_pin = 0
+        self._seen_leases: set[Lease] = set()
+
+    async def batches(self) -> AsyncGenerator[list[tuple[CID, int]], None]:
+        """
+        Yield what was removed: CIDs as the store lists them, and their bytes.
+
+        :raises RepoError: if the pins cannot be read.
+        :raises BlockStoreError: if blocks cannot be listed, read or removed.
+        """
+        started_at, begun, live = time(), self._leases.begun, self._leases.live()
+        horizon = horizon_of(started_at, (lease.began for lease in live))
+        has_live = bool(live)
+        await trio.to_thread.run_sync(self._pins.drop_expired)
+        await self._mark_new()
+        infos = self._store.block_infos()
+        async with aclosing(infos):
+            async for batch in infos:
+                if removed := await self._sweep(batch, horizon, begun, has_live):
+                    yield removed
+        logger.info("collected in %.2f s, %d blocks stay", time() - started_at, len(self._marked))
+
+    async def only_below(self, root: CID) -> Removal:
+        """Count what is here of a DAG and needed by nothing else; nothing is removed."""
+        await self._mark_new()
+        reached = self._walk.add([root])
+        blocks = size = 0
+        while reached:
+            left = [cid for cid in reached if cid.multihash not in self._direct]
+            sizes = [one for one in await self._store.get_sizes(left) if one is not None]
+            blocks, size = blocks + len(sizes), size + sum(sizes)
+            reached = []
+            while not reached and (nodes := self._walk.next(NODES_AT_ONCE)):
+                reached = await self._follow(nodes)
+        return Removal(blocks, size)
+
+    async def _sweep(
+        self, batch: list[BlockInfo], horizon: float, begun: int, has_live: bool
+    ) -> list[tuple[CID, int]]:
+        while True:
+            await self._mark_new()
+            left = may_go(batch, self._marked, horizon)
+            left = [block for block in left if block[0] not in self._direct]
+            async with self._leases.removal():
+                if left and (self._new_leases() or await self._new_pins()):
+                    continue  # what is below them is marked first
+                if has_live or self._leases.begun != begun:
+                    # Somebody may have written these a moment ago: their times are not known.
+                    left = [block for block in left if block[2] is not None]
+                cids = {_V1_RAW + multihash: size for multihash, size, _ in left}
+                removed = await self._store.delete_blocks(list(cids), older_than=horizon)
+                return [(CID.of(cid), cids[cid]) for cid in removed]
+
+    def _new_leases(self) -> list[Lease]:
+        leases = self._leases.live()
+        return [lease for lease in leases if lease.roots and lease not in self._seen_leases]
+
+    async def _new_pins(self) -> list[tuple[int, Pin]]:
+        return await trio.to_thread.run_sync(self._pins.batch, self._last_pin)
+
+    async def _mark_new(self) -> None:
+        """Mark what is below new pins and leases."""
+        for lease in self._new_leases():
+            self._seen_leases.add(lease)
+            await self._mark(lease.roots)
+        while pins := await self._new_pins():
+            for number, pin in pins:
+                if pin.kind == "recursive":
+                    await self._mark([pin.cid])
+                else:
+                    self._direct.add(pin.cid.multihash)
+                self._last_pin = number
+
+    async def _mark(self, roots: Iterable[CID]) -> None:
+        self._walk.add(roots)
+        while nodes := self._walk.next(NODES_AT_ONCE):
+            await self._follow(nodes)
+
+    async def _follow(self, nodes: list[CID]) -> list[CID]:
+        """Follow the links of nodes that are here; return the blocks that are new."""
+        new: list[CID] = []
+        for cid, data in zip(nodes, (await read_blocks(self._store, nodes))[0], strict=True):
+            if data is not None:
+                try:
+                    new += self._walk.take(cid, data)
+                except (ParseError, UnknownCodec) as error:
+                    logger.info("%s stays, but nothing below it is known: %s", cid, error)
+        return new

@@ -1,0 +1,69 @@
+"""
+Changes a repo without end, until it is killed; prints what it has been told is done.
+
+``+ CID`` is pinned, ``- CID`` is about to be unpinned. Its arguments are the repo and a seed.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+import trio
+
+from libp2p.ipfs_lite import Peer
+
+KEPT = 20
+"""Pins of this worker; beyond, the oldest one is removed."""
+
+
+def say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+async def work(peer: Peer, chance: random.Random, folder: Path) -> None:
+    mine: list[str] = []
+    for _ in range(10**9):
+        data = chance.randbytes(chance.choice([100, 5_000, 300_000]))
+        kind = chance.choice(["add", "loose", "pin", "car", "gc"])
+        cid = None
+        if kind in ("add", "loose", "pin"):
+            added = await peer.add_file(data, chunker="size-4096", pin=kind == "add")
+            cid = None if kind == "loose" else added.cid
+            if kind == "pin":
+                await trio.sleep(chance.random() / 50)  # time: a collection may come between
+                with peer.lease([added.cid]):
+                    if not await peer.has_block(added.cid):
+                        continue
+                    try:
+                        await peer.pins.add(added.cid, name="by hand")
+                    except Exception:  # noqa: BLE001 - a collection has taken some of it
+                        continue
+        elif kind == "car":
+            added = await peer.add_file(data, chunker="size-4096")
+            await peer.export_car(added.cid, folder / "car")
+            await peer.pins.rm(added.cid)
+            cid = (await peer.import_car(folder / "car", name="car")).roots[0]
+        else:
+            async for _ in peer.gc():
+                pass
+        if cid is not None:
+            say(f"+ {cid}")
+            mine.append(str(cid))
+        if len(mine) > KEPT:
+            say(f"- {mine[0]}")
+            await peer.pins.rm(mine.pop(0))
+
+
+async def main(repo: str, seed: int) -> None:
+    with tempfile.TemporaryDirectory(dir=Path(repo).parent) as folder:
+        async with Peer.open(repo=repo, online=False) as peer:
+            say("ready")
+            await work(peer, random.Random(seed), Path(folder))
+
+
+if __name__ == "__main__":
+    trio.run(main, sys.argv[1], int(sys.argv[2]))
