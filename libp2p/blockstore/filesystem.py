@@ -18,7 +18,7 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
@@ -47,6 +47,7 @@ class FilesystemBlockStore(BlockStore):
         ``/repo/flatfs/shard/v1/next-to-last/3``.
     :param gc_lock: is shared while a block that is here already gets the time of now. Who has it
         alone can compare times and delete.
+    :param stored: is called in a thread when blocks have been written.
     :raises BlockStoreError: here and in every method, with the `OSError` as its cause.
     """
 
@@ -60,10 +61,11 @@ class FilesystemBlockStore(BlockStore):
         verify: bool = True,
         sharding: str = SHARDING,
         gc_lock: SharedLock | None = None,
+        stored: Callable[[], object] | None = None,
     ) -> None:
         folder = Path(arguments.path(base_path, "base_path"))
         self._files = FlatFiles(
-            folder, sync=sync, verify=verify, sharding=sharding, gc_lock=gc_lock
+            folder, sync=sync, verify=verify, sharding=sharding, gc_lock=gc_lock, stored=stored
         )
         self._writes = JoinedWrites(abandon=True)
 

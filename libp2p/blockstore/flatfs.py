@@ -47,7 +47,7 @@ from libp2p.utils.file_locks import LiveFile, sweep
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from libp2p.base_types import Buffer
     from libp2p.utils.file_locks import SharedLock
@@ -80,12 +80,14 @@ class FlatFiles:
         verify: bool = True,
         sharding: str = SHARDING,
         gc_lock: SharedLock | None = None,
+        stored: Callable[[], object] | None = None,
     ) -> None:
         self.base = base
         self._sync = sync
         self._verify = verify
         self._root = str(base)
         self._gc_lock = gc_lock
+        self._stored = stored
         self._mark: LiveFile | None = None  # says that this process writes temporary files
         self._process = os.getpid()
         self._counter = itertools.count()
@@ -144,6 +146,8 @@ class FlatFiles:
                 raise BlockStoreError(
                     f"cannot write a block to {self.base}: {error.strerror}"
                 ) from error
+        if self._stored is not None:
+            self._stored()
 
     def get(self, multihash: bytes) -> bytes | None:
         """

@@ -100,8 +100,10 @@ class Collection:
             await self._mark_new()
             left = may_go(batch, self._marked, horizon)
             left = [block for block in left if block[0] not in self._direct]
+            if not left:
+                return []
             async with self._leases.removal():
-                if left and (self._new_leases() or await self._new_pins()):
+                if self._new_leases() or await self._new_pins():
                     continue  # what is below them is marked first
                 if has_live or self._leases.begun != begun:
                     # Somebody may have written these a moment ago: their times are not known.

@@ -21,7 +21,7 @@ class RepoError(IpfsLiteError):
 
 
 class RepoLockedError(RepoError):
-    """Another process has the repo open."""
+    """A program of an earlier version has the repo for itself."""
 
 
 class ForeignRepoError(RepoError):

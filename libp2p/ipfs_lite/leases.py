@@ -12,11 +12,12 @@ import os
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
-from time import time
+from time import monotonic, time, time_ns
 from typing import TYPE_CHECKING, Final
 
 import trio
 
+from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipld.cid import CID, InvalidCID
 from libp2p.utils.file_locks import LiveFile, sweep
 
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
 
 #: Bytes that are read of a lease: 100,000 roots.
 MAX_LEASE_BYTES: Final = 8 * 1024 * 1024
+#: Seconds within which leases without roots share a file: a folder of 20,000 files is read with one
+#: for each. A longer time would keep a collection from what was written since the first of them.
+SHARED_SECONDS: Final = 1.0
+#: Nanoseconds within which two changes of a folder may have the same time: Linux advances the clock
+#: of files every 10 ms at the slowest.
+CLOCK_NS: Final = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +104,17 @@ class RepoLeases(Leases):
         super().__init__()
         self._folder = folder
         self._lock = lock
+        self._recent: _Held | None = None
 
     @property
     def begun(self) -> int:
-        with suppress(FileNotFoundError):
-            return self._folder.stat().st_mtime_ns
-        return 0
+        now = time_ns()
+        try:
+            changed = self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+        # A lease that begins before the clock of files moves on leaves the time as it is.
+        return changed if now - changed > CLOCK_NS else now
 
     def live(self) -> list[Lease]:
         try:
@@ -142,17 +154,54 @@ class RepoLeases(Leases):
             with self._lock.shared():
                 pass
 
-        await trio.to_thread.run_sync(wait)
+        async with self._removing:  # without a thread, which the removal may need
+            await trio.to_thread.run_sync(wait)
 
     @contextmanager
     def hold(self, roots: Iterable[CID] = ()) -> Iterator[None]:
-        text = "".join(f"{root}\n" for root in roots)
-        try:
-            file = LiveFile(self._folder, "", text.encode())
-        except FileNotFoundError:
-            self._folder.mkdir(mode=0o700, exist_ok=True)
-            file = LiveFile(self._folder, "", text.encode())
+        text = "".join(f"{root}\n" for root in roots).encode()
+        held = self._recent
+        if text or held is None or not held.is_recent:
+            held = _Held(self._new_file(text))
+            if not text:
+                self._recent = held
+        held.join()
         try:
             yield
         finally:
-            file.close()
+            held.leave()
+
+    def _new_file(self, text: bytes) -> LiveFile:
+        try:
+            return LiveFile(self._folder, "", text)
+        except FileNotFoundError:
+            self._folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError:
+            text = b""  # a full disk may have room for an empty file, which keeps what is written
+        try:
+            return LiveFile(self._folder, "", text)
+        except OSError as error:
+            raise RepoError(f"{self._folder} cannot be written: {error.strerror}") from error
+
+
+class _Held:
+    """A file that several leases share; the last one removes it."""
+
+    def __init__(self, file: LiveFile) -> None:
+        self._file = file
+        self._began = monotonic()
+        self._users = 0
+
+    @property
+    def is_recent(self) -> bool:
+        """True if a lease that begins now may share it."""
+        is_own = self._file.process == os.getpid()
+        return is_own and self._users > 0 and monotonic() - self._began < SHARED_SECONDS
+
+    def join(self) -> None:
+        self._users += 1
+
+    def leave(self) -> None:
+        self._users -= 1
+        if not self._users:
+            self._file.close()

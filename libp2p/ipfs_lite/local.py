@@ -12,6 +12,7 @@ import trio
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.leases import Leases, RepoLeases
+from libp2p.ipfs_lite.neighbours import Neighbours
 from libp2p.ipfs_lite.pin_table import PinTable
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.state import State
@@ -53,6 +54,10 @@ class LocalParts:
     repo: Repo | None
     pins: PinTable
     leases: Leases
+    neighbours: Neighbours | None = None
+    """The other processes of the repo."""
+    has_identity: bool = True
+    """False if another process is online with the private key: this one needs another."""
 
     @property
     def place(self) -> str:
@@ -61,11 +66,12 @@ class LocalParts:
 
 
 @asynccontextmanager
-async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterator[LocalParts]:
+async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[LocalParts]:
     """
     Open them for the length of the block: those of a repo, or those that the program gives.
 
-    :param with_datastore: open one in the repo, unless the program gives another.
+    :param online: open a datastore in the repo, unless the program gives another, and have the
+        repo's identity, unless another process has it.
     :raises RepoError: if the repo cannot be used.
     """
     config, datastore = options.config or Config(), options.datastore
@@ -79,18 +85,30 @@ async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterat
     async with AsyncExitStack() as stack:
         repo = await trio.to_thread.run_sync(Repo.open, path, options.config)
         stack.callback(repo.close)
+        others = Neighbours(repo.listeners_path)
         store = await trio.to_thread.run_sync(
             partial(
-                open_blocks, repo.path, repo.config, verify=options.verify, gc_lock=repo.gc_lock
+                open_blocks,
+                repo.path,
+                repo.config,
+                verify=options.verify,
+                gc_lock=repo.gc_lock,
+                stored=others.tell,
             )
         )
         stack.push_async_callback(store.close)
-        if datastore is None and with_datastore:
+        if datastore is None and online:
             datastore = await stack.enter_async_context(_open_datastore(repo))
-        key = options.private_key or repo.private_key
-        state = stack.enter_context(closing(State(repo.state_path)))
+        key, has_identity = options.private_key, True
+        if key is None:
+            key = repo.private_key
+            if online:
+                has_identity = await trio.to_thread.run_sync(repo.claim_identity)
+        pins = PinTable(stack.enter_context(closing(State(repo.state_path, others.tell))))
         leases = RepoLeases(repo.leases_path, repo.gc_lock)
-        yield LocalParts(repo.config, store, key, datastore, repo, PinTable(state), leases)
+        yield LocalParts(
+            repo.config, store, key, datastore, repo, pins, leases, others, has_identity
+        )
 
 
 @asynccontextmanager

@@ -271,7 +271,11 @@ class Peer:
             root = CID.of(cid)
             if pin:
                 await self.pins.note(root, name=name)
-            if self._network is not None and self._network.announcements is not None:
+            if self._network is None or self._network.announcements is None:
+                return
+            if pin:
+                await self._network.announcements.add_pins()
+            else:
                 await self._network.announcements.add(root)
 
     async def get_file(
@@ -296,7 +300,7 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            source = self._source(peers, timeout)
+            source = self._source(peers, timeout, [CID.of(cid)])
             window = (
                 WINDOW_BYTES if read_ahead is None else arguments.count(read_ahead, "read_ahead")
             )
@@ -392,10 +396,11 @@ class Peer:
         from libp2p.ipfs_lite.tree_saver import TreeSaver
 
         with self._call():
-            source = self._source(peers, timeout)
+            source = self._source(peers, timeout, [CID.of(cid)])
 
             async def open_file(below: CID) -> UnixFSReader:
-                return await self.get_file(below, peers, timeout)
+                with self._call():
+                    return await self._open_file(below, self._source(peers, timeout))
 
             saver = TreeSaver(source, open_file, unsafe_links=unsafe_links, progress=progress)
             try:
@@ -505,7 +510,7 @@ class Peer:
         from libp2p.ipfs_lite.car_files import CarExport
 
         cids = [CID.of(root) for root in cid_inputs(roots)]
-        return CarExport(cids, self._source(peers, timeout), duplicates=duplicates)
+        return CarExport(cids, self._source(peers, timeout, cids), duplicates=duplicates)
 
     async def import_car(
         self,
@@ -555,14 +560,16 @@ class Peer:
         with self._call(), self.lease():
             return await copy_blocks(source, self.store, progress=progress)
 
-    def _source(self, peers: Iterable[ID] | None, timeout: float | None) -> BlockSource:
+    def _source(
+        self, peers: Iterable[ID] | None, timeout: float | None, roots: Iterable[CID] = ()
+    ) -> BlockSource:
         if self._closed:
             raise PeerClosedError
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)
         session = None if self._bitswap is None else self._bitswap.new_session(asked)
         held = ExitStack()
-        held.enter_context(self.lease())  # what is fetched stays until it is closed
+        held.enter_context(self.lease(roots))  # what is fetched stays until it is closed
         return BlockSource(self.store, session, seconds, held.close)
 
     # -- what stays ---------------------------------------------------------------------------

@@ -8,8 +8,10 @@ The folder of a peer: identity, settings, blocks, and the locks with which proce
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
     state.sqlite  pins, and what else must not be lost: see `libp2p.ipfs_lite.state`
-    gc.lock       shared by who stores some blocks, exclusive to who removes some
+    gc.lock       shared by who renews some blocks, exclusive to who removes some
     leases/       what running operations need: see `libp2p.ipfs_lite.leases`
+    listeners/    who hears of what is stored: see `libp2p.ipfs_lite.neighbours`
+    identity.lock  of the process that is online with the repo's key
     swarm.key     the key of a private network, if the peer is in one: see `libp2p.security.pnet`
     datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
@@ -31,6 +33,7 @@ import os
 import re
 import stat
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -61,6 +64,8 @@ ROOTS_FILE: Final = "roots"
 STATE_FILE: Final = "state.sqlite"
 GC_LOCK_FILE: Final = "gc.lock"
 LEASES_FOLDER: Final = "leases"
+LISTENERS_FOLDER: Final = "listeners"
+IDENTITY_FILE: Final = "identity.lock"
 DATASTORE_FILE: Final = "datastore.sqlite"
 SWARM_KEY_FILE: Final = "swarm.key"
 
@@ -78,6 +83,10 @@ _KUBO_FILES: Final = {"config", "datastore_spec", "datastore", "keystore"}
 #: Seconds to wait for a process that makes the repo or brings it to a new version. A program of
 #: version 1 holds the lock for as long as it runs.
 LOCK_SECONDS: Final = 10.0
+#: Attempts to get the lock of the identity, and seconds between them: `Repo.is_in_use` holds it for
+#: some microseconds.
+CLAIMS: Final = 3
+CLAIM_SECONDS: Final = 0.01
 
 logger = get_logger(__name__)
 
@@ -101,6 +110,7 @@ class Repo:
         self.private_key = identity.private_key
         self.config = identity.config
         self._lock = lock
+        self._identity_lock = -1
         self.gc_lock: Final = file_locks.SharedLock(path / GC_LOCK_FILE)
         """Shared by who stores blocks, exclusive to who removes them."""
 
@@ -148,18 +158,32 @@ class Repo:
     @classmethod
     def is_in_use(cls, path: str | PathLike[str]) -> bool:
         """
-        Tell whether a process has the repo open.
+        Tell whether a process is online with the repo's identity.
 
         :raises RepoError: if that cannot be found out.
         """
         path = Path(path)
         with _file_errors(path):
-            if not (path / LOCK_FILE).exists():
+            if not (path / IDENTITY_FILE).exists():
                 return False
-            try:
-                file_locks.release(_take_lock(path, LOCK_FILE, shared=False, seconds=0))
-            except RepoLockedError:
-                return True
+            lock = _try_lock(path / IDENTITY_FILE)
+            if lock >= 0:
+                file_locks.release(lock)
+            return lock < 0
+
+    def claim_identity(self) -> bool:
+        """
+        Have the repo's identity until `close`; return False if another process has it.
+
+        Two hosts with one peer id would confuse whom they are connected to.
+        """
+        with _file_errors(self.path):
+            for attempt in range(CLAIMS):
+                if attempt:
+                    time.sleep(CLAIM_SECONDS)
+                self._identity_lock = _try_lock(self.path / IDENTITY_FILE)
+                if self._identity_lock >= 0:
+                    return True
             return False
 
     @property
@@ -173,6 +197,10 @@ class Repo:
     @property
     def leases_path(self) -> Path:
         return self.path / LEASES_FOLDER
+
+    @property
+    def listeners_path(self) -> Path:
+        return self.path / LISTENERS_FOLDER
 
     @property
     def datastore_path(self) -> Path:
@@ -201,6 +229,8 @@ class Repo:
         if lock >= 0:
             file_locks.release(lock)
             self.gc_lock.close()
+            if self._identity_lock >= 0:
+                file_locks.release(self._identity_lock)
 
     def __enter__(self) -> Repo:
         return self
@@ -291,12 +321,11 @@ def _is_current(path: Path, lock: int) -> bool:
     return False
 
 
-def _take_lock(path: Path, name: str, *, shared: bool, seconds: float | None = None) -> int:
+def _take_lock(path: Path, name: str, *, shared: bool) -> int:
     with _open_file(path / name, os.O_RDWR | os.O_CREAT) as file:
         lock = os.dup(file.fileno())
     try:
-        wait = LOCK_SECONDS if seconds is None else seconds
-        file_locks.lock_patiently(lock, wait, shared=shared)
+        file_locks.lock_patiently(lock, LOCK_SECONDS, shared=shared)
     except OSError as error:
         file_locks.release(lock)
         if error.errno not in file_locks.LOCK_HELD:
@@ -305,6 +334,20 @@ def _take_lock(path: Path, name: str, *, shared: bool, seconds: float | None = N
             f"repo {path} is locked: an earlier version of ipfs-lite is using it; "
             "stop that one or name another folder with --repo"
         ) from error
+    return lock
+
+
+def _try_lock(path: Path) -> int:
+    """Lock a file alone, if that can be done at once; return -1 if not."""
+    with _open_file(path, os.O_RDWR | os.O_CREAT) as file:
+        lock = os.dup(file.fileno())
+    try:
+        file_locks.lock(lock)
+    except OSError as error:
+        file_locks.release(lock)
+        if error.errno not in file_locks.LOCK_HELD:
+            raise
+        return -1
     return lock
 
 

@@ -65,10 +65,12 @@ class State:
     The file; its methods block, and may run in any thread. It is opened when it is first needed.
 
     :param path: the file, which `create` has made; None keeps everything in memory.
+    :param stored: is called when something has been written.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, stored: Callable[[], object] | None = None) -> None:
         self.path: Final = path
+        self._stored = stored
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
         self._process = os.getpid()
@@ -116,7 +118,9 @@ class State:
                     raise
             except sqlite3.Error as error:
                 raise RepoError(self._explained(error)) from error
-            return result
+        if writes and self._stored is not None:
+            self._stored()
+        return result
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""

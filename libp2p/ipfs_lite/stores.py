@@ -12,6 +12,7 @@ from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, GC_LOCK_FILE, Repo
 from libp2p.utils.file_locks import SharedLock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from libp2p.blockstore import BlockStore
@@ -23,28 +24,36 @@ LMDB_FOLDER: Final = "blocks.lmdb"
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
-def open_blocks(repo: Path, config: Config, *, verify: bool, gc_lock: SharedLock) -> BlockStore:
+def open_blocks(
+    repo: Path,
+    config: Config,
+    *,
+    verify: bool,
+    gc_lock: SharedLock,
+    stored: Callable[[], object] | None = None,
+) -> BlockStore:
     """
     Open the store of a repo, which its settings name; make it if it is not there.
 
     :param gc_lock: of the repo.
+    :param stored: is called in a thread when blocks have been written.
     :raises BlockStoreError: if that cannot be done.
     :raises RepoError: if a package is missing.
     """
     check_blocks(config.blocks)
     if config.blocks == "flatfs":
         return FilesystemBlockStore(
-            repo / BLOCKS_FOLDER, sync=config.sync, verify=verify, gc_lock=gc_lock
+            repo / BLOCKS_FOLDER, sync=config.sync, verify=verify, gc_lock=gc_lock, stored=stored
         )
     try:
         if config.blocks == "sqlite":
             from libp2p.blockstore.sqlite import SqliteBlockStore
 
-            return SqliteBlockStore(repo / SQLITE_FILE, sync=config.sync)
+            return SqliteBlockStore(repo / SQLITE_FILE, sync=config.sync, stored=stored)
         if config.blocks == "lmdb":
             from libp2p.blockstore.lmdb import LmdbBlockStore
 
-            return LmdbBlockStore(repo / LMDB_FOLDER, sync=config.sync)
+            return LmdbBlockStore(repo / LMDB_FOLDER, sync=config.sync, stored=stored)
         from libp2p.blockstore.fsspec import FsspecBlockStore
 
         return FsspecBlockStore(config.blocks)

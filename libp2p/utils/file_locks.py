@@ -114,6 +114,11 @@ def lock_patiently(descriptor: int, seconds: float, *, shared: bool = False) -> 
     _held.add(descriptor)
 
 
+def close_in_children(descriptor: int) -> None:
+    """Let no child keep a file open after a fork, until `release`."""
+    _held.add(descriptor)
+
+
 def release(descriptor: int) -> None:
     """Close a file, locked or not, and release its lock with it."""
     _held.discard(descriptor)
@@ -147,7 +152,12 @@ class LiveFile:
                     break
             release(self._descriptor)  # who sweeps was quicker: the file is gone, or is about to be
         self.process: Final = os.getpid()
-        os.write(self._descriptor, data)
+        if data:
+            try:
+                os.write(self._descriptor, data)
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Remove the file; a second call, or one in a child process, does nothing."""
