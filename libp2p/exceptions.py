@@ -452,6 +452,14 @@ class NameNotInDirectory(ValidationError, LookupError):
     """A directory has no entry of that name."""
 
 
+class InvalidFilesPath(ValidationError, ValueError):
+    """A path of the mutable tree is none, or cannot be used for this."""
+
+
+class PathExists(ValidationError, FileExistsError):
+    """Something is at a path of the mutable tree that must be free."""
+
+
 class InvalidImportOptions(ValidationError, ValueError):
     """The options of an import contradict each other or are out of range."""
 

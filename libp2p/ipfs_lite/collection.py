@@ -1,5 +1,6 @@
 """
-Garbage collection: mark what pins and running operations need, then remove the rest in batches.
+Garbage collection: mark what pins, the mutable tree and running operations need, then remove the
+rest in batches.
 
 A run may be ended between two batches, and another goes on with what is left. What is pinned or
 leased meanwhile is marked before the next batch, so nothing else has to wait for a collection.
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import count
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.base import BlockInfo
+    from libp2p.ipfs_lite.files_root import FilesRoot
     from libp2p.ipfs_lite.leases import Lease, Leases
     from libp2p.ipfs_lite.pin_table import Pin, PinTable
 
@@ -44,21 +47,28 @@ class Removal:
 
 #: Nodes that are read at once while marking: 64 MiB at most.
 NODES_AT_ONCE: Final = 32
+#: Attempts to mark all that is needed while others store on. If something new is needed after each
+#: of them, it is marked while others wait: it cannot be much, and a collection would never end.
+MARKED_APART: Final = 3
 _V1_RAW: Final = b"\x01\x55"
 
 
 class Collection:
     """One run over a store."""
 
-    def __init__(self, store: BlockStore, pins: PinTable, leases: Leases) -> None:
+    def __init__(
+        self, store: BlockStore, pins: PinTable, files_root: FilesRoot, leases: Leases
+    ) -> None:
         self._store = store
         self._pins = pins
+        self._files_root = files_root
         self._leases = leases
         self._marked = BlockSet(os.urandom(32))
         self._walk = Reach(self._marked)
         self._direct = BlockSet(os.urandom(32))  # apart, for walks end at what is marked
         self._last_pin = 0
         self._seen_leases: set[Lease] = set()
+        self._seen_root: CID | None = None
 
     async def batches(self) -> AsyncGenerator[list[tuple[CID, int]], None]:
         """
@@ -96,21 +106,32 @@ class Collection:
     async def _sweep(
         self, batch: list[BlockInfo], horizon: float, begun: int, has_live: bool
     ) -> list[tuple[CID, int]]:
-        while True:
+        for attempt in count(1):
             await self._mark_new()
-            left = may_go(batch, self._marked, horizon)
-            left = [block for block in left if block[0] not in self._direct]
-            if not left:
-                return []
+            if not (left := self._may_go(batch, horizon)):
+                break
             async with self._leases.removal():
-                if self._new_leases() or await self._new_pins():
-                    continue  # what is below them is marked first
+                if await self._is_more_needed():  # what is below it is marked first
+                    if attempt < MARKED_APART:
+                        continue
+                    await self._mark_new()
+                    left = self._may_go(batch, horizon)
                 if has_live or self._leases.begun != begun:
                     # Somebody may have written these a moment ago: their times are not known.
                     left = [block for block in left if block[2] is not None]
                 cids = {_V1_RAW + multihash: size for multihash, size, _ in left}
                 removed = await self._store.delete_blocks(list(cids), older_than=horizon)
                 return [(CID.of(cid), cids[cid]) for cid in removed]
+        return []
+
+    def _may_go(self, batch: list[BlockInfo], horizon: float) -> list[BlockInfo]:
+        left = may_go(batch, self._marked, horizon)
+        return [block for block in left if block[0] not in self._direct]
+
+    async def _is_more_needed(self) -> bool:
+        if self._new_leases() or await self._new_pins():
+            return True
+        return await trio.to_thread.run_sync(self._files_root.read) != self._seen_root
 
     def _new_leases(self) -> list[Lease]:
         leases = self._leases.live()
@@ -120,7 +141,7 @@ class Collection:
         return await trio.to_thread.run_sync(self._pins.batch, self._last_pin)
 
     async def _mark_new(self) -> None:
-        """Mark what is below new pins and leases."""
+        """Mark what is below new pins, leases and the newest root of the files."""
         for lease in self._new_leases():
             self._seen_leases.add(lease)
             await self._mark(lease.roots)
@@ -131,6 +152,10 @@ class Collection:
                 else:
                     self._direct.add(pin.cid.multihash)
                 self._last_pin = number
+        root = await trio.to_thread.run_sync(self._files_root.read)
+        if root is not None and root != self._seen_root:
+            await self._mark([root])
+        self._seen_root = root
 
     async def _mark(self, roots: Iterable[CID]) -> None:
         self._walk.add(roots)

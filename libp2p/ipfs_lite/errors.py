@@ -21,7 +21,7 @@ class RepoError(IpfsLiteError):
 
 
 class RepoLockedError(RepoError):
-    """A program of an earlier version has the repo for itself."""
+    """Another process uses the repo, and must not: one of an earlier version, for one."""
 
 
 class ForeignRepoError(RepoError):
@@ -46,6 +46,10 @@ class PinError(IpfsLiteError):
 
 class NotPinnedError(PinError):
     """Nothing is pinned there."""
+
+
+class FilesConflictError(IpfsLiteError):
+    """Another changed the same part of the mutable tree; what was asked for has not been done."""
 
 
 class OfflineError(IpfsLiteError):

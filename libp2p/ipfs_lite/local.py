@@ -11,6 +11,7 @@ import trio
 
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
+from libp2p.ipfs_lite.files_root import FilesRoot
 from libp2p.ipfs_lite.leases import Leases, RepoLeases
 from libp2p.ipfs_lite.neighbours import Neighbours
 from libp2p.ipfs_lite.pin_table import PinTable
@@ -53,6 +54,7 @@ class LocalParts:
     datastore: Datastore | None
     repo: Repo | None
     pins: PinTable
+    files_root: FilesRoot
     leases: Leases
     neighbours: Neighbours | None = None
     """The other processes of the repo."""
@@ -78,8 +80,8 @@ async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[Local
     if options.block_store is not None:
         key = options.private_key
         with closing(State(None)) as state:
-            pins, store = PinTable(state), options.block_store
-            yield LocalParts(config, store, key, datastore, None, pins, Leases())
+            kept = PinTable(state), FilesRoot(state), Leases()
+            yield LocalParts(config, options.block_store, key, datastore, None, *kept)
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
@@ -104,11 +106,10 @@ async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[Local
             key = repo.private_key
             if online:
                 has_identity = await trio.to_thread.run_sync(repo.claim_identity)
-        pins = PinTable(stack.enter_context(closing(State(repo.state_path, others.tell))))
+        state = stack.enter_context(closing(State(repo.state_path, others.tell)))
         leases = RepoLeases(repo.leases_path, repo.gc_lock)
-        yield LocalParts(
-            repo.config, store, key, datastore, repo, pins, leases, others, has_identity
-        )
+        kept = PinTable(state), FilesRoot(state), leases
+        yield LocalParts(repo.config, store, key, datastore, repo, *kept, others, has_identity)
 
 
 @asynccontextmanager

@@ -65,8 +65,8 @@ class Neighbours:
                 while True:
                     started = trio.current_time()
                     await look()
-                    # time: see `PAUSE`
-                    await trio.sleep(PAUSE * (trio.current_time() - started))
+                    took = trio.current_time() - started
+                    await trio.sleep(PAUSE * took)  # time: see `PAUSE`
                     await trio.lowlevel.wait_readable(descriptor)
                     with suppress(BlockingIOError):
                         os.read(descriptor, FIFO_BYTES)

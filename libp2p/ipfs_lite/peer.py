@@ -76,8 +76,9 @@ if TYPE_CHECKING:
     from libp2p.discovery.peering.keeper import Peering
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.car_files import CarExport, CarResult
-    from libp2p.ipfs_lite.collection import Removal
+    from libp2p.ipfs_lite.collection import Collection, Removal
     from libp2p.ipfs_lite.dag_service import DAGService, Session
+    from libp2p.ipfs_lite.files import PeerFiles
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
     from libp2p.ipfs_lite.routing import PeerRouting
@@ -110,6 +111,7 @@ class Peer:
         self.store: Final = parts.store
         self._leases = parts.leases
         self._pin_table = parts.pins
+        self._files_root = parts.files_root
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -459,6 +461,25 @@ class Peer:
             finally:
                 source.close()
 
+    # -- the mutable tree ---------------------------------------------------------------------
+
+    @property
+    def files(self) -> PeerFiles:
+        """A tree of paths whose root changes, kept in the repo: Kubo's ``ipfs files``."""
+        from libp2p.ipfs_lite.files import FilesParts, PeerFiles
+
+        return PeerFiles(
+            FilesParts(
+                self.store,
+                self._files_root,
+                self._leases,
+                import_options(self.config, None, {}),
+                self._call,
+                lambda: self._source(None, DEFAULT_TIMEOUT),
+                lambda cids: self._bitswap and self._bitswap.notify_new_blocks(cids),
+            )
+        )
+
     # -- CAR files ----------------------------------------------------------------------------
 
     async def export_car(
@@ -596,9 +617,7 @@ class Peer:
 
         :raises BlockStoreError: if blocks cannot be listed, read or removed.
         """
-        from libp2p.ipfs_lite.collection import Collection
-
-        batches = Collection(self.store, self._pin_table, self._leases).batches()
+        batches = self._collection().batches()
         async with aclosing(batches):
             while True:
                 with self._call():  # not around a yield, as in `ls`
@@ -613,12 +632,15 @@ class Peer:
 
         :raises NotPinnedError: if it is not pinned itself.
         """
-        from libp2p.ipfs_lite.collection import Collection
-
         root = CID.of(cid)
         await self.pins.rm(root)
         with self._call():
-            return await Collection(self.store, self._pin_table, self._leases).only_below(root)
+            return await self._collection().only_below(root)
+
+    def _collection(self) -> Collection:
+        from libp2p.ipfs_lite.collection import Collection
+
+        return Collection(self.store, self._pin_table, self._files_root, self._leases)
 
     async def stat(
         self,

@@ -31,6 +31,7 @@ import contextlib
 import json
 import os
 import re
+import secrets
 import stat
 import sys
 import time
@@ -180,11 +181,38 @@ class Repo:
         with _file_errors(self.path):
             for attempt in range(CLAIMS):
                 if attempt:
-                    time.sleep(CLAIM_SECONDS)
+                    time.sleep(CLAIM_SECONDS)  # time: the kernel has no wait with a limit
                 self._identity_lock = _try_lock(self.path / IDENTITY_FILE)
                 if self._identity_lock >= 0:
                     return True
             return False
+
+    @classmethod
+    def reset_state(cls, path: str | PathLike[str]) -> Path | None:
+        """
+        Set the pins and the root of the files aside, and begin anew with none.
+
+        :return: where the old file is now; None if there was none.
+        :raises RepoLockedError: if another process has the repo open.
+        """
+        from libp2p.ipfs_lite.state import State
+
+        path = Path(path)
+        cls.identity_of(path)
+        with _file_errors(path), _only_files():
+            lock = _try_lock(path / LOCK_FILE)
+            if lock < 0:
+                raise RepoLockedError(f"repo {path} is in use: stop the programs that use it")
+            try:
+                state = path / STATE_FILE
+                old = path / f"{STATE_FILE}.{secrets.token_hex(4)}.old"
+                for end in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.replace(f"{state}{end}", f"{old}{end}")
+                State.create(state)
+            finally:
+                file_locks.release(lock)
+        return old if old.exists() else None
 
     @property
     def blocks_path(self) -> Path:

@@ -1,5 +1,5 @@
 """
-What a repo must not lose, in ``state.sqlite``: pins, the root of the mutable tree, and slices.
+What a repo must not lose, in ``state.sqlite``: pins and the root of the files. Methods block.
 
 Several processes use the file at once, each with its threads in turn. What a transaction has
 written survives a power loss. A file that is damaged or missing is an error, never a new file:
@@ -38,18 +38,7 @@ CREATE TABLE IF NOT EXISTS pins (
     name TEXT NOT NULL,
     expiry REAL
 );
-CREATE TABLE IF NOT EXISTS files_root (
-    id INTEGER PRIMARY KEY CHECK (id = 1),
-    cid BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS slices (
-    multihash BLOB PRIMARY KEY,
-    path BLOB NOT NULL,
-    offset INTEGER NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    file_size INTEGER NOT NULL
-) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS files_root (id INTEGER PRIMARY KEY CHECK (id = 1), cid BLOB NOT NULL);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -170,7 +159,7 @@ class State:
     def _without(self, what: str) -> str:
         return (
             f"{self.path} {what}: restore it from a copy; "
-            "without one, `ipfs-lite repo reset-state` begins a new one, which has no pins"
+            "without one, `ipfs-lite repo reset` begins a new one, which has no pins"
         )
 
     def _after_fork(self) -> None:

@@ -15,6 +15,7 @@ import os
 import secrets
 import sys
 import threading
+import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -152,6 +153,8 @@ class LiveFile:
                     break
             release(self._descriptor)  # who sweeps was quicker: the file is gone, or is about to be
         self.process: Final = os.getpid()
+        # Who forgets to close it does not keep a descriptor for ever.
+        self._end = weakref.finalize(self, _end, self._descriptor, self.path, self.process)
         if data:
             try:
                 os.write(self._descriptor, data)
@@ -161,15 +164,18 @@ class LiveFile:
 
     def close(self) -> None:
         """Remove the file; a second call, or one in a child process, does nothing."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor < 0 or self.process != os.getpid():
-            return
+        self._end()
+
+
+def _end(descriptor: int, path: Path, process: int) -> None:
+    if process != os.getpid():
+        return
+    with suppress(OSError):
+        path.unlink()  # not after: without its lock, another could be sweeping it
+    release(descriptor)
+    if sys.platform == "win32":  # an open file cannot be removed there
         with suppress(OSError):
-            self.path.unlink()  # not after: without its lock, another could be sweeping it
-        release(descriptor)
-        if sys.platform == "win32":  # an open file cannot be removed there
-            with suppress(OSError):
-                self.path.unlink()
+            path.unlink()
 
 
 def sweep(path: Path | str) -> bool:

@@ -25,6 +25,7 @@ ID_LOADS = {
     "libp2p.ipfs_lite.cli.repo_commands",
     "libp2p.ipfs_lite.cli.entry", "libp2p.ipfs_lite.cli.identity",
     "libp2p.ipfs_lite.cli.options", "libp2p.ipfs_lite.cli.parameters",
+    "libp2p.ipfs_lite.cli.files_commands",
     "libp2p.ipfs_lite.cli.naming_commands", "libp2p.ipfs_lite.cli.routing_commands",
     "libp2p.ipfs_lite.cli.store_commands",
     "libp2p.ipfs_lite.cli.terminal",

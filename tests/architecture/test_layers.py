@@ -30,6 +30,7 @@ LAYERS: dict[str, int] = {
     "ipld": 1,
     "blockstore": 2,
     "pinning": 2,
+    "mfs": 2,
     "dns": 2,
     "records": 2,
     "identity_utils": 2,

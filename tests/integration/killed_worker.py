@@ -1,7 +1,9 @@
 """
 Changes a repo without end, until it is killed; prints what it has been told is done.
 
-``+ CID`` is pinned, ``- CID`` is about to be unpinned. Its arguments are the repo and a seed.
+``+ CID`` is pinned, ``- CID`` is about to be unpinned; ``? PATH`` of the mutable tree is about to
+be changed, and ``= PATH CID`` is there. Its arguments are the repo, a seed and a
+name, which paths of the tree begin with.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ async def work(peer: Peer, chance: random.Random, folder: Path) -> None:
     mine: list[str] = []
     for _ in range(10**9):
         data = chance.randbytes(chance.choice([100, 5_000, 300_000]))
-        kind = chance.choice(["add", "loose", "pin", "car", "gc"])
+        kind = chance.choice(["add", "loose", "pin", "car", "files", "gc"])
         cid = None
         if kind in ("add", "loose", "pin"):
             added = await peer.add_file(data, chunker="size-4096", pin=kind == "add")
@@ -47,6 +49,8 @@ async def work(peer: Peer, chance: random.Random, folder: Path) -> None:
             await peer.export_car(added.cid, folder / "car")
             await peer.pins.rm(added.cid)
             cid = (await peer.import_car(folder / "car", name="car")).roots[0]
+        elif kind == "files":
+            await change_files(peer, chance, data)
         else:
             async for _ in peer.gc():
                 pass
@@ -56,6 +60,26 @@ async def work(peer: Peer, chance: random.Random, folder: Path) -> None:
         if len(mine) > KEPT:
             say(f"- {mine[0]}")
             await peer.pins.rm(mine.pop(0))
+
+
+async def change_files(peer: Peer, chance: random.Random, data: bytes) -> None:
+    folder = f"/{sys.argv[3]}{chance.randrange(3)}"
+    path = f"{folder}/{chance.randrange(5)}"
+    say(f"? {path}")
+    kind = chance.choice(["write", "overwrite", "cp", "rm"])
+    if kind == "cp":
+        cid = (await peer.add_file(data, chunker="size-4096", name="files")).cid
+        await peer.files.cp(cid, path, parents=True, force=True)
+        await peer.pins.rm(cid)
+    elif kind == "rm":
+        await peer.files.rm(path, force=True)
+        return
+    else:
+        offset = chance.randrange(10_000) if kind == "overwrite" else 0
+        await peer.files.write(
+            path, data, create=True, parents=True, offset=offset, truncate=kind == "write"
+        )
+    say(f"= {path} {(await peer.files.stat(path)).cid}")
 
 
 async def main(repo: str, seed: int) -> None:

@@ -61,8 +61,10 @@ ELSEWHERE = {
     "provide": "test_routing_among_programs",
     "dht": "test_routing_among_programs",
     "doctor": "test_routing_among_programs",
+    "files": "test_cli_files",
     "key": "test_cli_names",
     "name": "test_cli_names",
+    "pin": "test_cli_pins",
     "repo": "test_block_stores",
 }
 
@@ -384,8 +386,8 @@ def odd_name(scene: Scene) -> None:
     named(scene, ODD_NAME)
 
 
-def locked(scene: Scene) -> None:
-    scene.in_repo = lambda repo: scene.stack.enter_context(Repo.open(repo))
+def in_use(scene: Scene) -> None:
+    scene.in_repo = lambda repo: scene.stack.enter_context(Repo.open(repo)).claim_identity()
 
 
 def fifo_in_repo(scene: Scene) -> None:
@@ -438,15 +440,16 @@ FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     "a full disk": (full_disk, dict.fromkeys(VERBS, "the standard output: No space left")),
     "a limit on files": (
         limited_files,
-        {**dict.fromkeys(("add", "get"), "File too large"), "serve": "warning: peers and announce"},
+        {
+            **dict.fromkeys(("add", "get"), "File too large"),
+            "dag import": "state.sqlite cannot be used: disk I/O error",
+            "serve": "warning: peers and announce",
+        },
     ),
     "no home folder": (no_home, dict.fromkeys(VERBS, "--repo or IPFS_LITE_PATH")),
     "a terminal of ASCII": (ascii_terminal, {}),
     "odd names": (odd_name, {}),
-    "a locked repo": (
-        locked,
-        {"init": "already", **dict.fromkeys((*READERS, *FETCHERS, "serve"), "is locked")},
-    ),
+    "a repo that another program uses": (in_use, {"init": "already"}),
     "a FIFO in its repo": (fifo_in_repo, dict.fromkeys(VERBS, "not a regular file")),
     "errors that nobody reads": (unread_errors, dict.fromkeys(VERBS, SILENT)),
     "a folder that is gone": (folder_gone, {}),

@@ -19,6 +19,7 @@ PROMISES = {
     "dht.py": "told others: True\nfound two: True\nthe value: b'hello, world'\nwhere two is: True",
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
     "pins.py": "recursive site\n6 bytes are free",
+    "mutable_files.py": "['copy.html', 'index.html'] True",
     "folders.py": "folders.py\nidentical",
     "go_ipfs_lite.py": "b'hello, world\\n'\nhere now: True\nit is in the block store: True\n"
     "exchange: BitswapClient",

@@ -176,6 +176,7 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "open_car": lambda peer, reader, path: peer.open_car(ABSENT).receive(),
     "export_car": lambda peer, reader, path: peer.export_car(ABSENT, path / "out.car"),
     "import_car": lambda peer, reader, path: peer.import_car(path / "car"),
+    "files": lambda peer, reader, path: peer.files.root(),
     "import_blocks": lambda peer, reader, path: peer.import_blocks(MemoryBlockStore()),
     "dag": lambda peer, reader, path: peer.dag.get(ABSENT),
     "session": lambda peer, reader, path: peer.session().get(ABSENT),

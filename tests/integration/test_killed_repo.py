@@ -23,50 +23,67 @@ ROOT = WORKER.parents[2]
 KILLS = int(os.environ.get("KILLS", 1000 if os.environ.get("NIGHTLY") else 15))
 
 
-def killed(repo: Path, seed: int, chance: random.Random) -> tuple[list[str], str]:
-    """Run a worker and kill it; return what it has said, and its last words."""
-    child = subprocess.Popen(
-        [sys.executable, str(WORKER), str(repo), str(seed)],
+def started(repo: Path, seed: int, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), str(repo), str(seed), name],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert child.stdout is not None
-    first = child.stdout.readline()
-    time.sleep(chance.uniform(0, 0.6))
-    child.kill()
-    rest, errors = child.communicate()
-    return [first.strip(), *rest.splitlines()], errors
 
 
-def note(lines: list[str], pinned: set[str]) -> None:
+def killed(repo: Path, chance: random.Random) -> list[tuple[list[str], str]]:
+    """Run two workers at once and kill each; return what they have said, and their last words."""
+    children = [started(repo, chance.getrandbits(32), name) for name in ("a", "b")]
+    first = [child.stdout.readline().strip() for child in children if child.stdout is not None]
+    for child in children:
+        time.sleep(chance.uniform(0, 0.5))
+        child.kill()
+    ended = [child.communicate() for child in children]
+    return [
+        ([line, *rest.splitlines()], errors)
+        for line, (rest, errors) in zip(first, ended, strict=True)
+    ]
+
+
+def note(lines: list[str], pinned: set[str], files: dict[str, str]) -> None:
     for line in lines:
         if line.startswith("+ "):
             pinned.add(line[2:])
         elif line.startswith("- "):
             pinned.discard(line[2:])
+        elif line.startswith("? "):
+            files.pop(line[2:], None)
+        elif line.startswith("= "):
+            _, path, cid = line.split()
+            files[path] = cid
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="kill -9")
 async def test_what_was_pinned_outlives_any_kill(tmp_path: Path) -> None:
     chance = random.Random()
-    repo, pinned = tmp_path / "repo", set[str]()
+    repo, pinned, files = tmp_path / "repo", set[str](), dict[str, str]()
 
     async def damaged(cid: CID, reason: str) -> None:
         raise AssertionError(f"{cid} is damaged: {reason}")
 
     for round_number in range(KILLS):
-        lines, errors = killed(repo, chance.getrandbits(32), chance)
-        assert lines[0] == "ready", errors
-        assert errors == ""
-        note(lines, pinned)
+        for lines, errors in killed(repo, chance):
+            assert lines[0] == "ready", errors
+            assert errors == ""
+            note(lines, pinned, files)
         async with Peer.open(repo=repo, online=False) as peer:
             found = {str(pin.cid) async for pin in peer.pins.ls("recursive")}
             assert pinned <= found, f"round {round_number}"
             async for pin, bad in peer.pins.verify():
                 assert bad == [], f"round {round_number}: {pin}"
+            for path, cid in files.items():
+                assert str((await peer.files.stat(path)).cid) == cid, f"round {round_number}"
+            root = await peer.files.root()
+            await peer.pins.add(root)  # fails if anything below is missing
+            await peer.pins.rm(root)
             await verify_blocks(peer.store, damaged)
             while len(pinned) > 100:  # or each round would take longer than the one before
                 await peer.pins.rm(pinned.pop())

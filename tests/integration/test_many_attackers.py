@@ -12,7 +12,7 @@ import pytest
 from tests.support.siege import SMALL, Bounds, Siege
 
 #: The gate's machine does other things meanwhile, and has a shorter time.
-BOUNDS = Bounds(settle_seconds=15, longest_collection=0.3, least_speed=0.25)
+BOUNDS = Bounds(settle_seconds=15, longest_step=0.1, least_speed=0.25)
 
 
 @pytest.mark.slow

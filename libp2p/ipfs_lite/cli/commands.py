@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Unpack
 import click
 
 from libp2p.ipfs_lite.cli.dag_commands import dag
+from libp2p.ipfs_lite.cli.files_commands import files
 from libp2p.ipfs_lite.cli.naming_commands import key, name
 from libp2p.ipfs_lite.cli.options import (
     as_json_option,
@@ -261,5 +262,5 @@ def serve(
     serving.serve(at, serving.Serving(listen, routing_api, peering), network, as_json)
 
 
-for command in (dag, key, name, pin_group, repo_group, routing, provide, dht, doctor):
+for command in (dag, files, key, name, pin_group, repo_group, routing, provide, dht, doctor):
     cli.add_command(command)

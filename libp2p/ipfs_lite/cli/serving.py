@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from libp2p.ipfs_lite.cli.ending import run_to_an_end
 from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.repo import Repo
+from libp2p.utils.short_collections import short_collections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -53,8 +53,8 @@ def serve(at: At, serving: Serving, network: NetworkChoice, as_json: bool) -> No
                     await say_json({kind: place}, needed=False)
                 else:
                     await say(place, needed=False)
-            gc.freeze()  # all that is loaded now stays: garbage collections need not visit it
-            await trio.sleep_forever()
+            with short_collections():
+                await trio.sleep_forever()
 
     run_to_an_end(work, at.timeout, stopping_is_success=True)
 

@@ -48,8 +48,27 @@ def test_only_the_owner_can_read_the_key(tmp_path: Path) -> None:
 def test_a_repo_can_be_open_many_times(tmp_path: Path) -> None:
     with Repo.open(tmp_path) as repo, Repo.open(tmp_path) as other:
         assert other.private_key == repo.private_key == Repo.identity_of(tmp_path).private_key
+        assert not Repo.is_in_use(tmp_path)
+
+
+def test_one_at_a_time_has_the_identity(tmp_path: Path) -> None:
+    with Repo.open(tmp_path) as repo, Repo.open(tmp_path) as other:
+        assert repo.claim_identity()
         assert Repo.is_in_use(tmp_path)
+        assert not other.claim_identity()
+        repo.close()
+        assert not Repo.is_in_use(tmp_path)
+        assert other.claim_identity()
     assert not Repo.is_in_use(tmp_path)
+
+
+def test_whoever_asks_does_not_take_the_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Repo.open(tmp_path) as repo, open(tmp_path / "identity.lock", "wb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(asking, fcntl.LOCK_UN))
+        assert repo.claim_identity()
 
 
 @pytest.mark.parametrize("version", ["ipfs-lite 1", "ipfs-lite 2"])

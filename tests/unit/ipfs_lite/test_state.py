@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from libp2p.exceptions import NotARegularFile
-from libp2p.ipfs_lite.errors import RepoError
+from libp2p.ipfs_lite.errors import RepoError, RepoLockedError
 from libp2p.ipfs_lite.migration import pin_roots
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.state import State
@@ -75,6 +75,21 @@ def test_a_damaged_or_missing_file_is_told_and_left_alone(path: Path, damage: by
     with pytest.raises(RepoError, match=f"state.sqlite is {what}.*restore it from a copy"):
         pinned(state)
     assert (path.read_bytes() if path.exists() else None) == damage
+
+
+@pytest.mark.parametrize("damage", [b"not a database" * 1000, None])
+def test_what_is_damaged_can_be_set_aside(tmp_path: Path, damage: bytes | None) -> None:
+    with Repo.open(tmp_path) as repo:
+        path = repo.state_path
+        with pytest.raises(RepoLockedError, match="in use"):
+            Repo.reset_state(tmp_path)
+    path.unlink()
+    if damage is not None:
+        path.write_bytes(damage)
+    old = Repo.reset_state(tmp_path)
+    assert (old and old.read_bytes()) == damage
+    pin(State(path), A)
+    assert pinned(State(path)) == [A]
 
 
 def test_a_later_version_is_refused(path: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_child_neither_keeps_nor_removes_a_live_file(tmp_path: Path) -> None:
     os.read(ready, 1)
     try:
         assert not sweep(file.path)
-        release(file._descriptor)  # as at the end of the parent
+        file_locks._unlock(file._descriptor)  # as at the end of the parent
         assert sweep(file.path)
     finally:
         os.close(going)

@@ -1,0 +1,183 @@
+"""What the verbs of ``files`` do and print."""
+
+from __future__ import annotations
+
+import stat as modes
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from libp2p.exceptions import NotAFile, ValidationError
+from libp2p.ipfs_lite.cli.small_files import write_bytes
+from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, say, say_json, tell
+from libp2p.ipfs_lite.errors import NotFoundError
+from libp2p.ipfs_lite.peer import Peer
+from libp2p.ipfs_lite.source import FileSource
+from libp2p.ipld.unixfs import Mtime
+from libp2p.utils.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.ipfs_lite.files import FileStat, PeerFiles
+    from libp2p.ipld.cid import CID
+
+_READ_BYTES: Final = 1024 * 1024
+_UNSET: Final = "not set"
+_LAYOUT: Final = """<hash>
+Size: <size>
+CumulativeSize: <cumulsize>
+ChildBlocks: <childs>
+Type: <type>
+Mode: <mode> (<mode-octal>)
+Mtime: <mtime>"""
+
+
+def _with_peer(at: At, work: Callable[[Peer], Awaitable[object]]) -> None:
+    async def run() -> None:
+        async with Peer.open(at.repo, online=False) as peer:
+            await work(peer)
+
+    at.run(run)
+
+
+def change(at: At, work: Callable[[PeerFiles], Awaitable[object]]) -> None:
+    _with_peer(at, lambda peer: work(peer.files))
+
+
+def ls(at: At, path: str, long: bool, as_json: bool) -> None:
+    async def work(peer: Peer) -> None:
+        if not long and not as_json:
+            for name in await peer.files.names(path):
+                await say(name)
+            return
+        for name, there in await peer.files.ls(path):
+            is_directory = there.kind == "directory"
+            if as_json:
+                await say_json({"name": name, **_described(there)})
+            else:
+                shown = printable(name) + "/" * is_directory
+                await write_bytes(f"{shown}\t{there.cid}\t{there.size}\n".encode())
+
+    _with_peer(at, work)
+
+
+def read(at: At, path: str, offset: int, count: int | None) -> None:
+    async def work(peer: Peer) -> None:
+        cid, size = await peer.files.cid_of_file(path)
+        if offset > size:
+            raise NotAFile(f"{path} ends at {size}, before the offset {offset}")
+        left = size - offset if count is None else min(count, size - offset)
+        async with await peer.get_file(cid) as file:
+            file.seek(offset)
+            while left:
+                data = await file.read(min(left, _READ_BYTES))
+                await write_bytes(data)
+                left -= len(data)
+
+    _with_peer(at, work)
+
+
+def write(at: At, path: str, data: str, choices: Mapping[str, object]) -> None:
+    source = FileSource(STDIN, "the standard input") if data == DASH else data
+    now = Mtime(*divmod(time.time_ns(), 10**9))
+    change(at, lambda tree: tree.write(path, source, now=now, **choices))  # type: ignore[arg-type]
+
+
+def cp(at: At, source: str, target: str, force: bool, parents: bool) -> None:
+    async def work(peer: Peer) -> None:
+        wanted: str | CID = source.rstrip("/")
+        goal = target
+        if source.startswith(("/ipfs/", "ipfs://")):
+            root, _, path = source.removeprefix("/ipfs/").removeprefix("ipfs://").partition("/")
+            if target.endswith("/"):
+                goal += source.rstrip("/").rpartition("/")[2]
+            wanted = await peer.resolve(root, path)
+        await peer.files.cp(wanted, goal, parents=parents, force=force)
+
+    _with_peer(at, work)
+
+
+def rm(at: At, paths: Sequence[str], recursive: bool, force: bool) -> None:
+    async def work(peer: Peer) -> None:
+        failed = 0
+        for path in paths:
+            try:
+                await peer.files.rm(path, recursive=recursive, force=force)
+            except ValidationError as error:
+                tell(one_line(str(error)))
+                failed += 1
+        if failed:
+            raise NotFoundError("some files could not be removed")
+
+    _with_peer(at, work)
+
+
+def stat(at: At, path: str, layout: str | None, as_json: bool) -> None:
+    async def work(peer: Peer) -> None:
+        if path.startswith(("/ipfs/", "ipfs://")):
+            root, _, below = path.removeprefix("/ipfs/").removeprefix("ipfs://").partition("/")
+            there = await peer.files.stat_of(await peer.resolve(root, below))
+        else:
+            there = await peer.files.stat(path)
+        if as_json:
+            await say_json(_described(there))
+            return
+        text = layout or _LAYOUT
+        for token, value in _tokens(there).items():
+            text = text.replace(f"<{token}>", value)
+        for line in text.split("\n"):
+            await say(line)
+
+    _with_peer(at, work)
+
+
+def _described(there: FileStat) -> dict[str, object]:
+    described: dict[str, object] = {
+        "cid": str(there.cid),
+        "type": there.kind,
+        "size": there.size,
+        "cumulative_size": there.dag_size,
+        "blocks": there.blocks,
+    }
+    if there.mode:
+        described["mode"] = f"{there.mode & 0o7777:04o}"
+    if there.mtime is not None:
+        described |= {"mtime": there.mtime.seconds, "mtime_nsecs": there.mtime.nanos}
+    return described
+
+
+def _tokens(there: FileStat) -> dict[str, str]:
+    mtime = there.mtime if there.mtime is not None and there.mtime.seconds > 0 else None
+    shown = _UNSET
+    if mtime is not None:
+        when = datetime.fromtimestamp(mtime.seconds, UTC)
+        shown = f"{when.day} {when:%b %Y, %H:%M:%S} UTC"
+    return {
+        "hash": str(there.cid),
+        "size": str(there.size),
+        "cumulsize": str(there.dag_size),
+        "childs": str(there.blocks),
+        "type": there.kind,
+        # Go writes a dash for the kind, whatever it is, before the nine letters.
+        "mode": f"-{modes.filemode(there.mode)[1:]}" if there.mode else _UNSET,
+        "mode-octal": f"0{there.mode & 0o777:o}" if there.mode else _UNSET,
+        "mtime": shown,
+        "mtime-secs": _UNSET if mtime is None else str(mtime.seconds),
+        "mtime-nsecs": _UNSET if mtime is None else str(mtime.nanos),
+    }
+
+
+def flush(at: At, path: str, as_json: bool) -> None:
+    async def work(peer: Peer) -> None:
+        await peer.files.root()
+        cid = (await peer.files.stat(path)).cid
+        await (say_json({"cid": str(cid)}) if as_json else say(str(cid)))
+
+    _with_peer(at, work)
+
+
+def touch(at: At, path: str, mtime: int | None, nanos: int) -> None:
+    when = Mtime(mtime, nanos) if mtime else Mtime(*divmod(time.time_ns(), 10**9))
+    change(at, lambda tree: tree.touch(path, when))
