@@ -18,7 +18,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check fix format lint types layers coverage test interop interop-peers \
-        bench soak walk attackers nightly fuzz docs clean
+        bench soak walk attackers nightly fuzz docs man clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -87,6 +87,10 @@ fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 ti
 docs: $(DOCS_STAMP) ## build docs/_build/html
 	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+man: $(DOCS_STAMP) ## write man pages of ipfs-lite into build/man
+	@$(BIN)/python -m docs.man_pages build/man
+	@echo "build/man"
 
 clean: ## remove .venv and everything that was built
 	rm -rf $(VENV) build dist docs/_build *.egg-info .coverage .coverage.* \

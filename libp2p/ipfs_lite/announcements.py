@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from libp2p.datastore import Datastore
     from libp2p.host.basic_host import BasicHost
+    from libp2p.ipfs_lite.files_root import FilesRoot
     from libp2p.ipfs_lite.local import LocalParts
     from libp2p.ipfs_lite.pin_table import PinKind, PinTable
     from libp2p.ipld.cid import CID
@@ -57,6 +58,20 @@ class _Pinned:
         while rows := await trio.to_thread.run_sync(self._pins.batch, last, kind):
             last = rows[-1][0]
             yield [pin.cid.buffer for _, pin in rows]
+
+
+class _Tree:
+    """The root of the mutable tree, as `libp2p.provide` wants it."""
+
+    def __init__(self, root: FilesRoot) -> None:
+        self._root = root
+
+    async def recursive(self) -> AsyncIterator[Sequence[bytes]]:
+        root = await trio.to_thread.run_sync(self._root.read)
+        yield [] if root is None else [root.buffer]
+
+    async def direct(self) -> AsyncIterator[Sequence[bytes]]:
+        yield []
 
 
 class Announcements:
@@ -125,7 +140,7 @@ async def announcing(
     settings = ProvideConfig(
         interval_seconds=interval, slack_seconds=min(SLACK_SECONDS, interval / 2)
     )
-    source = key_source(config.provide, parts.store, _Pinned(parts.pins))
+    source = key_source(config.provide, parts.store, _Pinned(parts.pins), _Tree(parts.files_root))
     provider = Provider(router, source, datastore, settings, peer_id=host.get_id())
     async with provider.run():
         # Before the first peer is there nobody can be told.

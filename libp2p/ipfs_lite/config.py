@@ -29,9 +29,18 @@ BLOCKS: Final = ("flatfs", "sqlite", "lmdb")
 
 #: The strategy that announces nothing.
 NO_STRATEGY: Final = "off"
-#: What is announced: every block, the roots of what was added here, these with all that is below
-#: them (which with "+unique" is gone over once), or nothing. The names are Kubo's.
-PROVIDE_STRATEGIES: Final = ("all", "roots", "pinned", "pinned+unique", NO_STRATEGY)
+#: What is announced: every block, the roots of pins, these with all that is below them (which with
+#: "+unique" is gone over once), what is here of the mutable tree, or nothing. The names are Kubo's.
+PROVIDE_STRATEGIES: Final = (
+    "all",
+    "roots",
+    "pinned",
+    "pinned+unique",
+    "mfs",
+    "pinned+mfs",
+    "pinned+mfs+unique",
+    NO_STRATEGY,
+)
 
 #: Seconds between two announcements of a block: Kubo's. Records are kept for 48 hours.
 PROVIDE_INTERVAL: Final = 22 * 3600.0

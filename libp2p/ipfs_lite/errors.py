@@ -82,6 +82,14 @@ class OutputError(IpfsLiteError):
     """A fetched file cannot be written to its target."""
 
 
+class ControlError(IpfsLiteError):
+    """The peer that runs on a repo cannot do what it was asked for."""
+
+
+class NotRunningError(ControlError):
+    """No peer that could be asked runs on a repo."""
+
+
 class NotFoundError(IpfsLiteError):
     """Nobody who was asked knows what was looked for."""
 

@@ -33,7 +33,13 @@ from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import OfflineError, PeerClosedError, plain_errors
+from libp2p.ipfs_lite.errors import (
+    NotPinnedError,
+    OfflineError,
+    PeerClosedError,
+    PinError,
+    plain_errors,
+)
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.pins import Pins, check_name
@@ -683,6 +689,25 @@ class Peer:
             if data is None:
                 raise not_here(wanted, damage_of(self.store, wanted, damaged))
             return data
+
+    async def remove_block(self, cid: CIDInput) -> bool:
+        """
+        Remove a block that no pin needs; return whether it was here.
+
+        :raises PinError: if it is pinned, or below what is.
+        """
+        wanted = CID.of(cid)
+        with self._call():
+            async with self._leases.removal():
+                try:
+                    pin = await self.pins.find(wanted)
+                except NotPinnedError:
+                    pass
+                else:
+                    raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
+                was_here = await self.store.has_block(wanted.buffer)
+                await self.store.delete_block(wanted.buffer)
+                return was_here
 
     # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
 

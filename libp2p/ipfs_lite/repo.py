@@ -47,7 +47,7 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from os import PathLike
     from types import TracebackType
 
@@ -147,6 +147,27 @@ class Repo:
             if not (path / VERSION_FILE).exists():
                 cls.open(path).close()
             return _read_identity(path)
+
+    @classmethod
+    def configure(cls, path: str | PathLike[str], changes: Mapping[str, object]) -> None:
+        """
+        Change settings; processes that have the repo open go on with those that they have read.
+
+        :param changes: as in ``config.json``.
+        :raises RepoError: if there is no such setting, or it cannot have that value.
+        """
+        path = Path(path)
+        known = cls.identity_of(path).config.to_json()
+        with _file_errors(path):
+            values = json.loads(_read_text(path / CONFIG_FILE))
+            for name, value in changes.items():
+                if name not in known:
+                    raise RepoError(f"there is no setting {name}: use one of {', '.join(known)}")
+                if name == "blocks" and value != known[name]:
+                    raise RepoError("blocks stay where they are: import them into a new repo")
+                values[name] = value
+            Config.from_json(values)
+            _write_file(path / CONFIG_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
     def exists(cls, path: str | PathLike[str]) -> bool:

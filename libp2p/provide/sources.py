@@ -1,5 +1,7 @@
 """
-What is announced: everything, roots, or what is pinned; `key_source` makes it from a name.
+What is announced: everything, roots, what is pinned, or what the mutable tree has.
+
+`key_source` makes it from a name.
 
 Multihashes are returned in batches, as a store lists them or a DAG is walked.
 """
@@ -21,7 +23,7 @@ from libp2p.utils.closing import ending
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from libp2p.blockstore.base import BlockStore
     from libp2p.provide.abc import KeySource, Pins
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 #: Blocks that a walk reads at once.
 WALK_BLOCKS: Final = 32
 
-_BASES: Final = ("all", "roots", "pinned")
+_BASES: Final = ("all", "roots", "pinned", "mfs")
 _MODIFIERS: Final = ("unique", "entities")
 
 logger = get_logger(__name__)
@@ -65,11 +67,10 @@ class RootKeys:
         self._pins = pins
 
     async def multihashes(self) -> AsyncIterator[Sequence[bytes]]:
-        for kind in (self._pins.recursive, self._pins.direct):
-            batches = kind()
-            async with ending(batches):
-                async for batch in batches:
-                    yield [CID.of(cid).multihash for cid in batch]
+        batches = _each([self._pins.recursive, self._pins.direct])
+        async with ending(batches):
+            async for batch in batches:
+                yield [CID.of(cid).multihash for cid in batch]
 
 
 class PinnedKeys:
@@ -136,50 +137,77 @@ class PinnedKeys:
             return []
 
 
+class JoinedPins:
+    """What several say is to stay, one after the other."""
+
+    def __init__(self, pins: Sequence[Pins]) -> None:
+        self._pins = pins
+
+    def recursive(self) -> AsyncIterator[Sequence[bytes]]:
+        return _each([pins.recursive for pins in self._pins])
+
+    def direct(self) -> AsyncIterator[Sequence[bytes]]:
+        return _each([pins.direct for pins in self._pins])
+
+
 class JoinedKeys:
     """What several sources have, one after the other."""
 
     def __init__(self, sources: Sequence[KeySource]) -> None:
         self._sources = sources
 
-    async def multihashes(self) -> AsyncIterator[Sequence[bytes]]:
-        for source in self._sources:
-            batches = source.multihashes()
-            async with ending(batches):
-                async for batch in batches:
-                    yield batch
+    def multihashes(self) -> AsyncIterator[Sequence[bytes]]:
+        return _each([source.multihashes for source in self._sources])
 
 
-def key_source(strategy: str, store: BlockStore, pins: Pins | None = None) -> KeySource:
+async def _each(
+    sources: Sequence[Callable[[], AsyncIterator[Sequence[bytes]]]],
+) -> AsyncIterator[Sequence[bytes]]:
+    for source in sources:
+        batches = source()
+        async with ending(batches):
+            async for batch in batches:
+                yield batch
+
+
+def key_source(
+    strategy: str, store: BlockStore, pins: Pins | None = None, files: Pins | None = None
+) -> KeySource:
     """
     Return what a strategy announces; its names are Kubo's.
 
     ``all`` is every block; ``roots`` the roots of pins, or what a program names itself where there
-    are no pins; ``pinned`` all that is below them. ``roots+pinned`` are both. The modifiers
-    ``+unique`` and ``+entities`` of ``pinned`` are those of `PinnedKeys`.
+    are no pins; ``pinned`` all that is below them; ``mfs`` all that is here of the mutable tree.
+    ``roots+pinned`` are both. The modifiers ``+unique`` and ``+entities`` of ``pinned`` and ``mfs``
+    are those of `PinnedKeys`.
 
-    :raises InvalidArgument: if there is no such strategy, or it needs pins and there are none.
+    :param files: has the root of the mutable tree.
+    :raises InvalidArgument: if there is no such strategy, or it needs what there is none of.
     """
     if not isinstance(strategy, str):
         raise arguments.wrong_type("strategy", strategy, "a name such as all")
     names = strategy.split("+") if strategy else ["all"]
     bases = [name for name in names if name in _BASES]
     modifiers = {name for name in names if name in _MODIFIERS}
-    expected = "all, roots or pinned, or some of them with +, then +unique or +entities"
+    expected = "all, roots, pinned or mfs, or some of them with +, then +unique or +entities"
     if len(bases) + len(modifiers) != len(names) or len(set(names)) != len(names) or not bases:
         raise arguments.out_of_range("strategy", strategy, expected)
     if "all" in bases and len(names) > 1:
         raise InvalidArgument("the strategy all has everything already: nothing goes with it")
-    if modifiers and "pinned" not in bases:
-        raise InvalidArgument("+unique and +entities go with the strategy pinned")
+    walked = {"pinned": pins, "mfs": files}
+    if modifiers and not walked.keys() & set(bases):
+        raise InvalidArgument("+unique and +entities go with the strategies pinned and mfs")
     if "all" in bases:
         return StoredKeys(store)
     sources: list[KeySource] = []
     if "roots" in bases:
         sources.append(NoKeys() if pins is None else RootKeys(pins))
-    if "pinned" in bases:
-        if pins is None:
-            raise InvalidArgument("the strategy pinned needs pins")
+    all_roots: list[Pins] = []
+    for name in walked.keys() & set(bases):
+        if (roots := walked[name]) is None:
+            raise InvalidArgument(f"the strategy {name} needs what it is to announce")
+        all_roots.append(roots)
+    if all_roots:
         unique, entities = "unique" in modifiers, "entities" in modifiers
-        sources.append(PinnedKeys(pins, store, unique=unique, entities=entities))
+        sources.append(PinnedKeys(JoinedPins(all_roots), store, unique=unique, entities=entities))
     return sources[0] if len(sources) == 1 else JoinedKeys(sources)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from libp2p.ipfs_lite.cli.commands import cli
 from libp2p.ipfs_lite.cli.files_commands import files
 from tests.integration.test_cli import Terminal, terminal
 
@@ -41,7 +40,6 @@ def test_every_verb_is_kubos() -> None:
         "ls", "read", "write", "cp", "mv", "rm", "mkdir", "stat", "flush", "chcid", "chmod",
         "touch",
     }  # fmt: skip
-    assert "files" in cli.commands
 
 
 def test_a_tree_is_changed_and_listed(terminal: Terminal, source: Path) -> None:

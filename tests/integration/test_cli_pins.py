@@ -7,7 +7,6 @@ import time
 
 import pytest
 
-from libp2p.ipfs_lite.cli.commands import cli
 from libp2p.ipfs_lite.cli.pin_commands import pin
 from tests.integration.test_cli import HELLO, Terminal, terminal
 
@@ -23,7 +22,6 @@ def lines(terminal: Terminal, *args: object) -> list[str]:
 
 def test_every_verb_is_kubos() -> None:
     assert set(pin.commands) == {"add", "rm", "ls", "update", "verify"}
-    assert "pin" in cli.commands
 
 
 def test_what_is_added_is_pinned_and_what_is_unpinned_goes(terminal: Terminal) -> None:

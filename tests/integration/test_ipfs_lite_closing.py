@@ -159,6 +159,7 @@ CALLS: dict[str, Callable[[Peer, UnixFSReader, Path], object]] = {
     "connect": lambda peer, reader, path: peer.connect(f"{LOOPBACK}/p2p/{STRANGER}"),
     "connect to nothing": lambda peer, reader, path: peer.connect("?"),
     "has_block": lambda peer, reader, path: peer.has_block(ABSENT),
+    "remove_block": lambda peer, reader, path: peer.remove_block(ABSENT),
     "only hash": lambda peer, reader, path: peer.add_file(DATA, only_hash=True),
     "get_file of peers": lambda peer, reader, path: peer.get_file(ABSENT, peers=[STRANGER]),
     "note_root": lambda peer, reader, path: peer.note_root(ABSENT),

@@ -17,7 +17,6 @@ from pathlib import Path
 import click
 import pytest
 
-from libp2p.ipfs_lite.cli.commands import cli
 from tests.integration.test_among_programs import (
     AT_ONCE,
     ELSEWHERE,
@@ -39,7 +38,7 @@ from tests.integration.test_among_programs import (
     stored,
     unread_errors,
 )
-from tests.support.command_line import Ended, tree
+from tests.support.command_line import Ended, tree, verbs
 
 __all__ = ["stored"]
 
@@ -66,7 +65,7 @@ ASK = tuple(verb for verb in VERBS if verb != "provide stat")
 
 def test_the_tables_know_every_verb() -> None:
     names = set()
-    for name, command in cli.commands.items():
+    for name, command in verbs().items():
         if ELSEWHERE.get(name) != "test_routing_among_programs":
             continue
         group = command.commands if isinstance(command, click.Group) else {}

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+import click
+
+from libp2p.ipfs_lite.cli.commands import cli
 from tests.support.fair_time import waited_seconds
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +23,13 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 20.0
 #: A process that has used no processor for so long is waiting for something.
 _REST = 0.25
+
+
+def verbs() -> dict[str, click.Command]:
+    """Return the command's verbs by name, groups among them."""
+    context = click.Context(cli)
+    found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
+    return {name: command for name, command in found.items() if command is not None}
 
 
 @dataclass

@@ -7,13 +7,11 @@ Only what is needed to read a command line is imported here: ``--help`` is immed
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
 import click
 
-from libp2p.ipfs_lite.cli.dag_commands import dag
-from libp2p.ipfs_lite.cli.files_commands import files
-from libp2p.ipfs_lite.cli.naming_commands import key, name
+from libp2p.ipfs_lite.cli.lazy_group import LazyGroup
 from libp2p.ipfs_lite.cli.options import (
     as_json_option,
     from_peers,
@@ -31,9 +29,6 @@ from libp2p.ipfs_lite.cli.parameters import (
     ListenAddress,
     RouterUrl,
 )
-from libp2p.ipfs_lite.cli.pin_commands import pin as pin_group
-from libp2p.ipfs_lite.cli.repo_commands import repo as repo_group
-from libp2p.ipfs_lite.cli.routing_commands import dht, doctor, provide, routing
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.utils.version import __version__
 
@@ -54,7 +49,33 @@ def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
         ctx.with_resource(log_to_stderr(verbosity))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_ROOM: Final = "libp2p.ipfs_lite.cli."
+#: Verbs of which each has a file for its flags.
+_ELSEWHERE: Final = {
+    "bitswap": "running_commands:bitswap",
+    "block": "block_commands:block",
+    "completion": "settings_commands:completion",
+    "config": "settings_commands:config",
+    "dag": "dag_commands:dag",
+    "dht": "routing_commands:dht",
+    "doctor": "routing_commands:doctor",
+    "files": "files_commands:files",
+    "key": "naming_commands:key",
+    "name": "naming_commands:name",
+    "pin": "pin_commands:pin",
+    "provide": "routing_commands:provide",
+    "repo": "repo_commands:repo",
+    "routing": "routing_commands:routing",
+    "swarm": "running_commands:swarm",
+    "version": "settings_commands:version",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    places={name: _ROOM + place for name, place in _ELSEWHERE.items()},
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="ipfs-lite")
 @click.option(
     "-v",
@@ -260,7 +281,3 @@ def serve(
     from libp2p.ipfs_lite.cli import serving
 
     serving.serve(at, serving.Serving(listen, routing_api, peering), network, as_json)
-
-
-for command in (dag, files, key, name, pin_group, repo_group, routing, provide, dht, doctor):
-    cli.add_command(command)

@@ -23,6 +23,8 @@ DONE, FAILED, MISUSED = 0, 1, 2
 
 #: Set to anything to see where an error came from.
 DEBUG_VARIABLE: Final = "IPFS_LITE_DEBUG"
+#: In it a shell's completion script says what it wants.
+COMPLETE_VARIABLE: Final = "_IPFS_LITE_COMPLETE"
 
 
 def main(args: Sequence[str] | None = None) -> NoReturn:
@@ -54,6 +56,10 @@ def run(args: Sequence[str] | None = None) -> int:
             raise
         terminal.tell("the command line needs more packages: pip install 'libp2p[cli]'")
         return FAILED
+    if instruction := os.environ.get(COMPLETE_VARIABLE):
+        from click.shell_completion import shell_complete
+
+        return shell_complete(cli, {}, terminal.PROGRAM, COMPLETE_VARIABLE, instruction)
     # The library's log is not printed: errors are printed below. Warnings about the repo and about
     # its first peers are, for only its owner can mend them.
     warnings = terminal.Warnings()

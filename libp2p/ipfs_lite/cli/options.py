@@ -26,9 +26,19 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.tree_adder import TreeOptions
 
-as_json_option: Final = click.option(
-    "--json", "as_json", is_flag=True, help="Write JSON, one object a line."
-)
+
+def as_json_option(command: Callable[..., None]) -> Callable[..., None]:
+    """Add ``--json``, and Kubo's ``--enc=json`` for it, to a command."""
+
+    @click.option("--json", "as_json", is_flag=True, help="Write JSON, one object a line.")
+    @click.option("--enc", type=click.Choice(("json", "text")), hidden=True)
+    @functools.wraps(command)
+    def run(*args: object, as_json: bool, enc: str | None, **options: object) -> None:
+        command(*args, as_json=as_json or enc == "json", **options)
+
+    return run
+
+
 profile_option: Final = click.option(
     "--profile", type=click.Choice(PROFILE_NAMES), help="A named set of import options."
 )

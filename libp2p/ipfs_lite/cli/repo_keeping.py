@@ -48,7 +48,7 @@ def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
             return await say_json(
                 {"blocks": count, "size": size, "path": str(at.repo), "version": _NAME}
             )
-        lines = {"RepoSize": _human(size) if human else str(size)}
+        lines = {"RepoSize": human_size(size) if human else str(size)}
         if not size_only:
             lines = {"NumObjects": str(count)} | lines
             lines |= {"RepoPath": str(at.repo), "Version": _NAME}
@@ -106,7 +106,7 @@ def migrate(at: At) -> None:
     at.run(work)
 
 
-def _human(size: float) -> str:
+def human_size(size: float) -> str:
     """Write a size as Kubo does, in powers of 1000."""
     units = ["B", "kB", "MB", "GB", "TB"]
     while size >= 1000 and len(units) > 1:

@@ -10,6 +10,7 @@ import trio
 
 from libp2p.ipfs_lite.cli.ending import run_to_an_end
 from libp2p.ipfs_lite.cli.terminal import say, say_json
+from libp2p.ipfs_lite.control.running import controlled
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.utils.short_collections import short_collections
@@ -46,6 +47,7 @@ def serve(at: At, serving: Serving, network: NetworkChoice, as_json: bool) -> No
                 **network.settings(),
             ) as peer,
             _answering(peer, serving.routing_api) as url,
+            controlled(peer, at.repo),
         ):
             places = [("address", str(address)) for address in peer.addrs]
             for kind, place in [*places, *([("routing_api", url)] if url else [])]:

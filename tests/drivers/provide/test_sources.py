@@ -145,10 +145,25 @@ async def test_strategies_are_joined() -> None:
     assert await all_of(source) == [leaf.multihash] * 2
 
 
+async def test_the_mutable_tree_is_announced_with_pins_or_without() -> None:
+    store = MemoryBlockStore()
+    leaves = [await put(store, b"leaf %d" % n) for n in range(3)]
+    pinned, tree = await node(store, leaves[:2], b"pinned"), await node(store, leaves[1:], b"tree")
+    pins, files = SomePins([pinned]), SomePins([tree])
+    below_tree = {cid.multihash for cid in (tree, *leaves[1:])}
+    assert set(await all_of(key_source("mfs", store, pins, files))) == below_tree
+    both = below_tree | {cid.multihash for cid in (pinned, *leaves)}
+    found = await all_of(key_source("pinned+mfs", store, pins, files))
+    assert (set(found), len(found)) == (both, len(both) + 1)
+    assert sorted(await all_of(key_source("pinned+mfs+unique", store, pins, files))) == sorted(both)
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "some",
+        "mfs",
+        "mfs+all",
         "all+roots",
         "all+unique",
         "roots+unique",

@@ -1,0 +1,157 @@
+"""``swarm`` and ``bitswap``: ask the peer that runs on the repo. Names and lines are Kubo's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
+from libp2p.ipfs_lite.cli.parameters import PeerIdArgument
+
+if TYPE_CHECKING:
+    from libp2p.ipfs_lite.cli.at import At
+    from libp2p.peer.id import ID
+
+_addresses = click.argument("addresses", nargs=-1, required=True, metavar="MULTIADDR...")
+
+
+@click.group()
+def swarm() -> None:
+    """Look at the connections of a running `serve`, and change them."""
+
+
+@swarm.command("peers")
+@click.option("-v", "--verbose", is_flag=True, help="All of the following.")
+@click.option("--latency", is_flag=True, help="The time of a round trip.")
+@click.option("--direction", is_flag=True, help="Who has dialled.")
+@click.option("--streams", is_flag=True, help="The protocols of streams.")
+@as_json_option
+@with_time_limit()
+def list_peers(
+    at: At, verbose: bool, latency: bool, direction: bool, streams: bool, as_json: bool
+) -> None:
+    """List connections."""
+    from libp2p.ipfs_lite.cli import running
+
+    shown = (verbose or latency, verbose or direction, verbose or streams)
+    running.peers(at, running.Shown(*shown), as_json)
+
+
+@swarm.command()
+@_addresses
+@as_json_option
+@with_time_limit()
+def connect(at: At, addresses: tuple[str, ...], as_json: bool) -> None:
+    """Connect to peers."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.each(at, "connect", "connect {} success", addresses, as_json)
+
+
+@swarm.command()
+@_addresses
+@as_json_option
+@with_time_limit()
+def disconnect(at: At, addresses: tuple[str, ...], as_json: bool) -> None:
+    """Close the connections to peers."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.each(at, "disconnect", "disconnect {} success", addresses, as_json)
+
+
+@swarm.group(invoke_without_command=True)
+@as_json_option
+@with_time_limit()
+@click.pass_context
+def addrs(ctx: click.Context, at: At, as_json: bool) -> None:
+    """List the addresses that are known of each peer."""
+    if ctx.invoked_subcommand is None:
+        from libp2p.ipfs_lite.cli import running
+
+        running.peers_with_addresses(at, "addresses", as_json, counted=True)
+
+
+@addrs.command()
+@as_json_option
+@with_time_limit()
+def listen(at: At, as_json: bool) -> None:
+    """List the addresses to give to others."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.listed(at, "own_addresses", (), "address", as_json)
+
+
+@swarm.group()
+def peering() -> None:
+    """Stay connected to peers, for as long as `serve` runs; `config peering` is for always."""
+
+
+@peering.command()
+@_addresses
+@as_json_option
+@with_time_limit()
+def add(at: At, addresses: tuple[str, ...], as_json: bool) -> None:
+    """Stay connected to peers."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.each(at, "peering_add", "add {} success", addresses, as_json)
+
+
+@peering.command()
+@click.argument("peers", nargs=-1, required=True, type=PeerIdArgument(), metavar="PEER_ID...")
+@as_json_option
+@with_time_limit()
+def rm(at: At, peers: tuple[ID, ...], as_json: bool) -> None:
+    """Stay connected to peers no longer."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.each(at, "peering_remove", "remove {} success", tuple(map(str, peers)), as_json)
+
+
+@peering.command("ls")
+@as_json_option
+@with_time_limit()
+def list_peering(at: At, as_json: bool) -> None:
+    """List the peers to stay connected to."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.peers_with_addresses(at, "peering", as_json, counted=False)
+
+
+@swarm.command()
+@as_json_option
+@with_time_limit()
+def resources(at: At, as_json: bool) -> None:
+    """Print what is held, the most that was, and the limits."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.resources(at, as_json)
+
+
+@click.group()
+def bitswap() -> None:
+    """Look at the exchange of blocks of a running `serve`."""
+
+
+@bitswap.command()
+@click.option("-v", "--verbose", is_flag=True, help="Name the partners.")
+@click.option("--human", is_flag=True, help="Sizes such as 10 GB.")
+@as_json_option
+@with_time_limit()
+def stat(at: At, verbose: bool, human: bool, as_json: bool) -> None:
+    """Count blocks, bytes and partners."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.bitswap_stat(at, verbose, human, as_json)
+
+
+@bitswap.command()
+@click.option("-p", "--peer", type=PeerIdArgument(), help="What this peer wants of us.")
+@as_json_option
+@with_time_limit()
+def wantlist(at: At, peer: ID | None, as_json: bool) -> None:
+    """List the blocks that are wanted now."""
+    from libp2p.ipfs_lite.cli import running
+
+    running.listed(at, "wantlist", () if peer is None else (str(peer),), "cid", as_json)

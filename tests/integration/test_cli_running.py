@@ -1,0 +1,126 @@
+"""``swarm`` and ``bitswap``: what they say of a running ``serve``, and change in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from libp2p.ipfs_lite.cli.running_commands import bitswap, swarm
+from tests.integration.test_cli import Terminal, terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["terminal"]
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="it has no such sockets")
+
+
+@contextmanager
+def serving(repo: Path) -> Iterator[str]:
+    """Run ``serve`` on a repo; yield its address."""
+    child = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "libp2p.ipfs_lite", "--repo", str(repo), "serve"),
+            *("--listen=/ip4/127.0.0.1/tcp/0", "--dht=off", "--bootstrap=none"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert child.stdout is not None
+    try:
+        yield child.stdout.readline().strip()
+        child.send_signal(signal.SIGINT)
+        assert child.wait(20) == 0
+    finally:
+        child.kill()
+        child.wait()
+        child.stdout.close()
+
+
+def lines(terminal: Terminal, *args: object) -> list[str]:
+    assert terminal(*args) == 0, terminal.error
+    return terminal.out.splitlines()
+
+
+def test_the_verbs_are_kubos() -> None:
+    assert set(swarm.commands) == {
+        "peers", "connect", "disconnect", "addrs", "peering", "resources",
+    }  # fmt: skip
+    assert set(bitswap.commands) == {"stat", "wantlist"}
+
+
+def test_connections_are_shown_and_changed(terminal: Terminal, tmp_path: Path) -> None:
+    with serving(terminal.repo) as own, serving(tmp_path / "other") as address:
+        place, _, peer = address.partition("/p2p/")
+        assert lines(terminal, "swarm", "peers") == []
+        assert lines(terminal, "swarm", "addrs", "listen") == [own]
+        assert lines(terminal, "swarm", "connect", address) == [f"connect {peer} success"]
+        assert lines(terminal, "swarm", "peers") == [address]
+        [line, *streams] = lines(terminal, "swarm", "peers", "-v")
+        assert line.startswith(f"{address} ")
+        assert line.endswith(" outbound")
+        assert all(stream.startswith("  /") for stream in streams)
+        [shown] = map(json.loads, lines(terminal, "swarm", "peers", "--enc=json"))
+        assert (shown["peer"], shown["direction"]) == (peer, "outbound")
+        assert lines(terminal, "swarm", "addrs") == [f"{peer} (1)", f"\t{place}"]
+        assert lines(terminal, "swarm", "peering", "add", address) == [f"add {peer} success"]
+        assert lines(terminal, "swarm", "peering", "ls") == [peer, f"\t{place}"]
+        assert lines(terminal, "swarm", "peering", "rm", peer) == [f"remove {peer} success"]
+        assert lines(terminal, "swarm", "peering", "ls") == []
+        assert any(
+            line.startswith("sockets/connections: 1 of ")
+            for line in lines(terminal, "swarm", "resources")
+        )
+        assert lines(terminal, "swarm", "disconnect", address) == [f"disconnect {peer} success"]
+        assert lines(terminal, "swarm", "peers") == []
+    assert terminal("swarm", "peers") == 1
+    assert "start `ipfs-lite serve`" in terminal.error
+
+
+def test_bitswap_is_counted_in_kubos_lines(terminal: Terminal) -> None:
+    with serving(terminal.repo):
+        assert lines(terminal, "bitswap", "stat") == [
+            "bitswap status",
+            *(
+                f"\t{name}: 0"
+                for name in (
+                    "blocks received", "blocks sent", "data received", "data sent",
+                    "dup blocks received", "dup data received",
+                )
+            ),
+            "\twantlist [0 keys]",
+            "\tpartners [0]",
+        ]  # fmt: skip
+        assert "\tdata sent: 0 B" in lines(terminal, "bitswap", "stat", "--human", "-v")
+        [shown] = map(json.loads, lines(terminal, "bitswap", "stat", "--json"))
+        assert (shown["blocks_received"], shown["wantlist"], shown["peers"]) == (0, [], [])
+        assert lines(terminal, "bitswap", "wantlist") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["swarm", "connect", "x"], "'x' is no peer id and no address"),
+        (["swarm", "disconnect", "x"], "'x' is no peer id and no address"),
+        (["swarm", "peering", "add", "x"], "not a multiaddr"),
+        (["swarm", "peering", "rm", "x"], "not a peer id"),
+        (["bitswap", "wantlist", "-p", "x"], "not a peer id"),
+    ],
+)
+def test_what_is_refused(terminal: Terminal, words: list[str], told: str) -> None:
+    with serving(terminal.repo):
+        assert terminal(*words) in (1, 2)
+        assert told in terminal.error
+        assert "internal" not in terminal.error
