@@ -40,11 +40,13 @@ def killed(repo: Path, chance: random.Random) -> list[tuple[list[str], str]]:
     for child in children:
         time.sleep(chance.uniform(0, 0.5))
         child.kill()
-    ended = [child.communicate() for child in children]
-    return [
-        ([line, *rest.splitlines()], errors)
-        for line, (rest, errors) in zip(first, ended, strict=True)
-    ]
+    said = []
+    for child, line in zip(children, first, strict=True):
+        with child:  # `communicate` would leave out what was read with the first line
+            assert child.stdout is not None
+            assert child.stderr is not None
+            said.append(([line, *child.stdout.read().splitlines()], child.stderr.read()))
+    return said
 
 
 def note(lines: list[str], pinned: set[str], files: dict[str, str]) -> None:
