@@ -28,7 +28,7 @@ from libp2p.bitswap.net.extension_streams import ExtensionStreams
 from libp2p.bitswap.provider_query import ProviderQueryManager
 from libp2p.bitswap.wire.entry import WantType
 from libp2p.blockstore import BlockStore, MemoryBlockStore, read_blocks
-from libp2p.blockstore.base import check_store
+from libp2p.blockstore.base import LISTED_AT_ONCE, check_store
 from libp2p.events import PeerConnected, PeerDisconnected
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.cid import CID, cid_inputs
@@ -310,6 +310,16 @@ class BitswapClient(INotifee):
                 [data], _ = await read_blocks(self.block_store, [cid])
                 if data is not None:
                     engine.announce(cid, data)
+
+    async def look_for_blocks(self) -> None:
+        """Look for blocks that others have put into the store; send them to who waits for them."""
+        engine = self._engine
+        cids = list({*engine.tracker.wantlist(), *engine.server.ledger.missing()})
+        for start in range(0, len(cids), LISTED_AT_ONCE):
+            some = cids[start : start + LISTED_AT_ONCE]
+            sizes = await self.block_store.get_sizes([cid.buffer for cid in some])
+            found = [cid for cid, size in zip(some, sizes, strict=True) if size is not None]
+            await self.notify_new_blocks(found)
 
     # -- what is going on -----------------------------------------------------------------------
 

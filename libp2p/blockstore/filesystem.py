@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput
+    from libp2p.utils.file_locks import SharedLock
 
 #: Blocks whose files are looked at without a thread. A stat of a cached folder takes 3 us, a hop to
 #: a thread thirty times as much; but on a cold disk each of them holds up the event loop.
@@ -33,17 +34,20 @@ class FilesystemBlockStore(BlockStore):
     """
     Blocks as files in Kubo's flatfs layout; stores of py-libp2p 0.8 are read as well.
 
+    Several processes may use one folder at the same time.
+
     :param base_path: the folder; made if it is not there.
     :param sync: flush each block to the disk before it becomes visible. Without, no crash of the
         process shows half a block, but a power loss may take the newest ones away.
-    :param exclusive: promise that no other process uses the folder, so that whatever unfinished
-        files are there can be swept at once.
     :param verify: hash each block that is read. A file that holds anything else is set aside in
         ``.damaged`` and logged, and the block is missing until it is stored again. Without, what a
         disk has made of a block is given out as the block. It takes half a millisecond per MiB.
     :param sharding: the shard function of a folder that is new, by its name in the file
         ``SHARDING``; an old one keeps its own. For more than some million blocks take
         ``/repo/flatfs/shard/v1/next-to-last/3``.
+    :param gc_lock: is shared while a block that is here already gets the time of now. Who has it
+        alone can compare times and delete.
+    :param stored: is called in a thread when blocks have been written.
     :raises BlockStoreError: here and in every method, with the `OSError` as its cause.
     """
 
@@ -54,13 +58,14 @@ class FilesystemBlockStore(BlockStore):
         base_path: str | Path,
         *,
         sync: bool = False,
-        exclusive: bool = False,
         verify: bool = True,
         sharding: str = SHARDING,
+        gc_lock: SharedLock | None = None,
+        stored: Callable[[], object] | None = None,
     ) -> None:
         folder = Path(arguments.path(base_path, "base_path"))
         self._files = FlatFiles(
-            folder, sync=sync, exclusive=exclusive, verify=verify, sharding=sharding
+            folder, sync=sync, verify=verify, sharding=sharding, gc_lock=gc_lock, stored=stored
         )
         self._writes = JoinedWrites(abandon=True)
 

@@ -21,6 +21,7 @@ import stat
 import threading
 import time
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore.files import (
@@ -42,17 +43,21 @@ from libp2p.blockstore.layout import (
 )
 from libp2p.blockstore.verify import is_block, is_empty_block, name_of
 from libp2p.exceptions import BlockStoreError
+from libp2p.utils.file_locks import LiveFile, sweep
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Iterator
 
     from libp2p.base_types import Buffer
+    from libp2p.utils.file_locks import SharedLock
 
-#: Without the promise to be the only user, a temporary file is swept only when it is this old:
-#: no write of one block takes so long, so its writer is gone.
+#: A temporary file without the mark of its process is swept when it is this old: no write of one
+#: block takes so long, so its writer is gone.
 STALE_TEMP_SECONDS: Final = 3600.0
+
+#: What the names of the files in ``.temp`` begin with that say which process is writing there.
+_MARK: Final = "writer-"
 
 #: Damaged blocks that are remembered so that each is logged once.
 _MAX_TOLD: Final = 1024
@@ -62,10 +67,9 @@ logger = get_logger(__name__)
 
 class FlatFiles:
     """
-    The files of one store; every method blocks and may be called from any thread.
+    The files of one store; every method blocks and may be called from any thread or process.
 
-    ``exclusive`` promises that no other process has the store open: then all temporary files are
-    leftovers and are swept. Without ``verify``, blocks are given as they are found.
+    Without ``verify``, blocks are given as they are found.
     """
 
     def __init__(
@@ -73,15 +77,19 @@ class FlatFiles:
         base: Path,
         *,
         sync: bool = False,
-        exclusive: bool = False,
         verify: bool = True,
         sharding: str = SHARDING,
+        gc_lock: SharedLock | None = None,
+        stored: Callable[[], object] | None = None,
     ) -> None:
         self.base = base
         self._sync = sync
         self._verify = verify
         self._root = str(base)
-        self._temp_prefix = os.path.join(self._root, TEMP_FOLDER, f"temp-{secrets.token_hex(6)}-")
+        self._gc_lock = gc_lock
+        self._stored = stored
+        self._mark: LiveFile | None = None  # says that this process writes temporary files
+        self._process = os.getpid()
         self._counter = itertools.count()
         self._told: set[bytes] = set()  # multihashes of blocks whose damage was logged
         self._closing = threading.Lock()
@@ -90,7 +98,7 @@ class FlatFiles:
         try:
             os.makedirs(os.path.join(self._root, TEMP_FOLDER), exist_ok=True)
             self._layout = FlatLayout(self._root, self._open_sharding(sharding))
-            self._sweep_temp(0.0 if exclusive else STALE_TEMP_SECONDS)
+            self._sweep_temp()
             self._old = OldLayout(self._root)
             self._has_damaged = self._sweep_damaged()
         except OSError as error:
@@ -103,19 +111,29 @@ class FlatFiles:
 
     def close(self) -> None:
         """Let nothing be written any more, not even by threads that were left behind."""
+        self._after_fork()
         with self._closing:
             self._closed = True
             for temporary in list(self._unfinished):
                 with contextlib.suppress(OSError):
                     os.unlink(temporary)
+            if self._mark is not None:
+                self._mark.close()
 
     @contextlib.contextmanager
     def _open_for_a_change(self) -> Iterator[None]:
         """Have `close` wait for a change of names, which is quick; writing data may not be."""
+        self._after_fork()
         with self._closing:
             if self._closed:
                 raise BlockStoreError(f"the block store {self.base} is closed")
             yield
+
+    def _after_fork(self) -> None:
+        """Begin anew in a child: what is being written is the parent's."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._closing, self._mark, self._unfinished = threading.Lock(), None, set()
 
     # -- blocks --------------------------------------------------------------------------------
 
@@ -128,6 +146,8 @@ class FlatFiles:
                 raise BlockStoreError(
                     f"cannot write a block to {self.base}: {error.strerror}"
                 ) from error
+        if self._stored is not None:
+            self._stored()
 
     def get(self, multihash: bytes) -> bytes | None:
         """
@@ -227,7 +247,7 @@ class FlatFiles:
             # One of the two is wrong.
             if is_block(multihash, data) is False:
                 raise BlockStoreError(f"{len(data)} bytes are not block {name_of(multihash)}")
-        temporary = f"{self._temp_prefix}{next(self._counter)}"
+        temporary = self._new_name()
         try:
             self._write_file(temporary, data)
             with self._open_for_a_change():
@@ -248,7 +268,8 @@ class FlatFiles:
 
     def _renew(self, path: str) -> bool:
         """Give a file the time of now, for somebody relies on it; return False if it is gone."""
-        with self._open_for_a_change():
+        held = contextlib.nullcontext() if self._gc_lock is None else self._gc_lock.shared()
+        with held, self._open_for_a_change():
             try:
                 os.utime(path)
             except FileNotFoundError:
@@ -261,6 +282,13 @@ class FlatFiles:
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             os.replace(source, path)
+
+    def _new_name(self) -> str:
+        with self._open_for_a_change():
+            if self._mark is None:
+                self._mark = LiveFile(Path(self._root, TEMP_FOLDER), _MARK)
+            owner = self._mark.path.name.removeprefix(_MARK)
+        return os.path.join(self._root, TEMP_FOLDER, f"temp-{owner}-{next(self._counter)}")
 
     def _write_file(self, path: str, data: Buffer) -> None:
         with self._open_for_a_change():
@@ -356,19 +384,26 @@ class FlatFiles:
         return text
 
     def _put_file(self, path: str, data: bytes) -> None:
-        temporary = f"{self._temp_prefix}{next(self._counter)}"
+        temporary = self._new_name()
         self._write_file(temporary, data)
         os.replace(temporary, path)
         self._unfinished.discard(temporary)
 
-    def _sweep_temp(self, minimum_age: float) -> None:
-        newest_kept = time.time() - minimum_age
-        with os.scandir(os.path.join(self._root, TEMP_FOLDER)) as entries:
-            for entry in entries:
-                with contextlib.suppress(FileNotFoundError):  # its writer has finished meanwhile
-                    status = entry.stat(follow_symlinks=False)
-                    if stat.S_ISREG(status.st_mode) and status.st_mtime <= newest_kept:
-                        os.unlink(entry.path)
+    def _sweep_temp(self) -> None:
+        """Remove what processes that have ended were writing."""
+        folder = os.path.join(self._root, TEMP_FOLDER)
+        newest_kept = time.time() - STALE_TEMP_SECONDS
+        names = os.listdir(folder)
+        marks = [name.removeprefix(_MARK) for name in names if name.startswith(_MARK)]
+        ended = {owner for owner in marks if sweep(os.path.join(folder, _MARK + owner))}
+        for name in names:
+            owner = name.removeprefix("temp-").partition("-")[0]
+            path = os.path.join(folder, name)
+            with contextlib.suppress(OSError):  # its writer has finished meanwhile
+                status = os.lstat(path)
+                is_old = owner not in marks and status.st_mtime <= newest_kept
+                if stat.S_ISREG(status.st_mode) and (owner in ended or is_old):
+                    os.unlink(path)
 
 
 def _judged(multihash: bytes, path: str, verify: bool) -> tuple[bytes | None, str]:

@@ -258,11 +258,18 @@ class LmdbBlockStore(TableBlockStore):
     :param path: its folder; made if it is not there. Not on a network file system.
     :param sync: flush what makes a transaction the newest one too. Without, a power loss may take
         the newest transaction away.
+    :param stored: is called in a thread when blocks have been written.
     :raises BlockStoreError: here and in every method, with the error of LMDB as its cause.
     :raises ImportError: if the package ``lmdb`` is missing.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, sync: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sync: bool = False,
+        stored: Callable[[], object] | None = None,
+    ) -> None:
         try:
             import lmdb  # noqa: F401
         except ImportError as error:
@@ -274,4 +281,4 @@ class LmdbBlockStore(TableBlockStore):
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BlockStoreError(f"cannot open the block store {path}: {error}") from error
-        super().__init__(_LmdbTable(os.path.realpath(self.path), sync), self.path)
+        super().__init__(_LmdbTable(os.path.realpath(self.path), sync), self.path, stored)

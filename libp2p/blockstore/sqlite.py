@@ -25,7 +25,7 @@ from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
@@ -222,16 +222,23 @@ class SqliteBlockStore(TableBlockStore):
     :param path: of the file; its folder is made if it is not there.
     :param sync: flush each transaction to the disk before its blocks count as stored. Without, no
         crash of a process takes anything away, but a power loss may take the newest blocks.
+    :param stored: is called in a thread when blocks have been written.
     :raises BlockStoreError: here and in every method, with the error of SQLite as its cause.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, sync: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        sync: bool = False,
+        stored: Callable[[], object] | None = None,
+    ) -> None:
         self.path: Final = Path(arguments.path(path, "path"))
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise BlockStoreError(f"cannot open the block store {path}: {error}") from error
-        super().__init__(_SqliteTable(self.path, sync), self.path)
+        super().__init__(_SqliteTable(self.path, sync), self.path, stored)
 
 
 def _first(row: tuple[object, ...] | None) -> Any:

@@ -69,8 +69,12 @@ class TableBlockStore(ListBlockStore):
 
     verifies = True
 
-    def __init__(self, table: BlockTable, place: object) -> None:
+    def __init__(
+        self, table: BlockTable, place: object, stored: Callable[[], object] | None = None
+    ) -> None:
+        """:param stored: is called in a thread when blocks have been written."""
         self._table = table
+        self._stored = stored
         self._place = place
         self._damaged = DamagedBlocks(place)
         self._writes = JoinedWrites()
@@ -160,3 +164,5 @@ class TableBlockStore(ListBlockStore):
         self._table.put(blocks)
         for multihash, _ in blocks:
             self._damaged.forget(multihash)
+        if self._stored is not None:
+            self._stored()

@@ -77,8 +77,17 @@ class _Tree:
 class Announcements:
     """The regular announcements of one peer."""
 
-    def __init__(self, provider: Provider, datastore: Datastore, strategy: str) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        datastore: Datastore,
+        strategy: str,
+        pins: PinTable,
+        last_pin: int,
+    ) -> None:
         self._provider = provider
+        self._pins = pins
+        self._last_pin = last_pin
         self._datastore = datastore
         self._strategy = strategy
         self._faults = FaultLog()
@@ -86,6 +95,13 @@ class Announcements:
     async def add(self, root: CID) -> None:
         """Announce what was added now; with the other blocks it stays announced."""
         await self._provider.provide_once([root])
+
+    async def add_pins(self) -> None:
+        """Announce what was pinned since the last call, by this process or by others."""
+        while rows := await trio.to_thread.run_sync(self._pins.batch, self._last_pin):
+            new = [pin.cid for number, pin in rows if number > self._last_pin]
+            self._last_pin = max(self._last_pin, rows[-1][0])
+            await self._provider.provide_once(new)
 
     def state(self) -> dict[str, Any]:
         """Return how it goes: the fields of `ProvideStats`, the strategy, and Unix seconds."""
@@ -117,6 +133,9 @@ async def announcing(
 ) -> AsyncIterator[Announcements]:
     """Announce what a peer has, for the length of the block, as its settings say."""
     config, datastore = parts.config, parts.datastore or MemoryDatastore()
+    if not parts.has_identity:
+        datastore = MemoryDatastore()  # the repo's says what the process with its key has announced
+    last_pin = await trio.to_thread.run_sync(parts.pins.newest)
     interval = config.provide_interval
     settings = ProvideConfig(
         interval_seconds=interval, slack_seconds=min(SLACK_SECONDS, interval / 2)
@@ -128,7 +147,9 @@ async def announcing(
         subscription = host.subscribe(lambda event: provider.note_online(), PeerIdentified)
         try:
             async with trio.open_nursery() as nursery:
-                announcements = Announcements(provider, datastore, config.provide)
+                announcements = Announcements(
+                    provider, datastore, config.provide, parts.pins, last_pin
+                )
                 nursery.start_soon(announcements.keep_state)
                 yield announcements
                 nursery.cancel_scope.cancel()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import count
 from time import time
 from typing import TYPE_CHECKING, Final
 
@@ -46,6 +47,9 @@ class Removal:
 
 #: Nodes that are read at once while marking: 64 MiB at most.
 NODES_AT_ONCE: Final = 32
+#: Attempts to mark all that is needed while others store on. If something new is needed after each
+#: of them, it is marked while others wait: it cannot be much, and a collection would never end.
+MARKED_APART: Final = 3
 _V1_RAW: Final = b"\x01\x55"
 
 
@@ -102,19 +106,27 @@ class Collection:
     async def _sweep(
         self, batch: list[BlockInfo], horizon: float, begun: int, has_live: bool
     ) -> list[tuple[CID, int]]:
-        while True:
+        for attempt in count(1):
             await self._mark_new()
-            left = may_go(batch, self._marked, horizon)
-            left = [block for block in left if block[0] not in self._direct]
+            if not (left := self._may_go(batch, horizon)):
+                break
             async with self._leases.removal():
-                if left and await self._is_more_needed():
-                    continue  # what is below them is marked first
+                if await self._is_more_needed():  # what is below it is marked first
+                    if attempt < MARKED_APART:
+                        continue
+                    await self._mark_new()
+                    left = self._may_go(batch, horizon)
                 if has_live or self._leases.begun != begun:
                     # Somebody may have written these a moment ago: their times are not known.
                     left = [block for block in left if block[2] is not None]
                 cids = {_V1_RAW + multihash: size for multihash, size, _ in left}
                 removed = await self._store.delete_blocks(list(cids), older_than=horizon)
                 return [(CID.of(cid), cids[cid]) for cid in removed]
+        return []
+
+    def _may_go(self, batch: list[BlockInfo], horizon: float) -> list[BlockInfo]:
+        left = may_go(batch, self._marked, horizon)
+        return [block for block in left if block[0] not in self._direct]
 
     async def _is_more_needed(self) -> bool:
         if self._new_leases() or await self._new_pins():

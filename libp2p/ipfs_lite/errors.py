@@ -23,7 +23,7 @@ class RepoError(IpfsLiteError):
 
 
 class RepoLockedError(RepoError):
-    """Another process has the repo open."""
+    """Another process uses the repo, and must not: one of an earlier version, for one."""
 
 
 class ForeignRepoError(RepoError):

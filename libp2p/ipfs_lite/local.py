@@ -12,9 +12,10 @@ import trio
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.files_root import FilesRoot
+from libp2p.ipfs_lite.leases import Leases, RepoLeases
+from libp2p.ipfs_lite.neighbours import Neighbours
 from libp2p.ipfs_lite.pin_table import PinTable
 from libp2p.ipfs_lite.repo import Repo
-from libp2p.ipfs_lite.roots import adopt_roots
 from libp2p.ipfs_lite.state import State
 from libp2p.ipfs_lite.stores import open_blocks, with_slices
 from libp2p.utils import arguments
@@ -54,6 +55,11 @@ class LocalParts:
     repo: Repo | None
     pins: PinTable
     files_root: FilesRoot
+    leases: Leases
+    neighbours: Neighbours | None = None
+    """The other processes of the repo."""
+    has_identity: bool = True
+    """False if another process is online with the private key: this one needs another."""
 
     @property
     def place(self) -> str:
@@ -62,36 +68,49 @@ class LocalParts:
 
 
 @asynccontextmanager
-async def open_parts(options: LocalOptions, with_datastore: bool) -> AsyncIterator[LocalParts]:
+async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[LocalParts]:
     """
     Open them for the length of the block: those of a repo, or those that the program gives.
 
-    :param with_datastore: open one in the repo, unless the program gives another.
+    :param online: open a datastore in the repo, unless the program gives another, and have the
+        repo's identity, unless another process has it.
     :raises RepoError: if the repo cannot be used.
     """
     config, datastore = options.config or Config(), options.datastore
     if options.block_store is not None:
         key = options.private_key
         with closing(State(None)) as state:
-            kept = PinTable(state), FilesRoot(state)
+            kept = PinTable(state), FilesRoot(state), Leases()
             yield LocalParts(config, options.block_store, key, datastore, None, *kept)
         return
     path = default_repo_path() if options.repo is None else arguments.path(options.repo, "repo")
     async with AsyncExitStack() as stack:
         repo = await trio.to_thread.run_sync(Repo.open, path, options.config)
         stack.callback(repo.close)
-        state = stack.enter_context(closing(State(repo.state_path)))
+        others = Neighbours(repo.listeners_path)
+        state = stack.enter_context(closing(State(repo.state_path, others.tell)))
         blocks = await trio.to_thread.run_sync(
-            partial(open_blocks, repo.path, repo.config, verify=options.verify, exclusive=True)
+            partial(
+                open_blocks,
+                repo.path,
+                repo.config,
+                verify=options.verify,
+                gc_lock=repo.gc_lock,
+                stored=others.tell,
+            )
         )
         store = with_slices(blocks, repo.path, state, repo.config)
         stack.push_async_callback(store.close)
-        if datastore is None and with_datastore:
+        if datastore is None and online:
             datastore = await stack.enter_async_context(_open_datastore(repo))
-        key = options.private_key or repo.private_key
-        pins = PinTable(state)
-        await trio.to_thread.run_sync(adopt_roots, repo.roots_path, pins)
-        yield LocalParts(repo.config, store, key, datastore, repo, pins, FilesRoot(state))
+        key, has_identity = options.private_key, True
+        if key is None:
+            key = repo.private_key
+            if online:
+                has_identity = await trio.to_thread.run_sync(repo.claim_identity)
+        leases = RepoLeases(repo.leases_path, repo.gc_lock)
+        kept = PinTable(state), FilesRoot(state), leases
+        yield LocalParts(repo.config, store, key, datastore, repo, *kept, others, has_identity)
 
 
 @asynccontextmanager

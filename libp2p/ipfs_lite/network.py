@@ -25,11 +25,12 @@ from libp2p.datastore import MemoryDatastore
 from libp2p.discovery.bootstrap.keeper import Bootstrap
 from libp2p.discovery.bootstrap.sources import read_sources
 from libp2p.discovery.peering.keeper import Peering, peers_to_keep
-from libp2p.exceptions import InvalidArgument, WrongArgumentType
+from libp2p.exceptions import BlockStoreError, InvalidArgument, WrongArgumentType
 from libp2p.factory import new_host
 from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite.announcements import Announcements, announcing
 from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
+from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.keystore import Keystore
 from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
 from libp2p.ipfs_lite.reaching import connect
@@ -39,12 +40,15 @@ from libp2p.kad_dht.mode import DHTMode
 from libp2p.peer.addresses import to_multiaddrs
 from libp2p.peer.peerstore import PeerStore
 from libp2p.peer.persistent.peerstore import PersistentPeerStore
+from libp2p.provide.errors import ProvideError
 from libp2p.records.ipns import IPNSValidator
 from libp2p.records.pubkey import PublicKeyValidator
 from libp2p.records.validator import NamespacedValidator
 from libp2p.routing.parallel import ParallelRouter
 from libp2p.security.pnet.key import read_key
 from libp2p.utils import arguments
+from libp2p.utils.fault_log import FaultLog
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -68,6 +72,8 @@ IDENTIFY_SECONDS: Final = 5.0
 
 #: What the DHT is called in errors and reports.
 DHT_NAME: Final = "DHT"
+
+logger = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,18 +279,35 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         kept = config.peering if options.peering is None else options.peering
         peering = Peering(host, kept, partial(connect, host, PeerRouting(table, nullcontext)))
         nursery.start_soon(peering.run)
-        names = _names_of(parts, table, host)
+        names = _names_of(parts, table, host, "host" not in options.knobs)
         await stack.enter_async_context(names.run())
         announcements = None
         if options.provide and config.provide != NO_STRATEGY:
             router = table.router if dht is None else dht
             announcements = await stack.enter_async_context(announcing(parts, router, host))
+        if parts.neighbours is not None:
+            look = partial(_look, bitswap, announcements, FaultLog())
+            nursery.start_soon(parts.neighbours.listen, look)
         yield Network(bitswap, table, names, bootstrap, dht, announcements, peering)
         nursery.cancel_scope.cancel()
 
 
-def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameService:
-    own = host.get_private_key()
+async def _look(bitswap: BitswapClient, announced: Announcements | None, faults: FaultLog) -> None:
+    """Serve and announce what other processes of the repo have stored and pinned."""
+    try:
+        await bitswap.look_for_blocks()
+        if announced is not None:
+            await announced.add_pins()
+    except (BlockStoreError, RepoError, ProvideError) as error:
+        faults.note("what other processes have stored", error)
+
+
+def _names_of(
+    parts: LocalParts, table: RouterTable, host: BasicHost, has_own_host: bool
+) -> NameService:
+    own = parts.private_key
+    if own is None or not has_own_host:
+        own = host.get_private_key()
     keys = OwnKey(own) if parts.repo is None else Keystore(parts.repo.path, own)
     return NameService(
         table.router if table.names else None,
@@ -296,6 +319,9 @@ def _names_of(parts: LocalParts, table: RouterTable, host: BasicHost) -> NameSer
 
 async def _new_host(parts: LocalParts, options: NetworkOptions) -> BasicHost:
     key, psk = parts.private_key, options.psk
+    if not parts.has_identity:
+        key = None
+        logger.info("another process is online with the repo's key: this one has a key of its own")
     pair = None if key is None else KeyPair(key, key.get_public_key())
     store = PeerStore() if parts.datastore is None else PersistentPeerStore(parts.datastore)
     if psk is None and parts.repo is not None:

@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, reason_of, write_all
 from libp2p.ipfs_lite.errors import OutputError, plain_errors
+from libp2p.utils import file_locks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -41,7 +41,6 @@ from libp2p.ipfs_lite.errors import (
     plain_errors,
 )
 from libp2p.ipfs_lite.file_fetch import BlockSource
-from libp2p.ipfs_lite.leases import Leases
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.pins import Pins, check_name
 from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES, WINDOW_BYTES
@@ -123,7 +122,7 @@ class Peer:
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
         self.config: Final = parts.config
         self.store: Final = parts.store
-        self._leases = Leases()
+        self._leases = parts.leases
         self._pin_table = parts.pins
         self._files_root = parts.files_root
         self._nursery = nursery
@@ -291,7 +290,11 @@ class Peer:
             root = CID.of(cid)
             if pin:
                 await self.pins.note(root, name=name)
-            if self._network is not None and self._network.announcements is not None:
+            if self._network is None or self._network.announcements is None:
+                return
+            if pin:
+                await self._network.announcements.add_pins()
+            else:
                 await self._network.announcements.add(root)
 
     async def get_file(
@@ -316,7 +319,7 @@ class Peer:
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._call():
-            source = self._source(peers, timeout)
+            source = self._source(peers, timeout, roots=[CID.of(cid)])
             window = (
                 WINDOW_BYTES if read_ahead is None else arguments.count(read_ahead, "read_ahead")
             )
@@ -362,10 +365,13 @@ class Peer:
             if nocopy:
                 from libp2p.ipfs_lite.nocopy_saver import save_nocopy
 
-                async def open_reader(asking: Asking) -> UnixFSReader:
-                    return await self._open_file(CID.of(cid), self._source(peers, timeout, asking))
+                root = CID.of(cid)
 
-                return await save_nocopy(CID.of(cid), path, self.store, open_reader, progress)
+                async def open_reader(asking: Asking) -> UnixFSReader:
+                    source = self._source(peers, timeout, asking, roots=[root])
+                    return await self._open_file(root, source)
+
+                return await save_nocopy(root, path, self.store, open_reader, progress)
             from libp2p.ipfs_lite.output import save
 
             async with await self.get_file(cid, peers, timeout) as reader:
@@ -492,10 +498,11 @@ class Peer:
         from libp2p.ipfs_lite.tree_saver import TreeSaver
 
         with self._call():
-            source = self._source(peers, timeout)
+            source = self._source(peers, timeout, roots=[CID.of(cid)])
 
             async def open_file(below: CID) -> UnixFSReader:
-                return await self.get_file(below, peers, timeout)
+                with self._call():
+                    return await self._open_file(below, self._source(peers, timeout))
 
             saver = TreeSaver(source, open_file, unsafe_links=unsafe_links, progress=progress)
             try:
@@ -534,7 +541,7 @@ class Peer:
         return Archive(
             root,
             str(root) if name is None else name,
-            self._source(peers, timeout),
+            self._source(peers, timeout, roots=[root]),
             open_file,
             Packing() if packing is None else packing,
             unsafe_links=unsafe_links,
@@ -581,7 +588,7 @@ class Peer:
         root = CID.of(cid)
         if max_depth is not None:
             arguments.count(max_depth, "max_depth")
-        source = self._source(peers, timeout)
+        source = self._source(peers, timeout, roots=[root])
         below = refs_below(source, root, max_depth=max_depth, unique=unique)
         async with aclosing(self._calls_of(source, below)) as refs:
             async for ref in refs:
@@ -704,7 +711,7 @@ class Peer:
         from libp2p.ipfs_lite.car_files import CarExport
 
         cids = [CID.of(root) for root in cid_inputs(roots)]
-        source = self._source(peers, timeout)
+        source = self._source(peers, timeout, roots=cids)
         try:
             return CarExport(cids, source, **knobs)
         except InvalidArgument:
@@ -760,7 +767,12 @@ class Peer:
             return await copy_blocks(source, self.store, progress=progress)
 
     def _source(
-        self, peers: Iterable[ID] | None, timeout: float | None, asking: Asking | None = None
+        self,
+        peers: Iterable[ID] | None,
+        timeout: float | None,
+        asking: Asking | None = None,
+        *,
+        roots: Iterable[CID] = (),
     ) -> BlockSource:
         if self._closed:
             raise PeerClosedError
@@ -768,7 +780,7 @@ class Peer:
         asked = None if peers is None else ID.list_of(peers)
         session = None if self._bitswap is None else self._bitswap.new_session(asked)
         held = ExitStack()
-        held.enter_context(self.lease())  # what is fetched stays until it is closed
+        held.enter_context(self.lease(roots))  # what is fetched stays until it is closed
         return BlockSource(self.store, session, seconds, held.close, asking=asking)
 
     # -- what stays ---------------------------------------------------------------------------

@@ -114,6 +114,12 @@ class PinTable:
         rows = self._state.run(lambda c: c.execute(sql, (after, time(), *kinds)).fetchall())
         return [(row[0], _pin_of(row)) for row in rows]
 
+    def newest(self) -> int:
+        """Return the largest number of a pin, 0 if there is none."""
+        sql = "SELECT COALESCE(MAX(id), 0) FROM pins"
+        [number] = self._state.run(lambda c: c.execute(sql).fetchone())
+        return int(number)
+
     def drop_expired(self) -> None:
         """Remove pins that count no more."""
         self._state.run(

@@ -1,13 +1,18 @@
 """
-The folder of a peer: identity, settings, blocks, and the lock that keeps it to one process.
+The folder of a peer: identity, settings, blocks, and the locks with which processes share it.
 
     config.json   settings and the private key, readable by the owner only
-    version       "ipfs-lite 1": says whose folder this is; written last
-    repo.lock     locked while a process has the repo open; the file itself stays
+    version       "ipfs-lite 2": says whose folder this is; written last
+    repo.lock     shared by all processes that have the repo open, exclusive to one that makes it or
+                  brings it to a new version (``repo.lock.turn``: one at a time); the files stay
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
-    state.sqlite  pins and slices of files: see `libp2p.ipfs_lite.state`
-    slices        empty: made with the first slice
+    state.sqlite  pins, and what else must not be lost: see `libp2p.ipfs_lite.state`
+    slices        empty: made with the first slice of a file
+    gc.lock       shared by who renews some blocks, exclusive to who removes some
+    leases/       what running operations need: see `libp2p.ipfs_lite.leases`
+    listeners/    who hears of what is stored: see `libp2p.ipfs_lite.neighbours`
+    identity.lock  of the process that is online with the repo's key
     swarm.key     the key of a private network, if the peer is in one: see `libp2p.security.pnet`
     datastore.sqlite  peers, records of others, what is announced: see `libp2p.datastore`
 
@@ -24,21 +29,21 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import errno
 import json
 import os
 import re
+import secrets
 import stat
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
 from libp2p.exceptions import CryptographyError, InvalidArgument, NotARegularFile
-from libp2p.ipfs_lite import file_locks
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
-from libp2p.utils import arguments, owner_files
+from libp2p.utils import arguments, file_locks, owner_files
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
@@ -49,26 +54,42 @@ if TYPE_CHECKING:
 
     from libp2p.crypto.keys import PrivateKey
 
-VERSION: Final = "ipfs-lite 1"
+VERSION: Final = "ipfs-lite 2"
+#: It had no pins, and its programs locked each other out.
+VERSION_1: Final = "ipfs-lite 1"
 VERSION_FILE: Final = "version"
 CONFIG_FILE: Final = "config.json"
 LOCK_FILE: Final = "repo.lock"
+TURN_FILE: Final = "repo.lock.turn"
 BLOCKS_FOLDER: Final = "blocks"
 ROOTS_FILE: Final = "roots"
 STATE_FILE: Final = "state.sqlite"
 SLICES_FILE: Final = "slices"
+GC_LOCK_FILE: Final = "gc.lock"
+LEASES_FOLDER: Final = "leases"
+LISTENERS_FOLDER: Final = "listeners"
+IDENTITY_FILE: Final = "identity.lock"
 DATASTORE_FILE: Final = "datastore.sqlite"
 SWARM_KEY_FILE: Final = "swarm.key"
 
 #: Files that an interrupted creation leaves, or that were put there for it: a folder with no others
 #: is finished, not refused.
-_UNFINISHED: Final = {LOCK_FILE, CONFIG_FILE, SWARM_KEY_FILE}
+_UNFINISHED: Final = {
+    LOCK_FILE, TURN_FILE, CONFIG_FILE, SWARM_KEY_FILE,
+    *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm")),
+}  # fmt: skip
 #: Files that were not renamed yet; the names without a number are those of earlier versions.
 _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
 #: Larger files are not read.
 MAX_CONFIG_BYTES: Final = 1024 * 1024
 _KUBO_FILES: Final = {"config", "datastore_spec", "datastore", "keystore"}
-_LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
+#: Seconds to wait for a process that makes the repo or brings it to a new version. A program of
+#: version 1 holds the lock for as long as it runs.
+LOCK_SECONDS: Final = 10.0
+#: Attempts to get the lock of the identity, and seconds between them: `Repo.is_in_use` holds it for
+#: some microseconds.
+CLAIMS: Final = 3
+CLAIM_SECONDS: Final = 0.01
 
 logger = get_logger(__name__)
 
@@ -83,9 +104,8 @@ class Identity:
 
 class Repo:
     """
-    An open repo, locked until `close`. Its methods block for a few file operations.
-
-    Use `open`, or `identity_of` if no lock is needed.
+    An open repo, which other processes may have open too. Its methods block for a few file
+    operations. Use `open`, or `identity_of` if only that is needed.
     """
 
     def __init__(self, path: Path, lock: int, identity: Identity) -> None:
@@ -93,6 +113,9 @@ class Repo:
         self.private_key = identity.private_key
         self.config = identity.config
         self._lock = lock
+        self._identity_lock = -1
+        self.gc_lock: Final = file_locks.SharedLock(path / GC_LOCK_FILE)
+        """Shared by who stores blocks, exclusive to who removes them."""
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"{'closed' if self._lock < 0 else 'open'}, {self.path}")
@@ -100,20 +123,18 @@ class Repo:
     @classmethod
     def open(cls, path: str | PathLike[str], config: Config | None = None) -> Repo:
         """
-        Open the repo; make it if the folder is empty or absent.
+        Open the repo; make it if the folder is empty or absent; bring it to this version.
 
         :param config: settings for a repo that is made now; an existing one keeps its own.
-        :raises RepoLockedError: if another process has it open.
+        :raises RepoLockedError: if a program of an earlier version has it open.
         :raises ForeignRepoError: if the folder is something else.
         """
         path = Path(arguments.path(path, "the repo"))
         with _file_errors(path):
             _refuse_foreign(path)
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = _take_lock(path)
+            lock = _lock_current(path, config or Config())
             try:
-                if not (path / VERSION_FILE).exists():
-                    _create(path, config or Config())
                 return cls(path, lock, _read_identity(path))
             except BaseException:
                 file_locks.release(lock)
@@ -154,38 +175,83 @@ class Repo:
     def exists(cls, path: str | PathLike[str]) -> bool:
         """Return whether a finished repo of this peer is there."""
         try:
-            return _read_text(Path(path) / VERSION_FILE).strip() == VERSION
+            return _version_of(Path(path)) in (VERSION, VERSION_1)
         except (OSError, RepoError):
             return False
 
     @classmethod
     def is_in_use(cls, path: str | PathLike[str]) -> bool:
         """
-        Tell whether a process has the repo open.
+        Tell whether a process is online with the repo's identity.
 
         :raises RepoError: if that cannot be found out.
         """
         path = Path(path)
         with _file_errors(path):
-            if not (path / LOCK_FILE).exists():
+            if not (path / IDENTITY_FILE).exists():
                 return False
-            try:
-                file_locks.release(_take_lock(path))
-            except RepoLockedError:
-                return True
+            lock = _try_lock(path / IDENTITY_FILE)
+            if lock >= 0:
+                file_locks.release(lock)
+            return lock < 0
+
+    def claim_identity(self) -> bool:
+        """
+        Have the repo's identity until `close`; return False if another process has it.
+
+        Two hosts with one peer id would confuse whom they are connected to.
+        """
+        with _file_errors(self.path):
+            for attempt in range(CLAIMS):
+                if attempt:
+                    time.sleep(CLAIM_SECONDS)  # time: the kernel has no wait with a limit
+                self._identity_lock = _try_lock(self.path / IDENTITY_FILE)
+                if self._identity_lock >= 0:
+                    return True
             return False
+
+    @classmethod
+    def reset_state(cls, path: str | PathLike[str]) -> Path | None:
+        """
+        Set the pins and the root of the files aside, and begin anew with none.
+
+        :return: where the old file is now; None if there was none.
+        :raises RepoLockedError: if another process has the repo open.
+        """
+        from libp2p.ipfs_lite.state import State
+
+        path = Path(path)
+        cls.identity_of(path)
+        with _file_errors(path), _only_files():
+            lock = _try_lock(path / LOCK_FILE)
+            if lock < 0:
+                raise RepoLockedError(f"repo {path} is in use: stop the programs that use it")
+            try:
+                state = path / STATE_FILE
+                old = path / f"{STATE_FILE}.{secrets.token_hex(4)}.old"
+                for end in ("", "-wal", "-shm"):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.replace(f"{state}{end}", f"{old}{end}")
+                State.create(state)
+            finally:
+                file_locks.release(lock)
+        return old if old.exists() else None
 
     @property
     def blocks_path(self) -> Path:
         return self.path / BLOCKS_FOLDER
 
     @property
-    def roots_path(self) -> Path:
-        return self.path / ROOTS_FILE
-
-    @property
     def state_path(self) -> Path:
         return self.path / STATE_FILE
+
+    @property
+    def leases_path(self) -> Path:
+        return self.path / LEASES_FOLDER
+
+    @property
+    def listeners_path(self) -> Path:
+        return self.path / LISTENERS_FOLDER
 
     @property
     def datastore_path(self) -> Path:
@@ -209,10 +275,13 @@ class Repo:
                 raise RepoError(f"{path} is not the key of a private network: {error}") from error
 
     def close(self) -> None:
-        """Release the lock; a second call does nothing."""
+        """Release the locks; a second call does nothing."""
         lock, self._lock = self._lock, -1
         if lock >= 0:
             file_locks.release(lock)
+            self.gc_lock.close()
+            if self._identity_lock >= 0:
+                file_locks.release(self._identity_lock)
 
     def __enter__(self) -> Repo:
         return self
@@ -229,14 +298,18 @@ class Repo:
 def _refuse_foreign(path: Path) -> None:
     try:
         names = set(os.listdir(path))
+        if not _is_unfinished(names):
+            # Another process may be making the repo: files that come after the version were seen,
+            # and a second look finds the version.
+            names = set(os.listdir(path))
     except FileNotFoundError:
         return
-    for name in names & {VERSION_FILE, CONFIG_FILE, LOCK_FILE}:
+    for name in names & {VERSION_FILE, CONFIG_FILE, LOCK_FILE, TURN_FILE, STATE_FILE}:
         if not stat.S_ISREG((path / name).lstat().st_mode):
             raise _no_file(path / name)
     if VERSION_FILE in names:
         version = _read_text(path / VERSION_FILE).strip()
-        if version == VERSION:
+        if version in (VERSION, VERSION_1):
             return
         if version.startswith("ipfs-lite "):
             raise RepoError(f"{path} is a repo of another version ({version}): update this program")
@@ -245,27 +318,102 @@ def _refuse_foreign(path: Path) -> None:
             f"{path} is a Kubo repo, which this program leaves alone: "
             "name another folder with --repo or IPFS_LITE_PATH"
         )
-    if not all(name in _UNFINISHED or _NEW_FILES.fullmatch(name) for name in names):
+    if not _is_unfinished(names):
         raise ForeignRepoError(
             f"{path} is not empty and not an ipfs-lite repo: "
             "name another folder with --repo or IPFS_LITE_PATH"
         )
 
 
-def _take_lock(path: Path) -> int:
-    with _open_file(path / LOCK_FILE, os.O_RDWR | os.O_CREAT) as file:
+def _is_unfinished(names: set[str]) -> bool:
+    return all(name in _UNFINISHED or _NEW_FILES.fullmatch(name) for name in names)
+
+
+def _version_of(path: Path) -> str | None:
+    """Return what the version file says; None if there is none."""
+    try:
+        return _read_text(path / VERSION_FILE).strip()
+    except FileNotFoundError:
+        return None
+
+
+def _lock_current(path: Path, config: Config) -> int:
+    """Take the shared lock of a repo; before, make it or bring it to this version if need be."""
+    lock = _take_lock(path, LOCK_FILE, shared=True)
+    if _is_current(path, lock):
+        return lock
+    # Only one process at a time wants the lock alone: others who waited for that would find that
+    # the first one shares it with them by now, for as long as it runs.
+    turn = _take_lock(path, TURN_FILE, shared=False)
+    try:
+        lock = _take_lock(path, LOCK_FILE, shared=True)
+        if _is_current(path, lock):
+            return lock
+        lock = _take_lock(path, LOCK_FILE, shared=False)
+        try:
+            _bring_to_version(path, config)
+        finally:
+            file_locks.release(lock)
+        return _take_lock(path, LOCK_FILE, shared=True)
+    finally:
+        file_locks.release(turn)
+
+
+def _is_current(path: Path, lock: int) -> bool:
+    """Return whether a repo that is locked is of this version; if not, release the lock."""
+    try:
+        if _version_of(path) == VERSION:
+            (path / ROOTS_FILE).unlink(missing_ok=True)  # of version 1
+            return True
+    except BaseException:
+        file_locks.release(lock)
+        raise
+    file_locks.release(lock)
+    return False
+
+
+def _take_lock(path: Path, name: str, *, shared: bool) -> int:
+    with _open_file(path / name, os.O_RDWR | os.O_CREAT) as file:
+        lock = os.dup(file.fileno())
+    try:
+        file_locks.lock_patiently(lock, LOCK_SECONDS, shared=shared)
+    except OSError as error:
+        file_locks.release(lock)
+        if error.errno not in file_locks.LOCK_HELD:
+            raise
+        raise RepoLockedError(
+            f"repo {path} is locked: an earlier version of ipfs-lite is using it; "
+            "stop that one or name another folder with --repo"
+        ) from error
+    return lock
+
+
+def _try_lock(path: Path) -> int:
+    """Lock a file alone, if that can be done at once; return -1 if not."""
+    with _open_file(path, os.O_RDWR | os.O_CREAT) as file:
         lock = os.dup(file.fileno())
     try:
         file_locks.lock(lock)
     except OSError as error:
         file_locks.release(lock)
-        if error.errno not in _LOCK_HELD:
+        if error.errno not in file_locks.LOCK_HELD:
             raise
-        raise RepoLockedError(
-            f"repo {path} is locked: another ipfs-lite is using it; "
-            "stop that one or name another folder with --repo"
-        ) from error
+        return -1
     return lock
+
+
+def _bring_to_version(path: Path, config: Config) -> None:
+    """Make or change a repo that is locked for that."""
+    from libp2p.ipfs_lite.migration import pin_roots
+
+    with _only_files():
+        pin_roots(path / ROOTS_FILE, path / STATE_FILE)
+    if _version_of(path) is None:
+        _create(path, config)
+    else:
+        _write_file(path / VERSION_FILE, VERSION + "\n")
+        (path / ROOTS_FILE).unlink(missing_ok=True)
+        logger.info("%s is of version 2 now: what was added to it is pinned", path)
 
 
 def _create(path: Path, config: Config) -> None:

@@ -3,7 +3,9 @@ What a repo must not lose, in ``state.sqlite``: pins, the root of the files, and
 
 Methods block.
 
-What a transaction has written survives a power loss. A damaged file is never set aside silently.
+Several processes use the file at once, each with its threads in turn. What a transaction has
+written survives a power loss. A file that is damaged or missing is an error, never a new file:
+without pins a collection would remove everything.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.ipfs_lite.errors import RepoError
+from libp2p.utils import owner_files
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
@@ -22,10 +25,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Seconds to wait for another process that writes. Each of its transactions takes milliseconds.
-BUSY_SECONDS: Final = 10.0
+#: Seconds to wait for another process that writes. Each of its transactions takes milliseconds,
+#: and eight of them that write without a pause wait for each other's flushes to the disk.
+BUSY_SECONDS: Final = 60.0
 VERSION: Final = 1
 
+# ``recursive`` is 1 or 0, ``expiry`` Unix seconds or NULL; larger ids were pinned later.
 _CREATE: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS pins (
@@ -52,23 +57,47 @@ CREATE INDEX IF NOT EXISTS slices_of_files ON slices (file);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+#: CORRUPT and NOTADB of SQLite (sqlite.org/rescode.html).
+_DAMAGE: Final = (11, 26)
+
+_of_parents: Final[list[object]] = []
+"""Connections of a parent process: SQLite forbids a child to use or to close them."""
 
 
 class State:
     """
-    One file, used by threads in turn; it is opened when it is first needed.
+    The file; its methods block, and may run in any thread. It is opened when it is first needed.
 
-    :param path: the file; None keeps everything in memory.
+    :param path: the file, which `create` has made; None keeps everything in memory.
+    :param stored: is called when something has been written.
     """
 
-    def __init__(self, path: Path | None) -> None:
+    def __init__(self, path: Path | None, stored: Callable[[], object] | None = None) -> None:
         self.path: Final = path
+        self._stored = stored
         self._lock = Lock()
         self._connection: sqlite3.Connection | None = None
-        self._process = 0
+        self._process = os.getpid()
+        self._is_new = path is None
 
     def __repr__(self) -> str:
         return shown(self, lambda: "in memory" if self.path is None else str(self.path))
+
+    @classmethod
+    def create(cls, path: Path) -> None:
+        """
+        Make the file unless it is there.
+
+        :raises RepoError: if it cannot be made; `NotARegularFile` if something else is there.
+        """
+        # It says what somebody keeps: others of the machine need not read it.
+        owner_files.open_file(path, os.O_RDWR | os.O_CREAT).close()
+        state = cls(path)
+        state._is_new = True
+        try:
+            state.run(lambda connection: None)
+        finally:
+            state.close()
 
     def run(
         self,
@@ -80,12 +109,14 @@ class State:
         """
         Call a function with the connection, in a transaction.
 
+        :param writes: nobody else writes meanwhile, and the changes stay unless it raises.
         :param durable: what it writes survives a power loss. Without, it survives the end of the
             process, and is flushed to the disk with the next transaction that is.
-        :raises RepoError: if the file cannot be read or written.
+        :raises RepoError: if the file is missing or damaged, or cannot be read or written.
         """
         import sqlite3
 
+        self._after_fork()
         with self._lock:
             try:
                 connection = self._opened()
@@ -93,36 +124,70 @@ class State:
                 connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
                 try:
                     result = work(connection)
+                    connection.execute("COMMIT")
                 except BaseException:
-                    connection.rollback()
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
                     raise
-                connection.commit()
             except sqlite3.Error as error:
-                raise RepoError(f"{self.path or 'the state'} cannot be used: {error}") from error
-            return result
+                raise RepoError(self._explained(error)) from error
+        if writes and self._stored is not None:
+            self._stored()
+        return result
+
+    def close(self) -> None:
+        """Close the file; the next call opens it again."""
+        self._after_fork()
+        with self._lock:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
     def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = self._connect()
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
         import sqlite3
 
-        if self._connection is None or (self.path and self._process != os.getpid()):
-            connection = sqlite3.connect(
-                self.path or ":memory:",
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            connection.execute("PRAGMA journal_mode = WAL")
+        # Not "rwc": a file that has vanished is not made anew.
+        target = ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}?mode=rw"
+        connection = sqlite3.connect(
+            target, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+        )
+        try:
             [version] = connection.execute("PRAGMA user_version").fetchone()
             if version > VERSION:
                 raise RepoError(f"{self.path} is of a later version: update this program")
+            if version < VERSION and not self._is_new:
+                raise RepoError(self._without("is damaged (it is empty)"))
+            connection.execute("PRAGMA journal_mode = WAL")
             if version < VERSION:
                 connection.executescript(_CREATE)
-            self._connection, self._process = connection, os.getpid()
-        return self._connection
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
-    def close(self) -> None:
-        """Close the file; the next call would open it again."""
-        with self._lock:
-            if self._connection is not None and self._process == os.getpid():
-                self._connection.close()
-            self._connection = None
+    def _explained(self, error: sqlite3.Error) -> str:
+        if self.path is None:
+            return f"the state cannot be used: {error}"
+        if not self.path.exists():
+            return self._without("is missing")
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGE:
+            return self._without(f"is damaged ({error})")
+        return f"{self.path} cannot be used ({error})"
+
+    def _without(self, what: str) -> str:
+        return (
+            f"{self.path} {what}: restore it from a copy; "
+            "without one, `ipfs-lite repo reset` begins a new one, which has no pins"
+        )
+
+    def _after_fork(self) -> None:
+        if self._process != os.getpid():
+            self._process, self._lock = os.getpid(), Lock()
+            if self.path is not None:
+                _of_parents.append(self._connection)
+                self._connection = None

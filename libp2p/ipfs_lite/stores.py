@@ -10,10 +10,12 @@ from libp2p.blockstore.sliced import SlicedBlockStore
 from libp2p.blockstore.slices import SliceBlockStore
 from libp2p.ipfs_lite.config import check_blocks
 from libp2p.ipfs_lite.errors import RepoError
-from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, SLICES_FILE, STATE_FILE, Repo
+from libp2p.ipfs_lite.repo import BLOCKS_FOLDER, GC_LOCK_FILE, SLICES_FILE, STATE_FILE, Repo
 from libp2p.ipfs_lite.state import State
+from libp2p.utils.file_locks import SharedLock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from os import PathLike
 
     from libp2p.blockstore import BlockStore
@@ -25,27 +27,36 @@ LMDB_FOLDER: Final = "blocks.lmdb"
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 
 
-def open_blocks(repo: Path, config: Config, *, verify: bool, exclusive: bool) -> BlockStore:
+def open_blocks(
+    repo: Path,
+    config: Config,
+    *,
+    verify: bool,
+    gc_lock: SharedLock,
+    stored: Callable[[], object] | None = None,
+) -> BlockStore:
     """
     Open the store of a repo, which its settings name; make it if it is not there.
 
+    :param gc_lock: of the repo.
+    :param stored: is called in a thread when blocks have been written.
     :raises BlockStoreError: if that cannot be done.
     :raises RepoError: if a package is missing.
     """
     check_blocks(config.blocks)
     if config.blocks == "flatfs":
         return FilesystemBlockStore(
-            repo / BLOCKS_FOLDER, sync=config.sync, exclusive=exclusive, verify=verify
+            repo / BLOCKS_FOLDER, sync=config.sync, verify=verify, gc_lock=gc_lock, stored=stored
         )
     try:
         if config.blocks == "sqlite":
             from libp2p.blockstore.sqlite import SqliteBlockStore
 
-            return SqliteBlockStore(repo / SQLITE_FILE, sync=config.sync)
+            return SqliteBlockStore(repo / SQLITE_FILE, sync=config.sync, stored=stored)
         if config.blocks == "lmdb":
             from libp2p.blockstore.lmdb import LmdbBlockStore
 
-            return LmdbBlockStore(repo / LMDB_FOLDER, sync=config.sync)
+            return LmdbBlockStore(repo / LMDB_FOLDER, sync=config.sync, stored=stored)
         from libp2p.blockstore.fsspec import FsspecBlockStore
 
         return FsspecBlockStore(config.blocks)
@@ -85,7 +96,9 @@ def open_place(place: str | PathLike[str]) -> BlockStore:
             if config.blocks == "flatfs":
                 blocks = FlatfsReader(path / BLOCKS_FOLDER)
             else:
-                blocks = open_blocks(path, config, verify=True, exclusive=False)
+                blocks = open_blocks(
+                    path, config, verify=True, gc_lock=SharedLock(path / GC_LOCK_FILE)
+                )
             if not (path / SLICES_FILE).exists():
                 return blocks
             return with_slices(blocks, path, State(path / STATE_FILE), config)

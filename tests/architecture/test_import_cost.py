@@ -25,7 +25,7 @@ ID_LOADS = {
     "libp2p.ipfs_lite.cli.options", "libp2p.ipfs_lite.cli.parameters",
     "libp2p.ipfs_lite.cli.lazy_group", "libp2p.ipfs_lite.cli.terminal",
     "libp2p.ipfs_lite.config",
-    "libp2p.ipfs_lite.descriptors", "libp2p.ipfs_lite.errors", "libp2p.ipfs_lite.file_locks",
+    "libp2p.ipfs_lite.descriptors", "libp2p.ipfs_lite.errors", "libp2p.utils.file_locks",
     "libp2p.ipfs_lite.output", "libp2p.ipfs_lite.repo", "libp2p.ipld.multibase",
     "libp2p.ipld.profile_names", "libp2p.ipld.protowire", "libp2p.peer.id",
     "libp2p.utils.arguments", "libp2p.utils.lazy", "libp2p.utils.logs", "libp2p.utils.owner_files",

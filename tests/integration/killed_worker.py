@@ -2,7 +2,8 @@
 Changes a repo without end, until it is killed; prints what it has been told is done.
 
 ``+ CID`` is pinned, ``- CID`` is about to be unpinned; ``? PATH`` of the mutable tree is about to
-be changed, and ``= PATH CID`` is there. Its arguments are the repo and a seed.
+be changed, and ``= PATH CID`` is there. Its arguments are the repo, a seed and a
+name, which paths of the tree begin with.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ async def work(peer: Peer, chance: random.Random, folder: Path) -> None:
 
 
 async def change_files(peer: Peer, chance: random.Random, data: bytes) -> None:
-    folder = f"/{chance.randrange(3)}"
+    folder = f"/{sys.argv[3]}{chance.randrange(3)}"
     path = f"{folder}/{chance.randrange(5)}"
     say(f"? {path}")
     kind = chance.choice(["write", "overwrite", "cp", "rm"])

@@ -392,8 +392,8 @@ def odd_name(scene: Scene) -> None:
     named(scene, ODD_NAME)
 
 
-def locked(scene: Scene) -> None:
-    scene.in_repo = lambda repo: scene.stack.enter_context(Repo.open(repo))
+def in_use(scene: Scene) -> None:
+    scene.in_repo = lambda repo: scene.stack.enter_context(Repo.open(repo)).claim_identity()
 
 
 def fifo_in_repo(scene: Scene) -> None:
@@ -455,10 +455,7 @@ FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     "no home folder": (no_home, dict.fromkeys(VERBS, "--repo or IPFS_LITE_PATH")),
     "a terminal of ASCII": (ascii_terminal, {}),
     "odd names": (odd_name, {}),
-    "a locked repo": (
-        locked,
-        {"init": "already", **dict.fromkeys((*READERS, *FETCHERS, "serve"), "is locked")},
-    ),
+    "a repo that another program uses": (in_use, {"init": "already"}),
     "a FIFO in its repo": (fifo_in_repo, dict.fromkeys(VERBS, "not a regular file")),
     "errors that nobody reads": (unread_errors, dict.fromkeys(VERBS, SILENT)),
     "a folder that is gone": (folder_gone, {}),

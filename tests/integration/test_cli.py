@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -201,10 +202,21 @@ def test_a_foreign_repo_is_refused_in_one_line(terminal: Terminal) -> None:
     assert terminal("add", "-n", "-Q", terminal.file()) == 0
 
 
-def test_a_locked_repo_is_refused_in_one_line(terminal: Terminal) -> None:
+def test_a_repo_may_be_open_in_another_program(terminal: Terminal) -> None:
     with Repo.open(terminal.repo):
+        assert terminal("add", terminal.file()) == 0
+        assert terminal("id") == 0
+
+
+def test_a_repo_that_an_earlier_version_uses_is_refused_in_one_line(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libp2p.ipfs_lite.repo.LOCK_SECONDS", 0.01)
+    Repo.open(terminal.repo).close()
+    with open(terminal.repo / "repo.lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         assert terminal("add", terminal.file()) == 1
-        assert "is locked" in terminal.error
+        assert "an earlier version of ipfs-lite is using it" in terminal.error
         assert terminal.error.count("\n") == 1
         assert terminal("id") == 0
 
@@ -263,8 +275,7 @@ def test_serves_until_a_signal(terminal: Terminal, stop: signal.Signals) -> None
     cid = terminal.out.strip()
     with serving(terminal.repo) as (process, address):
         assert address.startswith("/ip4/127.0.0.1/tcp/")
-        assert terminal("add", terminal.file()) == 1
-        assert "is locked" in terminal.error
+        assert terminal("add", terminal.file("more", b"while it serves")) == 0
         provider, terminal.repo = terminal.repo, terminal.folder / "second"
         assert terminal("get", cid, "--peer", address, "--timeout", "20s", "-o", "/dev/null") == 0
         copy = terminal.folder / "copy"
@@ -362,7 +373,7 @@ def test_an_adder_that_is_killed_leaves_whole_blocks_only(terminal: Terminal) ->
             process.stdin.write(number.to_bytes(4, "big") + piece[4:])
         process.kill()
     with Repo.open(terminal.repo) as repo:
-        files = FlatFiles(repo.blocks_path, exclusive=True)
+        files = FlatFiles(repo.blocks_path)
         keys = list(files.multihashes())
         assert keys
         for key in keys:

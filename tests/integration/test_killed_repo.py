@@ -23,21 +23,30 @@ ROOT = WORKER.parents[2]
 KILLS = int(os.environ.get("KILLS", 1000 if os.environ.get("NIGHTLY") else 15))
 
 
-def killed(repo: Path, seed: int, chance: random.Random) -> tuple[list[str], str]:
-    """Run a worker and kill it; return what it has said, and its last words."""
-    child = subprocess.Popen(
-        [sys.executable, str(WORKER), str(repo), str(seed)],
+def started(repo: Path, seed: int, name: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(WORKER), str(repo), str(seed), name],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
-    assert child.stdout is not None
-    first = child.stdout.readline()
-    time.sleep(chance.uniform(0, 0.6))
-    child.kill()
-    rest, errors = child.communicate()
-    return [first.strip(), *rest.splitlines()], errors
+
+
+def killed(repo: Path, chance: random.Random) -> list[tuple[list[str], str]]:
+    """Run two workers at once and kill each; return what they have said, and their last words."""
+    children = [started(repo, chance.getrandbits(32), name) for name in ("a", "b")]
+    first = [child.stdout.readline().strip() for child in children if child.stdout is not None]
+    for child in children:
+        time.sleep(chance.uniform(0, 0.5))
+        child.kill()
+    said = []
+    for child, line in zip(children, first, strict=True):
+        with child:  # `communicate` would leave out what was read with the first line
+            assert child.stdout is not None
+            assert child.stderr is not None
+            said.append(([line, *child.stdout.read().splitlines()], child.stderr.read()))
+    return said
 
 
 def note(lines: list[str], pinned: set[str], files: dict[str, str]) -> None:
@@ -63,10 +72,10 @@ async def test_what_was_pinned_outlives_any_kill(tmp_path: Path) -> None:
         raise AssertionError(f"{cid} is damaged: {reason}")
 
     for round_number in range(KILLS):
-        lines, errors = killed(repo, chance.getrandbits(32), chance)
-        assert lines[0] == "ready", errors
-        assert errors == ""
-        note(lines, pinned, files)
+        for lines, errors in killed(repo, chance):
+            assert lines[0] == "ready", errors
+            assert errors == ""
+            note(lines, pinned, files)
         async with Peer.open(repo=repo, online=False) as peer:
             found = {str(pin.cid) async for pin in peer.pins.ls("recursive")}
             assert pinned <= found, f"round {round_number}"

@@ -31,7 +31,7 @@ from tests.integration.test_among_programs import (
     folder_gone,
     full_disk,
     full_output,
-    locked,
+    in_use,
     no_home,
     nothing_open,
     reader_gone,
@@ -61,8 +61,6 @@ VERBS = {
 PRINT = ("dht stat", "doctor")
 #: Those that ask others.
 ASK = tuple(verb for verb in VERBS if verb != "provide stat")
-#: Those that need the repo for themselves, because they announce what it has.
-LOCK = ("routing provide", "provide once")
 
 
 def test_the_tables_know_every_verb() -> None:
@@ -208,7 +206,7 @@ FINDS: dict[str, tuple[Callable[[Scene], None], dict[str, str]]] = {
     "a reader that is gone": (reader_gone, dict.fromkeys(PRINT, "SIGPIPE")),
     "a full disk": (full_disk, dict.fromkeys(PRINT, "the standard output: No space left")),
     "no home folder": (no_home, dict.fromkeys(VERBS, "--repo or IPFS_LITE_PATH")),
-    "a locked repo": (locked, dict.fromkeys(LOCK, "is locked")),
+    "a repo that another program uses": (in_use, {}),
     "a FIFO in its repo": (
         fifo_in_repo,
         dict.fromkeys(VERBS, "not a regular file") | {"doctor": "need attention"},

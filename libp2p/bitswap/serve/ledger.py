@@ -397,6 +397,14 @@ class Ledger:
         """Return whether any peer wants a block."""
         return cid.multihash in self._by_key
 
+    def missing(self) -> list[CID]:
+        """Return the CIDs of which blocks are waited for that were not here when last seen."""
+        return [
+            want.cid
+            for wants in self._by_key.values()
+            if (want := next((one for one in wants if one.lacks_block), None)) is not None
+        ]
+
     # -- inside ---------------------------------------------------------------------------------
 
     def _may_send(self, peer: PeerWants) -> bool:

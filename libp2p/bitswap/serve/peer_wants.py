@@ -104,6 +104,12 @@ class PeerWant:
         return self.state is State.QUEUED and self.answer is Answer.BLOCK
 
     @property
+    def lacks_block(self) -> bool:
+        """True unless its block, or HAVE, is queued or being sent."""
+        is_answered = self.state in (State.QUEUED, State.SENDING)
+        return not is_answered or self.answer is Answer.DONT_HAVE
+
+    @property
     def entry(self) -> Entry:
         return Entry(self.cid, self.priority, False, self.want_type, self.send_dont_have)
 

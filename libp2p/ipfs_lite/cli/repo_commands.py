@@ -84,3 +84,16 @@ def migrate(at: At) -> None:
 
 
 repo.add_command(import_blocks)
+
+
+@repo.command()
+@with_time_limit()
+def reset(at: At) -> None:
+    """
+    Set the pins and the files aside and begin with none; all blocks stay until `repo gc`.
+
+    It is for a state that is damaged and of which there is no copy.
+    """
+    from libp2p.ipfs_lite.cli import repo_keeping
+
+    repo_keeping.reset(at)

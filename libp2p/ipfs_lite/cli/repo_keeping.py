@@ -1,9 +1,11 @@
-"""``repo gc``, ``stat``, ``verify``, ``ls``, ``version`` and ``migrate``."""
+"""``repo gc``, ``stat``, ``verify``, ``ls``, ``version``, ``migrate`` and ``reset``."""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
+
+import trio
 
 from libp2p.blockstore.sliced import sliced
 from libp2p.ipfs_lite.block_check import verify_blocks
@@ -11,7 +13,7 @@ from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipfs_lite.errors import UnhealthyError
 from libp2p.ipfs_lite.peer import Peer
-from libp2p.ipfs_lite.repo import VERSION
+from libp2p.ipfs_lite.repo import VERSION, Repo
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
@@ -126,3 +128,11 @@ def human_size(size: float) -> str:
         del units[0]
     unit = units[0]
     return f"{size:.0f} {unit}" if size >= 10 or unit == "B" else f"{size:.1f} {unit}"
+
+
+def reset(at: At) -> None:
+    async def work() -> None:
+        old = await trio.to_thread.run_sync(Repo.reset_state, at.repo)
+        await say("no pins were there" if old is None else f"the old state is in {old}")
+
+    at.run(work)

@@ -254,6 +254,7 @@ async def test_a_full_disk_comes_out_as_itself(
     with pytest.raises(BlockStoreError, match="No space left"):
         await add_file(DATA, OPTIONS, store)
     assert store.size() == 0
+    await store.close()
     assert os.listdir(tmp_path / "blocks" / ".temp") == []
 
 

@@ -181,6 +181,7 @@ async def test_the_root_that_is_read_stays_for_the_reader(
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
 def test_the_root_is_replaced_only_by_who_knows_it(tmp_path: Path, kind: str) -> None:
+    State.create(tmp_path / "state.sqlite")
     with closing(State(tmp_path / "state.sqlite" if kind == "sqlite" else None)) as state:
         root = FilesRoot(state)
         one, two = (CID.for_block(data) for data in (b"1", b"2"))
@@ -200,6 +201,7 @@ def test_a_damaged_state_is_told_and_left_alone(tmp_path: Path) -> None:
         FilesRoot(State(path)).read()
     assert path.read_bytes() == b"no database" * 100
     path.unlink()
+    State.create(path)
     with closing(State(path)) as state:
         FilesRoot(state).swap(None, CID.for_block(b"1"))
         with sqlite3.connect(path) as database:

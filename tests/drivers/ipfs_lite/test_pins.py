@@ -15,6 +15,7 @@ from libp2p.blockstore import FilesystemBlockStore, MemoryBlockStore
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite.block_check import verify_blocks
+from libp2p.ipfs_lite.collection import Collection
 from libp2p.ipfs_lite.errors import NotPinnedError, PinError, RepoError
 from libp2p.ipld.cid import CID
 
@@ -278,3 +279,24 @@ async def test_a_block_that_is_put_again_gets_the_time_of_now(tmp_path: Path) ->
     assert await store.delete_blocks([cid], older_than=2.0) == []
     assert await store.delete_blocks([cid], older_than=time.time() + 5) == [cid]
     assert await store.delete_blocks([cid]) == [cid]
+
+
+async def test_a_collection_ends_though_others_pin_without_a_pause(
+    peer: Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loose = await add(peer, b"loose", pin=False)
+    pinned: list[CID] = []
+
+    async def is_more_needed(collection: Collection) -> bool:
+        pinned.append(await add(peer, os.urandom(5000)))
+        return True
+
+    monkeypatch.setattr(Collection, "_is_more_needed", is_more_needed)
+    with trio.fail_after(60):
+        removed = await collect(peer)
+    # A store that knows no times keeps what may have been written a moment ago.
+    has_times = not isinstance(peer.store, MemoryBlockStore)
+    assert removed == ({loose.multihash} if has_times else set())
+    for cid in pinned:
+        async with await peer.get_file(cid) as file:
+            assert len(await file.read()) == 5000

@@ -18,9 +18,10 @@ import trio
 
 from libp2p.bitswap.errors import BlockNotFoundError
 from libp2p.blockstore import MemoryBlockStore
-from libp2p.ipfs_lite import Peer, Repo, file_locks, output, save
+from libp2p.ipfs_lite import Peer, Repo, output, save
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import PartFile, give_up_all
+from libp2p.utils import file_locks
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.reader import UnixFSReader

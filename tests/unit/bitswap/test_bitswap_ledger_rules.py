@@ -334,3 +334,17 @@ def test_cancelled_blocks_leave_the_queue() -> None:
     server.ledger.receive(ANN, map(cancel, list(content)[1:]))
     assert server.ledger.pending(ANN) == 1
     assert list(server.answer(ANN).blocks) == list(content)[:1]  # type: ignore[union-attr]
+
+
+def test_what_is_missing_is_what_was_not_here_when_last_seen() -> None:
+    server = Server()
+    ledger = server.ledger
+    ledger.receive(ANN, [want(LARGE), want(ABSENT, dont_have=True)])
+    ledger.receive(BOB, [want_have(ABSENT)])
+    assert set(ledger.missing()) == {LARGE, ABSENT}  # not looked up yet
+    server.look_up(ANN), server.look_up(BOB)
+    assert ledger.missing() == [ABSENT]
+    assert server.answer(ANN) is not None
+    assert ledger.missing() == [ABSENT]  # DONT_HAVE does not end a want
+    ledger.new_block(ABSENT, 9)
+    assert ledger.missing() == []

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,15 +16,16 @@ from libp2p.blockstore.layout import file_stem, multihash_of
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID
 from libp2p.ipld.multihash import digest, wrap
+from libp2p.utils.file_locks import SharedLock
 
 DATA = b"hello world"
 KEY = CID.for_block(DATA).multihash
 
 
 def files_below(base: Path) -> set[str]:
-    return {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()} - {
-        "SHARDING"
-    }
+    """Return names of files, without those of the folder and of the processes that use it."""
+    names = {str(path.relative_to(base)) for path in base.rglob("*") if path.is_file()}
+    return {name for name in names if name != "SHARDING" and not name.startswith(".temp/writer-")}
 
 
 @pytest.fixture
@@ -92,12 +96,53 @@ def test_unfinished_files_are_swept_when_stale(tmp_path: Path) -> None:
     assert list(files.multihashes()) == []
 
 
-def test_the_only_user_sweeps_every_unfinished_file(tmp_path: Path) -> None:
+def test_what_a_killed_process_was_writing_is_swept_and_what_a_live_one_is_not(
+    tmp_path: Path,
+) -> None:
+    program = f"""
+import os, signal
+from pathlib import Path
+from libp2p.blockstore.flatfs import FlatFiles
+files = FlatFiles(Path({str(tmp_path)!r}))
+name = files._new_name()
+files._write_file(name, b"half")
+print(name, flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        name = Path(writer.stdout.readline().strip())
+        FlatFiles(tmp_path)
+        assert name.exists()
+        writer.kill()
     FlatFiles(tmp_path)
-    fresh = tmp_path / ".temp" / "temp-fresh"
-    fresh.write_bytes(b"half")
-    FlatFiles(tmp_path, exclusive=True)
-    assert not fresh.exists()
+    assert os.listdir(tmp_path / ".temp") == []
+
+
+def test_a_block_that_is_here_gets_the_time_of_now(tmp_path: Path) -> None:
+    lock = SharedLock(tmp_path / "gc.lock")
+    files = FlatFiles(tmp_path / "blocks", gc_lock=lock)
+    files.put([(KEY, DATA)])
+    [path] = (tmp_path / "blocks").glob("*/*.data")
+    os.utime(path, (1, 1))
+    files.put([(KEY, DATA)])
+    assert path.stat().st_mtime > 1
+
+
+def test_no_block_gets_the_time_of_now_while_blocks_are_removed(tmp_path: Path) -> None:
+    lock = SharedLock(tmp_path / "gc.lock")
+    files = FlatFiles(tmp_path / "blocks", gc_lock=lock)
+    files.put([(KEY, DATA)])
+    with SharedLock(tmp_path / "gc.lock").exclusive():
+        again = threading.Thread(target=files.put, args=([(KEY, DATA)],))
+        again.start()
+        again.join(0.2)
+        assert again.is_alive()
+        files.delete(KEY)
+    again.join()
+    assert files.get(KEY) == DATA
 
 
 def test_an_empty_file_is_no_block_and_is_healed(tmp_path: Path, files: FlatFiles) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from libp2p.crypto.ed25519 import create_new_key_pair
+from libp2p.ipfs_lite import repo as module
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.errors import ForeignRepoError, RepoError, RepoLockedError
 from libp2p.ipfs_lite.repo import Repo
@@ -40,12 +45,60 @@ def test_only_the_owner_can_read_the_key(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "config.json").stat().st_mode) == 0o600
 
 
-def test_an_open_repo_is_locked_but_says_who_it_is(tmp_path: Path) -> None:
-    with Repo.open(tmp_path) as repo:
-        with pytest.raises(RepoLockedError, match="locked"):
-            Repo.open(tmp_path)
-        assert Repo.identity_of(tmp_path).private_key == repo.private_key
+def test_a_repo_can_be_open_many_times(tmp_path: Path) -> None:
+    with Repo.open(tmp_path) as repo, Repo.open(tmp_path) as other:
+        assert other.private_key == repo.private_key == Repo.identity_of(tmp_path).private_key
+        assert not Repo.is_in_use(tmp_path)
+
+
+def test_one_at_a_time_has_the_identity(tmp_path: Path) -> None:
+    with Repo.open(tmp_path) as repo, Repo.open(tmp_path) as other:
+        assert repo.claim_identity()
+        assert Repo.is_in_use(tmp_path)
+        assert not other.claim_identity()
+        repo.close()
+        assert not Repo.is_in_use(tmp_path)
+        assert other.claim_identity()
+    assert not Repo.is_in_use(tmp_path)
+
+
+def test_whoever_asks_does_not_take_the_identity(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Repo.open(tmp_path) as repo, open(tmp_path / "identity.lock", "wb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_EX)
+        monkeypatch.setattr(time, "sleep", lambda seconds: fcntl.flock(asking, fcntl.LOCK_UN))
+        assert repo.claim_identity()
+
+
+@pytest.mark.parametrize("version", ["ipfs-lite 1", "ipfs-lite 2"])
+def test_a_program_of_version_1_keeps_others_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setattr("libp2p.ipfs_lite.repo.LOCK_SECONDS", 0.01)
     Repo.open(tmp_path).close()
+    (tmp_path / "version").write_text(version)
+    with open(tmp_path / "repo.lock", "rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(RepoLockedError, match="earlier version"):
+            Repo.open(tmp_path)
+    Repo.open(tmp_path).close()
+
+
+def test_a_repo_that_is_being_made_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, makers = module._create, []
+
+    def slow(path: Path, config: Config) -> None:
+        makers.append(threading.get_ident())
+        time.sleep(0.1)
+        real(path, config)
+
+    monkeypatch.setattr(module, "_create", slow)
+    with ThreadPoolExecutor(4) as pool:
+        keys = list(pool.map(lambda _: Repo.open(tmp_path).private_key, range(4)))
+    assert len({key.to_bytes() for key in keys}) == len(makers) == 1
 
 
 def test_asking_for_the_identity_makes_the_repo(tmp_path: Path) -> None:
@@ -79,7 +132,7 @@ def test_a_folder_of_something_else_is_refused_untouched(tmp_path: Path, name: s
 
 
 def test_a_repo_of_a_later_version_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "version").write_text("ipfs-lite 2\n")
+    (tmp_path / "version").write_text("ipfs-lite 3\n")
     with pytest.raises(RepoError, match="update"):
         Repo.open(tmp_path)
 

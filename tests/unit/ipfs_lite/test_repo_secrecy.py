@@ -37,7 +37,7 @@ def test_a_new_repo_is_its_owners_only(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "repo"
     Repo.open(path).close()
     assert mode(path) == 0o700
-    for name in ("config.json", "repo.lock", "version"):
+    for name in ("config.json", "repo.lock", "state.sqlite", "version"):
         assert mode(path / name) == 0o600
 
 
@@ -74,10 +74,12 @@ def test_what_an_interrupted_creation_left_is_removed(
         broken.setattr(os, "replace", powerless)
         with pytest.raises(RepoError, match="Input/output"):
             Repo.open(tmp_path)
-    assert os.listdir(tmp_path) == ["repo.lock"]
+    assert sorted(os.listdir(tmp_path)) == ["repo.lock", "repo.lock.turn", "state.sqlite"]
     (tmp_path / "config.json.0123456789abcdef.new").write_text("half")
     Repo.open(tmp_path).close()
-    assert sorted(os.listdir(tmp_path)) == ["config.json", "repo.lock", "version"]
+    assert sorted(os.listdir(tmp_path)) == [
+        "config.json", "repo.lock", "repo.lock.turn", "state.sqlite", "version",
+    ]  # fmt: skip
 
 
 def test_names_are_on_the_disk_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +113,7 @@ def test_the_folder_may_be_a_link(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("made", [False, True], ids=["a new repo", "a repo"])
 @pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder"])
-@pytest.mark.parametrize("name", ["config.json", "repo.lock", "version"])
+@pytest.mark.parametrize("name", ["config.json", "repo.lock", "state.sqlite", "version"])
 @pytest.mark.timeout(5)
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str, kind: str, made: bool) -> None:
     path, target = tmp_path / "repo", tmp_path / "target"
