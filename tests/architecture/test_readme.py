@@ -14,7 +14,7 @@ LONGEST_EXAMPLE = 80
 
 def test_the_readme_shows_the_examples_as_they_are() -> None:
     shown = PROGRAM.findall(README)
-    assert len(shown) == 2
+    assert len(shown) == 3
     for name, program in shown:
         _, _, source = (ROOT / name).read_text(encoding="utf-8").partition("annotations\n\n")
         assert program == source, f"copy {name} from its first import on into README.md"

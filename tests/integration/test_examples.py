@@ -21,6 +21,7 @@ PROMISES = {
     "events.py": "connected\nit speaks ping: True\nit asks for a greeting\ngone\nevents dropped: 0",
     "pins.py": "recursive site\n6 bytes are free",
     "mutable_files.py": "['copy.html', 'index.html'] True",
+    "few_lines.py": "bafkrei",
     "folders.py": "folders.py\nidentical",
     "go_ipfs_lite.py": "b'hello, world\\n'\nhere now: True\nit is in the block store: True\n"
     "exchange: BitswapClient",
@@ -53,10 +54,14 @@ def test_every_example_has_a_promise() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROMISES)
-def test_the_example_runs(name: str) -> None:
+def test_the_example_runs(name: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(EXAMPLES / name)],
-        env={**os.environ, "PYTHONPATH": str(EXAMPLES.parent)},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(EXAMPLES.parent),
+            "IPFS_LITE_PATH": str(tmp_path / "repo"),
+        },
         capture_output=True,
         text=True,
         timeout=50,
