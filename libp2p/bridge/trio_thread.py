@@ -129,11 +129,11 @@ async def _end_late(scope: trio.CancelScope) -> None:
     scope.cancel()
 
 
-class CancelledOverThere(BaseException):
+class _CancelledOverThere(BaseException):
     """What a task that was cancelled from this side is said to have raised."""
 
 
-_CANCELLED: Final = Error(CancelledOverThere())
+_CANCELLED: Final = Error(_CancelledOverThere())
 
 
 def lasting_nursery() -> tuple[trio.Nursery, trio.Event]:

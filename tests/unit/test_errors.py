@@ -32,7 +32,7 @@ PEERS = [ID.from_pubkey(create_new_key_pair(bytes([i] * 32)).public_key) for i i
 
 
 def exception_classes() -> list[type[BaseException]]:
-    """Give every exception class that the library defines."""
+    """Return every exception class that the library defines and a program may see."""
     for module in pkgutil.walk_packages(libp2p.__path__, "libp2p."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
@@ -42,7 +42,11 @@ def exception_classes() -> list[type[BaseException]]:
             yield sub
             yield from below(sub)
 
-    found = {kind for kind in below(BaseException) if kind.__module__.startswith("libp2p.")}
+    found = {
+        kind
+        for kind in below(BaseException)
+        if kind.__module__.startswith("libp2p.") and not kind.__name__.startswith("_")
+    }
     return sorted(found, key=lambda kind: (kind.__module__, kind.__qualname__))
 
 
