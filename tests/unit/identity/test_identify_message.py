@@ -18,6 +18,7 @@ from libp2p.identity.identify.message import (
     MAX_PROTOCOL_LENGTH,
     MAX_VERSION_LENGTH,
     OWN_MESSAGE_BYTES,
+    BareReader,
     IdentifyReader,
     encode_identify,
     parse_identify_response,
@@ -269,3 +270,15 @@ class TestChecking:
         assert len(identity.addresses) == MAX_ADDRESSES_PER_PEER
         assert identity.agent_version.startswith("[31mxxx")
         assert len(identity.agent_version) < MAX_VERSION_LENGTH
+
+
+def test_one_bare_message_is_read() -> None:
+    message = identify(agent_version="old")
+    reader = BareReader()
+    for piece in cut(message.SerializeToString(), [1, 2, 3]):
+        reader.receive([piece])
+    assert reader.finish() == message
+    with pytest.raises(IdentifyError):
+        BareReader().finish()
+    with pytest.raises(IdentifyError, match="more than"):
+        reader.receive([bytes(MAX_MESSAGE_BYTES)])

@@ -169,6 +169,15 @@ def test_a_file_with_a_time_gets_a_new_one_only_if_it_changes() -> None:
     assert message.mtime == now
 
 
+def test_a_raw_leaf_to_which_nothing_is_written_stays_the_file() -> None:
+    store = Store()
+    leaf = store.add(b"leaf", raw_leaves=True)
+    assert leaf.codec == "raw"
+    assert finish(store, edited(store, leaf)) == leaf
+    fresh = Workspace().empty_file(Format(0, "sha2-256"))
+    assert str(fresh) == "QmbFMke1KXqnYyBBWxB74N4c5SBnJMVAiMNRcGu6x1AwQH"
+
+
 def test_a_large_identity_node_gets_a_hash() -> None:
     workspace = Workspace()
     assert workspace.put(b"x" * 128, "raw", Format(1, "identity")).is_identity

@@ -21,6 +21,7 @@ from libp2p.peer.addresses import (
     scope_of_ip,
     split_address,
     split_peer_id,
+    tcp_address,
     to_multiaddr,
     to_multiaddrs,
     visible_addresses,
@@ -263,3 +264,17 @@ def test_an_argument_may_be_an_address_or_its_text() -> None:
         to_multiaddrs([5], "addrs")
     with pytest.raises(InvalidAddrError, match="the address is empty"):
         to_multiaddr(Multiaddr(b""))
+
+
+@pytest.mark.parametrize(
+    ("host", "written"),
+    [
+        ("192.0.2.1", "/ip4/192.0.2.1/tcp/1"),
+        ("::ffff:192.0.2.1", "/ip4/192.0.2.1/tcp/1"),
+        ("::FFFF:192.0.2.1", "/ip4/192.0.2.1/tcp/1"),
+        ("2001:db8::1", "/ip6/2001:db8::1/tcp/1"),
+        ("fe80::1%eth0", "/ip6/fe80::1/tcp/1"),
+    ],
+)
+def test_the_address_of_a_socket(host: str, written: str) -> None:
+    assert str(tcp_address(host, 1)) == written
