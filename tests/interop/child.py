@@ -88,6 +88,12 @@ class Child:
             raise ChildError(f"{self._name} ended: {self.stderr_text()[-2000:].strip()}")
         return line
 
+    def rest(self) -> str | None:
+        """The next line of a child that has ended, or None after its last one."""
+        if (line := self._lines.get()) is None:
+            self._lines.put(None)
+        return line
+
     def wait_for(self, text: str, timeout: float = 60.0) -> list[str]:
         """Read lines up to and including the first one that contains `text`."""
         seen: list[str] = []
