@@ -13,6 +13,7 @@ from libp2p.blockstore.slice_table import Slice
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils.closing import ending
+from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
@@ -111,7 +112,7 @@ class SlicedBlockStore(LayeredBlockStore):
         self._takers: list[Taker] = []
 
     def __repr__(self) -> str:
-        return f"{self.blocks!r} with slices of files"
+        return shown(self, lambda: f"{self.blocks!r} with slices of files")
 
     def add_taker(self, taker: Taker) -> None:
         self._takers.append(taker)

@@ -18,10 +18,12 @@ import trio
 from libp2p.datastore import Change, MemoryDatastore
 from libp2p.events import PeerIdentified
 from libp2p.exceptions import DatastoreError
+from libp2p.ipfs_lite.errors import RepoError
 from libp2p.provide.config import SLACK_SECONDS, ProvideConfig
 from libp2p.provide.provider import Provider
 from libp2p.provide.sources import key_source
 from libp2p.utils.fault_log import FaultLog
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.pin_table import PinKind, PinTable
     from libp2p.ipld.cid import CID
     from libp2p.routing.abc import ContentRouter
+
+logger = get_logger(__name__)
 
 STATE_NAMESPACE: Final = "provide-state"
 _STATE_KEY: Final = b"latest"
@@ -83,11 +87,10 @@ class Announcements:
         datastore: Datastore,
         strategy: str,
         pins: PinTable,
-        last_pin: int,
     ) -> None:
         self._provider = provider
         self._pins = pins
-        self._last_pin = last_pin
+        self._last_pin = 0
         self._datastore = datastore
         self._strategy = strategy
         self._faults = FaultLog()
@@ -96,8 +99,21 @@ class Announcements:
         """Announce what was added now; with the other blocks it stays announced."""
         await self._provider.provide_once([root])
 
+    async def skip_pins(self) -> None:
+        """Let `add_pins` announce only what is pinned from now on."""
+        try:
+            self._last_pin = await trio.to_thread.run_sync(self._pins.newest)
+        except RepoError as error:
+            logger.info("what is pinned later may be announced again: %s", error)
+
     async def add_pins(self) -> None:
         """Announce what was pinned since the last call, by this process or by others."""
+        try:
+            await self._add_pins()
+        except RepoError as error:
+            self._faults.note("reading pins to announce", error)
+
+    async def _add_pins(self) -> None:
         while rows := await trio.to_thread.run_sync(self._pins.batch, self._last_pin):
             new = [pin.cid for number, pin in rows if number > self._last_pin]
             self._last_pin = max(self._last_pin, rows[-1][0])
@@ -135,7 +151,6 @@ async def announcing(
     config, datastore = parts.config, parts.datastore or MemoryDatastore()
     if not parts.has_identity:
         datastore = MemoryDatastore()  # the repo's says what the process with its key has announced
-    last_pin = await trio.to_thread.run_sync(parts.pins.newest)
     interval = config.provide_interval
     settings = ProvideConfig(
         interval_seconds=interval, slack_seconds=min(SLACK_SECONDS, interval / 2)
@@ -147,9 +162,8 @@ async def announcing(
         subscription = host.subscribe(lambda event: provider.note_online(), PeerIdentified)
         try:
             async with trio.open_nursery() as nursery:
-                announcements = Announcements(
-                    provider, datastore, config.provide, parts.pins, last_pin
-                )
+                announcements = Announcements(provider, datastore, config.provide, parts.pins)
+                await announcements.skip_pins()
                 nursery.start_soon(announcements.keep_state)
                 yield announcements
                 nursery.cancel_scope.cancel()

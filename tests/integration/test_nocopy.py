@@ -270,6 +270,7 @@ def test_slices_are_found_whenever_a_rename_is_interrupted(tmp_path: Path) -> No
     part, target = tmp_path / "part", tmp_path / "target"
     part.write_bytes(DATA)
     key = CID.for_block(DATA[:CHUNK]).multihash
+    State.create(tmp_path / "state.sqlite")
 
     def read() -> bytes | None:
         store = SliceBlockStore(State(tmp_path / "state.sqlite"), tmp_path / "slices")

@@ -61,7 +61,7 @@ async def test_what_objects_say_of_themselves(tmp_path: Path) -> None:
         key = a.host.get_private_key().to_bytes()
         secrets = [key.hex(), repr(key)[2:-1], base64.b64encode(key).decode()]
         objects: dict[str, tuple[object, str]] = {
-            "peer": (a, f"{one}, open, with <FilesystemBlockStore"),
+            "peer": (a, f"{one}, open, with <SlicedBlockStore"),
             "offline": (offline, "offline, open"),
             "config": (a.config, "profile="),
             "added": (added, str(added.cid)),

@@ -51,8 +51,9 @@ class Running:
     def __init__(
         self, args: Sequence[str | bytes | os.PathLike[str]], around: Surroundings
     ) -> None:
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), **around.variables}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiling takes longer than the command
+        environment |= around.variables
         self.began = time.monotonic()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "libp2p.ipfs_lite", *args],

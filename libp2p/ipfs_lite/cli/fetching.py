@@ -11,6 +11,7 @@ import trio
 
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.company import is_anybody_known
+from libp2p.ipfs_lite.cli.options import NOBODY
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
@@ -159,8 +160,9 @@ def run_with_peer(
         # DNS or others have to be asked for a name.
         is_named = any(isinstance(fetch.content.root, str) for fetch in fetches)
         online = is_named or bool(first.peers) or await is_anybody_known(at, first.network)
+        network = first.network if online else NOBODY
         async with Peer.open(
-            at.repo, online=online, verify=first.verify, **first.network.settings()
+            at.repo, online=online, verify=first.verify, **network.settings()
         ) as peer:
             await _connect_to_any(peer, first.peers)
             await work(peer)

@@ -182,6 +182,10 @@ class NetworkChoice:
         return tuple(value for value in values if value != NONE)
 
 
+#: The choice of a command without a network.
+NOBODY: Final = NetworkChoice((), None, ())
+
+
 def from_peers(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of a fetch to a command."""
     command = networked(command)

@@ -14,6 +14,8 @@ from libp2p.ipld.cid import CID
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import pytest
+
     from libp2p.provide.provider import Provider
 
 A, B, C = (CID.for_block(name) for name in (b"a", b"b", b"c"))
@@ -38,9 +40,8 @@ async def test_new_pins_of_any_process_are_announced_once(tmp_path: Path) -> Non
     ):
         pins, others_pins = PinTable(own), PinTable(others)
         others_pins.put([A], recursive=True, name="", expiry=None)  # announced with all the rest
-        announcements = Announcements(
-            cast("Provider", provider), MemoryDatastore(), "pinned", pins, pins.newest()
-        )
+        announcements = Announcements(cast("Provider", provider), MemoryDatastore(), "pinned", pins)
+        await announcements.skip_pins()
         await announcements.add_pins()
         assert provider.cids == []
         others_pins.put([B], recursive=True, name="", expiry=None)
@@ -48,3 +49,16 @@ async def test_new_pins_of_any_process_are_announced_once(tmp_path: Path) -> Non
         for _ in range(2):
             await announcements.add_pins()
             assert provider.cids == [B, C]
+
+
+async def test_pins_that_cannot_be_read_cost_their_announcement_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(State(tmp_path / "missing")) as state:
+        announcements = Announcements(
+            cast("Provider", Announced()), MemoryDatastore(), "pinned", PinTable(state)
+        )
+        await announcements.skip_pins()
+        await announcements.add_pins()
+        await announcements.add_pins()
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
