@@ -151,6 +151,8 @@ def _listening(path: Path) -> Iterator[trio.socket.SocketType]:
             with suppress(FileNotFoundError):
                 if not stat.S_ISSOCK(path.lstat().st_mode):
                     raise ControlError(f"{path} is not a socket: remove it")
+                if _is_answered(reached):
+                    raise ControlError(f"another process answers for {path.parent}, and goes on")
                 path.unlink()
             listener.bind(reached)
             path.chmod(0o600)
@@ -163,6 +165,19 @@ def _listening(path: Path) -> Iterator[trio.socket.SocketType]:
         with suppress(OSError):
             if own is not None and path.lstat().st_ino == own.st_ino:
                 path.unlink()
+
+
+def _is_answered(path: str) -> bool:
+    """Tell whether a process listens at a socket; a queue that is full is one's too."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(path)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
 
 
 @contextmanager

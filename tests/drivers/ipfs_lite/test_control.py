@@ -153,6 +153,16 @@ async def test_what_a_killed_process_has_left_is_replaced(tmp_path: Path) -> Non
         assert await ask(tmp_path, "echo") == []
 
 
+async def test_the_first_process_of_a_repo_goes_on_answering(tmp_path: Path) -> None:
+    async with answering(tmp_path):
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(ControlError, match="another process answers"):
+                await nursery.start(partial(answer_questions, tmp_path, CALLS))
+        assert await ask(tmp_path, "echo", ["first"]) == ["first"]
+    async with answering(tmp_path):
+        assert await ask(tmp_path, "echo", ["next"]) == ["next"]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 async def test_what_is_no_socket_is_left_alone(tmp_path: Path, kind: str) -> None:
     path = tmp_path / SOCKET
