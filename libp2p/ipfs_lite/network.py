@@ -30,7 +30,6 @@ from libp2p.factory import new_host
 from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite.announcements import Announcements, announcing
 from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
-from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.keystore import Keystore
 from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
 from libp2p.ipfs_lite.reaching import connect
@@ -298,7 +297,7 @@ async def _look(bitswap: BitswapClient, announced: Announcements | None, faults:
         await bitswap.look_for_blocks()
         if announced is not None:
             await announced.add_pins()
-    except (BlockStoreError, RepoError, ProvideError) as error:
+    except (BlockStoreError, ProvideError) as error:
         faults.note("what other processes have stored", error)
 
 
