@@ -134,6 +134,25 @@ def test_an_editor_that_is_kept_has_the_entries_too(
         assert store.run(editor.find(name)) == entries.get(name)
 
 
+@pytest.mark.parametrize("estimation", ["links-bytes", "block-bytes", "disabled"])
+@pytest.mark.parametrize("most", [0, 3])
+def test_a_directory_that_shrinks_is_as_if_imported(estimation: str, most: int) -> None:
+    options = ImportOptions(
+        hamt_threshold=150, hamt_estimation=estimation, max_directory_links=most
+    )
+    store, entries = Store(), {name: DirectoryEntry(name, CIDS[0], 5) for name in NAMES[:8]}
+    editor = DirectoryEditor(options)
+    for entry in entries.values():
+        store.run(editor.put(entry))
+    root = store.flush(editor)
+    while entries:
+        name, _ = entries.popitem()
+        editor = store.load(root, options)
+        store.run(editor.remove(name))
+        root = store.flush(editor)
+        assert root == imported(entries, options)[0]
+
+
 def test_a_change_of_a_large_directory_reads_a_few_shards() -> None:
     options = ImportOptions()
     importer = DirectoryImporter(options)
