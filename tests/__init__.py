@@ -1,0 +1,1 @@
+"""Tests; a package, so that `tests.interop` is not taken for the programs in `interop/`."""
