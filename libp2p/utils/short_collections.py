@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: A full collection may begin once this many collections of the middle generation were made. One of
-#: these is made for each 7,000 objects that are new and stay, so a full one visits about 28,000.
+#: A collection of the middle generation begins after so many of the youngest, each of which is made
+#: for 700 objects that are new, and a full one after so many of the middle one: it visits about
+#: 7,000 objects.
+MIDDLE_COLLECTION_AFTER: Final = 4
 FULL_COLLECTION_AFTER: Final = 1
 #: Everything is visited again as often as this, if that is quick.
 THOROUGH_SECONDS: Final = 60.0
@@ -60,7 +62,7 @@ def short_collections(
     thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*thresholds[:2], FULL_COLLECTION_AFTER)
+    gc.set_threshold(thresholds[0], MIDDLE_COLLECTION_AFTER, FULL_COLLECTION_AFTER)
     gc.callbacks.append(on_collection)
     try:
         yield
