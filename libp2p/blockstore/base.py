@@ -20,7 +20,14 @@ from libp2p.utils import arguments
 from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Iterator,
+        Sequence,
+    )
 
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
@@ -244,3 +251,26 @@ class ListBlockStore(BlockStore):
     async def delete_blocks(
         self, cids: Sequence[CIDInput], *, older_than: float | None = None
     ) -> list[CIDInput]: ...
+
+
+class PagedBlockStore(ListBlockStore):
+    """A store in a database, which is listed page by page in a thread."""
+
+    @abstractmethod
+    def _pages(self) -> Iterator[list[BlockInfo]]:
+        """Yield all blocks in the order of multihashes (blocking)."""
+
+    def get_all_cids(self) -> list[bytes]:
+        """List every block as CIDv1 with raw. It reads the whole index before it returns."""
+        return [RAW_CID_START + info[0] for page in self._pages() for info in page]
+
+    async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
+        """Return the multihashes of all blocks in their order, some at a time."""
+        async for batch in self.block_infos():
+            yield [multihash for multihash, _, _ in batch]
+
+    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
+        """Return all blocks in the order of multihashes; no transaction is held in between."""
+        pages = self._pages()
+        while (page := await trio.to_thread.run_sync(next, pages, None)) is not None:
+            yield page

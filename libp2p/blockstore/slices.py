@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
-from libp2p.blockstore.base import LISTED_AT_ONCE, ListBlockStore
+from libp2p.blockstore.base import LISTED_AT_ONCE, PagedBlockStore
 from libp2p.blockstore.files import MAX_BLOCK_FILE_BYTES
 from libp2p.blockstore.slice_table import SliceTable, Stamp
 from libp2p.blockstore.verify import MAX_DAMAGED, is_block, name_of
 from libp2p.exceptions import BaseLibp2pError, BlockStoreError
-from libp2p.ipld.cid import CID, RAW_CID_START
+from libp2p.ipld.cid import CID
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from libp2p.base_types import Buffer
@@ -40,7 +40,7 @@ _READ_FLAGS: Final = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_N
 logger = get_logger(__name__)
 
 
-class SliceBlockStore(ListBlockStore):
+class SliceBlockStore(PagedBlockStore):
     """
     Slices of files. Blocks are not put into it, they are noted with `add`.
 
@@ -121,19 +121,6 @@ class SliceBlockStore(ListBlockStore):
         with _errors():
             staying = await trio.to_thread.run_sync(self._table.delete, keys, limit)
         return [cid for cid, key in zip(cids, keys, strict=True) if key not in staying]
-
-    def get_all_cids(self) -> list[bytes]:
-        return [RAW_CID_START + info[0] for page in self._pages() for info in page]
-
-    async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
-        async for batch in self.block_infos():
-            yield [multihash for multihash, _, _ in batch]
-
-    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
-        """Return what was noted, also if the file is gone."""
-        pages = self._pages()
-        while (page := await trio.to_thread.run_sync(next, pages, None)) is not None:
-            yield page
 
     def damage_of(self, cid: CIDInput) -> str | None:
         return self._lost.get(CID.of(cid).multihash)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 import trio
 
-from libp2p.blockstore.base import LISTED_AT_ONCE, ListBlockStore
+from libp2p.blockstore.base import LISTED_AT_ONCE, PagedBlockStore
 from libp2p.blockstore.joined_writes import JoinedWrites, keyed_blocks
 from libp2p.blockstore.verify import DamagedBlocks
-from libp2p.ipld.cid import CID, RAW_CID_START
+from libp2p.ipld.cid import CID
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
@@ -60,7 +60,7 @@ class BlockTable(ABC):
         """Close the table; a second call does nothing."""
 
 
-class TableBlockStore(ListBlockStore):
+class TableBlockStore(PagedBlockStore):
     """
     Blocks in a `BlockTable`, which threads use; every block is hashed when it is read.
 
@@ -110,21 +110,6 @@ class TableBlockStore(ListBlockStore):
             if is_gone:
                 self._damaged.forget(key)
         return [cid for cid, is_gone in zip(cids, gone, strict=True) if is_gone]
-
-    def get_all_cids(self) -> list[bytes]:
-        """List every block as CIDv1 with raw. It reads the whole index before it returns."""
-        return [RAW_CID_START + info[0] for page in self._pages() for info in page]
-
-    async def multihash_batches(self) -> AsyncGenerator[list[bytes], None]:
-        """Return the multihashes of all blocks in their order, some at a time."""
-        async for batch in self.block_infos():
-            yield [multihash for multihash, _, _ in batch]
-
-    async def block_infos(self) -> AsyncGenerator[list[BlockInfo], None]:
-        """Return all blocks in the order of multihashes; no transaction is held in between."""
-        pages = self._pages()
-        while (page := await trio.to_thread.run_sync(next, pages, None)) is not None:
-            yield page
 
     def damage_of(self, cid: CIDInput) -> str | None:
         return self._damaged.place_of(CID.of(cid).multihash)

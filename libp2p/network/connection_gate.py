@@ -7,9 +7,10 @@ The five questions and their names are go-libp2p's (sans-I/O).
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from libp2p.exceptions import InvalidArgument, InvalidPeerID
+from libp2p.peer.addresses import ip_of
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.peer.addresses import IPAddress
     from libp2p.transport.abc import MuxedConnection
 
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
-_IP_PROTOCOLS: Final = ("ip4", "ip6")
 
 
 class ConnectionGater(Protocol):
@@ -179,10 +180,7 @@ def _peer(peer: ID | str) -> ID:
         raise InvalidArgument(f"{peer!r} is not a peer id") from error
 
 
-def _ip_of(address: Multiaddr) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+def _ip_of(address: Multiaddr) -> IPAddress | None:
     """Return the IP address that an address begins with; an IPv4 one for what maps it to IPv6."""
-    first = next(iter(address.items()), None)
-    if first is None or first[0].name not in _IP_PROTOCOLS:
-        return None
-    ip = ipaddress.ip_address(str(first[1]))
+    ip = ip_of(address)
     return getattr(ip, "ipv4_mapped", None) or ip

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from libp2p.blockstore.base import BlockInfo
     from libp2p.pinning.block_set import BlockSet
-
-#: A block as a store lists it: its multihash, its bytes, and when it was last written, in Unix
-#: seconds; None if the store does not know.
-BlockInfo: TypeAlias = "tuple[bytes, int, float | None]"
 
 #: Seconds by which a block must be older than whatever may need it. Times of files come from one
 #: clock, but one that Linux advances every 10 ms.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libp2p.ipfs_lite.cli import running
 from libp2p.ipfs_lite.cli.running_commands import bitswap, swarm
 from tests.integration.test_cli import Terminal, terminal
 
@@ -107,6 +108,23 @@ def test_bitswap_is_counted_in_kubos_lines(terminal: Terminal) -> None:
         [shown] = map(json.loads, lines(terminal, "bitswap", "stat", "--json"))
         assert (shown["blocks_received"], shown["wantlist"], shown["peers"]) == (0, [], [])
         assert lines(terminal, "bitswap", "wantlist") == []
+
+
+def test_what_is_wanted_is_listed_below_its_count(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(*_: object) -> dict[str, object]:
+        counts = dict.fromkeys(
+            ("blocks_received", "blocks_sent", "data_received", "data_sent"), 2048
+        )
+        return {**counts, "dup_blks_received": 1, "dup_data_received": 5,
+                "wantlist": ["bafk1"], "peers": ["12D3"]}  # fmt: skip
+
+    monkeypatch.setattr(running, "ask", ask)
+    printed = lines(terminal, "bitswap", "stat", "-v", "--human")
+    assert printed[3] == "\tdata received: 2.0 kB"
+    assert printed[-4:] == ["\twantlist [1 keys]", "\t\tbafk1", "\tpartners [1]", "\t\t12D3"]
+    assert lines(terminal, "bitswap", "stat")[-1] == "\tpartners [1]"
 
 
 @pytest.mark.parametrize(

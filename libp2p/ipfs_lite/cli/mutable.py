@@ -14,7 +14,7 @@ from libp2p.ipfs_lite.errors import NotFoundError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.source import FileSource
 from libp2p.ipld.unixfs import Mtime
-from libp2p.utils.printable import one_line, printable
+from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -57,8 +57,7 @@ def ls(at: At, path: str, long: bool, as_json: bool) -> None:
             if as_json:
                 await say_json({"name": name, **_described(there)})
             else:
-                shown = printable(name) + "/" * is_directory
-                await write_bytes(f"{shown}\t{there.cid}\t{there.size}\n".encode())
+                await say(name + "/" * is_directory, str(there.cid), str(there.size))
 
     _with_peer(at, work)
 

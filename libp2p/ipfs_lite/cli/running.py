@@ -80,16 +80,9 @@ def peers_with_addresses(at: At, call: str, as_json: bool, *, counted: bool) -> 
                 continue
             await say(f"{peer} ({len(addresses)})" if counted else peer)
             for address in addresses:
-                await say_indented(address)
+                await say("", address)
 
     _with_answer(at, call, (), show)
-
-
-async def say_indented(text: str) -> None:
-    from libp2p.ipfs_lite.cli.small_files import write_bytes
-    from libp2p.utils.printable import printable
-
-    await write_bytes(f"\t{printable(text)}\n".encode())
 
 
 def resources(at: At, as_json: bool) -> None:
@@ -120,10 +113,12 @@ def bitswap_stat(at: At, verbose: bool, human: bool, as_json: bool) -> None:
             f"dup blocks received: {stat['dup_blks_received']}",
             f"dup data received: {size(stat['dup_data_received'])}",
             f"wantlist [{len(stat['wantlist'])} keys]",
-            *(f"\t{cid}" for cid in stat["wantlist"]),
-            f"partners [{len(stat['peers'])}]",
-            *(f"\t{peer}" for peer in stat["peers"] if verbose),
         ):
-            await say_indented(line)
+            await say("", line)
+        for cid in stat["wantlist"]:
+            await say("", "", cid)
+        await say("", f"partners [{len(stat['peers'])}]")
+        for peer in stat["peers"] if verbose else ():
+            await say("", "", peer)
 
     _with_answer(at, "bitswap_stat", (), show)
