@@ -30,7 +30,7 @@ LAYERS: dict[str, int] = {
     "ipld": 1,
     "blockstore": 2,
     "bridge": 2,
-    "pinning": 2,
+    "pinning": 3,
     "mfs": 2,
     "dns": 2,
     "records": 2,
