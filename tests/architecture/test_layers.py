@@ -28,6 +28,7 @@ LAYERS: dict[str, int] = {
     "datastore": 1,
     "peer": 1,
     "ipld": 1,
+    "encoding_config": 1,
     "blockstore": 2,
     "bridge": 2,
     "pinning": 3,
