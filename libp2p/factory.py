@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
 
 from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.network.connection_gate import ConnectionGater
+    from libp2p.rcmgr.manager import ResourceManager
+    from libp2p.resources import Resources
     from libp2p.routing.abc import PeerRouter
     from libp2p.stream_muxer.yamux.config import YamuxConfig
 
@@ -82,6 +85,7 @@ class HostOptions(TypedDict, total=False):
     connection_gater: ConnectionGater | None  # says whom to connect to: network.connection_gate
     retry_config: RetryConfig | None  # py-libp2p's: see there
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    resource_manager: ResourceManager | None  # limits, and a view of what is held
     psk: bytes | str | None  # the key of a private network: libp2p.security.pnet.key.read_key
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
@@ -95,7 +99,6 @@ class HostOptions(TypedDict, total=False):
     enable_websocket: bool
     keystore: object
     quic_transport_opt: object
-    resource_manager: object
 
 
 _EFFECTIVE: Final = frozenset(
@@ -121,6 +124,7 @@ _EFFECTIVE: Final = frozenset(
         "bootstrap_dns_max_retries",
         "disc_opt",
         "psk",
+        "resource_manager",
     }
 )
 
@@ -268,7 +272,10 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     config = options.get("connection_config") or SwarmConfig()
     if (timeout := options.get("negotiate_timeout")) is not None:
         config = replace(config, negotiate_timeout=timeout)
-    resources = config.new_resources()
+    if (manager := options.get("resource_manager")) is None:
+        resources = config.new_resources()
+    else:
+        config, resources = _managed(config, manager)
     psk = options.get("psk")
     key = None if psk is None else read_key(psk)
     if key is not None:
@@ -281,6 +288,19 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     gater = options.get("connection_gater")
     resolver = options.get("resolver")
     return Swarm(peer_id, peerstore, transports, config, resources, resolver, gater)
+
+
+def _managed(config: SwarmConfig, manager: ResourceManager) -> tuple[SwarmConfig, Resources]:
+    """Return the configuration and the counts of a host that keeps to a manager's limits."""
+    from libp2p.rcmgr.manager import ResourceManager
+
+    arguments.instance(manager, ResourceManager, "resource_manager")
+    resources = manager.resources
+    if resources.find("sockets") is not None:
+        raise InvalidArgument("resource_manager: it has a host already, each needs its own")
+    resources.bound("receive windows", config.receive_budget)
+    most = min(config.max_connections, manager.limits.max_connections)
+    return replace(config, max_connections=most), resources
 
 
 def new_host(**options: Unpack[HostOptions]) -> BasicHost:
@@ -318,3 +338,16 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
         found = peerDiscovery.emit_peer_discovered
         host.add_service(Bootstrap(host, peers, on_found=found).run)
     return host
+
+
+def _with_options(function: Callable[..., object]) -> None:
+    """Let `inspect.signature` and `help` show the options by name."""
+    options = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in HostOptions.__annotations__.items()
+    ]
+    function.__signature__ = Signature(options)  # type: ignore[attr-defined]
+
+
+_with_options(new_swarm)
+_with_options(new_host)

@@ -24,6 +24,7 @@ LAYERS: dict[str, int] = {
     "io": 1,
     "utils": 1,
     "tools": 2,
+    "rcmgr": 2,
     "events": 1,
     "datastore": 1,
     "peer": 1,
