@@ -8,6 +8,7 @@ the stack itself needs of a part stands as a `Protocol` beside its user.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Self, TypeAlias
 
@@ -23,7 +24,7 @@ from libp2p.peer.abc import IProtoBook as IProtoBook
 from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from multiaddr import Multiaddr
@@ -34,13 +35,13 @@ if TYPE_CHECKING:
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.utils.event_bus import EventBus
 
-    THandler = Callable[[ReadWriteCloser], Awaitable[None]]
-
-StreamHandlerFn: TypeAlias = "Callable[[INetStream], Awaitable[None]]"
+# They are no texts, so that programs can annotate with ``TMuxerOptions | None``.
+THandler: TypeAlias = Callable[[ReadWriteCloser], Awaitable[None]]
+StreamHandlerFn: TypeAlias = Callable[["INetStream"], Awaitable[None]]
 #: A class, or another function that takes a secure connection, a peer id, and the rest by name.
-TMuxerClass: TypeAlias = "Callable[..., IMuxedConn]"
-TMuxerOptions: TypeAlias = "Mapping[TProtocol, TMuxerClass]"
-TSecurityOptions: TypeAlias = "Mapping[TProtocol, ISecureTransport]"
+TMuxerClass: TypeAlias = Callable[..., "IMuxedConn"]
+TMuxerOptions: TypeAlias = Mapping["TProtocol", TMuxerClass]
+TSecurityOptions: TypeAlias = Mapping["TProtocol", "ISecureTransport"]
 
 # py-libp2p's names of the routers; they are loaded when they are first used.
 if TYPE_CHECKING:

@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack, cast
 
 from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
 from libp2p.base_types import TProtocol
 from libp2p.crypto.ed25519 import create_new_key_pair as create_new_ed25519_key_pair
 from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.keystore import FileSystemKeyStore
 from libp2p.dns.resolver import Resolver
 from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.host.basic_host import BasicHost
@@ -35,7 +36,7 @@ from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX_PROTOCOL_ID
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from libp2p.transport.abc import RawTransport, Transport
 from libp2p.transport.tcp.tcp import TCP
-from libp2p.transport.upgrader import TransportUpgrader, UpgradedTransport
+from libp2p.transport.upgrader import TransportUpgrader
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
@@ -68,6 +69,9 @@ class HostOptions(TypedDict, total=False):
 
     key_pair: KeyPair | None
     key_pair_provider: Callable[[], KeyPair] | None
+    keystore: FileSystemKeyStore | None  # has the key under ``identity_name``
+    identity_name: str
+    auto_persist: bool | None  # keep a new key in the keystore; it is, unless this is False
     muxer_opt: TMuxerOptions | None
     sec_opt: TSecurityOptions | None
     peerstore_opt: IPeerStore | None
@@ -97,14 +101,19 @@ class HostOptions(TypedDict, total=False):
     enable_webrtc: bool
     enable_webtransport: bool
     enable_websocket: bool
-    keystore: object
     quic_transport_opt: object
+    tls_client_config: object
+    tls_server_config: object
+    metric_send_channel: object
 
 
 _EFFECTIVE: Final = frozenset(
     {
         "key_pair",
         "key_pair_provider",
+        "keystore",
+        "identity_name",
+        "auto_persist",
         "muxer_opt",
         "sec_opt",
         "peerstore_opt",
@@ -129,6 +138,12 @@ _EFFECTIVE: Final = frozenset(
 )
 
 
+#: py-libp2p's first parameters, which may be given by position.
+_FIRST: Final = (
+    *("key_pair", "key_pair_provider", "keystore", "identity_name", "auto_persist"),
+    *("muxer_opt", "sec_opt", "peerstore_opt"),
+)
+
 _QUESTIONS: Final = (
     "intercept_peer_dial",
     "intercept_addr_dial",
@@ -139,6 +154,7 @@ _QUESTIONS: Final = (
 
 _KINDS: Final = {
     "key_pair": KeyPair,
+    "keystore": FileSystemKeyStore,
     "muxer_opt": Mapping,
     "sec_opt": Mapping,
     "peerstore_opt": IPeerStore,
@@ -205,6 +221,16 @@ def get_default_muxer_options() -> TMuxerOptions:
     return create_yamux_muxer_option()
 
 
+def _name(positional: Sequence[object], options: HostOptions) -> None:
+    """Put options that were given by position under their names."""
+    if len(positional) > len(_FIRST):
+        raise WrongArgumentType(f"options after {_FIRST[-1]} have to be given by name")
+    for name, value in zip(_FIRST, positional, strict=False):
+        if name in options:
+            raise WrongArgumentType(f"the option {name!r} was given twice")
+        cast("dict[str, object]", options)[name] = value
+
+
 def _check(options: HostOptions) -> None:
     """Refuse what has no effect here, by name, instead of ignoring it."""
     for name, value in options.items():
@@ -217,8 +243,6 @@ def _check(options: HostOptions) -> None:
             arguments.instance(value, kind, name)
     for name, value in (options.get("sec_opt") or {}).items():
         arguments.having(value, ("secure_inbound", "secure_outbound"), name, "a secure transport")
-    if options.get("retry_config") not in (None, RetryConfig()):
-        raise InvalidArgument("retry_config: a failed dial is not made again, but told with why")
     if (gater := options.get("connection_gater")) is not None:
         arguments.having(gater, _QUESTIONS, "connection_gater", "a ConnectionGater")
     if (provider := options.get("key_pair_provider")) is not None:
@@ -241,18 +265,30 @@ def _check_transports(options: HostOptions) -> None:
 
 
 def _key_pair(options: HostOptions) -> KeyPair:
-    provider = options.get("key_pair_provider") or generate_new_ed25519_identity
-    pair = options.get("key_pair") or provider()
-    arguments.instance(pair, KeyPair, "what key_pair_provider gives")
+    key_pair, keystore = options.get("key_pair"), options.get("keystore")
+    provider = options.get("key_pair_provider")
+    if sum(each is not None for each in (key_pair, provider, keystore)) > 1:
+        raise InvalidArgument("give at most one of key_pair, key_pair_provider and keystore")
+    if keystore is not None:
+        name = options.get("identity_name", "default")
+        if keystore.has(name):
+            return keystore.get(name)
+        key_pair = generate_new_ed25519_identity()
+        if options.get("auto_persist") is not False:
+            keystore.put(name, key_pair)
+        return key_pair
+    pair = key_pair or (provider or generate_new_ed25519_identity)()
+    arguments.instance(pair, KeyPair, "key_pair, or what key_pair_provider gives,")
     return pair
 
 
-def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
+def new_swarm(*positional: object, **options: Unpack[HostOptions]) -> Swarm:
     """
     Return a `Swarm`: connections and streams without protocol handlers; see `HostOptions`.
 
     :raises ValueError: or `TypeError`, for an option that cannot be; ``bootstrap`` is a host's.
     """
+    _name(positional, options)
     _check(options)
     if options.get("bootstrap"):
         raise InvalidArgument("new_swarm(bootstrap=…) has no effect: it is for new_host")
@@ -280,14 +316,17 @@ def new_swarm(**options: Unpack[HostOptions]) -> Swarm:
     key = None if psk is None else read_key(psk)
     if key is not None:
         XSalsa20(key, bytes(NONCE_BYTES))  # raises here, not at each connection
-    upgrader = TransportUpgrader(security, muxers, resources, key)
-    transports = [
-        UpgradedTransport(each, upgrader) if isinstance(each, RawTransport) else each
-        for each in options.get("transports") or (TCP(),)
-    ]
-    gater = options.get("connection_gater")
-    resolver = options.get("resolver")
-    return Swarm(peer_id, peerstore, transports, config, resources, resolver, gater)
+    return Swarm(
+        peer_id,
+        peerstore,
+        TransportUpgrader(security, muxers, resources=resources, psk=key),
+        options.get("transports") or (TCP(),),
+        options.get("retry_config"),
+        config,
+        resources=resources,
+        resolver=options.get("resolver"),
+        gater=options.get("connection_gater"),
+    )
 
 
 def _managed(config: SwarmConfig, manager: ResourceManager) -> tuple[SwarmConfig, Resources]:
@@ -303,7 +342,7 @@ def _managed(config: SwarmConfig, manager: ResourceManager) -> tuple[SwarmConfig
     return replace(config, max_connections=most), resources
 
 
-def new_host(**options: Unpack[HostOptions]) -> BasicHost:
+def new_host(*positional: object, **options: Unpack[HostOptions]) -> BasicHost:
     """
     Return a host with a new Ed25519 identity, TCP, TLS or Noise, and yamux, unless told otherwise.
 
@@ -317,6 +356,7 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
     >>> host.get_id().pretty().startswith("12D3KooW")
     True
     """
+    _name(positional, options)
     announce, listen = options.get("announce_addrs"), options.get("listen_addrs")
     peers = options.pop("bootstrap", None)
     swarm = new_swarm(**options)
@@ -342,9 +382,16 @@ def new_host(**options: Unpack[HostOptions]) -> BasicHost:
 
 def _with_options(function: Callable[..., object]) -> None:
     """Let `inspect.signature` and `help` show the options by name."""
+    kinds = HostOptions.__annotations__
+    names = [*_FIRST, *(name for name in kinds if name not in _FIRST)]
     options = [
-        Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation=kind)
-        for name, kind in HostOptions.__annotations__.items()
+        Parameter(
+            name,
+            Parameter.POSITIONAL_OR_KEYWORD if name in _FIRST else Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=kinds[name],
+        )
+        for name in names
     ]
     function.__signature__ = Signature(options)  # type: ignore[attr-defined]
 

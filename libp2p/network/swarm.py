@@ -10,11 +10,12 @@ else. Faults that are not a peer's are logged.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
@@ -25,6 +26,7 @@ from libp2p.exceptions import (
     BaseLibp2pError,
     DialError,
     InvalidAddrError,
+    InvalidArgument,
     OpenConnectionError,
     PeerStoreError,
     SwarmDialAllFailedError,
@@ -51,6 +53,7 @@ from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
+from libp2p.transport.abc import RawTransport
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
@@ -58,7 +61,8 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+    from contextlib import AbstractAsyncContextManager
 
     from multiaddr import Multiaddr
 
@@ -68,7 +72,7 @@ if TYPE_CHECKING:
     from libp2p.network.connection_manager import TagInfo
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Resources
-    from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport
+    from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport, Upgrader
 
 logger = get_logger(__name__)
 
@@ -89,28 +93,35 @@ class _State(Enum):
 class Swarm(HealthNames, INetworkService):
     """Connections, listeners, dials."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - py-libp2p's, and what a host brings
         self,
         peer_id: ID,
         peerstore: IPeerStore,
-        transports: Sequence[Transport],
-        config: SwarmConfig | None = None,
+        upgrader: Upgrader | None,
+        transports: Sequence[RawTransport | Transport] | RawTransport | Transport = (),
+        retry_config: RetryConfig | None = None,
+        connection_config: SwarmConfig | None = None,
+        *,
         resources: Resources | None = None,
         resolver: Resolver | None = None,
         gater: ConnectionGater | None = None,
     ) -> None:
         """
+        :param upgrader: secures and multiplexes the connections of raw transports.
         :param transports: the first one that understands an address dials it or listens on it.
+        :param retry_config: py-libp2p's; see there.
         :param resources: what everything on this host may hold; that of the transports as well.
         :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
-        :param gater: says whom to connect to; by default what ``config`` allows.
+        :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
         self.self_id = peer_id
         self.peerstore = peerstore
-        self.transports = tuple(transports)
-        self.config = config = config or SwarmConfig()
+        self.config = config = connection_config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
+        self.upgrader = upgrader
+        self.transports = tuple(map(self._upgraded, _several(transports)))
+        self.retry_config = _only_defaults(retry_config)
         #: Is asked whom to connect to.
         self.connection_gate: ConnectionGater = gater or config.new_gate()
         self._gating = Gating(self.connection_gate)
@@ -142,6 +153,11 @@ class Swarm(HealthNames, INetworkService):
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
         self.watch_health(self.events)
+
+    def _upgraded(self, transport: RawTransport | Transport) -> Transport:
+        if self.upgrader is not None and isinstance(transport, RawTransport):
+            return self.upgrader.over(transport, self.resources)
+        return cast("Transport", transport)
 
     def facts(self) -> str:
         """Return the peer id, the state and the number of connections, for `repr`."""
@@ -182,6 +198,10 @@ class Swarm(HealthNames, INetworkService):
                 connection.abort()
                 self._table.remove(connection)
             self.events.emit(HostStopped())
+
+    def run(self) -> AbstractAsyncContextManager[None]:
+        """Return `running`: py-libp2p's ``background_trio_service(swarm)`` enters it."""
+        return self.running()
 
     async def close(self) -> None:
         """
@@ -599,6 +619,18 @@ class Swarm(HealthNames, INetworkService):
     def remove_notifee(self, notifee: INotifee) -> None:
         """Tell ``notifee`` nothing more."""
         self._notifees.remove(notifee)
+
+
+def _several(transports: object) -> Sequence[RawTransport | Transport]:
+    """Return a list, where py-libp2p takes one transport as well."""
+    is_one = not isinstance(transports, Sequence)
+    return (transports,) if is_one else transports  # type: ignore[return-value]
+
+
+def _only_defaults(retry_config: RetryConfig | None) -> RetryConfig:
+    if retry_config not in (None, RetryConfig()):
+        raise InvalidArgument("retry_config: a failed dial is not made again, but told with why")
+    return RetryConfig()
 
 
 def _refuse(stream: NetStream, _: StartHandler) -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
 from libp2p.abc import ISecureTransport
 from libp2p.base_types import TProtocol
-from libp2p.exceptions import HandshakeFailure, IOException, LocalProtocolError
-from libp2p.io.abc import RawChannel
+from libp2p.exceptions import HandshakeFailure, IOException
 from libp2p.peer.id import ID
 from libp2p.protocol_muxer.lazy import LazyChannel
+from libp2p.security.adapted import batched
 from libp2p.security.secure_session import SecureSession
 
 if TYPE_CHECKING:
@@ -156,14 +156,3 @@ async def _complete(channel: Channel, core: HandshakeCore, name: str) -> Establi
     except IOException as error:
         raise HandshakeFailure(f"connection lost in the {name} handshake: {error}") from error
     raise HandshakeFailure(f"peer hung up in the {name} handshake")
-
-
-def batched(conn: IRawConnection) -> RawChannel:
-    """
-    Return ``conn`` as the kind that moves batches, which a secure session needs.
-
-    :raises LocalProtocolError: if it has only py-libp2p's ``read`` and ``write``.
-    """
-    if not isinstance(conn, RawChannel):
-        raise LocalProtocolError(f"{type(conn).__name__} is no connection of this library")
-    return conn

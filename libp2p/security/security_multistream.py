@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from libp2p.protocol_muxer.multiselect import respond
 from libp2p.protocol_muxer.multiselect_client import select_one
-from libp2p.security.handshake import HandshakeTransport, batched
+from libp2p.security.adapted import batched
+from libp2p.security.handshake import HandshakeTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,6 +6,9 @@ from functools import lru_cache
 from inspect import signature
 from typing import TYPE_CHECKING, cast
 
+import trio
+
+from libp2p.protocol_muxer.generic_selector import DEFAULT_NEGOTIATE_TIMEOUT
 from libp2p.protocol_muxer.multiselect import respond
 from libp2p.protocol_muxer.multiselect_client import select_one
 
@@ -22,8 +25,14 @@ if TYPE_CHECKING:
 class MuxerMultistream:
     """The muxers of this side, most wanted first."""
 
-    def __init__(self, muxer_transports_by_protocol: Mapping[TProtocol, TMuxerClass]) -> None:
+    def __init__(
+        self,
+        muxer_transports_by_protocol: Mapping[TProtocol, TMuxerClass],
+        negotiate_timeout: float = DEFAULT_NEGOTIATE_TIMEOUT,
+    ) -> None:
+        """:param negotiate_timeout: seconds for agreeing on one."""
         self.transports: dict[TProtocol, TMuxerClass] = dict(muxer_transports_by_protocol)
+        self.negotiate_timeout = negotiate_timeout
 
     def add_transport(self, protocol: TProtocol, transport: TMuxerClass) -> None:
         """Offer ``protocol`` as the least wanted one."""
@@ -35,12 +44,14 @@ class MuxerMultistream:
         Return the muxer that the handshake led to, or else agree on one now.
 
         :raises MultiselectClientError: or MultiselectError, if there is none in common.
+        :raises trio.TooSlowError: if that takes too long.
         """
         if conn.early_muxer in self.transports:
             return self.transports[conn.early_muxer]
-        if conn.is_initiator:
-            return self.transports[await select_one(conn, tuple(self.transports))]
-        return self.transports[await respond(conn, self.transports)]
+        with trio.fail_after(self.negotiate_timeout):
+            if conn.is_initiator:
+                return self.transports[await select_one(conn, tuple(self.transports))]
+            return self.transports[await respond(conn, self.transports)]
 
     async def new_conn(
         self, conn: ISecureConn, peer_id: ID, resources: Resources | None = None

@@ -1,5 +1,59 @@
-"""py-libp2p's path to a function of `libp2p.peer.peerinfo`."""
+"""py-libp2p's helpers for tests and examples."""
 
-from libp2p.peer.peerinfo import info_from_p2p_addr
+from __future__ import annotations
 
-__all__ = ["info_from_p2p_addr"]
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from libp2p.events import PeerConnected
+from libp2p.exceptions import IOException
+from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
+from libp2p.tools.constants import MAX_READ_LEN
+
+if TYPE_CHECKING:
+    from libp2p.abc import IHost, INetStream, StreamHandlerFn
+    from libp2p.peer.id import ID
+
+__all__ = ["connect", "connect_swarm", "create_echo_stream_handler", "info_from_p2p_addr"]
+
+
+async def connect(node1: IHost, node2: IHost) -> None:
+    """Connect ``node1`` to ``node2``, and wait until both have the connection."""
+    await node1.connect(PeerInfo(node2.get_id(), node2.get_addrs()))
+    await _connected(node2.get_network(), node1.get_id())
+
+
+async def connect_swarm(swarm_0: Any, swarm_1: Any) -> None:
+    """Connect one `Swarm` to another, and wait until both have the connection."""
+    swarm_0.peerstore.add_addrs(swarm_1.get_peer_id(), swarm_1.get_listen_addrs(), 10_000)
+    await swarm_0.dial_peer(swarm_1.get_peer_id())
+    await _connected(swarm_1, swarm_0.get_peer_id())
+
+
+async def _connected(swarm: Any, peer_id: ID) -> None:
+    connected = trio.Event()
+
+    def look(_: object) -> None:
+        if swarm.get_connections(peer_id):
+            connected.set()
+
+    subscription = swarm.events.subscribe(look, PeerConnected)
+    try:
+        look(None)
+        await connected.wait()
+    finally:
+        subscription.cancel()
+
+
+def create_echo_stream_handler(ack_prefix: str) -> StreamHandlerFn:
+    """Return a handler that answers each text with ``ack_prefix`` and the text."""
+
+    async def echo_stream_handler(stream: INetStream) -> None:
+        try:
+            while text := await stream.read(MAX_READ_LEN):
+                await stream.write(ack_prefix.encode() + text)
+        except IOException:
+            return  # the peer has had enough
+
+    return echo_stream_handler

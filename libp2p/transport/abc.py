@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from libp2p.connection_types import ConnectionType
     from libp2p.crypto.keys import PublicKey
     from libp2p.peer.id import ID
+    from libp2p.resources import Resources
 
 
 class MuxedStream(Protocol):
@@ -321,4 +322,12 @@ class RawTransport(Protocol):
         admit: Admit | None = None,
     ) -> RawListener:
         """Return a listener that gives each connection to ``handler_function``."""
+        ...
+
+
+class Upgrader(Protocol):
+    """What secures and multiplexes the connections of raw transports."""
+
+    def over(self, raw: RawTransport, resources: Resources) -> Transport:
+        """Return the transport that does so with ``raw``."""
         ...

@@ -19,7 +19,8 @@ from libp2p.exceptions import (
     SecurityError,
     SecurityUpgradeFailure,
 )
-from libp2p.security.handshake import batched
+from libp2p.protocol_muxer.generic_selector import DEFAULT_NEGOTIATE_TIMEOUT
+from libp2p.security.adapted import batched
 from libp2p.security.pnet.protector import ProtectedConnection
 from libp2p.security.security_multistream import SecurityMultistream
 from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
@@ -33,29 +34,42 @@ if TYPE_CHECKING:
     from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn, TMuxerOptions, TSecurityOptions
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
-    from libp2p.transport.abc import Admit, Listener, OnConnection, RawTransport
+    from libp2p.transport.abc import Admit, Listener, OnConnection, RawTransport, Transport
 
-_NOT_AGREED = (MultiselectError, MultiselectClientError, IOException)
+_NOT_AGREED = (MultiselectError, MultiselectClientError, IOException, trio.TooSlowError)
 
 
 class TransportUpgrader:
-    """Upgrades connections with the protocols given; deadlines are the caller's."""
+    """Upgrades connections with the protocols given; the swarm has a deadline for each."""
 
     def __init__(
         self,
         secure_transports_by_protocol: TSecurityOptions,
         muxer_transports_by_protocol: TMuxerOptions,
+        negotiate_timeout: float = DEFAULT_NEGOTIATE_TIMEOUT,
+        *,
         resources: Resources | None = None,
         psk: bytes | None = None,
     ) -> None:
         """
+        :param negotiate_timeout: seconds for agreeing on a muxer.
         :param resources: what the host of the connections may hold.
         :param psk: the key of a private network: connections of others fail.
         """
         self._resources = resources
         self._psk = psk
         self.security_multistream = SecurityMultistream(secure_transports_by_protocol)
-        self.muxer_multistream = MuxerMultistream(muxer_transports_by_protocol)
+        self.muxer_multistream = MuxerMultistream(muxer_transports_by_protocol, negotiate_timeout)
+
+    def over(self, raw: RawTransport, resources: Resources) -> Transport:
+        """
+        Return a transport whose connections are upgraded.
+
+        :param resources: what their host may hold, if the constructor was not told.
+        """
+        if self._resources is None:
+            self._resources = resources
+        return UpgradedTransport(raw, self)
 
     async def upgrade_security(
         self, raw_conn: IRawConnection, is_initiator: bool, peer_id: ID | None = None

@@ -15,7 +15,7 @@ from multiaddr import Multiaddr
 from libp2p.connection_types import ConnectionType
 from libp2p.exceptions import OpenConnectionError, RawConnError
 from libp2p.peer.addresses import address_from_text
-from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.tcp.tcp import TCP, TCPListener
 from libp2p.transport.tcp.tcp_connection import MAX_GATHER, TcpConnection
 from tests.support.ends import GO_AWAY, PING, SYN, WINDOW_UPDATE, RawFrame, data_frame, frame, parse
 from tests.support.memory_session import numbered, yamux_over
@@ -45,7 +45,7 @@ async def test_both_ends_know_each_others_address(family: str) -> None:
 
 @pytest.mark.parametrize("family", LOOPBACKS)
 async def test_a_listener_tells_the_port_that_it_got(family: str) -> None:
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr(LOOPBACKS[family]))
     await listener.listen(Multiaddr(LOOPBACKS[family]))
     ports = {str(address).rsplit("/", 1)[1] for address in listener.get_addrs()}
@@ -67,7 +67,7 @@ async def _ignore(connection: ReadWriteCloser) -> None:
 
 
 async def test_both_families_may_have_the_same_port() -> None:
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr("/ip6/::/tcp/0"))
     port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
     await listener.listen(Multiaddr(f"/ip4/0.0.0.0/tcp/{port}"))
@@ -79,7 +79,7 @@ async def test_both_families_may_have_the_same_port() -> None:
 
 
 async def test_an_address_in_use_cannot_be_listened_on() -> None:
-    first, second = TCP().create_listener(_ignore), TCP().create_listener(_ignore)
+    first, second = TCPListener(_ignore), TCPListener(_ignore)
     await first.listen(Multiaddr(LOOPBACKS["ip4"]))
     with pytest.raises(OpenConnectionError, match="cannot listen"):
         await second.listen(first.get_addrs()[0])
@@ -88,7 +88,7 @@ async def test_an_address_in_use_cannot_be_listened_on() -> None:
 
 async def test_an_address_of_another_machine_cannot_be_listened_on() -> None:
     with pytest.raises(OpenConnectionError, match="cannot listen"):
-        await TCP().create_listener(_ignore).listen(Multiaddr("/ip4/192.0.2.1/tcp/0"))
+        await TCPListener(_ignore).listen(Multiaddr("/ip4/192.0.2.1/tcp/0"))
 
 
 async def test_nobody_listening_is_an_error_that_names_the_address() -> None:
@@ -138,11 +138,11 @@ async def test_an_address_of_another_transport_is_refused(address: str) -> None:
     with pytest.raises(OpenConnectionError, match="not a TCP address"):
         await TCP().dial(Multiaddr(address))
     with pytest.raises(OpenConnectionError, match="not a TCP address"):
-        await TCP().create_listener(_ignore).listen(Multiaddr(address))
+        await TCPListener(_ignore).listen(Multiaddr(address))
 
 
 async def test_a_name_is_resolved() -> None:
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
     port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
     # The system may know localhost as ::1 first: then the second address is the good one.
@@ -174,7 +174,7 @@ class Resolver(trio.abc.HostnameResolver):
 
 
 async def test_every_address_of_a_name_is_tried() -> None:
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
     good = listener._sockets[0].getsockname()
     with socket.socket() as unused:
@@ -201,7 +201,7 @@ async def test_names_that_idna_does_not_know_are_looked_up() -> None:
             asked.append(host)
             return await super().getaddrinfo(host, *rest, **more)
 
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
     good = listener._sockets[0].getsockname()
     trio.socket.set_custom_hostname_resolver(Compose((socket.AF_INET, good)))
@@ -216,7 +216,7 @@ async def test_names_that_idna_does_not_know_are_looked_up() -> None:
 
 @pytest.mark.parametrize("family", LOOPBACKS)
 async def test_an_address_of_all_interfaces_leads_to_this_machine(family: str) -> None:
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr(LOOPBACKS[family]))
     anywhere = {"ip4": "0.0.0.0", "ip6": "::"}[family]
     port = str(listener.get_addrs()[0]).rsplit("/", 1)[1]
@@ -235,9 +235,7 @@ async def test_a_link_local_address_needs_an_interface_that_exists() -> None:
     with pytest.raises(OpenConnectionError, match="no network interface 'nowhere9'"):
         await TCP().dial(Multiaddr("/ip6zone/nowhere9/ip6/fe80::1/tcp/1"))
     with pytest.raises(OpenConnectionError, match="no network interface"):
-        await (
-            TCP().create_listener(_ignore).listen(Multiaddr("/ip6zone/nowhere9/ip6/fe80::1/tcp/0"))
-        )
+        await TCPListener(_ignore).listen(Multiaddr("/ip6zone/nowhere9/ip6/fe80::1/tcp/0"))
 
 
 async def test_a_name_without_an_address_is_an_error() -> None:
@@ -250,7 +248,7 @@ async def test_a_name_without_an_address_is_an_error() -> None:
 
 
 async def test_a_listener_that_is_closed_stops_serving() -> None:
-    listener = TCP().create_listener(_ignore)
+    listener = TCPListener(_ignore)
     await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
@@ -272,7 +270,7 @@ async def test_connections_made_before_serving_are_accepted() -> None:
         await connection.close()
         handled.set()
 
-    listener = TCP().create_listener(handle)
+    listener = TCPListener(handle)
     await listener.listen(Multiaddr(LOOPBACKS["ip4"]))
     early = await TCP().dial(listener.get_addrs()[0])
     async with trio.open_nursery() as nursery:

@@ -12,7 +12,7 @@ import trio
 
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.stream_muxer.yamux.yamux import Yamux
-from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.tcp.tcp import TCP, TCPListener
 from libp2p.transport.tcp.tcp_connection import multiaddr_of
 from tests.support.hosts import LOOPBACK
 from tests.support.memory_session import secured_by
@@ -172,7 +172,7 @@ async def _accept(
 ) -> tuple[TcpConnection, GoYamux]:
     """Listen, let Go dial, and listen no more."""
     accepted, arrivals = trio.open_memory_channel[ReadWriteCloser](1)
-    listener = TCP().create_listener(accepted.send)
+    listener = TCPListener(accepted.send)
     await listener.listen(LOOPBACK)
     nursery.start_soon(listener.serve, nursery)
     (address,) = listener.get_addrs()

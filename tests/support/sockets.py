@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 from multiaddr import Multiaddr
 
-from libp2p.transport.tcp.tcp import TCP
+from libp2p.transport.tcp.tcp import TCP, TCPListener
 from libp2p.transport.tcp.tcp_connection import TcpConnection
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ async def connected(
         assert isinstance(connection, TcpConnection)
         await accepted_here.send(connection)
 
-    listener = TCP().create_listener(handle)
+    listener = TCPListener(handle)
     await listener.listen(Multiaddr(address))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.serve, nursery)

@@ -89,6 +89,8 @@ class SwarmConn(INetConn):
         self.peer_id: ID = muxed_conn.peer_id
         #: Set once identify has ended, well or not.
         self.event_identified = trio.Event()
+        #: Set when the connection has ended.
+        self.event_closed = trio.Event()
         self._scopes = scopes
         self._config = config
         self.opened_at: Final = trio.current_time()
@@ -116,6 +118,7 @@ class SwarmConn(INetConn):
                 self._streams.clear()
                 self._stream_events.close()
                 ended(self)
+                self.event_closed.set()
             await self._handlers.finish(self._config.handler_grace)
         self._handlers.close()
         self._nursery = None
@@ -185,6 +188,10 @@ class SwarmConn(INetConn):
         """Return the streams that are open and in use."""
         streams = [reference() for reference in self._streams]
         return tuple(s for s in streams if s is not None and not s.is_closed)
+
+    def remove_stream(self, stream: NetStream) -> None:
+        """Leave ``stream`` out of `get_streams`, which else happens when it has ended."""
+        self._streams.discard(ref(stream))
 
     async def close(self, error_code: int = 0) -> None:
         """End the connection; what was written before is still delivered."""

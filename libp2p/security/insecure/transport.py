@@ -7,7 +7,7 @@ the peer can claim to be anyone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.base_types import TProtocol
 from libp2p.security.handshake import HandshakeTransport
@@ -15,6 +15,7 @@ from libp2p.security.insecure.exchange import PlaintextExchange, make_exchange_m
 from libp2p.security.secure_session import SecureSession
 
 if TYPE_CHECKING:
+    from libp2p.abc import IPeerStore, IRawConnection
     from libp2p.crypto.keys import KeyPair
     from libp2p.peer.id import ID
 
@@ -37,8 +38,16 @@ class InsecureTransport(HandshakeTransport[PlaintextExchange]):
     protocol_id = PLAINTEXT_PROTOCOL_ID
     name = "plaintext"
 
-    def __init__(self, local_key_pair: KeyPair) -> None:
+    def __init__(self, local_key_pair: KeyPair, peerstore: IPeerStore | None = None) -> None:
+        """:param peerstore: is given the keys of the peers."""
         super().__init__(local_key_pair, muxers=())
+        self.peerstore = peerstore
+
+    async def _secure(self, conn: IRawConnection, **how: Any) -> SecureSession:
+        session = await super()._secure(conn, **how)
+        if self.peerstore is not None:
+            self.peerstore.add_pubkey(session.get_remote_peer(), session.get_remote_public_key())
+        return session
 
     def _begin(self, *, is_initiator: bool, expected_peer: ID | None) -> PlaintextExchange:
         return PlaintextExchange(self.local_public_key, expected_peer)

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.tools.anyio_service.service import Service
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-
-class Runnable(Protocol):
-    """A `Service`, or one of this library's objects: ``async with it.run()``."""
-
-    def run(self) -> Any: ...
+    from libp2p.tools.anyio_service.trio_manager import Runnable
 
 
 @asynccontextmanager
@@ -25,27 +20,17 @@ async def background_trio_service(service: Runnable) -> AsyncIterator[TrioManage
     """
     Run a service for the length of the block.
 
-    :param service: its `run` is an async function, or returns an async context manager as that of
-        `KadDHT` does.
+    :param service: see `TrioManager`.
     """
-    manager = TrioManager(type(service).__name__)
-    if isinstance(service, Service):
-        service.set_manager(manager)
-    entered = trio.Event()
-
-    async def work() -> None:
-        running = service.run()
-        if isinstance(running, AbstractAsyncContextManager):
-            async with running:
-                entered.set()
-                await trio.sleep_forever()
-        entered.set()
-        await running
-
+    manager = TrioManager(service)
+    manager.take_over()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(manager.run, work)
-        await entered.wait()
+        nursery.start_soon(manager.run)
+        await manager.wait_started()
         try:
             yield manager
         finally:
             await manager.stop()
+
+
+background_anyio_service = background_trio_service

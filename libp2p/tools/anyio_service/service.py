@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from functools import wraps
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from libp2p.tools.anyio_service.exceptions import LifecycleError
+from libp2p.utils.background import background_nursery
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from libp2p.tools.anyio_service.trio_manager import TrioManager
+
+F = TypeVar("F", bound="Callable[..., Awaitable[Any]]")
 
 
 class Service(ABC):
@@ -44,7 +48,7 @@ class Service(ABC):
 
         :raises LifecycleError: if something does already.
         """
-        if self._manager is not None and not self._manager.is_finished:
+        if self._manager is not None and self._manager.is_running:
             raise LifecycleError(f"{type(self).__name__} is running already")
         self._manager = manager
 
@@ -61,3 +65,31 @@ def as_service(function: Callable[..., Awaitable[Any]]) -> type[Service]:
 
     members = {"__init__": begin, "run": run, "__doc__": function.__doc__}
     return type(function.__name__, (Service,), members)
+
+
+def external_api(function: F) -> F:
+    """
+    Let a method of a service be called while that runs.
+
+    It raises `LifecycleError` at other times, and also if the service ends meanwhile.
+    """
+
+    @wraps(function)
+    async def call(self: Service, *args: object, **kwargs: object) -> object:
+        manager = self.get_manager()
+        if not manager.is_running:
+            raise LifecycleError(f"{type(self).__name__} is not running")
+
+        async with background_nursery() as nursery:
+
+            async def end_with_it() -> None:
+                await manager.wait_finished()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(end_with_it)
+            result = await function(self, *args, **kwargs)
+            nursery.cancel_scope.cancel()
+            return result
+        raise LifecycleError(f"{type(self).__name__} has ended before {function.__name__} was done")
+
+    return cast("F", call)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import trio
 
@@ -12,28 +13,46 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 
-class ManagedService(Protocol):
-    """What is used of a `Service`."""
+class Runnable(Protocol):
+    """A `Service`, or one of this library's objects: ``async with it.run()``."""
 
-    async def run(self) -> None: ...
+    def run(self) -> Any: ...
 
-    def set_manager(self, manager: TrioManager) -> None: ...
+
+class TaskStats(NamedTuple):
+    """How many tasks a service has started, and how many of them are over."""
+
+    total_count: int
+    finished_count: int
+
+    @property
+    def pending_count(self) -> int:
+        """How many are running."""
+        return self.total_count - self.finished_count
+
+
+class Stats(NamedTuple):
+    """What is counted of a service."""
+
+    tasks: TaskStats
 
 
 class TrioManager:
-    """
-    The life of one service.
+    """The life of one service."""
 
-    :param name: of the service, for errors.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, service: Runnable) -> None:
+        """
+        :param service: its `run` is an async function, or returns an async context manager as that
+            of `KadDHT` does.
+        """
+        self._service = service
+        self._name = type(service).__name__
         self._started = trio.Event()
         self._finished = trio.Event()
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
-        self._did_error = False
+        self._cancelled = self._did_error = False
+        self._total = self._over = 0
 
     @property
     def is_started(self) -> bool:
@@ -48,7 +67,7 @@ class TrioManager:
     @property
     def is_cancelled(self) -> bool:
         """Whether it was told to end."""
-        return self._scope.cancel_called
+        return self._cancelled
 
     @property
     def is_finished(self) -> bool:
@@ -68,8 +87,24 @@ class TrioManager:
         """Wait until it is over."""
         await self._finished.wait()
 
+    @property
+    def stats(self) -> Stats:
+        """How many tasks there are; the service's own function is none of them."""
+        return Stats(TaskStats(self._total, self._over))
+
     def cancel(self) -> None:
-        """Tell it to end."""
+        """
+        Tell it to end.
+
+        :raises LifecycleError: if it has not begun.
+        """
+        if not self.is_started:
+            raise LifecycleError(f"{self._name} has not been run")
+        if not self.is_finished:
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self._cancelled = True
         self._scope.cancel()
 
     async def stop(self) -> None:
@@ -77,20 +112,51 @@ class TrioManager:
         self.cancel()
         await self.wait_finished()
 
-    async def run(self, work: Callable[[], Awaitable[Any]]) -> None:
-        """Run the service's own function, and after it the tasks that are left."""
+    @classmethod
+    async def run_service(cls, service: Runnable) -> None:
+        """Run a service to its end."""
+        await cls(service).run()
+
+    async def run(self) -> None:
+        """
+        Run the service's own function, and after it the tasks that are left.
+
+        :raises LifecycleError: if it was run before.
+        :raises ExceptionGroup: of what the function and the tasks have raised.
+        """
+        if self.is_started or self._nursery is not None:
+            raise LifecycleError(f"{self._name} was run already")
+        self.take_over()
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     self._nursery = nursery
-                    self._started.set()
-                    await work()
-        except BaseException:
-            self._did_error = not self.is_cancelled
+                    await self._work()
+        except Exception:
+            self._did_error = True
+            self._cancel()
             raise
         finally:
             self._nursery = None
             self._finished.set()
+
+    def take_over(self) -> None:
+        """
+        Tell a `Service` that this is its manager.
+
+        :raises LifecycleError: if it is run by another one.
+        """
+        if (set_manager := getattr(self._service, "set_manager", None)) is not None:
+            set_manager(self)
+
+    async def _work(self) -> None:
+        running = self._service.run()
+        if isinstance(running, AbstractAsyncContextManager):
+            async with running:
+                self._started.set()
+                await trio.sleep_forever()
+        self._started.set()
+        await running
 
     # -- what the service's methods use -------------------------------------------------------
 
@@ -108,10 +174,8 @@ class TrioManager:
         """
         if self._nursery is None:
             raise LifecycleError(f"{self._name} is not running")
-        if daemon:
-            self._nursery.start_soon(self._run_daemon, async_fn, *args, name=name)
-        else:
-            self._nursery.start_soon(async_fn, *args, name=name)
+        self._total += 1
+        self._nursery.start_soon(self._run_task, daemon, async_fn, *args, name=name or async_fn)
 
     def run_daemon_task(
         self, async_fn: Callable[..., Awaitable[Any]], *args: object, name: str | None = None
@@ -120,21 +184,27 @@ class TrioManager:
         self.run_task(async_fn, *args, daemon=True, name=name)
 
     def run_child_service(
-        self, service: ManagedService, daemon: bool = False, name: str | None = None
+        self, service: Runnable, daemon: bool = False, name: str | None = None
     ) -> TrioManager:
         """Run another service as a task of this one; return its manager."""
-        manager = TrioManager(type(service).__name__)
-        service.set_manager(manager)
-        self.run_task(manager.run, service.run, daemon=daemon, name=name)
+        manager = TrioManager(service)
+        self.run_task(manager.run, daemon=daemon, name=name)
         return manager
 
-    def run_daemon_child_service(
-        self, service: ManagedService, name: str | None = None
-    ) -> TrioManager:
+    def run_daemon_child_service(self, service: Runnable, name: str | None = None) -> TrioManager:
         """Run another service that is not to end while this one runs."""
         return self.run_child_service(service, daemon=True, name=name)
 
-    async def _run_daemon(self, async_fn: Callable[..., Awaitable[Any]], *args: object) -> None:
-        await async_fn(*args)
-        if not self.is_cancelled:
+    async def _run_task(
+        self, daemon: bool, async_fn: Callable[..., Awaitable[Any]], *args: object
+    ) -> None:
+        try:
+            await async_fn(*args)
+        finally:
+            self._over += 1
+        if daemon and not self.is_cancelled:
             raise DaemonTaskExit(f"a task of {self._name} has returned that was to run for ever")
+
+
+#: This library runs on trio only, and so do its services: the same by py-libp2p's other name.
+AnyIOManager = TrioManager

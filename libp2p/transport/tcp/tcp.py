@@ -20,6 +20,7 @@ from libp2p.exceptions import OpenConnectionError
 from libp2p.peer.addresses import is_link_local_6
 from libp2p.peer.host_names import ascii_name
 from libp2p.transport.tcp.tcp_connection import TcpConnection, multiaddr_of
+from libp2p.transport.unattended import UnattendedListener
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
@@ -282,8 +283,14 @@ class TCP(ITransport):
         self,
         handler_function: Callable[[TcpConnection], Awaitable[None]],
         admit: Callable[[], Awaitable[None]] | None = None,
-    ) -> TCPListener:
-        """Return a listener that gives each connection to ``handler_function``."""
+    ) -> TCPListener | UnattendedListener:
+        """
+        Return a listener that gives each connection to ``handler_function``.
+
+        With ``admit``, its user calls `TCPListener.serve`; without, it accepts by itself.
+        """
+        if admit is None:
+            return UnattendedListener(TCPListener, handler_function)
         return TCPListener(handler_function, admit)
 
     def can_dial(self, maddr: Multiaddr) -> bool:

@@ -56,8 +56,9 @@ def swarm_over(addresses: Addresses, config: SwarmConfig | None = None) -> Swarm
     return Swarm(
         peer_id_of("local"),
         peerstore,
+        None,
         [cast("Transport", addresses)],
-        config,
+        connection_config=config,
     )
 
 

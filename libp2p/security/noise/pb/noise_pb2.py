@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$libp2p/security/noise/pb/noise.proto\x12\x18libp2p.security.noise.pb\"I\n\x0fNoiseExtensions\x12\x1f\n\x17webtransport_certhashes\x18\x01 \x03(\x0c\x12\x15\n\rstream_muxers\x18\x02 \x03(\x0c\"\x82\x01\n\x15NoiseHandshakePayload\x12\x14\n\x0cidentity_key\x18\x01 \x01(\x0c\x12\x14\n\x0cidentity_sig\x18\x02 \x01(\x0c\x12=\n\nextensions\x18\x04 \x01(\x0b\x32).libp2p.security.noise.pb.NoiseExtensions')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$libp2p/security/noise/pb/noise.proto\x12\x18libp2p.security.noise.pb\"]\n\x0fNoiseExtensions\x12\x1f\n\x17webtransport_certhashes\x18\x01 \x03(\x0c\x12\x15\n\rstream_muxers\x18\x02 \x03(\x0c\x12\x12\n\nearly_data\x18\x03 \x01(\x0c\"\x82\x01\n\x15NoiseHandshakePayload\x12\x14\n\x0cidentity_key\x18\x01 \x01(\x0c\x12\x14\n\x0cidentity_sig\x18\x02 \x01(\x0c\x12=\n\nextensions\x18\x04 \x01(\x0b2).libp2p.security.noise.pb.NoiseExtensions')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -22,7 +22,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'libp2p.security.noise.pb.no
 if _descriptor._USE_C_DESCRIPTORS == False:
   DESCRIPTOR._options = None
   _globals['_NOISEEXTENSIONS']._serialized_start=66
-  _globals['_NOISEEXTENSIONS']._serialized_end=139
-  _globals['_NOISEHANDSHAKEPAYLOAD']._serialized_start=142
-  _globals['_NOISEHANDSHAKEPAYLOAD']._serialized_end=272
+  _globals['_NOISEEXTENSIONS']._serialized_end=159
+  _globals['_NOISEHANDSHAKEPAYLOAD']._serialized_start=162
+  _globals['_NOISEHANDSHAKEPAYLOAD']._serialized_end=292
 # @@protoc_insertion_point(module_scope)

@@ -6,12 +6,14 @@ from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Map
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class NoiseExtensions(_message.Message):
-    __slots__ = ("webtransport_certhashes", "stream_muxers")
+    __slots__ = ("webtransport_certhashes", "stream_muxers", "early_data")
     WEBTRANSPORT_CERTHASHES_FIELD_NUMBER: _ClassVar[int]
     STREAM_MUXERS_FIELD_NUMBER: _ClassVar[int]
+    EARLY_DATA_FIELD_NUMBER: _ClassVar[int]
     webtransport_certhashes: _containers.RepeatedScalarFieldContainer[bytes]
     stream_muxers: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, webtransport_certhashes: _Optional[_Iterable[bytes]] = ..., stream_muxers: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    early_data: bytes
+    def __init__(self, webtransport_certhashes: _Optional[_Iterable[bytes]] = ..., stream_muxers: _Optional[_Iterable[bytes]] = ..., early_data: _Optional[bytes] = ...) -> None: ...
 
 class NoiseHandshakePayload(_message.Message):
     __slots__ = ("identity_key", "identity_sig", "extensions")
