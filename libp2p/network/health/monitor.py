@@ -41,8 +41,8 @@ class ConnectionHealthMonitor:
         with trio.CancelScope() as scope:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._stop_when_told, scope)
-                # time: the program has said how long
-                await trio.sleep(self.config.health_initial_delay)
+                delay = self.config.health_initial_delay
+                await trio.sleep(delay)  # time: the program has said how long
                 self._monitoring_task_started.set()
                 while True:
                     await self._check_all_connections()
