@@ -589,6 +589,18 @@ class BadRouterAnswer(RoutingError):
     """A router's answer is not what its protocol says, or longer than it may be."""
 
 
+class ResourceManagerException(BaseLibp2pError):
+    """A resource manager cannot do what it is asked."""
+
+
+class ScopeClosedException(ResourceManagerException):
+    """What should count something has been closed."""
+
+
+class ResourceScopeClosed(ScopeClosedException):
+    """The resource manager has been closed."""
+
+
 class IdentifyError(RemoteProtocolError, ValueError):
     """The peer's identify message cannot be used."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from inspect import Parameter, Signature
 from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack, cast
 
 from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.network.connection_gate import ConnectionGater
+    from libp2p.rcmgr.manager import ResourceManager
+    from libp2p.resources import Resources
     from libp2p.routing.abc import PeerRouter
     from libp2p.stream_muxer.yamux.config import YamuxConfig
 
@@ -86,6 +89,7 @@ class HostOptions(TypedDict, total=False):
     connection_gater: ConnectionGater | None  # says whom to connect to: network.connection_gate
     retry_config: RetryConfig | None  # py-libp2p's: see there
     resolver: Resolver | None  # of names in addresses; with nameservers of one's own, for example
+    resource_manager: ResourceManager | None  # limits, and a view of what is held
     psk: bytes | str | None  # the key of a private network: libp2p.security.pnet.key.read_key
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
@@ -101,7 +105,6 @@ class HostOptions(TypedDict, total=False):
     tls_client_config: object
     tls_server_config: object
     metric_send_channel: object
-    resource_manager: object
 
 
 _EFFECTIVE: Final = frozenset(
@@ -130,6 +133,7 @@ _EFFECTIVE: Final = frozenset(
         "bootstrap_dns_max_retries",
         "disc_opt",
         "psk",
+        "resource_manager",
     }
 )
 
@@ -304,7 +308,10 @@ def new_swarm(*positional: object, **options: Unpack[HostOptions]) -> Swarm:
     config = options.get("connection_config") or SwarmConfig()
     if (timeout := options.get("negotiate_timeout")) is not None:
         config = replace(config, negotiate_timeout=timeout)
-    resources = config.new_resources()
+    if (manager := options.get("resource_manager")) is None:
+        resources = config.new_resources()
+    else:
+        config, resources = _managed(config, manager)
     psk = options.get("psk")
     key = None if psk is None else read_key(psk)
     if key is not None:
@@ -320,6 +327,19 @@ def new_swarm(*positional: object, **options: Unpack[HostOptions]) -> Swarm:
         resolver=options.get("resolver"),
         gater=options.get("connection_gater"),
     )
+
+
+def _managed(config: SwarmConfig, manager: ResourceManager) -> tuple[SwarmConfig, Resources]:
+    """Return the configuration and the counts of a host that keeps to a manager's limits."""
+    from libp2p.rcmgr.manager import ResourceManager
+
+    arguments.instance(manager, ResourceManager, "resource_manager")
+    resources = manager.resources
+    if resources.find("sockets") is not None:
+        raise InvalidArgument("resource_manager: it has a host already, each needs its own")
+    resources.bound("receive windows", config.receive_budget)
+    most = min(config.max_connections, manager.limits.max_connections)
+    return replace(config, max_connections=most), resources
 
 
 def new_host(*positional: object, **options: Unpack[HostOptions]) -> BasicHost:
@@ -358,3 +378,23 @@ def new_host(*positional: object, **options: Unpack[HostOptions]) -> BasicHost:
         found = peerDiscovery.emit_peer_discovered
         host.add_service(Bootstrap(host, peers, on_found=found).run)
     return host
+
+
+def _with_options(function: Callable[..., object]) -> None:
+    """Let `inspect.signature` and `help` show the options by name."""
+    kinds = HostOptions.__annotations__
+    names = [*_FIRST, *(name for name in kinds if name not in _FIRST)]
+    options = [
+        Parameter(
+            name,
+            Parameter.POSITIONAL_OR_KEYWORD if name in _FIRST else Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=kinds[name],
+        )
+        for name in names
+    ]
+    function.__signature__ = Signature(options)  # type: ignore[attr-defined]
+
+
+_with_options(new_swarm)
+_with_options(new_host)

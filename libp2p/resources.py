@@ -15,11 +15,13 @@ a limit of their own could together make a host hold any amount.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from types import TracebackType
+
+    from multiaddr import Multiaddr
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,25 @@ class Scope:
         self._cut = self._weigh = (
             None  # they refer to the owner of the scope, which refers to it: a cycle
         )
+
+    def child(self, name: str) -> Scope:
+        """Return the scope below of that name; it is begun if there is none."""
+        found = next((child for child in self._children if child.name == name), None)
+        return found or self.open(name)
+
+    def held_by(self, name: str) -> int:
+        """Return what the scopes below of that name hold."""
+        return sum(child.held for child in self._children if child.name == name)
+
+    def clear(self) -> None:
+        """Close all scopes below, and release what is held here."""
+        for child in list(self._children):
+            child.close()
+        self._add(-self.held)
+
+    def set_limit(self, limit: int | None) -> None:
+        """Allow so much from now on; what is held already may be more."""
+        self.limit = limit
 
     @property
     def room(self) -> int | None:
@@ -230,12 +251,28 @@ class Scope:
 class Resources:
     """The scopes of one host, by what they count."""
 
-    def __init__(self, limits: Mapping[str, int] | None = None) -> None:
-        """:param limits: of trees by their names, in place of those that `scope` is told."""
+    def __init__(
+        self,
+        limits: Mapping[str, int] | None = None,
+        *,
+        of_address: Callable[[Multiaddr], list[Scope]] = lambda _: [],
+    ) -> None:
+        """
+        Make what has no trees yet.
+
+        :param limits: of trees by their names, in place of those that `scope` is told.
+        :param of_address: returns where connections of an address count, besides.
+        """
         self._limits = dict(limits or {})
+        self._at_most: dict[str, int] = {}
+        self.of_address: Final = of_address
         self._scopes: dict[str, Scope] = {}
         self._each: dict[str, int] = {}
         self._fell: tuple[int, Callable[[], object]] | None = None
+
+    def bound(self, name: str, most: int) -> None:
+        """Let the tree of this name, not made yet, have this limit unless it gets a lower one."""
+        self._at_most[name] = min(most, self._at_most.get(name, most))
 
     def on_fall(self, size: int, callback: Callable[[], object]) -> None:
         """Call ``callback`` after bursts of ``size`` bytes in any tree; see `Scope.on_fall`."""
@@ -256,9 +293,20 @@ class Resources:
         """
         if name not in self._scopes:
             limit = self._limits.get(name, limit)
+            most = self._at_most.get(name)
+            if limit is None or (most is not None and most < limit):
+                limit = most
             self._scopes[name], self._each[name] = Scope(name, limit), each
             self._watch(name)
         return self._scopes[name]
+
+    def find(self, name: str, *below: str) -> Scope | None:
+        """Return a tree, or the scope below it that the names lead to; None if there is none."""
+        scope = self._scopes.get(name)
+        for each in below:
+            if scope is not None:
+                scope = next((child for child in scope._children if child.name == each), None)
+        return scope
 
     def statistics(self) -> dict[str, ScopeStatistics]:
         """Return the state of all trees, by name."""

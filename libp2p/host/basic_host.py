@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import trio
 
@@ -268,6 +268,22 @@ class BasicHost(IHost):
     def get_live_peers(self) -> list[ID]:
         """Return the peers with a live connection; py-libp2p's name."""
         return self.get_connected_peers()
+
+    def get_connection_health(self, peer_id: ID) -> dict[str, Any]:
+        """Return how well the connections to a peer do; see `libp2p.network.health`."""
+        return self._network.get_peer_health_summary(ID.of(peer_id))
+
+    def get_network_health_summary(self) -> dict[str, Any]:
+        """Return how well all connections do."""
+        return self._network.get_global_health_summary()
+
+    def export_health_metrics(self, format: str = "json") -> str:
+        """Return the same as JSON, or its totals for Prometheus (``"prometheus"``)."""
+        return self._network.export_health_metrics(format)
+
+    async def get_health_monitor_status(self) -> dict[str, Any]:
+        """Return what is watched."""
+        return await self._network.get_health_monitor_status()
 
     def is_peer_connected(self, peer_id: ID) -> bool:
         """Tell whether there is a live connection to a peer."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
 
 __all__ = [
+    "NAMES",
     "InvalidMultibase",
     "decode",
     "decode_base16",
@@ -340,6 +341,8 @@ _BASES: Final = {
     ),
     "base256emoji": _Base(_EMOJI[0], _encode_emoji, _decode_emoji),
 }
+#: The names of all bases.
+NAMES: Final = frozenset(_BASES)
 _BY_PREFIX: Final = {base.prefix: base for base in _BASES.values()}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from libp2p.encoding_config import get_default_encoding
 from libp2p.ipld import multibase
 from libp2p.kad_dht.keyspace import key_of, key_of_peer
 from libp2p.utils.arguments import wrong_type
@@ -29,8 +30,8 @@ def xor_distance(key1: bytes, key2: bytes) -> int:
 
 
 def bytes_to_multibase(data: bytes, encoding: str | None = None) -> str:
-    """Return bytes as text in a base of multibase; base58btc unless another one is named."""
-    return multibase.encode(encoding or "base58btc", data)
+    """Return bytes as text in a base of multibase, `libp2p.encoding_config`'s if none is named."""
+    return multibase.encode(encoding or get_default_encoding(), data)
 
 
 def multibase_to_bytes(multibase_str: str) -> bytes:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.exceptions import InvalidArgument
 from libp2p.network.connection_gate import ConnectionGate
+from libp2p.network.health.config import HealthConfig
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 
 _SHARES: Final = ("outbound_share", "high_water", "low_water")
+
+_NO_HEALTH_CHECKS: Final = HealthConfig()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,7 @@ class SwarmConfig:
         was written, and a muxer of the user's may never come back.
     :param hurried_close_timeout: the same where the program is cancelled or fails: it wants to end,
         and no more than say so.
+    :param health: whether connections are checked, and which one of a peer's is used.
     :raises ValueError: or `TypeError`, if one of them cannot be.
     """
 
@@ -77,9 +81,20 @@ class SwarmConfig:
     receive_budget: int = 256 * 1024 * 1024
     close_timeout: float = 10.0
     hurried_close_timeout: float = 0.5
+    health: HealthConfig = _NO_HEALTH_CHECKS
 
     def __post_init__(self) -> None:
-        arguments.check_numbers(self, shares=_SHARES)
+        arguments.check_numbers(self, shares=_SHARES, without=("health",))
+
+    if not TYPE_CHECKING:  # no name that is misspelt here gets past a type checker
+
+        def __getattr__(self, name: str) -> Any:
+            """Return what py-libp2p has under this name."""
+            if name in _HEALTH:
+                return getattr(self.health, name)
+            if name in _RENAMED:
+                return getattr(self, _RENAMED[name])
+            raise AttributeError(f"{type(self).__name__} has no option {name!r}")
 
     def new_gate(self) -> ConnectionGate:
         """Return what says whom to connect to: everybody."""
@@ -112,6 +127,7 @@ class ConnectionConfig(SwarmConfig):
 
     def __init__(self, **options: Any) -> None:
         values = {field.name: field.default for field in fields(self)}
+        health: dict[str, Any] = {}
         most = arguments.count(
             options.get("max_connections", values["max_connections"]), "max_connections"
         )
@@ -121,12 +137,16 @@ class ConnectionConfig(SwarmConfig):
             elif name in _WATERMARKS:
                 count = arguments.count(value, name)
                 values[_WATERMARKS[name]] = min(count / most, 1.0) if most else 1.0
+            elif name in _HEALTH:
+                health[name] = value
             elif name in _RENAMED:
                 values[_RENAMED[name]] = value
             elif name not in _NOT_OFFERED:
                 raise TypeError(f"ConnectionConfig has no option {name!r}")
             elif value != _NOT_OFFERED[name]:
                 raise InvalidArgument(f"ConnectionConfig({name}=…): this library does not have it")
+        if health:
+            values["health"] = HealthConfig(**health)
         for name, value in values.items():
             object.__setattr__(self, name, value)
         self.__post_init__()
@@ -135,8 +155,8 @@ class ConnectionConfig(SwarmConfig):
         for name in ("allow_list", "deny_list"):
             entries = tuple(arguments.texts(getattr(self, name), name))
             object.__setattr__(self, name, entries)
-        lists = ("allow_list", "deny_list")
-        arguments.check_numbers(self, shares=_SHARES, without=lists)
+        without = ("allow_list", "deny_list", "health")
+        arguments.check_numbers(self, shares=_SHARES, without=without)
         self.new_gate()  # raises here, not when a host is made
 
     @property
@@ -161,27 +181,9 @@ _RENAMED: Final = {
     "outbound_stream_protocol_negotiation_timeout": "negotiate_timeout",
     "inbound_stream_protocol_negotiation_timeout": "negotiate_timeout",
 }
+_HEALTH: Final = frozenset(field.name for field in fields(HealthConfig))
 _NOT_OFFERED: Final = {
     "max_peer_addrs_to_dial": 25,
-    "load_balancing_strategy": "best",
-    "enable_health_monitoring": False,
-    "health_initial_delay": 60.0,
-    "health_warmup_window": 5.0,
-    "health_check_interval": 60.0,
-    "ping_timeout": 5.0,
-    "min_health_threshold": 0.3,
-    "min_connections_per_peer": 1,
-    "latency_weight": 0.4,
-    "success_rate_weight": 0.4,
-    "stability_weight": 0.2,
-    "max_ping_latency": 1000.0,
-    "min_ping_success_rate": 0.7,
-    "max_failed_streams": 5,
-    "unhealthy_grace_period": 3,
-    "critical_health_threshold": 0.1,
-    "skip_ping_when_streams_open": False,
-    "record_ping_latency_in_peerstore": True,
-    "abort_connection_on_ping_failure": False,
 }
 """Options of py-libp2p's that have no counterpart, and their defaults there."""
 

@@ -32,6 +32,7 @@ class ConnectionTable:
     ) -> None:
         """:param connections: counts them; its limit may be lower than that of ``config``."""
         self._events = events
+        self._resources = resources
         self.by_peer: dict[ID, list[SwarmConn]] = {}
         self.manager = ConnectionManager(config.max_tagged_peers)
         self._config = config
@@ -73,8 +74,12 @@ class ConnectionTable:
         """
         peer_id = muxed_conn.peer_id
         inbound = () if muxed_conn.is_initiator else (self._inbound,)
+        addresses = muxed_conn.get_transport_addresses()
+        networks = self._resources.of_address(addresses[0]) if addresses else []
         leaving: list[SwarmConn] = []
         if len(self.live(peer_id)) >= self._config.max_connections_per_peer:
+            return None, leaving
+        if any(scope.room == 0 for scope in networks):
             return None, leaving
         if any(scope.room == 0 for scope in (self._all, *inbound)):
             leaving = self._give_way(not muxed_conn.is_initiator, now)
@@ -84,7 +89,7 @@ class ConnectionTable:
         if peer_id not in self._peers:
             limit = self._config.max_connections_per_peer
             self._peers[peer_id] = self._all.open(str(peer_id), limit)
-        scopes = (self._peers[peer_id], *inbound)
+        scopes = (self._peers[peer_id], *inbound, *networks)
         for scope in scopes:
             scope.hold(1)
         connection = SwarmConn(muxed_conn, self._events, self._handlers, self._config, scopes)

@@ -45,6 +45,7 @@ from libp2p.network.connection_table import ConnectionTable
 from libp2p.network.descriptors import Sockets, obtainable, raise_soft_limit, share_out
 from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.gating import Gating
+from libp2p.network.health.names import HealthNames
 from libp2p.network.named_addresses import NamedAddresses
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import PendingHandshakes, origin_of
@@ -89,7 +90,7 @@ class _State(Enum):
     CLOSED = "the host is closed"
 
 
-class Swarm(INetworkService):
+class Swarm(HealthNames, INetworkService):
     """Connections, listeners, dials."""
 
     def __init__(  # noqa: PLR0913 - py-libp2p's, and what a host brings
@@ -151,6 +152,7 @@ class Swarm(INetworkService):
         self._admission = trio.lowlevel.ParkingLot()
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
+        self.watch_health(self.events)
 
     def _upgraded(self, transport: RawTransport | Transport) -> Transport:
         if self.upgrader is not None and isinstance(transport, RawTransport):
@@ -176,6 +178,8 @@ class Swarm(INetworkService):
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
+                if self._health_monitor is not None:
+                    self._start(self._health_monitor.run)
                 timeout = self.config.hurried_close_timeout
                 try:
                     yield
@@ -359,6 +363,15 @@ class Swarm(INetworkService):
             f"the connection to {peer_id} was closed at once: {connection.end_reason}", peer_id
         )
 
+    async def dial_peer_replacement(self, peer_id: ID) -> SwarmConn:
+        """
+        Connect to a peer at its known addresses once more.
+
+        :raises SwarmDialAllFailedError: as `dial_peer`.
+        """
+        self._check_running()
+        return await self._dial(ID.of(peer_id))
+
     async def _run_dial(self, peer_id: ID, dial: SharedDial) -> None:
         try:
             await dial.run(partial(self._dial, peer_id))
@@ -523,7 +536,7 @@ class Swarm(INetworkService):
     def get_connection(self, peer_id: ID) -> SwarmConn | None:
         """Return the connection that a new stream to this peer would use."""
         live = self.get_connections(ID.of(peer_id))
-        return live[-1] if live else None
+        return self._select_connection(live, peer_id) if live else None
 
     def get_total_connections(self) -> int:
         """Return how many connections there are."""
@@ -593,7 +606,7 @@ class Swarm(INetworkService):
                 raise SwarmException(f"there is no connection to {peer_id}")
         else:
             connections = await self.dial_peer(peer_id)
-        return await connections[-1].new_stream()
+        return await self._select_connection(connections, peer_id).new_stream()
 
     # -- notifees -----------------------------------------------------------------------------
 

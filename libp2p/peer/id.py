@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.crypto.keys import PublicKey
 from libp2p.crypto.serialization import deserialize_public_key
+from libp2p.encoding_config import get_default_encoding
 from libp2p.exceptions import (
     CryptographyError,
     InvalidArgument,
@@ -47,7 +48,7 @@ class ID:
         """
         Take any bytes, as programs of py-libp2p's make ids for their tests.
 
-        `from_bytes`, `of` and what reads text check that they are an id.
+        `from_bytes`, `from_string` and `of` check that they are an id.
         """
         self._bytes = (
             peer_id_bytes if type(peer_id_bytes) is bytes else bytes(binary(peer_id_bytes))
@@ -141,47 +142,54 @@ class ID:
 
     def to_multibase(self, encoding: str | None = None) -> str:
         """
-        Return the form as a CID, in base36 (`k51…`, as IPNS writes it) unless told otherwise.
+        Return the form as a CID, in `libp2p.encoding_config`'s base unless told otherwise.
+
+        IPNS writes it in ``"base36"``: `k51…`.
 
         :raises InvalidMultibase: if the base is not known.
         """
-        return multibase.encode(encoding or "base36", _CID_PREFIX + self._bytes)
+        return multibase.encode(encoding or get_default_encoding(), _CID_PREFIX + self._bytes)
 
     @classmethod
     def from_base58(cls, b58_encoded_peer_id_str: str) -> ID:
-        """:raises InvalidPeerID: if it is not base58 or not a peer id."""
+        """
+        Read base58 of any bytes, as the constructor takes any; `from_string` checks them.
+
+        :raises InvalidPeerID: if it is not base58.
+        """
         _check_length(b58_encoded_peer_id_str)
         try:
-            return cls.from_bytes(multibase.decode_base58btc(b58_encoded_peer_id_str))
+            return cls(multibase.decode_base58btc(b58_encoded_peer_id_str))
         except InvalidMultibase as error:
             raise InvalidPeerID(f"not a peer id: {b58_encoded_peer_id_str!r}") from error
 
     @classmethod
     def from_multibase(cls, multibase_str: str) -> ID:
         """
-        Read a CID of codec libp2p-key, or a bare multihash behind a multibase prefix.
+        Read a CID of codec libp2p-key, or any bytes behind a multibase prefix; see `from_base58`.
 
-        :raises InvalidPeerID: if it is neither.
+        :raises InvalidPeerID: if it is not multibase.
         """
         _check_length(multibase_str)
         try:
             decoded = multibase.decode(multibase_str)
         except InvalidMultibase as error:
             raise InvalidPeerID(f"not a peer id: {multibase_str!r}") from error
-        return cls.from_bytes(decoded.removeprefix(_CID_PREFIX))
+        return cls(decoded.removeprefix(_CID_PREFIX))
 
     @classmethod
     def from_string(cls, peer_id_str: str) -> ID:
         """
-        Read any text form.
+        Read any text form of a peer id.
 
         :raises InvalidPeerID: if it is none.
         """
         _check_length(peer_id_str)
         # The spec's rule: identity and SHA-256 multihashes begin so in base58, multibase never.
-        if peer_id_str.startswith(("1", "Qm")):
-            return cls.from_base58(peer_id_str)
-        return cls.from_multibase(peer_id_str)
+        is_base58 = peer_id_str.startswith(("1", "Qm"))
+        peer_id = (cls.from_base58 if is_base58 else cls.from_multibase)(peer_id_str)
+        _check_multihash(peer_id._bytes)
+        return peer_id
 
     def __repr__(self) -> str:
         return f"<libp2p.peer.id.ID ({self.to_base58()})>"

@@ -29,6 +29,8 @@ PEER_RECORD_ENVELOPE_PAYLOAD_TYPE: Final = b"\x03\x01"
 #: Addresses that are read from one record. No honest peer has more.
 MAX_RECORD_ADDRESSES: Final = 500
 
+_NOBODY: Final = ID(b"")
+
 _last_timestamp = 0
 
 
@@ -38,7 +40,7 @@ class PeerRecord:
     __slots__ = ("addrs", "peer_id", "seq")
 
     def __init__(
-        self, peer_id: ID, addrs: Sequence[Multiaddr] = (), seq: int | None = None
+        self, peer_id: ID = _NOBODY, addrs: Sequence[Multiaddr] = (), seq: int | None = None
     ) -> None:
         self.peer_id = peer_id
         self.addrs = list(addrs)

@@ -88,8 +88,8 @@ class PeerData:
         self.is_permanent = any(known.expires_at == inf for known in self._addresses.values())
         return self.add_addrs(addrs, expires_at, announced=True)
 
-    def get_addrs(self, now: float) -> list[Multiaddr]:
-        """Return the addresses that have not expired."""
+    def get_addrs(self, now: float = -inf) -> list[Multiaddr]:
+        """Return the addresses that have not expired; all without ``now``."""
         return [address for address, known in self._addresses.items() if known.expires_at > now]
 
     def known_addrs(self) -> dict[Multiaddr, KnownAddress]:
@@ -180,6 +180,24 @@ class PeerData:
         """True if the peer is an identity of this process."""
         return self._private_key is not None
 
+    @property
+    def pubkey(self) -> PublicKey | None:
+        """The public key, if it is known; py-libp2p's name."""
+        return self._public_key
+
+    @pubkey.setter
+    def pubkey(self, key: PublicKey | None) -> None:
+        self._public_key = key
+
+    @property
+    def privkey(self) -> PrivateKey | None:
+        """The private key, if the peer is of this process; py-libp2p's name."""
+        return self._private_key
+
+    @privkey.setter
+    def privkey(self, key: PrivateKey | None) -> None:
+        self._private_key = key
+
     def add_pubkey(self, pubkey: PublicKey) -> None:
         """Remember the public key."""
         self._public_key = pubkey
@@ -209,7 +227,9 @@ class PeerData:
     def put_metadata(self, key: str, val: MetadataValue) -> None:
         """Remember ``val`` under ``key``; :raises TypeError: if it is no plain value."""
         if not isinstance(val, str | int | float | None):
-            raise TypeError(f"metadata is str, int, float, bool or None, not {type(val).__name__}")
+            raise TypeError(
+                f"MetadataValue must be str, int, float, bool, or None, not {type(val).__name__}"
+            )
         self.metadata[key] = val
 
     def get_metadata(self, key: str) -> MetadataValue:

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from heapq import heapify, heappop, heappush
 from math import inf
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -32,7 +33,7 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
     from libp2p.abc import IHost
     from libp2p.base_types import MetadataValue
@@ -103,6 +104,25 @@ class PeerStore(IPeerStore):
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"of {len(self._peers)} peers")
+
+    # -- py-libp2p's names of what is inside; for others to read ----------------------------------
+
+    @property
+    def peer_data_map(self) -> Mapping[ID, PeerData]:
+        """What is known of each peer."""
+        return MappingProxyType(self._peers)
+
+    @property
+    def peer_record_map(self) -> Mapping[ID, Envelope]:
+        """The signed record of each peer that has sent one."""
+        return MappingProxyType(self._records)
+
+    @property
+    def local_peer_record(self) -> Envelope | None:
+        """The signed record of this process."""
+        return self._local_record
+
+    # -- who is remembered ------------------------------------------------------------------------
 
     def _find(self, peer_id: ID) -> PeerData | None:
         return self._peers.get(ID.of(peer_id))

@@ -199,7 +199,7 @@ class HttpRouter:
         :raises RoutingError: if the server could not be asked; see the class.
         """
         found = FoundPeers()
-        path = f"peers/{peer_id.to_multibase()}"
+        path = f"peers/{peer_id.to_multibase('base36')}"
         async with aclosing(self._peers(path, "Peers", Filters(self._filters.addrs))) as peers:
             async for peer in peers:
                 if peer.peer_id == peer_id and (peer.addrs or peer.urls):
@@ -484,6 +484,6 @@ def _ipns_path(key: bytes) -> str | None:
     if not key.startswith(_IPNS):
         return None
     try:
-        return f"ipns/{ID.from_bytes(key[len(_IPNS) :]).to_multibase()}"
+        return f"ipns/{ID.from_bytes(key[len(_IPNS) :]).to_multibase('base36')}"
     except InvalidPeerID as error:
         raise InvalidArgument(f"not a key of IPNS: {error}") from error

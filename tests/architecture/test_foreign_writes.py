@@ -29,6 +29,7 @@ ALLOWED = {
     ("libp2p/bitswap/wantlist.py", "proto.wantlist.full"): "a protobuf message",
     ("libp2p/bitswap/net/time_watch.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/datastore/sqlite_file.py", "connection.text_factory"): "a sqlite3.Connection",
+    ("libp2p/factory.py", "function.__signature__"): "Python's place for what `inspect` shows",
     ("libp2p/ipfs_lite/cli/commands.py", "ctx.obj"): "click's place for a program's own object",
     ("libp2p/ipfs_lite/cli/ending.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/demo.py", "member"): "a tarfile.TarInfo, in a filter",

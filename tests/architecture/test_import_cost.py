@@ -19,6 +19,7 @@ NOT_NEEDED = {
 ID_LOADS = {
     "click", "nacl", "trio",
     "libp2p.base_types", "libp2p.bitswap.errors", "libp2p.crypto.ed25519", "libp2p.crypto.keys",
+    "libp2p.encoding_config",
     "libp2p.crypto.serialization", "libp2p.exceptions", "libp2p.hostile_input", "libp2p.io.utils",
     "libp2p.ipfs_lite.cli.at", "libp2p.ipfs_lite.cli.commands", "libp2p.ipfs_lite.cli.ending",
     "libp2p.ipfs_lite.cli.entry", "libp2p.ipfs_lite.cli.identity",

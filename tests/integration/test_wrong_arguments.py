@@ -353,9 +353,7 @@ CALLS: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
     "peerstore.pubkey": ("peer id", lambda s, v: s.peerstore.pubkey(v)),
     "peerstore.record_latency": ("peer id", lambda s, v: s.peerstore.record_latency(v, 1.0)),
     "ID": ("bytes", lambda s, v: ID(v)),
-    "ID.from_base58": ("peer id", lambda s, v: ID.from_base58(v)),
     "ID.from_string": ("peer id", lambda s, v: ID.from_string(v)),
-    "ID.from_multibase": ("peer id", lambda s, v: ID.from_multibase(v)),
     "ID.from_pubkey": ("key", lambda s, v: ID.from_pubkey(v)),
     "ID.from_pubkey private": ("key", lambda s, v: ID.from_pubkey(PAIR.private_key)),  # type: ignore[arg-type]
     "PeerInfo": ("peer id", lambda s, v: PeerInfo(v, [])),

@@ -168,7 +168,7 @@ class RecordedPeerStore(PeerStore):
         if entry.expiry is not None and entry.expiry <= now:
             return False
         try:
-            peer_id = ID.from_bytes(entry.key)
+            peer_id = ID(entry.key)
             stored = decode_peer(entry.value)
             self._take_in(peer_id, stored, now)
         except BaseLibp2pError as error:  # of a version with other limits

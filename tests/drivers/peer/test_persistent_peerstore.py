@@ -211,7 +211,7 @@ async def test_entries_that_cannot_be_read_are_left_out(
     (change,) = foreign.take_changes()
     await store.datastore.write(
         [
-            Change("peers", b"no peer id", b"{}"),
+            Change("peers", b"no peer id", b"no JSON"),
             Change("peers", peer(2).to_bytes(), b"no JSON"),
             Change("peers", peer(3).to_bytes(), change.value),
             Change("peers/seen", b"no peer id", b"{}"),

@@ -256,7 +256,7 @@ async def test_the_request_says_what_is_wanted() -> None:
     assert "accept-encoding: identity" in first.lower()
     assert "user-agent: py-libp2p/" in first.lower()
     assert "authorization: bearer token" in first.lower()
-    assert f"/peers/{ANN.peer_id.to_multibase()}?filter-addrs=!ip6,tcp HTTP" in second
+    assert f"/peers/{ANN.peer_id.to_multibase('base36')}?filter-addrs=!ip6,tcp HTTP" in second
     closest = CID.decode(b"\x01\x55" + ANN.peer_id.to_bytes())
     assert f"/dht/closest/peers/{closest} HTTP" in third
 
@@ -545,5 +545,7 @@ async def test_a_server_that_takes_no_record() -> None:
         for text in ("404", "bad record"):
             with pytest.raises(RouterRefused, match=text):
                 await router.put_value(KEY, record())
-        assert server.requests[0].startswith(f"PUT /routing/v1/ipns/{NAME.to_multibase()} HTTP")
+        assert server.requests[0].startswith(
+            f"PUT /routing/v1/ipns/{NAME.to_multibase('base36')} HTTP"
+        )
         assert f"content-type: {IPNS_RECORD}" in server.requests[0].lower()

@@ -39,7 +39,7 @@ OWNER = ed25519_pair("owner")
 NAME = ID.from_pubkey(OWNER.public_key)
 RECORD_TYPE = {"Content-Type": "application/vnd.ipfs.ipns-record"}
 NDJSON = {"Accept": "application/x-ndjson"}
-IPNS = f"/routing/v1/ipns/{NAME.to_multibase()}"
+IPNS = f"/routing/v1/ipns/{NAME.to_multibase('base36')}"
 
 
 def record(sequence: int = 0, lifetime: float = 3600.0) -> bytes:
@@ -172,7 +172,7 @@ async def test_addresses_of_a_peer() -> None:
     async with asking(StaticRouter([ANN, BOB])) as client:
         for text in (
             str(ANN.peer_id),
-            ANN.peer_id.to_multibase(),
+            ANN.peer_id.to_multibase("base36"),
             ANN.peer_id.to_multibase("base32"),
         ):
             reply = await client.get(f"/routing/v1/peers/{text}")
@@ -216,7 +216,7 @@ async def test_a_record_is_put_and_got() -> None:
 
 async def test_what_is_no_record_of_the_name_is_refused() -> None:
     router = ScriptedRouter()
-    other = f"/routing/v1/ipns/{ANN.peer_id.to_multibase()}"
+    other = f"/routing/v1/ipns/{ANN.peer_id.to_multibase('base36')}"
     async with asking(router) as client:
         for path, content, status in (
             (IPNS, b"", 400),

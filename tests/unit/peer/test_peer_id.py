@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from libp2p.crypto import ed25519
 from libp2p.crypto.serialization import deserialize_public_key
+from libp2p.encoding_config import (
+    encoding_override,
+    get_default_encoding,
+    list_supported_encodings,
+    set_default_encoding,
+)
 from libp2p.exceptions import InvalidMultibase, InvalidPeerID
+from libp2p.kad_dht.utils import bytes_to_multibase
 from libp2p.peer.id import ID, MAX_TEXT_LENGTH, sha256_digest
 
 DATA = Path(__file__).parents[2] / "data" / "libp2p_spec_vectors.json"
@@ -68,14 +75,14 @@ def test_the_specifications_text_forms(base58: str, cid: str) -> None:
     assert peer_id == ID.from_string(cid)
     assert str(peer_id) == peer_id.pretty() == peer_id.to_string() == peer_id.to_base58() == base58
     assert peer_id.to_multibase("base32") == cid
-    assert peer_id.to_multibase().startswith("k2k4r8")
-    assert ID.from_string(peer_id.to_multibase()) == peer_id
+    assert peer_id.to_multibase("base36").startswith("k2k4r8")
+    assert ID.from_string(peer_id.to_multibase("base36")) == peer_id
 
 
 def test_ed25519_ids_as_ipns_writes_them() -> None:
     peer_id = ID.from_pubkey(ed25519.create_new_key_pair(bytes(32)).public_key)
     assert peer_id.to_base58().startswith("12D3KooW")
-    assert peer_id.to_multibase().startswith("k51qzi5uqu5d")
+    assert peer_id.to_multibase("base36").startswith("k51qzi5uqu5d")
 
 
 @given(multihashes)
@@ -145,10 +152,32 @@ def test_what_is_no_hash_of_a_key_is_no_peer_id(encoded: str) -> None:
 def test_what_is_no_peer_id_in_text(text: str) -> None:
     with pytest.raises(InvalidPeerID):
         ID.from_string(text)
-    with pytest.raises(ValueError, match=r"peer id|multihash"):
-        ID.from_multibase(text)
-    with pytest.raises(ValueError, match=r"peer id|multihash"):
-        ID.from_base58(text)
+
+
+def test_py_libp2ps_readers_take_any_bytes_as_the_constructor_does() -> None:
+    made_up = ID(b"peer")
+    assert ID.from_base58(made_up.to_base58()) == made_up
+    assert ID.from_multibase(made_up.to_multibase("base32")) == made_up
+    for text in ("?", "k" + "5" * MAX_TEXT_LENGTH):
+        with pytest.raises(InvalidPeerID):
+            ID.from_base58(text)
+        with pytest.raises(InvalidPeerID):
+            ID.from_multibase(text)
+
+
+def test_the_base_of_texts_can_be_chosen() -> None:
+    peer_id = ID(b"\0\1a")
+    assert peer_id.to_multibase()[0] == bytes_to_multibase(b"a")[0] == "z"
+    with encoding_override("base32"):
+        assert peer_id.to_multibase() == peer_id.to_multibase("base32")
+    set_default_encoding("base16")
+    try:
+        assert bytes_to_multibase(b"a") == "f61"
+    finally:
+        set_default_encoding("base58btc")
+    assert get_default_encoding() in list_supported_encodings()
+    with pytest.raises(InvalidMultibase, match="base7"):
+        set_default_encoding("base7")
 
 
 def test_an_unknown_base_is_refused() -> None:

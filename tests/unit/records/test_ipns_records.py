@@ -332,7 +332,7 @@ def test_sequence_counts_before_the_end_and_the_end_before_the_bytes() -> None:
     [
         (b"/pk/" + NAME.to_bytes(), "namespace is /pk/"),
         (b"/ipns/" + NAME.to_bytes()[:-1], "no name of IPNS"),
-        ("/ipns/" + NAME.to_multibase(), "no name of IPNS"),
+        ("/ipns/" + NAME.to_multibase("base36"), "no name of IPNS"),
         ("/ipns/" + NAME.to_base58(), "no name of IPNS"),
         ("/ipns/" + NAME.to_bytes().hex(), "no name of IPNS"),
         ("ipns", "does not begin with"),

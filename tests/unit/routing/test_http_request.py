@@ -80,7 +80,7 @@ def test_the_closest_peers_of_a_block_or_a_peer(text: str, multihash: bytes) -> 
 
 
 def test_a_name_of_ipns() -> None:
-    question = asked(f"/routing/v1/ipns/{PEER.to_multibase()}", if_none_match='"x"')
+    question = asked(f"/routing/v1/ipns/{PEER.to_multibase('base36')}", if_none_match='"x"')
     assert (question.kind, question.key) == (Kind.IPNS, b"/ipns/" + PEER.to_bytes())
     assert (question.media_type, question.if_none_match) == (IPNS_RECORD, '"x"')
     put = asked(f"/routing/v1/ipns/{PEER}", method="PUT", content_type=f"{IPNS_RECORD}; x=y")
