@@ -126,6 +126,7 @@ class Peer:
         self._leases = parts.leases
         self._pin_table = parts.pins
         self._files_root = parts.files_root
+        self._files_turn = trio.Lock()
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -665,6 +666,7 @@ class Peer:
                 self._call,
                 lambda: self._source(None, DEFAULT_TIMEOUT),
                 stored,
+                self._files_turn,
             )
         )
 
