@@ -27,6 +27,7 @@ _NOTE: Final = "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?)"
 _PAGE: Final = """
 SELECT multihash, size, noted FROM slices WHERE multihash > ? ORDER BY multihash LIMIT ?
 """
+_BELOW: Final = "SELECT id, path FROM slice_files WHERE path = ? OR (path > ? AND path < ?)"
 _DROP_FILES: Final = """
 DELETE FROM slice_files WHERE NOT EXISTS (SELECT 1 FROM slices WHERE file = id)
 """
@@ -110,25 +111,32 @@ class SliceTable:
         self._write(note)
 
     def begin_rename(self, old: str, new: str) -> None:
-        """Note a renaming: until `end_rename`, slices of the file are looked for in both places."""
-        names = os.fsencode(new), os.fsencode(old)
-        self._write(lambda c: c.execute("UPDATE slice_files SET next = ? WHERE path = ?", names))
+        """
+        Note the renaming of a file, or of a folder with files.
 
-    def end_rename(self, old: str, new: str, stamp: Stamp) -> None:
-        """Note that it was renamed. What was in its place is gone."""
-        before, after = os.fsencode(old), os.fsencode(new)
+        Until `end_rename`, slices of them are looked for in both places.
+        """
 
         def note(connection: sqlite3.Connection) -> None:
-            replaced = "DELETE FROM slices WHERE file = (SELECT id FROM slice_files WHERE path = ?)"
-            connection.execute(replaced, (after,))
-            connection.execute("DELETE FROM slice_files WHERE path = ?", (after,))
-            connection.execute(
-                "UPDATE slices SET mtime_ns = ?, file_size = ? "
-                "WHERE file = (SELECT id FROM slice_files WHERE path = ?)",
-                (*stamp, before),
-            )
-            renamed = "UPDATE slice_files SET path = ?, next = NULL WHERE path = ?"
-            connection.execute(renamed, (after, before))
+            rows = [(after, number) for number, after in _moved(connection, old, new)]
+            connection.executemany("UPDATE slice_files SET next = ? WHERE id = ?", rows)
+
+        self._write(note)
+
+    def end_rename(self, old: str, new: str) -> None:
+        """Note that it was renamed. What was in its place is gone."""
+
+        def note(connection: sqlite3.Connection) -> None:
+            for number, path in _moved(connection, old, new):
+                replaced = (
+                    "DELETE FROM slices WHERE file = (SELECT id FROM slice_files WHERE path = ?)"
+                )
+                connection.execute(replaced, (path,))
+                connection.execute("DELETE FROM slice_files WHERE path = ?", (path,))
+                stamp = "UPDATE slices SET mtime_ns = ?, file_size = ? WHERE file = ?"
+                connection.execute(stamp, (*_stamp_of(path), number))
+                renamed = "UPDATE slice_files SET path = ?, next = NULL WHERE id = ?"
+                connection.execute(renamed, (path, number))
 
         self._write(note)
 
@@ -167,6 +175,20 @@ class SliceTable:
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return self._database.run(work, writes=True, durable=self._durable)
+
+
+def _moved(connection: sqlite3.Connection, old: str, new: str) -> list[tuple[int, bytes]]:
+    """Return the files at a path and below it, and where they are when that is renamed."""
+    before, after, sep = os.fsencode(old), os.fsencode(new), os.fsencode(os.sep)
+    found = connection.execute(_BELOW, (before, before + sep, before + bytes([sep[0] + 1])))
+    return [(number, after + path[len(before) :]) for number, path in found]
+
+
+def _stamp_of(path: bytes) -> Stamp | tuple[None, None]:
+    try:
+        return Stamp.of(os.stat(path))
+    except OSError:
+        return None, None  # removed just now, as the next reader will find out
 
 
 def _place(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo, BlockStore
+    from libp2p.blockstore.slice_table import Stamp
     from libp2p.blockstore.slices import SliceBlockStore
     from libp2p.ipld.cid import CIDInput
 
@@ -36,7 +37,7 @@ class Taker:
 
     def __init__(self, path: str, descriptor: int, *, sync: bool = False) -> None:
         self.path: Final = path
-        self._descriptor = descriptor
+        self.descriptor: Final = descriptor
         self._sync = sync
         self._lock = threading.Lock()
         self._places: dict[bytes, set[tuple[int, int]]] = {}
@@ -63,11 +64,11 @@ class Taker:
             for multihash, data in blocks:
                 for offset, size in () if self._closed else self._places.pop(multihash, ()):
                     if size == len(data):
-                        _write_at(self._descriptor, data, offset)
+                        _write_at(self.descriptor, data, offset)
                         self._written[offset] = size
                         taken.append(Slice(multihash, offset, size))
             if taken and self._sync:
-                os.fsync(self._descriptor)
+                os.fsync(self.descriptor)
         return taken
 
     def fill(self, offset: int, buffers: Iterable[Buffer]) -> None:
@@ -80,7 +81,7 @@ class Taker:
             for data in buffers:
                 self._covered = max(self._covered, offset + self._written.pop(offset, 0))
                 start = min(max(self._covered - offset, 0), len(data))
-                _write_at(self._descriptor, memoryview(data)[start:], offset + start)
+                _write_at(self.descriptor, memoryview(data)[start:], offset + start)
                 offset += len(data)
 
     def close(self) -> None:
@@ -133,23 +134,26 @@ class SlicedBlockStore(LayeredBlockStore):
         return found
 
     async def put_blocks(self, blocks: Sequence[tuple[CIDInput, Buffer]]) -> None:
-        for taker in self._takers:
-            keyed = [(CID.of(cid).multihash, data) for cid, data in blocks]
-            if any(taker.waits_for(multihash) for multihash, _ in keyed):
-                taken = await trio.to_thread.run_sync(self._take, taker, keyed)
-                pairs = zip(keyed, blocks, strict=True)
-                blocks = [block for (multihash, _), block in pairs if multihash not in taken]
+        keyed = [(CID.of(cid).multihash, data) for cid, data in blocks] if self._takers else []
+        takers = [t for t in self._takers if any(t.waits_for(multihash) for multihash, _ in keyed)]
+        if takers:
+            taken = await trio.to_thread.run_sync(self._take, takers, keyed)
+            pairs = zip(keyed, blocks, strict=True)
+            blocks = [block for (multihash, _), block in pairs if multihash not in taken]
         if blocks:
             await self.blocks.put_blocks([(CID.of(cid).buffer, data) for cid, data in blocks])
 
-    def _take(self, taker: Taker, blocks: Sequence[tuple[bytes, Buffer]]) -> set[bytes]:
-        try:
-            taken = taker.take(blocks)
-        except OSError as error:
-            raise BlockStoreError(f"cannot write {taker.path}: {error.strerror}") from error
-        if taken:
-            self.slices.add([(taker.path, None, taken)])
-        return {noted.multihash for noted in taken}
+    def _take(self, takers: Sequence[Taker], blocks: Sequence[tuple[bytes, Buffer]]) -> set[bytes]:
+        files: list[tuple[str, Stamp | None, list[Slice]]] = []
+        for taker in takers:
+            try:
+                files.append((taker.path, None, taker.take(blocks)))
+            except OSError as error:
+                raise BlockStoreError(f"cannot write {taker.path}: {error.strerror}") from error
+        noted = [file for file in files if file[2]]
+        if noted:
+            self.slices.add(noted)
+        return {taken.multihash for _, _, slices in noted for taken in slices}
 
     def thread_putter(self) -> Callable[[Sequence[tuple[CID, Buffer]]], None] | None:
         return self.blocks.thread_putter()

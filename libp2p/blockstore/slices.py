@@ -87,8 +87,12 @@ class SliceBlockStore(PagedBlockStore):
             for noted in slices if self._lost else ():
                 self._lost.pop(noted.multihash, None)
 
-    def rename(self, old: str, new: str, rename: Callable[[], object], stamp: Stamp) -> None:
-        """Have a file renamed; its slices are found whenever this is interrupted (blocking)."""
+    def rename(self, old: str, new: str, rename: Callable[[], object]) -> None:
+        """
+        Have a file renamed, or a folder with files (blocking).
+
+        Their slices are found whenever this is interrupted.
+        """
         if not self.exists:
             rename()
             return
@@ -96,7 +100,7 @@ class SliceBlockStore(PagedBlockStore):
             self._table.begin_rename(old, new)
         rename()
         with _errors():
-            self._table.end_rename(old, new, stamp)
+            self._table.end_rename(old, new)
 
     # -- a store --------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
@@ -17,7 +17,7 @@ from libp2p.mfs.tree import FilesPath, Tree
 from libp2p.mfs.workspace import Format, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
     from contextlib import AbstractContextManager
     from typing import TypeVar
 
@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 #: New blocks of a file that is written are stored when they are this many bytes.
 SPILL_BYTES: Final = 8 * 1024 * 1024
-#: Changes by others between reading the root and replacing it, after which a change is given up.
+#: Changes by other processes between reading the root and replacing it, after which a change is
+#: given up.
 MAX_ATTEMPTS: Final = 100
 #: How much of a source is taken at once.
 _READ_BYTES: Final = 1024 * 1024
@@ -54,6 +55,8 @@ class FilesParts(NamedTuple):
     """Opens a source of blocks; the caller closes it."""
     stored: Callable[[list[CID]], Awaitable[object]]
     """Is told of new blocks."""
+    turn: trio.Lock
+    """Is held by the task of this peer that changes the tree; other processes are not kept out."""
 
 
 class FileStat(NamedTuple):
@@ -307,28 +310,38 @@ class PeerFiles:
     async def _look(self, work: Callable[[Tree], Step[T]]) -> T:
         with self._opened.call():
             async with self._held_root() as root:
+                if root is None:
+                    await self.root()  # so that the CID of the empty tree can be read
                 tree = self._tree(root)
                 return await self._drive(tree.workspace, work(tree))
 
     async def _change(self, work: Callable[[Tree], Step[None]], *needed: CID) -> CID:
         swap = self._opened.files_root.swap
-        with self._opened.call():
-            for _ in range(MAX_ATTEMPTS):
-                async with self._held_root(*needed) as old:
+        fetched: dict[CID, bytes] = {}
+        conflicts = 0
+        with self._opened.call(), self._opened.leases.hold(needed):
+            while conflicts < MAX_ATTEMPTS:
+                # Nothing that may be slow is done in turn: what others have is fetched after it.
+                async with self._opened.turn, self._held_root() as old:
                     tree = self._tree(old)
-                    await self._drive(tree.workspace, work(tree))
-                    await self._store(tree.workspace, tree.root)
-                    if tree.root == old or await trio.to_thread.run_sync(swap, old, tree.root):
-                        return tree.root
+                    missing = await self._drive_here(work(tree), fetched)
+                    if missing is None:
+                        await self._store(tree.workspace, tree.root)
+                        if tree.root == old or await trio.to_thread.run_sync(swap, old, tree.root):
+                            return tree.root
+                        conflicts += 1
+                if missing is not None:
+                    with closing(self._opened.source()) as source:
+                        [fetched[missing]] = await source.fetch([missing])
         raise FilesConflictError("others change the files all the time: try again")
 
     @asynccontextmanager
-    async def _held_root(self, *needed: CID) -> AsyncIterator[CID | None]:
+    async def _held_root(self) -> AsyncIterator[CID | None]:
         """Yield the root; what is below it and what is written stays to the end of the block."""
         leases, read = self._opened.leases, self._opened.files_root.read
         root = await trio.to_thread.run_sync(read)
         while True:
-            with leases.hold([*needed, root] if root else needed):
+            with leases.hold([root] if root else []):
                 await leases.settled()
                 newest = await trio.to_thread.run_sync(read)
                 if newest == root:  # else a collection may have begun to take it apart
@@ -352,6 +365,21 @@ class PeerFiles:
             return result
         finally:
             source.close()
+
+    async def _drive_here(self, step: Step[None], fetched: Mapping[CID, bytes]) -> CID | None:
+        """Run a step; return the first block that it needs and that is not here."""
+        with closing(self._opened.source()) as source, closing(step):
+            try:
+                wanted = next(step)
+                while True:
+                    block = fetched.get(wanted)
+                    if block is None:
+                        [block] = await source.find([wanted])
+                    if block is None:
+                        return wanted
+                    wanted = step.send(block)
+            except StopIteration:
+                return None
 
     async def _store(self, workspace: Workspace, root: CID) -> None:
         blocks = workspace.take_new(root)

@@ -1,32 +1,37 @@
 """
 Fetching without a copy: the raw leaves of a file are slices of the file that is written.
 
-It is written as its blocks come, in any order, into a ``.part`` file beside its target; they are
-slices of it at once. So a fetch that was interrupted, even by SIGKILL, leaves that file, and the
-next one asks only for what is missing.
+A file is written as its blocks come, in any order, into a ``.part`` file beside its target; they
+are slices of it at once. So a fetch that was interrupted, even by SIGKILL, leaves that file, and
+the next one asks only for what is missing. A folder that was interrupted is removed.
 """
 
 from __future__ import annotations
 
 import os
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from libp2p.blockstore.slice_table import Stamp
+import trio
+
 from libp2p.blockstore.sliced import Taker, sliced
 from libp2p.ipfs_lite.errors import OutputError
-from libp2p.ipfs_lite.output import PartFile, in_thread
+from libp2p.ipfs_lite.output import PartFile, errors_named, in_thread
+from libp2p.ipfs_lite.tree_saver import SmallFile, TreeResult, TreeSaver, create, require_free
+from libp2p.ipld.codec import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.slices import SliceBlockStore
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.file_fetch import Asking
+    from libp2p.ipfs_lite.file_fetch import Asking, BlockSource
     from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipld.cid import CID
+    from libp2p.ipld.directory import DirectoryEntry
 
 
 async def save_nocopy(
@@ -85,5 +90,87 @@ def _commit(slices: SliceBlockStore, part: PartFile, size: int) -> None:
         if not part.commit():
             raise OutputError(f"cannot write {part.target}: it cannot be replaced")
 
-    stamp = Stamp.of(os.fstat(part.descriptor))
-    slices.rename(str(part.path), str(part.target), rename, stamp)
+    slices.rename(str(part.path), str(part.target), rename)
+
+
+class NoCopyTreeSaver(TreeSaver):
+    """
+    Saves one folder; raw leaves that are fetched for it are slices of its files.
+
+    :raises BlockStoreError: if the store has no place for slices.
+    """
+
+    def __init__(
+        self,
+        store: BlockStore,
+        source: BlockSource,
+        open_file: Callable[[CID, Asking | None], Awaitable[UnixFSReader]],
+        *,
+        unsafe_links: bool = False,
+        progress: Progress | None = None,
+    ) -> None:
+        super().__init__(source, open_file, unsafe_links=unsafe_links, progress=progress)
+        self._own = sliced(store)
+        self._small: dict[Path, Taker] = {}  # files of one block, until their batch is written
+
+    async def save(self, root: CID, target: Path) -> TreeResult:
+        parent = await in_thread(target, Path.resolve, target.parent)  # slices have absolute paths
+        try:
+            return await super().save(root, parent / target.name)
+        finally:
+            self._forget(list(self._small))
+
+    async def _expect(self, entries: Iterable[tuple[Path, DirectoryEntry]]) -> None:
+        raw = [
+            (path, entry)
+            for path, entry in entries
+            if entry.cid.codec_code == RAW and not entry.cid.is_identity
+        ]
+        if raw:
+            await trio.to_thread.run_sync(self._open, raw)
+
+    def _open(self, entries: Sequence[tuple[Path, DirectoryEntry]]) -> None:
+        for path, entry in entries:
+            with errors_named(self._name(path)):
+                taker = self._taker(path, create(path))
+            self._small[path] = taker
+            taker.expect(entry.cid, 0, entry.dag_size)
+
+    def _taker(self, path: Path, descriptor: int) -> Taker:
+        taker = Taker(str(path), descriptor, sync=self._own.slices.sync)
+        self._own.add_taker(taker)
+        return taker
+
+    async def _copy(self, cid: CID, path: Path, descriptor: int) -> None:
+        taker = self._taker(path, descriptor)
+        try:
+            async with await self._open_file(cid, taker.expect) as reader:
+                done = 0
+                while buffers := await reader.receive():
+                    await in_thread(self._name(path), taker.fill, done, buffers)
+                    self._note_bytes(reader.tell() - done)
+                    done = reader.tell()
+        finally:
+            self._own.remove_taker(taker)
+
+    async def _save_small(self, files: Sequence[SmallFile]) -> None:
+        await super()._save_small(files)
+        self._forget([file.path for file in files])
+
+    def _write_small(self, file: SmallFile) -> None:
+        taker = self._small.get(file.path)
+        if taker is None:
+            super()._write_small(file)
+        else:
+            taker.fill(0, [file.data])
+
+    def _rename(self, part: Path, target: Path) -> None:
+        require_free(target)
+        self._own.slices.rename(str(part), str(target), partial(part.rename, target))
+
+    def _forget(self, paths: Iterable[Path]) -> None:
+        """Take nothing more into small files, and close them."""
+        for path in paths:
+            if (taker := self._small.pop(path, None)) is not None:
+                self._own.remove_taker(taker)
+                os.close(taker.descriptor)

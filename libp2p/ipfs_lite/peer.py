@@ -21,6 +21,7 @@ from contextlib import (
     closing,
     contextmanager,
 )
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
@@ -95,7 +96,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.sizes import ContentStat
     from libp2p.ipfs_lite.source import SourceInput
-    from libp2p.ipfs_lite.tree_saver import TreeResult
+    from libp2p.ipfs_lite.tree_saver import TreeResult, TreeSaver
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
@@ -125,6 +126,7 @@ class Peer:
         self._leases = parts.leases
         self._pin_table = parts.pins
         self._files_root = parts.files_root
+        self._files_turn = trio.Lock()
         self._nursery = nursery
         self._network = network
         self._bitswap = None if network is None else network.bitswap
@@ -478,6 +480,7 @@ class Peer:
         cid: CIDInput,
         target: str | PathLike[str],
         *,
+        nocopy: bool = False,
         peers: Iterable[ID] | None = None,
         timeout: float | None = DEFAULT_TIMEOUT,
         unsafe_links: bool = False,
@@ -488,6 +491,8 @@ class Peer:
 
         It appears when it is whole. Nothing is written outside of it.
 
+        :param nocopy: write what is fetched of files into ``target`` alone. It is served from there
+            until it is changed or moved. When it is interrupted, nothing is kept. Only in a repo.
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
         :param unsafe_links: make symbolic links that lead out of the folder too.
@@ -495,17 +500,22 @@ class Peer:
         :raises BitswapError: if a block cannot be had.
         :raises OutputError: if it cannot be written, or has a name that no file may have.
         """
-        from libp2p.ipfs_lite.tree_saver import TreeSaver
-
         with self._call():
             source = self._source(peers, timeout, roots=[CID.of(cid)])
 
-            async def open_file(below: CID) -> UnixFSReader:
+            async def open_file(below: CID, asking: Asking | None) -> UnixFSReader:
                 with self._call():
-                    return await self._open_file(below, self._source(peers, timeout))
+                    return await self._open_file(below, self._source(peers, timeout, asking))
 
-            saver = TreeSaver(source, open_file, unsafe_links=unsafe_links, progress=progress)
+            make: Callable[..., TreeSaver]
+            if nocopy:
+                from libp2p.ipfs_lite.nocopy_saver import NoCopyTreeSaver
+
+                make = partial(NoCopyTreeSaver, self.store)
+            else:
+                from libp2p.ipfs_lite.tree_saver import TreeSaver as make
             try:
+                saver = make(source, open_file, unsafe_links=unsafe_links, progress=progress)
                 path = Path(arguments.path(target, "the path of a folder to write"))
                 return await saver.save(CID.of(cid), path)
             finally:
@@ -656,6 +666,7 @@ class Peer:
                 self._call,
                 lambda: self._source(None, DEFAULT_TIMEOUT),
                 stored,
+                self._files_turn,
             )
         )
 

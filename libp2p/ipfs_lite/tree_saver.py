@@ -31,11 +31,11 @@ from libp2p.ipld.file_node import read_file_node, unixfs_of
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
-    from libp2p.ipfs_lite.file_fetch import BlockSource
+    from libp2p.ipfs_lite.file_fetch import Asking, BlockSource
     from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipld.cid import CID
     from libp2p.ipld.directory import DirectoryEntry
@@ -71,7 +71,7 @@ class _Folder(NamedTuple):
     depth: int
 
 
-class _File(NamedTuple):
+class SmallFile(NamedTuple):
     """A file whose content is at hand."""
 
     path: Path
@@ -83,7 +83,8 @@ class TreeSaver:
     """
     Saves one tree.
 
-    :param open_file: opens a file of many blocks.
+    :param open_file: opens a file of many blocks; the function it takes is called with each raw
+        block that peers are asked for.
     :param unsafe_links: make links that lead out of the folder too.
     :param progress: called with the bytes of files that have been written.
     """
@@ -91,7 +92,7 @@ class TreeSaver:
     def __init__(
         self,
         source: BlockSource,
-        open_file: Callable[[CID], Awaitable[UnixFSReader]],
+        open_file: Callable[[CID, Asking | None], Awaitable[UnixFSReader]],
         *,
         unsafe_links: bool = False,
         progress: Progress | None = None,
@@ -123,7 +124,7 @@ class TreeSaver:
             self._note_metadata(part, _unixfs_in(root, block))
             await self._fill(_Folder(root, part, 0))
             await in_thread(target, self._finish)
-            await in_thread(target, _rename, part, target)
+            await in_thread(target, self._rename, part, target)
         finally:  # after the rename, nothing is there
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(_remove, part)
@@ -151,12 +152,13 @@ class TreeSaver:
         await self._save_entries(folder, batch)
 
     async def _save_entries(self, folder: _Folder, entries: Sequence[DirectoryEntry]) -> None:
+        paths = [folder.path / self._checked(folder, entry.name) for entry in entries]
+        await self._expect(zip(paths, entries, strict=True))
         cids = list({entry.cid.multihash: entry.cid for entry in entries}.values())
         found = await self._source.fetch(cids) if cids else []
         blocks = dict(zip((cid.multihash for cid in cids), found, strict=True))
-        files: list[_File] = []
-        for entry in entries:
-            path = folder.path / self._checked(folder, entry.name)
+        files: list[SmallFile] = []
+        for path, entry in zip(paths, entries, strict=True):
             block = blocks[entry.cid.multihash]
             message = _unixfs_in(entry.cid, block)
             kind = DataType.FILE if message is None else message.type
@@ -173,34 +175,27 @@ class TreeSaver:
             if node.cids:
                 await self._save_large(path, entry.cid, message)
             else:
-                files.append(_File(path, node.data, message))
+                files.append(SmallFile(path, node.data, message))
         if files:
-            await trio.to_thread.run_sync(self._write, files)
+            await self._save_small(files)
             self._note_bytes(sum(len(file.data) for file in files))
 
     async def _save_large(self, path: Path, cid: CID, message: UnixFSData | None) -> None:
         name = self._name(path)
-        descriptor = await in_thread(name, _create, path)
+        descriptor = await in_thread(name, create, path)
         try:
-            async with await self._open_file(cid) as reader:
-                while buffers := await reader.receive():
-                    await in_thread(name, write_all, descriptor, buffers)
-                    self._note_bytes(sum(map(len, buffers)))
+            await self._copy(cid, path, descriptor)
         finally:
             os.close(descriptor)
         if message is not None:
             await in_thread(name, _keep, path, message)
 
-    def _write(self, files: Sequence[_File]) -> None:
-        for path, data, message in files:
-            with errors_named(self._name(path)):
-                descriptor = _create(path)
-                try:
-                    write_all(descriptor, [data])
-                finally:
-                    os.close(descriptor)
-                if message is not None:
-                    _keep(path, message)
+    def _write(self, files: Sequence[SmallFile]) -> None:
+        for file in files:
+            with errors_named(self._name(file.path)):
+                self._write_small(file)
+                if file.message is not None:
+                    _keep(file.path, file.message)
 
     def _finish(self) -> None:
         """Make the links, then give folders their modes and times, the lowest first."""
@@ -210,6 +205,32 @@ class TreeSaver:
         for path, message in reversed(self._folders):
             with errors_named(self._name(path)):
                 _keep(path, message)
+
+    # -- what a saver without copies does in another way -------------------------------------------
+
+    async def _expect(self, entries: Iterable[tuple[Path, DirectoryEntry]]) -> None:
+        """Hear of what is about to be fetched, and where it goes."""
+
+    async def _copy(self, cid: CID, path: Path, descriptor: int) -> None:
+        """Write a file of many blocks."""
+        async with await self._open_file(cid, None) as reader:
+            while buffers := await reader.receive():
+                await in_thread(self._name(path), write_all, descriptor, buffers)
+                self._note_bytes(sum(map(len, buffers)))
+
+    async def _save_small(self, files: Sequence[SmallFile]) -> None:
+        await trio.to_thread.run_sync(self._write, files)
+
+    def _write_small(self, file: SmallFile) -> None:
+        descriptor = create(file.path)
+        try:
+            write_all(descriptor, [file.data])
+        finally:
+            os.close(descriptor)
+
+    def _rename(self, part: Path, target: Path) -> None:
+        require_free(target)
+        part.rename(target)
 
     # -- what is refused --------------------------------------------------------------------------
 
@@ -260,16 +281,11 @@ def _unixfs_in(cid: CID, block: Buffer) -> UnixFSData | None:
 
 
 def _begin(target: Path, part: Path) -> None:
-    _require_free(target)
+    require_free(target)
     part.mkdir()
 
 
-def _rename(part: Path, target: Path) -> None:
-    _require_free(target)
-    part.rename(target)
-
-
-def _require_free(target: Path) -> None:
+def require_free(target: Path) -> None:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "it is there already")
 
@@ -278,7 +294,7 @@ def _remove(part: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
 
 
-def _create(path: Path) -> int:
+def create(path: Path) -> int:
     with _new_name():
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK, 0o666)
 

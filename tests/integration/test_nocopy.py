@@ -8,9 +8,11 @@ import os
 import random
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 import trio
 
@@ -181,6 +183,83 @@ async def test_leaves_that_are_not_raw_are_copied(tmp_path: Path, provider: Peer
     assert copies(tmp_path / "repo") > len(DATA)
 
 
+def make_folder(folder: Path) -> None:
+    (folder / "below").mkdir(parents=True)
+    (folder / "below" / "large").write_bytes(DATA * 2)
+    for number in range(100):
+        (folder / f"f{number}").write_bytes(DATA[number : number * 100])
+    (folder / "same").write_bytes(DATA[7:700])
+    (folder / "link").symlink_to("f1")
+    with suppress(OSError):  # not on every disk
+        (folder / os.fsdecode(b"not utf-8 \xff")).write_bytes(b"odd")
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+async def test_a_fetched_folder_is_written_once_and_served(tmp_path: Path, provider: Peer) -> None:
+    make_folder(tmp_path / "source")
+    added = await provider.add_tree(tmp_path / "source", chunker=CHUNKER)
+    target = tmp_path / "link to" / "out"
+    (tmp_path / "real").mkdir()
+    target.parent.symlink_to("real")
+    done: list[int] = []
+    async with Peer.open(tmp_path / "repo", listen=[LOOPBACK]) as peer:
+        await peer.connect(provider.addrs[0])
+        saved = await peer.get_tree(
+            added.cid, target, nocopy=True, progress=lambda count, _: done.append(count)
+        )
+        assert done[-1] == saved.size == added.size
+        assert copies(tmp_path / "repo") < CHUNK
+        assert contents(target) == contents(tmp_path / "source")
+        assert [path.name for path in target.parent.iterdir()] == ["out"]
+        async with Peer.open(block_store=MemoryBlockStore()) as third:
+            await third.connect(peer.addrs[0])
+            await third.get_tree(added.cid, tmp_path / "third", peers=[peer.peer_id])
+    # A file that is moved in its turn, and one that is changed.
+    async with Peer.open(tmp_path / "repo", online=False) as peer:
+        [place] = sliced(peer.store).slices._table.find([CID.for_block(DATA[99:9900]).multihash])
+        assert place is not None
+        assert place.paths == (os.fsencode(tmp_path / "real" / "out" / "f99"),)
+        assert place.stamp == Stamp.of((target / "f99").stat())
+        (target / "f99").write_bytes(b"changed")
+        with pytest.raises(BlockUnavailableError, match="out/f99, which has changed"):
+            await peer.get_tree(added.cid, tmp_path / "fourth")
+
+
+async def test_an_interrupted_folder_leaves_nothing(
+    tmp_path: Path, provider: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_folder(tmp_path / "source")
+    added = await provider.add_tree(tmp_path / "source", chunker=CHUNKER)
+    target = tmp_path / "target" / "out"
+    target.parent.mkdir()
+    async with Peer.open(tmp_path / "repo") as peer:
+        await peer.connect(provider.addrs[0])
+        with trio.CancelScope() as scope:
+            await peer.get_tree(
+                added.cid, target, nocopy=True, progress=lambda done, _: scope.cancel()
+            )
+        assert scope.cancelled_caught
+        assert list(target.parent.iterdir()) == []
+        assert [file for file in psutil.Process().open_files() if ".part" in file.path] == []
+        assert sliced(peer.store)._takers == []
+        await peer.get_tree(added.cid, target, nocopy=True)
+        assert (target / "below" / "large").read_bytes() == DATA * 2
+    assert copies(tmp_path / "repo") < CHUNK
+    assert "slices" not in caplog.text
+
+
+async def test_a_folder_without_copies_needs_a_repo(tmp_path: Path) -> None:
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        (tmp_path / "source").mkdir()
+        added = await peer.add_tree(tmp_path / "source")
+        with pytest.raises(BlockStoreError, match="use a repo"):
+            await peer.get_tree(added.cid, tmp_path / "out", nocopy=True)
+
+
 async def test_a_folder_is_no_file_and_leaves_nothing(tmp_path: Path, provider: Peer) -> None:
     (tmp_path / "folder").mkdir()
     added = await provider.add_tree(tmp_path / "folder")
@@ -278,17 +357,14 @@ def test_slices_are_found_whenever_a_rename_is_interrupted(tmp_path: Path) -> No
 
     store = SliceBlockStore(State(tmp_path / "state.sqlite"), tmp_path / "slices")
     store.add([(str(part), None, [Slice(key, 0, CHUNK)])])
-    stamp = Stamp.of(part.stat())
     with pytest.raises(OSError, match="before"):
-        store.rename(str(part), str(target), lambda: fail(None, OSError("before")), stamp)
+        store.rename(str(part), str(target), lambda: fail(None, OSError("before")))
     assert read() == DATA[:CHUNK]
     with pytest.raises(OSError, match="after"):
-        store.rename(
-            str(part), str(target), lambda: fail(part.rename(target), OSError("after")), stamp
-        )
+        store.rename(str(part), str(target), lambda: fail(part.rename(target), OSError("after")))
     assert read() == DATA[:CHUNK]
     target.rename(part)
-    store.rename(str(part), str(target), lambda: part.rename(target), stamp)
+    store.rename(str(part), str(target), lambda: part.rename(target))
     assert read() == DATA[:CHUNK]
     part.write_bytes(bytes(len(DATA)))
     assert read() == DATA[:CHUNK]

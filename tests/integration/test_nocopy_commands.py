@@ -13,6 +13,7 @@ import pytest
 
 from libp2p.ipld.cid import CID
 from tests.integration.test_cli import Terminal
+from tests.integration.test_cli_running import serving
 
 CHUNK = 100_000
 DATA = random.Random(41).randbytes(5 * CHUNK + 1)
@@ -122,6 +123,27 @@ def test_get_nocopy_of_what_is_here(terminal: Terminal, source: Path, added: str
     assert sorted(path.name for path in terminal.folder.iterdir()) == ["copy", "file", "repo"]
 
 
+def test_verify_tells_of_a_file_of_a_folder_that_was_fetched_without_copies(
+    terminal: Terminal,
+) -> None:
+    folder, target = terminal.folder / "folder", terminal.folder / "copy"
+    folder.mkdir()
+    (folder / "small").write_bytes(DATA[:1000])
+    (folder / "large").write_bytes(DATA)
+    assert terminal("add", "-r", "-Q", folder) == 0
+    cid = terminal.out.strip()
+    provider, terminal.repo = terminal.repo, terminal.folder / "other"
+    with serving(provider) as address:
+        assert terminal("get", "--nocopy", "--peer", address, cid, "-o", target) == 0
+    assert terminal("repo", "verify") == 0
+    (target / "small").write_bytes(bytes(1000))
+    assert terminal("repo", "verify") == 1
+    assert f"(the file {target / 'small'}, which has changed)" in terminal.out
+    target.rename(terminal.folder / "aside")
+    assert terminal("repo", "verify") == 1
+    assert f"(the file {target / 'large'}, which is gone)" in terminal.out
+
+
 def test_a_repo_with_slices_is_imported_from(terminal: Terminal, source: Path, added: str) -> None:
     old, terminal.repo = terminal.repo, terminal.folder / "other"
     assert terminal("repo", "import", old) == 0
@@ -135,7 +157,8 @@ def test_a_repo_with_slices_is_imported_from(terminal: Terminal, source: Path, a
     [
         (("add", "--nocopy", "--raw-leaves=false", "file"), "must be raw"),
         (("add", "--nocopy", "/dev/null"), "named by their paths"),
-        (("get", "--nocopy", "CID", "-o", "-"), "--nocopy writes one file"),
+        (("get", "--nocopy", "CID", "-o", "-"), "--nocopy writes files"),
+        (("get", "--nocopy", "-a", "CID"), "--nocopy writes files"),
     ],
 )
 def test_what_cannot_be_done_without_copies(

@@ -12,6 +12,7 @@ from .child import Child, ChildError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 Security: TypeAlias = Literal["both", "noise", "tls"]
 Mode: TypeAlias = Literal["echo", "sink", "source", "ping", "connect", "open", "reset"]
@@ -20,13 +21,26 @@ _LOOPBACK = "/ip4/127.0.0.1/tcp/0"
 
 
 class GoPeer(Child):
-    """A go-libp2p host that serves /echo, /sink, /source, /reset, ping and identify."""
+    """A go-libp2p host that serves /echo, /sink, /source, /reset, /push, ping and identify."""
 
     def __init__(
-        self, *, security: Security = "both", listen: str = _LOOPBACK, key_seed: int = 0
+        self,
+        *,
+        security: Security = "both",
+        listen: str = _LOOPBACK,
+        key_seed: int = 0,
+        swarm_key: Path | None = None,
+        tell_pushes: bool = False,
     ) -> None:
-        """`security` is what it offers; a `key_seed` other than 0 fixes its peer id."""
+        """
+        `security` is what it offers; a `key_seed` other than 0 fixes its peer id.
+
+        With a `swarm_key` it is in a private network; `tell_pushes` lets it print a line ``pushed
+        PROTOCOL`` for each protocol that identify push adds to a peer.
+        """
         flags = ["-listen", listen, "-security", security, "-key-seed", str(key_seed)]
+        flags += ["-swarm-key", "" if swarm_key is None else str(swarm_key)]
+        flags += ["-tell-pushes"] if tell_pushes else []
         super().__init__([binary_of("libp2p-peer"), *flags, "-until-eof"])
         try:
             self.addr = self.line()
@@ -73,6 +87,7 @@ def go_client(
     parallel: int = 1,
     code: int = 0,
     security: Security = "both",
+    swarm_key: Path | str = "",
     timeout: float = 300.0,
 ) -> Measurement:
     """Let a fresh go-libp2p host dial `addr` and do `mode`; `ChildError` if it fails.
@@ -90,6 +105,7 @@ def go_client(
         "parallel": parallel,
         "code": code,
         "security": security,
+        "swarm-key": swarm_key,
         "timeout": f"{timeout}s",
     }
     command = [str(binary_of("libp2p-peer"))]

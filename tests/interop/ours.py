@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar, Unpack
 
 import trio
 
@@ -19,7 +19,7 @@ from tests.support.hosts import LOOPBACK
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from libp2p import BasicHost
+    from libp2p import BasicHost, HostOptions
     from libp2p.abc import IHost, ISecureTransport
     from libp2p.peer.id import ID
 
@@ -34,16 +34,16 @@ async def in_thread(call: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs)
     return await trio.to_thread.run_sync(partial(call, *args, **kwargs), abandon_on_cancel=True)
 
 
-def host_with(security: Security) -> BasicHost:
+def host_with(security: Security, **options: Unpack[HostOptions]) -> BasicHost:
     """A host with these secure channels; "both" is the default host."""
-    if security == "both":
-        return new_host()
-    key_pair = create_new_ed25519_key_pair()
-    transport: ISecureTransport = (
-        NoiseTransport(key_pair) if security == "noise" else TLSTransport(key_pair)
-    )
-    protocol = NOISE_ID if security == "noise" else TLS_ID
-    return new_host(key_pair=key_pair, sec_opt={TProtocol(protocol): transport})
+    if security != "both":
+        key_pair = create_new_ed25519_key_pair()
+        transport: ISecureTransport = (
+            NoiseTransport(key_pair) if security == "noise" else TLSTransport(key_pair)
+        )
+        protocol = TProtocol(NOISE_ID if security == "noise" else TLS_ID)
+        options |= {"key_pair": key_pair, "sec_opt": {protocol: transport}}
+    return new_host(**options)
 
 
 @asynccontextmanager

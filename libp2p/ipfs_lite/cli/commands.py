@@ -226,7 +226,7 @@ def add(  # noqa: PLR0913 - click calls it by names
 @click.option(
     "-l", "--compression-level", "level", type=click.IntRange(1, 9), default=6, help="By default 6."
 )
-@click.option("--nocopy", is_flag=True, help="Write a file to OUT alone, which serves it then.")
+@click.option("--nocopy", is_flag=True, help="Write to OUT alone, which serves it then.")
 @from_peers
 @as_json_option
 @with_time_limit()

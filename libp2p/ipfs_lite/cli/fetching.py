@@ -61,23 +61,24 @@ def get(at: At, fetch: Fetch, output: str | None, as_json: bool, form: Form) -> 
         target = target.with_name(packing.file_name(target.name))
 
     async def work(peer: Peer, cid: CID) -> None:
+        if form.nocopy and (packing is not None or descriptor is not None):
+            raise OutputError("--nocopy writes files, to a place where they stay")
         if packing is not None:
             size = await _save_archive(peer, cid, name, packing, target, descriptor)
-        elif form.nocopy:
-            if descriptor is not None or await _is_folder(peer, cid):
-                raise OutputError("--nocopy writes one file, to a place where it stays")
-            with Bar("fetching", printable(target.name)) as bar:
-                size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
         elif descriptor is None and await _is_folder(peer, cid):
             with Bar("fetching", printable(target.name)) as bar:
-                size = (await peer.get_tree(cid, target, progress=bar.update)).size
+                saved = await peer.get_tree(cid, target, nocopy=form.nocopy, progress=bar.update)
+                size = saved.size
+        elif form.nocopy:
+            with Bar("fetching", printable(target.name)) as bar:
+                size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
         else:
             size = await _save_file(peer, cid, target, descriptor)
         if descriptor is not None and is_stdout(descriptor):
             return
         if as_json:
-            saved = {"cid": str(cid), "path": str(target), "size": size}
-            await say_json(saved, needed=False)
+            result = {"cid": str(cid), "path": str(target), "size": size}
+            await say_json(result, needed=False)
         elif descriptor is None:
             await say(f"saved {fetch.content} to {target}", needed=False)
 

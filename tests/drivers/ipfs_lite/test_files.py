@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +16,7 @@ from libp2p.exceptions import NameNotInDirectory, NotAFile, PathExists
 from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite import files as files_module
 from libp2p.ipfs_lite.errors import FilesConflictError, RepoError
+from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.files_root import FilesRoot
 from libp2p.ipfs_lite.state import State
 from libp2p.ipld.cid import CID
@@ -73,12 +75,54 @@ async def test_the_tree_is_there_again(tmp_path: Path) -> None:
         assert await content(peer, "/copy") == b"abc"
 
 
-async def test_changes_at_once_are_all_made() -> None:
-    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+async def test_a_tree_that_was_never_changed_is_an_empty_directory(tmp_path: Path) -> None:
+    async with Peer.open(tmp_path / "repo", online=False) as peer:
+        assert await peer.files.ls() == []
+        root = (await peer.files.stat()).cid
+        assert [entry async for entry in peer.ls(root)] == []
+        await collect(peer)
+        assert [entry async for entry in peer.ls(root)] == []
+        assert await peer.files.root() == root
+
+
+async def test_changes_at_once_are_made_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Peer.open(tmp_path / "repo", online=False) as peer:
+        attempts, swap = [], peer._files_root.swap
+
+        def counted(old: CID | None, new: CID) -> bool:
+            attempts.append(new)
+            return swap(old, new)
+
+        monkeypatch.setattr(peer._files_root, "swap", counted)
         async with trio.open_nursery() as nursery:
-            for number in range(20):
-                nursery.start_soon(peer.files.mkdir, f"/{number}")
-        assert len(await peer.files.names()) == 20
+            for number in range(50):
+                write = partial(peer.files.write, f"/{number}", b"%d" % number, create=True)
+                nursery.start_soon(write)
+        assert len(attempts) == 50
+        assert len(await peer.files.names()) == 50
+
+
+async def test_a_change_that_waits_for_a_peer_keeps_no_other_from_its_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answered = trio.Event(), trio.Event()
+
+    async def fetch(_: BlockSource, cids: list[CID]) -> list[bytes]:
+        asked.set()
+        await answered.wait()
+        return [b"far away" for _ in cids]
+
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        monkeypatch.setattr(BlockSource, "fetch", fetch)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.files.cp, CID.for_block(b"far away"), "/copied")
+            await asked.wait()
+            await peer.files.mkdir("/meanwhile")
+            answered.set()
+        monkeypatch.undo()
+        assert await peer.files.names() == ["copied", "meanwhile"]
 
 
 async def test_a_file_that_another_changes_meanwhile_is_not_overwritten() -> None:

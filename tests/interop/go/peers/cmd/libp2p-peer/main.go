@@ -27,10 +27,11 @@ func main() {
 	flag.Uint64Var(&job.code, "code", 0, "error `code` of mode reset")
 	flag.DurationVar(&job.timeout, "timeout", 0, "give up after this long; 0 is never")
 	untilEOF := flag.Bool("until-eof", false, "as server, stop when standard input ends too")
+	pushes := flag.Bool("tell-pushes", false, "as server, print the protocols that peers push")
 	flag.Parse()
 	var err error
 	if job.addr == "" {
-		err = serve(config, *untilEOF)
+		err = serve(config, *untilEOF, *pushes)
 	} else {
 		err = job.run(config)
 	}
@@ -41,7 +42,7 @@ func main() {
 }
 
 // serve listens, prints its addresses and waits for a signal, then says what it cost.
-func serve(config node.Config, untilEOF bool) error {
+func serve(config node.Config, untilEOF, pushes bool) error {
 	if config.Listen == "" {
 		config.Listen = "/ip4/127.0.0.1/tcp/0"
 	}
@@ -50,6 +51,12 @@ func serve(config node.Config, untilEOF bool) error {
 		return err
 	}
 	setHandlers(h)
+	setPushHandler(h)
+	if pushes {
+		if err := tellPushes(h); err != nil {
+			return err
+		}
+	}
 	addrs, err := node.Addrs(h)
 	if err != nil {
 		return err

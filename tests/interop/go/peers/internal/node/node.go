@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"flag"
 	"fmt"
+	"os"
 	"syscall"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/peer"
+	"github.com/libp2p/go-libp2p/core/pnet"
 	"github.com/libp2p/go-libp2p/p2p/security/noise"
 	libp2ptls "github.com/libp2p/go-libp2p/p2p/security/tls"
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
@@ -25,6 +27,7 @@ type Config struct {
 	Listen   string
 	Security string
 	KeySeed  int64
+	SwarmKey string
 }
 
 // Flags registers the flags that every peer has.
@@ -32,6 +35,7 @@ func (c *Config) Flags() {
 	flag.StringVar(&c.Listen, "listen", "", "`multiaddr` to listen on")
 	flag.StringVar(&c.Security, "security", "both", "noise, tls or both (TLS preferred)")
 	flag.Int64Var(&c.KeySeed, "key-seed", 0, "seed of the Ed25519 key; 0 makes a random one")
+	flag.StringVar(&c.SwarmKey, "swarm-key", "", "`file` with the key of a private network")
 }
 
 // New starts a host: TCP only, yamux as go-libp2p sets it up, no resource limits.
@@ -65,7 +69,23 @@ func (c Config) New() (host.Host, error) {
 		}
 		options = append(options, libp2p.Identity(key))
 	}
+	if c.SwarmKey != "" {
+		psk, err := readSwarmKey(c.SwarmKey)
+		if err != nil {
+			return nil, err
+		}
+		options = append(options, libp2p.PrivateNetwork(psk))
+	}
 	return libp2p.New(options...)
+}
+
+func readSwarmKey(path string) (pnet.PSK, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return pnet.DecodeV1PSK(file)
 }
 
 func seededKey(seed int64) (crypto.PrivKey, error) {
