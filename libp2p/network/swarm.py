@@ -139,7 +139,8 @@ class Swarm(HealthNames, INetworkService):
         self._table = ConnectionTable(config, self.resources, connections, self.events)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
-        self.listeners: list[Listener] = []
+        #: By the address listened on, with its real port.
+        self.listeners: dict[str, Listener] = {}
         slots = DialSlots(sockets.open("dials", limits.dials), limits.dials)
         self._dialer = Dialer(self._dial_and_add, config, slots)
         self._dials: dict[ID, SharedDial] = {}
@@ -218,11 +219,11 @@ class Swarm(HealthNames, INetworkService):
             dial.cancel()
         with trio.move_on_after(timeout, shield=True) as scope:
             addresses = tuple(self.get_listen_addrs())
-            listeners, self.listeners = self.listeners, []
+            listeners, self.listeners = self.listeners, {}
             if addresses:
                 self.events.emit(ListenAddressesChanged((), removed=addresses))
             async with trio.open_nursery() as nursery:
-                for listener in listeners:
+                for listener in listeners.values():
                     nursery.start_soon(_close, listener)
                 for connection in self.get_connections():
                     nursery.start_soon(_close_by, scope.deadline, connection)
@@ -262,7 +263,7 @@ class Swarm(HealthNames, INetworkService):
             if transport is None:
                 raise OpenConnectionError(f"there is no transport that listens on {maddr}")
             listener = await transport.listen(maddr, self._on_inbound, self._admit)
-            self.listeners.append(listener)
+            self.listeners[" ".join(map(str, listener.get_addrs()))] = listener
             for address in listener.get_addrs():
                 logger.info("listening on %s", address)
             self.start_soon(listener.serve, nursery)
@@ -275,7 +276,7 @@ class Swarm(HealthNames, INetworkService):
 
     def get_listen_addrs(self) -> list[Multiaddr]:
         """Return the addresses listened on, with their real ports."""
-        return [addr for listener in self.listeners for addr in listener.get_addrs()]
+        return [addr for listener in self.listeners.values() for addr in listener.get_addrs()]
 
     async def _admit(self) -> None:
         """Wait until one more inbound connection may be accepted."""
