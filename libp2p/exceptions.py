@@ -605,5 +605,9 @@ class IdentifyError(RemoteProtocolError, ValueError):
     """The peer's identify message cannot be used."""
 
 
+class PerfError(RemoteProtocolError, ValueError):
+    """The peer sent back another number of bytes than it was asked for."""
+
+
 class PingError(RemoteProtocolError, ValueError):
     """The peer answered a ping with other bytes than it was sent."""

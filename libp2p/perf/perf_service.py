@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from libp2p.base_types import TProtocol
-from libp2p.exceptions import RemoteProtocolError
+from libp2p.exceptions import PerfError
 from libp2p.io.utils import read_exactly
 from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED
 from libp2p.peer.peerinfo import info_from_p2p_addr
@@ -133,7 +133,7 @@ class PerfService:
 
         :raises StreamFailure: if the peer cannot be reached or does not serve perf.
         :raises StreamError: if the stream fails.
-        :raises RemoteProtocolError: if the peer sends back another number of bytes.
+        :raises PerfError: if the peer sends back another number of bytes.
         """
         run = _Run(self._clock, send_bytes, receive_bytes)
         async with aclosing(self._reports(peer_id, run)) as reports:
@@ -201,7 +201,7 @@ class _Run:
         """
         Count bytes; return a report if one is due.
 
-        :raises RemoteProtocolError: if that is more than was asked for.
+        :raises PerfError: if that is more than was asked for.
         """
         self.uploaded += uploaded
         self.downloaded += downloaded
@@ -209,7 +209,7 @@ class _Run:
         if downloaded and self._answered_at is None:
             self._answered_at = now
         if self.downloaded > self.receive_bytes:
-            raise RemoteProtocolError(f"more than {self.receive_bytes} bytes came back")
+            raise PerfError(f"more than {self.receive_bytes} bytes came back")
         if now - self._reported_at < REPORT_INTERVAL:
             return None
         report = PerfOutput(
@@ -225,10 +225,10 @@ class _Run:
         """
         Note that the answer has ended.
 
-        :raises RemoteProtocolError: if it was too short.
+        :raises PerfError: if it was too short.
         """
         if self.downloaded != self.receive_bytes:
-            raise RemoteProtocolError(
+            raise PerfError(
                 f"{self.downloaded} of {self.receive_bytes} bytes came back before the end"
             )
         self.ended_at = self._clock()

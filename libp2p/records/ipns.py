@@ -8,19 +8,20 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from libp2p.exceptions import InvalidIpnsRecord, InvalidPeerID, InvalidRecordType
-from libp2p.peer.id import ID
+from libp2p.exceptions import InvalidArgument, InvalidIpnsRecord, InvalidPeerID, InvalidRecordType
 from libp2p.records.ipns_record import (
     MAX_RECORD_BYTES,
     SIGNATURE_PREFIX,
     IpnsRecord,
     decode_record,
 )
-from libp2p.records.utils import key_to_bytes, split_key
+from libp2p.records.utils import key_to_bytes, peer_of_key, split_key
 from libp2p.records.validator import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from libp2p.peer.id import ID
 
 __all__ = [
     "MAX_RECORD_SIZE",
@@ -62,8 +63,8 @@ class IPNSValidator(Validator):
     """
     Accepts the records that the owner of a name has signed, until they expire.
 
-    Keys are ``/ipns/`` and the bytes of the name's multihash. py-libp2p's forms of the key, with
-    the multihash in hex or in base58, are not taken: no other implementation finds such a record.
+    Keys are ``/ipns/`` and the bytes of the name's multihash, or these in hex as py-libp2p has
+    them: only its own peers find such a record.
 
     :param check_expiration: False accepts what has expired too.
     :param clock: returns the time in seconds since 1970.
@@ -101,7 +102,10 @@ class IPNSValidator(Validator):
         are malformed do not count.
 
         :raises InvalidIpnsRecord: if all of them are malformed.
+        :raises InvalidArgument: if there is none.
         """
+        if not values:
+            raise InvalidArgument("Cannot select from empty values")
         best: tuple[tuple[int, int, bytes], int] | None = None
         for place, value in enumerate(values):
             try:
@@ -118,9 +122,9 @@ class IPNSValidator(Validator):
     def _verified(self, key: str | bytes, value: bytes) -> tuple[ID, IpnsRecord]:
         namespace, rest = split_key(key_to_bytes(key))
         if namespace != NAMESPACE:
-            raise InvalidRecordType(f"the namespace is /{namespace}/, not /{NAMESPACE}/")
+            raise InvalidRecordType(f"Invalid namespace {namespace!r}, not '{NAMESPACE}'")
         try:
-            name = ID.from_bytes(rest)
+            name = peer_of_key(rest)
         except InvalidPeerID as error:
             raise InvalidRecordType(f"the key is no name of IPNS: {error}") from error
         record = decode_record(value)

@@ -148,9 +148,9 @@ class IpnsRecord:
         :raises IpnsRecordExpired: if it was, and is no longer valid.
         """
         if not self.signer(name).verify(SIGNATURE_PREFIX + self.data, self.signature):
-            raise InvalidIpnsRecord(f"the record's signature is not by the key of {name}")
+            raise InvalidIpnsRecord(f"Invalid signatureV2: it is not by the key of {name}")
         if now is not None and self.is_expired(now):
-            raise IpnsRecordExpired(f"the record of {name} was valid until {self.expiry}")
+            raise IpnsRecordExpired(f"the record of {name} has expired at {self.expiry}")
 
 
 def decode_record(encoded: bytes) -> IpnsRecord:
@@ -161,19 +161,23 @@ def decode_record(encoded: bytes) -> IpnsRecord:
         version 1 that say something else.
     """
     if len(encoded) > MAX_RECORD_BYTES:
-        raise InvalidIpnsRecord(f"a record of {len(encoded)} bytes, at most {MAX_RECORD_BYTES}")
+        raise InvalidIpnsRecord(
+            f"the record of {len(encoded)} bytes exceeds size limit of {MAX_RECORD_BYTES}"
+        )
     encoded = bytes(encoded)
     fields = _read_fields(encoded)
     data, signature = fields.get(_PB_DATA), fields.get(_PB_SIGNATURE)
-    if not data or not signature:
-        raise InvalidIpnsRecord("a record of version 1 only: it has no signed data of version 2")
+    if not signature:
+        raise InvalidIpnsRecord("Missing signatureV2: the record is empty or of version 1 only")
+    if not data:
+        raise InvalidIpnsRecord("Missing data field: nothing in the record is signed")
     entries = _read_entries(data)
     expiry = entries[_VALIDITY]
     try:
         expiry_text = expiry.decode("ascii")
         expiry_nanoseconds = to_nanoseconds(expiry_text)
     except (UnicodeDecodeError, ParseError) as error:
-        raise InvalidIpnsRecord(f"the record's validity is malformed: {error}") from error
+        raise InvalidIpnsRecord(f"Validity is not a valid RFC3339 time: {error}") from error
     return IpnsRecord(
         value=entries[_VALUE],
         sequence=entries[_SEQUENCE],
@@ -275,7 +279,7 @@ def _read_fields(encoded: bytes) -> dict[int, Any]:
                 raise InvalidIpnsRecord(f"field {number} of the record is of another type")
             fields[number] = value if wire_type == VARINT else bytes(content)
     except ParseError as error:
-        raise InvalidIpnsRecord(f"the record is malformed: {error}") from error
+        raise InvalidIpnsRecord(f"Failed to parse IPNS record: {error}") from error
     return fields
 
 
@@ -286,13 +290,16 @@ def _read_entries(data: bytes) -> dict[str, Any]:
         raise InvalidIpnsRecord(f"the record's data is not DAG-CBOR: {error}") from error
     if not isinstance(entries, dict):
         raise InvalidIpnsRecord("the record's data is no map")
+    for name in (_VALUE, _VALIDITY, _VALIDITY_TYPE, _SEQUENCE):
+        if name not in entries:
+            raise InvalidIpnsRecord(f"Missing required CBOR field: {name}")
     for name in (_VALUE, _VALIDITY):
         if type(entries.get(name)) is not bytes:
             raise InvalidIpnsRecord(f"{name} in the record's data must be bytes")
     for name in (_SEQUENCE, _TTL):
         number = entries.get(name)
-        if (type(number) is not int or number < 0) and (name in entries or name != _TTL):
-            raise InvalidIpnsRecord(f"{name} in the record's data must be a whole number from 0")
+        if name in entries and (type(number) is not int or number < 0):
+            raise InvalidIpnsRecord(f"{name} in the record's data must be int and non-negative")
     kind = entries.get(_VALIDITY_TYPE)
     if type(kind) is not int or kind != END_OF_LIFE:
         raise InvalidIpnsRecord("the record's validity is of an unknown type")
@@ -314,5 +321,5 @@ def _repeats_entries(fields: dict[int, Any], entries: dict[str, Any]) -> bool:
         (_PB_TTL, _TTL, 0),
     ):
         if (has_v1 or number in fields) and fields.get(number, absent) != entries.get(name, absent):
-            raise InvalidIpnsRecord(f"{name} of the record's version 1 is not that of version 2")
+            raise InvalidIpnsRecord(f"V1 {name.lower()} doesn't match the signed one")
     return has_v1

@@ -7,7 +7,7 @@ from typing import Final
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import CryptographyError, InvalidPeerID, InvalidRecordType
 from libp2p.peer.id import ID
-from libp2p.records.utils import key_to_bytes, split_key
+from libp2p.records.utils import key_to_bytes, peer_of_key, split_key
 from libp2p.records.validator import Validator
 
 __all__ = ["PublicKeyValidator", "public_key_record_key", "unmarshal_public_key"]
@@ -27,8 +27,8 @@ class PublicKeyValidator(Validator):
     """
     Accepts the public key that the key of the record names.
 
-    py-libp2p's form of the key, with the multihash in hex, is not taken: no other implementation
-    finds such a record.
+    Its key has the bytes of the peer's id, or these in hex as py-libp2p has them: only its own
+    peers find such a record.
     """
 
     def validate(self, key: str | bytes, value: bytes) -> None:
@@ -39,7 +39,7 @@ class PublicKeyValidator(Validator):
         except CryptographyError as error:
             raise InvalidRecordType(f"the record is no public key: {error}") from error
         if ID.from_pubkey(public_key) != peer_id:
-            raise InvalidRecordType("the record is the public key of another peer")
+            raise InvalidRecordType("the public key does not match storage key")
         if public_key.serialize() != value:
             # One key in many forms would be many records.
             raise InvalidRecordType("the public key is not in its canonical form")
@@ -52,8 +52,8 @@ class PublicKeyValidator(Validator):
     def _named(key: str | bytes) -> ID:
         namespace, rest = split_key(key_to_bytes(key))
         if namespace != NAMESPACE:
-            raise InvalidRecordType(f"the namespace is /{namespace}/, not /{NAMESPACE}/")
+            raise InvalidRecordType(f"namespace not '{NAMESPACE}' but {namespace!r}")
         try:
-            return ID.from_bytes(rest)
+            return peer_of_key(rest)
         except InvalidPeerID as error:
-            raise InvalidRecordType(f"the key names no peer: {error}") from error
+            raise InvalidRecordType(f"the key is no valid multihash of a peer: {error}") from error

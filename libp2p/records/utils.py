@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.crypto.serialization import deserialize_public_key
 from libp2p.exceptions import CryptographyError, InvalidRecordType
+from libp2p.peer.id import ID
 from libp2p.utils.arguments import wrong_type
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ __all__ = [
     "InvalidRecordType",
     "key_to_bytes",
     "key_to_text",
+    "peer_of_key",
     "sign_record",
     "split_key",
     "verify_record",
@@ -72,6 +74,21 @@ def split_key(key: _K) -> tuple[str, _K]:
     if isinstance(key, str):
         return namespace, key_to_text(rest)
     return namespace, rest
+
+
+def peer_of_key(rest: bytes) -> ID:
+    """
+    Return the peer whose id a key has behind its namespace: its bytes, or these in hex.
+
+    :raises InvalidPeerID: if it is neither.
+    """
+    text = rest.decode("latin-1")
+    try:
+        decoded = bytes.fromhex(text)
+    except ValueError:
+        return ID.from_bytes(rest)
+    # One key in many forms would be many records.
+    return ID.from_bytes(decoded if decoded.hex() == text else rest)
 
 
 def sign_record(private_key: PrivateKey, key: bytes, value: bytes) -> tuple[bytes, bytes]:

@@ -149,7 +149,7 @@ class NamespacedValidator:
         if validator is None:
             known = ", ".join(f"/{name}/" for name in self.namespaces) or "none"
             raise InvalidRecordType(
-                f"no validator is responsible for the key {key_to_bytes(key)[:80]!r}; "
-                f"namespaces: {known}"
+                f"strict validation: No validator registered for the key "
+                f"{key_to_bytes(key)[:80]!r}; namespaces: {known}"
             )
         return validator

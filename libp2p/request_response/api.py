@@ -143,9 +143,10 @@ class RequestResponse:
                 async with _ended(stream):
                     await _write(stream, payload, limits.max_request_size)
                     answer = await _read(stream, limits.max_response_size)
+                    decode = codec.decode_response
+                    return _decoded(decode, answer, ResponseDecodeError, "the response")
         except trio.TooSlowError as error:
             raise RequestTimeoutError(f"no response within {limits.timeout:g} s") from error
-        return _decoded(codec.decode_response, answer, ResponseDecodeError, "the response")
 
     async def _open(self, peer_id: ID, protocol_ids: Sequence[TProtocol]) -> INetStream:
         try:
@@ -189,6 +190,8 @@ class _Answering(Generic[RequestT, ResponseT]):
             logger.info("a request of %s by %s took too long", self._protocol_id, peer_id)
         except RequestResponseError as error:
             logger.info("a request of %s by %s: %s", self._protocol_id, peer_id, error)
+        except Exception:  # task's edge: a program's handler
+            logger.exception("the handler of %s failed", self._protocol_id)
         finally:
             self._free.release()
 

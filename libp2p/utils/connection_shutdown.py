@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from libp2p.exceptions import ConnectionClosedError, MuxedStreamError, RawConnError, StreamError
+from libp2p.exceptions import (
+    ConnectionClosedError,
+    MuxedConnUnavailable,
+    MuxedStreamError,
+    RawConnError,
+    StreamError,
+)
 from libp2p.utils.logs import get_logger
 
 logger = get_logger(__name__)
 
-_ENDS = (ConnectionClosedError, RawConnError, MuxedStreamError, StreamError)
+_ENDS = (
+    ConnectionClosedError,
+    MuxedConnUnavailable,
+    RawConnError,
+    MuxedStreamError,
+    StreamError,
+)
+#: What errors of other libraries say, which have no class for it.
+_PHRASES = (
+    *("connection closed", "connection is closed", "connection reset", "broken pipe"),
+    "stream eof",
+)
 
 
 def is_expected_connection_shutdown(exc: BaseException | None) -> bool:
@@ -16,6 +33,8 @@ def is_expected_connection_shutdown(exc: BaseException | None) -> bool:
         return all(map(is_expected_connection_shutdown, exc.exceptions))
     if exc is None or isinstance(exc, _ENDS):
         return exc is not None
+    if any(phrase in str(exc).lower() for phrase in _PHRASES):
+        return True
     return is_expected_connection_shutdown(exc.__cause__)
 
 
@@ -27,4 +46,5 @@ def log_expected_connection_shutdown(
     exc: BaseException | None = None,
 ) -> None:
     """Write one line about such an error, at the level DEBUG."""
-    logger.debug("%s: connection with %s ended (%s): %r", component, peer_id, direction, exc)
+    line = "%s: expected connection shutdown with %s (%s): %r"
+    logger.debug(line, component, peer_id, direction, exc)

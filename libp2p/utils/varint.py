@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from libp2p.exceptions import IncompleteVarint, MessageTooLarge, ParseError
 from libp2p.io.utils import read_exactly
+from libp2p.utils.arguments import out_of_range
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -86,8 +87,8 @@ def decode_uvarint(
             return value | byte << 7 * index, offset + index + 1
         value |= (byte & 0x7F) << 7 * index
     if available < max_bytes:
-        raise IncompleteVarint("varint goes on after the end of the data")
-    raise ParseError(f"varint is longer than {max_bytes} bytes")
+        raise IncompleteVarint("Unexpected end of data inside a varint")
+    raise ParseError(f"varint is longer than {max_bytes} bytes, or has 64 bits")
 
 
 def decode_varint_with_size(data: Buffer) -> tuple[int, int]:
@@ -129,7 +130,10 @@ async def read_varint_prefixed_bytes_limited(reader: Reader, max_length: int) ->
     Read one length-prefixed message.
 
     :raises MessageTooLarge: if more than ``max_length`` bytes are announced; none is read then.
+    :raises ValueError: if ``max_length`` is not above 0.
     """
+    if max_length <= 0:
+        raise out_of_range("max_length", max_length, "at least 1")
     length = await decode_uvarint_from_stream(reader)
     check_message_length(length, max_length)
     return await read_exactly(reader, length)
@@ -182,4 +186,4 @@ def read_varint_prefixed_bytes_sync(
 def check_message_length(length: int, max_length: int) -> None:
     """:raises MessageTooLarge: if ``length`` is more than ``max_length``."""
     if length > max_length:
-        raise MessageTooLarge(f"message of {length} bytes, at most {max_length} are allowed")
+        raise MessageTooLarge(f"message of {length} bytes exceeds maximum allowed {max_length}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from libp2p.base_types import TProtocol
-from libp2p.exceptions import StreamTimeout
+from libp2p.exceptions import IdentifyError, StreamTimeout
 from libp2p.identity.identify.announcement import (
     AGENT_VERSION,
     PROTOCOL_VERSION,
@@ -25,8 +25,9 @@ from libp2p.identity.identify.message import (
     parse_identify_response,
     read_identity,
 )
-from libp2p.peer.addresses import AddressScope, tcp_address
+from libp2p.peer.addresses import AddressScope, split_peer_id, tcp_address
 from libp2p.protocol_muxer.multiselect_client import select_one
+from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
@@ -50,6 +51,8 @@ __all__ = [
     "store_identity",
     "update_peerstore_from_identify",
 ]
+
+logger = get_logger(__name__)
 
 ID: Final = TProtocol("/ipfs/id/1.0.0")
 
@@ -155,14 +158,29 @@ async def update_peerstore_from_identify(
     """
     Check and store an identify message; py-libp2p's name for it.
 
-    :raises IdentifyError: if it carries another peer's key.
+    One that carries another peer's key is not stored, which is logged at the level DEBUG.
     """
-    store_identity(peerstore, read_identity(identify_msg, peer_id, scope))
+    try:
+        identity = read_identity(identify_msg, peer_id, scope)
+    except IdentifyError as error:
+        logger.debug("what %s says of itself is not stored: %s", peer_id, error)
+    else:
+        store_identity(peerstore, identity)
 
 
 def _mk_identify_protobuf(host: IHost, observed_multiaddr: Multiaddr | None) -> Identify:
     """Return what a host says to a peer at an address; py-libp2p's examples use the name."""
     return Announcement(host).build_for(observed_multiaddr)
+
+
+def _strip_p2p_suffix(address: Multiaddr) -> Multiaddr:
+    """Return an address without the peer id at its end; py-libp2p's programs use the name."""
+    return split_peer_id(address)[0]
+
+
+def _multiaddr_to_bytes(address: Multiaddr) -> bytes:
+    """Return what identify sends of an address; py-libp2p's programs use the name."""
+    return bytes(_strip_p2p_suffix(address))
 
 
 def _remote_address_to_multiaddr(remote_address: tuple[str, int] | None) -> Multiaddr | None:

@@ -145,7 +145,7 @@ def test_what_is_made_is_accepted(kind: str, with_v1: bool) -> None:
 
 def test_a_record_of_somebody_else_is_refused() -> None:
     other = ID.from_pubkey(KEYS["secp256k1"].get_public_key())
-    with pytest.raises(InvalidIpnsRecord, match="signature is not by the key"):
+    with pytest.raises(InvalidIpnsRecord, match="Invalid signatureV2"):
         accept(record().encoded, other)
     with pytest.raises(InvalidIpnsRecord, match="neither the record nor the name"):
         accept(record().encoded, ID.from_pubkey(KEYS["rsa"].get_public_key()))
@@ -162,7 +162,7 @@ def test_a_record_expires() -> None:
     made.verify(NAME, NOW + 10)
     made.verify(NAME, None)
     assert not made.is_expired(NOW + 10)
-    with pytest.raises(IpnsRecordExpired, match="valid until 2025-06-15T15:06:50Z"):
+    with pytest.raises(IpnsRecordExpired, match="expired at 2025-06-15T15:06:50Z"):
         made.verify(NAME, NOW + 10.001)
     late = IPNSValidator(clock=lambda: NOW + 11)
     with pytest.raises(IpnsRecordExpired):
@@ -176,9 +176,9 @@ def test_a_record_expires() -> None:
         ({"Value": None}, "Value in the record's data must be bytes"),
         ({"Value": VALUE}, "Value in the record's data must be bytes"),
         ({"Validity": "2025-06-17T15:06:40Z"}, "Validity in the record's data must be bytes"),
-        ({"Validity": b"tomorrow"}, "validity is malformed"),
-        ({"Validity": b"2025-06-17T15:06:40"}, "validity is malformed"),
-        ({"Validity": b"2025-06-17T15:06:40\xff"}, "validity is malformed"),
+        ({"Validity": b"tomorrow"}, "not a valid RFC3339"),
+        ({"Validity": b"2025-06-17T15:06:40"}, "not a valid RFC3339"),
+        ({"Validity": b"2025-06-17T15:06:40\xff"}, "not a valid RFC3339"),
         ({"ValidityType": 1}, "unknown type"),
         ({"ValidityType": False}, "unknown type"),
         ({"ValidityType": None}, "unknown type"),
@@ -195,7 +195,8 @@ def test_entries_are_checked(change: dict[str, Any], why: str) -> None:
         decode_record(signed(ENTRIES | change))
     if None in change.values():
         left_out = {k: v for k, v in ENTRIES.items() if k not in change}
-        with pytest.raises(InvalidIpnsRecord, match=why):
+        (name,) = change
+        with pytest.raises(InvalidIpnsRecord, match=f"Missing required CBOR field: {name}"):
             decode_record(signed(left_out))
 
 
@@ -209,10 +210,10 @@ def test_a_record_without_a_time_to_live_has_the_usual_one() -> None:
     [
         (b"", "version 1 only"),
         (IpnsEntry(data=b"\xa0").SerializeToString(), "version 1 only"),
-        (IpnsEntry(signatureV2=b"x").SerializeToString(), "version 1 only"),
+        (IpnsEntry(signatureV2=b"x").SerializeToString(), "Missing data field"),
         (signed(b"\xa1"), "not DAG-CBOR"),
         (signed([]), "no map"),
-        (b"\x0a\x05ab", "malformed"),
+        (b"\x0a\x05ab", "Failed to parse"),
         (uint_field(8, 1), "field 8 of the record is of another type"),
         (bytes_field(5, 1) + b"a", "field 5 of the record is of another type"),
     ],
@@ -268,13 +269,13 @@ def test_fields_of_version_1_that_say_something_else_are_refused(
     change: dict[str, Any], name: str
 ) -> None:
     fields = {k: v for k, v in (V1 | change).items() if v is not None}
-    with pytest.raises(InvalidIpnsRecord, match=f"^{name} of the record's version 1"):
+    with pytest.raises(InvalidIpnsRecord, match=f"^V1 {name.lower()} doesn't match"):
         decode_record(signed(ENTRIES, v1=fields))
 
 
 @pytest.mark.parametrize("stray", [{"sequence": 4}, {"ttl": 0}, {"validity": b"x"}])
 def test_a_single_field_of_version_1_is_compared_too(stray: dict[str, Any]) -> None:
-    with pytest.raises(InvalidIpnsRecord, match="version 1"):
+    with pytest.raises(InvalidIpnsRecord, match=r"^V1 "):
         decode_record(signed(ENTRIES, v1=stray))
     assert not decode_record(signed(ENTRIES, v1={"sequence": 3})).has_v1
 
@@ -284,7 +285,7 @@ def test_size_is_limited() -> None:
     assert len(made.encoded) <= MAX_RECORD_BYTES
     with pytest.raises(InvalidArgument, match="at most 10240"):
         record(extra={"x": bytes(MAX_RECORD_BYTES)})
-    with pytest.raises(InvalidIpnsRecord, match="at most 10240"):
+    with pytest.raises(InvalidIpnsRecord, match="size limit of 10240"):
         decode_record(bytes(MAX_RECORD_BYTES + 1))
 
 
@@ -330,11 +331,12 @@ def test_sequence_counts_before_the_end_and_the_end_before_the_bytes() -> None:
 @pytest.mark.parametrize(
     ("key", "why"),
     [
-        (b"/pk/" + NAME.to_bytes(), "namespace is /pk/"),
+        (b"/pk/" + NAME.to_bytes(), "namespace 'pk'"),
         (b"/ipns/" + NAME.to_bytes()[:-1], "no name of IPNS"),
         ("/ipns/" + NAME.to_multibase("base36"), "no name of IPNS"),
         ("/ipns/" + NAME.to_base58(), "no name of IPNS"),
-        ("/ipns/" + NAME.to_bytes().hex(), "no name of IPNS"),
+        ("/ipns/" + NAME.to_bytes().hex().upper(), "no name of IPNS"),
+        ("/ipns/00", "no name of IPNS"),
         ("ipns", "does not begin with"),
     ],
 )

@@ -37,6 +37,7 @@ def test_the_key_of_the_peer_is_accepted(key: PrivateKey) -> None:
     validator = PublicKeyValidator()
     validator.validate(record_key, value)
     validator.validate(key_to_text(record_key), value)
+    validator.validate(f"/pk/{ID.from_pubkey(public).to_bytes().hex()}", value)
     assert validator.select(record_key, [value, value]) == 0
     assert unmarshal_public_key(value) == public
 
@@ -44,10 +45,10 @@ def test_the_key_of_the_peer_is_accepted(key: PrivateKey) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "why"),
     [
-        (b"/ipns/x", b"", "namespace is /ipns/"),
-        (b"/pk/x", b"", "names no peer"),
+        (b"/ipns/x", b"", "not 'pk' but 'ipns'"),
+        (b"/pk/x", b"", "no valid multihash"),
         (None, b"\x08\x01\x12\x01x", "no public key"),
-        (None, KEYS[1].get_public_key().serialize(), "another peer"),
+        (None, KEYS[1].get_public_key().serialize(), "does not match"),
         (None, b"\x08\x00" + KEYS[0].get_public_key().serialize(), "canonical"),
     ],
     ids=["namespace", "no peer", "no key", "another peer", "other form"],
