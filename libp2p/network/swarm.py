@@ -10,6 +10,7 @@ else. Faults that are not a peer's are logged.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
-from libp2p.abc import INetworkService, INotifee
+from libp2p.abc import CMInfo, INetworkService, INotifee
 from libp2p.dns.resolver import Resolver
 from libp2p.events import HostStopped, ListenAddressesChanged, PeerConnected, PeerDisconnected
 from libp2p.exceptions import (
@@ -114,8 +115,7 @@ class Swarm(HealthNames, INetworkService):
         :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
         :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
-        self.self_id = peer_id
-        self.peerstore = peerstore
+        self.self_id, self.peerstore = peer_id, peerstore
         self.config = config = connection_config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
@@ -130,10 +130,8 @@ class Swarm(HealthNames, INetworkService):
         self._names = NamedAddresses(self.resolver)
         #: What happens: `libp2p.events`.
         self.events = EventBus()
-        limits = share_out(
-            obtainable(),
-            Sockets(config.max_connections, config.max_pending_inbound, config.max_dials),
-        )
+        most = config.max_connections, config.max_pending_inbound, config.max_dials
+        limits = share_out(obtainable(), Sockets(*most))
         sockets = self.resources.scope("sockets", sum(astuple(limits)), each=CONNECTION_BYTES)
         connections = sockets.open("connections", limits.connections)
         self._table = ConnectionTable(config, self.resources, connections, self.events)
@@ -151,6 +149,7 @@ class Swarm(HealthNames, INetworkService):
         )
         self._handshakes = sockets.open("handshakes", limits.handshakes)
         self._admission = trio.lowlevel.ParkingLot()
+        self._last_trim: float | None = None
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
         self.watch_health(self.events)
@@ -486,7 +485,10 @@ class Swarm(HealthNames, INetworkService):
 
     def _enter(self, muxed_conn: MuxedConnection) -> SwarmConn | None:
         """Enter a connection into the table; None if there is no room for it."""
+        trimmed = self._table.trimmed
         connection, leaving = self._table.add(muxed_conn, trio.current_time())
+        if self._table.trimmed > trimmed:
+            self._last_trim = time.time()
         for idle in leaving:
             logger.debug("%r is idle and makes room", idle)
             self.start_soon(_close, idle, GARBAGE_COLLECTED)
@@ -549,6 +551,13 @@ class Swarm(HealthNames, INetworkService):
         outbound = sum(each.is_initiator for each in every)
         counts = {"total": len(every), "inbound": len(every) - outbound, "outbound": outbound}
         return {**counts, "peers": len(self.connections)}
+
+    def get_conn_mgr_info(self) -> CMInfo:
+        """Return how many connections there are and may be."""
+        most = self.config.max_connections
+        low, high = round(self.config.low_water * most), round(self.config.high_water * most)
+        grace, count = self.config.idle_grace, self.get_total_connections()
+        return CMInfo(low, high, count, grace, self._last_trim)
 
     async def close_peer(self, peer_id: ID) -> None:
         """Close all connections to a peer."""

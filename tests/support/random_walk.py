@@ -257,7 +257,7 @@ class Walk:
         listeners = self.host.get_network().listeners
         with trio.CancelScope(shield=True):
             while len(listeners) > 1:
-                await listeners.pop(0).close()
+                await listeners.pop(next(iter(listeners))).close()
 
     async def step_stranger_on_tcp(self, rng: Random) -> None:
         """Somebody says nonsense, or nothing, and goes with a bang."""
