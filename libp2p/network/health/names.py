@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from libp2p.abc import INetConn
 
@@ -30,7 +31,8 @@ class HealthNames:
         """Begin, when the swarm is made."""
         self._board: HealthBoard | None = None
         self._health_monitor: ConnectionHealthMonitor | None = None
-        self._turns: dict[ID, int] = {}
+        self._turn = 0
+        self._last_turns: WeakKeyDictionary[INetConn, int] = WeakKeyDictionary()
         if self._is_health_monitoring_enabled:
             from libp2p.network.health.board import HealthBoard
             from libp2p.network.health.monitor import ConnectionHealthMonitor
@@ -107,9 +109,10 @@ class HealthNames:
         if strategy == "best" or len(connections) == 1:
             return connections[-1]
         if strategy == "round_robin":
-            turn = self._turns.get(peer_id, 0)
-            self._turns[peer_id] = turn + 1
-            return connections[turn % len(connections)]
+            self._turn += 1
+            next_one = min(connections, key=lambda each: self._last_turns.get(each, 0))
+            self._last_turns[next_one] = self._turn
+            return next_one
         best: C | None = None
         if strategy != "least_loaded" and self._board is not None:
             best = self._board.best(connections, peer_id)
