@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from libp2p.connection_types import ConnectionType as ConnectionType  # noqa: TC001 - re-export
@@ -54,6 +55,23 @@ else:
         __name__,
         {"libp2p.routing.abc": ["ContentRouter as IContentRouting", "PeerRouter as IPeerRouting"]},
     )
+
+
+@dataclass
+class CMInfo:
+    """
+    How many connections there are and may be.
+
+    :param grace_period: seconds in which a new or idle connection is left alone.
+    :param last_trim: when connections were closed for being too many, in seconds of the epoch.
+    """
+
+    low_watermark: int
+    high_watermark: int
+    connected_count: int
+    grace_period: float
+    last_trim: float | None
+
 
 # -- connections and streams ----------------------------------------------------------------------
 

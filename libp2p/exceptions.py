@@ -104,7 +104,8 @@ class MultiError(BaseLibp2pError):
     """Several errors of one operation, in ``errors``."""
 
     def __init__(self, errors: Sequence[Exception]) -> None:
-        super().__init__(first_few(map(str, errors), separator="; "))
+        numbered = (f"Error {n}: {error}" for n, error in enumerate(errors, start=1))
+        super().__init__(first_few(numbered, separator="\n"))
         self.errors = list(errors)
 
 
@@ -186,6 +187,10 @@ class MessageTooLarge(MsgioException):
 
 class RawConnError(IOException):
     """The transport's connection failed."""
+
+
+class RawConnectionLost(RawConnError, ConnectionClosedError):
+    """The system says that a transport's connection is gone."""
 
 
 # -- streams --------------------------------------------------------------------------------------
@@ -290,6 +295,10 @@ class PeerIDMismatchesPubkey(HandshakeFailure):
 
 class CryptographyError(BaseLibp2pError):
     """A key cannot be used or read."""
+
+
+class MalformedKey(CryptographyError, ValueError):
+    """A key cannot be read."""
 
 
 class MissingDeserializerError(CryptographyError):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, Signature
-from typing import TYPE_CHECKING, Final, Literal, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, Unpack, cast
 
 from libp2p.abc import IPeerStore, TMuxerOptions, TSecurityOptions
 from libp2p.base_types import TProtocol
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.host.addresses import AddrsFactory
     from libp2p.network.connection_gate import ConnectionGater
     from libp2p.rcmgr.manager import ResourceManager
     from libp2p.resources import Resources
@@ -82,6 +83,8 @@ class HostOptions(TypedDict, total=False):
     enable_tcp: bool
     negotiate_timeout: float
     announce_addrs: Sequence[Multiaddr | str] | None  # told to others, not those listened on
+    addrs_factory: AddrsFactory | None  # makes what is told of what would be told
+    disable_identify_address_discovery: bool  # believe no peer where this host is seen
     bootstrap: Sequence[object] | str | None  # the first peers: libp2p.discovery.bootstrap.sources
     bootstrap_allow_ipv6: bool  # py-libp2p's: IPv6 is always allowed
     bootstrap_dns_timeout: float  # py-libp2p's, as the next: see DnsConfig
@@ -126,6 +129,8 @@ _EFFECTIVE: Final = frozenset(
         "enable_tcp",
         "negotiate_timeout",
         "announce_addrs",
+        "addrs_factory",
+        "disable_identify_address_discovery",
         "resolver",
         "bootstrap",
         "bootstrap_allow_ipv6",
@@ -361,10 +366,15 @@ def new_host(*positional: object, **options: Unpack[HostOptions]) -> BasicHost:
     peers = options.pop("bootstrap", None)
     swarm = new_swarm(**options)
     router = options.get("disc_opt")
-    if router is None:
-        host = BasicHost(swarm, announce, listen)
-    else:
-        host = RoutedHost(swarm, router, announce_addrs=announce, listen_addrs=listen)
+    how: dict[str, Any] = {
+        "announce_addrs": announce,
+        "listen_addrs": listen,
+        "addrs_factory": options.get("addrs_factory"),
+        "disable_identify_address_discovery": bool(
+            options.get("disable_identify_address_discovery")
+        ),
+    }
+    host = BasicHost(swarm, **how) if router is None else RoutedHost(swarm, router, **how)
     config = options.get("connection_config")
     if isinstance(config, ConnectionConfig) and config.min_connections:
         from libp2p.network.auto_connector import AutoConnector

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import serialization
 
-from libp2p.exceptions import CryptographyError
+from libp2p.exceptions import MalformedKey
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
@@ -17,13 +17,13 @@ def read_public(data: bytes, kind: type, name: str) -> Any:
     """
     Read a SubjectPublicKeyInfo; return a key of the interface ``kind``.
 
-    :raises CryptographyError: if it is malformed or of another kind of key than ``name``.
+    :raises MalformedKey: if it is malformed or of another kind of key than ``name``.
     """
-    with refused_as(CryptographyError, f"{name} public key is malformed"):
+    with refused_as(MalformedKey, f"{name} public key is malformed"):
         key = serialization.load_der_public_key(data)
         write_public(key)  # type: ignore[arg-type]  # what cannot be written can name no peer
     if not isinstance(key, kind):
-        raise CryptographyError(f"the encoded public key is not an {name} key")
+        raise MalformedKey(f"the encoded public key is not an {name} key")
     return key
 
 
@@ -31,13 +31,13 @@ def read_private(data: bytes, kind: type, name: str) -> Any:
     """
     Read a SEC 1 ECPrivateKey or a PKCS#1 RSAPrivateKey, or PKCS#8, likewise.
 
-    :raises CryptographyError: if it is malformed or of another kind of key than ``name``.
+    :raises MalformedKey: if it is malformed or of another kind of key than ``name``.
     """
     # No cause: its text may quote the key.
-    with refused_as(lambda _: CryptographyError(f"{name} private key is malformed"), ""):
+    with refused_as(lambda _: MalformedKey(f"{name} private key is malformed"), ""):
         key = serialization.load_der_private_key(data, password=None)
     if not isinstance(key, kind):
-        raise CryptographyError(f"the encoded private key is not an {name} key")
+        raise MalformedKey(f"the encoded private key is not an {name} key")
     return key
 
 

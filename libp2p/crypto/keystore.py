@@ -62,7 +62,9 @@ def load_identity(filepath: str | PathLike[str]) -> KeyPair:
     try:
         private_key = deserialize_private_key(data)
     except CryptographyError as error:
-        raise InvalidArgument(f"{path} holds no private key: {error}") from error
+        raise InvalidArgument(
+            f"Invalid or corrupted: {path} holds no private key: {error}"
+        ) from error
     return KeyPair(private_key, private_key.get_public_key())
 
 
@@ -78,7 +80,7 @@ def create_identity_from_seed(seed: bytes) -> KeyPair:
     :raises InvalidArgument: if there are not 32 of them.
     """
     if len(arguments.binary(seed, "seed")) != KEY_BYTES:
-        raise InvalidArgument(f"seed must have {KEY_BYTES} bytes, not {len(seed)}")
+        raise InvalidArgument(f"seed must be exactly {KEY_BYTES} bytes, not {len(seed)}")
     return create_new_key_pair(seed)
 
 

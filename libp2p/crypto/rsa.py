@@ -90,10 +90,14 @@ class RSAPrivateKey(PrivateKey):
 
 def validate_rsa_key_length(key_length: int) -> None:
     """:raises CryptographyError: if a key may not have that many bits."""
-    if type(key_length) is not int or not MIN_RSA_KEY_SIZE <= key_length <= MAX_RSA_KEY_SIZE:
+    if type(key_length) is not int or key_length <= 0:
+        raise CryptographyError(f"RSA key size must be positive, not {key_length!r}")
+    if key_length > MAX_RSA_KEY_SIZE:
         raise CryptographyError(
-            f"RSA key of {key_length} bits, must have {MIN_RSA_KEY_SIZE} to {MAX_RSA_KEY_SIZE}"
+            f"RSA key of {key_length} bits exceeds maximum allowed size {MAX_RSA_KEY_SIZE}"
         )
+    if key_length < MIN_RSA_KEY_SIZE:
+        raise CryptographyError(f"RSA key of {key_length} bits, at least {MIN_RSA_KEY_SIZE} needed")
 
 
 def validate_rsa_key_size(key: rsa.RSAPublicKey | rsa.RSAPrivateKey) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
-from libp2p.exceptions import CryptographyError
+from libp2p.exceptions import CryptographyError, MalformedKey
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class X25519PublicKey(PublicKey):
     @classmethod
     def from_bytes(cls, data: bytes) -> X25519PublicKey:
         """:raises CryptographyError: if there are not 32 of them."""
-        with refused_as(CryptographyError, "X25519 public key is not 32 bytes long"):
+        with refused_as(MalformedKey, "X25519 public key is not 32 bytes long"):
             return cls(x25519.X25519PublicKey.from_public_bytes(data))
 
     def to_bytes(self) -> bytes:
@@ -54,7 +54,7 @@ class X25519PrivateKey(PrivateKey):
     @classmethod
     def from_bytes(cls, data: bytes) -> X25519PrivateKey:
         """:raises CryptographyError: if there are not 32 of them."""
-        with refused_as(CryptographyError, "X25519 private key is not 32 bytes long"):
+        with refused_as(MalformedKey, "X25519 private key is not 32 bytes long"):
             return cls(x25519.X25519PrivateKey.from_private_bytes(data))
 
     def to_bytes(self) -> bytes:

@@ -15,6 +15,7 @@ from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
     HostException,
+    InvalidArgument,
     StreamFailure,
     SwarmException,
 )
@@ -22,6 +23,7 @@ from libp2p.host.addresses import HostAddresses
 from libp2p.host.identifier import Identifier
 from libp2p.host.inbound import InboundNegotiations
 from libp2p.host.memory_relief import BURST_BYTES, MemoryRelief
+from libp2p.host.observed_addr_manager import ObservedAddrManager
 from libp2p.host.ping import ID as PING_ID
 from libp2p.host.ping import PingService
 from libp2p.peer.addresses import to_multiaddrs
@@ -43,6 +45,8 @@ if TYPE_CHECKING:
     from libp2p.abc import IPeerStore, StreamHandlerFn
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.events import HostEvent
+    from libp2p.host.addresses import AddrsFactory
+    from libp2p.host.observed_addr_manager import NATDeviceType
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.resources import Resources
@@ -65,16 +69,31 @@ class BasicHost(IHost):
         network: Swarm,
         announce_addrs: Sequence[Multiaddr | str] | None = None,
         listen_addrs: Sequence[Multiaddr | str] | None = None,
+        *,
+        addrs_factory: AddrsFactory | None = None,
+        disable_identify_address_discovery: bool = False,
     ) -> None:
         """
         :param announce_addrs: `get_addrs` in place of those listened on: what a router maps.
         :param listen_addrs: to listen on besides those that `run` is given.
+        :param addrs_factory: is given what `get_addrs` would return, and returns what it does.
+        :param disable_identify_address_discovery: believe no peer where this host is seen.
+        :raises ValueError: for ``announce_addrs`` together with ``addrs_factory``.
         """
+        if announce_addrs is not None and addrs_factory is not None:
+            raise InvalidArgument("cannot specify both announce_addrs and addrs_factory")
         self._network = network
         self._services: list[Callable[[], Awaitable[object]]] = []
         self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
+        self._observed_addr_manager: ObservedAddrManager | None = (
+            None if disable_identify_address_discovery else ObservedAddrManager()
+        )
         self._addresses = HostAddresses(
-            network.get_peer_id(), network.get_listen_addrs, announce_addrs or ()
+            network.get_peer_id(),
+            network.get_listen_addrs,
+            announce_addrs,
+            lambda: manager.addrs() if (manager := self._observed_addr_manager) else (),
+            addrs_factory,
         )
         self.peerstore: IPeerStore = network.peerstore
         self.multiselect = Multiselect()
@@ -82,7 +101,7 @@ class BasicHost(IHost):
             self.multiselect.handlers, network.config.negotiate_timeout
         )
         network.set_stream_acceptor(self._inbound.add)
-        self._identifier = Identifier(self, network)
+        self._identifier = Identifier(self, network, self._observed_addr_manager)
         for protocol_id, handler in self._identifier.handlers.items():
             self.set_stream_handler(protocol_id, handler)
         self.set_stream_handler(PING_ID, PingService(self).handle_ping)
@@ -160,10 +179,15 @@ class BasicHost(IHost):
         Return the addresses to give to others, with ``/p2p/<id>``, those that reach far first.
 
         A host that listens on ``0.0.0.0`` or ``::`` has those of the network interfaces that are
-        up. They are looked at again after a few seconds. If the host was made with
-        ``announce_addrs``, these are all that it has.
+        up. They are looked at again after a few seconds. Those at which its peers agree to see it
+        follow: `ObservedAddrManager`. If the host was made with ``announce_addrs``, these are all
+        that it has.
         """
         return self._addresses.get()
+
+    def get_nat_type(self) -> tuple[NATDeviceType, NATDeviceType]:
+        """Return what the router in front of this host does with TCP and with UDP, if known."""
+        return (self._observed_addr_manager or ObservedAddrManager()).get_nat_type()
 
     @property
     def resources(self) -> Resources:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from libp2p.abc import IHost, StreamHandlerFn
     from libp2p.base_types import TProtocol
     from libp2p.events import HostEvent
+    from libp2p.host.observed_addr_manager import ObservedAddrManager
     from libp2p.identity.identify.identify import PeerIdentity
     from libp2p.network.swarm import Swarm
 
@@ -28,8 +29,13 @@ if TYPE_CHECKING:
 class Identifier:
     """Asks each new connection's peer what it is; emits `PeerIdentified` for whatever it says."""
 
-    def __init__(self, host: IHost, network: Swarm) -> None:
+    def __init__(
+        self, host: IHost, network: Swarm, observed: ObservedAddrManager | None = None
+    ) -> None:
+        """:param observed: is told where the peers see this host."""
         self._host = host
+        self._observed = observed
+        self._listening = network.get_listen_addrs
         self._events = network.events
         self._pusher = IdentifyPusher(host, network.get_connections)
         self.handlers: dict[TProtocol, StreamHandlerFn] = {
@@ -52,7 +58,7 @@ class Identifier:
         """Have connected peers told of this host's protocols and addresses."""
         self._pusher.changed()
 
-    def _look_at_addresses(self, _event: HostEvent) -> None:
+    def _look_at_addresses(self, _event: HostEvent | None = None) -> None:
         addresses = self._host.get_addrs()
         if addresses != self._told_addresses:
             self._told_addresses = addresses
@@ -76,6 +82,7 @@ class Identifier:
             identity = await identify(self._host, connection)
             agent = identity.agent_version or "no agent"
             self._publish(identity)
+            self._note_observed(connection, identity.observed_addr)
         except BaseLibp2pError as error:
             agent = f"not identified: {error}"
         finally:
@@ -84,9 +91,17 @@ class Identifier:
             if self._identifying.pop(connection):
                 log_gone(connection)
 
+    def _note_observed(self, connection: SwarmConn, address: Multiaddr | None) -> None:
+        if self._observed is not None and address is not None:
+            listening = self._listening()
+            self._observed.record_observation(connection, address, listening)
+            self._look_at_addresses()
+
     def _on_disconnected(self, event: PeerDisconnected) -> None:
         connection = event.connection
         assert isinstance(connection, SwarmConn)
+        if self._observed is not None:
+            self._observed.remove_conn(connection)
         if connection in self._identifying:
             self._identifying[connection] = True  # it is logged behind "connected"
         else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from libp2p.exceptions import ConnectionFailure, PeerStoreError, RoutingError, StreamFailure
 from libp2p.host.basic_host import BasicHost
@@ -35,15 +35,14 @@ class RoutedHost(BasicHost):
         self,
         network: Swarm,
         router: object = None,
-        *,
-        announce_addrs: Sequence[Multiaddr | str] | None = None,
-        listen_addrs: Sequence[Multiaddr | str] | None = None,
+        **options: Any,
     ) -> None:
         """
         :param router: a `PeerRouter`, or one in py-libp2p's style; `set_router` if it needs the
             host first, as a DHT does.
+        :param options: those of `BasicHost`.
         """
-        super().__init__(network, announce_addrs, listen_addrs)
+        super().__init__(network, **options)
         self._finder: PeerFinder | None = None
         self.set_router(router)
 

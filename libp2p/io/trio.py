@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.exceptions import IOException
+from libp2p.exceptions import ConnectionClosedError
 from libp2p.io.abc import ReadWriteCloser
 
 if TYPE_CHECKING:
@@ -18,30 +18,32 @@ class TrioTCPStream(ReadWriteCloser):
 
     def __init__(self, stream: SocketStream) -> None:
         self.stream: Final = stream
+        self.write_lock: Final = trio.Lock()
 
     async def read(self, n: int | None = None) -> bytes:
         """
-        Return 1 to ``n`` bytes, with no ``n`` all up to the end; empty at the end.
+        Return 1 to ``n`` bytes, with no ``n`` what there is; empty at either side's end.
 
-        :raises IOException: if the connection failed or was closed by this side.
+        :raises ConnectionClosedError: if the connection failed.
         """
         try:
-            if n is not None:
-                return bytes(await self.stream.receive_some(n)) if n else b""
-            return b"".join([bytes(piece) async for piece in self.stream])
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise IOException(f"the connection cannot be read: {error}") from error
+            return b"" if n == 0 else bytes(await self.stream.receive_some(n))
+        except trio.ClosedResourceError:
+            return b""
+        except trio.BrokenResourceError as error:
+            raise _lost("read", error) from error
 
     async def write(self, data: bytes) -> None:
         """
-        Write all of ``data``.
+        Write all of ``data``; one task at a time.
 
-        :raises IOException: if the connection failed or was closed by this side.
+        :raises ConnectionClosedError: if the connection failed or was closed by this side.
         """
         try:
-            await self.stream.send_all(data)
+            async with self.write_lock:
+                await self.stream.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            raise IOException(f"the connection cannot be written: {error}") from error
+            raise _lost("written", error) from error
 
     async def close(self) -> None:
         """Close it; closing twice is not an error."""
@@ -54,3 +56,7 @@ class TrioTCPStream(ReadWriteCloser):
         except OSError:
             return None
         return str(host), int(port)
+
+
+def _lost(what: str, error: Exception) -> ConnectionClosedError:
+    return ConnectionClosedError(f"the connection cannot be {what}: {error}", transport="tcp")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.exceptions import InvalidArgument
@@ -10,6 +12,9 @@ from libp2p.network.connection_gate import ConnectionGate
 from libp2p.network.health.config import HealthConfig
 from libp2p.resources import Resources
 from libp2p.utils import arguments
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SHARES: Final = ("outbound_share", "high_water", "low_water")
 
@@ -85,6 +90,7 @@ class SwarmConfig:
 
     def __post_init__(self) -> None:
         arguments.check_numbers(self, shares=_SHARES, without=("health",))
+        arguments.instance(self.health, HealthConfig, "health")
 
     if not TYPE_CHECKING:  # no name that is misspelt here gets past a type checker
 
@@ -131,6 +137,7 @@ class ConnectionConfig(SwarmConfig):
         most = arguments.count(
             options.get("max_connections", values["max_connections"]), "max_connections"
         )
+        _check_marks(options, most)
         for name, value in options.items():
             if name in values:
                 values[name] = value
@@ -157,7 +164,12 @@ class ConnectionConfig(SwarmConfig):
             object.__setattr__(self, name, entries)
         without = ("allow_list", "deny_list", "health")
         arguments.check_numbers(self, shares=_SHARES, without=without)
+        arguments.instance(self.health, HealthConfig, "health")
         self.new_gate()  # raises here, not when a host is made
+
+    @property
+    def grace_period(self) -> float:
+        return self.idle_grace
 
     @property
     def low_watermark(self) -> int:
@@ -169,6 +181,27 @@ class ConnectionConfig(SwarmConfig):
 
     def new_gate(self) -> ConnectionGate:
         return ConnectionGate(self.allow_list, self.deny_list)
+
+
+def _check_marks(options: Mapping[str, Any], most: int) -> None:
+    """
+    Refuse counts that contradict each other, in py-libp2p's words.
+
+    What is no number at all is refused later.
+    """
+    options = {name: value for name, value in options.items() if isinstance(value, int | float)}
+    if options.get("min_connections", 0) < 0:
+        raise InvalidArgument("Min connections should be non-negative")
+    if options.get("auto_connect_interval", 1) <= 0:
+        raise InvalidArgument("Auto connect interval should be positive")
+    if options.get("grace_period", 0) < 0:
+        raise InvalidArgument("Grace period should be non-negative")
+    names = ("min_connections", "low_watermark", "high_watermark", "max_connections")
+    options["max_connections"] = most or inf
+    for lower, upper in pairwise(name for name in names if name in options):
+        if options[upper] < options[lower]:
+            what = upper.replace("_", " ").capitalize()
+            raise InvalidArgument(f"{what} should be >= {lower}")
 
 
 _WATERMARKS: Final = {"low_watermark": "low_water", "high_watermark": "high_water"}
@@ -202,3 +235,10 @@ class RetryConfig:
     max_delay: float = 30.0
     backoff_multiplier: float = 2.0
     jitter_factor: float = 0.1
+
+
+# py-libp2p's names of the defaults, which are this library's
+_DEFAULT: Final = ConnectionConfig()
+MIN_CONNECTIONS, MAX_CONNECTIONS = _DEFAULT.min_connections, _DEFAULT.max_connections
+LOW_WATERMARK, HIGH_WATERMARK = _DEFAULT.low_watermark, _DEFAULT.high_watermark
+AUTO_CONNECT_INTERVAL, GRACE_PERIOD = _DEFAULT.auto_connect_interval, _DEFAULT.grace_period

@@ -13,6 +13,7 @@ from libp2p.exceptions import InvalidArgument, InvalidPeerID
 from libp2p.peer.addresses import ip_of
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
+from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
     from libp2p.peer.addresses import IPAddress
     from libp2p.transport.abc import MuxedConnection
+
+__getattr__, *_ = lazy_names(
+    __name__, {"libp2p.network.named_addresses": ["extract_ip_from_multiaddr"]}
+)
 
 _Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 

@@ -35,6 +35,8 @@ class ConnectionTable:
         self._resources = resources
         self.by_peer: dict[ID, list[SwarmConn]] = {}
         self.manager = ConnectionManager(config.max_tagged_peers)
+        #: How many were closed for being too many.
+        self.trimmed = 0
         self._config = config
         self._all = connections
         self._peers: dict[ID, Scope] = {}
@@ -96,7 +98,9 @@ class ConnectionTable:
         if self._all.held > self._high:
             idle_since = now - self._config.idle_grace
             surplus = self._all.held - self._low
-            leaving += self.manager.choose(self._counted(), surplus, idle_since)
+            chosen = self.manager.choose(self._counted(), surplus, idle_since)
+            self.trimmed += len(chosen)
+            leaving += chosen
             _release(leaving)
         self.by_peer.setdefault(peer_id, []).append(connection)
         return connection, leaving

@@ -8,7 +8,7 @@ import trio
 
 from libp2p.dns.dnsaddr import is_dnsaddr
 from libp2p.exceptions import DialError, DnsError, InvalidAddrError
-from libp2p.peer.addresses import split_address, with_peer_id, without_peer_id
+from libp2p.peer.addresses import ip_of, split_address, with_peer_id, without_peer_id
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
@@ -27,6 +27,32 @@ MAX_NAMES_PER_DIAL: Final = 4
 _HOST_NAMES: Final = frozenset((53, 54, 55))
 #: /https, /tls, /sni, /ws and /wss: these need the name itself.
 _KEEP_NAME: Final = frozenset((443, 448, 449, 477, 478))
+
+_FAMILIES: Final = {
+    "dns4": trio.socket.AF_INET,
+    "dns6": trio.socket.AF_INET6,
+    "dns": trio.socket.AF_UNSPEC,
+    "dnsaddr": trio.socket.AF_UNSPEC,
+}
+
+
+async def extract_ip_from_multiaddr(addr: Multiaddr) -> list[str]:
+    """
+    Return the IP addresses that an address, or the name in it, stands for; py-libp2p's.
+
+    Names are looked up with the system's resolver; one that is unknown stands for nothing.
+    """
+    if (ip := ip_of(addr)) is not None:
+        return [str(ip)]
+    parts = str(addr).split("/")
+    family = _FAMILIES.get(parts[1])
+    if family is None:
+        return []
+    try:
+        found = await trio.socket.getaddrinfo(parts[2], None, family, trio.socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 class NamedAddresses:

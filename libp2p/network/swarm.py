@@ -10,6 +10,7 @@ else. Faults that are not a peer's are logged.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
-from libp2p.abc import INetworkService, INotifee
+from libp2p.abc import CMInfo, INetworkService, INotifee
 from libp2p.dns.resolver import Resolver
 from libp2p.events import HostStopped, ListenAddressesChanged, PeerConnected, PeerDisconnected
 from libp2p.exceptions import (
@@ -114,9 +115,8 @@ class Swarm(HealthNames, INetworkService):
         :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
         :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
-        self.self_id = peer_id
-        self.peerstore = peerstore
-        self.config = config = connection_config or SwarmConfig()
+        self.self_id, self.peerstore = peer_id, peerstore
+        self.config = self.connection_config = config = connection_config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
         self.upgrader = upgrader
@@ -125,7 +125,6 @@ class Swarm(HealthNames, INetworkService):
         #: Is asked whom to connect to.
         self.connection_gate: ConnectionGater = gater or config.new_gate()
         self._gating = Gating(self.connection_gate)
-        #: Looks names in addresses up.
         self.resolver = resolver or Resolver()
         self._names = NamedAddresses(self.resolver)
         #: What happens: `libp2p.events`.
@@ -139,7 +138,8 @@ class Swarm(HealthNames, INetworkService):
         self._table = ConnectionTable(config, self.resources, connections, self.events)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
-        self.listeners: list[Listener] = []
+        #: By the address listened on, with its real port.
+        self.listeners: dict[str, Listener] = {}
         slots = DialSlots(sockets.open("dials", limits.dials), limits.dials)
         self._dialer = Dialer(self._dial_and_add, config, slots)
         self._dials: dict[ID, SharedDial] = {}
@@ -150,6 +150,7 @@ class Swarm(HealthNames, INetworkService):
         )
         self._handshakes = sockets.open("handshakes", limits.handshakes)
         self._admission = trio.lowlevel.ParkingLot()
+        self._last_trim: float | None = None
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
         self.watch_health(self.events)
@@ -218,11 +219,11 @@ class Swarm(HealthNames, INetworkService):
             dial.cancel()
         with trio.move_on_after(timeout, shield=True) as scope:
             addresses = tuple(self.get_listen_addrs())
-            listeners, self.listeners = self.listeners, []
+            listeners, self.listeners = self.listeners, {}
             if addresses:
                 self.events.emit(ListenAddressesChanged((), removed=addresses))
             async with trio.open_nursery() as nursery:
-                for listener in listeners:
+                for listener in listeners.values():
                     nursery.start_soon(_close, listener)
                 for connection in self.get_connections():
                     nursery.start_soon(_close_by, scope.deadline, connection)
@@ -262,7 +263,7 @@ class Swarm(HealthNames, INetworkService):
             if transport is None:
                 raise OpenConnectionError(f"there is no transport that listens on {maddr}")
             listener = await transport.listen(maddr, self._on_inbound, self._admit)
-            self.listeners.append(listener)
+            self.listeners[" ".join(map(str, listener.get_addrs()))] = listener
             for address in listener.get_addrs():
                 logger.info("listening on %s", address)
             self.start_soon(listener.serve, nursery)
@@ -275,7 +276,7 @@ class Swarm(HealthNames, INetworkService):
 
     def get_listen_addrs(self) -> list[Multiaddr]:
         """Return the addresses listened on, with their real ports."""
-        return [addr for listener in self.listeners for addr in listener.get_addrs()]
+        return [addr for listener in self.listeners.values() for addr in listener.get_addrs()]
 
     async def _admit(self) -> None:
         """Wait until one more inbound connection may be accepted."""
@@ -485,7 +486,10 @@ class Swarm(HealthNames, INetworkService):
 
     def _enter(self, muxed_conn: MuxedConnection) -> SwarmConn | None:
         """Enter a connection into the table; None if there is no room for it."""
+        trimmed = self._table.trimmed
         connection, leaving = self._table.add(muxed_conn, trio.current_time())
+        if self._table.trimmed > trimmed:
+            self._last_trim = time.time()
         for idle in leaving:
             logger.debug("%r is idle and makes room", idle)
             self.start_soon(_close, idle, GARBAGE_COLLECTED)
@@ -548,6 +552,13 @@ class Swarm(HealthNames, INetworkService):
         outbound = sum(each.is_initiator for each in every)
         counts = {"total": len(every), "inbound": len(every) - outbound, "outbound": outbound}
         return {**counts, "peers": len(self.connections)}
+
+    def get_conn_mgr_info(self) -> CMInfo:
+        """Return how many connections there are and may be."""
+        most = self.config.max_connections
+        low, high = round(self.config.low_water * most), round(self.config.high_water * most)
+        grace, count = self.config.idle_grace, self.get_total_connections()
+        return CMInfo(low, high, count, grace, self._last_trim)
 
     async def close_peer(self, peer_id: ID) -> None:
         """Close all connections to a peer."""

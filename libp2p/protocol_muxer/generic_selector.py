@@ -1,14 +1,12 @@
-"""py-libp2p's choice among handlers by name; `select_one` and `respond` do it here."""
+"""py-libp2p's choice among handlers by name; `Multiselect` and its client do it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-import trio
-
 from libp2p.exceptions import MultiselectError
-from libp2p.protocol_muxer.multiselect import respond
-from libp2p.protocol_muxer.multiselect_client import select_one
+from libp2p.protocol_muxer.multiselect import Multiselect
+from libp2p.protocol_muxer.multiselect_client import MultiselectClient
 from libp2p.protocol_muxer.multiselect_communicator import MultiselectCommunicator
 
 if TYPE_CHECKING:
@@ -26,11 +24,14 @@ class GenericMultistreamSelector(Generic[T]):
 
     def __init__(self) -> None:
         self.handlers: dict[TProtocol, T] = {}
+        self.multiselect = Multiselect()
+        self.multiselect_client = MultiselectClient()
 
     def add_handler(self, protocol: TProtocol, handler: T) -> None:
         """Add a handler; one that was there before becomes the last."""
         self.handlers.pop(protocol, None)
         self.handlers[protocol] = handler
+        self.multiselect.add_handler(protocol, None)
 
     def get_protocols(self) -> list[TProtocol]:
         """Return the names, in the order in which they are proposed."""
@@ -45,14 +46,17 @@ class GenericMultistreamSelector(Generic[T]):
         """
         Agree with the other end on a protocol; return it with its handler.
 
-        :raises MultiselectClientError: if this side proposes and nothing is agreed on.
-        :raises MultiselectError: if the other side does, or the time is over.
+        :raises MultiselectClientError: if this side proposes and nothing is agreed on in time.
+        :raises MultiselectError: if the other side does.
         """
-        channel = MultiselectCommunicator(conn).channel
-        with trio.move_on_after(negotiate_timeout):
-            if is_initiator:
-                protocol = await select_one(channel, self.get_protocols())
-            else:
-                protocol = await respond(channel, self.handlers)
-            return protocol, self.handlers[protocol]
-        raise MultiselectError(f"nothing was agreed on within {negotiate_timeout} s")
+        communicator = MultiselectCommunicator(conn)
+        protocol: TProtocol | None
+        if is_initiator:
+            protocol = await self.multiselect_client.select_one_of(
+                self.get_protocols(), communicator, negotiate_timeout
+            )
+        else:
+            protocol, _ = await self.multiselect.negotiate(communicator, negotiate_timeout)
+        if protocol is None:
+            raise MultiselectError("nothing was agreed on")
+        return protocol, self.handlers[protocol]

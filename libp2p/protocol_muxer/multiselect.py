@@ -101,7 +101,7 @@ class Multiselect(IMultiselectMuxer):
             return await self._negotiate(communicator)
         with trio.move_on_after(negotiate_timeout):
             return await self._negotiate(communicator)
-        raise MultiselectError(f"no protocol was agreed on within {negotiate_timeout} s")
+        raise MultiselectError(f"handshake read timeout: nothing within {negotiate_timeout} s")
 
     async def _negotiate(
         self, communicator: Negotiable

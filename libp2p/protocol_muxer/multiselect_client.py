@@ -83,7 +83,7 @@ class MultiselectClient(IMultiselectClient):
             return await self._select(protocols, communicator)
         with trio.move_on_after(negotiate_timeout):
             return await self._select(protocols, communicator)
-        raise MultiselectClientError(f"no protocol was agreed on within {negotiate_timeout} s")
+        raise MultiselectClientError(f"response timed out: nothing within {negotiate_timeout} s")
 
     async def try_select(
         self, communicator: IMultiselectCommunicator, protocol: TProtocol

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 
 from libp2p.exceptions import IOException, RawConnError, StreamEOF
 from libp2p.io.abc import RawChannel
 from libp2p.io.utils import after
+from libp2p.security.channel import PlainChannel
+from libp2p.security.secure_session import SecureSession
 from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
-    from libp2p.abc import IRawConnection
+    from libp2p.abc import IRawConnection, ISecureConn
     from libp2p.base_types import Buffer
     from libp2p.connection_types import ConnectionType
 
@@ -33,6 +35,21 @@ def batched(conn: IRawConnection) -> RawChannel:
         return conn
     inner = getattr(conn, "stream", None)
     return inner if isinstance(inner, RawChannel) else AdaptedConnection(conn)
+
+
+def session_over(conn: ISecureConn) -> SecureSession:
+    """Return ``conn``, if it moves batches as a muxer needs it; else a session on top of it."""
+    if hasattr(conn, "send_or_keep"):
+        return cast("SecureSession", conn)
+    return SecureSession(
+        batched(conn),
+        PlainChannel(),
+        local_peer=conn.get_local_peer(),
+        local_private_key=conn.get_local_private_key(),
+        remote_peer=conn.get_remote_peer(),
+        remote_public_key=conn.get_remote_public_key(),
+        is_initiator=bool(getattr(conn, "is_initiator", False)),
+    )
 
 
 @contextmanager
@@ -67,7 +84,7 @@ class AdaptedConnection(RawConnection):
         if not self._unread and self._incoming is None:
             with _failures():
                 try:
-                    self._incoming = await self._conn.read(RECEIVE_BYTES)
+                    self._incoming = await self._conn.read(RECEIVE_BYTES) or b""
                 except StreamEOF:
                     self._incoming = b""
 

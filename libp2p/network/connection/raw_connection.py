@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from libp2p.abc import IRawConnection
 from libp2p.connection_types import ConnectionType
-from libp2p.exceptions import IOException, RawConnError
+from libp2p.exceptions import ConnectionClosedError, IOException, RawConnError
 from libp2p.peer.addresses import tcp_address
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class RawConnection(IRawConnection):
         """
         Read as the stream does.
 
-        :raises RawConnError: if the connection fails.
+        :raises RawConnError: or `ConnectionClosedError`, if the connection fails.
         """
         try:
             return await self.stream.read(n)
@@ -49,7 +49,7 @@ class RawConnection(IRawConnection):
         """
         Write as the stream does.
 
-        :raises RawConnError: if the connection fails.
+        :raises RawConnError: or `ConnectionClosedError`, if the connection fails.
         """
         try:
             await self.stream.write(data)
@@ -76,5 +76,6 @@ class RawConnection(IRawConnection):
         return self._connection_type
 
 
-def _raw(error: Exception) -> RawConnError:
-    return error if isinstance(error, RawConnError) else RawConnError(str(error))
+def _raw(error: Exception) -> Exception:
+    known = isinstance(error, RawConnError | ConnectionClosedError)
+    return error if known else RawConnError(str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -28,6 +29,18 @@ logger = get_logger(__name__)
 _EVERYTHING: Final = 2**63
 
 T = TypeVar("T")
+
+
+class StreamState(Enum):
+    """py-libp2p's words for how a stream stands."""
+
+    INIT = auto()
+    OPEN = auto()
+    RESET = auto()
+    CLOSE_READ = auto()
+    CLOSE_WRITE = auto()
+    CLOSE_BOTH = auto()
+    ERROR = auto()
 
 
 class NetStream(INetStream, trio.abc.HalfCloseableStream):
@@ -65,6 +78,11 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
     def remote_peer_id(self) -> ID:
         """The peer at the other end."""
         return self.muxed_conn.peer_id
+
+    @property
+    def protocol_id(self) -> TProtocol | None:
+        """The protocol agreed on: py-libp2p's name of `get_protocol`."""
+        return self._protocol
 
     def get_protocol(self) -> TProtocol | None:
         """Return the protocol agreed on; None before that."""

@@ -25,6 +25,7 @@ from libp2p.exceptions import (
     MuxedStreamReset,
     RemoteProtocolError,
 )
+from libp2p.security.adapted import session_over
 from libp2p.stream_muxer.yamux.config import DEFAULT_CONFIG, YamuxConfig
 from libp2p.stream_muxer.yamux.events import (
     Event,
@@ -64,12 +65,12 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.abc import ISecureConn
     from libp2p.base_types import TProtocol
     from libp2p.connection_types import ConnectionType
     from libp2p.crypto.keys import PublicKey
     from libp2p.peer.id import ID
     from libp2p.resources import Resources
-    from libp2p.security.secure_session import SecureSession
     from libp2p.stream_muxer.yamux.statistics import SessionStatistics
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
@@ -109,7 +110,7 @@ class Yamux(IMuxedConn):
 
     def __init__(
         self,
-        secured_conn: SecureSession,
+        secured_conn: ISecureConn,
         peer_id: ID,
         is_initiator: bool | None = None,
         on_close: Callable[[], Awaitable[object]] | None = None,
@@ -125,7 +126,7 @@ class Yamux(IMuxedConn):
         :param config: limits and times.
         :param resources: what the host of this connection may hold; None for a host of its own.
         """
-        self.secured_conn = secured_conn
+        self.secured_conn = secured_conn = session_over(secured_conn)
         self.peer_id = peer_id
         self.config = config
         self.session = YamuxSession(
@@ -146,7 +147,7 @@ class Yamux(IMuxedConn):
         self._scope = trio.CancelScope()
         self._cause: BaseException | None = None
         self.event_started = trio.Event()
-        self.event_closed = trio.Event()
+        self.event_closed = self.event_shutting_down = trio.Event()
         # Closing has waited for the peer long enough, or the connection has ended.
         self._farewell_over = trio.Event()
 

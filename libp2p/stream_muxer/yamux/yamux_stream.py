@@ -18,7 +18,7 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.io.waiter import Waiter
 from libp2p.stream_muxer.yamux.flow_control import MAX_WINDOW_SIZE
 from libp2p.stream_muxer.yamux.send_queue import frozen
-from libp2p.stream_muxer.yamux.stream_state import OPEN
+from libp2p.stream_muxer.yamux.stream_state import OPEN, Half
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
@@ -85,6 +85,25 @@ class YamuxStream(IMuxedStream):
     def is_writable(self) -> bool:
         """True until this side closes or resets the stream, or the connection ends."""
         return self.state.writing is OPEN
+
+    # py-libp2p's names of the same
+    closed = is_closed
+
+    @property
+    def send_closed(self) -> bool:
+        return not self.is_writable
+
+    @property
+    def recv_closed(self) -> bool:
+        return self.state.reading is not OPEN
+
+    @property
+    def reset_received(self) -> bool:
+        return self.state.reading is Half.RESET
+
+    @property
+    def send_window(self) -> int:
+        return self.statistics().send_credit
 
     def statistics(self) -> StreamStatistics:
         """Return how the stream stands: its windows, credit and bytes; also after its end."""

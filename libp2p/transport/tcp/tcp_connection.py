@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 from multiaddr import Multiaddr
 
-from libp2p.exceptions import ConnectionClosedError, RawConnError
+from libp2p.exceptions import ConnectionClosedError, RawConnectionLost
 from libp2p.io.utils import after
 from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
@@ -185,10 +185,11 @@ class TcpConnection(RawConnection):
                     break
         self.abort()
 
-    def _failed(self, error: OSError) -> ConnectionClosedError | RawConnError:
+    def _failed(self, error: OSError) -> ConnectionClosedError:
         if self._closed:
             return _closed_here()
-        return RawConnError(f"the connection to {self._remote} failed: {error.strerror or error}")
+        reason = f"the connection to {self._remote} failed: {error.strerror or error}"
+        return RawConnectionLost(reason, transport="tcp")
 
     # -- addresses ----------------------------------------------------------------------------
 

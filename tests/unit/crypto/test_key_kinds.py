@@ -55,7 +55,7 @@ class TestEd25519:
 class TestRsa:
     @pytest.mark.parametrize("bits", [0, 1024, 2047, 8193, 16384])
     def test_lengths_out_of_range_are_not_made(self, bits: int) -> None:
-        with pytest.raises(CryptographyError, match="2048 to 8192"):
+        with pytest.raises(CryptographyError, match=r"RSA key .*(2048|8192|positive)"):
             rsa.create_new_key_pair(bits)
 
     def test_short_keys_are_not_read(self) -> None:

@@ -1,0 +1,60 @@
+"""py-libp2p's list of transports; a swarm looks through ``swarm.transports`` itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from multiaddr import Multiaddr
+
+    from libp2p.abc import ITransport
+
+
+class TransportManager:
+    """Finds the transport for an address: the first one that understands it."""
+
+    def __init__(self) -> None:
+        self._transports: list[ITransport] = []
+
+    def add_transport(self, transport: ITransport) -> None:
+        """Add a transport behind the others."""
+        self._transports.append(transport)
+
+    def add_transports(self, transports: Iterable[ITransport]) -> None:
+        """Add transports, in this order."""
+        self._transports += transports
+
+    def get_transports(self) -> list[ITransport]:
+        """Return them all."""
+        return list(self._transports)
+
+    def transport_for_dialing(self, maddr: Multiaddr) -> ITransport | None:
+        """Return the transport that dials an address, if there is one."""
+        return next((each for each in self._speaking(maddr) if each.can_dial(maddr)), None)
+
+    def transport_for_listening(self, maddr: Multiaddr) -> ITransport | None:
+        """Return the transport that listens on an address, if there is one."""
+        return next((each for each in self._speaking(maddr) if each.can_listen(maddr)), None)
+
+    def has_transport_for(self, maddr: Multiaddr) -> bool:
+        """Tell whether an address can be dialled."""
+        return self.transport_for_dialing(maddr) is not None
+
+    def _speaking(self, maddr: Multiaddr) -> Iterable[ITransport]:
+        names = {protocol.name for protocol in maddr.protocols()}
+        return (each for each in self._transports if names.intersection(each.protocols()))
+
+    def set_background_nursery(self, nursery: Any) -> None:
+        """Give a nursery to each transport that takes one."""
+        self._set("set_background_nursery", nursery)
+
+    def set_swarm(self, swarm: Any) -> None:
+        """Give the swarm to each transport that takes it."""
+        self._set("set_swarm", swarm)
+
+    def _set(self, method: str, value: object) -> None:
+        for transport in self._transports:
+            if (call := getattr(transport, method, None)) is not None:
+                call(value)
