@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, SupportsInt, TypeAlias
 from libp2p.exceptions import HashNotSupported
 from libp2p.ipld.cid import CID, CIDInput, InvalidCID
 from libp2p.ipld.codec import codec_code, codec_name
+from libp2p.utils.arguments import wrong_type
 
 if TYPE_CHECKING:
     from cid import CIDv0, CIDv1
@@ -57,7 +58,7 @@ def code_of(codec: Codec) -> int:
         return int(Code.from_string(named))
     if isinstance(named, int) and named >= 0 and Code(named).name != "<unknown>":
         return named
-    raise InvalidCID(f"unknown codec {codec!r}")
+    raise InvalidCID(f"Unknown codec {codec!r}")
 
 
 def compute_cid(data: bytes, version: int = CID_V0, codec: Codec = CODEC_RAW) -> bytes:
@@ -92,7 +93,14 @@ def compute_cid_v1_obj(data: bytes, codec: Codec = CODEC_RAW) -> CIDv1:
 
 
 def parse_cid(value: CIDInput) -> CIDObject:
-    """Return the object of py-cid for a CID in any form."""
+    """
+    Return the object of py-cid for a CID in any form.
+
+    :raises InvalidCID: if it is none.
+    :raises TypeError: if it has no form of a CID at all.
+    """
+    if isinstance(value, int | float | None):
+        raise wrong_type("value", value, "a CID")
     return CID.of(value).to_py_cid()
 
 

@@ -16,6 +16,7 @@ import trio
 
 from libp2p.bitswap.chunker import DEFAULT_CHUNK_SIZE, read_chunk
 from libp2p.bitswap.cid import (
+    CODEC_DAG_CBOR,
     CODEC_DAG_JOSE,
     CODEC_DAG_JSON,
     CODEC_IPLD,
@@ -32,6 +33,7 @@ from libp2p.bitswap.dag_pb import (
 )
 from libp2p.bitswap.errors import BlockNotFoundError
 from libp2p.exceptions import NotAFile
+from libp2p.ipld import dag_cbor
 from libp2p.ipld.block import Block
 from libp2p.ipld.cid import CID
 from libp2p.ipld.codec import DAG_PB
@@ -81,27 +83,32 @@ def get_codec_from_cid(cid: CIDInput) -> str:
 
 def encode_node(node: Any, codec: Codec) -> bytes:
     """
-    Write a node as JSON, keys sorted, as the codecs of JSON have it.
+    Write a node as DAG-CBOR, or as JSON with sorted keys, as the codecs of JSON have it.
 
-    :raises ValueError: if the codec is not one of these.
+    :raises ValueError: if the codec is not one of these, or has no form for the node.
     """
-    if code_of(codec) not in _JSON_CODECS:
-        raise ValueError(f"nodes cannot be written as {codec!r}, only as dag-json")
+    code = code_of(codec)
+    if code == CODEC_DAG_CBOR:
+        return dag_cbor.encode(node)
+    if code not in _JSON_CODECS:
+        raise ValueError(f"nodes cannot be written as {codec!r}, only as dag-json or dag-cbor")
     text = json.dumps(node, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
     return text.encode()
 
 
 def decode_node(data: bytes, codec: Codec) -> Any:
     """
-    Read a node of JSON, or raw bytes as they are.
+    Read a node of DAG-CBOR or JSON, or raw bytes as they are.
 
-    :raises ValueError: if the codec is another one, or the data are not JSON.
+    :raises ValueError: if the codec is another one, or the data are not what it says.
     """
     code = code_of(codec)
     if code == CODEC_RAW:
         return data
+    if code == CODEC_DAG_CBOR:
+        return dag_cbor.decode(data)
     if code not in _JSON_CODECS:
-        raise ValueError(f"nodes cannot be read as {codec!r}, only as dag-json or raw")
+        raise ValueError(f"nodes cannot be read as {codec!r}, only as dag-json, dag-cbor or raw")
     return json.loads(data)
 
 

@@ -90,6 +90,7 @@ class SwarmConfig:
 
     def __post_init__(self) -> None:
         arguments.check_numbers(self, shares=_SHARES, without=("health",))
+        arguments.instance(self.health, HealthConfig, "health")
 
     if not TYPE_CHECKING:  # no name that is misspelt here gets past a type checker
 
@@ -163,6 +164,7 @@ class ConnectionConfig(SwarmConfig):
             object.__setattr__(self, name, entries)
         without = ("allow_list", "deny_list", "health")
         arguments.check_numbers(self, shares=_SHARES, without=without)
+        arguments.instance(self.health, HealthConfig, "health")
         self.new_gate()  # raises here, not when a host is made
 
     @property

@@ -125,7 +125,6 @@ class Swarm(HealthNames, INetworkService):
         #: Is asked whom to connect to.
         self.connection_gate: ConnectionGater = gater or config.new_gate()
         self._gating = Gating(self.connection_gate)
-        #: Looks names in addresses up.
         self.resolver = resolver or Resolver()
         self._names = NamedAddresses(self.resolver)
         #: What happens: `libp2p.events`.

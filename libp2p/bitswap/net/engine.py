@@ -12,7 +12,7 @@ import math
 from collections import deque
 from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import trio
 
@@ -43,6 +43,7 @@ from libp2p.bitswap.tracer import Tracing
 from libp2p.bitswap.want.tracker import Found, Search, WantTracker
 from libp2p.blockstore import read_blocks
 from libp2p.events import PeerConnected, PeerDisconnected
+from libp2p.exceptions import HostException
 from libp2p.io.waiter import Waiter
 from libp2p.ipld.cid import CID
 from libp2p.peer.addresses import AddressScope, scope_of
@@ -182,7 +183,10 @@ class BitswapEngine(Service):
     # -- life -----------------------------------------------------------------------------------
 
     def _spawn(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        self.host.start_service(task, *args)
+        # What stands in for a host in tests may run nothing: `start` would wait for ever.
+        start_service = cast("Callable[..., object]", self.host.start_service)
+        if start_service(task, *args) is not None:
+            raise HostException(f"{self.host!r:.100} is no host that runs tasks")
 
     def _parts(self) -> list[Callable[[], Awaitable[None]]]:
         return [self.time_watch.run, self.writer.run, self.receiver.run, self._do_chores]
@@ -371,7 +375,9 @@ class BitswapEngine(Service):
         if len(data) > MAX_BLOCK_SIZE:
             raise BlockTooLargeError(f"block of {len(data)} bytes, at most {MAX_BLOCK_SIZE}")
         if not named.matches(data):
-            raise InvalidBlockError(f"the {len(data)} bytes are not those of {named}")
+            raise InvalidBlockError(
+                f"Block data does not match CID hash: {len(data)} bytes are not those of {named}"
+            )
         await self.block_store.put_block(named.buffer, data)
         self.announce(named, data)
 

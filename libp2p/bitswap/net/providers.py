@@ -118,6 +118,7 @@ class ProviderFinder:
         """Count the searches since the start, and those that are under way."""
         return {
             "total_queries": self._total,
+            "queries": self._total,
             "joined_queries": self._joined,
             "active_queries": len(self._queries),
         }
@@ -290,9 +291,9 @@ class ProviderCacheEntry:
     """The providers of a block, and since when they are known."""
 
     providers: list[ID]
-    timestamp: float
+    timestamp: float = field(default_factory=time.time)
     ttl: float = PROVIDERS_TTL_SECONDS
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
 
     def is_expired(self) -> bool:
         return self.age() >= self.ttl
@@ -329,10 +330,11 @@ class ProviderCache:
             self._misses += 1
             return None
         self._hits += 1
+        self._entries[cid_bytes] = self._entries.pop(cid_bytes)  # used again
         return list(entry.providers)
 
     def put(self, cid_bytes: bytes, providers: Sequence[ID], ttl: float | None = None) -> None:
-        """Remember the providers of a block, and forget the oldest if there are too many."""
+        """Remember the providers of a block; if there are too many, forget the least used ones."""
         self._entries.pop(cid_bytes, None)
         ttl = self._default_ttl if ttl is None else ttl
         now = self._clock()
@@ -358,4 +360,7 @@ class ProviderCache:
             "cache_size": len(self._entries),
             "cache_hits": self._hits,
             "cache_misses": self._misses,
+            "size": len(self._entries),
+            "max_size": self._max_size,
+            "expired": sum(entry.is_expired() for entry in self._entries.values()),
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -94,10 +95,16 @@ class HealthBoard:
     def best(self, connections: Sequence[C], peer_id: ID) -> C | None:
         """Return the healthiest or quickest connection; None if no health is known."""
         of_peer = self.data.get(peer_id, {})
-        known = {each: of_peer[each] for each in connections if each in of_peer}
-        if self._config.load_balancing_strategy == "health_based":
-            return max(known, key=lambda each: known[each].health_score, default=None)
-        return min(known, key=lambda each: known[each].ping_latency, default=None)
+        if not any(each in of_peer for each in connections):
+            return None
+
+        def score(connection: C) -> float:
+            health = of_peer.get(connection)
+            if self._config.load_balancing_strategy == "health_based":
+                return 1.0 if health is None else health.health_score
+            return -inf if health is None else -health.ping_latency
+
+        return max(connections, key=score)
 
     # -- summaries --------------------------------------------------------------------------------
 

@@ -41,11 +41,6 @@ class HealthNames:
             self._health_monitor = ConnectionHealthMonitor(self)
 
     @property
-    def connection_config(self) -> SwarmConfig:
-        """The swarm's configuration."""
-        return self.config
-
-    @property
     def tag_store(self) -> ConnectionManager:
         """What keeps tags and protections."""
         return self.connection_manager

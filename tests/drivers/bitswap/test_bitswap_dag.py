@@ -169,11 +169,20 @@ async def test_nodes_of_json_are_added_and_fetched(nursery: trio.Nursery) -> Non
 
 
 @pytest.mark.parametrize(
-    "use", [lambda: encode_node({}, "dag-cbor"), lambda: decode_node(b"", "dag-cbor")]
+    "use", [lambda: encode_node({}, "git-raw"), lambda: decode_node(b"", "git-raw")]
 )
 def test_other_codecs_have_no_nodes(use: Callable[[], object]) -> None:
     with pytest.raises(ValueError, match="dag-json"):
         use()
+
+
+def test_nodes_of_cbor() -> None:
+    node = {"b": [1, b"x"], "a": None}
+    encoded = encode_node(node, "dag-cbor")
+    assert encoded == bytes.fromhex("a26161f6616282014178")
+    assert decode_node(encoded, "dag-cbor") == node
+    with pytest.raises(ValueError, match="nan"):
+        encode_node(float("nan"), "dag-cbor")
 
 
 async def test_removing_a_node_removes_what_is_below(nursery: trio.Nursery) -> None:

@@ -68,8 +68,8 @@ def test_py_libp2ps_names_of_the_limits() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"enable_health_monitoring": True}, "does not have it"),
-        ({"load_balancing_strategy": "round_robin"}, "does not have it"),
+        ({"max_peer_addrs_to_dial": 7}, "does not have it"),
+        ({"load_balancing_strategy": "luck"}, "Load balancing strategy must be one of"),
         ({"max_connectionz": 1}, "no option"),
         ({"low_watermark": -1}, "low_watermark"),
         ({"low_watermark": "2"}, "low_watermark"),

@@ -83,8 +83,27 @@ def test_ends_of_connections_are_told_from_faults(caplog: pytest.LogCaptureFixtu
     caused.__cause__ = RawConnError("gone")
     assert is_end(caused)
     assert not is_end(None)
+    assert is_end(OSError("Broken pipe"))
     assert not is_end(ValueError("stream reset"))
     assert not is_end(ExceptionGroup("", [StreamEOF(), KeyError("a fault")]))
     with caplog.at_level(logging.DEBUG, "libp2p"):
         connection_shutdown.log_expected_connection_shutdown(component="yamux", exc=StreamEOF())
     assert [record.levelname for record in caplog.records] == ["DEBUG"]
+
+
+def test_programs_and_folders_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (paths.get_project_root() / "libp2p" / "utils" / "paths.py").exists()
+    assert paths.get_config_dir() == Path.home() / ".config" / "py-libp2p"
+    assert paths.get_script_binary_path() == paths.get_python_executable().parent
+    assert paths.find_executable("sh") is not None
+    assert paths.find_executable("no-such-program") is None
+    program = tmp_path / "bin" / "tool"
+    program.parent.mkdir()
+    program.touch(0o755)
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    assert paths.get_venv_path() is None
+    assert paths.get_binary_path("tool") is None
+    monkeypatch.setenv("VIRTUAL_ENV", str(tmp_path))
+    assert paths.get_venv_path() == tmp_path
+    assert paths.get_binary_path("tool") == program
+    assert paths.get_binary_path("sh") == paths.find_executable("sh")

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 import trio
 
+from libp2p.exceptions import PeerStoreError
 from libp2p.peer.peerstore import PeerStore
 from libp2p.peer.persistent.peerstore import PersistentPeerStore
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
     from libp2p.datastore.base import Datastore
+    from libp2p.peer.id import ID
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +38,14 @@ def _in_async(
         return result
 
     return in_async
+
+
+def _addrs_or_none(store: PeerStore, peer_id: ID) -> list[Multiaddr]:
+    """Return the peer's valid addresses; none if it is not known."""
+    try:
+        return store.addrs(peer_id)
+    except PeerStoreError:
+        return []
 
 
 class AsyncPersistentPeerStore(PersistentPeerStore):
@@ -106,7 +118,7 @@ class AsyncPersistentPeerStore(PersistentPeerStore):
 
     add_addr_async = _in_async(PeerStore.add_addr)
     add_addrs_async = _in_async(PeerStore.add_addrs)
-    addrs_async = _in_async(PeerStore.addrs)
+    addrs_async = _in_async(_addrs_or_none)
     clear_addrs_async = _in_async(PeerStore.clear_addrs)
     peers_with_addrs_async = _in_async(PeerStore.peers_with_addrs)
     addr_stream_async = PeerStore.addr_stream

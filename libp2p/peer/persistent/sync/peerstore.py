@@ -5,12 +5,18 @@ from __future__ import annotations
 from math import inf
 from struct import pack, unpack
 from types import TracebackType
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from libp2p.datastore.base import Change, Entry
+from libp2p.exceptions import PeerStoreError
 from libp2p.peer.persistent.datastore.base_sync import IDatastoreSync
 from libp2p.peer.persistent.recorded import PEERS_NAMESPACE, RecordedPeerStore
 from libp2p.utils import arguments
+
+if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
+    from libp2p.peer.id import ID
 
 _PEER_KEY: Final = b"peer/"
 _SEEN_KEY: Final = b"seen/"
@@ -58,6 +64,13 @@ class SyncPersistentPeerStore(RecordedPeerStore):
         exc_tb: TracebackType | None,
     ) -> None:
         self.close()
+
+    def addrs(self, peer_id: ID) -> list[Multiaddr]:
+        """Return the peer's valid addresses; none if it is not known, as in py-libp2p."""
+        try:
+            return super().addrs(peer_id)
+        except PeerStoreError:
+            return []
 
     def _on_change(self) -> None:
         if self.auto_sync:
