@@ -116,7 +116,7 @@ class Swarm(HealthNames, INetworkService):
         :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
         self.self_id, self.peerstore = peer_id, peerstore
-        self.config = config = connection_config or SwarmConfig()
+        self.config = self.connection_config = config = connection_config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
         self.upgrader = upgrader

@@ -69,6 +69,19 @@ ALONE: Final = {
         "connection_management.connmgr_demo",
         "All demos completed successfully!",
     ),
+    "connections of one peer": (
+        "doc-examples.multiple_connections_example",
+        "All examples completed successfully!",
+    ),
+    "health of connections": (
+        "health_monitoring.basic_example",
+        "Connection Lifecycle: Health tracking integrated",
+    ),
+    "peer stores that stay": (
+        "persistent_peerstore.example_usage",
+        "All examples completed successfully!",
+    ),
+    "TLS, both hosts": ("tls.tls_listener_dialer_demo", "Dialer got reply: b'pong'"),
     "CIDs": ("cid.cid_usage", "verify_cid(cid_v1_raw, b'bad'): False"),
     "paths": ("path_handling.path_handling_demo", "Cleaned up temp file"),
 }
