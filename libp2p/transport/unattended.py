@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from libp2p.abc import IListener
+from libp2p.exceptions import OpenConnectionError
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.io.abc import RawChannel
     from libp2p.transport.abc import RawListener
 
 logger = get_logger(__name__)
@@ -36,7 +38,8 @@ class UnattendedListener(IListener):
     ) -> None:
         """
         :param make: makes the listener of one address.
-        :param handler: gets each connection, in a task of its own; an error is logged.
+        :param handler: gets each connection, in a task of its own; an error is logged. When it
+            returns, the connection is closed.
         """
         self._make = make
         self._handler = handler
@@ -48,8 +51,10 @@ class UnattendedListener(IListener):
         """
         Listen, and accept connections.
 
-        :raises OpenConnectionError: if the address cannot be listened on.
+        :raises OpenConnectionError: if the address cannot be listened on, or after `close`.
         """
+        if self._closed.is_set():
+            raise OpenConnectionError("the listener is closed")
         listener = self._make(self._handle)
         await listener.listen(maddr)
         self._listeners.append(listener)
@@ -61,9 +66,12 @@ class UnattendedListener(IListener):
             async with trio.open_nursery() as nursery:
                 await listener.serve(nursery)
 
-    async def _handle(self, conn: object) -> None:
-        with fault_barrier(partial(_failed, conn)):
-            await self._handler(conn)
+    async def _handle(self, conn: RawChannel) -> None:
+        try:
+            with fault_barrier(partial(_failed, conn)):
+                await self._handler(conn)
+        finally:
+            conn.abort()
 
     async def serve(self, nursery: trio.Nursery) -> None:
         """Wait until `close`."""

@@ -1,38 +1,32 @@
 """
 Noise as a security transport: ``/noise``.
 
-https://github.com/libp2p/specs/blob/master/noise/README.md. This is the handshake's driver: it
-brings the random keys and the connection; `identity_exchange` decides.
+https://github.com/libp2p/specs/blob/master/noise/README.md. This is what a host is given; what it
+does is in `patterns`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from libp2p.base_types import TProtocol
 from libp2p.crypto.keys import KeyType
+from libp2p.crypto.x25519 import X25519PrivateKey as NoiseKey
 from libp2p.exceptions import LocalProtocolError
-from libp2p.security.handshake import HandshakeTransport
-from libp2p.security.noise.handshake import XXHandshake
-from libp2p.security.noise.identity_exchange import IdentityExchange
-from libp2p.security.noise.payload import make_payload
+from libp2p.security.noise.patterns import PROTOCOL_ID, PatternXX, XXTransport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from libp2p.base_types import TProtocol
     from libp2p.crypto.keys import KeyPair, PrivateKey
-    from libp2p.peer.id import ID
 
-PROTOCOL_ID: Final = TProtocol("/noise")
+__all__ = ["PROTOCOL_ID", "Transport"]
 
 
-class Transport(HandshakeTransport[IdentityExchange]):
+class Transport(XXTransport):
     """Noise with one static key for all connections of this object."""
-
-    protocol_id = PROTOCOL_ID
-    name = "Noise"
 
     def __init__(
         self,
@@ -51,23 +45,21 @@ class Transport(HandshakeTransport[IdentityExchange]):
         """
         if early_data is not None:
             raise LocalProtocolError("libp2p's Noise handshake carries no early data")
-        self._static = _static_key(noise_privkey)
-        super().__init__(libp2p_keypair, early_muxers)
+        super().__init__(libp2p_keypair, _static_key(noise_privkey), early_muxers)
 
-    def _offer(self, muxers: tuple[TProtocol, ...]) -> None:
-        super()._offer(muxers)
-        # The static key stays, so one signature will do for every connection.
-        self._payload = make_payload(
-            self.local_private_key, self._static.public_key().public_bytes_raw(), muxers
-        )
+    @property
+    def libp2p_privkey(self) -> PrivateKey:
+        """The identity key: py-libp2p's name of it."""
+        return self.local_private_key
 
-    def _begin(self, *, is_initiator: bool, expected_peer: ID | None) -> IdentityExchange:
-        handshake = XXHandshake(
-            is_initiator=is_initiator, static=self._static, ephemeral=X25519PrivateKey.generate()
-        )
-        return IdentityExchange(
-            handshake, self._payload, expected_peer=expected_peer, early_muxers=self.muxers
-        )
+    @property
+    def noise_privkey(self) -> PrivateKey:
+        """The static key."""
+        return NoiseKey(self._static)
+
+    def get_pattern(self) -> PatternXX:
+        """Return py-libp2p's object for a handshake with the same keys."""
+        return PatternXX(self.local_peer, self.local_private_key, self.noise_privkey)
 
 
 def _static_key(key: PrivateKey | None) -> X25519PrivateKey:

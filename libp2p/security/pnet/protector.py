@@ -11,6 +11,7 @@ import secrets
 from typing import TYPE_CHECKING, Final
 
 from libp2p.io.utils import after
+from libp2p.security.adapted import batched
 from libp2p.security.pnet.key import read_key
 from libp2p.security.pnet.xsalsa20 import NONCE_BYTES, XSalsa20
 from libp2p.transport.raw_connection import RawConnection
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from multiaddr import Multiaddr
 
+    from libp2p.abc import IRawConnection
     from libp2p.base_types import Buffer
     from libp2p.connection_types import ConnectionType
     from libp2p.io.abc import RawChannel
@@ -131,11 +133,12 @@ class ProtectedConnection(RawConnection):
         return self._conn.get_connection_type()
 
 
-def new_protected_conn(conn: RawConnection, psk: str | bytes) -> ProtectedConnection:
+def new_protected_conn(conn: IRawConnection, psk: str | bytes) -> ProtectedConnection:
     """
     Return ``conn`` under the key of a private network: py-libp2p's name.
 
     :param psk: see `libp2p.security.pnet.key.read_key`.
     :raises ValueError: if it is no key.
     """
-    return ProtectedConnection(conn, read_key(psk), is_initiator=conn.is_initiator)
+    is_initiator = bool(getattr(conn, "is_initiator", False))
+    return ProtectedConnection(batched(conn), read_key(psk), is_initiator=is_initiator)

@@ -87,10 +87,10 @@ def tcp_endpoint(maddr: Multiaddr) -> tuple[str, str, int] | None:
     return parts[0], parts[1] + zone, int(parts[3])
 
 
-def _endpoint(maddr: Multiaddr) -> tuple[str, str, int]:
+def _endpoint(maddr: Multiaddr, lack: str = "no TCP component") -> tuple[str, str, int]:
     endpoint = tcp_endpoint(maddr)
     if endpoint is None:
-        raise OpenConnectionError(f"{maddr} is not a TCP address")
+        raise OpenConnectionError(f"{maddr} is not a TCP address: {lack}")
     protocol, host, _ = endpoint
     if protocol == "ip6":
         host, _, zone = host.partition("%")
@@ -159,7 +159,7 @@ class TCPListener(IListener):
 
         :raises OpenConnectionError: if the address cannot be listened on.
         """
-        found = await _resolve(*_endpoint(maddr))
+        found = await _resolve(*_endpoint(maddr, "a TCP port is missing"))
         try:
             sock = self._bind(*found[0])
         except OSError as error:
