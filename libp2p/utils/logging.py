@@ -68,6 +68,8 @@ def setup_logging() -> None:
     _current_listener = QueueListener(log_queue, *_current_handlers)
     _current_listener.start()
     _listener_ready.set()
+    atexit.unregister(_stop)
+    atexit.register(_stop)
 
 
 def _levels(spec: str) -> dict[str, int]:
@@ -101,6 +103,3 @@ def _stop() -> None:
         handler.close()
     _current_handlers.clear()
     _listener_ready.clear()
-
-
-atexit.register(_stop)
