@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from libp2p.abc import IPeerStore as IPeerStore
     from libp2p.abc import ISecureTransport as ISecureTransport
     from libp2p.abc import ITransport as ITransport
-    from libp2p.crypto import ed25519, rsa
+    from libp2p.crypto import ed25519, rsa, x25519
+    from libp2p.crypto.ed25519 import Ed25519PrivateKey as Ed25519PrivateKey
     from libp2p.crypto.keys import KeyPair as KeyPair
     from libp2p.crypto.keystore import FileSystemKeyStore as FileSystemKeyStore
     from libp2p.crypto.keystore import create_identity_from_seed as create_identity_from_seed
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from libp2p.crypto.keystore import provider_from_path as provider_from_path
     from libp2p.crypto.keystore import provider_new_ed25519 as provider_new_ed25519
     from libp2p.crypto.keystore import save_identity as save_identity
+    from libp2p.custom_types import TMuxerOptions as TMuxerOptions
+    from libp2p.custom_types import TProtocol as TProtocol
+    from libp2p.custom_types import TSecurityOptions as TSecurityOptions
     from libp2p.factory import DEFAULT_MUXER as DEFAULT_MUXER
     from libp2p.factory import MUXER_MPLEX as MUXER_MPLEX
     from libp2p.factory import MUXER_YAMUX as MUXER_YAMUX
@@ -48,13 +52,16 @@ if TYPE_CHECKING:
     from libp2p.factory import new_host as new_host
     from libp2p.factory import new_swarm as new_swarm
     from libp2p.factory import set_default_muxer as set_default_muxer
+    from libp2p.host.addresses import AddrsFactory as AddrsFactory
     from libp2p.host.basic_host import BasicHost as BasicHost
     from libp2p.host.routed_host import RoutedHost as RoutedHost
     from libp2p.network.config import ConnectionConfig as ConnectionConfig
+    from libp2p.network.config import RetryConfig as RetryConfig
     from libp2p.network.config import SwarmConfig as SwarmConfig
     from libp2p.network.swarm import Swarm as Swarm
     from libp2p.peer.id import ID as ID
     from libp2p.peer.peerstore import PeerStore as PeerStore
+    from libp2p.peer.peerstore import create_signed_peer_record as create_signed_peer_record
     from libp2p.peer.persistent.factory import (
         create_async_leveldb_peerstore as create_async_leveldb_peerstore,
     )
@@ -81,16 +88,26 @@ if TYPE_CHECKING:
     from libp2p.peer.persistent.factory import (
         create_sync_sqlite_peerstore as create_sync_sqlite_peerstore,
     )
+    from libp2p.rcmgr.manager import ResourceManager as ResourceManager
+    from libp2p.security.insecure.transport import PLAINTEXT_PROTOCOL_ID as PLAINTEXT_PROTOCOL_ID
+    from libp2p.security.insecure.transport import InsecureTransport as InsecureTransport
     from libp2p.security.noise import transport as noise_transport
+    from libp2p.security.tls import transport as tls_transport
     from libp2p.security.tls.transport import TLSTransport as TLSTransport
+    from libp2p.stream_muxer.yamux import yamux as yamux_muxer
     from libp2p.stream_muxer.yamux.yamux import Yamux as Yamux
     from libp2p.transport.memory.memory import MemoryTransport as MemoryTransport
     from libp2p.transport.tcp.tcp import TCP as TCP
     from libp2p.transport.upgrader import TransportUpgrader as TransportUpgrader
+    from libp2p.utils.logging import setup_logging as setup_logging
 
     NoiseTransport = noise_transport.Transport
     create_new_ed25519_key_pair = ed25519.create_new_key_pair
     create_new_rsa_key_pair = rsa.create_new_key_pair
+    create_new_x25519_key_pair = x25519.create_new_key_pair
+    NOISE_PROTOCOL_ID = noise_transport.PROTOCOL_ID
+    TLS_PROTOCOL_ID = tls_transport.PROTOCOL_ID
+    YAMUX_PROTOCOL_ID = yamux_muxer.PROTOCOL_ID
 
 # A library says nothing on its own; docs/logging.rst says how to listen.
 logging.getLogger("libp2p").addHandler(logging.NullHandler())
@@ -107,7 +124,10 @@ if not TYPE_CHECKING:
                 "ISecureTransport",
                 "ITransport",
             ],
-            ".crypto.ed25519": ["create_new_key_pair as create_new_ed25519_key_pair"],
+            ".crypto.ed25519": [
+                "Ed25519PrivateKey",
+                "create_new_key_pair as create_new_ed25519_key_pair",
+            ],
             ".crypto.keys": ["KeyPair"],
             ".crypto.keystore": [
                 "FileSystemKeyStore",
@@ -120,6 +140,8 @@ if not TYPE_CHECKING:
                 "save_identity",
             ],
             ".crypto.rsa": ["create_new_key_pair as create_new_rsa_key_pair"],
+            ".crypto.x25519": ["create_new_key_pair as create_new_x25519_key_pair"],
+            ".custom_types": ["TMuxerOptions", "TProtocol", "TSecurityOptions"],
             ".factory": [
                 "DEFAULT_MUXER",
                 "MUXER_MPLEX",
@@ -136,12 +158,13 @@ if not TYPE_CHECKING:
                 "new_swarm",
                 "set_default_muxer",
             ],
+            ".host.addresses": ["AddrsFactory"],
             ".host.basic_host": ["BasicHost"],
             ".host.routed_host": ["RoutedHost"],
-            ".network.config": ["ConnectionConfig", "SwarmConfig"],
+            ".network.config": ["ConnectionConfig", "RetryConfig", "SwarmConfig"],
             ".network.swarm": ["Swarm"],
             ".peer.id": ["ID"],
-            ".peer.peerstore": ["PeerStore"],
+            ".peer.peerstore": ["PeerStore", "create_signed_peer_record"],
             ".peer.persistent.factory": [
                 "create_async_leveldb_peerstore",
                 "create_async_memory_peerstore",
@@ -154,11 +177,17 @@ if not TYPE_CHECKING:
                 "create_sync_rocksdb_peerstore",
                 "create_sync_sqlite_peerstore",
             ],
-            ".security.noise.transport": ["Transport as NoiseTransport"],
-            ".security.tls.transport": ["TLSTransport"],
-            ".stream_muxer.yamux.yamux": ["Yamux"],
+            ".rcmgr.manager": ["ResourceManager"],
+            ".security.insecure.transport": ["PLAINTEXT_PROTOCOL_ID", "InsecureTransport"],
+            ".security.noise.transport": [
+                "PROTOCOL_ID as NOISE_PROTOCOL_ID",
+                "Transport as NoiseTransport",
+            ],
+            ".security.tls.transport": ["PROTOCOL_ID as TLS_PROTOCOL_ID", "TLSTransport"],
+            ".stream_muxer.yamux.yamux": ["PROTOCOL_ID as YAMUX_PROTOCOL_ID", "Yamux"],
             ".transport.memory.memory": ["MemoryTransport"],
             ".transport.tcp.tcp": ["TCP"],
             ".transport.upgrader": ["TransportUpgrader"],
+            ".utils.logging": ["setup_logging"],
         },
     )

@@ -8,6 +8,7 @@ from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG
 
 if TYPE_CHECKING:
     from libp2p.host.basic_host import BasicHost
+    from libp2p.kad_dht.py_libp2p import TablePeers
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
@@ -19,6 +20,7 @@ class PeerFinder(Protocol):
     """What is used of a `KadDHT`."""
 
     host: BasicHost
+    routing_table: TablePeers
 
     async def find_peer(self, peer_id: ID) -> PeerInfo | None: ...
 
@@ -35,6 +37,7 @@ class PeerRouting:
     def __init__(self, dht: PeerFinder) -> None:
         self._dht = dht
         self.host = dht.host
+        self.routing_table = dht.routing_table
 
     async def find_peer(self, peer_id: ID) -> PeerInfo | None:
         """Do as `KadDHT.find_peer`."""

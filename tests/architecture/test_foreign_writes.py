@@ -37,6 +37,7 @@ ALLOWED = {
         "libp2p/routing/http_client.py",
         "inner._httpcore_stream",
     ): "httpx2's, which forgets to close it",
+    ("libp2p/utils/logging.py", "root.propagate"): "a logging.Logger",
     ("libp2p/utils/logs.py", "record"): "a logging.LogRecord, in a filter",
 }
 """A file, an object with its attribute (or all of its attributes), and why the write is right."""

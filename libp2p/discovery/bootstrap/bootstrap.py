@@ -11,9 +11,12 @@ from libp2p.discovery.bootstrap.config import CONNECT_TIMEOUT, RETRY_SECONDS, Bo
 from libp2p.discovery.bootstrap.keeper import Bootstrap
 from libp2p.discovery.bootstrap.utils import validate_bootstrap_addresses
 from libp2p.discovery.events.peerDiscovery import peerDiscovery
+from libp2p.peer.addresses import DNS, split_address
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
+    from multiaddr import Multiaddr
+
     from libp2p.network.swarm import Swarm
     from libp2p.peer.peerinfo import PeerInfo
 
@@ -79,6 +82,10 @@ class BootstrapDiscovery:
     def _found(self, info: PeerInfo) -> None:
         self.discovered_peers.add(str(info.peer_id))
         peerDiscovery.emit_peer_discovered(info)
+
+    def is_dns_addr(self, addr: Multiaddr) -> bool:
+        """Tell whether an address begins with a name that has to be looked up."""
+        return split_address(addr.to_bytes())[0].code in DNS
 
     def stop(self) -> None:
         """Connect to nobody any more; connections stay."""

@@ -71,7 +71,8 @@ class HealthBoard:
 
     def _on_event(self, event: HostEvent) -> None:
         if isinstance(event, PeerConnected):
-            self.begin(event.peer_id, event.connection)
+            if event.connection not in self.data.get(event.peer_id, {}):  # checked already
+                self.begin(event.peer_id, event.connection)
             self.data[event.peer_id][event.connection].add_connection_event("established")
         elif isinstance(event, PeerDisconnected):
             self.end(event.peer_id, event.connection)

@@ -342,6 +342,12 @@ class TestPush:
         assert two.asker.peerstore.get_protocols(hashed) == ["/a"]
         assert two.asker.peerstore.peer_with_keys() == []
 
+    async def test_another_peers_key_is_not_stored(self, two: Two) -> None:
+        message = Identify(protocols=["/a"], public_key=two.answerer.public_key.serialize())
+        hashed = PeerID(b"\x12\x20" + bytes(32))
+        await update_peerstore_from_identify(two.asker.peerstore, hashed, message)
+        assert not two.asker.peerstore.has_peer(hashed)
+
     async def test_an_older_record_changes_no_address(self, two: Two) -> None:
         mine, theirs = two.asker.open_to(two.answerer)
         await identify_handler_for(two.answerer.as_host())(theirs)
