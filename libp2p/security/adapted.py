@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import trio
 
-from libp2p.exceptions import IOException, RawConnError, StreamEOF
+from libp2p.exceptions import IOException, LocalProtocolError, RawConnError, StreamEOF
 from libp2p.io.abc import RawChannel
 from libp2p.io.utils import after
 from libp2p.security.channel import PlainChannel
@@ -30,11 +30,17 @@ def batched(conn: IRawConnection) -> RawChannel:
 
     Connections of this library's transports are of that kind, also within py-libp2p's
     `RawConnection`. Any other one is adapted: from then on it is used through what this returns.
+
+    :raises LocalProtocolError: if it has no `read` and `write`.
     """
     if isinstance(conn, RawChannel):
         return conn
     inner = getattr(conn, "stream", None)
-    return inner if isinstance(inner, RawChannel) else AdaptedConnection(conn)
+    if isinstance(inner, RawChannel):
+        return inner
+    if not all(callable(getattr(conn, name, None)) for name in ("read", "write", "close")):
+        raise LocalProtocolError(f"{type(conn).__name__} is no connection: it must read and write")
+    return AdaptedConnection(conn)
 
 
 def session_over(conn: ISecureConn) -> SecureSession:
