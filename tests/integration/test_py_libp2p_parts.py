@@ -17,6 +17,7 @@ from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection_gate import extract_ip_from_multiaddr
+from libp2p.network.stream.net_stream import StreamState
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
 from libp2p.security.noise.exceptions import NoiseStateError
@@ -70,6 +71,7 @@ async def test_swarms_made_by_hand_and_run_as_services() -> None:
         stream = await conn.new_stream()
         assert conn.get_streams() == (stream,)
         assert stream.protocol_id is None
+        assert await stream.state is StreamState.INIT
         conn.remove_stream(stream)
         assert conn.get_streams() == ()
         await conn.close()
@@ -87,15 +89,23 @@ async def test_an_echo() -> None:
         stream = await near.new_stream(far.get_id(), ECHO)  # type: ignore[arg-type]
         await stream.write(b"hello")
         assert await stream.read_exactly(10) == b"ack: hello"
+        assert await stream.state is StreamState.OPEN
+        await stream.close_write()
+        assert await stream.state is StreamState.CLOSE_WRITE
+        assert await stream.is_operational()
+        await stream.reset()
+        assert await stream.state is StreamState.CLOSE_BOTH
     with pytest.raises(ValueError, match="both"):
         new_host(addrs_factory=list, announce_addrs=[])
 
 
 async def test_a_listener_that_nobody_serves() -> None:
+    over = trio.Event()
     accepted_here, accepted = trio.open_memory_channel[RawConnection](1)
 
     async def handle(stream: object) -> None:
         await accepted_here.send(RawConnection(stream, initiator=False))  # type: ignore[arg-type]
+        await over.wait()
         raise KeyError("it is logged")
 
     listener = TCP().create_listener(handle)
@@ -107,6 +117,8 @@ async def test_a_listener_that_nobody_serves() -> None:
     assert await reader.read_msg() == b"message"
     with pytest.raises(ValueError, match="does not fit"):
         await writer.write_msg(bytes(MAX_NOISE_MESSAGE_LEN + 1))
+    over.set()
+    assert await near.read() == b""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listener.serve, nursery)
         await listener.close()

@@ -32,7 +32,7 @@ T = TypeVar("T")
 
 
 class StreamState(Enum):
-    """py-libp2p's words for how a stream stands."""
+    """py-libp2p's words for how a stream stands; see `NetStream.state`."""
 
     INIT = auto()
     OPEN = auto()
@@ -281,6 +281,23 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
     def is_closed(self) -> bool:
         """True once both directions have ended."""
         return self.muxed_stream.is_closed
+
+    @property
+    async def state(self) -> StreamState:
+        """
+        How the stream stands, in py-libp2p's words, which has it awaited.
+
+        Why it has ended, what is read or written says: that is not told apart here.
+        """
+        if self.is_closed:
+            return StreamState.CLOSE_BOTH
+        if not self.muxed_stream.is_writable:
+            return StreamState.CLOSE_WRITE
+        return StreamState.INIT if self._protocol is None else StreamState.OPEN
+
+    async def is_operational(self) -> bool:
+        """Tell whether something can still be read or written."""
+        return not self.is_closed
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port)."""

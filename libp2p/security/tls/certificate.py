@@ -205,7 +205,14 @@ def encode_signed_key(public_key: bytes, signature: bytes) -> bytes:
     return _encode(_SEQUENCE, body)
 
 
-def decode_signed_key(value: bytes) -> tuple[bytes, bytes]:
+class SignedKey(NamedTuple):
+    """What the extension holds."""
+
+    public_key_bytes: bytes
+    signature: bytes
+
+
+def decode_signed_key(value: bytes) -> SignedKey:
     """
     Return the public key and the signature of an extension's value.
 
@@ -216,7 +223,7 @@ def decode_signed_key(value: bytes) -> tuple[bytes, bytes]:
     signature, after = _decode(_OCTET_STRING, after)
     if rest or after:
         raise HandshakeFailure("the libp2p extension has more in it than a key and a signature")
-    return public_key, signature
+    return SignedKey(public_key, signature)
 
 
 def _encode(tag: int, content: bytes) -> bytes:
