@@ -149,6 +149,7 @@ class Siege:
         self._bounds = bounds
         self.outcome = Outcome()
         self._crowds: list[Crowd] = []
+        self._fetched_beside = trio.Event()
 
     @property
     def _alone(self) -> float:
@@ -180,7 +181,8 @@ class Siege:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_ceiling, victim, siege)
                     nursery.start_soon(self._fetch_on, client, victim)
-                    await self._attack()
+                    await self._attack()  # they go on until they are told to leave
+                    await self._fetched_beside.wait()  # which a busy machine may delay
                     nursery.cancel_scope.cancel()
             await self._ask(victim)
             for crowd in self._crowds:
@@ -223,6 +225,8 @@ class Siege:
             is_settled = trio.current_time() >= settled
             fetches = self.outcome.beside if is_settled else self.outcome.arrival
             await self._fetch(client, victim, fetches)
+            if is_settled:
+                self._fetched_beside.set()
             await trio.sleep(0.5)
 
     async def _fetch(
