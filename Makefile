@@ -73,9 +73,9 @@ walk: $(DEV_STAMP) ## a random walk over a host, by default of 10,000 steps (STE
 attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an honest peer beside them
 	@$(BIN)/python -m bench.attackers --attackers $(or $(ATTACKERS),400)
 
-nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, hundreds of clients, 200 damages, 10,000 peers
+nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, 1,000 clients, 200 damages, fresh environments, 10,000 peers
 	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py \
-	    tests/integration/test_parquet_columns.py \
+	    tests/integration/test_parquet_columns.py tests/integration/test_fresh_environments.py \
 	    tests/unit/kad_dht/test_dht_simulation.py \
 	    tests/drivers/datastore/test_sqlite.py tests/drivers/peer/test_persistent_peerstore.py
 

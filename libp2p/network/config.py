@@ -46,8 +46,9 @@ class SwarmConfig:
     :param handler_grace: seconds that handlers get when their connection has ended, to finish with
         what they had received: a block that has come should still reach the disk.
     :param max_pending_inbound: inbound handshakes at the same time; each costs a key exchange.
-        More wait in the kernel, until one is over or has taken too long.
-    :param safe_handshake: seconds in which a handshake is not given up for another one. A crowd of
+        Three times as many connections wait for a turn, and further ones in the kernel.
+    :param safe_handshake: seconds in which a handshake is not given up for another one of its
+        address, unless that has more than its share of them. A crowd of
         clients takes turns on one processor: its handshakes take seconds although each is honest.
     :param max_dials: addresses that are dialled at the same time. go-libp2p allows 160.
     :param max_dials_per_peer: addresses of one peer; go-libp2p allows 8.

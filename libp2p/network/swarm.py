@@ -9,7 +9,6 @@ else. Faults that are not a peer's are logged.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
@@ -35,6 +34,7 @@ from libp2p.exceptions import (
     first_few,
 )
 from libp2p.hostile_input import refused_as
+from libp2p.network.admission import Admission
 from libp2p.network.config import ConnectionConfig, RetryConfig, SwarmConfig
 from libp2p.network.connection.swarm_connection import (
     GARBAGE_COLLECTED,
@@ -49,7 +49,7 @@ from libp2p.network.gating import Gating
 from libp2p.network.health.names import HealthNames
 from libp2p.network.named_addresses import NamedAddresses
 from libp2p.network.notifees import Notifees
-from libp2p.network.pending import PendingHandshakes, origin_of
+from libp2p.network.pending import WAITING, origin_of
 from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.hearsay import worth_dialling
@@ -129,8 +129,8 @@ class Swarm(HealthNames, INetworkService):
         self._names = NamedAddresses(self.resolver)
         #: What happens: `libp2p.events`.
         self.events = EventBus()
-        most = config.max_connections, config.max_pending_inbound, config.max_dials
-        limits = share_out(obtainable(), Sockets(*most))
+        waiting = config.max_pending_inbound * (1 + WAITING)
+        limits = share_out(obtainable(), Sockets(config.max_connections, waiting, config.max_dials))
         sockets = self.resources.scope("sockets", sum(astuple(limits)), each=CONNECTION_BYTES)
         connections = sockets.open("connections", limits.connections)
         self._table = ConnectionTable(config, self.resources, connections, self.events)
@@ -143,11 +143,8 @@ class Swarm(HealthNames, INetworkService):
         self._dials: dict[ID, SharedDial] = {}
         self._accept_stream: AcceptStream = _refuse
         self._notifees = Notifees(self, self._start)
-        self._pending: PendingHandshakes[trio.CancelScope] = PendingHandshakes(
-            limits.handshakes, config.safe_handshake
-        )
-        self._handshakes = sockets.open("handshakes", limits.handshakes)
-        self._admission = trio.lowlevel.ParkingLot()
+        handshakes = sockets.open("handshakes", limits.handshakes)
+        self._admission = Admission(config, limits.handshakes, handshakes)
         self._last_trim: float | None = None
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
@@ -260,7 +257,7 @@ class Swarm(HealthNames, INetworkService):
                 transport = next((t for t in self.transports if t.can_listen(maddr)), None)
             if transport is None:
                 raise OpenConnectionError(f"there is no transport that listens on {maddr}")
-            listener = await transport.listen(maddr, self._on_inbound, self._admit)
+            listener = await transport.listen(maddr, self._on_inbound, self._admission.admit)
             self.listeners[" ".join(map(str, listener.get_addrs()))] = listener
             for address in listener.get_addrs():
                 logger.info("listening on %s", address)
@@ -275,22 +272,6 @@ class Swarm(HealthNames, INetworkService):
     def get_listen_addrs(self) -> list[Multiaddr]:
         """Return the addresses listened on, with their real ports."""
         return [addr for listener in self.listeners.values() for addr in listener.get_addrs()]
-
-    async def _admit(self) -> None:
-        """Wait until one more inbound connection may be accepted."""
-        while self._pending.is_full:
-            victim = self._pending.evictable(trio.current_time())
-            if victim is not None:
-                self._forget_handshake(victim)
-                victim.cancel()
-                return
-            with trio.move_on_at(self._pending.evictable_at() or math.inf):
-                await self._admission.park()
-
-    def _forget_handshake(self, scope: trio.CancelScope) -> None:
-        self._pending.remove(scope)
-        self._handshakes.hold(len(self._pending) - self._handshakes.held)
-        self._admission.unpark_all()
 
     async def _on_inbound(self, incoming: Incoming) -> None:
         """Upgrade and serve an accepted connection, in its own task."""
@@ -307,11 +288,13 @@ class Swarm(HealthNames, INetworkService):
         if not is_room or not self._gating.may_accept(address):
             incoming.abort()
             return None
-        scope = trio.CancelScope(deadline=trio.current_time() + self.config.inbound_timeout)
-        self._pending.add(scope, address and origin_of(address[0]), trio.current_time())
-        self._handshakes.hold(1)
         try:
-            with scope:
+            with self._admission.arrival(address and origin_of(address[0])) as arrival:
+                try:
+                    await arrival.turn.wait()
+                except trio.Cancelled:
+                    incoming.abort()
+                    raise
                 muxed_conn = await incoming.upgrade()
                 if not self._gating.may_use(muxed_conn):
                     await muxed_conn.close(GATED)
@@ -322,8 +305,6 @@ class Swarm(HealthNames, INetworkService):
                 return connection
         except BaseLibp2pError as error:
             logger.debug("inbound %s not upgraded: %s", address, error)
-        finally:
-            self._forget_handshake(scope)
         return None
 
     # -- dialling -----------------------------------------------------------------------------

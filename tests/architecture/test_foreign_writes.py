@@ -33,6 +33,7 @@ ALLOWED = {
     ("libp2p/ipfs_lite/cli/commands.py", "ctx.obj"): "click's place for a program's own object",
     ("libp2p/ipfs_lite/cli/ending.py", "self._scope.deadline"): "a trio.CancelScope",
     ("libp2p/ipfs_lite/demo.py", "member"): "a tarfile.TarInfo, in a filter",
+    ("libp2p/network/admission.py", "self.scope.deadline"): "a trio.CancelScope",
     (
         "libp2p/routing/http_client.py",
         "inner._httpcore_stream",

@@ -7,6 +7,7 @@ connections and streams without limit. The limits of streams are tested with yam
 
 from __future__ import annotations
 
+import sys
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -111,6 +112,22 @@ async def test_cve_2022_23492_strangers_are_few_at_a_time_and_have_15_seconds(
         assert trio.current_time() - started < 15 + SAFE + 0.1
         for raw in (oldest, *silent):
             await raw.aclose()
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="it has one address of its own")
+async def test_a_flood_from_one_address_keeps_no_other_waiting(patient_clock: MockClock) -> None:
+    async with limited_host(max_pending_inbound=8) as host, running_host() as honest:
+        port = int(host.get_transport_addrs()[0].value_for_protocol("tcp"))
+        strangers = [
+            await trio.open_tcp_stream("127.0.0.1", port, local_address="127.0.0.9")
+            for _ in range(20)
+        ]
+        await trio.testing.wait_all_tasks_blocked()
+        started = trio.current_time()
+        await honest.connect(info_of(host))
+        assert trio.current_time() - started < SAFE / 2
+        for stranger in strangers:
+            await stranger.aclose()
 
 
 @asynccontextmanager

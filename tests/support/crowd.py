@@ -15,6 +15,7 @@ from multiaddr import Multiaddr
 from libp2p import BasicHost, new_host
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.network.config import SwarmConfig
 from libp2p.peer.peerinfo import info_from_p2p_addr
 from tests.interop.child import JsonChild
 from tests.support.attacks import Plan, attack, half_opened, source_of
@@ -76,7 +77,9 @@ class Members:
         """
         tally: Counter[str] = Counter()
         seconds: list[float] = []
-        hosts = [new_host() for _ in range(count)]
+        # Hundreds that share a processor take longer than one that has it alone.
+        config = SwarmConfig(dial_timeout=patience, dial_peer_timeout=patience)
+        hosts = [new_host(connection_config=config) for _ in range(count)]
         at = trio.current_time() + max(at - time.monotonic(), 0.5)
 
         async def one(number: int, done: trio.Event) -> None:
@@ -124,19 +127,30 @@ class Members:
             if await client.get_block(cid, timeout=60) == data:
                 tally["fetched"] += 1
 
-    async def half_open(self, count: int, *, own: bool, pause: float) -> dict[str, Any]:
+    async def time_connects(self, count: int) -> dict[str, Any]:
+        """Let so many hosts dial, one after the other; the seconds that each took."""
+        info = info_from_p2p_addr(Multiaddr(self._address))
+        seconds: list[float] = []
+        for _ in range(count):
+            host = new_host()
+            async with host.run(listen_addrs=[]):
+                began = trio.current_time()
+                await host.connect(info)
+                seconds.append(trio.current_time() - began)
+        return {"seconds": seconds}
+
+    async def half_open(self, count: int, *, source: str = "", pause: float) -> dict[str, Any]:
         """
         Hold so many handshakes open that never go on, and begin one anew for each that is cut off.
 
-        :param own: from the address that honest clients use, too; else from many others.
+        :param source: the address that they come from; by default many.
         :param pause: seconds before it is begun anew.
         """
 
         async def strange(number: int) -> None:
-            source = "127.0.0.1" if own else source_of(number)
             while True:
                 with suppress(OSError):
-                    await half_opened(self._address, source, b"")
+                    await half_opened(self._address, source or source_of(number), b"")
                 await trio.sleep(pause)
 
         for number in range(count):
@@ -150,7 +164,10 @@ async def main(address: str) -> None:
         members = Members(address, nursery)
         await serve_commands(
             {},
-            {name: getattr(members, name) for name in ("attack", "connect", "half_open")},
+            {
+                name: getattr(members, name)
+                for name in ("attack", "connect", "half_open", "time_connects")
+            },
         )
         nursery.cancel_scope.cancel()
 
