@@ -109,16 +109,14 @@ async def test_who_finds_no_room_is_refused_at_once() -> None:
 @pytest.mark.timeout(300)
 @pytest.mark.skipif(not NIGHTLY, reason="the times of a busy machine say nothing")
 async def test_a_flood_from_one_address_does_not_slow_others_down() -> None:
-    """The best of three rounds: what else the machine does is in none of them alone."""
+    """The best of two rounds: what else the machine does is in none of them alone."""
 
     async def p99(honest: Crowd) -> float:
-        rounds = [
-            (await all_arrive([honest], "time_connects", 100))[0]["seconds"] for _ in range(3)
-        ]
+        rounds = [(await all_arrive([honest], "time_connects", 60))[0]["seconds"] for _ in range(2)]
         return float(min(sorted(seconds)[len(seconds) * 99 // 100] for seconds in rounds))
 
     with WatchedHost() as victim, crowds(victim.address, 2) as (honest, flood):
-        await p99(honest)  # everything is loaded
+        await all_arrive([honest], "time_connects", 20)  # everything is loaded
         quiet = await p99(honest)
         await all_arrive([flood], "half_open", 1000, source="127.9.9.9", pause=0.0)
         flooded = await p99(honest)
