@@ -61,7 +61,7 @@ def test_the_end_of_a_stream_inside_a_message_can_be_told() -> None:
 
 @pytest.mark.parametrize("pieces", [[b"\x05hello"], [b"\x05"], [b"", b"\x05", b"hello"]])
 def test_a_message_above_the_limit_is_refused_at_its_length(pieces: list[bytes]) -> None:
-    with pytest.raises(MessageTooLarge, match="5 bytes, at most 4"):
+    with pytest.raises(MessageTooLarge, match="5 bytes exceeds maximum allowed 4"):
         FrameReader(4).receive(pieces)
 
 

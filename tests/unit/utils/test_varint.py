@@ -103,6 +103,8 @@ def test_prefixed_messages_are_read_from_a_stream() -> None:
         read_limited(b"\x06", 5)
     with pytest.raises(IncompleteReadError):
         read_limited(b"\x05hell", 5)
+    with pytest.raises(ValueError, match="max_length"):
+        read_limited(b"\x00", 0)
 
 
 def test_lines_are_read_from_a_stream() -> None:
