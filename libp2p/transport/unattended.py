@@ -61,7 +61,8 @@ class UnattendedListener(IListener):
         trio.lowlevel.spawn_system_task(self._serve, listener)
 
     async def _serve(self, listener: RawListener) -> None:
-        with trio.CancelScope() as scope:
+        """Accept connections; an error that left a system task would end the whole program."""
+        with trio.CancelScope() as scope, fault_barrier(partial(_failed, listener)):
             self._scopes.append(scope)
             async with trio.open_nursery() as nursery:
                 await listener.serve(nursery)
@@ -91,5 +92,5 @@ class UnattendedListener(IListener):
         self._closed.set()
 
 
-def _failed(conn: object, error: Exception) -> None:
-    logger.error("the handler of %r failed", conn, exc_info=error)
+def _failed(of: object, error: Exception) -> None:
+    logger.error("the handler of %r failed", of, exc_info=error)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import trio
+import trio.testing
 from multiaddr import Multiaddr
 
 from libp2p import TCP, FileSystemKeyStore, Swarm, new_host, new_swarm
@@ -40,6 +41,8 @@ from libp2p.tools.anyio_service import (
 from libp2p.tools.constants import LISTEN_MADDR
 from libp2p.tools.utils import connect, connect_swarm, create_echo_stream_handler
 from libp2p.transport.manager import TransportManager
+from libp2p.transport.tcp.tcp import TCPListener
+from libp2p.transport.unattended import UnattendedListener
 from libp2p.transport.upgrader import TransportUpgrader
 
 if TYPE_CHECKING:
@@ -127,6 +130,23 @@ async def test_a_listener_that_nobody_serves() -> None:
         await listener.listen(LISTEN_MADDR)
     near.abort()
     await far.close()
+
+
+async def test_a_listener_that_breaks_down_does_not_end_the_program(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(TCPListener):
+        async def serve(self, nursery: trio.Nursery) -> None:
+            raise KeyError("nobody expects it")
+
+    async def handle(_conn: object) -> None:
+        raise AssertionError
+
+    listener = UnattendedListener(Broken, handle)
+    await listener.listen(LISTEN_MADDR)
+    await trio.testing.wait_all_tasks_blocked()
+    assert "nobody expects it" in caplog.text
+    await listener.close()
 
 
 async def test_a_pattern_of_noise_shakes_hands() -> None:
