@@ -164,7 +164,7 @@ def test_a_record_is_inspected(terminal: Terminal) -> None:
     assert "valid: False" in terminal.out
     assert "is not the one of" in terminal.error
     (terminal.folder / "record").write_bytes(b"nothing")
-    assert "malformed" in terminal.fails("name", "inspect", "record")
+    assert "Failed to parse IPNS record" in terminal.fails("name", "inspect", "record")
 
 
 def test_a_file_is_fetched_by_its_name(terminal: Terminal) -> None:
