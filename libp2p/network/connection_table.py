@@ -40,14 +40,32 @@ class ConnectionTable:
         self._config = config
         self._all = connections
         self._peers: dict[ID, Scope] = {}
-        limit = connections.limit or config.max_connections
+        #: The most that may be allowed: there are sockets for so many.
+        self.obtained = limit = connections.limit or config.max_connections
         self._inbound = resources.scope(
             "inbound connections", limit - int(limit * config.outbound_share)
         )
         self._handlers = resources.scope(
             "stream handlers", config.max_stream_handlers, each=HANDLER_BYTES
         )
-        self._high, self._low = int(limit * config.high_water), int(limit * config.low_water)
+        #: Connections above which idle ones are closed, and at which that stops; see `allow`.
+        self.high, self.low = int(limit * config.high_water), int(limit * config.low_water)
+
+    @property
+    def limit(self) -> int:
+        """How many connections are allowed."""
+        return self.obtained if self._all.limit is None else self._all.limit
+
+    def allow(
+        self, limit: int | None = None, *, high: int | None = None, low: int | None = None
+    ) -> None:
+        """Change the limits from now on; None leaves one as it is."""
+        if limit is not None:
+            limit = min(limit, self.obtained)
+            self._all.set_limit(limit)
+            self._inbound.set_limit(limit - int(limit * self._config.outbound_share))
+        self.high = self.high if high is None else high
+        self.low = self.low if low is None else low
 
     def live(self, peer_id: ID | None = None) -> list[SwarmConn]:
         """Return the live connections to a peer, or to all."""
@@ -95,9 +113,9 @@ class ConnectionTable:
         for scope in scopes:
             scope.hold(1)
         connection = SwarmConn(muxed_conn, self._events, self._handlers, self._config, scopes)
-        if self._all.held > self._high:
+        if self._all.held > self.high:
             idle_since = now - self._config.idle_grace
-            surplus = self._all.held - self._low
+            surplus = self._all.held - self.low
             chosen = self.manager.choose(self._counted(), surplus, idle_since)
             self.trimmed += len(chosen)
             leaving += chosen

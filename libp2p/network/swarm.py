@@ -47,6 +47,7 @@ from libp2p.network.descriptors import Sockets, obtainable, raise_soft_limit, sh
 from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.gating import Gating
 from libp2p.network.health.names import HealthNames
+from libp2p.network.live_config import LiveConfig
 from libp2p.network.named_addresses import NamedAddresses
 from libp2p.network.notifees import Notifees
 from libp2p.network.pending import WAITING, origin_of
@@ -116,7 +117,7 @@ class Swarm(HealthNames, INetworkService):
         :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
         self.self_id, self.peerstore = peer_id, peerstore
-        self.config = self.connection_config = config = connection_config or SwarmConfig()
+        self.config = config = connection_config or SwarmConfig()
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
         self.upgrader = upgrader
@@ -134,6 +135,7 @@ class Swarm(HealthNames, INetworkService):
         sockets = self.resources.scope("sockets", sum(astuple(limits)), each=CONNECTION_BYTES)
         connections = sockets.open("connections", limits.connections)
         self._table = ConnectionTable(config, self.resources, connections, self.events)
+        self.connection_config = LiveConfig(config, self._table)
         #: Tags and protects peers whose connections matter.
         self.connection_manager = self._table.manager
         #: By the address listened on, with its real port.

@@ -61,6 +61,24 @@ async def wait_for_hang_up(raw: trio.SocketStream) -> None:
         assert await raw.receive_some() == b""
 
 
+async def test_limits_may_be_changed_while_a_swarm_runs_as_py_libp2ps_programs_do() -> None:
+    async with limited_host(max_connections=8) as host, AsyncExitStack() as stack:
+        limits = host.get_network().connection_config
+        assert (limits.high_watermark, limits.low_watermark, limits.idle_grace) == (6, 5, 30)
+        limits.high_watermark, limits.low_watermark, limits.max_connections = 2, 1, 2
+        assert (limits.high_watermark, limits.low_watermark, limits.max_connections) == (2, 1, 2)
+        first, second, third = [await stack.enter_async_context(running_host()) for _ in range(3)]
+        for peer in (first, second):
+            await peer.connect(info_of(host))
+        with pytest.raises(ConnectionFailure):
+            await third.connect(info_of(host))
+        limits.max_connections = 100  # there are sockets for 8
+        assert limits.max_connections == 8
+        await third.connect(info_of(host))
+        with pytest.raises(ValueError, match="high_watermark"):
+            limits.high_watermark = -1
+
+
 async def test_cve_2022_23492_connections_are_limited_and_one_that_ends_makes_room() -> None:
     async with limited_host(max_connections=2) as host, AsyncExitStack() as stack:
         first, second, third = [await stack.enter_async_context(running_host()) for _ in range(3)]
