@@ -35,8 +35,8 @@ class ConnectionTable:
         self._resources = resources
         self.by_peer: dict[ID, list[SwarmConn]] = {}
         self.manager = ConnectionManager(config.max_tagged_peers)
-        #: How many were closed for being too many.
-        self.trimmed = 0
+        #: When some were last closed for being too many.
+        self.trimmed_at: float | None = None
         self._config = config
         self._all = connections
         self._peers: dict[ID, Scope] = {}
@@ -116,8 +116,8 @@ class ConnectionTable:
         if self._all.held > self.high:
             idle_since = now - self._config.idle_grace
             surplus = self._all.held - self.low
-            chosen = self.manager.choose(self._counted(), surplus, idle_since)
-            self.trimmed += len(chosen)
+            if chosen := self.manager.choose(self._counted(), surplus, idle_since):
+                self.trimmed_at = now
             leaving += chosen
             _release(leaving)
         self.by_peer.setdefault(peer_id, []).append(connection)

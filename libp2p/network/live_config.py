@@ -26,6 +26,8 @@ class LiveConfig:
         self._table = table
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # of a copy, which has no configuration yet
+            raise AttributeError(name)
         return getattr(self._config, name)
 
     @property

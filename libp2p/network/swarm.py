@@ -147,7 +147,6 @@ class Swarm(HealthNames, INetworkService):
         self._notifees = Notifees(self, self._start)
         handshakes = sockets.open("handshakes", limits.handshakes)
         self._admission = Admission(config, limits.handshakes, handshakes)
-        self._last_trim: float | None = None
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
         self.watch_health(self.events)
@@ -467,10 +466,7 @@ class Swarm(HealthNames, INetworkService):
 
     def _enter(self, muxed_conn: MuxedConnection) -> SwarmConn | None:
         """Enter a connection into the table; None if there is no room for it."""
-        trimmed = self._table.trimmed
         connection, leaving = self._table.add(muxed_conn, trio.current_time())
-        if self._table.trimmed > trimmed:
-            self._last_trim = time.time()
         for idle in leaving:
             logger.debug("%r is idle and makes room", idle)
             self.start_soon(_close, idle, GARBAGE_COLLECTED)
@@ -536,10 +532,10 @@ class Swarm(HealthNames, INetworkService):
 
     def get_conn_mgr_info(self) -> CMInfo:
         """Return how many connections there are and may be."""
-        most = self.config.max_connections
-        low, high = round(self.config.low_water * most), round(self.config.high_water * most)
-        grace, count = self.config.idle_grace, self.get_total_connections()
-        return CMInfo(low, high, count, grace, self._last_trim)
+        table, at = self._table, self._table.trimmed_at
+        trimmed = None if at is None else time.time() - (trio.current_time() - at)
+        count, grace = self.get_total_connections(), self.config.idle_grace
+        return CMInfo(table.low, table.high, count, grace, trimmed)
 
     async def close_peer(self, peer_id: ID) -> None:
         """Close all connections to a peer."""

@@ -92,8 +92,8 @@ class TagStore(ConnectionManager):
         """Set the value of a peer for one reason; values of several tags add up."""
         super().tag_peer(peer_id, tag, value)
         self._seen.setdefault(peer_id, TagInfo(temp=True))
-        for known in [*self._seen][: len(self._seen) - self._max_tagged]:
-            del self._seen[known]
+        while len(self._seen) > self._max_tagged:
+            del self._seen[next(iter(self._seen))]
 
     def get_tag_info(self, peer_id: ID) -> TagInfo | None:  # type: ignore[override]
         """Return what is known of a peer, if anything is."""

@@ -8,7 +8,9 @@ connections and streams without limit. The limits of streams are tested with yam
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -67,6 +69,9 @@ async def test_limits_may_be_changed_while_a_swarm_runs_as_py_libp2ps_programs_d
         assert (limits.high_watermark, limits.low_watermark, limits.idle_grace) == (6, 5, 30)
         limits.high_watermark, limits.low_watermark, limits.max_connections = 2, 1, 2
         assert (limits.high_watermark, limits.low_watermark, limits.max_connections) == (2, 1, 2)
+        told = host.get_network().get_conn_mgr_info()
+        assert (told.high_watermark, told.low_watermark, told.last_trim) == (2, 1, None)
+        assert copy(limits).high_watermark == 2
         first, second, third = [await stack.enter_async_context(running_host()) for _ in range(3)]
         for peer in (first, second):
             await peer.connect(info_of(host))
@@ -77,6 +82,18 @@ async def test_limits_may_be_changed_while_a_swarm_runs_as_py_libp2ps_programs_d
         await third.connect(info_of(host))
         with pytest.raises(ValueError, match="high_watermark"):
             limits.high_watermark = -1
+
+
+async def test_when_connections_were_last_closed_for_being_too_many_is_told() -> None:
+    async with limited_host(max_connections=8, idle_grace=0.0) as host, AsyncExitStack() as stack:
+        network = host.get_network()
+        network.connection_config.high_watermark, network.connection_config.low_watermark = 1, 1
+        for _ in range(2):
+            peer = await stack.enter_async_context(running_host())
+            await peer.connect(info_of(host))
+        told = network.get_conn_mgr_info().last_trim
+        assert told is not None
+        assert 0 <= time.time() - told < 60
 
 
 async def test_cve_2022_23492_connections_are_limited_and_one_that_ends_makes_room() -> None:

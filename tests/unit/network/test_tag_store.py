@@ -44,6 +44,16 @@ def test_it_is_bounded() -> None:
     assert store.get_all_peers() == [BOB]
 
 
+def test_nothing_is_forgotten_below_the_bound() -> None:
+    store = TagStore(max_tagged=4)
+    peers = [peer_id_of(str(number)) for number in range(5)]
+    for peer in peers[:4]:
+        store.tag_peer(peer, "a", 1)
+    assert store.get_all_peers() == peers[:4]
+    store.tag_peer(peers[4], "a", 1)
+    assert store.get_all_peers() == peers[1:]
+
+
 async def test_a_notifee_records_connections() -> None:
     class Conn:
         muxed_conn: object
