@@ -54,10 +54,10 @@ class Observer(Protocol):
 
 
 class _Seen(NamedTuple):
-    """What was reported on one connection."""
+    """What was reported on one connection: addresses are texts, which compare at once."""
 
-    local: Multiaddr
-    external: Multiaddr
+    local: str
+    external: str
     group: str
 
 
@@ -105,7 +105,7 @@ class ObservedAddrManager:
 
     def __init__(self) -> None:
         self._seen: dict[Observer, _Seen] = {}
-        self._suffixes: dict[Multiaddr, set[str]] = {}
+        self._suffixes: dict[str, set[str]] = {}
 
     def record_observation(
         self, conn: Observer, observed_addr: Multiaddr, local_addrs: Iterable[Multiaddr]
@@ -129,8 +129,8 @@ class ObservedAddrManager:
         if local is None:
             return
         for address, suffix in local_waists:
-            self._suffixes.setdefault(address, set()).add(suffix)
-        self._seen[conn] = _Seen(local, waist[0], observer_group(remote))
+            self._suffixes.setdefault(str(address), set()).add(suffix)
+        self._seen[conn] = _Seen(str(local), str(waist[0]), observer_group(remote))
 
     def remove_conn(self, conn: Observer) -> None:
         """Forget what was said on a connection that has ended."""
@@ -153,28 +153,28 @@ class ObservedAddrManager:
         if waist is None:
             return []
         local, suffix = waist
-        return [Multiaddr(f"{each}{suffix}") for each in self._agreed(local, min_observers)]
+        return [Multiaddr(f"{each}{suffix}") for each in self._agreed(str(local), min_observers)]
 
     def get_nat_type(self) -> tuple[NATDeviceType, NATDeviceType]:
         """Return what the router in front of this host does with TCP and with UDP."""
         return self._nat_type(_TCP), self._nat_type(_UDP)
 
-    def _observers(self, local: Multiaddr) -> Counter[Multiaddr]:
+    def _observers(self, local: str) -> Counter[str]:
         """Count the networks of peers that have reported each address of a listener."""
         reports = {(s.external, s.group) for s in self._seen.values() if s.local == local}
         return Counter(external for external, _ in reports)
 
-    def _agreed(self, local: Multiaddr, min_observers: int) -> list[Multiaddr]:
+    def _agreed(self, local: str, min_observers: int) -> list[str]:
         observers = self._observers(local)
         agreed = [address for address, count in observers.items() if count >= min_observers]
-        agreed.sort(key=lambda address: (-observers[address], str(address)))
+        agreed.sort(key=lambda address: (-observers[address], address))
         return agreed[:MAX_EXTERNAL_ADDRS_PER_LOCAL]
 
     def _nat_type(self, transport: int) -> NATDeviceType:
         counts = sorted(
             count
             for local in {seen.local for seen in self._seen.values()}
-            if _kind(local)[1] == transport
+            if _kind(Multiaddr(local))[1] == transport
             for count in self._observers(local).values()
         )
         total = sum(counts)
