@@ -109,7 +109,7 @@ class Expansion:
                 self._known[address] = None
                 self.addresses.append(address)
 
-    def _enter(self, parts: list[Component], depth: int) -> None:
+    def _enter(self, parts: tuple[Component, ...], depth: int) -> None:
         """Note that a ``/dnsaddr`` has to be looked up."""
         name = f"_dnsaddr.{parts[0].value.decode().rstrip('.').lower()}"
         suffix = _raw(parts[1:])
@@ -128,9 +128,9 @@ class Expansion:
             self.failures.append(reason)
 
 
-def _parts(address: Multiaddr) -> list[Component]:
+def _parts(address: Multiaddr) -> tuple[Component, ...]:
     return split_address(address_from_wire(address.to_bytes()).to_bytes())
 
 
-def _raw(parts: list[Component]) -> _Suffix:
+def _raw(parts: tuple[Component, ...]) -> _Suffix:
     return tuple(part.raw for part in parts)

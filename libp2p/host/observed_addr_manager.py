@@ -106,6 +106,9 @@ class ObservedAddrManager:
     def __init__(self) -> None:
         self._seen: dict[Observer, _Seen] = {}
         self._suffixes: dict[str, set[str]] = {}
+        # What `addrs` returned since a report came or went, by its argument: it reads all reports,
+        # and a host asks for its addresses six times while a peer connects.
+        self._found: dict[int, list[Multiaddr]] = {}
 
     def record_observation(
         self, conn: Observer, observed_addr: Multiaddr, local_addrs: Iterable[Multiaddr]
@@ -131,13 +134,20 @@ class ObservedAddrManager:
         for address, suffix in local_waists:
             self._suffixes.setdefault(str(address), set()).add(suffix)
         self._seen[conn] = _Seen(str(local), str(waist[0]), observer_group(remote))
+        self._found.clear()
 
     def remove_conn(self, conn: Observer) -> None:
         """Forget what was said on a connection that has ended."""
-        self._seen.pop(conn, None)
+        if self._seen.pop(conn, None) is not None:
+            self._found.clear()
 
     def addrs(self, min_observers: int = ACTIVATION_THRESHOLD) -> list[Multiaddr]:
         """Return the addresses that so many networks of peers agree on, the surest first."""
+        if min_observers not in self._found:
+            self._found[min_observers] = self._find(min_observers)
+        return list(self._found[min_observers])
+
+    def _find(self, min_observers: int) -> list[Multiaddr]:
         found: list[Multiaddr] = []
         for local in dict.fromkeys(seen.local for seen in self._seen.values()):
             suffixes = sorted({"", *self._suffixes[local]})

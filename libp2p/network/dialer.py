@@ -112,12 +112,20 @@ class DialSlots:
         self._free = trio.Semaphore(limit)
 
     async def __aenter__(self) -> None:
-        await self._free.acquire()
+        await _acquire(self._free)
         self._scope.hold(1)
 
     async def __aexit__(self, *error: object) -> None:
         self._scope.release(1)
         self._free.release()
+
+
+async def _acquire(semaphore: trio.Semaphore) -> None:
+    """Wait only if there is nothing free: each needless turn of the loop delays a dial."""
+    try:
+        semaphore.acquire_nowait()
+    except trio.WouldBlock:
+        await semaphore.acquire()
 
 
 class _Attempt:
@@ -135,7 +143,7 @@ class _Attempt:
         """Start the dials, each after its predecessor's head start or failure."""
         async with trio.open_nursery() as nursery:
             for position, planned in enumerate(self._plan):
-                await self._free.acquire()
+                await _acquire(self._free)
                 following = self._plan[position + 1 : position + 2]
                 failed = trio.Event()
                 nursery.start_soon(self._try, planned, failed, nursery.cancel_scope)

@@ -84,7 +84,13 @@ class NamedAddresses:
     async def look_up(
         self, peer_id: ID, addresses: Sequence[Multiaddr]
     ) -> tuple[list[Multiaddr], list[DialError]]:
-        """Return the addresses of a peer that names stand for, and why others stand for nothing."""
+        """
+        Return the addresses of a peer that names stand for, and why others stand for nothing.
+
+        With no ``addresses`` it does not wait.
+        """
+        if not addresses:
+            return [], []
         outcomes: dict[Multiaddr, list[Multiaddr] | DialError] = {}
 
         async def look_up(address: Multiaddr) -> None:

@@ -291,11 +291,12 @@ class Swarm(HealthNames, INetworkService):
             return None
         try:
             with self._admission.arrival(address and origin_of(address[0])) as arrival:
-                try:
-                    await arrival.turn.wait()
-                except trio.Cancelled:
-                    incoming.abort()
-                    raise
+                if not arrival.turn.is_set():
+                    try:
+                        await arrival.turn.wait()
+                    except trio.Cancelled:
+                        incoming.abort()
+                        raise
                 muxed_conn = await incoming.upgrade()
                 if not self._gating.may_use(muxed_conn):
                     await muxed_conn.close(GATED)

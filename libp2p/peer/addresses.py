@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -49,6 +50,9 @@ _VALUE_BYTES: Final[dict[int, int | None]] = {
 #: Longer than any address in use. multiaddr itself has no limit.
 MAX_ADDRESS_BYTES: Final = 1024
 
+#: Addresses whose parts are kept: while two peers connect, each side asks of one address 20 times.
+KEPT_ADDRESSES: Final = 1024
+
 #: Behind /p2p a CID may stand in place of the multihash.
 _PEER_CID_PREFIX: Final = b"\x01\x72"
 
@@ -75,7 +79,7 @@ class AddressScope(IntEnum):
     PUBLIC = 2
 
 
-def split_address(data: Buffer) -> list[Component]:
+def split_address(data: Buffer) -> tuple[Component, ...]:
     """
     Split a binary address into its components.
 
@@ -83,7 +87,11 @@ def split_address(data: Buffer) -> list[Component]:
     """
     if len(data) > MAX_ADDRESS_BYTES:
         raise InvalidAddrError(f"address of {len(data)} bytes")
-    raw = bytes(data)
+    return _split(bytes(data))
+
+
+@lru_cache(KEPT_ADDRESSES)
+def _split(raw: bytes) -> tuple[Component, ...]:
     components: list[Component] = []
     offset = 0
     try:
@@ -103,7 +111,7 @@ def split_address(data: Buffer) -> list[Component]:
         raise
     except ParseError as error:
         raise InvalidAddrError(f"malformed address {raw.hex()}") from error
-    return components
+    return tuple(components)
 
 
 def tcp_address(host: str, port: int) -> Multiaddr:
@@ -253,6 +261,7 @@ def ip_of(address: Multiaddr) -> IPAddress | None:
     return _ip_of(components[0]) if components else None
 
 
+@lru_cache(KEPT_ADDRESSES)
 def _ip_of(component: Component) -> IPAddress | None:
     if component.code == IP4:
         return IPv4Address(component.value)
@@ -266,7 +275,12 @@ def ip_component(ip: IPAddress) -> bytes:
 
 def scope_of(address: Multiaddr) -> AddressScope:
     """Return how far ``address`` reaches, by its first component."""
-    components = split_address(address.to_bytes())
+    return _scope_of(address.to_bytes())
+
+
+@lru_cache(KEPT_ADDRESSES)
+def _scope_of(raw: bytes) -> AddressScope:
+    components = split_address(raw)
     if not components:
         return AddressScope.LOOPBACK
     code, value, _ = components[0]

@@ -33,7 +33,8 @@ def batched(conn: IRawConnection) -> RawChannel:
 
     :raises LocalProtocolError: if it has no `read` and `write`.
     """
-    if isinstance(conn, RawChannel):
+    # The class before the protocol: Python 3.11 takes 10 us to find what a protocol asks for.
+    if isinstance(conn, RawConnection | RawChannel):
         return conn
     inner = getattr(conn, "stream", None)
     if isinstance(inner, RawChannel):

@@ -147,6 +147,8 @@ def async_function(value: object, name: str) -> Any:
     An ordinary function may return an awaitable, so it is refused only if it is annotated with
     ``-> None``.
     """
+    if inspect.iscoroutinefunction(value):
+        return value
     plain = function(value, name)
     while isinstance(plain, partial):
         plain = plain.func

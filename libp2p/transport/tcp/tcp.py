@@ -121,10 +121,12 @@ _SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | tuple[
 
 async def _resolve(protocol: str, host: str, port: int) -> list[tuple[int, _SocketAddress]]:
     """
-    Return (family, socket address) for a host and a port.
+    Return (family, socket address) for a host and a port; an IP address without a zone at once.
 
     :raises OpenConnectionError: if the name is none, or has no address.
     """
+    if protocol.startswith("ip") and "%" not in host:
+        return [(_FAMILIES[protocol], (host, port))]
     try:
         if protocol.startswith("dns"):
             host = ascii_name(host)

@@ -72,6 +72,8 @@ class TcpConnection(RawConnection):
         self._sent_bytes = 0
         self._remote = self._address(sock.getpeername)
         self._local = self._address(sock.getsockname)
+        # Made when it is first asked for, for it takes a while and is asked for often.
+        self._remote_multiaddr: Multiaddr | None = None
 
     @staticmethod
     def _address(getter: Callable[[], tuple[str, int]]) -> tuple[str, int] | None:
@@ -203,4 +205,8 @@ class TcpConnection(RawConnection):
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address as a multiaddr."""
-        return [] if self._remote is None else [multiaddr_of(self._remote)]
+        if self._remote is None:
+            return []
+        if self._remote_multiaddr is None:
+            self._remote_multiaddr = multiaddr_of(self._remote)
+        return [self._remote_multiaddr]
