@@ -216,7 +216,9 @@ class Pumped(Generic[T]):
         self._side = side
         self._make = make
         self._scope = trio.CancelScope()
-        self._demand = 0
+        # How many items may be made, all in all, and how many were, and how many were taken. A
+        # question that crosses with an answer, and so comes late, allows nothing more.
+        self._allowed = self._made = self._taken = 0
         self._asked = trio.Event()
         self._ahead = 1
         self._items: deque[T] = deque()
@@ -241,13 +243,14 @@ class Pumped(Generic[T]):
             if not self._is_started:
                 self._is_started = True
                 self._thread.start(self._pump, self._end)
-            self._thread.soon(partial(self._ask, self._ahead))
+            self._thread.soon(partial(self._ask, self._taken + self._ahead))
             self._ahead = min(2 * self._ahead, MAX_ITEMS_AHEAD)
             try:
                 await signal.wait()
             except BaseException:
                 await self.close()
                 raise
+        self._taken += 1
         return self._items.popleft()
 
     async def close(self) -> None:
@@ -267,8 +270,8 @@ class Pumped(Generic[T]):
             with contextlib.suppress(BridgeClosedError):
                 self._thread.soon(self._scope.cancel)
 
-    def _ask(self, items: int) -> None:
-        self._demand = items
+    def _ask(self, allowed: int) -> None:
+        self._allowed = allowed
         self._asked.set()
 
     async def _pump(self) -> None:
@@ -276,14 +279,14 @@ class Pumped(Generic[T]):
         async with ending(iterator):
             with self._scope:
                 while True:
-                    if not self._demand:
+                    if self._made >= self._allowed:
                         self._asked = trio.Event()
                         await self._asked.wait()
                     try:
                         item = await anext(iterator)
                     except StopAsyncIteration:
                         return
-                    self._demand -= 1
+                    self._made += 1
                     self._items.append(item)
                     self._wake()
 

@@ -353,24 +353,26 @@ class PeerReceiver:
 
     def _go_on(self, again: bool = False) -> None:
         """Ask for a turn, or wait for room, if something is left; else read in the read loop."""
-        self._hold_frames()
-        is_full = self.is_full
-        self._busy = again or is_full or self._has_more
-        if is_full:
+        if self._frame_bytes != self._held_bytes:
+            self._hold_frames()
+        if self._waiting.held and self.is_full:
+            self._busy = True
             self._receiver.hold_up(self)
-        elif self._busy:
+        elif again or self._has_more:
+            self._busy = True
             self._receiver.add(self)
         else:
+            self._busy = False
             self._source = None
-            self._close_scopes()
+            if self._closed:
+                self._close_scopes()
 
     def _hold_frames(self) -> None:
         """Account for the messages that wait."""
-        if change := self._frame_bytes - self._held_bytes:
-            self._held_bytes = self._frame_bytes
-            self._waiting.hold(change)
-            if change < 0:
-                self._receiver.made_room()
+        change, self._held_bytes = self._frame_bytes - self._held_bytes, self._frame_bytes
+        self._waiting.hold(change)
+        if change < 0:
+            self._receiver.made_room()
 
     def _fail(self, error: Exception) -> None:
         self._service.faults.note("taking in what a peer sends", error)

@@ -85,7 +85,9 @@ async def test_who_sends_another_block_is_named_at_once(
         assert trio.current_time() - begin < 0.1
         answers = dict.fromkeys([peer.host.get_id() for peer in peers], PeerAnswer.UNASKED)
         assert caught.value.peers == answers
-        assert bob.stat().unwanted_blocks_received == len(peers)
+        unwanted = bob.stat().unwanted_blocks_received
+        # One that had sent the block at once may have been asked for it before that had come.
+        assert len(peers) <= unwanted <= len(peers) * (1 + at_once)
         assert not await bob.have_block(X, peers[0].host.get_id()) or not at_once
 
 
