@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from enum import IntEnum
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from multiaddr import Multiaddr
@@ -85,9 +85,13 @@ def split_address(data: Buffer) -> tuple[Component, ...]:
 
     :raises InvalidAddrError: if a protocol is unknown or a value is cut off.
     """
+    return _split(_bounded(data))
+
+
+def _bounded(data: Buffer) -> bytes:
     if len(data) > MAX_ADDRESS_BYTES:
         raise InvalidAddrError(f"address of {len(data)} bytes")
-    return _split(bytes(data))
+    return bytes(data)
 
 
 @lru_cache(KEPT_ADDRESSES)
@@ -116,10 +120,11 @@ def _split(raw: bytes) -> tuple[Component, ...]:
 
 def tcp_address(host: str, port: int) -> Multiaddr:
     """Return the address of an IP address and a TCP port; an IPv4 one for what maps it to IPv6."""
-    ip = host.partition("%")[0]
-    if ip.lower().startswith("::ffff:") and "." in ip:
-        ip = ip[7:]
-    return Multiaddr(f"/ip{6 if ':' in ip else 4}/{ip}/tcp/{port}")
+    ip: IPAddress = ip_address(host.partition("%")[0])
+    if isinstance(ip, IPv6Address):
+        ip = ip.ipv4_mapped or ip
+    # Its bytes, for multiaddr takes ten times as long for the text.
+    return Multiaddr(ip_component(ip) + bytes((TCP,)) + port.to_bytes(2, "big"))
 
 
 def address_from_text(text: str) -> Multiaddr:
@@ -189,7 +194,12 @@ def address_from_wire(data: Buffer) -> Multiaddr:
 
     :raises InvalidAddrError: if it is empty, malformed or of an unknown kind.
     """
-    components = split_address(data)
+    return _from_wire(_bounded(data))
+
+
+@lru_cache(KEPT_ADDRESSES)
+def _from_wire(data: bytes) -> Multiaddr:
+    components = _split(data)
     if not components:
         raise InvalidAddrError("empty address")
     set_up_multiaddr()

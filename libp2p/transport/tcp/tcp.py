@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -17,7 +18,7 @@ import trio
 
 from libp2p.abc import IListener, ITransport
 from libp2p.exceptions import OpenConnectionError
-from libp2p.peer.addresses import is_link_local_6
+from libp2p.peer.addresses import KEPT_ADDRESSES, is_link_local_6
 from libp2p.peer.host_names import ascii_name
 from libp2p.transport.tcp.tcp_connection import TcpConnection, multiaddr_of
 from libp2p.transport.unattended import UnattendedListener
@@ -69,6 +70,7 @@ _FAMILIES: Final = {
 _LOOPBACK_OF: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
+@lru_cache(KEPT_ADDRESSES)
 def tcp_endpoint(maddr: Multiaddr) -> tuple[str, str, int] | None:
     """
     Return (protocol of the host part, host, port) of a TCP multiaddr; None if it is another.

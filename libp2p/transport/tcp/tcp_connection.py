@@ -17,6 +17,7 @@ from multiaddr import Multiaddr
 
 from libp2p.exceptions import ConnectionClosedError, RawConnectionLost
 from libp2p.io.utils import after
+from libp2p.peer.addresses import tcp_address
 from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
 if TYPE_CHECKING:
@@ -55,9 +56,8 @@ def _closed_here() -> ConnectionClosedError:
 def multiaddr_of(address: tuple[str, int]) -> Multiaddr:
     """Return the multiaddr of a socket address; a link-local one has its zone."""
     host, _, zone = address[0].partition("%")
-    family = "ip6" if ":" in host else "ip4"
-    prefix = f"/ip6zone/{zone}" if zone else ""
-    return Multiaddr(f"{prefix}/{family}/{host}/tcp/{address[1]}")
+    without_zone = tcp_address(host, address[1])
+    return Multiaddr(f"/ip6zone/{zone}{without_zone}") if zone else without_zone
 
 
 class TcpConnection(RawConnection):
