@@ -73,11 +73,8 @@ walk: $(DEV_STAMP) ## a random walk over a host, by default of 10,000 steps (STE
 attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an honest peer beside them
 	@$(BIN)/python -m bench.attackers --attackers $(or $(ATTACKERS),400)
 
-nightly: $(DEV_STAMP) walk attackers soak ## what takes minutes: all of these, 1,000 clients, 200 damages, fresh environments, 10,000 peers
-	@NIGHTLY=1 $(PYTEST) tests/integration/test_many_clients.py tests/integration/test_damaged_stores.py \
-	    tests/integration/test_parquet_columns.py tests/integration/test_fresh_environments.py \
-	    tests/unit/kad_dht/test_dht_simulation.py \
-	    tests/drivers/datastore/test_sqlite.py tests/drivers/peer/test_persistent_peerstore.py
+nightly: $(DEV_STAMP) interop-peers walk attackers soak ## what takes an hour: these, and each test that has a NIGHTLY size
+	@NIGHTLY=1 INTEROP_REQUIRED=1 $(PYTEST) $$(grep -rlw NIGHTLY tests --include='test_*.py')
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
 	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"

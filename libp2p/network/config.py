@@ -41,6 +41,8 @@ class SwarmConfig:
     :param max_stream_handlers: handlers that run at the same time. For a further one, that
         connection loses one which has the most. A task takes kilobytes, and makes garbage
         collections longer.
+    :param max_protocol_handlers: those of one protocol: slow handlers of one must leave room for
+        the others, such as identify and ping.
     :param max_connection_handlers: handlers of one connection: as many as it may have inbound
         streams.
     :param handler_grace: seconds that handlers get when their connection has ended, to finish with
@@ -74,6 +76,7 @@ class SwarmConfig:
     idle_when_full: float = 1.0
     max_tagged_peers: int = 16_384
     max_stream_handlers: int = 2048
+    max_protocol_handlers: int = 1536
     max_connection_handlers: int = 1000
     handler_grace: float = 5.0
     max_pending_inbound: int = 256

@@ -8,8 +8,9 @@ dialled in the one of inbound connections.
 from __future__ import annotations
 
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from libp2p.network.connection.stream_handlers import HandlerScopes
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.network.connection_manager import ConnectionManager
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from libp2p.resources import Resources, Scope
     from libp2p.transport.abc import MuxedConnection
     from libp2p.utils.event_bus import EventBus
-
-#: What a handler takes in memory, about.
-HANDLER_BYTES: Final = 8 * 1024
 
 
 class ConnectionTable:
@@ -45,9 +43,7 @@ class ConnectionTable:
         self._inbound = resources.scope(
             "inbound connections", limit - int(limit * config.outbound_share)
         )
-        self._handlers = resources.scope(
-            "stream handlers", config.max_stream_handlers, each=HANDLER_BYTES
-        )
+        self._handlers = HandlerScopes(resources, config)
         #: Connections above which idle ones are closed, and at which that stops; see `allow`.
         self.high, self.low = int(limit * config.high_water), int(limit * config.low_water)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from copy import copy
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import pytest
 import trio
 
 from libp2p import new_host
+from libp2p.base_types import TProtocol
 from libp2p.bitswap import BitswapClient, MemoryBlockStore
 from libp2p.bitswap.config import BITSWAP_PROTOCOL_V120
 from libp2p.bitswap.wire.entry import Entry
@@ -314,3 +316,48 @@ async def test_handlers_that_outlive_their_streams_are_limited() -> None:
         assert sorted(child.held for child in handlers.children) == [7, 8]
     assert running[0] == 0
     assert host.resources.statistics()["stream handlers"].held == 0
+
+
+async def test_handlers_of_one_protocol_leave_room_for_the_others() -> None:
+    running: Counter[str] = Counter()
+    crowded, other = TProtocol("/crowded/1"), TProtocol("/other/1")
+
+    async def wait(stream: INetStream) -> None:
+        name = str(stream.get_protocol())
+        stream.set_protocol(TProtocol("/called/otherwise/by/the/handler"))
+        running[name] += 1
+        try:
+            await stream.read()
+        finally:
+            running[name] -= 1
+
+    async with (
+        limited_host(max_stream_handlers=12, max_protocol_handlers=8) as host,
+        crowd(host, 2) as (greedy, modest),
+    ):
+        for protocol in (crowded, other):
+            host.set_stream_handler(protocol, wait)
+
+        async def open_stream(peer: BasicHost, protocol: TProtocol) -> NetStream:
+            stream = await peer.new_stream(host.get_id(), [protocol])
+            await stream.write(b"x")
+            await trio.testing.wait_all_tasks_blocked(0.005)
+            return stream
+
+        first = [await open_stream(greedy, crowded) for _ in range(10)]
+        await wait_for(lambda: running[crowded] == 8)
+        others = [await open_stream(peer, other) for peer in (greedy, modest) for _ in range(2)]
+        # The share of a peer that has less is taken from the one that has the most of the protocol.
+        modest_ones = [await open_stream(modest, crowded) for _ in range(2)]
+        await wait_for(lambda: running == {crowded: 8, other: 4})
+        assert not any(stream.is_closed for stream in (*others, *modest_ones))
+        scope = host.resources.statistics()[f"stream handlers of {crowded}"]
+        assert (scope.held, scope.limit) == (8, 8)
+        assert sorted(child.held for child in scope.children) == [2, 6]
+        for stream in (*first, *others, *modest_ones):
+            await stream.close()
+        await wait_for(lambda: running.total() == 0)
+        statistics = host.resources.statistics()
+        for name in ("stream handlers", *(f"stream handlers of {p}" for p in (crowded, other))):
+            assert statistics[name].held == 0
+        assert not statistics[f"stream handlers of {crowded}"].children

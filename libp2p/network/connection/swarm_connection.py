@@ -15,7 +15,10 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     StreamEOF,
 )
-from libp2p.network.connection.stream_handlers import STREAM_LIMIT_EXCEEDED, StreamHandlers
+from libp2p.network.connection.stream_handlers import (
+    STREAM_LIMIT_EXCEEDED,
+    StreamHandlers,
+)
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.stream.stream_events import StreamEvents
 from libp2p.peer.addresses import text_of
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from libp2p.abc import StreamHandlerFn
     from libp2p.connection_types import ConnectionType
     from libp2p.network.config import SwarmConfig
+    from libp2p.network.connection.stream_handlers import HandlerScopes
     from libp2p.peer.id import ID
     from libp2p.resources import Scope
     from libp2p.transport.abc import MuxedConnection, MuxedStream
@@ -74,7 +78,7 @@ class SwarmConn(INetConn):
         self,
         muxed_conn: MuxedConnection,
         events: EventBus,
-        handlers: Scope,
+        handlers: HandlerScopes,
         config: SwarmConfig,
         scopes: Sequence[Scope] = (),
     ) -> None:
@@ -96,7 +100,7 @@ class SwarmConn(INetConn):
         self.opened_at: Final = trio.current_time()
         self._own_reason = ""
         self._nursery: trio.Nursery | None = None
-        self._handlers = StreamHandlers(handlers, str(self.peer_id), config.max_connection_handlers)
+        self._handlers = StreamHandlers(handlers, str(self.peer_id))
         self._streams: set[ref[NetStream]] = set()
         self._stream_events = StreamEvents(events, muxed_conn)
 

@@ -12,9 +12,10 @@ from libp2p.base_types import TProtocol
 from libp2p.exceptions import MuxedStreamReset
 from libp2p.host.inbound import InboundNegotiations, StreamAcceptor
 from libp2p.network.config import SwarmConfig
+from libp2p.network.connection.stream_handlers import HandlerScopes
 from libp2p.network.connection.swarm_connection import SwarmConn
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, encode_message
-from libp2p.resources import Scope
+from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.yamux_stream import YamuxStream
 from libp2p.utils.event_bus import EventBus
 from tests.support.memory_session import bounded_pair, yamux_over
@@ -70,7 +71,10 @@ class Two:
         self.handlers: dict[TProtocol, StreamHandlerFn | None] = {ECHO: echo, SINK: self.sink}
         self.inbound = InboundNegotiations(self.handlers, TIMEOUT)
         self.peer, connection = map(yamux_over, bounded_pair())
-        self.connection = SwarmConn(connection, EventBus(), Scope("handlers"), SwarmConfig())
+        config = SwarmConfig()
+        self.connection = SwarmConn(
+            connection, EventBus(), HandlerScopes(Resources(), config), config
+        )
         nursery.start_soon(self.peer.run)
         nursery.start_soon(self.connection.run, self.inbound.add, id)
         nursery.start_soon(self.inbound.run)
