@@ -18,7 +18,7 @@ DOCS_STAMP := $(VENV)/.installed-docs
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check fix format lint types layers coverage test interop interop-peers \
-        bench soak walk attackers nightly fuzz docs man clean
+        bench soak walk attackers nightly versions fuzz docs man clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,16 @@ attackers: $(DEV_STAMP) ## 400 attackers at one host: its memory, its loop, an h
 
 nightly: $(DEV_STAMP) interop-peers walk attackers soak ## what takes an hour: these, and each test that has a NIGHTLY size
 	@NIGHTLY=1 INTEROP_REQUIRED=1 $(PYTEST) $$(grep -rlw NIGHTLY tests --include='test_*.py')
+
+versions: ## the tests with each newer Python that is here, in environments of their own
+	@for version in 3.12 3.13 3.14; do \
+	    python$$version -c "" 2>/dev/null || { echo "python$$version is not here"; continue; }; \
+	    own=build/python$$version/bin/python; \
+	    python$$version -m venv build/python$$version && \
+	    $$own -m pip --quiet --disable-pip-version-check --no-input install --editable '.[dev]' && \
+	    $$own -m pip --quiet --no-input uninstall --yes trio-typing && \
+	    $$own -bb -m pytest -q --ignore tests/architecture -m "not interop" || exit 1; \
+	done
 
 fuzz: $(DEV_STAMP) ## all that reads bytes from peers, then the properties 50 times as long
 	@$(PIP) install --only-binary :all: atheris 2>/dev/null || echo "no atheris for this Python"

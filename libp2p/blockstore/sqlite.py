@@ -127,7 +127,7 @@ class _Connections:
         import sqlite3
 
         connection = sqlite3.connect(
-            self._path, BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
+            self._path, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
         )
         try:
             connection.execute(f"PRAGMA synchronous = {'FULL' if self._sync else 'NORMAL'}")

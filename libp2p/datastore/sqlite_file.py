@@ -293,7 +293,7 @@ class SqliteFile:
         # It says whom this host knows: others of the machine need not read it.
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
-            self.path, self._busy_timeout, isolation_level=None, check_same_thread=False
+            self.path, timeout=self._busy_timeout, isolation_level=None, check_same_thread=False
         )
         connection.text_factory = _text  # a value that is damaged may claim to be text
         return connection

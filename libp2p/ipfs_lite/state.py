@@ -154,7 +154,7 @@ class State:
         # Not "rwc": a file that has vanished is not made anew.
         target = ":memory:" if self.path is None else f"{self.path.absolute().as_uri()}?mode=rw"
         connection = sqlite3.connect(
-            target, BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
+            target, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=True
         )
         try:
             [version] = connection.execute("PRAGMA user_version").fetchone()

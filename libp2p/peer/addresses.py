@@ -85,13 +85,9 @@ def split_address(data: Buffer) -> tuple[Component, ...]:
 
     :raises InvalidAddrError: if a protocol is unknown or a value is cut off.
     """
-    return _split(_bounded(data))
-
-
-def _bounded(data: Buffer) -> bytes:
     if len(data) > MAX_ADDRESS_BYTES:
         raise InvalidAddrError(f"address of {len(data)} bytes")
-    return bytes(data)
+    return _split(bytes(data))
 
 
 @lru_cache(KEPT_ADDRESSES)
@@ -194,12 +190,7 @@ def address_from_wire(data: Buffer) -> Multiaddr:
 
     :raises InvalidAddrError: if it is empty, malformed or of an unknown kind.
     """
-    return _from_wire(_bounded(data))
-
-
-@lru_cache(KEPT_ADDRESSES)
-def _from_wire(data: bytes) -> Multiaddr:
-    components = _split(data)
+    components = split_address(data)
     if not components:
         raise InvalidAddrError("empty address")
     set_up_multiaddr()
