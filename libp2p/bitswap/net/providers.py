@@ -286,22 +286,6 @@ def _knows(host: IHost, peer_id: ID) -> bool:
 # -- results that are remembered ------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class ProviderCacheEntry:
-    """The providers of a block, and since when they are known."""
-
-    providers: list[ID]
-    timestamp: float = field(default_factory=time.time)
-    ttl: float = PROVIDERS_TTL_SECONDS
-    clock: Callable[[], float] = time.time
-
-    def is_expired(self) -> bool:
-        return self.age() >= self.ttl
-
-    def age(self) -> float:
-        return self.clock() - self.timestamp
-
-
 class ProviderCache:
     """
     The results of searches, the newest ones.
@@ -318,27 +302,26 @@ class ProviderCache:
         self._max_size = max_size
         self._default_ttl = default_ttl
         self._clock = clock
-        self._entries: dict[bytes, ProviderCacheEntry] = {}
+        #: The providers of each block, and when they are too old.
+        self._entries: dict[bytes, tuple[list[ID], float]] = {}
         self._hits = 0
         self._misses = 0
 
     def get(self, cid_bytes: bytes) -> list[ID] | None:
         """Return what is remembered, None if nothing is."""
-        entry = self._entries.get(cid_bytes)
-        if entry is None or entry.is_expired():
-            self._entries.pop(cid_bytes, None)
+        entry = self._entries.pop(cid_bytes, None)
+        if entry is None or entry[1] <= self._clock():
             self._misses += 1
             return None
         self._hits += 1
-        self._entries[cid_bytes] = self._entries.pop(cid_bytes)  # used again
-        return list(entry.providers)
+        self._entries[cid_bytes] = entry  # the last one that was used
+        return list(entry[0])
 
     def put(self, cid_bytes: bytes, providers: Sequence[ID], ttl: float | None = None) -> None:
         """Remember the providers of a block; if there are too many, forget the least used ones."""
         self._entries.pop(cid_bytes, None)
         ttl = self._default_ttl if ttl is None else ttl
-        now = self._clock()
-        self._entries[cid_bytes] = ProviderCacheEntry(list(providers), now, ttl, self._clock)
+        self._entries[cid_bytes] = list(providers), self._clock() + ttl
         while len(self._entries) > self._max_size:
             del self._entries[next(iter(self._entries))]
 
@@ -347,10 +330,14 @@ class ProviderCache:
 
     def cleanup_expired(self) -> int:
         """Forget what is too old; return how much it was."""
-        expired = [key for key, entry in self._entries.items() if entry.is_expired()]
+        expired = self._expired()
         for key in expired:
             del self._entries[key]
         return len(expired)
+
+    def _expired(self) -> list[bytes]:
+        now = self._clock()
+        return [key for key, (_, end) in self._entries.items() if end <= now]
 
     def size(self) -> int:
         return len(self._entries)
@@ -362,5 +349,5 @@ class ProviderCache:
             "cache_misses": self._misses,
             "size": len(self._entries),
             "max_size": self._max_size,
-            "expired": sum(entry.is_expired() for entry in self._entries.values()),
+            "expired": len(self._expired()),
         }
