@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.tree_adder import TreeOptions
+    from libp2p.peer.peerinfo import PeerInfo
 
 
 def as_json_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,16 +55,22 @@ peering_option: Final = click.option(
 def with_time_limit(
     timeout_help: str = "Give up after this time: seconds, or 90s, or 2m.",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the option ``--timeout`` to a command; its first argument becomes an `At`."""
+    """Add the option ``--timeout`` to a command; it gets an `At` and no ``as_json``."""
 
     def with_timeout(command: Callable[..., None]) -> Callable[..., None]:
         @click.option("--timeout", type=Duration(), help=timeout_help)
         @click.pass_obj
         @functools.wraps(command)
-        def run(repo: Path | None, /, timeout: float | None, **options: object) -> None:
+        def run(
+            repo: Path | None,
+            /,
+            timeout: float | None,
+            as_json: bool = False,
+            **options: object,
+        ) -> None:
             from libp2p.ipfs_lite.cli.at import At
 
-            command(At(repo, timeout), **options)
+            command(At(repo, timeout, as_json), **options)
 
         return run
 
@@ -186,16 +193,36 @@ class NetworkChoice:
 NOBODY: Final = NetworkChoice((), None, ())
 
 
+@dataclass(frozen=True, slots=True)
+class FetchChoice:
+    """The peers to fetch from, whether blocks of the disk are verified, and who else is asked."""
+
+    peers: tuple[PeerInfo, ...]
+    verify: bool
+    network: NetworkChoice
+
+
 def from_peers(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a fetch to a command."""
-    command = networked(command)
-    peers = click.option(
+    """Add the options of a fetch to a command, which gets them as ``fetch``."""
+
+    @click.option(
         "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
     )
-    verify = click.option(
+    @click.option(
         "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
     )
-    return peers(verify(command))
+    @networked
+    @functools.wraps(command)
+    def run(
+        *args: object,
+        peers: tuple[PeerInfo, ...],
+        verify: bool,
+        network: NetworkChoice,
+        **options: object,
+    ) -> None:
+        command(*args, fetch=FetchChoice(peers, verify, network), **options)
+
+    return run
 
 
 def networked(command: Callable[..., None]) -> Callable[..., None]:
