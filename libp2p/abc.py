@@ -26,7 +26,6 @@ from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from types import TracebackType
 
     from multiaddr import Multiaddr
 
@@ -156,12 +155,7 @@ class _ResettableStream(ReadWriteCloser):
         """Use the stream for the block."""
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, exc_type: object, *_: object) -> None:
         """Close the stream, or reset it if the block failed: the peer must not take it for all."""
         if exc_type is None:
             await self.close()
