@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.exceptions import PeerStoreError, RoutingError
+from libp2p.exceptions import RoutingError
 from libp2p.kad_dht.config import MAX_READ_ADDRESSES
 from libp2p.kad_dht.diversity import without_crowds
 from libp2p.kad_dht.errors import NoPeersError
@@ -17,6 +17,7 @@ from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.query import Query
 from libp2p.peer.addresses import addresses_from_wire, split_peer_id
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import known_addresses
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
@@ -190,10 +191,7 @@ class Engine:
 
     def known_addresses(self, peer: ID) -> tuple[bytes, ...]:
         """Return the addresses that the peerstore has, in binary form."""
-        try:
-            return tuple(addr.to_bytes() for addr in self.host.get_peerstore().addrs(peer))
-        except PeerStoreError:
-            return ()
+        return tuple(addr.to_bytes() for addr in known_addresses(self.host.get_peerstore(), peer))
 
     def entry_of(self, peer: ID) -> PeerEntry | None:
         """Return any peer that is known here, server or not; None if it is not."""

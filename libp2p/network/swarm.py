@@ -28,7 +28,6 @@ from libp2p.exceptions import (
     InvalidAddrError,
     InvalidArgument,
     OpenConnectionError,
-    PeerStoreError,
     SwarmDialAllFailedError,
     SwarmException,
     first_few,
@@ -55,6 +54,7 @@ from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import known_addresses
 from libp2p.transport.abc import RawTransport
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
@@ -364,10 +364,7 @@ class Swarm(INetworkService):
                 del self._dials[peer_id]
 
     async def _dial(self, peer_id: ID) -> SwarmConn:
-        try:
-            known = self.peerstore.addrs(peer_id)
-        except PeerStoreError:  # it is not known, or its addresses have expired
-            known = []
+        known = known_addresses(self.peerstore, peer_id)
         named = [address for address in known if self._names.needs_look_up(address)]
         direct, unfit = self._fit(peer_id, (each for each in known if each not in named))
         if direct or not named:

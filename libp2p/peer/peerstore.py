@@ -47,6 +47,7 @@ __all__ = [
     "create_signed_peer_record",
     "env_to_send_in_RPC",
     "issue_and_cache_local_record",
+    "known_addresses",
 ]
 
 #: Addresses with this time to live never expire. In go-libp2p 0 deletes them; here, as in
@@ -511,6 +512,14 @@ class PeerStore(IPeerStore):
     def clear_metrics(self, peer_id: ID) -> None:
         if (data := self._find(peer_id)) is not None:
             data.clear_metrics()
+
+
+def known_addresses(store: IPeerStore, peer_id: ID) -> list[Multiaddr]:
+    """Return the valid addresses of a peer; none if it is not known or they have expired."""
+    try:
+        return store.addrs(peer_id)
+    except PeerStoreError:
+        return []
 
 
 def _transports_of(peer_id: ID, addrs: Iterable[Multiaddr]) -> list[Multiaddr]:

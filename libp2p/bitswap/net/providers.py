@@ -22,8 +22,9 @@ from libp2p.bitswap.config import (
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import MAX_QUOTED, PeerAnswer
-from libp2p.exceptions import BaseLibp2pError, PeerStoreError
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import known_addresses
 from libp2p.routing.adapters import ProviderAnswer
 from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils.fault_log import FaultLog
@@ -263,7 +264,8 @@ class ProviderFinder:
 
     async def _try_to_connect(self, host: IHost, info: PeerInfo) -> bool:
         try:
-            if not info.addrs and self._peers is not None and not _knows(host, info.peer_id):
+            known = info.addrs or known_addresses(host.get_peerstore(), info.peer_id)
+            if not known and self._peers is not None:
                 info = await self._peers.find(info.peer_id) or info
             await host.connect(info, hearsay=True)
         except BaseLibp2pError as error:
@@ -272,14 +274,6 @@ class ProviderFinder:
             self._faults.note("connecting to a provider", error)
         else:
             return True
-        return False
-
-
-def _knows(host: IHost, peer_id: ID) -> bool:
-    """Tell whether the peer store has addresses of a peer."""
-    try:
-        return bool(host.get_peerstore().addrs(peer_id))
-    except PeerStoreError:
         return False
 
 

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 import trio
 
-from libp2p.exceptions import PeerStoreError
-from libp2p.peer.peerstore import PeerStore
+from libp2p.peer.peerstore import PeerStore, known_addresses
 from libp2p.peer.persistent.peerstore import PersistentPeerStore
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from multiaddr import Multiaddr
-
     from libp2p.datastore.base import Datastore
-    from libp2p.peer.id import ID
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,14 +33,6 @@ def _in_async(
         return result
 
     return in_async
-
-
-def _addrs_or_none(store: PeerStore, peer_id: ID) -> list[Multiaddr]:
-    """Return the peer's valid addresses; none if it is not known."""
-    try:
-        return store.addrs(peer_id)
-    except PeerStoreError:
-        return []
 
 
 class AsyncPersistentPeerStore(PersistentPeerStore):
@@ -112,7 +100,7 @@ class AsyncPersistentPeerStore(PersistentPeerStore):
 
     add_addr_async = _in_async(PeerStore.add_addr)
     add_addrs_async = _in_async(PeerStore.add_addrs)
-    addrs_async = _in_async(_addrs_or_none)
+    addrs_async = _in_async(known_addresses)
     clear_addrs_async = _in_async(PeerStore.clear_addrs)
     peers_with_addrs_async = _in_async(PeerStore.peers_with_addrs)
     addr_stream_async = PeerStore.addr_stream
