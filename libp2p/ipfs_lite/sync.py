@@ -19,7 +19,7 @@ from libp2p.bridge.remote import bridged
 from libp2p.bridge.side import BlockingSide
 from libp2p.ipfs_lite import background, everyday
 from libp2p.ipfs_lite.file_object import FileObject
-from libp2p.ipfs_lite.peer import DEFAULT_TIMEOUT
+from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
