@@ -12,7 +12,7 @@ from libp2p.kad_dht.config import MAX_BETTER_VALUES, MAX_FOUND
 from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
-from libp2p.kad_dht.search import Search
+from libp2p.kad_dht.search import Search, all_of, last_of
 from libp2p.kad_dht.tasks import background_tasks
 from libp2p.utils.shown import shown
 
@@ -130,11 +130,7 @@ class DualDHT:
 
     async def find_providers(self, key: ProviderKey, count: int = 20) -> list[PeerInfo]:
         """Do as `KadDHT.find_providers` in both."""
-        async with aclosing(self.find_provider_iter(key, count)) as providers:
-            try:
-                return [info async for info in providers]
-            except NoPeersError:
-                return []
+        return await all_of(self.find_provider_iter(key, count))
 
     async def send_provider_records(self, peer: ID, multihashes: Sequence[bytes]) -> int:
         """Do as `KadDHT.send_provider_records`."""
@@ -189,14 +185,7 @@ class DualDHT:
 
     async def get_value(self, key: str | bytes, quorum: int = 0) -> bytes | None:
         """Do as `KadDHT.get_value` in both, and return the better value."""
-        best: bytes | None = None
-        async with aclosing(self.search_value(key, quorum)) as values:
-            try:
-                async for value in values:
-                    best = value
-            except NoPeersError:
-                return None
-        return best
+        return await last_of(self.search_value(key, quorum))
 
     def register_validator(self, namespace: str, validator: Validator) -> None:
         """Do as `KadDHT.register_validator` for both."""

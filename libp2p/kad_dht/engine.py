@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from libp2p.kad_dht.keyspace import key_of
 from libp2p.kad_dht.lookup import MAX_HEARD_OF_ONE, SEEDS
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.query import Query
+from libp2p.kad_dht.requests import RequestFailed
 from libp2p.peer.addresses import addresses_from_wire, split_peer_id
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.peer.peerstore import known_addresses
@@ -154,6 +156,23 @@ class Engine:
         """
         request = Message(MessageType.FIND_NODE, key)
         return list((await self.requests.ask(peer, request, self.known_addresses(peer))).closer)
+
+    async def send_to_all(
+        self, peers: Iterable[PeerEntry], send: Callable[[PeerEntry], Awaitable[object]]
+    ) -> int:
+        """Send something to peers at the same time; return how many took it."""
+        taken = 0
+
+        async def send_to(peer: PeerEntry) -> None:
+            nonlocal taken
+            with suppress(RequestFailed):
+                await send(peer)
+                taken += 1
+
+        async with trio.open_nursery() as nursery:
+            for peer in peers:
+                nursery.start_soon(send_to, peer)
+        return taken
 
     def _seeds(self, key: bytes) -> list[PeerEntry]:
         seeds = self.table.closest_entries(key_of(key), SEEDS * self.config.k)

@@ -9,7 +9,7 @@ a clock, and their tasks.
 from __future__ import annotations
 
 import time
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -32,6 +32,7 @@ from libp2p.kad_dht.py_libp2p import ProviderRecords, TablePeers, ValueRecords
 from libp2p.kad_dht.request_handler import RequestHandler
 from libp2p.kad_dht.requests import Requests
 from libp2p.kad_dht.routing_table import RoutingTable, RoutingTableConfig
+from libp2p.kad_dht.search import all_of, last_of
 from libp2p.kad_dht.server import RequestServer
 from libp2p.kad_dht.statistics import Counters, DHTStatistics, LookupUnderWay
 from libp2p.kad_dht.tasks import background_tasks
@@ -298,11 +299,7 @@ class KadDHT:
         :return: nothing too if no peer is known yet, as in py-libp2p.
         :raises RoutingError: if none is known here and nobody answered.
         """
-        async with aclosing(self.find_provider_iter(key, count)) as providers:
-            try:
-                return [info async for info in providers]
-            except NoPeersError:
-                return []
+        return await all_of(self.find_provider_iter(key, count))
 
     async def send_provider_records(self, peer: ID, multihashes: Sequence[bytes]) -> int:
         """
@@ -390,14 +387,7 @@ class KadDHT:
         :return: None too if no peer is known yet, as in py-libp2p.
         :raises RoutingError: if none is stored here and nobody answered.
         """
-        best: bytes | None = None
-        async with aclosing(self.search_value(key, max(quorum, 0))) as values:
-            try:
-                async for value in values:
-                    best = value
-            except NoPeersError:
-                return None
-        return best
+        return await last_of(self.search_value(key, max(quorum, 0)))
 
     # -- validators ---------------------------------------------------------------------------
 
