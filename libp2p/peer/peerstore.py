@@ -343,23 +343,24 @@ class PeerStore(IPeerStore):
 
         ``/p2p/<peer_id>`` at their ends is cut off; addresses of another peer are left out.
         """
-        peer_id = ID.of(peer_id)
-        transports = _transports_of(peer_id, addrs)
-        expiry = self._expiry(ttl)
-        data = self._data(peer_id)
-        before = data.address_count
-        data.add_addrs(transports, expiry)
-        self._note_addresses(peer_id, before)
-        self._publish(peer_id, transports)
-        self._changed(peer_id)
+        self._take_addrs(peer_id, addrs, ttl, PeerData.add_addrs)
 
     def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
+        self._take_addrs(peer_id, addrs, ttl, PeerData.replace_announced)
+
+    def _take_addrs(
+        self,
+        peer_id: ID,
+        addrs: Sequence[Multiaddr],
+        ttl: int,
+        take: Callable[[PeerData, list[Multiaddr], float], object],
+    ) -> None:
         peer_id = ID.of(peer_id)
         transports = _transports_of(peer_id, addrs)
         expiry = self._expiry(ttl)
         data = self._data(peer_id)
         before = data.address_count
-        data.replace_announced(transports, expiry)
+        take(data, transports, expiry)
         self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
         self._changed(peer_id)
