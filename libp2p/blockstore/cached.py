@@ -29,8 +29,8 @@ EXPECTED_BLOCKS: Final = 1_000_000
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
     """
-    :param hits: reads that needed no store,
-    :param misses: and those that did.
+    :param hits: reads that needed no store.
+    :param misses: reads that needed it.
     :param known_absent: look-ups that the filter has answered.
     """
 

@@ -28,8 +28,8 @@ class CopyResult:
     """
     What became of the blocks of a source.
 
-    :param copied: blocks that the target did not have, and their
-    :param bytes: in all.
+    :param copied: blocks that the target did not have.
+    :param bytes: the bytes of these.
     :param there: blocks that the target had.
     :param damaged: blocks that the source listed and had other bytes for, or had no more.
     """

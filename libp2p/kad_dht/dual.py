@@ -31,8 +31,8 @@ class DualDHT:
     """
     Asks both DHTs at the same time; stores in the public one, or in the local one if that is empty.
 
-    :param wan: the DHT of the public network,
-    :param lan: and the one of the local network. `of_host` makes both.
+    :param wan: the DHT of the public network. `of_host` makes both.
+    :param lan: the DHT of the local network.
     """
 
     def __init__(self, wan: KadDHT, lan: KadDHT) -> None:

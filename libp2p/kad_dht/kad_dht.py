@@ -80,12 +80,12 @@ class KadDHT:
 
     :param mode: whether peers may ask this host.
     :param enable_random_walk: py-libp2p's name for refreshing the table, which is always done.
-    :param validator: decides which values are good. Those of ``/pk`` and ``/ipns`` are added,
-    :param validator_changed: unless this is true.
+    :param validator: decides which values are good. Those of ``/pk`` and ``/ipns`` are added.
+    :param validator_changed: add none to ``validator``.
     :param protocol_prefix: what the protocol's name begins with: a network of one's own has
         another one.
-    :param enable_providers: answer requests for provider records,
-    :param enable_values: and for values.
+    :param enable_providers: answer requests for provider records.
+    :param enable_values: answer requests for values.
     :param strict_validation: refuse values whose keys are in no namespace with a validator.
     :param persist_dir: a folder for the records that are kept for others.
     :param max_peers_per_subnet: peers of one IP group with one common prefix length in the

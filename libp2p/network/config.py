@@ -31,8 +31,8 @@ class SwarmConfig:
     :param outbound_share: the part of them that only this side's own dials may use, so that
         strangers cannot keep it from dialling.
     :param max_connections_per_peer: go-libp2p allows 8.
-    :param high_water: the part of ``max_connections`` above which idle connections are closed, and
-    :param low_water: the part at which that stops.
+    :param high_water: the part of ``max_connections`` above which idle connections are closed.
+    :param low_water: the part of ``max_connections`` at which that stops.
     :param idle_grace: seconds without a byte on any stream after which a connection is idle.
     :param idle_when_full: the same where there are as many connections as there may be, and an
         idle one gives way to a new one: long enough to have begun to use it.

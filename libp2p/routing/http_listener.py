@@ -89,8 +89,8 @@ async def listening(
 
     :param app: a `RoutingServer`, or any ASGI application that runs on trio.
     :param bind: the address and the port, ``"[::]:8080"`` for all; port 0 lets the system choose.
-    :param certificate: a file with the certificate, for TLS and HTTP/2,
-    :param key: and one with its private key.
+    :param certificate: a file with the certificate, for TLS and HTTP/2.
+    :param key: a file with the private key of the certificate.
     :raises OpenConnectionError: if the address cannot be listened on.
     :raises InvalidArgument: if it is no address.
     """
