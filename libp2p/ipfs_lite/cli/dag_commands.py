@@ -43,7 +43,14 @@ def put(
     """Store nodes, each in a file; - (or nothing) is the standard input."""
     from libp2p.ipfs_lite.cli import nodes
 
-    at.run(nodes.put, paths, nodes.NodeForm(input_codec, store_codec, hash_name, pin))
+    at.run(
+        nodes.put,
+        paths,
+        input_codec=input_codec,
+        store_codec=store_codec,
+        hash_name=hash_name,
+        pin=pin,
+    )
 
 
 @dag.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,15 +41,6 @@ async def _show(at: At, key: NamedKey, base: str, before: str = "", after: str =
     """Print a key: its name of IPNS, between two texts."""
     key_id = id_of(key.ipns_name, base)
     await at.say({"name": key.name, "id": key_id}, f"{before}{key_id}{after}")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyFile:
-    """A file with a key."""
-
-    name: str
-    form: str | None
-    any_type: bool
 
 
 async def open_keystore(at: At) -> Keystore:
@@ -96,11 +86,13 @@ def _create(path: Path, data: bytes) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}") from error
 
 
-async def import_from(at: At, name: str, file: KeyFile, base: str) -> None:
-    data = await read_small(file.name, MAX_KEY_FILE_BYTES, "key")
-    key = decode_key(data, file.form)
+async def import_from(
+    at: At, name: str, file: str, form: str | None, *, any_type: bool, base: str
+) -> None:
+    data = await read_small(file, MAX_KEY_FILE_BYTES, "key")
+    key = decode_key(data, form)
     kind = key.get_type().name.lower()
-    if kind not in KEY_TYPES and not file.any_type:
+    if kind not in KEY_TYPES and not any_type:
         raise KeystoreError(
             f"the key is of the kind {kind}, which few peers know: "
             "if that is intended, say --allow-any-key-type"

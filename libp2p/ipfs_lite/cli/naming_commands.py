@@ -98,7 +98,7 @@ def import_key(
     """Store the key that a file has, of `key export`, Kubo or OpenSSL; print its name of IPNS."""
     from libp2p.ipfs_lite.cli import keys
 
-    at.run(keys.import_from, name, keys.KeyFile(file, form, allow_any_key_type), ipns_base)
+    at.run(keys.import_from, name, file, form, any_type=allow_any_key_type, base=ipns_base)
 
 
 @key.command()

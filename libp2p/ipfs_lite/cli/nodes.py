@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.fetching import fetching_peer, find, root_and_path
 from libp2p.ipfs_lite.cli.repo_keeping import human_size
@@ -23,21 +23,14 @@ if TYPE_CHECKING:
 MAX_INPUT_BYTES: Final = 8 * MAX_BLOCK_BYTES
 
 
-class NodeForm(NamedTuple):
-    """What nodes are read in and written in; the hash function; and whether they are pinned."""
-
-    input_codec: str
-    store_codec: str
-    hash: str
-    pin: bool
-
-
-async def put(at: At, paths: Sequence[str], form: NodeForm) -> None:
+async def put(
+    at: At, paths: Sequence[str], *, input_codec: str, store_codec: str, hash_name: str, pin: bool
+) -> None:
     async with Peer.open(at.repo, online=False) as peer:
         for path in paths or [DASH]:
             data = await read_small(path, MAX_INPUT_BYTES, "node")
-            value = decode(data, form.input_codec)
-            cid = await peer.dag.put(value, form.store_codec, hash=form.hash, pin=form.pin)
+            value = decode(data, input_codec)
+            cid = await peer.dag.put(value, store_codec, hash=hash_name, pin=pin)
             await at.say({"cid": str(cid)}, str(cid))
 
 

@@ -49,7 +49,7 @@ def add(
     """Pin content; what is not here is fetched first."""
     from libp2p.ipfs_lite.cli import pinning
 
-    at.run(pinning.add, contents, fetch, pinning.Choice(recursive, name, expire_in))
+    at.run(pinning.add, contents, fetch, recursive=recursive, name=name, expire_in=expire_in)
 
 
 @pin.command(cls=FlagOrValue)

@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """How content is to be pinned."""
-
-    recursive: bool
-    name: str
-    expire_in: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class Shown:
     """What is printed of a pin."""
 
@@ -47,21 +38,25 @@ class Shown:
         return f"{pin.cid} {pin.kind}{through}{name}"
 
 
-async def add(at: At, contents: Sequence[Content], fetch: FetchChoice, choice: Choice) -> None:
-    check_name(choice.name)
+async def add(
+    at: At,
+    contents: Sequence[Content],
+    fetch: FetchChoice,
+    *,
+    recursive: bool,
+    name: str,
+    expire_in: float | None,
+) -> None:
+    check_name(name)
     async with fetching_peer(at, fetch, *contents) as peer:
-        expiry = None if choice.expire_in is None else time() + choice.expire_in
+        expiry = None if expire_in is None else time() + expire_in
         for content in contents:
             cid = await find(peer, content)
             with Bar("pinning", str(cid)) as bar:
                 await peer.pins.add(
-                    cid,
-                    recursive=choice.recursive,
-                    name=choice.name,
-                    expiry=expiry,
-                    progress=bar.update,
+                    cid, recursive=recursive, name=name, expiry=expiry, progress=bar.update
                 )
-            how = "recursively" if choice.recursive else "directly"
+            how = "recursively" if recursive else "directly"
             await at.say({"pins": [str(cid)]}, f"pinned {cid} {how}", needed=False)
 
 

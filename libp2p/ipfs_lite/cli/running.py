@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from libp2p.ipfs_lite.cli.repo_keeping import human_size
 from libp2p.ipfs_lite.cli.terminal import say, say_json
@@ -14,24 +14,17 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
 
 
-class Shown(NamedTuple):
-    """What ``swarm peers`` prints beside addresses."""
-
-    latency: bool
-    direction: bool
-    streams: bool
-
-
-async def peers(at: At, shown: Shown) -> None:
+async def peers(at: At, *, latency: bool, direction: bool, streams: bool) -> None:
+    """Print addresses, and what else is asked for."""
     found: list[dict[str, Any]] = await ask(at.repo, "peers", ())
     for one in sorted(found, key=lambda one: (one["address"], one["peer"])):
         line = f"{one['address'].removesuffix('/p2p/' + one['peer'])}/p2p/{one['peer']}"
-        if shown.latency:
+        if latency:
             line += f" {1000 * one['latency']:.3f}ms" if one["latency"] else " n/a"
-        if shown.direction:
+        if direction:
             line += f" {one['direction']}"
-        streams = one["streams"] if shown.streams else ()
-        await at.say(one, line, *(f"  {name}" for name in streams))
+        names = one["streams"] if streams else ()
+        await at.say(one, line, *(f"  {name}" for name in names))
 
 
 async def each(at: At, call: str, line: str, words: Sequence[str]) -> None:

@@ -32,8 +32,12 @@ def list_peers(at: At, verbose: bool, latency: bool, direction: bool, streams: b
     """List connections."""
     from libp2p.ipfs_lite.cli import running
 
-    shown = (verbose or latency, verbose or direction, verbose or streams)
-    at.run(running.peers, running.Shown(*shown))
+    at.run(
+        running.peers,
+        latency=verbose or latency,
+        direction=verbose or direction,
+        streams=verbose or streams,
+    )
 
 
 @swarm.command()
