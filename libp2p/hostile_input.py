@@ -8,12 +8,10 @@ call. An exception that no caller expects would end the host.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from libp2p.exceptions import BaseLibp2pError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: Characters that are kept of the other library's error: it may quote all that the peer sent.
 _MAX_QUOTED: Final = 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from math import inf
@@ -12,9 +13,6 @@ from libp2p.network.connection_gate import ConnectionGate
 from libp2p.network.health.config import HealthConfig
 from libp2p.resources import Resources
 from libp2p.utils import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SHARES: Final = ("outbound_share", "high_water", "low_water")
 

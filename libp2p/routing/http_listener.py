@@ -8,11 +8,13 @@ trio already gives it the application instead.
 from __future__ import annotations
 
 import logging
+import os
 import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import trio
@@ -23,10 +25,6 @@ from libp2p.exceptions import InvalidArgument, OpenConnectionError
 from libp2p.hostile_input import refused_as
 from libp2p.utils import arguments
 from libp2p.utils.background import background_nursery
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterator
 
 #: A client without a request for this time is disconnected: also one that sends its request slowly.
 KEEP_ALIVE_SECONDS: Final = 10.0

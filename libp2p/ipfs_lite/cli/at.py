@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 from libp2p.ipfs_lite.cli.ending import run_to_an_end
 from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipfs_lite.config import default_repo_path
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
 
 P = ParamSpec("P")
 
