@@ -6,7 +6,7 @@ Its names are re-exported by `libp2p`; nothing else in the library imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, Signature
@@ -40,8 +40,6 @@ from libp2p.transport.upgrader import TransportUpgrader
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.host.addresses import AddrsFactory

@@ -14,12 +14,11 @@ a limit of their own could together make a host hold any amount.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from multiaddr import Multiaddr
 
 

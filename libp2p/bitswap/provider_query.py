@@ -7,6 +7,7 @@ The engine searches by `libp2p.bitswap.net.providers`.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,8 +28,6 @@ from libp2p.ipld.cid import CID
 from libp2p.routing.abc import ContentRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 

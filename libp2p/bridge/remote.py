@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import io
+from collections.abc import Callable
 from functools import lru_cache, partial
 from types import AsyncGeneratorType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -23,8 +24,6 @@ from libp2p.bridge.trio_thread import current
 from libp2p.exceptions import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.bridge.side import Side
     from libp2p.bridge.trio_thread import TrioThread
 

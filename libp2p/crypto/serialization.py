@@ -7,6 +7,7 @@ meets an RSA peer does not load RSA.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +17,6 @@ from libp2p.exceptions import CryptographyError, MissingDeserializerError, Parse
 from libp2p.ipld.protowire import LENGTH, VARINT, read_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.crypto.keys import PrivateKey, PublicKey
 
 _SENT_TYPES: Final = frozenset(kind.value for kind in SENT_KEY_TYPES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from libp2p.exceptions import ConnectionFailure, RoutingError, StreamFailure
@@ -13,8 +14,6 @@ from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import TProtocol

@@ -6,7 +6,8 @@ Nodes of DAGs, and many reads in one bitswap session: Go ipfs-lite's DAGService 
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.bitswap.errors import BlockTooLargeError
@@ -22,14 +23,6 @@ from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        Awaitable,
-        Callable,
-        Iterable,
-    )
-    from contextlib import AbstractContextManager
-
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipfs_lite.operations import Operations
     from libp2p.ipfs_lite.reader import UnixFSReader

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import trio
 
@@ -17,9 +18,6 @@ from libp2p.mfs.tree import FilesPath, Tree
 from libp2p.mfs.workspace import Format, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-    from typing import TypeVar
-
     from libp2p.ipfs_lite.operations import Operations
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipld.directory import DirectoryEntry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import ExitStack, aclosing, closing, contextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -15,8 +16,6 @@ from libp2p.peer.id import ID
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Iterator
-
     from libp2p.bitswap.client import BitswapClient
     from libp2p.ipfs_lite.file_fetch import Asking
     from libp2p.ipfs_lite.local import LocalParts

@@ -13,7 +13,19 @@ without one starts in a fraction of the time.
 
 from __future__ import annotations
 
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import (
+    AbstractContextManager,
     AsyncExitStack,
     aclosing,
     asynccontextmanager,
@@ -21,6 +33,7 @@ from contextlib import (
     contextmanager,
 )
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
@@ -52,20 +65,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterable,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
-    from contextlib import AbstractContextManager
-    from os import PathLike
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -20,8 +21,6 @@ from libp2p.pinning.reach import Reach
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.file_fetch import BlockSource

@@ -13,6 +13,7 @@ notebook, and in a forked worker, which gets a peer of its own. Ctrl-C interrupt
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from libp2p.bridge.remote import bridged
@@ -22,8 +23,6 @@ from libp2p.ipfs_lite.file_object import FileObject
 from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from libp2p.ipfs_lite.everyday import PathInput, Repo
 
 __all__ = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from libp2p.kad_dht.tasks import background_tasks
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-
     from libp2p.host.basic_host import BasicHost
     from libp2p.kad_dht.keys import ProviderKey
     from libp2p.kad_dht.search import Found

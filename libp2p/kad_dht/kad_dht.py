@@ -9,6 +9,7 @@ a clock, and their tasks.
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -47,8 +48,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-
     from libp2p.datastore import Datastore
     from libp2p.events import HostEvent
     from libp2p.host.basic_host import BasicHost

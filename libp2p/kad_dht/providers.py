@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -12,8 +13,6 @@ from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-
     from libp2p.kad_dht.engine import Engine
     from libp2p.kad_dht.provider_store import ProviderStore
     from libp2p.kad_dht.search import Found

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libp2p.kad_dht.messages import MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.kad_dht.lookup import LookupStatistics
     from libp2p.kad_dht.messages import Message
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import InvalidRecordType, RoutingError
@@ -10,8 +11,6 @@ from libp2p.kad_dht.messages import Message, MessageType, Record
 from libp2p.kad_dht.search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
-
     from libp2p.kad_dht.engine import Engine
     from libp2p.kad_dht.messages import PeerEntry
     from libp2p.kad_dht.search import Found

@@ -10,8 +10,8 @@ else. Faults that are not a peer's are logged.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import astuple
 from enum import Enum
 from functools import partial
@@ -63,9 +63,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import INetConn, IPeerStore, StreamHandlerFn

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -24,8 +25,6 @@ from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter
 from libp2p.utils.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FolderChoice, NetworkChoice

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
@@ -30,9 +32,6 @@ from libp2p.peer.own_addresses import is_any_interface
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
-
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At

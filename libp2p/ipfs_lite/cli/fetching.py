@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +24,6 @@ from libp2p.ipld.file_node import Kind, kind_of
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from libp2p.ipfs_lite.archive import Packing
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice

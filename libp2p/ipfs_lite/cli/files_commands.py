@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -10,8 +11,6 @@ from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
 from libp2p.ipfs_lite.cli.parameters import FlagOrValue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.ipfs_lite.cli.at import At
 
 

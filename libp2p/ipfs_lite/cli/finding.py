@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.company import open_asker
@@ -12,8 +13,6 @@ from libp2p.ipfs_lite.errors import NotAnnouncedError, NotFoundError
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipfs_lite.peer import Peer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,6 @@ from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.repo import Repo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.repo import Identity
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,8 +15,6 @@ from libp2p.ipld.file_node import Kind, kind_of, read_file_node, unixfs_of
 from libp2p.utils.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat as modes
 import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,6 @@ from libp2p.ipld.unixfs import Mtime
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.files import FileStat, PeerFiles
     from libp2p.ipld.cid import CID

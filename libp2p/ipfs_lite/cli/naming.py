@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from time import time
@@ -23,8 +24,6 @@ from libp2p.records.ipns_record import MAX_RECORD_BYTES, decode_record
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipns.resolver import Resolution

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.fetching import fetching_peer, find, root_and_path
@@ -13,8 +14,6 @@ from libp2p.ipld.block import MAX_BLOCK_BYTES
 from libp2p.ipld.node import decode, encode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
@@ -21,8 +22,6 @@ from libp2p.ipfs_lite.config import DHT_MODES
 from libp2p.ipld.profile_names import PROFILE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.tree_adder import TreeOptions
     from libp2p.peer.peerinfo import PeerInfo

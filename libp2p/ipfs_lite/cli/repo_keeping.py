@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,6 @@ from libp2p.ipfs_lite.repo import VERSION, Repo
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipfs_lite.cli.at import At
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from libp2p.ipfs_lite.cli.repo_keeping import human_size
@@ -9,8 +10,6 @@ from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipfs_lite.control.channel import ask
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.ipfs_lite.cli.at import At
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,6 @@ from libp2p.ipfs_lite.peer import Peer
 from libp2p.utils.short_collections import short_collections
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At

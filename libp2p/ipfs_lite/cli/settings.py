@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from libp2p.ipfs_lite.repo import VERSION, Repo
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.ipfs_lite.cli.at import At
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from libp2p.abc import INetConn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.abc import INetworkService
     from libp2p.network.health.board import HealthBoard
     from libp2p.network.health.config import HealthConfig
