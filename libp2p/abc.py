@@ -8,7 +8,7 @@ the stack itself needs of a part stands as a `Protocol` beside its user.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeAlias
@@ -25,9 +25,6 @@ from libp2p.peer.abc import IProtoBook as IProtoBook
 from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import Buffer, TProtocol
@@ -156,12 +153,7 @@ class _ResettableStream(ReadWriteCloser):
         """Use the stream for the block."""
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, exc_type: object, *_: object) -> None:
         """Close the stream, or reset it if the block failed: the peer must not take it for all."""
         if exc_type is None:
             await self.close()

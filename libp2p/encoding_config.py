@@ -7,15 +7,12 @@ commands write does not depend on it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
 from libp2p.exceptions import InvalidMultibase
 from libp2p.ipld import multibase
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _default = "base58btc"
 _override: ContextVar[str | None] = ContextVar("encoding", default=None)

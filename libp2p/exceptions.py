@@ -10,11 +10,9 @@ keeps per layer are related by inheritance here and re-exported at py-libp2p's p
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Self, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar
 
 _E = TypeVar("_E", bound=BaseException)
 

@@ -6,7 +6,7 @@ Its names are re-exported by `libp2p`; nothing else in the library imports it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from inspect import Parameter, Signature
@@ -40,8 +40,6 @@ from libp2p.transport.upgrader import TransportUpgrader
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.host.addresses import AddrsFactory
@@ -60,13 +58,8 @@ _MPLEX_GONE: Final = (
 )
 
 
-class HostOptions(TypedDict, total=False):
-    """
-    Options of `new_host` and `new_swarm`, by py-libp2p's names.
-
-    The first group has an effect. The rest is what py-libp2p has and this library does not:
-    ``None`` and ``False`` are accepted, anything else is an error that says so.
-    """
+class EffectiveOptions(TypedDict, total=False):
+    """Options that have an effect."""
 
     key_pair: KeyPair | None
     key_pair_provider: Callable[[], KeyPair] | None
@@ -96,6 +89,15 @@ class HostOptions(TypedDict, total=False):
     psk: bytes | str | None  # the key of a private network: libp2p.security.pnet.key.read_key
     disc_opt: PeerRouter | None  # asked for addresses of peers: the host is a `RoutedHost`
 
+
+class HostOptions(EffectiveOptions, total=False):
+    """
+    Options of `new_host` and `new_swarm`, by py-libp2p's names: `EffectiveOptions`, and these.
+
+    These are what py-libp2p has and this library does not: ``None`` and ``False`` are accepted,
+    anything else is an error that says so.
+    """
+
     enable_mDNS: bool
     enable_upnp: bool
     enable_autotls: bool
@@ -108,39 +110,6 @@ class HostOptions(TypedDict, total=False):
     tls_client_config: object
     tls_server_config: object
     metric_send_channel: object
-
-
-_EFFECTIVE: Final = frozenset(
-    {
-        "key_pair",
-        "key_pair_provider",
-        "keystore",
-        "identity_name",
-        "auto_persist",
-        "muxer_opt",
-        "sec_opt",
-        "peerstore_opt",
-        "muxer_preference",
-        "connection_config",
-        "connection_gater",
-        "retry_config",
-        "listen_addrs",
-        "transports",
-        "enable_tcp",
-        "negotiate_timeout",
-        "announce_addrs",
-        "addrs_factory",
-        "disable_identify_address_discovery",
-        "resolver",
-        "bootstrap",
-        "bootstrap_allow_ipv6",
-        "bootstrap_dns_timeout",
-        "bootstrap_dns_max_retries",
-        "disc_opt",
-        "psk",
-        "resource_manager",
-    }
-)
 
 
 #: py-libp2p's first parameters, which may be given by position.
@@ -241,7 +210,7 @@ def _check(options: HostOptions) -> None:
     for name, value in options.items():
         if name not in HostOptions.__annotations__:
             raise WrongArgumentType(f"new_host() got an unexpected option {name!r}")
-        if name not in _EFFECTIVE and value not in (None, False):
+        if name not in EffectiveOptions.__annotations__ and value not in (None, False):
             raise InvalidArgument(f"new_host({name}=…) is not supported by this version of libp2p")
     for name, kind in _KINDS.items():
         if (value := options.get(name)) is not None:

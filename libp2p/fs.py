@@ -15,6 +15,7 @@ import io
 import os
 import posixpath
 import tempfile
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,8 +34,6 @@ except ImportError as error:  # pragma: no cover - depends on what is installed
     raise ImportError('ipfs:// needs fsspec: pip install "libp2p[fs]"') from error
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
-
     from libp2p.ipfs_lite.namespace import Found
     from libp2p.ipld.cid import CID
 

@@ -8,13 +8,10 @@ call. An exception that no caller expects would end the host.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from libp2p.exceptions import BaseLibp2pError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
 
 #: Characters that are kept of the other library's error: it may quote all that the peer sent.
 _MAX_QUOTED: Final = 200
@@ -36,12 +33,7 @@ class refused_as:
     def __enter__(self) -> None:
         """Do nothing."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, _: object, error: BaseException | None, *__: object) -> None:
         if error is None or isinstance(error, BaseLibp2pError):
             return
         # A panic of code written in Rust is no Exception, and its class has no module.

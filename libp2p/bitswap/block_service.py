@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.errors import BlockTimeoutError, BlockUnavailableError
@@ -13,8 +14,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.bitswap.client import BitswapClient
     from libp2p.bitswap.fetch.session import BitswapSession
     from libp2p.blockstore import BlockStore

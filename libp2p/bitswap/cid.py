@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol, SupportsInt, TypeAlias
+from typing import TYPE_CHECKING, Final, SupportsInt, TypeAlias
 
 from libp2p.exceptions import HashNotSupported
 from libp2p.ipld.cid import CID, CIDInput, InvalidCID
@@ -28,11 +28,8 @@ CODEC_IPLD: Final = 0xE2
 HASH_SHA256: Final = 0x12
 
 
-class _CodecObject(SupportsInt, Protocol):
-    """A ``multicodec.Code``."""
-
-
-Codec: TypeAlias = "str | int | _CodecObject"
+#: What has a number is a ``multicodec.Code``.
+Codec: TypeAlias = "str | int | SupportsInt"
 
 
 def _make(data: bytes, version: int, codec: Codec) -> CID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
@@ -13,8 +14,6 @@ from libp2p.ipld.layout import BalancedLayout
 from libp2p.ipld.profiles import DEFAULT_FILE_LINKS as MAX_LINKS_PER_NODE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from libp2p.ipld.cid import CIDInput
 
 __all__ = [

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import BaseLibp2pError, InvalidCID, MessageTooLarge, first_few
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

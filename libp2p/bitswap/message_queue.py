@@ -6,6 +6,7 @@ The engine does not use it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import trio
@@ -20,8 +21,6 @@ from libp2p.ipld.cid import CID
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from libp2p.base_types import TProtocol
     from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.bitswap.net.waiters import SessionState

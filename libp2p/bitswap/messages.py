@@ -6,14 +6,13 @@ The client and the server do not use them; protobuf is imported when one is call
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_PRIORITY
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.bitswap.pb.bitswap_pb2 import Message
     from libp2p.bitswap.wire.entry import WantType
     from libp2p.ipld.cid import CIDInput

@@ -7,14 +7,13 @@ The engine does not use it.
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Protocol
 
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.bitswap.serve.accounts import Receipt
     from libp2p.bitswap.stats import BitswapStat
     from libp2p.ipld.cid import CIDInput

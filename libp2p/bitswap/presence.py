@@ -7,14 +7,13 @@ The engine does not use it.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.bitswap.cid import CIDObject
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID

@@ -6,6 +6,9 @@ The engine searches by `libp2p.bitswap.net.providers`.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -18,7 +21,6 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.net.providers import (
     ProviderCache,
-    ProviderCacheEntry,
     ProviderFinder,
     ProviderSearch,
 )
@@ -26,8 +28,6 @@ from libp2p.ipld.cid import CID
 from libp2p.routing.abc import ContentRouter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
@@ -38,6 +38,21 @@ __all__ = [
     "ProviderQueryManager",
     "ProviderSearch",
 ]
+
+
+@dataclass(slots=True)
+class ProviderCacheEntry:
+    """py-libp2p's record of the providers of a block; its times are those of `time.time`."""
+
+    providers: list[ID]
+    timestamp: float = field(default_factory=time.time)
+    ttl: float = PROVIDERS_TTL_SECONDS
+
+    def is_expired(self) -> bool:
+        return self.age() >= self.ttl
+
+    def age(self) -> float:
+        return time.time() - self.timestamp
 
 
 class ProviderQueryManager:

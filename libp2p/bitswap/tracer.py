@@ -8,14 +8,13 @@ is logged and changes nothing. Without a tracer they cost one test each.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from libp2p.bitswap.wire.entry import BlockPresenceType
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.bitswap.want.state import Want
     from libp2p.bitswap.wire.message import Message
     from libp2p.ipld.cid import CID

@@ -11,6 +11,7 @@ store does not hash what it is given. The one on disk hashes what it reads; of a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
 import trio
@@ -20,15 +21,6 @@ from libp2p.utils import arguments
 from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Iterator,
-        Sequence,
-    )
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
 

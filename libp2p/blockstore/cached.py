@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +15,6 @@ from libp2p.utils import arguments
 from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput
@@ -29,8 +28,8 @@ EXPECTED_BLOCKS: Final = 1_000_000
 @dataclass(frozen=True, slots=True)
 class CacheStatistics:
     """
-    :param hits: reads that needed no store,
-    :param misses: and those that did.
+    :param hits: reads that needed no store.
+    :param misses: reads that needed it.
     :param known_absent: look-ups that the filter has answered.
     """
 

@@ -7,7 +7,9 @@ opened, and an index is made in memory: 48 bytes for each block.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -23,9 +25,6 @@ from libp2p.utils.shown import shown
 from libp2p.utils.varint import decode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from os import PathLike
-
     from libp2p.ipld.cid import CIDInput
 
 #: Bytes that are read at once when a file is read through.

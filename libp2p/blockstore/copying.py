@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +13,6 @@ from libp2p.utils.background import background_nursery
 from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
-
     from libp2p.blockstore.base import BlockStore
 
 #: Bytes and blocks that are read at once. While they are written the next ones are read, so twice
@@ -28,8 +26,8 @@ class CopyResult:
     """
     What became of the blocks of a source.
 
-    :param copied: blocks that the target did not have, and their
-    :param bytes: in all.
+    :param copied: blocks that the target did not have.
+    :param bytes: the bytes of these.
     :param there: blocks that the target had.
     :param damaged: blocks that the source listed and had other bytes for, or had no more.
     """

@@ -20,6 +20,7 @@ import secrets
 import stat
 import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -47,8 +48,6 @@ from libp2p.utils.file_locks import LiveFile, sweep
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from libp2p.base_types import Buffer
     from libp2p.utils.file_locks import SharedLock
 

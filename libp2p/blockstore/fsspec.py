@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import posixpath
 import secrets
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from math import inf
@@ -29,8 +30,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
@@ -12,8 +13,6 @@ from libp2p.ipld.cid import CID
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CIDInput
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore.base import BlockStore, ListBlockStore, check_store
@@ -12,8 +13,6 @@ from libp2p.utils.closing import ending
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipld.cid import CIDInput

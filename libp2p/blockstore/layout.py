@@ -17,14 +17,12 @@ import binascii
 import contextlib
 import os
 import re
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID, InvalidCID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 SHARDING_FILE: Final = "SHARDING"
 SHARDING: Final = "/repo/flatfs/shard/v1/next-to-last/2"

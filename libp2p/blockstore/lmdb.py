@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from struct import Struct
@@ -21,8 +22,6 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
 

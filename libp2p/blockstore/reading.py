@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -11,8 +12,6 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.blockstore.base import BlockStore
     from libp2p.ipld.cid import CID
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,8 +17,6 @@ from libp2p.utils.closing import ending
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo, BlockStore
     from libp2p.blockstore.slice_table import Stamp

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from math import inf
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
@@ -25,9 +27,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore.base import BlockInfo
     from libp2p.blockstore.slice_table import Place, Slice, Transactions

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -19,9 +21,6 @@ from libp2p.exceptions import BridgeClosedError, LocalProtocolError
 from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Awaitable, Callable
-    from contextlib import AbstractAsyncContextManager
-
     from outcome import Outcome
 
     from libp2p.bridge.side import Side, Signal

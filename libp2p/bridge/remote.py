@@ -12,6 +12,7 @@ import contextlib
 import functools
 import inspect
 import io
+from collections.abc import Callable
 from functools import lru_cache, partial
 from types import AsyncGeneratorType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, cast
@@ -23,9 +24,6 @@ from libp2p.bridge.trio_thread import current
 from libp2p.exceptions import LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
     from libp2p.bridge.side import Side
     from libp2p.bridge.trio_thread import TrioThread
 
@@ -152,7 +150,22 @@ class Remote:
         return self._side.taken_over(value, partial(wrap, self._side, thread=self._running()))
 
 
-class RemoteObject(Remote):
+class _Block:
+    """Leaves what is held in trio's thread, at the end of ``async with`` and of ``with``."""
+
+    __slots__ = ()
+    _side: Side
+    _held: Held
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return await self._held.leave(error)
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        left: bool = self._side.finish(self.__aexit__(kind, error, trace))
+        return left
+
+
+class RemoteObject(_Block, Remote):
     """Stands for an object; `isinstance` takes it for one of its class."""
 
     __slots__ = ("_held",)
@@ -183,26 +196,9 @@ class RemoteObject(Remote):
         value = await self._enter()
         return self if value is self._target else self._wrap(value)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        return await self._held.leave(error)
-
     def __enter__(self) -> Any:
         value = _blocking(self._side).finish(self._enter())
         return self if value is self._target else self._wrap(value)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        left: bool = self._side.finish(self._held.leave(error))
-        return left
 
 
 class RemoteStream(RemoteObject):
@@ -222,18 +218,13 @@ class RemoteStream(RemoteObject):
             return method
         return lambda *args, **kwargs: self._side.finish(method(*args, **kwargs))
 
-    async def __aexit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
         if error is None:
             await self._end.flushed()
-        return await super().__aexit__(kind, error, traceback)
-
-    def __exit__(self, kind: Any, error: BaseException | None, traceback: Any) -> bool:
-        if error is None:
-            self._side.finish(self._end.flushed())
-        return super().__exit__(kind, error, traceback)
+        return await super().__aexit__(kind, error, trace)
 
 
-class RemoteContext:
+class RemoteContext(_Block):
     """``async with`` in asyncio and ``with`` in plain Python, for a context of trio's."""
 
     def __init__(self, side: Side, make: Callable[[], Any], thread: TrioThread) -> None:
@@ -244,25 +235,8 @@ class RemoteContext:
     async def __aenter__(self) -> Any:
         return wrap(self._side, await self._held.enter(), self._thread)
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        return await self._held.leave(error)
-
     def __enter__(self) -> Any:
         return _blocking(self._side).finish(self.__aenter__())
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
-        left: bool = self._side.finish(self._held.leave(error))
-        return left
 
 
 class RemoteIterator:

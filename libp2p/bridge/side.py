@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import functools
 import threading
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Coroutine
 from contextvars import copy_context
 from inspect import iscoroutinefunction
 from types import FunctionType
@@ -24,8 +24,6 @@ from outcome import Error, Value
 from libp2p.exceptions import BridgeClosedError, LocalProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-
     from outcome import Outcome
 
 

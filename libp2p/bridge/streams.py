@@ -9,6 +9,7 @@ as long as they are few.
 from __future__ import annotations
 
 import threading
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from outcome import Error
@@ -19,8 +20,6 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from outcome import Outcome
 
     from libp2p.base_types import Buffer

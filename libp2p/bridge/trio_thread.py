@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Awaitable, Callable
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -14,8 +15,6 @@ from outcome import Error, Value
 from libp2p.exceptions import BridgeClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from outcome import Outcome
 
 T = TypeVar("T")

@@ -12,15 +12,13 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum, unique
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from libp2p.exceptions import CryptographyError, WrongArgumentType
 from libp2p.hostile_input import refused_as
 from libp2p.ipld.protowire import bytes_field, uint_field
 
 if TYPE_CHECKING:
-    from typing import Self
-
     from libp2p.base_types import Buffer
     from libp2p.crypto.pb import crypto_pb2
 

@@ -8,8 +8,10 @@ A file holds the private key in its protobuf form, unencrypted, for its owner al
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from libp2p.crypto.ed25519 import KEY_BYTES, create_new_key_pair
 from libp2p.crypto.keys import KeyPair
@@ -17,10 +19,6 @@ from libp2p.crypto.serialization import MAX_KEY_MESSAGE_BYTES, deserialize_priva
 from libp2p.exceptions import CryptographyError, InvalidArgument
 from libp2p.utils import arguments, owner_files
 from libp2p.utils.shown import shown
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from os import PathLike
 
 __all__ = [
     "FileSystemKeyStore",

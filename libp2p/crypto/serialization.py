@@ -7,7 +7,9 @@ meets an RSA peer does not load RSA.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.crypto.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from libp2p.crypto.keys import DATA_FIELD, SENT_KEY_TYPES, TYPE_FIELD, KeyType, checked_bytes
@@ -15,8 +17,6 @@ from libp2p.exceptions import CryptographyError, MissingDeserializerError, Parse
 from libp2p.ipld.protowire import LENGTH, VARINT, read_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.crypto.keys import PrivateKey, PublicKey
 
 _SENT_TYPES: Final = frozenset(kind.value for kind in SENT_KEY_TYPES)
@@ -25,54 +25,23 @@ _SENT_TYPES: Final = frozenset(kind.value for kind in SENT_KEY_TYPES)
 MAX_KEY_MESSAGE_BYTES: Final = 8192
 
 
-def _rsa_public(data: bytes) -> PublicKey:
-    from libp2p.crypto.rsa import RSAPublicKey
-
-    return RSAPublicKey.from_bytes(data)
-
-
-def _rsa_private(data: bytes) -> PrivateKey:
-    from libp2p.crypto.rsa import RSAPrivateKey
-
-    return RSAPrivateKey.from_bytes(data)
-
-
-def _secp256k1_public(data: bytes) -> PublicKey:
-    from libp2p.crypto.secp256k1 import Secp256k1PublicKey
-
-    return Secp256k1PublicKey.from_bytes(data)
-
-
-def _secp256k1_private(data: bytes) -> PrivateKey:
-    from libp2p.crypto.secp256k1 import Secp256k1PrivateKey
-
-    return Secp256k1PrivateKey.from_bytes(data)
-
-
-def _ecdsa_public(data: bytes) -> PublicKey:
-    from libp2p.crypto.ecc import ECCPublicKey
-
-    return ECCPublicKey.from_bytes(data)
-
-
-def _ecdsa_private(data: bytes) -> PrivateKey:
-    from libp2p.crypto.ecc import ECCPrivateKey
-
-    return ECCPrivateKey.from_bytes(data)
+def _reader(module: str, name: str) -> Callable[[bytes], Any]:
+    """Return what reads a key of a class that is loaded when it is needed."""
+    return lambda data: getattr(import_module(module), name).from_bytes(data)
 
 
 key_type_to_public_key_deserializer: dict[int, Callable[[bytes], PublicKey]] = {
-    KeyType.RSA.value: _rsa_public,
+    KeyType.RSA.value: _reader("libp2p.crypto.rsa", "RSAPublicKey"),
     KeyType.Ed25519.value: Ed25519PublicKey.from_bytes,
-    KeyType.Secp256k1.value: _secp256k1_public,
-    KeyType.ECDSA.value: _ecdsa_public,
+    KeyType.Secp256k1.value: _reader("libp2p.crypto.secp256k1", "Secp256k1PublicKey"),
+    KeyType.ECDSA.value: _reader("libp2p.crypto.ecc", "ECCPublicKey"),
 }
 
 key_type_to_private_key_deserializer: dict[int, Callable[[bytes], PrivateKey]] = {
-    KeyType.RSA.value: _rsa_private,
+    KeyType.RSA.value: _reader("libp2p.crypto.rsa", "RSAPrivateKey"),
     KeyType.Ed25519.value: Ed25519PrivateKey.from_bytes,
-    KeyType.Secp256k1.value: _secp256k1_private,
-    KeyType.ECDSA.value: _ecdsa_private,
+    KeyType.Secp256k1.value: _reader("libp2p.crypto.secp256k1", "Secp256k1PrivateKey"),
+    KeyType.ECDSA.value: _reader("libp2p.crypto.ecc", "ECCPrivateKey"),
 }
 
 

@@ -90,8 +90,8 @@ class Capacity:
     """
     How many entries each namespace may have.
 
-    :param max_entries: of each namespace,
-    :param of: but for these.
+    :param max_entries: of a namespace.
+    :param of: of single namespaces, in place of ``max_entries``.
     """
 
     max_entries: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final, Self
 
 import trio
@@ -74,8 +74,8 @@ class SqliteDatastore:
     a later version of this library has written.
 
     :param path: of the file; its folder is made if it is not there.
-    :param max_entries: of each namespace, and
-    :param limits: of single namespaces. A full one drops the entries that expire first.
+    :param max_entries: of a namespace. A full one drops the entries that expire first.
+    :param limits: of single namespaces, in place of ``max_entries``.
     :param sync: flush each write to the disk. Without, no end of the process takes away what has
         been written, but a power loss may take the newest writes.
     :raises DatastoreError: in every method, with the error of SQLite or of the system as its cause.
@@ -100,12 +100,7 @@ class SqliteDatastore:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def get(self, namespace: str, key: bytes) -> Entry | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from libp2p.peer.addresses import to_multiaddrs, with_peer_id
@@ -9,8 +10,6 @@ from libp2p.peer.interfaces import local_interfaces
 from libp2p.peer.own_addresses import is_any_interface, reachable_addresses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.peer.id import ID

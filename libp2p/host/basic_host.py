@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -38,8 +39,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IPeerStore, StreamHandlerFn
@@ -295,19 +294,19 @@ class BasicHost(IHost):
 
     def get_connection_health(self, peer_id: ID) -> dict[str, Any]:
         """Return how well the connections to a peer do; see `libp2p.network.health`."""
-        return self._network.get_peer_health_summary(ID.of(peer_id))
+        return self._network.health.summary_of(ID.of(peer_id))
 
     def get_network_health_summary(self) -> dict[str, Any]:
         """Return how well all connections do."""
-        return self._network.get_global_health_summary()
+        return self._network.health.summary()
 
     def export_health_metrics(self, format: str = "json") -> str:
         """Return the same as JSON, or its totals for Prometheus (``"prometheus"``)."""
-        return self._network.export_health_metrics(format)
+        return self._network.health.export(format)
 
     async def get_health_monitor_status(self) -> dict[str, Any]:
         """Return what is watched."""
-        return await self._network.get_health_monitor_status()
+        return await self._network.health.status()
 
     def is_peer_connected(self, peer_id: ID) -> bool:
         """Tell whether there is a live connection to a peer."""

@@ -9,6 +9,7 @@ task is started when the protocol is agreed on. A `StreamAcceptor` needs none.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.abc import INetStream, StreamHandlerFn
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.network.connection.swarm_connection import StartHandler

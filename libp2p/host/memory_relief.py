@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
 from libp2p.exceptions import HostException
 from libp2p.utils.allocator import give_back
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 #: Bytes that have to be released before memory is returned to the system: less is soon used again,
 #: and to get it from the system again costs time.

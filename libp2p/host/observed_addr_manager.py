@@ -8,17 +8,15 @@ reported it on connections that are still open, as in go-libp2p.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from enum import Enum
 from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from multiaddr import Multiaddr
 
 from libp2p.connection_types import ConnectionType
 from libp2p.peer.addresses import ip_of, split_address
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: Networks of peers that have to agree.
 ACTIVATION_THRESHOLD: Final = 4

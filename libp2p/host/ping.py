@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -18,8 +19,6 @@ from libp2p.exceptions import IncompleteReadError, PingError, StreamEOF, StreamE
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
-
     from libp2p.abc import IHost, INetStream
     from libp2p.peer.id import ID as PeerID
 

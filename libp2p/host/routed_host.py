@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from libp2p.exceptions import ConnectionFailure, PeerStoreError, RoutingError, StreamFailure
+from libp2p.exceptions import ConnectionFailure, RoutingError, StreamFailure
 from libp2p.host.basic_host import BasicHost
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import known_addresses
 from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import TProtocol
@@ -65,7 +65,7 @@ class RoutedHost(BasicHost):
         :raises ConnectionFailure: if there is no connection, with the router's reason as well.
         """
         info = PeerInfo.of(peer_info)
-        known = [*self._addresses_of(info.peer_id), *info.addrs]
+        known = [*known_addresses(self.peerstore, info.peer_id), *info.addrs]
         if known or self._finder is None or self.is_peer_connected(info.peer_id):
             try:
                 await super().connect(info, hearsay=hearsay)
@@ -100,12 +100,6 @@ class RoutedHost(BasicHost):
             except ConnectionFailure as error:
                 raise StreamFailure(f"no stream to {peer_id}: {error}") from error
         return await super().new_stream(peer_id, protocol_ids, no_dial=no_dial)
-
-    def _addresses_of(self, peer_id: ID) -> list[Multiaddr]:
-        try:
-            return self.peerstore.addrs(peer_id)
-        except PeerStoreError:
-            return []
 
     async def _ask(self, finder: PeerFinder, peer_id: ID, before: str) -> PeerInfo:
         try:

@@ -8,11 +8,10 @@ Layers pass bytes in batches, as lists of buffers (`Channel`, and `RawChannel` a
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import Buffer

@@ -7,6 +7,7 @@ single byte of the message is kept, and a message that arrives in many pieces is
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import IncompleteVarint
@@ -14,8 +15,6 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.utils.varint import MAX_UVARINT_BYTES, check_message_length, decode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 

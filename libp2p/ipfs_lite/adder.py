@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,8 +36,6 @@ from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.nocopy import Place

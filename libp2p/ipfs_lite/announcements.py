@@ -8,6 +8,7 @@ another process has the repo open.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from time import time
@@ -26,8 +27,6 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from libp2p.datastore import Datastore
     from libp2p.host.basic_host import BasicHost
     from libp2p.ipfs_lite.files_root import FilesRoot

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tarfile
 import zlib
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -25,8 +26,6 @@ from libp2p.ipld.unixfs import DataType
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipfs_lite.reader import UnixFSReader

@@ -8,8 +8,9 @@ here runs in that thread; `libp2p.ipfs_lite.sync` and `libp2p.ipfs_lite.aio` cal
 from __future__ import annotations
 
 from copy import copy
+from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import trio
 
@@ -18,9 +19,6 @@ from libp2p.ipfs_lite.config import default_repo_path
 from libp2p.ipfs_lite.errors import IpfsLiteError, PeerClosedError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.utils.logs import get_logger
-
-if TYPE_CHECKING:
-    from os import PathLike
 
 logger = get_logger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -12,8 +13,6 @@ from libp2p.blockstore.reading import damage_of
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.adder import Progress
 

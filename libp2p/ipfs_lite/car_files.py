@@ -7,6 +7,7 @@ verified, each block against its CID, before it is stored.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
@@ -27,8 +28,6 @@ from libp2p.ipld.entity_walk import ByteRange, EntityWalk
 from libp2p.ipld.paths import follow
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.adder import Progress

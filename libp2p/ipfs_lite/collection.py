@@ -9,6 +9,7 @@ leased meanwhile is marked before the next batch, so nothing else has to wait fo
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import count
@@ -26,8 +27,6 @@ from libp2p.pinning.sweep import horizon_of, may_go
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipfs_lite.files_root import FilesRoot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore import read_blocks
@@ -10,8 +11,6 @@ from libp2p.ipld.codec import RAW
 from libp2p.ipld.links import links_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CID
 

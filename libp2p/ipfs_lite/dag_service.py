@@ -6,7 +6,8 @@ Nodes of DAGs, and many reads in one bitswap session: Go ipfs-lite's DAGService 
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.bitswap.errors import BlockTooLargeError
@@ -22,17 +23,8 @@ from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        Awaitable,
-        Callable,
-        Iterable,
-        Iterator,
-    )
-    from contextlib import AbstractContextManager
-
-    from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.file_fetch import BlockSource
+    from libp2p.ipfs_lite.operations import Operations
     from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipfs_lite.sizes import DagStats
     from libp2p.ipld.cid import CIDInput
@@ -49,16 +41,13 @@ class NodeGetter:
     Reads nodes, from the store or else from peers.
 
     :param open_source: opens a source of blocks, and closes it where it should be.
-    :param call: runs a call that ends with the peer.
     """
 
     def __init__(
-        self,
-        open_source: Callable[[], AbstractContextManager[BlockSource]],
-        call: Callable[[], AbstractContextManager[None]],
+        self, work: Operations, open_source: Callable[[], AbstractContextManager[BlockSource]]
     ) -> None:
+        self._work = work
         self._open_source = open_source
-        self._call = call
 
     async def get_block(self, cid: CIDInput) -> bytes:
         """
@@ -66,7 +55,7 @@ class NodeGetter:
 
         :raises BitswapError: if it cannot be had.
         """
-        with self._call(), self._open_source() as source:
+        with self._work.call(), self._open_source() as source:
             [data] = await source.fetch([CID.of(cid)])
             return data
 
@@ -90,7 +79,7 @@ class NodeGetter:
         with self._open_source() as source:
             blocks = source.stream(cid_inputs(cids))
             while True:
-                with self._call():  # not around a yield: the caller's scopes would cross it
+                with self._work.call():  # not around a yield: the caller's scopes would cross it
                     found = await anext(blocks, None)
                 if found is None:
                     return
@@ -115,7 +104,7 @@ class NodeGetter:
     async def _follow(self, cid: CIDInput, path: str, *, read: bool) -> Place:
         arguments.instance(path, str, "the path")
         names = [name for name in path.split("/") if name]
-        with self._call(), self._open_source() as source:
+        with self._work.call(), self._open_source() as source:
             return await run_steps(source, follow(CID.of(cid), names, read=read))
 
     async def walk(
@@ -143,7 +132,7 @@ class NodeGetter:
         with self._open_source() as source:
             reader = DagReader(source, walk)
             while True:
-                with self._call():  # not around a yield, as above
+                with self._work.call():  # not around a yield, as above
                     found = await reader.next()
                 if found is None:
                     return
@@ -157,24 +146,14 @@ class Session(NodeGetter, AsyncClosing):
     ``async with peer.session() as session``; or call `close`.
     """
 
-    def __init__(
-        self,
-        source: BlockSource,
-        call: Callable[[], AbstractContextManager[None]],
-        open_file: Callable[[CID, BlockSource], Awaitable[UnixFSReader]],
-    ) -> None:
-        @contextmanager
-        def opened() -> Iterator[BlockSource]:
-            yield source
-
-        super().__init__(opened, call)
+    def __init__(self, work: Operations, source: BlockSource) -> None:
+        super().__init__(work, lambda: nullcontext(source))
         self._source = source
-        self._open_file = open_file
 
     async def get_file(self, cid: CIDInput) -> UnixFSReader:
         """Open a file for reading; see `Peer.get_file`. It ends with the session."""
-        with self._call():
-            return await self._open_file(CID.of(cid), self._source.lend())
+        with self._work.call():
+            return await self._work.open_file(CID.of(cid), self._source.lend())
 
     def close(self) -> None:
         """End the session; reads that still wait get an error."""
@@ -184,18 +163,9 @@ class Session(NodeGetter, AsyncClosing):
 class DAGService(NodeGetter):
     """Reads nodes, and stores them; `Peer.dag`. What it stores is pinned by nobody."""
 
-    def __init__(
-        self,
-        open_source: Callable[[], AbstractContextManager[BlockSource]],
-        call: Callable[[], AbstractContextManager[None]],
-        store: BlockStore,
-        stored: Callable[[list[CID]], Awaitable[None]] | None,
-        pin: Callable[[CID], Awaitable[None]],
-    ) -> None:
-        """:param stored: awaited with what has been stored, so that who waits for it gets it."""
-        super().__init__(open_source, call)
-        self._store = store
-        self._stored = stored
+    def __init__(self, work: Operations, pin: Callable[[CID], Awaitable[None]]) -> None:
+        super().__init__(work, work.open_source)
+        self._store = work.parts.store
         self._pin = pin
 
     async def add(self, node: Node) -> None:
@@ -210,7 +180,7 @@ class DAGService(NodeGetter):
 
     async def add_many(self, nodes: Iterable[Node]) -> None:
         """Store nodes, many at once; those before one that is refused may be stored."""
-        with self._call():
+        with self._work.call():
             batch: list[Node] = []
             for node in nodes:
                 arguments.instance(node, Node, "a node")
@@ -252,7 +222,7 @@ class DAGService(NodeGetter):
         :raises UnknownCodec: if the links of one cannot be read.
         """
         cids = list(dict.fromkeys(CID.of(root) for root in cid_inputs(roots)))
-        with self._call(), self._open_source() as source:
+        with self._work.call(), self._open_source() as source:
             return await dag_stats(cids, source, self._store)
 
     async def remove(self, cid: CIDInput) -> None:
@@ -262,7 +232,7 @@ class DAGService(NodeGetter):
     async def remove_many(self, cids: Iterable[CIDInput]) -> None:
         """Delete blocks from the store."""
         for cid in [CID.of(one) for one in cid_inputs(cids)]:
-            with self._call():
+            with self._work.call():
                 await self._store.delete_block(cid)
 
     async def _store_batch(self, nodes: list[Node]) -> None:
@@ -270,5 +240,5 @@ class DAGService(NodeGetter):
         if not blocks:
             return
         await self._store.put_blocks(blocks)
-        if self._stored is not None:
-            await self._stored([cid for cid, _ in blocks])
+        if self._work.stored is not None:
+            await self._work.stored([cid for cid, _ in blocks])

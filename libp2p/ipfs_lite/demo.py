@@ -13,17 +13,14 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 import trio
 
 from libp2p.ipfs_lite import Peer, save
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _COMMAND = [sys.executable, "-m", "libp2p.ipfs_lite", "--repo"]
 

@@ -12,14 +12,13 @@ import os
 import re
 import select
 import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import trio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.base_types import Buffer
 
 _T = TypeVar("_T")

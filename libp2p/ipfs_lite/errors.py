@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import trio
 
 from libp2p.bitswap.errors import ClientClosedError
 from libp2p.exceptions import BaseLibp2pError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 class IpfsLiteError(BaseLibp2pError):

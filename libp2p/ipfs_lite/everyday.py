@@ -16,8 +16,8 @@ import trio
 
 from libp2p.exceptions import NotAFile
 from libp2p.ipfs_lite import background
+from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT
 from libp2p.ipfs_lite.output import save
-from libp2p.ipfs_lite.peer import DEFAULT_TIMEOUT
 from libp2p.ipfs_lite.source import BATCH_BYTES
 from libp2p.ipld.cid import CID
 from libp2p.ipns.path import ContentPath

@@ -7,6 +7,7 @@ of peers if they are not there; a block that comes goes into the walk in the cal
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 import trio
@@ -23,8 +24,6 @@ from libp2p.ipld.codec import RAW
 from libp2p.ipld.file_walk import FileWalk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.bitswap.errors import BitswapError, BlockUnavailableError
     from libp2p.bitswap.fetch.session import BitswapSession

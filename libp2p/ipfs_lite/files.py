@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, closing
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import trio
 
@@ -17,14 +18,7 @@ from libp2p.mfs.tree import FilesPath, Tree
 from libp2p.mfs.workspace import Format, Workspace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-    from contextlib import AbstractContextManager
-    from typing import TypeVar
-
-    from libp2p.blockstore import BlockStore
-    from libp2p.ipfs_lite.file_fetch import BlockSource
-    from libp2p.ipfs_lite.files_root import FilesRoot
-    from libp2p.ipfs_lite.leases import Leases
+    from libp2p.ipfs_lite.operations import Operations
     from libp2p.ipfs_lite.source import SourceInput
     from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportOptions
@@ -40,23 +34,6 @@ SPILL_BYTES: Final = 8 * 1024 * 1024
 MAX_ATTEMPTS: Final = 100
 #: How much of a source is taken at once.
 _READ_BYTES: Final = 1024 * 1024
-
-
-class FilesParts(NamedTuple):
-    """What of its peer the tree uses."""
-
-    store: BlockStore
-    files_root: FilesRoot
-    leases: Leases
-    options: ImportOptions
-    call: Callable[[], AbstractContextManager[None]]
-    """Runs a call that ends with the peer."""
-    source: Callable[[], BlockSource]
-    """Opens a source of blocks; the caller closes it."""
-    stored: Callable[[list[CID]], Awaitable[object]]
-    """Is told of new blocks."""
-    turn: trio.Lock
-    """Is held by the task of this peer that changes the tree; other processes are not kept out."""
 
 
 class FileStat(NamedTuple):
@@ -93,8 +70,11 @@ class PeerFiles:
     :raises InvalidFilesPath: by all, if a path does not begin with a slash.
     """
 
-    def __init__(self, opened: FilesParts) -> None:
-        self._opened = opened
+    def __init__(self, work: Operations, options: ImportOptions) -> None:
+        self._work = work
+        self._options = options
+        self._leases = work.parts.leases
+        self._files_root = work.parts.files_root
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -264,11 +244,11 @@ class PeerFiles:
             raise ValueError("offset and count cannot be negative")
         where = FilesPath.parse(path)
         form = self._form(cid_version, hash)
-        with self._opened.call():
+        with self._work.call():
             async with self._held_root() as root:
                 tree = self._tree(root)
                 old = await self._drive(tree.workspace, _file_at(tree, where, create))
-                workspace, options = Workspace(), self._opened.options
+                workspace, options = Workspace(), self._options
                 start = workspace.empty_file(form or Format(options.cid_version, options.hash))
                 editor = FileEditor(
                     workspace,
@@ -308,7 +288,7 @@ class PeerFiles:
     # -- the root -----------------------------------------------------------------------------
 
     async def _look(self, work: Callable[[Tree], Step[T]]) -> T:
-        with self._opened.call():
+        with self._work.call():
             async with self._held_root() as root:
                 if root is None:
                     await self.root()  # so that the CID of the empty tree can be read
@@ -316,13 +296,13 @@ class PeerFiles:
                 return await self._drive(tree.workspace, work(tree))
 
     async def _change(self, work: Callable[[Tree], Step[None]], *needed: CID) -> CID:
-        swap = self._opened.files_root.swap
+        swap = self._files_root.swap
         fetched: dict[CID, bytes] = {}
         conflicts = 0
-        with self._opened.call(), self._opened.leases.hold(needed):
+        with self._work.call(), self._leases.hold(needed):
             while conflicts < MAX_ATTEMPTS:
                 # Nothing that may be slow is done in turn: what others have is fetched after it.
-                async with self._opened.turn, self._held_root() as old:
+                async with self._work.files_turn, self._held_root() as old:
                     tree = self._tree(old)
                     missing = await self._drive_here(work(tree), fetched)
                     if missing is None:
@@ -331,18 +311,18 @@ class PeerFiles:
                             return tree.root
                         conflicts += 1
                 if missing is not None:
-                    with closing(self._opened.source()) as source:
+                    with closing(self._work.source()) as source:
                         [fetched[missing]] = await source.fetch([missing])
         raise FilesConflictError("others change the files all the time: try again")
 
     @asynccontextmanager
     async def _held_root(self) -> AsyncIterator[CID | None]:
         """Yield the root; what is below it and what is written stays to the end of the block."""
-        leases, read = self._opened.leases, self._opened.files_root.read
+        read = self._files_root.read
         root = await trio.to_thread.run_sync(read)
         while True:
-            with leases.hold([root] if root else []):
-                await leases.settled()
+            with self._leases.hold([root] if root else []):
+                await self._leases.settled()
                 newest = await trio.to_thread.run_sync(read)
                 if newest == root:  # else a collection may have begun to take it apart
                     yield root
@@ -350,11 +330,11 @@ class PeerFiles:
             root = newest
 
     def _tree(self, root: CID | None) -> Tree:
-        return Tree(Workspace(), self._opened.options, root)
+        return Tree(Workspace(), self._options, root)
 
     async def _drive(self, workspace: Workspace, step: Step[T]) -> T:
         """Run a step, giving it the blocks that it asks for."""
-        source = self._opened.source()
+        source = self._work.source()
         try:
             wanted = next(step)
             while True:
@@ -368,7 +348,7 @@ class PeerFiles:
 
     async def _drive_here(self, step: Step[None], fetched: Mapping[CID, bytes]) -> CID | None:
         """Run a step; return the first block that it needs and that is not here."""
-        with closing(self._opened.source()) as source, closing(step):
+        with closing(self._work.source()) as source, closing(step):
             try:
                 wanted = next(step)
                 while True:
@@ -384,8 +364,9 @@ class PeerFiles:
     async def _store(self, workspace: Workspace, root: CID) -> None:
         blocks = workspace.take_new(root)
         if blocks:
-            await self._opened.store.put_blocks(blocks)
-            await self._opened.stored([block.cid for block in blocks])
+            await self._work.parts.store.put_blocks(blocks)
+            if self._work.stored is not None:
+                await self._work.stored([block.cid for block in blocks])
 
 
 def _nothing(_: Tree) -> Step[None]:

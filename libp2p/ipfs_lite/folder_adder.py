@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
 from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -15,16 +24,6 @@ from libp2p.utils import arguments
 from libp2p.utils.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterable,
-        Awaitable,
-        Callable,
-        Iterable,
-        Iterator,
-        Sequence,
-    )
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CIDInput

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from libp2p.ipld.directory import DirectoryWalk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID

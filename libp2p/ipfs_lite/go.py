@@ -8,6 +8,7 @@ Go ipfs-lite's names, in snake_case: what a program of it needs beside `Peer`.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,8 +32,6 @@ from libp2p.records.validator import NamespacedValidator
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.blockstore import BlockStore

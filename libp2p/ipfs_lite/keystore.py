@@ -10,7 +10,9 @@ repo, for a file appears and disappears as a whole.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -30,9 +32,6 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from os import PathLike
-
     from libp2p.crypto.keys import PrivateKey
 
 __all__ = [

@@ -9,9 +9,11 @@ it. It holds a CID on each line.
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from time import monotonic, time, time_ns
 from typing import TYPE_CHECKING, Final
 
@@ -22,9 +24,6 @@ from libp2p.ipld.cid import CID, InvalidCID
 from libp2p.utils.file_locks import LiveFile, sweep
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
-    from pathlib import Path
-
     from libp2p.utils.file_locks import SharedLock
 
 #: Bytes that are read of a lease: 100,000 roots.

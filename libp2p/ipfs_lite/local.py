@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from typing import TYPE_CHECKING
 
 import trio
@@ -22,9 +24,6 @@ from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from os import PathLike
-
     from libp2p.blockstore import BlockStore
     from libp2p.crypto.keys import PrivateKey
     from libp2p.datastore import Datastore

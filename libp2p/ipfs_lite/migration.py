@@ -8,6 +8,8 @@ then: the pins are written in one transaction, the version after them, and ``roo
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.state import State
@@ -15,8 +17,6 @@ from libp2p.utils import owner_files
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
-    from pathlib import Path
 
 #: Longer lines are no CIDs.
 _MAX_LINE_BYTES: Final = 200

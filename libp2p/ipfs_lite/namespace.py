@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,8 +32,6 @@ from libp2p.ipld.codec import RAW
 from libp2p.ipns.path import IPFS, ContentPath
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
-
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.files import FileStat
     from libp2p.ipfs_lite.peer import Peer

@@ -6,6 +6,7 @@ Calls of the program end with `PeerClosedError` when the peer is closed.
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
@@ -23,8 +24,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-
     from libp2p.datastore import Datastore
     from libp2p.ipld.cid import CID
     from libp2p.ipns.path import ContentPath

@@ -16,17 +16,15 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import trio
 
 from libp2p.utils import file_locks
 from libp2p.utils.logs import get_logger
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
-    from pathlib import Path
 
 #: Bytes that are read at once: more than a FIFO holds, so that one look is for all of them.
 FIFO_BYTES: Final = 64 * 1024

@@ -6,7 +6,7 @@ It is loaded when a peer with a network is opened, and runs for the length of on
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -50,8 +50,6 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.abc import IHost, TMuxerOptions, TSecurityOptions
     from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.tracer import Tracer

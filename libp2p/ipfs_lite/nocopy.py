@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.blockstore.slice_table import Slice, Stamp
@@ -13,8 +14,6 @@ from libp2p.ipfs_lite.source import FileSource
 from libp2p.ipld.codec import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.sliced import SlicedBlockStore
     from libp2p.ipfs_lite.source import Source

@@ -9,6 +9,7 @@ the next one asks only for what is missing. A folder that was interrupted is rem
 from __future__ import annotations
 
 import os
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -23,8 +24,6 @@ from libp2p.ipfs_lite.tree_saver import SmallFile, TreeResult, TreeSaver, create
 from libp2p.ipld.codec import RAW
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.slices import SliceBlockStore
     from libp2p.ipfs_lite.adder import Progress

@@ -21,6 +21,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
@@ -32,8 +33,6 @@ from libp2p.ipfs_lite.errors import OutputError, plain_errors
 from libp2p.utils import file_locks
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
 

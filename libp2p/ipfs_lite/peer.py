@@ -13,15 +13,27 @@ without one starts in a fraction of the time.
 
 from __future__ import annotations
 
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import (
+    AbstractContextManager,
     AsyncExitStack,
-    ExitStack,
     aclosing,
     asynccontextmanager,
     closing,
     contextmanager,
 )
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
@@ -37,39 +49,22 @@ from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import (
     NotPinnedError,
     OfflineError,
-    PeerClosedError,
     PinError,
     plain_errors,
 )
-from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
+from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT, Operations
 from libp2p.ipfs_lite.pins import Pins, check_name
-from libp2p.ipfs_lite.read_ahead import MAX_READERS_BYTES, WINDOW_BYTES
-from libp2p.ipfs_lite.reader import Readers, UnixFSReader
+from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.profile_names import DEFAULT_PROFILE
 from libp2p.ipld.profiles import resolve_options
-from libp2p.peer.id import ID
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterable,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
-    from contextlib import AbstractContextManager
-    from os import PathLike
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost
@@ -92,6 +87,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.folder_adder import EntryInput
     from libp2p.ipfs_lite.naming import PeerNames
     from libp2p.ipfs_lite.network import Network, NetworkKnobs, NetworkOptions
+    from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipfs_lite.refs import Ref
     from libp2p.ipfs_lite.routing import PeerRouting
     from libp2p.ipfs_lite.sizes import ContentStat
@@ -101,14 +97,12 @@ if TYPE_CHECKING:
     from libp2p.ipld.directory import DirectoryEntry
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
     from libp2p.kad_dht.dual import DualDHT
+    from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
 _T = TypeVar("_T")
 
 logger = get_logger(__name__)
-
-#: Seconds without any block after which a fetch fails, if no peer refuses.
-DEFAULT_TIMEOUT: Final = 30.0
 
 _OFFLINE: Final = "this peer was opened with online=False"
 
@@ -123,18 +117,12 @@ class Peer:
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
         self.config: Final = parts.config
         self.store: Final = parts.store
-        self._leases = parts.leases
-        self._pin_table = parts.pins
-        self._files_root = parts.files_root
-        self._files_turn = trio.Lock()
-        self._nursery = nursery
+        self._parts = parts
         self._network = network
         self._bitswap = None if network is None else network.bitswap
         self.resources: Final = Resources() if network is None else network.resources
         """What this peer may hold, and what it holds."""
-        self._readers = Readers(self.resources.scope("readers", MAX_READERS_BYTES))
-        self._calls: set[trio.CancelScope] = set()
-        self._closed = False
+        self._work = Operations(parts, self._bitswap, nursery, self.resources)
 
     @classmethod
     @asynccontextmanager
@@ -210,29 +198,8 @@ class Peer:
             own_errors.append(error)
             raise
         finally:
-            self._end()
+            self._work.end()
             logger.info("peer closes: %s, %s", who, place)
-
-    def _end(self) -> None:
-        """Make calls under way raise `PeerClosedError`; the parts below are closed next."""
-        self._closed = True
-        self._readers.end(PeerClosedError())
-        for scope in self._calls:
-            scope.cancel()
-
-    @contextmanager
-    def _call(self) -> Iterator[None]:
-        """Run a call that ends with the peer."""
-        if self._closed:
-            raise PeerClosedError
-        with trio.CancelScope() as scope:
-            self._calls.add(scope)
-            try:
-                yield
-            finally:
-                self._calls.discard(scope)
-        if scope.cancelled_caught:
-            raise PeerClosedError
 
     # -- files --------------------------------------------------------------------------------
 
@@ -267,13 +234,13 @@ class Peer:
         :raises Exception: whatever a reader or a block store of your own raises.
         """
         check_name(name)
-        with self._call(), self.lease():
+        with self._work.call(), self.lease():
             options = import_options(self.config, profile, choices)
             added = await add_file(
                 source,
                 options,
                 None if only_hash else self.store,
-                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                stored=self._work.stored,
                 progress=progress,
                 nocopy=nocopy,
             )
@@ -288,7 +255,7 @@ class Peer:
         :param pin: False to announce it only.
         :raises RepoError: if it cannot be written down.
         """
-        with self._call():
+        with self._work.call():
             root = CID.of(cid)
             if pin:
                 await self.pins.note(root, name=name)
@@ -320,22 +287,12 @@ class Peer:
             its file is damaged. Later blocks fail in the reader.
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
-        with self._call():
-            source = self._source(peers, timeout, roots=[CID.of(cid)])
+        with self._work.call():
+            source = self._work.source(peers, timeout, roots=[CID.of(cid)])
             window = (
                 WINDOW_BYTES if read_ahead is None else arguments.count(read_ahead, "read_ahead")
             )
-            return await self._open_file(CID.of(cid), source, window)
-
-    async def _open_file(
-        self, cid: CID, source: BlockSource, window: int = WINDOW_BYTES
-    ) -> UnixFSReader:
-        reader = self._readers.add(cid, source, self._nursery, window)
-        try:
-            return await reader.open()
-        except BaseException:
-            reader.close()
-            raise
+            return await self._work.open_file(CID.of(cid), source, window)
 
     async def save_file(
         self,
@@ -363,15 +320,15 @@ class Peer:
         :raises BitswapError: if a block cannot be had.
         """
         path = Path(arguments.path(target, "the path of a file to write"))
-        with self._call():
+        with self._work.call():
             if nocopy:
                 from libp2p.ipfs_lite.nocopy_saver import save_nocopy
 
                 root = CID.of(cid)
 
                 async def open_reader(asking: Asking) -> UnixFSReader:
-                    source = self._source(peers, timeout, asking, roots=[root])
-                    return await self._open_file(root, source)
+                    source = self._work.source(peers, timeout, asking, roots=[root])
+                    return await self._work.open_file(root, source)
 
                 return await save_nocopy(root, path, self.store, open_reader, progress)
             from libp2p.ipfs_lite.output import save
@@ -423,12 +380,12 @@ class Peer:
 
         check_name(name)
         tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
-        with self._call(), self.lease():
+        with self._work.call(), self.lease():
             adder = TreeAdder(
                 import_options(self.config, profile, tree.fit(choices)),
                 tree,
                 None if only_hash else self.store,
-                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                stored=self._work.stored,
                 added=added,
                 progress=progress,
                 nocopy=nocopy,
@@ -464,12 +421,12 @@ class Peer:
         from libp2p.ipfs_lite.folder_adder import add_folder
 
         check_name(name)
-        with self._call(), self.lease():
+        with self._work.call(), self.lease():
             added = await add_folder(
                 entries,
                 import_options(self.config, profile, choices),
                 None if only_hash else self.store,
-                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                stored=self._work.stored,
             )
             if not only_hash:
                 await self.note_root(added.cid, pin=pin, name=name)
@@ -500,12 +457,14 @@ class Peer:
         :raises BitswapError: if a block cannot be had.
         :raises OutputError: if it cannot be written, or has a name that no file may have.
         """
-        with self._call():
-            source = self._source(peers, timeout, roots=[CID.of(cid)])
+        with self._work.call():
+            source = self._work.source(peers, timeout, roots=[CID.of(cid)])
 
             async def open_file(below: CID, asking: Asking | None) -> UnixFSReader:
-                with self._call():
-                    return await self._open_file(below, self._source(peers, timeout, asking))
+                with self._work.call():
+                    return await self._work.open_file(
+                        below, self._work.source(peers, timeout, asking)
+                    )
 
             make: Callable[..., TreeSaver]
             if nocopy:
@@ -551,7 +510,7 @@ class Peer:
         return Archive(
             root,
             str(root) if name is None else name,
-            self._source(peers, timeout, roots=[root]),
+            self._work.source(peers, timeout, roots=[root]),
             open_file,
             Packing() if packing is None else packing,
             unsafe_links=unsafe_links,
@@ -571,8 +530,8 @@ class Peer:
         """
         from libp2p.ipfs_lite.folders import list_folder
 
-        source = self._source(peers, timeout)
-        async with aclosing(self._calls_of(source, list_folder(source, CID.of(cid)))) as entries:
+        source = self._work.source(peers, timeout)
+        async with aclosing(self._work.items(source, list_folder(source, CID.of(cid)))) as entries:
             async for entry in entries:
                 yield entry
 
@@ -598,26 +557,11 @@ class Peer:
         root = CID.of(cid)
         if max_depth is not None:
             arguments.count(max_depth, "max_depth")
-        source = self._source(peers, timeout, roots=[root])
+        source = self._work.source(peers, timeout, roots=[root])
         below = refs_below(source, root, max_depth=max_depth, unique=unique)
-        async with aclosing(self._calls_of(source, below)) as refs:
+        async with aclosing(self._work.items(source, below)) as refs:
             async for ref in refs:
                 yield ref
-
-    async def _calls_of(
-        self, source: BlockSource, items: AsyncGenerator[_T, None]
-    ) -> AsyncGenerator[_T, None]:
-        """Yield what is made of a source's blocks; it ends with the peer, and closes the source."""
-        try:
-            async with aclosing(items):
-                while True:
-                    with self._call():  # not around a yield: the caller's scopes would cross it
-                        item = await anext(items, None)
-                    if item is None:
-                        return
-                    yield item
-        finally:
-            source.close()
 
     async def resolve(
         self,
@@ -640,7 +584,7 @@ class Peer:
         from libp2p.ipld.paths import follow
 
         names = [name for name in path.split("/") if name]
-        with self._call(), closing(self._source(peers, timeout)) as source:
+        with self._work.call(), closing(self._work.source(peers, timeout)) as source:
             place = await run_steps(source, follow(CID.of(cid), names, read=False))
             if place.rest:
                 raise NotADirectory(f"{'/'.join(place.rest)!r:.200} is a part of {place.cid}")
@@ -651,24 +595,9 @@ class Peer:
     @property
     def files(self) -> PeerFiles:
         """A tree of paths whose root changes, kept in the repo: Kubo's ``ipfs files``."""
-        from libp2p.ipfs_lite.files import FilesParts, PeerFiles
+        from libp2p.ipfs_lite.files import PeerFiles
 
-        async def stored(cids: list[CID]) -> None:
-            if self._bitswap is not None:
-                await self._bitswap.notify_new_blocks(cids)
-
-        return PeerFiles(
-            FilesParts(
-                self.store,
-                self._files_root,
-                self._leases,
-                import_options(self.config, None, {}),
-                self._call,
-                lambda: self._source(None, DEFAULT_TIMEOUT),
-                stored,
-                self._files_turn,
-            )
-        )
+        return PeerFiles(self._work, import_options(self.config, None, {}))
 
     # -- CAR files ----------------------------------------------------------------------------
 
@@ -698,7 +627,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.output import save
 
-        with self._call():
+        with self._work.call():
             export = self.open_car(roots, peers=peers, timeout=timeout, **knobs)
             try:
                 await save(export, target, progress)
@@ -722,7 +651,7 @@ class Peer:
         from libp2p.ipfs_lite.car_files import CarExport
 
         cids = [CID.of(root) for root in cid_inputs(roots)]
-        source = self._source(peers, timeout, roots=cids)
+        source = self._work.source(peers, timeout, roots=cids)
         try:
             return CarExport(cids, source, **knobs)
         except InvalidArgument:
@@ -749,11 +678,11 @@ class Peer:
         from libp2p.ipfs_lite.car_files import import_car
 
         check_name(name)
-        with self._call(), self.lease():
+        with self._work.call(), self.lease():
             result = await import_car(
                 source,
                 self.store,
-                stored=None if self._bitswap is None else self._bitswap.notify_new_blocks,
+                stored=self._work.stored,
                 progress=progress,
             )
             for root in result.roots:
@@ -774,32 +703,15 @@ class Peer:
         """
         from libp2p.blockstore.copying import copy_blocks
 
-        with self._call(), self.lease():
+        with self._work.call(), self.lease():
             return await copy_blocks(source, self.store, progress=progress)
-
-    def _source(
-        self,
-        peers: Iterable[ID] | None,
-        timeout: float | None,
-        asking: Asking | None = None,
-        *,
-        roots: Iterable[CID] = (),
-    ) -> BlockSource:
-        if self._closed:
-            raise PeerClosedError
-        seconds = arguments.seconds(timeout)
-        asked = None if peers is None else ID.list_of(peers)
-        session = None if self._bitswap is None else self._bitswap.new_session(asked)
-        held = ExitStack()
-        held.enter_context(self.lease(roots))  # what is fetched stays until it is closed
-        return BlockSource(self.store, session, seconds, held.close, asking=asking)
 
     # -- what stays ---------------------------------------------------------------------------
 
     @property
     def pins(self) -> Pins:
         """What is pinned: it stays when `gc` removes the rest."""
-        return Pins(self._pin_table, self.store, self._leases, self._source, self._call)
+        return Pins(self._work)
 
     def lease(self, roots: Iterable[CID] = ()) -> AbstractContextManager[None]:
         """
@@ -807,7 +719,7 @@ class Peer:
 
         It is for programs that put blocks into the store and pin them afterwards.
         """
-        return self._leases.hold(roots)
+        return self._parts.leases.hold(roots)
 
     async def gc(self) -> AsyncGenerator[list[tuple[CID, int]], None]:
         """
@@ -821,7 +733,7 @@ class Peer:
         batches = self._collection().batches()
         async with aclosing(batches):
             while True:
-                with self._call():  # not around a yield, as in `ls`
+                with self._work.call():  # not around a yield, as in `ls`
                     removed = await anext(batches, None)
                 if removed is None:
                     return
@@ -835,13 +747,14 @@ class Peer:
         """
         root = CID.of(cid)
         await self.pins.rm(root)
-        with self._call():
+        with self._work.call():
             return await self._collection().only_below(root)
 
     def _collection(self) -> Collection:
         from libp2p.ipfs_lite.collection import Collection
 
-        return Collection(self.store, self._pin_table, self._files_root, self._leases)
+        parts = self._parts
+        return Collection(self.store, parts.pins, parts.files_root, parts.leases)
 
     async def stat(
         self,
@@ -859,14 +772,14 @@ class Peer:
         """
         from libp2p.ipfs_lite.sizes import stat
 
-        with self._call(), closing(self._source(peers, timeout)) as source:
+        with self._work.call(), closing(self._work.source(peers, timeout)) as source:
             return await stat(CID.of(cid), source, self.store)
 
     # -- blocks -------------------------------------------------------------------------------
 
     async def has_block(self, cid: CIDInput) -> bool:
         """Return whether a block is in the store."""
-        with self._call():
+        with self._work.call():
             return await self.store.has_block(CID.of(cid).buffer)
 
     async def get_blocks(
@@ -878,7 +791,7 @@ class Peer:
         :raises BitswapError: if one of them cannot be had.
         """
         wanted = list(dict.fromkeys(map(CID.of, cids)))
-        with self._call(), closing(self._source(None, timeout)) as source:
+        with self._work.call(), closing(self._work.source(None, timeout)) as source:
             found = dict(zip(wanted, await source.fetch(wanted), strict=True))
             return [found[CID.of(cid)] for cid in cids]
 
@@ -889,7 +802,7 @@ class Peer:
         :raises BitswapError: as `get_file`.
         :raises Exception: whatever a block store of your own raises.
         """
-        with self._call():
+        with self._work.call():
             wanted, seconds = CID.of(cid), arguments.seconds(timeout)
             if self._bitswap is not None:
                 return await self._bitswap.get_block(wanted, timeout=seconds)
@@ -905,8 +818,8 @@ class Peer:
         :raises PinError: if it is pinned, or below what is.
         """
         wanted = CID.of(cid)
-        with self._call():
-            async with self._leases.removal():
+        with self._work.call():
+            async with self._parts.leases.removal():
                 try:
                     pin = await self.pins.find(wanted)
                 except NotPinnedError:
@@ -924,13 +837,7 @@ class Peer:
         """Nodes in dag-pb, raw, dag-cbor, dag-json, cbor and json, and paths through them."""
         from libp2p.ipfs_lite.dag_service import DAGService
 
-        @contextmanager
-        def opened() -> Iterator[BlockSource]:
-            with closing(self._source(None, DEFAULT_TIMEOUT)) as source:
-                yield source
-
-        stored = None if self._bitswap is None else self._bitswap.notify_new_blocks
-        return DAGService(opened, self._call, self.store, stored, self.note_root)
+        return DAGService(self._work, self.note_root)
 
     def session(
         self, peers: Iterable[ID] | None = None, timeout: float | None = DEFAULT_TIMEOUT
@@ -945,7 +852,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.dag_service import Session
 
-        return Session(self._source(peers, timeout), self._call, self._open_file)
+        return Session(self._work, self._work.source(peers, timeout))
 
     def block_store(self) -> BlockStore:
         """Return `store`."""
@@ -976,7 +883,7 @@ class Peer:
         from libp2p.ipfs_lite.reaching import connect_all
 
         network = self._online()
-        with self._call():
+        with self._work.call():
             return await connect_all(network.host, network.dht, peers)
 
     # -- network ------------------------------------------------------------------------------
@@ -1010,7 +917,7 @@ class Peer:
         from libp2p.ipfs_lite.reaching import peer_of
 
         network = self._online()
-        with self._call():
+        with self._work.call():
             await network.host.disconnect(peer_of(peer).peer_id)
 
     async def connect(self, peer: str | Multiaddr | PeerInfo | ID) -> ID:
@@ -1025,7 +932,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.reaching import connect
 
-        with self._call():
+        with self._work.call():
             return await connect(self.host, self.routing, peer)
 
     async def meet_first(self, timeout: float | None = None) -> list[Outcome]:
@@ -1036,7 +943,7 @@ class Peer:
 
         :param timeout: return after so many seconds with what is known then.
         """
-        with self._call():
+        with self._work.call():
             return await self._online().bootstrap.outcomes(arguments.seconds(timeout))
 
     @property
@@ -1046,7 +953,7 @@ class Peer:
 
         :raises OfflineError: if the peer has no network.
         """
-        return self._online().routing(self._call)
+        return self._online().routing(self._work.call)
 
     def announced(self) -> dict[str, Any] | None:
         """
@@ -1064,7 +971,7 @@ class Peer:
 
         :raises OfflineError: if the peer has no network.
         """
-        return self._online().named(self._call)
+        return self._online().named(self._work.call)
 
     @property
     def dht(self) -> DualDHT | None:
@@ -1076,8 +983,7 @@ class Peer:
         return self._online().dht
 
     def _online(self) -> Network:
-        if self._closed:
-            raise PeerClosedError
+        self._work.check_open()
         if self._network is None:
             raise OfflineError(_OFFLINE)
         return self._network
@@ -1087,7 +993,7 @@ class Peer:
 
     def _facts(self) -> str:
         who = "offline" if self._bitswap is None else self._bitswap.host.get_id()
-        return f"{who}, {'closed' if self._closed else 'open'}, with {self.store!r}"
+        return f"{who}, {'closed' if self._work.is_closed else 'open'}, with {self.store!r}"
 
     @property
     def online(self) -> bool:

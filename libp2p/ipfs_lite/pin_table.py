@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
@@ -11,7 +12,6 @@ from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
 
     from libp2p.ipfs_lite.state import State
 

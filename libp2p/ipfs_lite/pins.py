@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ import trio
 from libp2p.blockstore import read_blocks
 from libp2p.exceptions import InvalidArgument, ParseError, UnknownCodec
 from libp2p.ipfs_lite.errors import NotPinnedError
+from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT
 from libp2p.ipfs_lite.pin_table import Pin
 from libp2p.ipld.cid import CID
 from libp2p.ipld.codec import RAW
@@ -19,14 +21,11 @@ from libp2p.pinning.reach import Reach
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
-    from contextlib import AbstractContextManager
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.file_fetch import BlockSource
-    from libp2p.ipfs_lite.leases import Leases
-    from libp2p.ipfs_lite.pin_table import PinKind, PinTable
+    from libp2p.ipfs_lite.operations import Operations
+    from libp2p.ipfs_lite.pin_table import PinKind
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
@@ -38,25 +37,16 @@ BLOCKS_AT_ONCE: Final = 32
 LOOKED_FOR_AT_ONCE: Final = 1024
 #: Blocks of one pin that `Pins.verify` names.
 MAX_BAD_BLOCKS: Final = 1000
-DEFAULT_TIMEOUT: Final = 30.0
 
 
 class Pins:
     """`Peer.pins`: pins direct and recursive, with names and times at which they expire."""
 
-    def __init__(
-        self,
-        table: PinTable,
-        store: BlockStore,
-        leases: Leases,
-        source: Callable[[Iterable[ID] | None, float | None], BlockSource],
-        call: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._table = table
-        self._store = store
-        self._leases = leases
-        self._source = source
-        self._call = call
+    def __init__(self, work: Operations) -> None:
+        self._work = work
+        self._table = work.parts.pins
+        self._store = work.parts.store
+        self._leases = work.parts.leases
 
     async def add(
         self,
@@ -81,9 +71,9 @@ class Pins:
         """
         root = CID.of(cid)
         check_name(name)
-        with self._call(), self._leases.hold([root]):
+        with self._work.call(), self._leases.hold([root]):
             await self._leases.settled()
-            await self._fetch(root, recursive, self._source(peers, timeout), progress)
+            await self._fetch(root, recursive, self._work.source(peers, timeout), progress)
             await self.note(root, recursive=recursive, name=name, expiry=expiry)
         return Pin(root, "recursive" if recursive else "direct", name, expiry)
 
@@ -104,7 +94,7 @@ class Pins:
         :raises PinError: if it is recursive and ``recursive`` is False.
         """
         root = CID.of(cid)
-        with self._call():
+        with self._work.call():
             await trio.to_thread.run_sync(lambda: self._table.remove(root, recursive=recursive))
 
     async def update(
@@ -125,10 +115,10 @@ class Pins:
         :raises BitswapError: if a block cannot be had; then nothing changes.
         """
         old, new = CID.of(start), CID.of(target)
-        with self._call(), self._leases.hold([new]):
+        with self._work.call(), self._leases.hold([new]):
             await trio.to_thread.run_sync(self._table.check_move, old, new)
             await self._leases.settled()
-            await self._fetch(new, True, self._source(peers, timeout), progress)
+            await self._fetch(new, True, self._work.source(peers, timeout), progress)
             await trio.to_thread.run_sync(lambda: self._table.move(old, new, unpin=unpin))
 
     async def find(self, cid: CIDInput, kind: PinKind | None = None) -> Pin:
@@ -139,7 +129,7 @@ class Pins:
         :raises NotPinnedError: if there is none.
         """
         wanted = CID.of(cid)
-        with self._call():
+        with self._work.call():
             pin = await trio.to_thread.run_sync(self._table.get, wanted)
             if pin is not None and kind in (None, pin.kind):
                 return pin
@@ -190,7 +180,7 @@ class Pins:
         async with aclosing(batches):
             async for batch in batches:
                 for pin in batch:
-                    with self._call():
+                    with self._work.call():
                         bad = await self._bad_blocks(pin.cid)
                     yield pin, bad
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,16 +11,14 @@ from libp2p.exceptions import (
     BaseLibp2pError,
     ConnectionFailure,
     InvalidPeerID,
-    PeerStoreError,
 )
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import InvalidAddrError, PeerInfo
+from libp2p.peer.peerstore import known_addresses
 from libp2p.utils.arguments import wrong_type
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost
@@ -36,7 +35,8 @@ async def connect(host: IHost, routing: PeerRouting, peer: object) -> ID:
     Addresses that routers say are hearsay: they are dialled within the limits for those.
     """
     info = peer_of(peer)
-    if info.addrs or info.peer_id in host.get_connected_peers() or _is_known(host, info.peer_id):
+    is_connected = info.peer_id in host.get_connected_peers()
+    if info.addrs or is_connected or known_addresses(host.get_peerstore(), info.peer_id):
         await host.connect(info)
         return info.peer_id
     found = await routing.find_peer(info.peer_id)
@@ -63,13 +63,6 @@ def peer_of(peer: object) -> PeerInfo:
         expected = "a PeerInfo, a peer id, or an address that ends in /p2p/<peer id>"
         raise wrong_type("the peer", peer, expected)
     return PeerInfo.of(peer)
-
-
-def _is_known(host: IHost, peer_id: ID) -> bool:
-    try:
-        return bool(host.get_peerstore().addrs(peer_id))
-    except PeerStoreError:
-        return False
 
 
 async def connect_all(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import logging
 from collections import deque
+from collections.abc import AsyncIterator
 from copy import copy
 from typing import TYPE_CHECKING, Final, Self
 from weakref import ref
@@ -28,8 +29,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID

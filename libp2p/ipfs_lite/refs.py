@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidArgument
@@ -11,8 +12,6 @@ from libp2p.ipld.dag_walk import MAX_VISITED, MAX_WAITING
 from libp2p.ipld.links import links_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID

@@ -36,7 +36,9 @@ import secrets
 import stat
 import sys
 import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
 
@@ -48,10 +50,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from os import PathLike
-    from types import TracebackType
-
     from libp2p.crypto.keys import PrivateKey
 
 VERSION: Final = "ipfs-lite 2"
@@ -286,12 +284,7 @@ class Repo:
     def __enter__(self) -> Repo:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

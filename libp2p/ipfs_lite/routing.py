@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
 
 from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipld.cid import CID
@@ -20,9 +20,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.report import RouterReport
@@ -255,12 +252,7 @@ class FoundProviders:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
 

@@ -6,6 +6,7 @@ One node of a company runs it, and the others ask it: they need no DHT and no pu
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from libp2p.routing.own_blocks import OwnBlocks
 from libp2p.routing.parallel import ParallelRouter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.ipfs_lite.peer import Peer
     from libp2p.ipld.cid import CID
     from libp2p.peer.peerinfo import PeerInfo

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,8 +14,6 @@ from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipld.cid import CID

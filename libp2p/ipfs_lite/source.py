@@ -12,7 +12,7 @@ import io
 import os
 import stat
 import threading
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import (
@@ -32,8 +32,6 @@ from libp2p.ipfs_lite.errors import InvalidSource, SourceError
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-
     from libp2p.base_types import Buffer
 
 _T = TypeVar("_T")

@@ -11,6 +11,8 @@ without pins a collection would remove everything.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,8 +22,6 @@ from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
-    from pathlib import Path
 
 T = TypeVar("T")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,9 +17,6 @@ from libp2p.ipfs_lite.state import State
 from libp2p.utils.file_locks import SharedLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from os import PathLike
-
     from libp2p.blockstore import BlockStore
     from libp2p.ipfs_lite.config import Config
 

@@ -13,17 +13,16 @@ notebook, and in a forked worker, which gets a peer of its own. Ctrl-C interrupt
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 from libp2p.bridge.remote import bridged
 from libp2p.bridge.side import BlockingSide
 from libp2p.ipfs_lite import background, everyday
 from libp2p.ipfs_lite.file_object import FileObject
-from libp2p.ipfs_lite.peer import DEFAULT_TIMEOUT
+from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
     from libp2p.ipfs_lite.everyday import PathInput, Repo
 
 __all__ = [

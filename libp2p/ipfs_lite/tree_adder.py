@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -28,8 +29,6 @@ from libp2p.ipld.unixfs import Mtime
 from libp2p.utils.allocator import keep_freed_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
-
     from libp2p.blockstore import BlockStore
     from libp2p.blockstore.slice_table import Slice
     from libp2p.ipfs_lite.adder import Progress

@@ -13,6 +13,7 @@ import errno
 import os
 import secrets
 import shutil
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,8 +32,6 @@ from libp2p.ipld.file_node import read_file_node, unixfs_of
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.file_fetch import Asking, BlockSource

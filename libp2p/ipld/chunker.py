@@ -6,6 +6,7 @@ The cuts decide the CID, so they depend on the bytes alone, never on how reads h
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 
 from libp2p.exceptions import InvalidImportOptions
@@ -13,8 +14,6 @@ from libp2p.ipld.block import MAX_CHUNK_BYTES
 from libp2p.ipld.content_chunkers import buzhash_chunker, rabin_chunker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from libp2p.base_types import Buffer
 
 __all__ = [

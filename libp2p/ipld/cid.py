@@ -10,7 +10,7 @@ refused. A CID with an unknown codec or hash function can be passed on, but not 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, final
@@ -23,8 +23,6 @@ from libp2p.utils import arguments
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cid import CIDv0, CIDv1
 
     from libp2p.base_types import Buffer

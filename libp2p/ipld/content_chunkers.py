@@ -9,6 +9,7 @@ where numpy is installed, and byte by byte elsewhere; the cuts are the same, and
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,8 +17,6 @@ from libp2p.exceptions import InvalidImportOptions
 from libp2p.ipld.block import MAX_CHUNK_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from libp2p.base_types import Buffer
 
 __all__ = ["ContentChunker", "buzhash_chunker", "rabin_chunker"]

@@ -8,6 +8,7 @@ as other readers do, and refuses every other deviation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,8 +18,6 @@ from libp2p.ipld.protowire import read_varint
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 __all__ = ["InvalidDagPb", "PBLink", "PBNode", "decode", "encode", "encode_link"]

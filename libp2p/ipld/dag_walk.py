@@ -6,14 +6,13 @@ It is the order of CAR files: the same DAG and options give the same file.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidArgument
 from libp2p.ipld.links import links_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 

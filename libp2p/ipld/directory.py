@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -19,8 +20,6 @@ from libp2p.ipld.profiles import BLOCK_BYTES, LINKS_BYTES
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID

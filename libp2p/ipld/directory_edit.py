@@ -12,6 +12,7 @@ sharded directory gets smaller. What needs blocks is a generator, see `hamt_edit
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, Self
 
 from libp2p.exceptions import LocalProtocolError, NameNotInDirectory, NotADirectory
@@ -33,8 +34,6 @@ from libp2p.ipld.profiles import BLOCK_BYTES, LINKS_BYTES
 from libp2p.ipld.unixfs import DataType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.block import Block
     from libp2p.ipld.hamt_edit import Steps

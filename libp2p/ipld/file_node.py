@@ -9,6 +9,7 @@ sizes out, or wrote 0 for a leaf's size; such sizes are measured, as Kubo does.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,8 +19,6 @@ from libp2p.ipld.codec import DAG_PB, RAW
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID

@@ -15,6 +15,7 @@ once. To seek, start another walk.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from heapq import heappop, heappush, heapreplace
 from itertools import accumulate
 from math import inf
@@ -26,8 +27,6 @@ from libp2p.ipld.file_node import NOTHING_REPEATED, FileNode, Kind, kind_of, rea
 from libp2p.ipld.measure import Measure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 

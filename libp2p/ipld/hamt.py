@@ -7,6 +7,7 @@ hash are taken from the highest on, and the bitfield is one big-endian number wi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import cache
 from struct import Struct
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -16,8 +17,6 @@ from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
-
     from libp2p.ipld.block import Block
     from libp2p.ipld.dag_pb import PBLink
     from libp2p.ipld.unixfs import Mtime

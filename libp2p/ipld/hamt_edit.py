@@ -7,7 +7,7 @@ blocks in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from libp2p.base_types import Buffer
@@ -19,8 +19,6 @@ from libp2p.ipld.hamt import HASH_BITS, HashedEntry, Shard, encode_shard, hash_o
 from libp2p.ipld.unixfs import DataType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from libp2p.ipld.block import Block
     from libp2p.ipld.dag_pb import PBLink
     from libp2p.ipld.unixfs import Mtime, UnixFSData

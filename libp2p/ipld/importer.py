@@ -10,6 +10,7 @@ into hashing leaves, which needs no order; a driver may do it in threads:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import LocalProtocolError
@@ -24,8 +25,6 @@ from libp2p.ipld.profiles import ImportOptions
 from libp2p.ipld.unixfs import DataType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 __all__ = ["FileImporter", "leaf_block", "leaf_view", "name_block"]

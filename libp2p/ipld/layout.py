@@ -17,6 +17,7 @@ itself; the root goes on without end. It holds the open nodes from the root to t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -26,8 +27,6 @@ from libp2p.ipld.profile_names import TRICKLE
 from libp2p.ipld.unixfs import FileChild, Mtime, file_node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.ipld.cid import CID
 
 __all__ = ["BalancedLayout", "TrickleLayout", "make_layout"]

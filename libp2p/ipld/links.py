@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import UnknownCodec
@@ -10,8 +11,6 @@ from libp2p.ipld.cid import CID
 from libp2p.ipld.codec import DAG_PB, RAW, codec_code
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.base_types import Buffer
 
 _DAG_CBOR: Final = codec_code("dag-cbor")

@@ -7,13 +7,12 @@ know where a byte is, all blocks below such a node must have been seen once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidUnixFS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.ipld.cid import CID
     from libp2p.ipld.file_node import FileNode
 

@@ -9,14 +9,13 @@ behind the last byte, wrong padding and look-alike characters are refused.
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidMultibase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.base_types import Buffer
 
 __all__ = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -17,8 +18,6 @@ from libp2p.exceptions import HashNotSupported, InvalidMultihash, ParseError
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.base_types import Buffer
 
 __all__ = [

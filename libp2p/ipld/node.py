@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -15,8 +16,6 @@ from libp2p.ipld.links import links_of
 from libp2p.ipld.pb_model import from_model, to_model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.ipld.dag_cbor import DagCborValue
 
     #: A `PBNode` or its map in dag-pb, bytes in raw, and the data model in all others.

@@ -7,6 +7,7 @@ a link; in the data model, of a key of a map or a place in a list. A link leads 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from libp2p.exceptions import NameNotInDirectory, NotADirectory
@@ -18,8 +19,6 @@ from libp2p.ipld.file_node import Kind, kind_of
 from libp2p.ipld.node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.hamt_edit import Steps
 

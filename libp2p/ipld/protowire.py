@@ -7,14 +7,13 @@ all data: values of bytes fields are views into the block, nothing is copied.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import ParseError
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from libp2p.base_types import Buffer
 
 __all__ = [

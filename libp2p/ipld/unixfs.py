@@ -8,6 +8,7 @@ skipped, fields may stand in any order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -26,8 +27,6 @@ from libp2p.ipld.protowire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 

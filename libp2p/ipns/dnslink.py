@@ -7,13 +7,11 @@ texts that are no links are skipped, and two links are an error, for nobody coul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable
+from typing import Final
 
 from libp2p.exceptions import DNSLinkError, InvalidPath
 from libp2p.ipns.path import IPFS, IPNS, ContentPath
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["DNSLinkError", "dnslink_of", "record_name"]
 

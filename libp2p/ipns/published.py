@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from libp2p.datastore.base import Change
@@ -12,8 +13,6 @@ from libp2p.records.ipns_record import decode_record
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.datastore.base import Datastore
     from libp2p.records.ipns_record import IpnsRecord
 

@@ -8,6 +8,7 @@ is not below that of any record known here or to the router: others would take i
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
@@ -27,8 +28,6 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
     from libp2p.datastore.base import Datastore
     from libp2p.ipld.cid import CID
     from libp2p.ipns.cache import NameCache

@@ -8,6 +8,7 @@ whoever sends them; a DNSLink is believed as far as the answers of DNS are.
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -24,8 +25,6 @@ from libp2p.ipns.search import RecordSearch
 from libp2p.utils.arguments import having
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-
     from libp2p.ipld.cid import CID
     from libp2p.ipns.name import Name
     from libp2p.ipns.published import PublishedRecords

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +15,6 @@ from libp2p.records.ipns_record import decode_record
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
-
     from libp2p.ipns.name import Name
     from libp2p.records.ipns_record import IpnsRecord
     from libp2p.routing.abc import ValueRouter

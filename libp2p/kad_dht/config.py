@@ -91,8 +91,8 @@ class DHTConfig:
     :param upkeep_seconds: between two looks at the routing table.
     :param max_requests: under way, of all lookups.
     :param max_lookups: at the same time.
-    :param max_served_streams: inbound, of all peers,
-    :param max_served_streams_per_peer: and of one.
+    :param max_served_streams: inbound streams of all peers.
+    :param max_served_streams_per_peer: inbound streams of one peer.
     :param served_idle_seconds: after which an inbound stream is closed.
     :raises ValueError: or `TypeError`, if one of them cannot be.
     """

@@ -8,6 +8,7 @@ only a few peers of a group, and a lookup believes no answer that is full of one
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -16,8 +17,6 @@ from libp2p.exceptions import InvalidAddrError
 from libp2p.peer.addresses import IP4, IP6, AddressScope, address_from_wire, scope_of, scope_of_ip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-
     from libp2p.kad_dht.messages import PeerEntry
 
 _K = TypeVar("_K")

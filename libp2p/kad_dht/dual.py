@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,11 @@ from libp2p.kad_dht.config import MAX_BETTER_VALUES, MAX_FOUND
 from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
-from libp2p.kad_dht.search import Search
+from libp2p.kad_dht.search import Search, all_of, last_of
 from libp2p.kad_dht.tasks import background_tasks
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-
     from libp2p.host.basic_host import BasicHost
     from libp2p.kad_dht.keys import ProviderKey
     from libp2p.kad_dht.search import Found
@@ -31,8 +30,8 @@ class DualDHT:
     """
     Asks both DHTs at the same time; stores in the public one, or in the local one if that is empty.
 
-    :param wan: the DHT of the public network,
-    :param lan: and the one of the local network. `of_host` makes both.
+    :param wan: the DHT of the public network. `of_host` makes both.
+    :param lan: the DHT of the local network.
     """
 
     def __init__(self, wan: KadDHT, lan: KadDHT) -> None:
@@ -130,11 +129,7 @@ class DualDHT:
 
     async def find_providers(self, key: ProviderKey, count: int = 20) -> list[PeerInfo]:
         """Do as `KadDHT.find_providers` in both."""
-        async with aclosing(self.find_provider_iter(key, count)) as providers:
-            try:
-                return [info async for info in providers]
-            except NoPeersError:
-                return []
+        return await all_of(self.find_provider_iter(key, count))
 
     async def send_provider_records(self, peer: ID, multihashes: Sequence[bytes]) -> int:
         """Do as `KadDHT.send_provider_records`."""
@@ -189,14 +184,7 @@ class DualDHT:
 
     async def get_value(self, key: str | bytes, quorum: int = 0) -> bytes | None:
         """Do as `KadDHT.get_value` in both, and return the better value."""
-        best: bytes | None = None
-        async with aclosing(self.search_value(key, quorum)) as values:
-            try:
-                async for value in values:
-                    best = value
-            except NoPeersError:
-                return None
-        return best
+        return await last_of(self.search_value(key, quorum))
 
     def register_validator(self, namespace: str, validator: Validator) -> None:
         """Do as `KadDHT.register_validator` for both."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from itertools import islice
 from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.exceptions import PeerStoreError, RoutingError
+from libp2p.exceptions import RoutingError
 from libp2p.kad_dht.config import MAX_READ_ADDRESSES
 from libp2p.kad_dht.diversity import without_crowds
 from libp2p.kad_dht.errors import NoPeersError
@@ -15,13 +17,13 @@ from libp2p.kad_dht.keyspace import key_of
 from libp2p.kad_dht.lookup import MAX_HEARD_OF_ONE, SEEDS
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
 from libp2p.kad_dht.query import Query
+from libp2p.kad_dht.requests import RequestFailed
 from libp2p.peer.addresses import addresses_from_wire, split_peer_id
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import known_addresses
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import TProtocol
@@ -154,6 +156,23 @@ class Engine:
         request = Message(MessageType.FIND_NODE, key)
         return list((await self.requests.ask(peer, request, self.known_addresses(peer))).closer)
 
+    async def send_to_all(
+        self, peers: Iterable[PeerEntry], send: Callable[[PeerEntry], Awaitable[object]]
+    ) -> int:
+        """Send something to peers at the same time; return how many took it."""
+        taken = 0
+
+        async def send_to(peer: PeerEntry) -> None:
+            nonlocal taken
+            with suppress(RequestFailed):
+                await send(peer)
+                taken += 1
+
+        async with trio.open_nursery() as nursery:
+            for peer in peers:
+                nursery.start_soon(send_to, peer)
+        return taken
+
     def _seeds(self, key: bytes) -> list[PeerEntry]:
         seeds = self.table.closest_entries(key_of(key), SEEDS * self.config.k)
         return seeds or self._connected_servers()
@@ -190,10 +209,7 @@ class Engine:
 
     def known_addresses(self, peer: ID) -> tuple[bytes, ...]:
         """Return the addresses that the peerstore has, in binary form."""
-        try:
-            return tuple(addr.to_bytes() for addr in self.host.get_peerstore().addrs(peer))
-        except PeerStoreError:
-            return ()
+        return tuple(addr.to_bytes() for addr in known_addresses(self.host.get_peerstore(), peer))
 
     def entry_of(self, peer: ID) -> PeerEntry | None:
         """Return any peer that is known here, server or not; None if it is not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -11,8 +12,6 @@ from libp2p.kad_dht.diversity import is_public
 from libp2p.peer.addresses import AddressScope, address_from_wire, scope_of, split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from multiaddr import Multiaddr
 
 #: What stands in an address that leads through another peer.

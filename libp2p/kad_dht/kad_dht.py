@@ -9,7 +9,8 @@ a clock, and their tasks.
 from __future__ import annotations
 
 import time
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -32,6 +33,7 @@ from libp2p.kad_dht.py_libp2p import ProviderRecords, TablePeers, ValueRecords
 from libp2p.kad_dht.request_handler import RequestHandler
 from libp2p.kad_dht.requests import Requests
 from libp2p.kad_dht.routing_table import RoutingTable, RoutingTableConfig
+from libp2p.kad_dht.search import all_of, last_of
 from libp2p.kad_dht.server import RequestServer
 from libp2p.kad_dht.statistics import Counters, DHTStatistics, LookupUnderWay
 from libp2p.kad_dht.tasks import background_tasks
@@ -46,8 +48,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-
     from libp2p.datastore import Datastore
     from libp2p.events import HostEvent
     from libp2p.host.basic_host import BasicHost
@@ -79,12 +79,12 @@ class KadDHT:
 
     :param mode: whether peers may ask this host.
     :param enable_random_walk: py-libp2p's name for refreshing the table, which is always done.
-    :param validator: decides which values are good. Those of ``/pk`` and ``/ipns`` are added,
-    :param validator_changed: unless this is true.
+    :param validator: decides which values are good. Those of ``/pk`` and ``/ipns`` are added.
+    :param validator_changed: add none to ``validator``.
     :param protocol_prefix: what the protocol's name begins with: a network of one's own has
         another one.
-    :param enable_providers: answer requests for provider records,
-    :param enable_values: and for values.
+    :param enable_providers: answer requests for provider records.
+    :param enable_values: answer requests for values.
     :param strict_validation: refuse values whose keys are in no namespace with a validator.
     :param persist_dir: a folder for the records that are kept for others.
     :param max_peers_per_subnet: peers of one IP group with one common prefix length in the
@@ -298,11 +298,7 @@ class KadDHT:
         :return: nothing too if no peer is known yet, as in py-libp2p.
         :raises RoutingError: if none is known here and nobody answered.
         """
-        async with aclosing(self.find_provider_iter(key, count)) as providers:
-            try:
-                return [info async for info in providers]
-            except NoPeersError:
-                return []
+        return await all_of(self.find_provider_iter(key, count))
 
     async def send_provider_records(self, peer: ID, multihashes: Sequence[bytes]) -> int:
         """
@@ -390,14 +386,7 @@ class KadDHT:
         :return: None too if no peer is known yet, as in py-libp2p.
         :raises RoutingError: if none is stored here and nobody answered.
         """
-        best: bytes | None = None
-        async with aclosing(self.search_value(key, max(quorum, 0))) as values:
-            try:
-                async for value in values:
-                    best = value
-            except NoPeersError:
-                return None
-        return best
+        return await last_of(self.search_value(key, max(quorum, 0)))
 
     # -- validators ---------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ else has the right ones of. The number of requests is limited.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
@@ -32,8 +33,6 @@ from libp2p.kad_dht.messages import PeerEntry, bounded_addresses
 from libp2p.kad_dht.routing_table import BUCKET_SIZE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.peer.id import ID
 
 #: Requests under way at once, and closest peers that have to answer before the last ones are asked

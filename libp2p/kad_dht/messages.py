@@ -9,6 +9,7 @@ rest of the message counts.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
@@ -22,8 +23,6 @@ from libp2p.peer.id import ID
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from libp2p.base_types import Buffer
 
 #: What every implementation reads as one message at most.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,8 +14,6 @@ from libp2p.kad_dht.config import PERSIST_SECONDS
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from libp2p.datastore import Datastore, Entry
 
 #: Seconds between two deletions of what has expired.

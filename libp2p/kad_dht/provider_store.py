@@ -9,11 +9,12 @@ once for each provider.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from math import ceil
 from struct import Struct
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from libp2p.exceptions import InvalidPeerID, ParseError
 from libp2p.kad_dht.errors import InvalidMessageError
@@ -22,9 +23,6 @@ from libp2p.kad_dht.messages import Message, MessageType, PeerEntry, decode, enc
 from libp2p.peer.id import ID
 from libp2p.utils import arguments
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 #: A record that is not announced again is forgotten (the public network's number).
 PROVIDER_SECONDS: Final = 48 * 3600.0

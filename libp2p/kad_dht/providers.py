@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import trio
-
 from libp2p.exceptions import RoutingError
 from libp2p.kad_dht.config import MAX_FOUND_OF_ONE, PROVIDER_BATCH
 from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
-from libp2p.kad_dht.requests import RequestFailed
 from libp2p.kad_dht.search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-
     from libp2p.kad_dht.engine import Engine
     from libp2p.kad_dht.provider_store import ProviderStore
     from libp2p.kad_dht.search import Found
@@ -60,20 +56,10 @@ class Providers:
         if not entry.addrs:
             raise RoutingError("this host has no address at which others could fetch the block")
         closest = await engine.closest_to(key)
-        sent = 0
         message = _announcement(key, entry)
-
-        async def send(peer: PeerEntry) -> None:
-            nonlocal sent
-            try:
-                await engine.requests.tell(peer.peer_id, [message], peer.addrs)
-            except RequestFailed:
-                return
-            sent += 1
-
-        async with trio.open_nursery() as nursery:
-            for peer in closest:
-                nursery.start_soon(send, peer)
+        sent = await engine.send_to_all(
+            closest, lambda peer: engine.requests.tell(peer.peer_id, [message], peer.addrs)
+        )
         return sent > 0
 
     async def send_records(self, peer: ID, keys: Sequence[bytes]) -> int:

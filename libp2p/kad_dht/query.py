@@ -8,6 +8,7 @@ requests that are under way then are cancelled, so a mute peer holds up nothing.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,8 +20,6 @@ from libp2p.kad_dht.messages import Message, MessageType
 from libp2p.kad_dht.requests import RequestFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from libp2p.kad_dht.config import DHTConfig
     from libp2p.kad_dht.lookup import LookupStatistics
     from libp2p.kad_dht.messages import PeerEntry

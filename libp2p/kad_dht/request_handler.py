@@ -7,6 +7,7 @@ closest peers of the routing table, the one that asks left out. ADD_PROVIDER has
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidAddrError, InvalidPeerID, InvalidRecord
@@ -23,8 +24,6 @@ from libp2p.peer.addresses import split_address
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.kad_dht.provider_store import ProviderStore
     from libp2p.kad_dht.routing_table import RoutingTable
     from libp2p.kad_dht.value_store import RecordValidator, ValueStore

@@ -7,6 +7,7 @@ of the host and the counters are here and nowhere else.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,6 @@ from libp2p.peer.peerinfo import PeerInfo
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from libp2p.base_types import TProtocol
     from libp2p.host.basic_host import BasicHost
     from libp2p.kad_dht.config import DHTConfig

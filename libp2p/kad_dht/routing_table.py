@@ -10,6 +10,7 @@ push out the peers of a table by making new ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from heapq import nsmallest
@@ -22,8 +23,6 @@ from libp2p.kad_dht.messages import Connection, PeerEntry, bounded_addresses
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from libp2p.peer.id import ID
 
 #: Peers of a bucket, and of an answer: the k of Kademlia.

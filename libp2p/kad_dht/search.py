@@ -8,16 +8,39 @@ search is a task of the DHT's own nursery, and the generator reads a channel and
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Generic, TypeVar
 
 import trio
 
 from libp2p.kad_dht.config import MAX_FOUND
+from libp2p.kad_dht.errors import NoPeersError
 
 T = TypeVar("T")
 
 Found = Callable[[T], bool]
 """What a search calls with each result; False means that no more are wanted."""
+
+
+async def all_of(found: AsyncGenerator[T, None]) -> list[T]:
+    """Return what a search yields; nothing if no peer is known yet."""
+    async with aclosing(found):
+        try:
+            return [each async for each in found]
+        except NoPeersError:
+            return []
+
+
+async def last_of(found: AsyncGenerator[T, None]) -> T | None:
+    """Return the last that a search yields; None if it yields none, or no peer is known yet."""
+    last: T | None = None
+    async with aclosing(found):
+        try:
+            async for each in found:
+                last = each
+        except NoPeersError:
+            return None
+    return last
 
 
 class Search(Generic[T]):

@@ -9,6 +9,7 @@ or does not read the answers.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -34,8 +35,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from libp2p.abc import INetStream
     from libp2p.base_types import Buffer
     from libp2p.kad_dht.config import DHTConfig

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libp2p.kad_dht.messages import MessageType
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.kad_dht.lookup import LookupStatistics
     from libp2p.kad_dht.messages import Message
 
@@ -20,11 +19,11 @@ class KindStatistics:
     """
     Counts of one kind of message.
 
-    :param sent: requests of ours,
-    :param answered: the answers to them,
-    :param failed: and those without a usable one.
-    :param served: requests of peers that were handled,
-    :param refused: and those that were invalid; their streams were reset.
+    :param sent: requests of ours.
+    :param answered: requests of ours with a usable answer.
+    :param failed: requests of ours without one.
+    :param served: requests of peers that were handled.
+    :param refused: requests of peers that were invalid; their streams were reset.
     """
 
     sent: int
@@ -45,8 +44,8 @@ class DHTStatistics:
         ``lookups_failed``.
     :param requests: under way.
     :param served_streams: that peers keep open to ask.
-    :param provider_records: that are kept for others, as are
-    :param values: records by keys.
+    :param provider_records: that are kept for others.
+    :param values: records by keys that are kept for others.
     :param kinds: counts by kind of message.
     """
 

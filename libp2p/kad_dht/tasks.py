@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from libp2p.utils.background import background_nursery
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import trio
 
 

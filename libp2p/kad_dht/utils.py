@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from libp2p.kad_dht.keyspace import key_of, key_of_peer
 from libp2p.utils.arguments import wrong_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.peer.id import ID
 
 

@@ -7,6 +7,7 @@ there is no room, those that hold the most lose their oldest records.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING, Final, Protocol
@@ -19,8 +20,6 @@ from libp2p.utils import arguments
 from libp2p.utils.rfc3339 import from_nanoseconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
     from libp2p.peer.id import ID
 
 #: A record is forgotten unless it is stored again (the public network's number).

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import TYPE_CHECKING
-
-import trio
 
 from libp2p.exceptions import InvalidRecordType, RoutingError
 from libp2p.kad_dht.config import MAX_BETTER_VALUES
 from libp2p.kad_dht.messages import Message, MessageType, Record
-from libp2p.kad_dht.requests import RequestFailed
 from libp2p.kad_dht.search import Search
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable
-
     from libp2p.kad_dht.engine import Engine
     from libp2p.kad_dht.messages import PeerEntry
     from libp2p.kad_dht.search import Found
@@ -75,21 +71,13 @@ class Values:
         return {record.key: record.value for record in self._store.records(self._now())}
 
     async def _send(self, record: Record, peers: Iterable[PeerEntry]) -> int:
-        taken = 0
-        request = Message(MessageType.PUT_VALUE, record.key, record)
-
-        async def send(peer: PeerEntry) -> None:
-            nonlocal taken
-            try:
-                await self._engine.requests.ask(peer.peer_id, request, peer.addrs)
-            except RequestFailed:
-                return
-            taken += 1
-
-        async with trio.open_nursery() as nursery:
-            for peer in peers:
-                nursery.start_soon(send, peer)
-        return taken
+        request, requests = (
+            Message(MessageType.PUT_VALUE, record.key, record),
+            self._engine.requests,
+        )
+        return await self._engine.send_to_all(
+            peers, lambda peer: requests.ask(peer.peer_id, request, peer.addrs)
+        )
 
     # -- finding ------------------------------------------------------------------------------
 

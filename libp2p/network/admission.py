@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -11,8 +12,6 @@ import trio
 from libp2p.network.pending import WAITING, PendingHandshakes
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
-
     from libp2p.network.config import SwarmConfig
     from libp2p.resources import Scope
 

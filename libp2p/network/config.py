@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import pairwise
 from math import inf
@@ -12,9 +13,6 @@ from libp2p.network.connection_gate import ConnectionGate
 from libp2p.network.health.config import HealthConfig
 from libp2p.resources import Resources
 from libp2p.utils import arguments
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SHARES: Final = ("outbound_share", "high_water", "low_water")
 
@@ -31,8 +29,8 @@ class SwarmConfig:
     :param outbound_share: the part of them that only this side's own dials may use, so that
         strangers cannot keep it from dialling.
     :param max_connections_per_peer: go-libp2p allows 8.
-    :param high_water: the part of ``max_connections`` above which idle connections are closed, and
-    :param low_water: the part at which that stops.
+    :param high_water: the part of ``max_connections`` above which idle connections are closed.
+    :param low_water: the part of ``max_connections`` at which that stops.
     :param idle_grace: seconds without a byte on any stream after which a connection is idle.
     :param idle_when_full: the same where there are as many connections as there may be, and an
         idle one gives way to a new one: long enough to have begun to use it.

@@ -7,6 +7,7 @@ The five questions and their names are go-libp2p's (sans-I/O).
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from libp2p.exceptions import InvalidArgument, InvalidPeerID
@@ -16,8 +17,6 @@ from libp2p.utils import arguments
 from libp2p.utils.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
     from multiaddr import Multiaddr
 
     from libp2p.peer.addresses import IPAddress

@@ -11,6 +11,7 @@ go-libp2p's.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeVar
@@ -20,8 +21,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from libp2p.peer.id import ID
 
 logger = get_logger(__name__)

@@ -9,13 +9,12 @@ lately come last instead of being refused, so that an explicit dial is always a 
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable
-
     from multiaddr import Multiaddr
 
 #: Head start of an address before the next is tried beside it, in seconds (RFC 8305 §5).

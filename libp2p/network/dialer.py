@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -12,8 +13,6 @@ from libp2p.utils.faults import without_traceback
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.network.config import SwarmConfig

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from libp2p.peer.addresses import tcp_address
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from multiaddr import Multiaddr
 
     from libp2p.network.connection_gate import ConnectionGater

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -12,8 +13,6 @@ from libp2p.peer.addresses import ip_of, split_address, with_peer_id, without_pe
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.dns.resolver import Resolver

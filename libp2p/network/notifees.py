@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -19,8 +20,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.abc import INetwork, INotifee
     from libp2p.events import HostEvent
 

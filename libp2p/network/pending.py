@@ -17,12 +17,10 @@ address, a crowd of honest peers would end each other's. So
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable, Iterator
 from ipaddress import IPv6Network
 from itertools import count
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -11,8 +12,6 @@ from libp2p.utils.faults import without_traceback
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.peer.id import ID
 

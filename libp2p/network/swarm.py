@@ -10,12 +10,12 @@ else. Faults that are not a peer's are logged.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import astuple
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 
@@ -28,7 +28,6 @@ from libp2p.exceptions import (
     InvalidAddrError,
     InvalidArgument,
     OpenConnectionError,
-    PeerStoreError,
     SwarmDialAllFailedError,
     SwarmException,
     first_few,
@@ -46,7 +45,7 @@ from libp2p.network.connection_table import ConnectionTable
 from libp2p.network.descriptors import Sockets, obtainable, raise_soft_limit, share_out
 from libp2p.network.dialer import Dialer, DialSlots
 from libp2p.network.gating import Gating
-from libp2p.network.health.names import HealthNames
+from libp2p.network.health.watch import HealthWatch
 from libp2p.network.live_config import LiveConfig
 from libp2p.network.named_addresses import NamedAddresses
 from libp2p.network.notifees import Notifees
@@ -55,6 +54,7 @@ from libp2p.network.shared_dial import SharedDial
 from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
+from libp2p.peer.peerstore import known_addresses
 from libp2p.transport.abc import RawTransport
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
@@ -63,15 +63,13 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-    from contextlib import AbstractAsyncContextManager
-
     from multiaddr import Multiaddr
 
-    from libp2p.abc import IPeerStore, StreamHandlerFn
+    from libp2p.abc import INetConn, IPeerStore, StreamHandlerFn
     from libp2p.network.connection.swarm_connection import AcceptStream, StartHandler
     from libp2p.network.connection_gate import ConnectionGater
-    from libp2p.network.connection_manager import TagInfo
+    from libp2p.network.connection_manager import ConnectionManager, TagInfo
+    from libp2p.network.health.data_structures import ConnectionHealth
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Resources
     from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport, Upgrader
@@ -92,7 +90,7 @@ class _State(Enum):
     CLOSED = "the host is closed"
 
 
-class Swarm(HealthNames, INetworkService):
+class Swarm(INetworkService):
     """Connections, listeners, dials."""
 
     def __init__(  # noqa: PLR0913 - py-libp2p's, and what a host brings
@@ -149,7 +147,8 @@ class Swarm(HealthNames, INetworkService):
         self._admission = Admission(config, limits.handshakes, handshakes)
         self._state = _State.NOT_RUNNING
         self._nursery: trio.Nursery | None = None
-        self.watch_health(self.events)
+        #: How well connections do, and which of several to a peer gets a stream.
+        self.health = HealthWatch(self, config.health, self.events)
 
     def _upgraded(self, transport: RawTransport | Transport) -> Transport:
         if self.upgrader is not None and isinstance(transport, RawTransport):
@@ -175,8 +174,8 @@ class Swarm(HealthNames, INetworkService):
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
-                if self._health_monitor is not None:
-                    self._start(self._health_monitor.run)
+                if self.health.monitor is not None:
+                    self._start(self.health.monitor.run)
                 timeout = self.config.hurried_close_timeout
                 try:
                     yield
@@ -362,10 +361,7 @@ class Swarm(HealthNames, INetworkService):
                 del self._dials[peer_id]
 
     async def _dial(self, peer_id: ID) -> SwarmConn:
-        try:
-            known = self.peerstore.addrs(peer_id)
-        except PeerStoreError:  # it is not known, or its addresses have expired
-            known = []
+        known = known_addresses(self.peerstore, peer_id)
         named = [address for address in known if self._names.needs_look_up(address)]
         direct, unfit = self._fit(peer_id, (each for each in known if each not in named))
         if direct or not named:
@@ -518,7 +514,7 @@ class Swarm(HealthNames, INetworkService):
     def get_connection(self, peer_id: ID) -> SwarmConn | None:
         """Return the connection that a new stream to this peer would use."""
         live = self.get_connections(ID.of(peer_id))
-        return self._select_connection(live, peer_id) if live else None
+        return self.health.choose(live, peer_id) if live else None
 
     def get_total_connections(self) -> int:
         """Return how many connections there are."""
@@ -543,7 +539,45 @@ class Swarm(HealthNames, INetworkService):
         for connection in self.get_connections(ID.of(peer_id)):
             await connection.close()
 
+    # -- py-libp2p's names of `health` ----------------------------------------------------------
+
+    @property
+    def health_data(self) -> dict[ID, dict[INetConn, ConnectionHealth]]:
+        """The health of each connection, by peer; see `HealthWatch`, as for the next ones."""
+        return self.health.data
+
+    def initialize_connection_health(self, peer_id: ID, connection: INetConn) -> None:
+        self.health.begin(peer_id, connection)
+
+    def cleanup_connection_health(self, peer_id: ID, connection: INetConn) -> None:
+        self.health.end(peer_id, connection)
+
+    def record_connection_event(self, peer_id: ID, connection: INetConn, event: str) -> None:
+        if (health := self.health.of(peer_id, connection)) is not None:
+            health.add_connection_event(event)
+
+    def record_connection_error(self, peer_id: ID, connection: INetConn, error: str) -> None:
+        if (health := self.health.of(peer_id, connection)) is not None:
+            health.add_error(error)
+
+    def get_peer_health_summary(self, peer_id: ID) -> dict[str, Any]:
+        return self.health.summary_of(peer_id)
+
+    def get_global_health_summary(self) -> dict[str, Any]:
+        return self.health.summary()
+
+    def export_health_metrics(self, format: str = "json") -> str:
+        return self.health.export(format)
+
+    async def get_health_monitor_status(self) -> dict[str, Any]:
+        return await self.health.status()
+
     # -- what peers are worth: py-libp2p's names of `connection_manager` ------------------------
+
+    @property
+    def tag_store(self) -> ConnectionManager:
+        """What keeps tags and protections."""
+        return self.connection_manager
 
     def tag_peer(self, peer_id: ID, tag: str, value: int) -> None:
         """Set the value of a peer for one reason; see `ConnectionManager`, as for the next ones."""
@@ -595,7 +629,7 @@ class Swarm(HealthNames, INetworkService):
                 raise SwarmException(f"there is no connection to {peer_id}")
         else:
             connections = await self.dial_peer(peer_id)
-        return await self._select_connection(connections, peer_id).new_stream()
+        return await self.health.choose(connections, peer_id).new_stream()
 
     # -- notifees -----------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ from libp2p.abc import INotifee
 from libp2p.network.connection_manager import ConnectionManager
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import INetConn, INetStream, INetwork

@@ -8,6 +8,7 @@ addresses that peers send with `address_from_wire`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from enum import IntEnum
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -24,8 +25,6 @@ from libp2p.utils.arguments import listed, wrong_type
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 # https://github.com/multiformats/multicodec/blob/master/table.csv, the rows tagged multiaddr

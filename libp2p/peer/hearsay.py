@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from libp2p.peer.addresses import AddressScope, scope_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from multiaddr import Multiaddr
 
 _ANY_INTERFACE = frozenset({"/ip4/0.0.0.0", "/ip6/::"})

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from libp2p.peer.own_addresses import LOOPBACK_INTERFACES, Interface
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
 
 logger = get_logger(__name__)
 

@@ -8,10 +8,11 @@ that network, a peer on the internet the public ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from multiaddr import Multiaddr
 
@@ -24,9 +25,6 @@ from libp2p.peer.addresses import (
     scope_of,
     scope_of_ip,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 #: Addresses that one peer is sent. Enough for every interface of a well-connected host; a record of
 #: them stays below 4 KiB. A host of containers has a thousand.

@@ -7,6 +7,7 @@ https://github.com/libp2p/specs/blob/master/RFC/0003-routing-records.md
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidPeerID, InvalidRecord
@@ -16,8 +17,6 @@ from libp2p.peer.id import ID
 from libp2p.peer.pb import peer_record_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.peer.peerinfo import PeerInfo

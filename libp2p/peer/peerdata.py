@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Final
 from libp2p.exceptions import PeerDataError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import MetadataValue

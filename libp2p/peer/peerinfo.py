@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from multiaddr import Multiaddr
 
@@ -10,9 +10,6 @@ from libp2p.exceptions import InvalidAddrError, InvalidPeerID, first_few
 from libp2p.peer.addresses import split_peer_id, text_of, to_multiaddr, to_multiaddrs
 from libp2p.peer.id import ID
 from libp2p.utils.arguments import binary, wrong_type
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 __all__ = [
     "InvalidAddrError",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from heapq import heapify, heappop, heappush
 from math import inf
 from types import MappingProxyType
@@ -33,8 +34,6 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-
     from libp2p.abc import IHost
     from libp2p.base_types import MetadataValue
     from libp2p.crypto.keys import PrivateKey, PublicKey
@@ -47,6 +46,7 @@ __all__ = [
     "create_signed_peer_record",
     "env_to_send_in_RPC",
     "issue_and_cache_local_record",
+    "known_addresses",
 ]
 
 #: Addresses with this time to live never expire. In go-libp2p 0 deletes them; here, as in
@@ -342,23 +342,24 @@ class PeerStore(IPeerStore):
 
         ``/p2p/<peer_id>`` at their ends is cut off; addresses of another peer are left out.
         """
-        peer_id = ID.of(peer_id)
-        transports = _transports_of(peer_id, addrs)
-        expiry = self._expiry(ttl)
-        data = self._data(peer_id)
-        before = data.address_count
-        data.add_addrs(transports, expiry)
-        self._note_addresses(peer_id, before)
-        self._publish(peer_id, transports)
-        self._changed(peer_id)
+        self._take_addrs(peer_id, addrs, ttl, PeerData.add_addrs)
 
     def replace_announced_addrs(self, peer_id: ID, addrs: Sequence[Multiaddr], ttl: int) -> None:
+        self._take_addrs(peer_id, addrs, ttl, PeerData.replace_announced)
+
+    def _take_addrs(
+        self,
+        peer_id: ID,
+        addrs: Sequence[Multiaddr],
+        ttl: int,
+        take: Callable[[PeerData, list[Multiaddr], float], object],
+    ) -> None:
         peer_id = ID.of(peer_id)
         transports = _transports_of(peer_id, addrs)
         expiry = self._expiry(ttl)
         data = self._data(peer_id)
         before = data.address_count
-        data.replace_announced(transports, expiry)
+        take(data, transports, expiry)
         self._note_addresses(peer_id, before)
         self._publish(peer_id, transports)
         self._changed(peer_id)
@@ -511,6 +512,14 @@ class PeerStore(IPeerStore):
     def clear_metrics(self, peer_id: ID) -> None:
         if (data := self._find(peer_id)) is not None:
             data.clear_metrics()
+
+
+def known_addresses(store: IPeerStore, peer_id: ID) -> list[Multiaddr]:
+    """Return the valid addresses of a peer; none if it is not known or they have expired."""
+    try:
+        return store.addrs(peer_id)
+    except PeerStoreError:
+        return []
 
 
 def _transports_of(peer_id: ID, addrs: Iterable[Multiaddr]) -> list[Multiaddr]:

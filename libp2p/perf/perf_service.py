@@ -9,6 +9,7 @@ The answering side is off until `PerfService.start`: any peer can make it send 2
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -23,8 +24,6 @@ from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost, INetStream

@@ -7,6 +7,7 @@ wait to be read: of a file of 1 TiB in blocks of 1 MiB that are some thousand.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidArgument
@@ -14,8 +15,6 @@ from libp2p.ipld.codec import RAW
 from libp2p.ipld.links import links_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
     from libp2p.pinning.block_set import BlockSet

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.blockstore.base import BlockInfo
     from libp2p.pinning.block_set import BlockSet
 

@@ -6,6 +6,7 @@ protocol, or cannot be used if it does not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import MultiselectClientError
@@ -13,8 +14,6 @@ from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import Initiator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.io.abc import Channel
 

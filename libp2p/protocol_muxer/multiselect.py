@@ -7,6 +7,7 @@ py-libp2p's class over it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -18,8 +19,6 @@ from libp2p.protocol_muxer.multiselect_communicator import channel_of
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, Responder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.abc import IMultiselectCommunicator, StreamHandlerFn
     from libp2p.base_types import TProtocol
     from libp2p.io.abc import Channel

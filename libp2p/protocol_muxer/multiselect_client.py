@@ -6,6 +6,7 @@ The proposing side of multistream-select over a channel.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -21,8 +22,6 @@ from libp2p.protocol_muxer.multiselect_communicator import channel_of
 from libp2p.protocol_muxer.negotiation import HEADER, NOT_AVAILABLE, Initiator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.abc import IMultiselectCommunicator
     from libp2p.base_types import TProtocol
     from libp2p.io.abc import Channel

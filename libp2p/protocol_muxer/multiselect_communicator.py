@@ -7,6 +7,7 @@ the bridge for code that brings its own communicator, or a stream with `read` an
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from libp2p.abc import IMultiselectCommunicator
@@ -15,8 +16,6 @@ from libp2p.io.utils import put_back
 from libp2p.protocol_muxer.negotiation import MessageReader, encode_message
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.io.abc import Channel, ReadWriter
 

@@ -17,7 +17,7 @@ Negotiations run before the peer has proved anything, so their cost is bounded h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
@@ -33,8 +33,6 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 HEADER: Final = "/multistream/1.0.0"

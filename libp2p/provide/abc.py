@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 

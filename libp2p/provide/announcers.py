@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -18,8 +19,6 @@ from libp2p.routing.abc import ContentRouter
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
     from libp2p.peer.id import ID
     from libp2p.provide.abc import Sweepable
     from libp2p.provide.config import ProvideConfig

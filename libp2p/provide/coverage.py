@@ -8,12 +8,10 @@ to the target as the farthest of them: the ball around the target.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator
+from typing import Final
 
 from libp2p.kad_dht.keyspace import KEY_BITS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: A ball is made of as many intervals as its radius has bits set, of which so many leading ones are
 #: looked at. More precision is worth less than a lookup in a thousand.

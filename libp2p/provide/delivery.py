@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import TYPE_CHECKING
 
 from libp2p.provide.config import HOLDERS_SHARE, LEAST_HOLDERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from libp2p.peer.id import ID
 
 

@@ -9,6 +9,7 @@ keys, the target is in the gap.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.kad_dht.keyspace import KEY_BITS, key_of_peer, preimage
@@ -16,8 +17,6 @@ from libp2p.provide.config import STEP_KEYS
 from libp2p.provide.coverage import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from libp2p.peer.id import ID
 
 #: Lookups for one region. One of 128 peers takes about 13; beyond, the keys that are left go to

@@ -10,14 +10,12 @@ nothing else.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable, Iterator
 from math import isfinite
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from libp2p.datastore.base import Change, Entry
 from libp2p.provide.region import Region
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 REGIONS: Final = "provide-regions"
 KEYS: Final = "provide-keys"

@@ -7,14 +7,12 @@ bytes here, and 100 as an object in a set.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from collections.abc import Iterable, Iterator
+from typing import Final, TypeAlias
 
 from libp2p.ipld.multihash import IDENTITY, unwrap
 from libp2p.kad_dht.keyspace import KEY_BITS, key_of
 from libp2p.provide.region import WHOLE, Region
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 #: Servers of the DHT refuse longer keys.
 MAX_MULTIHASH_BYTES: Final = 80

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from math import inf
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.provide.config import (
@@ -16,9 +17,6 @@ from libp2p.provide.config import (
 )
 from libp2p.provide.key_table import KeyTable
 from libp2p.provide.region import Region
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 
 class Batch(NamedTuple):

@@ -6,6 +6,7 @@ The driver asks for jobs, does them and tells what has come of them. Times are U
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -28,8 +29,6 @@ from libp2p.provide.statistics import Counters, ProvideStats
 from libp2p.provide.work import Job, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from libp2p.datastore.base import Change, Entry
     from libp2p.provide.config import ProvideConfig
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from math import inf
@@ -33,8 +34,6 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-
     from libp2p.datastore.base import Change, Datastore, Entry
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID

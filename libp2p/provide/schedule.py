@@ -9,17 +9,15 @@ interval, and different peers do not announce to the same peers at the same time
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from libp2p.kad_dht.keyspace import KEY_BITS
 from libp2p.provide.config import MAX_REGION_KEYS, MAX_REGIONS, MAX_RETRY_SECONDS, RETRY_SECONDS
 from libp2p.provide.region import WHOLE, Region
 from libp2p.utils.lazy_heap import LazyHeap
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 #: Bits of a prefix that its time within the interval follows from: a microsecond of a day.
 _TIME_BITS: Final = 32

@@ -8,6 +8,7 @@ Multihashes are returned in batches, as a store lists them or a DAG is walked.
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import InvalidArgument, ParseError
@@ -23,8 +24,6 @@ from libp2p.utils.closing import ending
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
-
     from libp2p.blockstore.base import BlockStore
     from libp2p.provide.abc import KeySource, Pins
 

@@ -41,8 +41,8 @@ class Outcome:
     :param records: that peers have taken.
     :param sends: peers that were sent records.
     :param failed_sends: of these, those that did not take all of them.
-    :param peers: seen while exploring,
-    :param share: and the part of the key space that they were seen in; 0 if nothing was explored.
+    :param peers: seen while exploring.
+    :param share: the part of the key space that was explored; 0 if nothing was.
     """
 
     announced: tuple[bytes, ...] = ()

@@ -105,8 +105,8 @@ class ResourceManager:
     :param limits: of connections, memory and streams.
     :param metrics: counts what is acquired, released and refused; None if ``enable_metrics`` is
         False.
-    :param connections_per_peer_per_sec: a peer may connect as often as that in the long run, and
-    :param burst_connections_per_peer: as often as that at once.
+    :param connections_per_peer_per_sec: how often a peer may connect in the long run.
+    :param burst_connections_per_peer: how often a peer may connect at once.
     :param cidr_limits: networks, and how many connections each of them may have.
     :param not_offered: py-libp2p's options of pools, circuit breaker, degradation, allow-list and
         exporter, which are not here: None and False are accepted.

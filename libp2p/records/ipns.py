@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -19,8 +20,6 @@ from libp2p.records.utils import key_to_bytes, peer_of_key, split_key
 from libp2p.records.validator import Validator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.peer.id import ID
 
 __all__ = [

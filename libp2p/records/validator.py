@@ -7,16 +7,14 @@ validated lets anybody overwrite anybody's: what no validator is responsible for
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from operator import index
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from libp2p.exceptions import ErrBetterRecord, InvalidArgument, InvalidRecordType
 from libp2p.hostile_input import refused_as
 from libp2p.records.utils import key_to_bytes, key_to_text, split_key
 from libp2p.utils.arguments import having, instance
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "BlankValidator",

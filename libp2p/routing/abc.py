@@ -8,11 +8,10 @@ those of users are asked in the same way. A router that knows nothing returns no
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 

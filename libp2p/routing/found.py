@@ -7,6 +7,7 @@ that were not known then. Nothing here waits for a slow router to make an answer
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import first_few
@@ -14,8 +15,6 @@ from libp2p.peer.addresses import text_of
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.peer.id import ID

@@ -9,6 +9,7 @@ IPNS records are verified, and it may only name peers, whose addresses are hears
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -42,7 +43,6 @@ from libp2p.utils.version import get_agent_version
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.found import FoundPeer

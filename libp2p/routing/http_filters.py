@@ -7,6 +7,7 @@ client applies them to what it gets as well.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +15,6 @@ from libp2p.exceptions import InvalidArgument
 from libp2p.routing.found import FoundPeer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from multiaddr import Multiaddr
 
 #: Names in one filter, and characters of each. The specification allows names of 63.

@@ -8,11 +8,13 @@ trio already gives it the application instead.
 from __future__ import annotations
 
 import logging
+import os
 import socket
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import trio
@@ -23,10 +25,6 @@ from libp2p.exceptions import InvalidArgument, OpenConnectionError
 from libp2p.hostile_input import refused_as
 from libp2p.utils import arguments
 from libp2p.utils.background import background_nursery
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import AsyncIterator
 
 #: A client without a request for this time is disconnected: also one that sends its request slowly.
 KEEP_ALIVE_SECONDS: Final = 10.0
@@ -89,8 +87,8 @@ async def listening(
 
     :param app: a `RoutingServer`, or any ASGI application that runs on trio.
     :param bind: the address and the port, ``"[::]:8080"`` for all; port 0 lets the system choose.
-    :param certificate: a file with the certificate, for TLS and HTTP/2,
-    :param key: and one with its private key.
+    :param certificate: a file with the certificate, for TLS and HTTP/2.
+    :param key: a file with the private key of the certificate.
     :raises OpenConnectionError: if the address cannot be listened on.
     :raises InvalidArgument: if it is no address.
     """

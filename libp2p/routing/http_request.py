@@ -7,21 +7,19 @@ as boxo's server does, so that a client cannot tell them apart.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from email.utils import formatdate
 from enum import Enum
 from hashlib import sha256
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import parse_qs
 
 from libp2p.exceptions import InvalidArgument, InvalidPeerID, ParseError, ValidationError
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from libp2p.routing.http_filters import Filters
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 PREFIX: Final = "/routing/v1/"
 

@@ -9,6 +9,7 @@ serves it, such as hypercorn (the extra ``gateway``).
 from __future__ import annotations
 
 import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -38,14 +39,6 @@ from libp2p.utils import arguments
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        Awaitable,
-        Callable,
-        Iterable,
-        Mapping,
-    )
-
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.values import RecordRules
 

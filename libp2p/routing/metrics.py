@@ -6,6 +6,7 @@ They are read from `ParallelRouter.reports` when Prometheus asks.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client import REGISTRY
@@ -13,8 +14,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Summa
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from prometheus_client import CollectorRegistry
     from prometheus_client.core import Metric
 

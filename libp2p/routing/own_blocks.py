@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from libp2p.ipld.cid import CID
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
-
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 

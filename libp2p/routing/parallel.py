@@ -8,9 +8,9 @@ all have failed is an error that names each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -27,14 +27,6 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncGenerator,
-        AsyncIterator,
-        Awaitable,
-        Callable,
-        Iterable,
-    )
-
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.values import RecordRules
 
@@ -86,15 +78,37 @@ class _Member:
 
 class _Question:
     """
+    What a question to the routers has led to.
+
+    Owner: libp2p.routing.parallel
+    """
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.errors: dict[str, Exception] = {}
+
+    def raise_if_all_failed(self, what: str, or_none: bool = False) -> None:
+        """:raises RoutersFailed: if all have failed; with ``or_none``, also if there is none."""
+        if self.errors and len(self.errors) == self.asked:
+            reasons = "; ".join(
+                f"{name}: {str(error) or type(error).__name__:.200}"
+                for name, error in self.errors.items()
+            )
+            raise RoutersFailed(f"no router could {what}: {reasons}", self.errors)
+        if or_none and not self.asked:
+            raise RoutersFailed(f"there is no router that could {what}")
+
+
+class _Search(_Question):
+    """
     A question that runs in tasks of the router while a caller reads what they find.
 
     Owner: libp2p.routing.parallel
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.scope = trio.CancelScope()
-        self.errors: dict[str, Exception] = {}
-        self.asked = 0
         self.is_done = False
         self.was_stopped = False
         """The router's `run` has ended before the question did."""
@@ -113,18 +127,6 @@ class _Question:
         """:raises RoutingError: if the routers were not asked to the end."""
         if self.was_stopped:
             raise RoutingError("the router was stopped while it was searching")
-
-
-@dataclass
-class _Outcome:
-    """
-    What a question that the caller waits for has led to.
-
-    Owner: libp2p.routing.parallel
-    """
-
-    asked: int = 0
-    errors: dict[str, Exception] = field(default_factory=dict)
 
 
 class ParallelRouter:
@@ -216,7 +218,7 @@ class ParallelRouter:
             if not found.is_complete:
                 question.raise_if_stopped()
             if not len(found):
-                _raise_if_all_failed("find providers", question.asked, question.errors)
+                question.raise_if_all_failed("find providers")
         finally:
             question.scope.cancel()
 
@@ -235,9 +237,9 @@ class ParallelRouter:
                 call.result(trio.current_time())
                 told = True
 
-        outcome = await self._ask_all([m for m in self._members if m.can("provide")], announce_to)
+        question = await self._ask_all([m for m in self._members if m.can("provide")], announce_to)
         if not told:
-            _raise_if_all_failed("announce a block", outcome.asked, outcome.errors)
+            question.raise_if_all_failed("announce a block")
         return told
 
     # -- peers --------------------------------------------------------------------------------
@@ -258,11 +260,11 @@ class ParallelRouter:
                 found.add(info)
                 enough.cancel()
 
-        outcome = _Outcome()
+        question = _Question()
         with enough:
-            await self._ask_all([m for m in self._members if m.can("find_peer")], look, outcome)
+            await self._ask_all([m for m in self._members if m.can("find_peer")], look, question)
         if not len(found):
-            _raise_if_all_failed("find a peer", outcome.asked, outcome.errors)
+            question.raise_if_all_failed("find a peer")
         return found.take()
 
     async def get_closest_peers(self, key: bytes) -> list[PeerInfo]:
@@ -280,9 +282,9 @@ class ParallelRouter:
                 found.add(info)
 
         members = [m for m in self._members if m.can("get_closest_peers")]
-        outcome = await self._ask_all(members, look)
+        question = await self._ask_all(members, look)
         if not len(found):
-            _raise_if_all_failed("find the closest peers", outcome.asked, outcome.errors)
+            question.raise_if_all_failed("find the closest peers")
         target = int.from_bytes(sha256_digest(key), "big")
         peers: list[PeerInfo] = []
         while (info := found.take()) is not None:
@@ -306,9 +308,9 @@ class ParallelRouter:
             call.result(trio.current_time())
             stored = True
 
-        outcome = await self._ask_all([m for m in self._members if m.can("put_value")], put)
+        question = await self._ask_all([m for m in self._members if m.can("put_value")], put)
         if not stored:
-            _raise_if_all_failed("store a record", outcome.asked, outcome.errors, or_none=True)
+            question.raise_if_all_failed("store a record", or_none=True)
 
     async def get_value(self, key: bytes) -> bytes | None:
         """
@@ -324,9 +326,9 @@ class ParallelRouter:
                 value.offer(found)
                 call.result(trio.current_time())
 
-        outcome = await self._ask_all([m for m in self._members if m.can("get_value")], get)
+        question = await self._ask_all([m for m in self._members if m.can("get_value")], get)
         if value.best is None:
-            _raise_if_all_failed("get a record", outcome.asked, outcome.errors)
+            question.raise_if_all_failed("get a record")
         return value.best
 
     async def search_value(self, key: bytes) -> AsyncGenerator[bytes, None]:
@@ -357,7 +359,7 @@ class ParallelRouter:
                 await question.wait()
             question.raise_if_stopped()
             if given is None:
-                _raise_if_all_failed("find a record", question.asked, question.errors)
+                question.raise_if_all_failed("find a record")
         finally:
             question.scope.cancel()
 
@@ -365,25 +367,23 @@ class ParallelRouter:
 
     def _start(
         self, members: list[_Member], ask: Callable[[_Member, RouterCall], Awaitable[None]]
-    ) -> _Question:
+    ) -> _Search:
         if self._nursery is None:
             raise RoutingError("the router does not run: use it within `async with router.run()`")
-        question = _Question()
+        question = _Search()
         self._nursery.start_soon(self._answer, question, members, ask)
         return question
 
     async def _answer(
         self,
-        question: _Question,
+        question: _Search,
         members: list[_Member],
         ask: Callable[[_Member, RouterCall], Awaitable[None]],
     ) -> None:
-        outcome = _Outcome(errors=question.errors)
         try:
             with question.scope:
-                await self._ask_all(members, ask, outcome)
+                await self._ask_all(members, ask, question)
         finally:
-            question.asked = outcome.asked
             question.was_stopped = self._nursery is None
             question.is_done = True
             question.wake()
@@ -392,14 +392,14 @@ class ParallelRouter:
         self,
         members: list[_Member],
         ask: Callable[[_Member, RouterCall], Awaitable[None]],
-        outcome: _Outcome | None = None,
-    ) -> _Outcome:
-        outcome = outcome or _Outcome()
+        question: _Question | None = None,
+    ) -> _Question:
+        question = question or _Question()
         async with self._turns, trio.open_nursery() as nursery:
-            outcome.asked = len(members)
+            question.asked = len(members)
             for member in members:
-                nursery.start_soon(self._ask, member, ask, outcome.errors)
-        return outcome
+                nursery.start_soon(self._ask, member, ask, question.errors)
+        return question
 
     async def _ask(
         self,
@@ -463,15 +463,3 @@ def _named(routers: Iterable[object]) -> dict[str, object]:
         same = sum(type(other) is type(router) for other in named.values())
         named[f"{kind} {same + 1}" if same else kind] = router
     return named
-
-
-def _raise_if_all_failed(
-    what: str, asked: int, errors: Mapping[str, Exception], or_none: bool = False
-) -> None:
-    if errors and len(errors) == asked:
-        reasons = "; ".join(
-            f"{name}: {str(error) or type(error).__name__:.200}" for name, error in errors.items()
-        )
-        raise RoutersFailed(f"no router could {what}: {reasons}", errors)
-    if or_none and not asked:
-        raise RoutersFailed(f"there is no router that could {what}")

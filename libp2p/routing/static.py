@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterable
 from typing import TYPE_CHECKING
 
 from libp2p.peer.peerinfo import PeerInfo
@@ -9,8 +10,6 @@ from libp2p.routing.found import FoundPeers
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
-
     from multiaddr import Multiaddr
 
     from libp2p.peer.id import ID

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from libp2p.exceptions import InvalidRecord
 from libp2p.hostile_input import refused_as
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 class RecordRules(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, cast
 
@@ -15,8 +16,6 @@ from libp2p.security.secure_session import SecureSession
 from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IRawConnection, ISecureConn

@@ -7,11 +7,10 @@ socket; `libp2p.security.secure_session.SecureSession` moves the bytes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.crypto.keys import PublicKey
     from libp2p.peer.id import ID

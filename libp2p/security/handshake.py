@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, ClassVar, Generic, Protocol, TypeVar
 
@@ -15,8 +16,6 @@ from libp2p.security.adapted import batched
 from libp2p.security.secure_session import SecureSession
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from libp2p.abc import IRawConnection
     from libp2p.base_types import Buffer
     from libp2p.crypto.keys import KeyPair

@@ -10,6 +10,7 @@ wire never misses a part of a record.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +24,6 @@ from libp2p.utils.allocator import keep_freed_memory
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import Buffer, TProtocol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from libp2p.protocol_muxer.multiselect import respond
@@ -10,8 +11,6 @@ from libp2p.security.adapted import batched
 from libp2p.security.handshake import HandshakeTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.abc import IRawConnection, ISecureConn, ISecureTransport
     from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from inspect import signature
 from typing import TYPE_CHECKING, cast
@@ -13,8 +14,6 @@ from libp2p.protocol_muxer.multiselect import respond
 from libp2p.protocol_muxer.multiselect_client import select_one
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.abc import IMuxedConn, ISecureConn, TMuxerClass
     from libp2p.base_types import TProtocol
     from libp2p.peer.id import ID

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.abc import IRawConnection
@@ -10,8 +11,6 @@ from libp2p.io.abc import RawChannel
 from libp2p.io.utils import read_some
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
 
 #: Enough for any handshake message; bulk goes through `receive_into`.

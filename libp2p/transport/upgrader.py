@@ -6,8 +6,9 @@ From a raw connection to a multiplexed one: agree on a security protocol, then o
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 from weakref import WeakSet
 
 import trio
@@ -28,9 +29,6 @@ from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.transport.abc import MuxedConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-    from typing import TypeGuard
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IMuxedConn, IRawConnection, ISecureConn, TMuxerOptions, TSecurityOptions

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import trio
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 #: Blocks up to this size come from the heap, whose free end is kept up to twice this size.
 KEPT_BLOCK_BYTES: Final = 8 * 1024 * 1024

@@ -11,7 +11,7 @@ import dataclasses
 import inspect
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from operator import index
 from types import MappingProxyType
@@ -22,8 +22,6 @@ from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-
     from libp2p.base_types import Buffer
 
 _BUFFERS: Final = (bytes, bytearray, memoryview)

@@ -7,11 +7,9 @@ exception. That exception ends the stream or the dial that the code was run for,
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
+from collections.abc import Callable
+from types import TracebackType
+from typing import TypeVar
 
 _E = TypeVar("_E", bound=BaseException)
 

@@ -16,12 +16,10 @@ import secrets
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Final
 
 #: What `lock` raises `OSError` with if another holds the lock.
 LOCK_HELD: Final = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)

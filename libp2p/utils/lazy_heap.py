@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any, Final, Generic, TypeVar
 
 #: Entries that are out of date stay in the heap until they come up; it is rebuilt when they are
 #: more than the live ones and than this.

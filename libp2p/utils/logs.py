@@ -11,12 +11,9 @@ from __future__ import annotations
 
 import logging
 import traceback
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from libp2p.utils.printable import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 def get_logger(name: str) -> logging.Logger:

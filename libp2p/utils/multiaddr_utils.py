@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from socket import socket
+from typing import Final
 
 from multiaddr import Multiaddr
 from multiaddr.exceptions import BinaryParseError, ProtocolLookupError
-
-if TYPE_CHECKING:
-    from socket import socket
 
 _IPS: Final = ("ip4", "ip6")
 _HOSTS: Final = (*_IPS, "dns", "dns4", "dns6")

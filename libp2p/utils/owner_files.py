@@ -13,12 +13,10 @@ import secrets
 import stat
 import sys
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, Final
+from pathlib import Path
+from typing import IO, Final
 
 from libp2p.exceptions import NotARegularFile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 __all__ = ["NotARegularFile", "create_file", "open_file", "read_file", "sync_folder", "write_file"]
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from typing import Final
 
 #: A collection of the middle generation begins after so many of the youngest, each of which is made
 #: for 700 objects that are new, and a full one after so many of the middle one: it visits about

@@ -115,7 +115,7 @@ def test_errors_are_raised_as_they_are(tmp_path: Path) -> None:
             with pytest.raises(NotPinnedError):
                 await peer.pins.rm("bafkqaaa")
             with pytest.raises(AttributeError):
-                _ = peer._nursery  # what is private is not for other threads
+                _ = peer._network  # what is private is not for other threads
             with pytest.raises(AttributeError):
                 _ = peer.no_such_name  # type: ignore[attr-defined]
         with pytest.raises(PeerClosedError):

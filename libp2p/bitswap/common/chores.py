@@ -8,12 +8,10 @@ many. To move on from all of them at once would hold up every connection of the 
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from libp2p.bitswap.config import STEP_ITEMS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
 
 _T = TypeVar("_T")
 

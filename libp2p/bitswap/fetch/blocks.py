@@ -8,6 +8,7 @@ asking.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable, Iterator
 from copy import copy
 from itertools import islice
 from typing import TYPE_CHECKING, Self
@@ -26,8 +27,6 @@ from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from libp2p.bitswap.errors import BitswapError
     from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.bitswap.net.waiters import SessionState

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import DEFAULT_TIMEOUT
@@ -13,8 +14,6 @@ from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from libp2p.bitswap.common.timers import Timed
     from libp2p.bitswap.errors import BitswapError
     from libp2p.bitswap.net.engine import BitswapEngine

@@ -8,6 +8,7 @@ once it is stored: who gets it can rely on finding it in the store.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -19,8 +20,6 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.io.waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
     from libp2p.bitswap.config import BitswapConfig
     from libp2p.bitswap.net.waiters import Sessions
     from libp2p.bitswap.serve.server import Server

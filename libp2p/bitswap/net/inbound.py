@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 from libp2p.host.inbound import StreamAcceptor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.abc import INetStream
     from libp2p.base_types import Buffer
     from libp2p.bitswap.net.peer_receiver import PeerReceiver

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import trio
@@ -9,8 +10,6 @@ import trio
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.bitswap.net.block_writer import BlockWriter
     from libp2p.bitswap.net.waiters import Sessions
     from libp2p.bitswap.serve.server import Server

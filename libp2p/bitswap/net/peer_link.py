@@ -11,6 +11,7 @@ A stream that fails costs that stream: its message goes out again on a new one.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, cast
@@ -26,8 +27,6 @@ from libp2p.exceptions import BaseLibp2pError, StreamError
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from libp2p.abc import IHost
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.bitswap.config import BitswapConfig

@@ -17,6 +17,7 @@ turns while too many of them wait.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -49,8 +50,6 @@ from libp2p.utils.faults import without_traceback
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.bitswap.net.message_handler import MessageHandler
     from libp2p.bitswap.net.receiver import Receiver

@@ -22,8 +22,9 @@ from libp2p.bitswap.config import (
     SEARCH_SECONDS,
 )
 from libp2p.bitswap.errors import MAX_QUOTED, PeerAnswer
-from libp2p.exceptions import BaseLibp2pError, PeerStoreError
+from libp2p.exceptions import BaseLibp2pError
 from libp2p.peer.peerinfo import PeerInfo
+from libp2p.peer.peerstore import known_addresses
 from libp2p.routing.adapters import ProviderAnswer
 from libp2p.routing.peer_finder import PeerFinder
 from libp2p.utils.fault_log import FaultLog
@@ -263,7 +264,8 @@ class ProviderFinder:
 
     async def _try_to_connect(self, host: IHost, info: PeerInfo) -> bool:
         try:
-            if not info.addrs and self._peers is not None and not _knows(host, info.peer_id):
+            known = info.addrs or known_addresses(host.get_peerstore(), info.peer_id)
+            if not known and self._peers is not None:
                 info = await self._peers.find(info.peer_id) or info
             await host.connect(info, hearsay=True)
         except BaseLibp2pError as error:
@@ -275,31 +277,7 @@ class ProviderFinder:
         return False
 
 
-def _knows(host: IHost, peer_id: ID) -> bool:
-    """Tell whether the peer store has addresses of a peer."""
-    try:
-        return bool(host.get_peerstore().addrs(peer_id))
-    except PeerStoreError:
-        return False
-
-
 # -- results that are remembered ------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class ProviderCacheEntry:
-    """The providers of a block, and since when they are known."""
-
-    providers: list[ID]
-    timestamp: float = field(default_factory=time.time)
-    ttl: float = PROVIDERS_TTL_SECONDS
-    clock: Callable[[], float] = time.time
-
-    def is_expired(self) -> bool:
-        return self.age() >= self.ttl
-
-    def age(self) -> float:
-        return self.clock() - self.timestamp
 
 
 class ProviderCache:
@@ -318,27 +296,26 @@ class ProviderCache:
         self._max_size = max_size
         self._default_ttl = default_ttl
         self._clock = clock
-        self._entries: dict[bytes, ProviderCacheEntry] = {}
+        #: The providers of each block, and when they are too old.
+        self._entries: dict[bytes, tuple[list[ID], float]] = {}
         self._hits = 0
         self._misses = 0
 
     def get(self, cid_bytes: bytes) -> list[ID] | None:
         """Return what is remembered, None if nothing is."""
-        entry = self._entries.get(cid_bytes)
-        if entry is None or entry.is_expired():
-            self._entries.pop(cid_bytes, None)
+        entry = self._entries.pop(cid_bytes, None)
+        if entry is None or entry[1] <= self._clock():
             self._misses += 1
             return None
         self._hits += 1
-        self._entries[cid_bytes] = self._entries.pop(cid_bytes)  # used again
-        return list(entry.providers)
+        self._entries[cid_bytes] = entry  # the last one that was used
+        return list(entry[0])
 
     def put(self, cid_bytes: bytes, providers: Sequence[ID], ttl: float | None = None) -> None:
         """Remember the providers of a block; if there are too many, forget the least used ones."""
         self._entries.pop(cid_bytes, None)
         ttl = self._default_ttl if ttl is None else ttl
-        now = self._clock()
-        self._entries[cid_bytes] = ProviderCacheEntry(list(providers), now, ttl, self._clock)
+        self._entries[cid_bytes] = list(providers), self._clock() + ttl
         while len(self._entries) > self._max_size:
             del self._entries[next(iter(self._entries))]
 
@@ -347,10 +324,14 @@ class ProviderCache:
 
     def cleanup_expired(self) -> int:
         """Forget what is too old; return how much it was."""
-        expired = [key for key, entry in self._entries.items() if entry.is_expired()]
+        expired = self._expired()
         for key in expired:
             del self._entries[key]
         return len(expired)
+
+    def _expired(self) -> list[bytes]:
+        now = self._clock()
+        return [key for key, (_, end) in self._entries.items() if end <= now]
 
     def size(self) -> int:
         return len(self._entries)
@@ -362,5 +343,5 @@ class ProviderCache:
             "cache_misses": self._misses,
             "size": len(self._entries),
             "max_size": self._max_size,
-            "expired": sum(entry.is_expired() for entry in self._entries.values()),
+            "expired": len(self._expired()),
         }

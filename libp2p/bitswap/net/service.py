@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING
 
 import trio
 
@@ -12,9 +12,6 @@ from libp2p.bitswap.errors import ClientClosedError
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 logger = get_logger(__name__)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import trio
@@ -10,8 +11,6 @@ import trio
 from libp2p.bitswap.common.timers import Timed, Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.bitswap.want.tracker import WantTracker
 
 

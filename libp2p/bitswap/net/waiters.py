@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -11,8 +12,6 @@ from libp2p.bitswap.stats import SessionStat
 from libp2p.io.waiter import Waiter as OneTask
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
     from libp2p.bitswap.errors import BitswapError
     from libp2p.peer.id import ID
 

@@ -16,9 +16,10 @@ A line that is no rule is an error: what it was to deny would be served.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from libp2p.bitswap.config import MAX_DENYLIST_LINE, MAX_DENYLIST_RULES
 from libp2p.bitswap.errors import MAX_QUOTED, DenylistError
@@ -26,9 +27,6 @@ from libp2p.exceptions import HashNotSupported, InvalidCID, InvalidMultibase, Pa
 from libp2p.ipld import multibase, multihash
 from libp2p.ipld.cid import CID, MAX_TEXT_CHARACTERS
 from libp2p.ipld.multihash import IDENTITY, SHA2_256
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
 
 _MAX_HEADER: Final = 1024 * 1024
 _HEX_DIGITS: Final = 64

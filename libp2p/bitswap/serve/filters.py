@@ -8,6 +8,7 @@ arrives; `BitswapClient.refilter` asks again for the wants that are kept.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from inspect import isawaitable
 from pathlib import Path
@@ -22,8 +23,6 @@ from libp2p.ipld.cid import CID
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterable
-
     from libp2p.bitswap.wire.entry import WantType
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID

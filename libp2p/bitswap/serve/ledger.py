@@ -13,6 +13,7 @@ nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -43,8 +44,6 @@ from libp2p.bitswap.wire.entry import Entry, WantType
 from libp2p.resources import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
     from libp2p.bitswap.wire.message import Message
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID

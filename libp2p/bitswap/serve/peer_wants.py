@@ -8,6 +8,7 @@ leaves them. No other module writes fields of the classes here.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from functools import cmp_to_key
 from itertools import islice
@@ -19,8 +20,6 @@ from libp2p.bitswap.wire.message import Message
 from libp2p.utils.lazy_heap import LazyHeap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
-
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

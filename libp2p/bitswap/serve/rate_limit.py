@@ -9,14 +9,13 @@ then nothing is sent until it is filled again. On average no more than the rate 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from libp2p.bitswap.config import MAX_ACCOUNTS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.peer.id import ID
 
 

@@ -14,6 +14,7 @@ unless the store is too quick for that to pay.
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -38,8 +39,6 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
     from libp2p.abc import INetStream
     from libp2p.base_types import Buffer
     from libp2p.bitswap.serve.ledger import Ledger, PeerWant, Reply

@@ -22,6 +22,7 @@ does not pass for one that was never served.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cmp_to_key
 from hashlib import blake2b
@@ -31,8 +32,6 @@ from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS, STORE_READE
 from libp2p.bitswap.serve.rate_limit import RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.peer.id import ID
 
 #: What a turn counts in which little is read: asking a store costs something, too.

@@ -8,14 +8,13 @@ blocks with no pause between them are logged together.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

@@ -8,6 +8,7 @@ next at the block store), `rate_limit` (when blocks may be sent), `accounts` (wh
 from __future__ import annotations
 
 import secrets
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from inspect import isawaitable
 from typing import TYPE_CHECKING
@@ -35,8 +36,6 @@ from libp2p.bitswap.serve.store_reader import StoreReader
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
     from libp2p.abc import INetStream
     from libp2p.bitswap.common.chores import Chores
     from libp2p.bitswap.common.timers import Timed

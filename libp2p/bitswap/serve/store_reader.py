@@ -7,6 +7,7 @@ taken for "not here": such wants are put aside and looked up again later.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -26,8 +27,6 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.utils.lazy_heap import LazyHeap
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-
     from libp2p.bitswap.serve.ledger import Ledger, PeerWant
     from libp2p.utils.fault_log import FaultLog
 

@@ -7,6 +7,7 @@ and how the peer answers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Final
@@ -30,8 +31,6 @@ from libp2p.bitswap.want.reports import PeerStatus
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.bitswap.errors import PeerAnswer
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID

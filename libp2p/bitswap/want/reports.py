@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from libp2p.bitswap.errors import PeerAnswer
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID

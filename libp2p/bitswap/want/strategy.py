@@ -13,6 +13,7 @@ that has not answered, and a distrusted one comes last.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Final
@@ -28,8 +29,6 @@ from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want.reports import Found, Outcome, Search, Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
     from libp2p.bitswap.common.chores import Chores
     from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
     from libp2p.bitswap.want.state import SessionWants, Want

@@ -13,6 +13,7 @@ fetches what a method leads to: `take_ready` (peers that something is to be sent
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,8 +37,6 @@ from libp2p.bitswap.want.timeouts import Timeouts
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 

@@ -8,6 +8,7 @@ received block is verified by construction: with wrong bytes it is another block
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.bitswap.config import MAX_MESSAGE_PARTS, MAX_MESSAGE_PIECES, MAX_MESSAGE_SIZE
@@ -22,8 +23,6 @@ from libp2p.ipld.protowire import field_end, read_varint
 from libp2p.utils.varint import MAX_UVARINT_BYTES, decode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
 
 _MAX_INT32: Final = 2**31 - 1

@@ -13,6 +13,7 @@ length as a varint, then
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -24,8 +25,6 @@ from libp2p.bitswap.wire.protocols import Dialect
 from libp2p.utils.varint import encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 

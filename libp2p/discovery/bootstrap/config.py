@@ -33,8 +33,8 @@ class BootstrapConfig:
     Numbers and times of `Bootstrap`, see the constants of `libp2p.discovery.bootstrap.config`.
 
     :param min_peers: connections below which peers are dialled.
-    :param retry: seconds until a peer that did not answer is dialled again, doubled each time,
-    :param max_retry: up to so many.
+    :param retry: seconds until a peer that did not answer is dialled again; doubled each time.
+    :param max_retry: the most that ``retry`` grows to.
     :param connect_timeout: seconds for one peer.
     :param head_start: seconds until the next peer is dialled beside one that has not answered.
     :param max_dials: at the same time.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable
 from random import random
 from typing import TYPE_CHECKING, Final
 
@@ -18,8 +19,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
-
     from libp2p.events import HostEvent
     from libp2p.host.basic_host import BasicHost
 

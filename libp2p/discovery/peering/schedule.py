@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.identity.identify.message import encode_identify
@@ -24,8 +25,6 @@ from libp2p.peer.peerstore import create_signed_peer_record
 from libp2p.utils.version import get_agent_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost, IMuxedConn

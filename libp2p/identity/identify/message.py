@@ -7,6 +7,7 @@ in several length-prefixed messages, which are merged until the stream ends.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -35,8 +36,6 @@ from libp2p.peer.peerdata import MAX_ADDRESSES_PER_PEER, MAX_PROTOCOLS_PER_PEER
 from libp2p.utils.varint import encode_varint_prefixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import Buffer

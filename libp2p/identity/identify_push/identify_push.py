@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -21,8 +22,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost, INetStream, StreamHandlerFn

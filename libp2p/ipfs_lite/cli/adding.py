@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.ipfs_lite.adder import AddResult, add_file, read_bytes_for
 from libp2p.ipfs_lite.cli.company import announce, open_announcer
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, say, say_json
+from libp2p.ipfs_lite.cli.terminal import DASH, STDIN
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import RepoError, SourceError
 from libp2p.ipfs_lite.peer import Peer, import_options
@@ -24,8 +25,6 @@ from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter
 from libp2p.utils.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FolderChoice, NetworkChoice
@@ -53,31 +52,17 @@ class AddRequest:
     nocopy: bool = False
 
 
-Show: TypeAlias = "Callable[[str, AddResult], Awaitable[None]]"
-
-
-def add_style(quieter: bool, as_json: bool) -> Show:
-    """Return the function that prints an added file."""
-    if as_json:
-        return lambda name, added: say_json(
-            {
-                "cid": str(added.cid),
-                "name": name,
-                "size": added.size,
-                "dag_size": added.dag_size,
-            }
-        )
-    if quieter:
-        return lambda name, added: say(str(added.cid))
-    return lambda name, added: say(f"added {added.cid} {name}")
-
-
-def add(at: At, request: AddRequest, show: Show) -> None:
+def add(at: At, request: AddRequest) -> None:
     for path in request.paths:
         if path != DASH and not os.path.exists(path):
             raise SourceError(f"no such file: {path}")
         if _is_folder(path) and not request.folders.recursive:
             raise SourceError(f"{path} is a folder: add it with --recursive")
+
+    async def show(name: str, added: AddResult) -> None:
+        cid = str(added.cid)
+        facts = {"cid": cid, "name": name, "size": added.size, "dag_size": added.dag_size}
+        await at.say(facts, cid if request.folders.quieter else f"added {cid} {name}")
 
     async def add_all(config: Config, peer: Peer | None) -> None:
         adding = _Adding(request, _options_of(config, request), peer)
@@ -100,7 +85,7 @@ def add(at: At, request: AddRequest, show: Show) -> None:
             await show("", AddResult(wrapper.root, size, wrapper.dag_size))
             await adding.note_root(wrapper.root)
 
-    async def work() -> None:
+    async def work(at: At) -> None:
         config = await trio.to_thread.run_sync(_config_for_add, at, request.only_hash)
         # Wrong options are an error before a repo is made.
         _options_of(config, request)
@@ -135,7 +120,9 @@ class _Adding:
         self._request = request
         self._peer = peer
 
-    async def add(self, path: str, name: str, show: Show) -> AddResult:
+    async def add(
+        self, path: str, name: str, show: Callable[[str, AddResult], Awaitable[None]]
+    ) -> AddResult:
         """Add a file or a folder; print what is inside a folder."""
         store = None if self._peer is None else self._peer.store
         with Bar("adding", printable(name or STDIN_NAME)) as bar:

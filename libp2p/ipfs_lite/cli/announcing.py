@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from time import time
 from typing import TYPE_CHECKING, Any
 
 from libp2p.datastore import SqliteDatastore
 from libp2p.ipfs_lite.announcements import stored_state
 from libp2p.ipfs_lite.cli.company import announce, config_at, open_announcer
-from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
+from libp2p.ipfs_lite.cli.terminal import tell
 from libp2p.ipfs_lite.config import NO_STRATEGY
 from libp2p.ipfs_lite.dag import blocks_below
 from libp2p.ipfs_lite.errors import NotFoundError
@@ -16,66 +17,50 @@ from libp2p.ipfs_lite.repo import DATASTORE_FILE
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.finding import Style
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipld.cid import CID
 
 
-def announce_blocks(
-    at: At, network: NetworkChoice, cids: Sequence[CID], recursive: bool, style: Style
+async def announce_blocks(
+    at: At, network: NetworkChoice, cids: Sequence[CID], recursive: bool, verbose: bool = False
 ) -> None:
     """Announce blocks of the repo, and on request those below them; print each that was named."""
-
-    async def work() -> None:
-        async with open_announcer(at, network) as peer:
-            for cid in cids:
-                if not await peer.has_block(cid):
-                    raise NotFoundError(f"{cid} is not in the repo: add or get it first")
-            for cid in cids:
-                blocks = [cid]
-                if recursive:
-                    blocks = [block async for block in blocks_below(peer.store, cid)]
-                await announce(peer, blocks)
-                if style.as_json:
-                    await say_json({"cid": str(cid), "blocks": len(blocks)}, needed=False)
-                else:
-                    await say(f"announced {cid}", needed=False)
-            if style.verbose:
-                for report in peer.routing.reports():
-                    took = f"took {report.results} of {report.calls}"
-                    tell(f"{report.name}: {one_line(report.last_error) or took}")
-
-    at.run(work)
+    async with open_announcer(at, network) as peer:
+        for cid in cids:
+            if not await peer.has_block(cid):
+                raise NotFoundError(f"{cid} is not in the repo: add or get it first")
+        for cid in cids:
+            blocks = [cid]
+            if recursive:
+                blocks = [block async for block in blocks_below(peer.store, cid)]
+            await announce(peer, blocks)
+            facts = {"cid": str(cid), "blocks": len(blocks)}
+            await at.say(facts, f"announced {cid}", needed=False)
+        if verbose:
+            for report in peer.routing.reports():
+                took = f"took {report.results} of {report.calls}"
+                tell(f"{report.name}: {one_line(report.last_error) or took}")
 
 
-def show_state(at: At, as_json: bool) -> None:
+async def show_state(at: At) -> None:
     """
     Print how the announcing of the repo goes, also while ``serve`` runs.
 
     :raises NotFoundError: if nothing was announced yet.
     """
-
-    async def work() -> None:
-        config = await config_at(at)
-        state = None
-        if (at.repo / DATASTORE_FILE).exists():
-            async with SqliteDatastore(at.repo / DATASTORE_FILE) as datastore:
-                state = await stored_state(datastore)
-        if state is None:
-            raise NotFoundError(
-                "nothing was announced yet: `serve` announces what the repo has"
-                if config.provide != NO_STRATEGY
-                else "nothing is announced: config.json says so (provide)"
-            )
-        if as_json:
-            return await say_json(state)
-        for line in _described(state):
-            await say(line)
-
-    at.run(work)
+    config = await config_at(at)
+    state = None
+    if (at.repo / DATASTORE_FILE).exists():
+        async with SqliteDatastore(at.repo / DATASTORE_FILE) as datastore:
+            state = await stored_state(datastore)
+    if state is None:
+        raise NotFoundError(
+            "nothing was announced yet: `serve` announces what the repo has"
+            if config.provide != NO_STRATEGY
+            else "nothing is announced: config.json says so (provide)"
+        )
+    await at.say(state, *_described(state))
 
 
 def _described(state: Mapping[str, Any]) -> Iterator[str]:

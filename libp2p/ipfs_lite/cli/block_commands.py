@@ -11,10 +11,9 @@ from libp2p.ipfs_lite.cli.parameters import CidArgument, ContentArgument, FlagOr
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.cid import CID
-    from libp2p.peer.peerinfo import PeerInfo
 
 _content = click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
 
@@ -46,7 +45,6 @@ def put(  # noqa: PLR0913 - click calls it by names
     pin: bool,
     allow_big_block: bool,
     form: str | None,
-    as_json: bool,
 ) -> None:
     """Store each file, or the standard input, as one block."""
     from libp2p.ipfs_lite.cli import blocks
@@ -56,20 +54,18 @@ def put(  # noqa: PLR0913 - click calls it by names
     version = 0 if form == "v0" else 1
     codec = "dag-pb" if form in ("v0", "protobuf") else form or cid_codec or "raw"
     kind = blocks.BlockKind(codec, version, mhtype, None if mhlen < 0 else mhlen)
-    blocks.put(at, paths or ("-",), kind, blocks.Put(pin, allow_big_block, as_json))
+    at.run(blocks.put, paths or ("-",), kind, pin=pin, allow_big=allow_big_block)
 
 
 @block.command()
 @_content
 @from_peers
 @with_time_limit()
-def get(
-    at: At, content: Content, peers: tuple[PeerInfo, ...], verify: bool, network: NetworkChoice
-) -> None:
+def get(at: At, content: Content, fetch: FetchChoice) -> None:
     """Write a block to the standard output; what is not here is fetched."""
-    from libp2p.ipfs_lite.cli import blocks, fetching
+    from libp2p.ipfs_lite.cli import blocks
 
-    blocks.get(at, fetching.Fetch(content, peers, verify, network))
+    at.run(blocks.get, content, fetch)
 
 
 @block.command()
@@ -77,18 +73,11 @@ def get(
 @from_peers
 @as_json_option
 @with_time_limit()
-def stat(
-    at: At,
-    content: Content,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
+def stat(at: At, content: Content, fetch: FetchChoice) -> None:
     """Print the CID and the bytes of a block; what is not here is fetched."""
-    from libp2p.ipfs_lite.cli import blocks, fetching
+    from libp2p.ipfs_lite.cli import blocks
 
-    blocks.stat(at, fetching.Fetch(content, peers, verify, network), as_json)
+    at.run(blocks.stat, content, fetch)
 
 
 @block.command()
@@ -97,8 +86,8 @@ def stat(
 @click.option("-q", "--quiet", is_flag=True, help="Print only what was not removed.")
 @as_json_option
 @with_time_limit()
-def rm(at: At, cids: tuple[CID, ...], force: bool, quiet: bool, as_json: bool) -> None:
+def rm(at: At, cids: tuple[CID, ...], force: bool, quiet: bool) -> None:
     """Remove blocks that no pin needs."""
     from libp2p.ipfs_lite.cli import blocks
 
-    blocks.remove(at, cids, force=force, quiet=quiet, as_json=as_json)
+    at.run(blocks.remove, cids, force=force, quiet=quiet)

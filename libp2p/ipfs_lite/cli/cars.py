@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from libp2p.bitswap.errors import BitswapError
 from libp2p.exceptions import ParseError, UnknownCodec, first_few
 from libp2p.ipfs_lite.car_files import CarKnobs
-from libp2p.ipfs_lite.cli.fetching import run_fetch
+from libp2p.ipfs_lite.cli.fetching import fetching_peer, find
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, STDOUT, STDOUT_NAME, say, say_json
 from libp2p.ipfs_lite.descriptors import SharedDescriptor
@@ -18,25 +19,19 @@ from libp2p.ipfs_lite.source import FileSource
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.fetching import Fetch
+    from libp2p.ipfs_lite.cli.options import FetchChoice
+    from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.cid import CID
 
-__all__ = ["CarKnobs", "Told", "export", "import_cars"]
+__all__ = ["CarKnobs", "export", "import_cars"]
 
 
-class Told(NamedTuple):
-    """What is printed of an import."""
-
-    stats: bool
-    silent: bool
-    as_json: bool
-
-
-def export(at: At, fetch: Fetch, output: str | None, knobs: CarKnobs) -> None:
-    async def work(peer: Peer, cid: CID) -> None:
+async def export(
+    at: At, content: Content, fetch: FetchChoice, output: str | None, knobs: CarKnobs
+) -> None:
+    async with fetching_peer(at, fetch, content) as peer:
+        cid = await find(peer, content)
         file = peer.open_car(cid, **knobs)
         try:
             with Bar("exporting", str(cid)) as bar:
@@ -47,36 +42,31 @@ def export(at: At, fetch: Fetch, output: str | None, knobs: CarKnobs) -> None:
         finally:
             file.close()
 
-    run_fetch(at, fetch, work)
+
+async def import_cars(
+    at: At, paths: Sequence[str], *, pin: bool, stats: bool, silent: bool
+) -> None:
+    roots: dict[CID, None] = {}
+    blocks = size = 0
+    async with Peer.open(at.repo, online=False) as peer:
+        with peer.lease():  # the roots are pinned when all files are here
+            for path in paths or [DASH]:
+                name = "the standard input" if path == DASH else path
+                source = FileSource(STDIN, name) if path == DASH else path
+                with Bar("importing", printable(name)) as bar:
+                    result = await peer.import_car(source, pin=False, progress=bar.update)
+                roots.update(dict.fromkeys(result.roots))
+                blocks += result.blocks
+                size += result.size
+            failed = await _pin(at, peer, roots if pin else (), silent)
+    if stats and not silent:
+        line = f"Imported {blocks} blocks ({size} bytes)"
+        await at.say({"blocks": blocks, "size": size}, line)
+    if failed:
+        raise UnhealthyError(first_few(failed))
 
 
-def import_cars(at: At, paths: Sequence[str], pin: bool, told: Told) -> None:
-    async def work() -> None:
-        roots: dict[CID, None] = {}
-        blocks = size = 0
-        async with Peer.open(at.repo, online=False) as peer:
-            with peer.lease():  # the roots are pinned when all files are here
-                for path in paths or [DASH]:
-                    name = "the standard input" if path == DASH else path
-                    source = FileSource(STDIN, name) if path == DASH else path
-                    with Bar("importing", printable(name)) as bar:
-                        result = await peer.import_car(source, pin=False, progress=bar.update)
-                    roots.update(dict.fromkeys(result.roots))
-                    blocks += result.blocks
-                    size += result.size
-                failed = await _pin(peer, roots if pin else (), told)
-        if told.stats and not told.silent:
-            if told.as_json:
-                await say_json({"blocks": blocks, "size": size})
-            else:
-                await say(f"Imported {blocks} blocks ({size} bytes)")
-        if failed:
-            raise UnhealthyError(first_few(failed))
-
-    at.run(work)
-
-
-async def _pin(peer: Peer, roots: Iterable[CID], told: Told) -> list[str]:
+async def _pin(at: At, peer: Peer, roots: Iterable[CID], silent: bool) -> list[str]:
     """Pin roots that are whole, and say so; return what is wrong with the others."""
     failed = []
     for root in roots:
@@ -86,9 +76,9 @@ async def _pin(peer: Peer, roots: Iterable[CID], told: Told) -> list[str]:
         except (BitswapError, ParseError, UnknownCodec) as reason:
             error = one_line(str(reason))
             failed.append(f'pinning root "{root}" FAILED: {error}')
-        if told.silent:
+        if silent:
             continue
-        if told.as_json:
+        if at.as_json:
             await say_json({"cid": str(root), "pinned": not error, "error": error})
         elif not error:
             await say("Pinned root", str(root), "success")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import trio
 
@@ -31,9 +32,6 @@ from libp2p.peer.own_addresses import is_any_interface
 from libp2p.peer.peerinfo import PeerInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-    from pathlib import Path
-
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
@@ -57,8 +55,11 @@ _REACH: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+#: What JSON calls the parts of a finding.
+_FIELDS: Final = ("check", "state", "result", "remedy")
+
+
+class Finding(NamedTuple):
     """One line of the table."""
 
     what: str
@@ -67,36 +68,23 @@ class Finding:
     remedy: str = ""
 
 
-def check(at: At, listen: Sequence[Multiaddr], network: NetworkChoice, as_json: bool) -> None:
+async def check(at: At, listen: Sequence[Multiaddr], network: NetworkChoice) -> None:
     """
     Check everything and print it.
 
     :raises UnhealthyError: if something needs attention.
     """
-
     # The table says it.
     logging.getLogger("libp2p.discovery").setLevel(logging.ERROR)
-
-    async def work() -> None:
-        findings = await _Checks(at.repo, listen, network).run()
-        if as_json:
-            for finding in findings:
-                await say_json(
-                    {
-                        "check": finding.what,
-                        "state": finding.state,
-                        "result": finding.result,
-                        "remedy": finding.remedy,
-                    }
-                )
-        else:
-            rows = [(f.what, f.state, f.result, f.remedy) for f in findings]
-            await print_table(("what", "state", "result", "what to do"), rows)
-        bad = sum(finding.state == ATTENTION for finding in findings)
-        if bad:
-            raise UnhealthyError(f"{bad} of {len(findings)} checks need attention")
-
-    at.run(work)
+    findings = await _Checks(at.repo, listen, network).run()
+    if at.as_json:
+        for finding in findings:
+            await say_json(dict(zip(_FIELDS, finding, strict=True)))
+    else:
+        await print_table(("what", "state", "result", "what to do"), findings)
+    bad = sum(finding.state == ATTENTION for finding in findings)
+    if bad:
+        raise UnhealthyError(f"{bad} of {len(findings)} checks need attention")
 
 
 class _Checks:

@@ -37,10 +37,9 @@ if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import FolderChoice, NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FetchChoice, FolderChoice, NetworkChoice
     from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.profiles import ImportKnobs
-    from libp2p.peer.peerinfo import PeerInfo
 
 
 def _log(ctx: click.Context, _: click.Parameter, verbosity: int) -> None:
@@ -124,21 +123,21 @@ def cli(ctx: click.Context, repo: Path | None) -> None:
 @click.option("--provide-interval", type=Duration(), help="How often; by default 22h.")
 @as_json_option
 @with_time_limit()
-def init(at: At, as_json: bool, **settings: object) -> None:
+def init(at: At, **settings: object) -> None:
     """Make the repo with options of your choice; any first use makes it with the defaults."""
     from libp2p.ipfs_lite.cli import identity
 
-    identity.init(at, identity.config_of(settings), as_json)
+    at.run(identity.init, identity.config_of(settings))
 
 
 @cli.command("id")
 @as_json_option
 @with_time_limit()
-def show_id(at: At, as_json: bool) -> None:
+def show_id(at: At) -> None:
     """Print the peer id; with --json also the public key and the settings."""
     from libp2p.ipfs_lite.cli import identity
 
-    identity.show_id(at, as_json)
+    at.run(identity.show_id)
 
 
 @cli.command(cls=FlagOrValue)
@@ -189,7 +188,6 @@ def add(  # noqa: PLR0913 - click calls it by names
     folders: FolderChoice,
     network: NetworkChoice,
     profile: str | None,
-    as_json: bool,
     **choices: Unpack[ImportKnobs],
 ) -> None:
     """Add files, and folders with -r; - is the standard input."""
@@ -213,7 +211,7 @@ def add(  # noqa: PLR0913 - click calls it by names
         network if provide else None,
         nocopy,
     )
-    adding.add(at, request, adding.add_style(folders.quieter, as_json))
+    adding.add(at, request)
 
 
 @cli.command()
@@ -239,10 +237,7 @@ def get(  # noqa: PLR0913 - click calls it by names
     compress: bool,
     level: int,
     nocopy: bool,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
+    fetch: FetchChoice,
 ) -> None:
     """Fetch a file or folder and write it to OUT, which appears when it is whole."""
     from libp2p.ipfs_lite.cli import fetching
@@ -252,21 +247,18 @@ def get(  # noqa: PLR0913 - click calls it by names
         from libp2p.ipfs_lite.archive import Packing
 
         packing = Packing(archive, level if compress else None)
-    fetch = fetching.Fetch(content, peers, verify, network)
-    fetching.get(at, fetch, output, as_json, fetching.Form(packing, nocopy))
+    fetching.get(at, content, fetch, output, packing=packing, nocopy=nocopy)
 
 
 @cli.command()
 @click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
 @from_peers
 @with_time_limit()
-def cat(
-    at: At, content: Content, peers: tuple[PeerInfo, ...], verify: bool, network: NetworkChoice
-) -> None:
+def cat(at: At, content: Content, fetch: FetchChoice) -> None:
     """Fetch a file and write it to the standard output."""
     from libp2p.ipfs_lite.cli import fetching
 
-    fetching.cat(at, fetching.Fetch(content, peers, verify, network))
+    at.run(fetching.cat, content, fetch)
 
 
 @cli.command()
@@ -292,7 +284,6 @@ def serve(
     routing_api: str | None,
     peering: tuple[str, ...],
     network: NetworkChoice,
-    as_json: bool,
 ) -> None:
     """
     Serve the repo's blocks to other peers until SIGINT or SIGTERM.
@@ -301,4 +292,4 @@ def serve(
     """
     from libp2p.ipfs_lite.cli import serving
 
-    serving.serve(at, serving.Serving(listen, routing_api, peering), network, as_json)
+    serving.serve(at, network, listen=listen, routing_api=routing_api, peering=peering)

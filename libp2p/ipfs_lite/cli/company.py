@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,6 @@ from libp2p.ipfs_lite.repo import DATASTORE_FILE, Repo
 from libp2p.peer.addresses import to_multiaddrs
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice, NetworkSettings
     from libp2p.ipfs_lite.config import Config

@@ -11,9 +11,8 @@ from libp2p.ipfs_lite.cli.parameters import ContentArgument, FlagOrValue
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
-    from libp2p.peer.peerinfo import PeerInfo
 
 _content = click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
 _progress = click.option("-p", "--progress", is_flag=True, help="A terminal always shows it.")
@@ -40,12 +39,18 @@ def put(
     input_codec: str,
     hash_name: str,
     pin: bool,
-    as_json: bool,
 ) -> None:
     """Store nodes, each in a file; - (or nothing) is the standard input."""
     from libp2p.ipfs_lite.cli import nodes
 
-    nodes.put(at, paths, nodes.NodeForm(input_codec, store_codec, hash_name, pin), as_json)
+    at.run(
+        nodes.put,
+        paths,
+        input_codec=input_codec,
+        store_codec=store_codec,
+        hash_name=hash_name,
+        pin=pin,
+    )
 
 
 @dag.command()
@@ -53,18 +58,11 @@ def put(
 @click.option("--output-codec", default="dag-json", help="What to print it in; dag-json.")
 @from_peers
 @with_time_limit()
-def get(
-    at: At,
-    content: Content,
-    output_codec: str,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-) -> None:
+def get(at: At, content: Content, output_codec: str, fetch: FetchChoice) -> None:
     """Print a node, or what is at a path in it: through maps, lists, folders and links."""
-    from libp2p.ipfs_lite.cli import fetching, nodes
+    from libp2p.ipfs_lite.cli import nodes
 
-    nodes.get(at, fetching.Fetch(content, peers, verify, network), output_codec)
+    at.run(nodes.get, content, fetch, output_codec)
 
 
 @dag.command()
@@ -72,18 +70,11 @@ def get(
 @from_peers
 @as_json_option
 @with_time_limit()
-def resolve(
-    at: At,
-    content: Content,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
+def resolve(at: At, content: Content, fetch: FetchChoice) -> None:
     """Print the CID of the block that a path leads to, and the path inside of it."""
-    from libp2p.ipfs_lite.cli import fetching, nodes
+    from libp2p.ipfs_lite.cli import nodes
 
-    nodes.resolve(at, fetching.Fetch(content, peers, verify, network), as_json)
+    at.run(nodes.resolve, content, fetch)
 
 
 @dag.command()
@@ -94,20 +85,11 @@ def resolve(
 @from_peers
 @as_json_option
 @with_time_limit()
-def stat(
-    at: At,
-    contents: tuple[Content, ...],
-    progress: bool,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
+def stat(at: At, contents: tuple[Content, ...], progress: bool, fetch: FetchChoice) -> None:
     """Count the blocks of DAGs and their bytes; each block counts once."""
-    from libp2p.ipfs_lite.cli import fetching, nodes
+    from libp2p.ipfs_lite.cli import nodes
 
-    fetches = [fetching.Fetch(content, peers, verify, network) for content in contents]
-    nodes.stat(at, fetches, as_json)
+    at.run(nodes.stat, contents, fetch)
 
 
 @dag.command()
@@ -138,16 +120,14 @@ def export(  # noqa: PLR0913 - click calls it by names
     entity_bytes: str | None,
     duplicates: bool,
     progress: bool,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
+    fetch: FetchChoice,
 ) -> None:
     """
     Write a CAR file with a root and all below it; the same DAG gives the same file.
 
     Version 2 has an index of its blocks.
     """
-    from libp2p.ipfs_lite.cli import cars, fetching
+    from libp2p.ipfs_lite.cli import cars
 
     knobs: cars.CarKnobs = {
         "version": int(version),
@@ -156,7 +136,7 @@ def export(  # noqa: PLR0913 - click calls it by names
         "duplicates": duplicates,
         "local_only": local_only,
     }
-    cars.export(at, fetching.Fetch(content, peers, verify, network), output, knobs)
+    at.run(cars.export, content, fetch, output, knobs)
 
 
 @dag.command("import", cls=FlagOrValue)
@@ -177,9 +157,9 @@ def import_cars(
     local_only: bool,
     stats: bool,
     silent: bool,
-    as_json: bool,
 ) -> None:
     """Store the blocks of CAR files and pin their roots; - (or nothing) is the standard input."""
     from libp2p.ipfs_lite.cli import cars
 
-    cars.import_cars(at, paths, pin_roots and not local_only, cars.Told(stats, silent, as_json))
+    pin = pin_roots and not local_only
+    at.run(cars.import_cars, paths, pin=pin, stats=stats, silent=silent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +15,6 @@ from libp2p.ipfs_lite.errors import NotFoundError
 from libp2p.peer.addresses import addresses_from_wire
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipfs_lite.peer import Peer
@@ -31,24 +30,20 @@ MAX_SHOWN_ADDRESSES: Final = 32
 NAMES: Final = ("wan", "lan")
 
 
-def show(at: At, network: NetworkChoice, names: Sequence[str], as_json: bool) -> None:
+async def show(at: At, network: NetworkChoice, names: Sequence[str]) -> None:
     """
     Meet the peers that are known, look around, and print the tables.
 
     :raises NotFoundError: if the peer has no part in the DHT.
     """
-
-    async def work() -> None:
-        async with open_asker(at, network) as peer:
-            if peer.dht is None:
-                raise NotFoundError("the DHT is off: say --dht auto, or change it in config.json")
-            with trio.move_on_after(FILL_SECONDS):
-                await fill_tables(peer)
-            tables = {"wan": peer.dht.wan, "lan": peer.dht.lan}
-            for name in names or NAMES:
-                await (_show_json if as_json else _show_table)(name, tables[name])
-
-    at.run(work)
+    async with open_asker(at, network) as peer:
+        if peer.dht is None:
+            raise NotFoundError("the DHT is off: say --dht auto, or change it in config.json")
+        with trio.move_on_after(FILL_SECONDS):
+            await fill_tables(peer)
+        tables = {"wan": peer.dht.wan, "lan": peer.dht.lan}
+        for name in names or NAMES:
+            await (_show_json if at.as_json else _show_table)(name, tables[name])
 
 
 async def fill_tables(peer: Peer) -> None:

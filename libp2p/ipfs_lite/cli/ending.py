@@ -12,8 +12,10 @@ import gc
 import os
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NoReturn
+from types import FrameType
+from typing import Final, NoReturn
 
 import trio
 
@@ -21,10 +23,6 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.terminal import tell
 from libp2p.ipfs_lite.errors import plain_errors
 from libp2p.ipfs_lite.output import give_up_all
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from types import FrameType
 
 #: Seconds for cleaning up: an interrupted command ends within a second.
 GRACE: Final = 0.4

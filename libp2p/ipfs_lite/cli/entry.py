@@ -14,11 +14,9 @@ import io
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING, Final, NoReturn
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from typing import Final, NoReturn
 
 DONE, FAILED, MISUSED = 0, 1, 2
 

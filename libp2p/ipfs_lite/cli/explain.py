@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import click
 import trio
@@ -16,9 +16,6 @@ from libp2p.exceptions import (
 )
 from libp2p.ipfs_lite.cli.ending import INTERRUPTED, LATE
 from libp2p.utils.printable import one_line
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _MISUSE = (click.UsageError, InvalidImportOptions, HashNotSupported)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import trio
 
@@ -13,7 +14,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.company import is_anybody_known
 from libp2p.ipfs_lite.cli.options import NOBODY
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, say, say_json, tell
+from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, tell
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import save, stream
@@ -23,35 +24,24 @@ from libp2p.ipld.file_node import Kind, kind_of
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from libp2p.ipfs_lite.archive import Packing
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.cid import CID
     from libp2p.peer.peerinfo import PeerInfo
 
 
-@dataclass(frozen=True, slots=True)
-class Fetch:
-    """What to fetch, the peers to fetch it from, and who else may be asked."""
-
-    content: Content
-    peers: Sequence[PeerInfo]
-    verify: bool
-    network: NetworkChoice
-
-
-class Form(NamedTuple):
-    """As what content is written."""
-
-    packing: Packing | None
-    nocopy: bool
-
-
-def get(at: At, fetch: Fetch, output: str | None, as_json: bool, form: Form) -> None:
-    name, packing = fetch.content.name, form.packing
+def get(
+    at: At,
+    content: Content,
+    fetch: FetchChoice,
+    output: str | None,
+    *,
+    packing: Packing | None,
+    nocopy: bool,
+) -> None:
+    name = content.name
     target = Path(name if output is None else output)
     # Now, while a number that the caller has not opened is not one of this program's own files.
     descriptor = _inherited(STDOUT if output == DASH else descriptor_of(target), target)
@@ -59,30 +49,38 @@ def get(at: At, fetch: Fetch, output: str | None, as_json: bool, form: Form) -> 
         target /= name
     if descriptor is None and packing is not None:
         target = target.with_name(packing.file_name(target.name))
+    if nocopy and (packing is not None or descriptor is not None):
+        raise OutputError("--nocopy writes files, to a place where they stay")
+    at.run(_get, content, fetch, target, descriptor, packing=packing, nocopy=nocopy)
 
-    async def work(peer: Peer, cid: CID) -> None:
-        if form.nocopy and (packing is not None or descriptor is not None):
-            raise OutputError("--nocopy writes files, to a place where they stay")
+
+async def _get(
+    at: At,
+    content: Content,
+    fetch: FetchChoice,
+    target: Path,
+    descriptor: SharedDescriptor | None,
+    *,
+    packing: Packing | None,
+    nocopy: bool,
+) -> None:
+    async with fetching_peer(at, fetch, content) as peer:
+        cid = await find(peer, content)
         if packing is not None:
-            size = await _save_archive(peer, cid, name, packing, target, descriptor)
+            size = await _save_archive(peer, cid, content.name, packing, target, descriptor)
         elif descriptor is None and await _is_folder(peer, cid):
             with Bar("fetching", printable(target.name)) as bar:
-                saved = await peer.get_tree(cid, target, nocopy=form.nocopy, progress=bar.update)
+                saved = await peer.get_tree(cid, target, nocopy=nocopy, progress=bar.update)
                 size = saved.size
-        elif form.nocopy:
+        elif nocopy:
             with Bar("fetching", printable(target.name)) as bar:
                 size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
         else:
             size = await _save_file(peer, cid, target, descriptor)
-        if descriptor is not None and is_stdout(descriptor):
-            return
-        if as_json:
+        if descriptor is None or not is_stdout(descriptor):
+            lines = [f"saved {content} to {target}"] if descriptor is None else []
             result = {"cid": str(cid), "path": str(target), "size": size}
-            await say_json(result, needed=False)
-        elif descriptor is None:
-            await say(f"saved {fetch.content} to {target}", needed=False)
-
-    run_fetch(at, fetch, work)
+            await at.say(result, *lines, needed=False)
 
 
 async def _is_folder(peer: Peer, cid: CID) -> bool:
@@ -136,39 +134,24 @@ def is_stdout(descriptor: SharedDescriptor) -> bool:
     return os.path.sameopenfile(descriptor.number, STDOUT)
 
 
-def cat(at: At, fetch: Fetch) -> None:
-    async def work(peer: Peer, cid: CID) -> None:
-        async with await peer.get_file(cid) as reader:
-            await stream(reader, SharedDescriptor(STDOUT), STDOUT_NAME)
-
-    run_fetch(at, fetch, work)
-
-
-def run_fetch(at: At, fetch: Fetch, work: Callable[[Peer, CID], Awaitable[None]]) -> None:
-    async def with_cid(peer: Peer) -> None:
-        await work(peer, await find(peer, fetch.content))
-
-    run_with_peer(at, [fetch], with_cid)
+async def cat(at: At, content: Content, fetch: FetchChoice) -> None:
+    async with (
+        fetching_peer(at, fetch, content) as peer,
+        await peer.get_file(await find(peer, content)) as reader,
+    ):
+        await stream(reader, SharedDescriptor(STDOUT), STDOUT_NAME)
 
 
-def run_with_peer(
-    at: At, fetches: Sequence[Fetch], work: Callable[[Peer], Awaitable[None]]
-) -> None:
-    """Open a peer that can fetch, and call ``work`` with it; whom to ask is as the first says."""
-    first = fetches[0]
-
-    async def with_peer() -> None:
-        # DNS or others have to be asked for a name.
-        is_named = any(isinstance(fetch.content.root, str) for fetch in fetches)
-        online = is_named or bool(first.peers) or await is_anybody_known(at, first.network)
-        network = first.network if online else NOBODY
-        async with Peer.open(
-            at.repo, online=online, verify=first.verify, **network.settings()
-        ) as peer:
-            await _connect_to_any(peer, first.peers)
-            await work(peer)
-
-    at.run(with_peer)
+@asynccontextmanager
+async def fetching_peer(at: At, fetch: FetchChoice, *contents: Content) -> AsyncIterator[Peer]:
+    """Open a peer that can fetch; it has a network if there is anybody to ask."""
+    # DNS or others have to be asked for a name.
+    is_named = any(isinstance(content.root, str) for content in contents)
+    online = is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+    network = fetch.network if online else NOBODY
+    async with Peer.open(at.repo, online=online, verify=fetch.verify, **network.settings()) as peer:
+        await _connect_to_any(peer, fetch.peers)
+        yield peer
 
 
 async def find(peer: Peer, content: Content) -> CID:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
@@ -10,8 +11,6 @@ from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
 from libp2p.ipfs_lite.cli.parameters import FlagOrValue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.ipfs_lite.cli.at import At
 
 
@@ -34,11 +33,11 @@ _parents = click.option("-p", "--parents", is_flag=True, help="Make directories 
 @click.option("-l", "--long", "long", is_flag=True, help="Print CIDs and sizes too.")
 @as_json_option
 @with_time_limit()
-def list_files(at: At, path: str, long: bool, as_json: bool) -> None:
+def list_files(at: At, path: str, long: bool) -> None:
     """List a directory."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.ls(at, path, long, as_json)
+    at.run(mutable.ls, path, long)
 
 
 @files.command()
@@ -50,7 +49,7 @@ def read(at: At, path: str, offset: int, count: int | None) -> None:
     """Write a file to the standard output."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.read(at, path, offset, count)
+    at.run(mutable.read, path, offset, count)
 
 
 @files.command(cls=FlagOrValue)
@@ -68,7 +67,7 @@ def write(at: At, path: str, data: str, **choices: object) -> None:
     """Write the standard input, or the file DATA, into a file."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.write(at, path, data, choices)
+    at.run(mutable.write, path, data, choices)
 
 
 @files.command()
@@ -81,7 +80,7 @@ def cp(at: At, source: str, target: str, force: bool, parents: bool) -> None:
     """Put SOURCE, a path of the tree or /ipfs/CID[/PATH], at TARGET; nothing is copied."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.cp(at, source, target, force, parents)
+    at.run(mutable.cp, source, target, force, parents)
 
 
 @files.command()
@@ -92,7 +91,7 @@ def mv(at: At, source: str, target: str) -> None:
     """Move a file or directory."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.change(at, lambda tree: tree.mv(source, target))
+    at.run(mutable.change, lambda tree: tree.mv(source, target))
 
 
 @files.command()
@@ -104,7 +103,7 @@ def rm(at: At, paths: tuple[str, ...], recursive: bool, force: bool) -> None:
     """Remove files."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.rm(at, paths, recursive, force)
+    at.run(mutable.rm, paths, recursive, force)
 
 
 @files.command()
@@ -116,8 +115,9 @@ def mkdir(at: At, path: str, parents: bool, cid_version: int | None, hash: str |
     """Make a directory."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.change(
-        at, lambda tree: tree.mkdir(path, parents=parents, cid_version=cid_version, hash=hash)
+    at.run(
+        mutable.change,
+        lambda tree: tree.mkdir(path, parents=parents, cid_version=cid_version, hash=hash),
     )
 
 
@@ -128,27 +128,25 @@ def mkdir(at: At, path: str, parents: bool, cid_version: int | None, hash: str |
 @click.option("--size", "only_size", is_flag=True, help="Print the bytes of all blocks alone.")
 @as_json_option
 @with_time_limit()
-def stat(
-    at: At, path: str, layout: str | None, only_hash: bool, only_size: bool, as_json: bool
-) -> None:
+def stat(at: At, path: str, layout: str | None, only_hash: bool, only_size: bool) -> None:
     """Say what is at a path."""
     from libp2p.ipfs_lite.cli import mutable
 
     if (layout is not None) + only_hash + only_size > 1:
         raise click.UsageError("only one of --format, --hash and --size can be used.")
     chosen = "<hash>" if only_hash else "<cumulsize>" if only_size else layout
-    mutable.stat(at, path, chosen, as_json)
+    at.run(mutable.stat, path, chosen)
 
 
 @files.command()
 @click.argument("path", default="/")
 @as_json_option
 @with_time_limit()
-def flush(at: At, path: str, as_json: bool) -> None:
+def flush(at: At, path: str) -> None:
     """Print the CID of a path; every change is kept at once, so nothing else is to be done."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.flush(at, path, as_json)
+    at.run(mutable.flush, path)
 
 
 @files.command()
@@ -161,7 +159,7 @@ def chcid(at: At, path: str, cid_version: int | None, hash: str | None) -> None:
 
     if path == "/":
         raise click.UsageError("the root's CIDs are what the repo's profile says.")
-    mutable.change(at, lambda tree: tree.chcid(path, cid_version=cid_version, hash=hash))
+    at.run(mutable.change, lambda tree: tree.chcid(path, cid_version=cid_version, hash=hash))
 
 
 @files.command()
@@ -176,7 +174,7 @@ def chmod(at: At, mode: str, path: str) -> None:
         number = int(mode, 8)
     except ValueError:
         raise click.UsageError(f"{mode} is no octal number.") from None
-    mutable.change(at, lambda tree: tree.chmod(path, number))
+    at.run(mutable.change, lambda tree: tree.chmod(path, number))
 
 
 @files.command()
@@ -188,4 +186,4 @@ def touch(at: At, path: str, mtime: int | None, mtime_nsecs: int) -> None:
     """Set the time of the last change."""
     from libp2p.ipfs_lite.cli import mutable
 
-    mutable.touch(at, path, mtime, mtime_nsecs)
+    at.run(mutable.touch, path, mtime, mtime_nsecs)

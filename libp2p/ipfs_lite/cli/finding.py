@@ -3,114 +3,80 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.company import open_asker
 from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
-from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
+from libp2p.ipfs_lite.cli.terminal import say_json, tell
 from libp2p.ipfs_lite.errors import NotAnnouncedError, NotFoundError
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipfs_lite.peer import Peer
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
-    from libp2p.peer.peerinfo import PeerInfo
 
 DHT_NAME: Final = "DHT"
 #: A record that is longer is refused by everybody: IPNS records have 10 KiB at most.
 MAX_RECORD_BYTES: Final = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
-    """How findings are printed."""
-
-    verbose: bool
-    as_json: bool
-
-
-def find_providers(
-    at: At, network: NetworkChoice, cids: Sequence[CID], count: int, style: Style
+async def find_providers(
+    at: At, network: NetworkChoice, cids: Sequence[CID], count: int, verbose: bool
 ) -> None:
     """Print who has blocks; an error if nobody has."""
-
-    async def work() -> None:
-        async with open_asker(at, network) as peer:
-            for cid in cids:
-                await _find_providers(peer, cid, count, style)
-
-    at.run(work)
+    async with open_asker(at, network) as peer:
+        for cid in cids:
+            await _find_providers(at, peer, cid, count, verbose)
 
 
-async def _find_providers(peer: Peer, cid: CID, count: int, style: Style) -> None:
+async def _find_providers(at: At, peer: Peer, cid: CID, count: int, verbose: bool) -> None:
     shown: set[ID] = set()
     async with peer.routing.find_providers(cid, count) as found:
         async for info in found:
             # A peer comes again when another router knows more addresses of it.
-            if info.peer_id not in shown or style.verbose or style.as_json:
-                await _show_peer(info, style, cid)
+            if info.peer_id not in shown or verbose or at.as_json:
+                addresses = [str(address) for address in info.addrs]
+                facts = {"cid": str(cid), "id": str(info.peer_id), "addresses": addresses}
+                lines = [f"    {address}" for address in addresses] if verbose else []
+                await at.say(facts, str(info.peer_id), *lines)
             shown.add(info.peer_id)
         said = found.said
-    if style.verbose:
-        _tell_what_was_said(said)
+    if verbose:
+        for name, text in said.items():
+            tell(f"{name}: {one_line(text)}")
     if not shown:
         raise NotFoundError(f"nobody is known to have {cid}{_in_brackets(said)}")
 
 
-async def _show_peer(info: PeerInfo, style: Style, cid: CID | None = None) -> None:
-    addresses = list(map(str, info.addrs))
-    if style.as_json:
-        named = {} if cid is None else {"cid": str(cid)}
-        await say_json({**named, "id": str(info.peer_id), "addresses": addresses})
-        return
-    await say(str(info.peer_id))
-    if style.verbose:
-        for address in addresses:
-            await say(f"    {address}")
-
-
-def find_peer(at: At, network: NetworkChoice, peer_id: ID, style: Style) -> None:
+async def find_peer(at: At, network: NetworkChoice, peer_id: ID, verbose: bool) -> None:
     """Print the addresses of a peer; an error if nobody knows any."""
-
-    async def work() -> None:
-        async with open_asker(at, network) as peer:
-            info = await peer.routing.find_peer(peer_id)
-            if style.verbose:
-                for report in peer.routing.reports():
-                    tell(f"{report.name}: {one_line(report.last_error or 'answered')}")
-        if info is None:
-            raise NotFoundError(f"nobody knows where {peer_id} is")
-        if style.as_json:
-            await _show_peer(info, style)
-            return
-        for address in info.addrs:
-            await say(str(address))
-
-    at.run(work)
+    async with open_asker(at, network) as peer:
+        info = await peer.routing.find_peer(peer_id)
+        if verbose:
+            for report in peer.routing.reports():
+                tell(f"{report.name}: {one_line(report.last_error or 'answered')}")
+    if info is None:
+        raise NotFoundError(f"nobody knows where {peer_id} is")
+    addresses = [str(address) for address in info.addrs]
+    await at.say({"id": str(info.peer_id), "addresses": addresses}, *addresses)
 
 
-def get_values(at: At, network: NetworkChoice, keys: Sequence[bytes], as_json: bool) -> None:
+async def get_values(at: At, network: NetworkChoice, keys: Sequence[bytes]) -> None:
     """Write the best records of keys, as they are or as JSON."""
-
-    async def work() -> None:
-        async with open_asker(at, network) as peer:
-            for key in keys:
-                value = await peer.routing.get_value(key)
-                if value is None:
-                    raise NotFoundError(f"nobody has a record of {name_of(key)}")
-                if as_json:
-                    text = base64.b64encode(value).decode()
-                    await say_json({"key": name_of(key), "value": text})
-                else:
-                    await write_bytes(value)
-
-    at.run(work)
+    async with open_asker(at, network) as peer:
+        for key in keys:
+            value = await peer.routing.get_value(key)
+            if value is None:
+                raise NotFoundError(f"nobody has a record of {name_of(key)}")
+            if at.as_json:
+                text = base64.b64encode(value).decode()
+                await say_json({"key": name_of(key), "value": text})
+            else:
+                await write_bytes(value)
 
 
 def name_of(key: bytes) -> str:
@@ -127,19 +93,14 @@ def name_of(key: bytes) -> str:
     return key.decode("utf-8", "backslashreplace")
 
 
-def put_value(at: At, network: NetworkChoice, key: bytes, value_file: str, as_json: bool) -> None:
+async def put_value(at: At, network: NetworkChoice, key: bytes, value_file: str) -> None:
     """Store the record that a file has."""
-
-    async def work() -> None:
-        value = await read_small(value_file, MAX_RECORD_BYTES, "record")
-        async with open_asker(at, network) as peer:
-            await peer.routing.put_value(key, value)
-            if _is_alone(peer):  # the DHT has stored the record here, and that is gone now
-                raise NotAnnouncedError("nobody is known who could keep the record")
-        if as_json:
-            await say_json({"key": name_of(key), "size": len(value)}, needed=False)
-
-    at.run(work)
+    value = await read_small(value_file, MAX_RECORD_BYTES, "record")
+    async with open_asker(at, network) as peer:
+        await peer.routing.put_value(key, value)
+        if _is_alone(peer):  # the DHT has stored the record here, and that is gone now
+            raise NotAnnouncedError("nobody is known who could keep the record")
+    await at.say({"key": name_of(key), "size": len(value)}, needed=False)
 
 
 def _is_alone(peer: Peer) -> bool:
@@ -147,11 +108,6 @@ def _is_alone(peer: Peer) -> bool:
     if peer.dht is None or [each.name for each in peer.routing.reports()] != [DHT_NAME]:
         return False
     return not (peer.dht.wan.has_peers or peer.dht.lan.has_peers)
-
-
-def _tell_what_was_said(said: Mapping[str, str]) -> None:
-    for name, text in said.items():
-        tell(f"{name}: {one_line(text)}")
 
 
 def _in_brackets(said: Mapping[str, str]) -> str:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipfs_lite.config import Config
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.repo import Repo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.repo import Identity
 
@@ -31,34 +27,27 @@ def config_of(settings: Mapping[str, object]) -> Config:
     return replace(Config(), **chosen)  # type: ignore[arg-type]  # as the options have checked
 
 
-def init(at: At, config: Config, as_json: bool) -> None:
-    repo = at.repo
-
+async def init(at: At, config: Config) -> None:
     def make() -> Identity:
-        if Repo.exists(repo):
+        if Repo.exists(at.repo):
             raise RepoError(
-                f"{repo} is a repo already: remove it first, or name another with --repo"
+                f"{at.repo} is a repo already: remove it first, or name another with --repo"
             )
-        with Repo.open(repo, config):
-            return Repo.identity_of(repo)
+        with Repo.open(at.repo, config):
+            return Repo.identity_of(at.repo)
 
-    at.run(partial(_show, repo, make, as_json, needed=False))
-
-
-def show_id(at: At, as_json: bool) -> None:
-    at.run(partial(_show, at.repo, partial(Repo.identity_of, at.repo), as_json))
+    await _show(at, await trio.to_thread.run_sync(make), needed=False)
 
 
-async def _show(
-    repo: Path, find: Callable[[], Identity], as_json: bool, *, needed: bool = True
-) -> None:
+async def show_id(at: At) -> None:
+    await _show(at, await trio.to_thread.run_sync(Repo.identity_of, at.repo))
+
+
+async def _show(at: At, identity: Identity, *, needed: bool = True) -> None:
     from libp2p.peer.id import ID
 
-    identity = await trio.to_thread.run_sync(find)
     public_key = identity.private_key.get_public_key()
     peer_id = str(ID.from_pubkey(public_key))
-    if not as_json:
-        return await say(peer_id, needed=needed)
     key_text = base64.b64encode(public_key.serialize()).decode()
-    named = {"id": peer_id, "public_key": key_text, "repo": str(repo)}
-    await say_json({**named, **identity.config.to_json()}, needed=needed)
+    named = {"id": peer_id, "public_key": key_text, "repo": str(at.repo)}
+    await at.say({**named, **identity.config.to_json()}, peer_id, needed=needed)

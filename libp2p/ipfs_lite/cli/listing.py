@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from libp2p.ipfs_lite.cli.fetching import find, run_with_peer
-from libp2p.ipfs_lite.cli.terminal import say, say_json
+from libp2p.ipfs_lite.cli.fetching import fetching_peer, find
+from libp2p.ipfs_lite.cli.terminal import say
 from libp2p.ipld import dag_pb
 from libp2p.ipld.block import Block
 from libp2p.ipld.file_node import Kind, kind_of, read_file_node, unixfs_of
 from libp2p.utils.printable import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.fetching import Fetch
+    from libp2p.ipfs_lite.cli.options import FetchChoice
+    from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipfs_lite.peer import Peer
     from libp2p.ipld.cid import CID
     from libp2p.ipld.directory import DirectoryEntry
@@ -35,7 +35,6 @@ class ListStyle:
     headers: bool
     types: bool
     sizes: bool
-    as_json: bool
 
     @property
     def needs_blocks(self) -> bool:
@@ -50,35 +49,32 @@ class RefsStyle:
     line: str
     max_depth: int | None
     unique: bool
-    as_json: bool
 
 
-def ls(at: At, fetches: Sequence[Fetch], style: ListStyle) -> None:
-    async def work(peer: Peer) -> None:
-        for fetch in fetches:
-            if len(fetches) > 1 and not style.as_json:
-                if fetch is not fetches[0]:
+async def ls(at: At, contents: Sequence[Content], fetch: FetchChoice, style: ListStyle) -> None:
+    async with fetching_peer(at, fetch, *contents) as peer:
+        for number, content in enumerate(contents):
+            if len(contents) > 1 and not at.as_json:
+                if number:
                     await say("")
-                await say(f"{fetch.content}:")
-            if style.headers and not style.as_json:
+                await say(f"{content}:")
+            if style.headers and not at.as_json:
                 await say("Hash Size Name" if style.sizes else "Hash Name")
-            await _list(peer, await find(peer, fetch.content), style)
-
-    run_with_peer(at, fetches, work)
+            await _list(at, peer, await find(peer, content), style)
 
 
-async def _list(peer: Peer, cid: CID, style: ListStyle) -> None:
+async def _list(at: At, peer: Peer, cid: CID, style: ListStyle) -> None:
     batch: list[DirectoryEntry] = []
     async with aclosing(peer.ls(cid)) as entries:
         async for entry in entries:
             batch.append(entry)
             if len(batch) == ENTRIES_AHEAD:
-                await _print(peer, batch, style)
+                await _print(at, peer, batch, style)
                 batch.clear()
-    await _print(peer, batch, style)
+    await _print(at, peer, batch, style)
 
 
-async def _print(peer: Peer, entries: Sequence[DirectoryEntry], style: ListStyle) -> None:
+async def _print(at: At, peer: Peer, entries: Sequence[DirectoryEntry], style: ListStyle) -> None:
     blocks: dict[CID, bytes] = {}
     if style.needs_blocks and entries:
         cids = list(dict.fromkeys(entry.cid for entry in entries))
@@ -87,17 +83,15 @@ async def _print(peer: Peer, entries: Sequence[DirectoryEntry], style: ListStyle
         kind, size = None, None
         if entry.cid in blocks:
             kind, size = _kind_and_size(entry.cid, blocks[entry.cid])
-        if style.as_json:
-            listed: dict[str, object] = {
-                "cid": str(entry.cid), "name": entry.name, "dag_size": entry.dag_size,
-            }  # fmt: skip
-            if kind is not None:
-                listed |= {"type": str(kind), "size": size}
-            await say_json(listed)
-            continue
+        listed: dict[str, object] = {
+            "cid": str(entry.cid), "name": entry.name, "dag_size": entry.dag_size,
+        }  # fmt: skip
+        if kind is not None:
+            listed |= {"type": str(kind), "size": size}
         is_folder = kind in _FOLDERS
         size_text = f"{'-' if is_folder else size} " if style.sizes else ""
-        await say(f"{entry.cid} {size_text}{printable(entry.name)}{'/' if is_folder else ''}")
+        name = f"{printable(entry.name)}{'/' if is_folder else ''}"
+        await at.say(listed, f"{entry.cid} {size_text}{name}")
 
 
 def _kind_and_size(cid: CID, block: bytes) -> tuple[Kind, int]:
@@ -110,21 +104,16 @@ def _kind_and_size(cid: CID, block: bytes) -> tuple[Kind, int]:
     return kind, read_file_node(cid, block).size if is_file else 0
 
 
-def refs(at: At, fetches: Sequence[Fetch], style: RefsStyle) -> None:
-    async def work(peer: Peer) -> None:
-        for fetch in fetches:
-            await _refs(peer, await find(peer, fetch.content), style)
-
-    run_with_peer(at, fetches, work)
+async def refs(at: At, contents: Sequence[Content], fetch: FetchChoice, style: RefsStyle) -> None:
+    async with fetching_peer(at, fetch, *contents) as peer:
+        for content in contents:
+            await _refs(at, peer, await find(peer, content), style)
 
 
-async def _refs(peer: Peer, cid: CID, style: RefsStyle) -> None:
+async def _refs(at: At, peer: Peer, cid: CID, style: RefsStyle) -> None:
     async with aclosing(peer.refs(cid, max_depth=style.max_depth, unique=style.unique)) as found:
         async for ref in found:
-            if style.as_json:
-                source, target = str(ref.source), str(ref.target)
-                await say_json({"source": source, "target": target, "name": ref.name})
-                continue
-            line = style.line.replace("<src>", str(ref.source))
-            line = line.replace("<dst>", str(ref.target))
-            await say(line.replace("<linkname>", printable(ref.name)))
+            source, target = str(ref.source), str(ref.target)
+            line = style.line.replace("<src>", source).replace("<dst>", target)
+            line = line.replace("<linkname>", printable(ref.name))
+            await at.say({"source": source, "target": target, "name": ref.name}, line)

@@ -11,9 +11,8 @@ from libp2p.ipfs_lite.cli.parameters import ContentArgument, FlagOrValue
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
-    from libp2p.peer.peerinfo import PeerInfo
 
 
 @click.command(cls=FlagOrValue)
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 @from_peers
 @as_json_option
 @with_time_limit()
-def ls(  # noqa: PLR0913 - click calls it by names
+def ls(
     at: At,
     contents: tuple[Content, ...],
     *,
@@ -39,20 +38,16 @@ def ls(  # noqa: PLR0913 - click calls it by names
     resolve_type: bool,
     size: bool,
     stream: bool,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
+    fetch: FetchChoice,
 ) -> None:
     """
     List folders: CIDs, bytes of files, names; a folder's name ends with a /.
 
     With --size=false --resolve-type=false no block of an entry is read.
     """
-    from libp2p.ipfs_lite.cli import fetching, listing
+    from libp2p.ipfs_lite.cli import listing
 
-    fetches = [fetching.Fetch(content, peers, verify, network) for content in contents]
-    listing.ls(at, fetches, listing.ListStyle(headers, resolve_type, size, as_json))
+    at.run(listing.ls, contents, fetch, listing.ListStyle(headers, resolve_type, size))
 
 
 @click.command()
@@ -84,19 +79,14 @@ def refs(  # noqa: PLR0913 - click calls it by names
     edges: bool,
     line: str,
     max_depth: int,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
+    fetch: FetchChoice,
 ) -> None:
     """Print the CIDs that blocks link to."""
-    from libp2p.ipfs_lite.cli import fetching, listing
+    from libp2p.ipfs_lite.cli import listing
 
     if edges and line != "<dst>":
         raise click.UsageError("--edges has a format of its own.")
     depth = None if max_depth < 0 else max_depth
-    style = listing.RefsStyle(
-        "<src> -> <dst>" if edges else line, depth if recursive else 1, unique, as_json
-    )
-    fetches = [fetching.Fetch(content, peers, verify, network) for content in contents]
-    listing.refs(at, fetches, style)
+    shown = "<src> -> <dst>" if edges else line
+    style = listing.RefsStyle(shown, depth if recursive else 1, unique)
+    at.run(listing.refs, contents, fetch, style)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat as modes
 import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,6 @@ from libp2p.ipld.unixfs import Mtime
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.files import FileStat, PeerFiles
     from libp2p.ipld.cid import CID
@@ -34,36 +33,27 @@ Mode: <mode> (<mode-octal>)
 Mtime: <mtime>"""
 
 
-def _with_peer(at: At, work: Callable[[Peer], Awaitable[object]]) -> None:
-    async def run() -> None:
-        async with Peer.open(at.repo, online=False) as peer:
-            await work(peer)
-
-    at.run(run)
+async def change(at: At, work: Callable[[PeerFiles], Awaitable[object]]) -> None:
+    async with Peer.open(at.repo, online=False) as peer:
+        await work(peer.files)
 
 
-def change(at: At, work: Callable[[PeerFiles], Awaitable[object]]) -> None:
-    _with_peer(at, lambda peer: work(peer.files))
-
-
-def ls(at: At, path: str, long: bool, as_json: bool) -> None:
-    async def work(peer: Peer) -> None:
-        if not long and not as_json:
+async def ls(at: At, path: str, long: bool) -> None:
+    async with Peer.open(at.repo, online=False) as peer:
+        if not long and not at.as_json:
             for name in await peer.files.names(path):
                 await say(name)
             return
         for name, there in await peer.files.ls(path):
             is_directory = there.kind == "directory"
-            if as_json:
+            if at.as_json:
                 await say_json({"name": name, **_described(there)})
             else:
                 await say(name + "/" * is_directory, str(there.cid), str(there.size))
 
-    _with_peer(at, work)
 
-
-def read(at: At, path: str, offset: int, count: int | None) -> None:
-    async def work(peer: Peer) -> None:
+async def read(at: At, path: str, offset: int, count: int | None) -> None:
+    async with Peer.open(at.repo, online=False) as peer:
         cid, size = await peer.files.cid_of_file(path)
         if offset > size:
             raise NotAFile(f"{path} ends at {size}, before the offset {offset}")
@@ -75,61 +65,58 @@ def read(at: At, path: str, offset: int, count: int | None) -> None:
                 await write_bytes(data)
                 left -= len(data)
 
-    _with_peer(at, work)
 
-
-def write(at: At, path: str, data: str, choices: Mapping[str, object]) -> None:
+async def write(at: At, path: str, data: str, choices: Mapping[str, object]) -> None:
     source = FileSource(STDIN, "the standard input") if data == DASH else data
-    now = Mtime(*divmod(time.time_ns(), 10**9))
-    change(at, lambda tree: tree.write(path, source, now=now, **choices))  # type: ignore[arg-type]
+    async with Peer.open(at.repo, online=False) as peer:
+        await peer.files.write(path, source, now=_now(), **choices)  # type: ignore[arg-type]
 
 
-def cp(at: At, source: str, target: str, force: bool, parents: bool) -> None:
-    async def work(peer: Peer) -> None:
+async def cp(at: At, source: str, target: str, force: bool, parents: bool) -> None:
+    async with Peer.open(at.repo, online=False) as peer:
         wanted: str | CID = source.rstrip("/")
-        goal = target
-        if source.startswith(("/ipfs/", "ipfs://")):
-            root, _, path = source.removeprefix("/ipfs/").removeprefix("ipfs://").partition("/")
+        if content := _immutable(source):
             if target.endswith("/"):
-                goal += source.rstrip("/").rpartition("/")[2]
-            wanted = await peer.resolve(root, path)
-        await peer.files.cp(wanted, goal, parents=parents, force=force)
-
-    _with_peer(at, work)
+                target += source.rstrip("/").rpartition("/")[2]
+            wanted = await peer.resolve(*content)
+        await peer.files.cp(wanted, target, parents=parents, force=force)
 
 
-def rm(at: At, paths: Sequence[str], recursive: bool, force: bool) -> None:
-    async def work(peer: Peer) -> None:
-        failed = 0
+async def rm(at: At, paths: Sequence[str], recursive: bool, force: bool) -> None:
+    failed = 0
+    async with Peer.open(at.repo, online=False) as peer:
         for path in paths:
             try:
                 await peer.files.rm(path, recursive=recursive, force=force)
             except ValidationError as error:
                 tell(one_line(str(error)))
                 failed += 1
-        if failed:
-            raise NotFoundError("some files could not be removed")
-
-    _with_peer(at, work)
+    if failed:
+        raise NotFoundError("some files could not be removed")
 
 
-def stat(at: At, path: str, layout: str | None, as_json: bool) -> None:
-    async def work(peer: Peer) -> None:
-        if path.startswith(("/ipfs/", "ipfs://")):
-            root, _, below = path.removeprefix("/ipfs/").removeprefix("ipfs://").partition("/")
-            there = await peer.files.stat_of(await peer.resolve(root, below))
+async def stat(at: At, path: str, layout: str | None) -> None:
+    async with Peer.open(at.repo, online=False) as peer:
+        if content := _immutable(path):
+            there = await peer.files.stat_of(await peer.resolve(*content))
         else:
             there = await peer.files.stat(path)
-        if as_json:
-            await say_json(_described(there))
-            return
         text = layout or _LAYOUT
         for token, value in _tokens(there).items():
             text = text.replace(f"<{token}>", value)
-        for line in text.split("\n"):
-            await say(line)
+        await at.say(_described(there), *text.split("\n"))
 
-    _with_peer(at, work)
+
+def _immutable(path: str) -> tuple[str, str] | None:
+    """Return the CID and the rest of a path that is not of the mutable tree."""
+    if not path.startswith(("/ipfs/", "ipfs://")):
+        return None
+    root, _, below = path.removeprefix("/ipfs/").removeprefix("ipfs://").partition("/")
+    return root, below
+
+
+def _now() -> Mtime:
+    return Mtime(*divmod(time.time_ns(), 10**9))
 
 
 def _described(there: FileStat) -> dict[str, object]:
@@ -168,15 +155,13 @@ def _tokens(there: FileStat) -> dict[str, str]:
     }
 
 
-def flush(at: At, path: str, as_json: bool) -> None:
-    async def work(peer: Peer) -> None:
+async def flush(at: At, path: str) -> None:
+    async with Peer.open(at.repo, online=False) as peer:
         await peer.files.root()
-        cid = (await peer.files.stat(path)).cid
-        await (say_json({"cid": str(cid)}) if as_json else say(str(cid)))
-
-    _with_peer(at, work)
+        cid = str((await peer.files.stat(path)).cid)
+        await at.say({"cid": cid}, cid)
 
 
-def touch(at: At, path: str, mtime: int | None, nanos: int) -> None:
-    when = Mtime(mtime, nanos) if mtime else Mtime(*divmod(time.time_ns(), 10**9))
-    change(at, lambda tree: tree.touch(path, when))
+async def touch(at: At, path: str, mtime: int | None, nanos: int) -> None:
+    when = Mtime(mtime, nanos) if mtime else _now()
+    await change(at, lambda tree: tree.touch(path, when))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, Any
 
 from libp2p.datastore import SqliteDatastore
 from libp2p.dns.resolver import Resolver as Dns
 from libp2p.exceptions import InvalidIpnsRecord, InvalidPath, RoutingError
 from libp2p.ipfs_lite.cli.company import is_anybody_known, open_asker
-from libp2p.ipfs_lite.cli.keys import Style, open_keystore
+from libp2p.ipfs_lite.cli.keys import id_of, open_keystore
 from libp2p.ipfs_lite.cli.small_files import read_small
-from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
+from libp2p.ipfs_lite.cli.terminal import tell
 from libp2p.ipfs_lite.naming import NameService
 from libp2p.ipfs_lite.repo import DATASTORE_FILE
 from libp2p.ipns.config import ResolverConfig
@@ -22,8 +24,6 @@ from libp2p.records.ipns_record import MAX_RECORD_BYTES, decode_record
 from libp2p.utils.printable import one_line
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipns.resolver import Resolution
@@ -43,7 +43,6 @@ class PublishRequest:
     allow_offline: bool
     quieter: bool
     ipns_base: str
-    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,6 @@ class ResolveRequest:
     nocache: bool
     stream: bool
     dht_timeout: float | None
-    as_json: bool
 
 
 @asynccontextmanager
@@ -73,73 +71,58 @@ async def _open_names(
         yield service, router is not None
 
 
-def publish(at: At, network: NetworkChoice, request: PublishRequest) -> None:
-    async def work() -> None:
-        path = ContentPath.of(request.path)
-        async with _open_names(at, network) as (names, is_online):
-            key = await names.key(request.key_name)
-            if not is_online and not request.allow_offline:
+async def publish(at: At, network: NetworkChoice, request: PublishRequest) -> None:
+    path = ContentPath.of(request.path)
+    async with _open_names(at, network) as (names, is_online):
+        key = await names.key(request.key_name)
+        if not is_online and not request.allow_offline:
+            raise RoutingError(
+                "there is nobody to publish to: name a peer with --bootstrap or a router with "
+                "--router; --allow-offline stores it here, for `serve` to publish"
+            )
+        try:
+            published = await names.publisher.publish(
+                key,
+                path,
+                lifetime=request.lifetime,
+                ttl=request.ttl,
+                sequence=request.sequence,
+                with_v1=request.v1compat,
+                announce=is_online,
+            )
+        except RoutingError as error:
+            if not request.allow_offline:
                 raise RoutingError(
-                    "there is nobody to publish to: name a peer with --bootstrap or a router with "
-                    "--router; --allow-offline stores it here, for `serve` to publish"
-                )
-            try:
-                published = await names.publisher.publish(
-                    key,
-                    path,
-                    lifetime=request.lifetime,
-                    ttl=request.ttl,
-                    sequence=request.sequence,
-                    with_v1=request.v1compat,
-                    announce=is_online,
-                )
-            except RoutingError as error:
-                if not request.allow_offline:
-                    raise RoutingError(
-                        f"{error}; the record is stored here, for `serve` to publish"
-                    ) from error
-                tell(f"stored here only: {one_line(str(error))}")
-                record = await names.publisher.published.get(Name.of(key))
-            else:
-                record = published.record
-        await _show_published(Name.of(key), path, record, request)
-
-    at.run(work)
+                    f"{error}; the record is stored here, for `serve` to publish"
+                ) from error
+            tell(f"stored here only: {one_line(str(error))}")
+            record = await names.publisher.published.get(Name.of(key))
+        else:
+            record = published.record
+    written = id_of(Name.of(key), request.ipns_base)
+    sequence = None if record is None else record.sequence
+    await at.say(
+        {"name": written, "value": str(path), "sequence": sequence},
+        written if request.quieter else f"Published to {written}: {path}",
+    )
 
 
-async def _show_published(
-    name: Name, path: ContentPath, record: IpnsRecord | None, request: PublishRequest
-) -> None:
-    written = Style(request.ipns_base, request.as_json).id_of(name)
-    if request.as_json:
-        sequence = None if record is None else record.sequence
-        await say_json({"name": written, "value": str(path), "sequence": sequence})
-    elif request.quieter:
-        await say(written)
-    else:
-        await say(f"Published to {written}: {path}")
-
-
-def resolve(at: At, network: NetworkChoice, request: ResolveRequest) -> None:
+async def resolve(at: At, network: NetworkChoice, request: ResolveRequest) -> None:
     config = None
     if request.dht_timeout is not None:
         config = ResolverConfig(timeout=request.dht_timeout)
-
-    async def work() -> None:
-        async with _open_names(at, network, config) as (names, _):
-            path = _wanted(request.name, Name.of(await names.key("self")))
-            if request.stream:
-                found = names.resolver.resolve_iter(path, recursive=request.recursive)
-                async with aclosing(found):
-                    async for step in found:
-                        await _show_resolved(step, request.as_json)
-                return
-            resolution = await names.resolver.resolve(
-                path, recursive=request.recursive, use_cache=not request.nocache
-            )
-        await _show_resolved(resolution, request.as_json)
-
-    at.run(work)
+    async with _open_names(at, network, config) as (names, _):
+        path = _wanted(request.name, Name.of(await names.key("self")))
+        if request.stream:
+            found = names.resolver.resolve_iter(path, recursive=request.recursive)
+            async with aclosing(found):
+                async for step in found:
+                    await _show_resolved(at, step)
+            return
+        resolution = await names.resolver.resolve(
+            path, recursive=request.recursive, use_cache=not request.nocache
+        )
+    await _show_resolved(at, resolution)
 
 
 def _wanted(text: str | None, own: Name) -> ContentPath:
@@ -154,33 +137,24 @@ def _wanted(text: str | None, own: Name) -> ContentPath:
         raise InvalidPath(f"{text[:80]!r} is no name of IPNS and no domain") from error
 
 
-async def _show_resolved(resolution: Resolution, as_json: bool) -> None:
-    if not as_json:
-        return await say(str(resolution.path))
+async def _show_resolved(at: At, resolution: Resolution) -> None:
     ttl = resolution.ttl if resolution.ttl < 1e12 else None
-    await say_json({"path": str(resolution.path), "ttl": ttl})
+    await at.say({"path": str(resolution.path), "ttl": ttl}, str(resolution.path))
 
 
-def inspect(at: At, file: str, verify: str | None, as_json: bool) -> None:
-    async def work() -> None:
-        name = None if verify is None else Name.of(verify)
-        record = decode_record(await read_small(file, MAX_RECORD_BYTES, "record"))
-        facts = _facts_of(record)
-        reason = None
-        if name is not None:
-            reason = _fault_of(record, name)
-            facts["valid"] = reason is None
-            facts["reason"] = reason
-        if as_json:
-            await say_json(facts)
-        else:
-            for title, value in facts.items():
-                if value is not None:
-                    await say(f"{title.replace('_', ' ')}: {value}")
-        if reason is not None:
-            raise InvalidIpnsRecord(reason)
-
-    at.run(work)
+async def inspect(at: At, file: str, verify: str | None) -> None:
+    name = None if verify is None else Name.of(verify)
+    record = decode_record(await read_small(file, MAX_RECORD_BYTES, "record"))
+    facts = _facts_of(record)
+    reason = None
+    if name is not None:
+        reason = _fault_of(record, name)
+        facts |= {"valid": reason is None, "reason": reason}
+    known = {title: value for title, value in facts.items() if value is not None}
+    lines = (f"{title.replace('_', ' ')}: {value}" for title, value in known.items())
+    await at.say(facts, *lines)
+    if reason is not None:
+        raise InvalidIpnsRecord(reason)
 
 
 def _facts_of(record: IpnsRecord) -> dict[str, Any]:
@@ -196,10 +170,8 @@ def _facts_of(record: IpnsRecord) -> dict[str, Any]:
 
 
 def _fault_of(record: IpnsRecord, name: Name) -> str | None:
-    import time
-
     try:
-        record.verify(name.peer_id, time.time())
+        record.verify(name.peer_id, time())
     except InvalidIpnsRecord as error:
         return str(error)
     return None

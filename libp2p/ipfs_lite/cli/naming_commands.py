@@ -46,11 +46,11 @@ def key() -> None:
 @_ipns_base
 @as_json_option
 @with_time_limit()
-def gen(at: At, name: str, kind: str, size: int | None, ipns_base: str, as_json: bool) -> None:
+def gen(at: At, name: str, kind: str, size: int | None, ipns_base: str) -> None:
     """Make a key, and print its name of IPNS."""
     from libp2p.ipfs_lite.cli import keys
 
-    keys.generate(at, name, kind, size, keys.Style(ipns_base, as_json))
+    at.run(keys.generate, name, kind, size, ipns_base)
 
 
 @key.command("list")
@@ -58,11 +58,11 @@ def gen(at: At, name: str, kind: str, size: int | None, ipns_base: str, as_json:
 @_ipns_base
 @as_json_option
 @with_time_limit()
-def list_keys(at: At, with_ids: bool, ipns_base: str, as_json: bool) -> None:
+def list_keys(at: At, with_ids: bool, ipns_base: str) -> None:
     """Print the names of all keys; `self` is the repo's identity."""
     from libp2p.ipfs_lite.cli import keys
 
-    keys.show_all(at, with_ids, keys.Style(ipns_base, as_json))
+    at.run(keys.show_all, with_ids, ipns_base)
 
 
 @key.command()
@@ -76,7 +76,7 @@ def export(at: At, name: str, output: str | None, form: str | None) -> None:
     """Write a key to a file that only you can read, without a password."""
     from libp2p.ipfs_lite.cli import keys
 
-    keys.export(at, name, output, form or KEY_FORMATS[0])
+    at.run(keys.export, name, output, form or KEY_FORMATS[0])
 
 
 @key.command("import")
@@ -94,13 +94,11 @@ def import_key(
     form: str | None,
     allow_any_key_type: bool,
     ipns_base: str,
-    as_json: bool,
 ) -> None:
     """Store the key that a file has, of `key export`, Kubo or OpenSSL; print its name of IPNS."""
     from libp2p.ipfs_lite.cli import keys
 
-    style = keys.Style(ipns_base, as_json)
-    keys.import_from(at, name, keys.KeyFile(file, form, allow_any_key_type), style)
+    at.run(keys.import_from, name, file, form, any_type=allow_any_key_type, base=ipns_base)
 
 
 @key.command()
@@ -110,11 +108,11 @@ def import_key(
 @_ipns_base
 @as_json_option
 @with_time_limit()
-def rename(at: At, name: str, new_name: str, force: bool, ipns_base: str, as_json: bool) -> None:
+def rename(at: At, name: str, new_name: str, force: bool, ipns_base: str) -> None:
     """Call a key by another name."""
     from libp2p.ipfs_lite.cli import keys
 
-    keys.rename(at, name, new_name, force, keys.Style(ipns_base, as_json))
+    at.run(keys.rename, name, new_name, force, ipns_base)
 
 
 @key.command("rm")
@@ -123,11 +121,11 @@ def rename(at: At, name: str, new_name: str, force: bool, ipns_base: str, as_jso
 @_ipns_base
 @as_json_option
 @with_time_limit()
-def remove(at: At, names: tuple[str, ...], with_ids: bool, ipns_base: str, as_json: bool) -> None:
+def remove(at: At, names: tuple[str, ...], with_ids: bool, ipns_base: str) -> None:
     """Remove keys; without a copy of a key, nobody can ever publish its name again."""
     from libp2p.ipfs_lite.cli import keys
 
-    keys.remove(at, names, with_ids, keys.Style(ipns_base, as_json))
+    at.run(keys.remove, names, with_ids, ipns_base)
 
 
 @click.group()
@@ -161,7 +159,7 @@ def publish(at: At, path: str, network: NetworkChoice, **options: object) -> Non
     """
     from libp2p.ipfs_lite.cli import naming
 
-    naming.publish(at, network, naming.PublishRequest(path=path, **options))  # type: ignore[arg-type]
+    at.run(naming.publish, network, naming.PublishRequest(path=path, **options))  # type: ignore[arg-type]
 
 
 @name.command(cls=FlagOrValue)
@@ -185,7 +183,7 @@ def resolve(at: At, name: str | None, network: NetworkChoice, **options: object)
     from libp2p.ipfs_lite.cli import naming
 
     options.pop("is_recursive")
-    naming.resolve(at, network, naming.ResolveRequest(name=name, **options))  # type: ignore[arg-type]
+    at.run(naming.resolve, network, naming.ResolveRequest(name=name, **options))  # type: ignore[arg-type]
 
 
 @name.command()
@@ -193,8 +191,8 @@ def resolve(at: At, name: str | None, network: NetworkChoice, **options: object)
 @click.option("--verify", metavar="NAME", help="Check that this name's key has signed it.")
 @as_json_option
 @with_time_limit()
-def inspect(at: At, file: str, verify: str | None, as_json: bool) -> None:
+def inspect(at: At, file: str, verify: str | None) -> None:
     """Print what a record says, such as one of `routing get /ipns/NAME`."""
     from libp2p.ipfs_lite.cli import naming
 
-    naming.inspect(at, file, verify, as_json)
+    at.run(naming.inspect, file, verify)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypeAlias, TypedDict
 
 import click
 
@@ -21,10 +22,11 @@ from libp2p.ipfs_lite.config import DHT_MODES
 from libp2p.ipld.profile_names import PROFILE_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.tree_adder import TreeOptions
+    from libp2p.peer.peerinfo import PeerInfo
+
+Decorator: TypeAlias = "Callable[[Callable[..., None]], Callable[..., None]]"
 
 
 def as_json_option(command: Callable[..., None]) -> Callable[..., None]:
@@ -54,16 +56,22 @@ peering_option: Final = click.option(
 def with_time_limit(
     timeout_help: str = "Give up after this time: seconds, or 90s, or 2m.",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Add the option ``--timeout`` to a command; its first argument becomes an `At`."""
+    """Add the option ``--timeout`` to a command; it gets an `At` and no ``as_json``."""
 
     def with_timeout(command: Callable[..., None]) -> Callable[..., None]:
         @click.option("--timeout", type=Duration(), help=timeout_help)
         @click.pass_obj
         @functools.wraps(command)
-        def run(repo: Path | None, /, timeout: float | None, **options: object) -> None:
+        def run(
+            repo: Path | None,
+            /,
+            timeout: float | None,
+            as_json: bool = False,
+            **options: object,
+        ) -> None:
             from libp2p.ipfs_lite.cli.at import At
 
-            command(At(repo, timeout), **options)
+            command(At(repo, timeout, as_json), **options)
 
         return run
 
@@ -104,42 +112,38 @@ def _ignores(patterns: Sequence[str]) -> Callable[[str, bool], bool]:
     return lambda name, is_folder: spec.match_file(f"{name}/" if is_folder else name)
 
 
+def _gathered(
+    command: Callable[..., None], kind: type[object], name: str, *options: Decorator
+) -> Callable[..., None]:
+    """Add options to a command, which gets them as one ``kind``: its fields have their names."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+
+    def run(*args: object, **values: object) -> None:
+        chosen = kind(*(values.pop(each) for each in names))
+        command(*args, **values, **{name: chosen})
+
+    decorated: Callable[..., None] = functools.wraps(command)(run)
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
+
+
 def with_folders(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options for folders to a command, which gets them as ``folders``."""
-
-    @click.option("-r", "--recursive", is_flag=True, help="Add folders with all below them.")
-    @click.option("-w", "--wrap-with-directory", "wrap", is_flag=True, help="Into one folder.")
-    @click.option("-H", "--hidden", is_flag=True, help="Add names that begin with a dot too.")
-    @click.option(
-        "--ignore",
-        "ignored",
-        multiple=True,
-        metavar="PATTERN",
-        help="Leave out names of this kind, as in .gitignore; repeatable.",
+    ignored = "Leave out names of this kind, as in .gitignore; repeatable."
+    return _gathered(
+        command,
+        FolderChoice,
+        "folders",
+        click.option("-r", "--recursive", is_flag=True, help="Add folders with all below them."),
+        click.option("-w", "--wrap-with-directory", "wrap", is_flag=True, help="Into one folder."),
+        click.option("-H", "--hidden", is_flag=True, help="Add names that begin with a dot too."),
+        click.option("--ignore", "ignored", multiple=True, metavar="PATTERN", help=ignored),
+        click.option("--dereference-symlinks", "follow_links", is_flag=True, help="Follow links."),
+        click.option("--preserve-mode", "keep_mode", is_flag=True, help="Keep permissions."),
+        click.option("--preserve-mtime", "keep_mtime", is_flag=True, help="Keep times."),
+        click.option("-Q", "--quieter", is_flag=True, help="Print the CID alone."),
     )
-    @click.option("--dereference-symlinks", "follow_links", is_flag=True, help="Follow links.")
-    @click.option("--preserve-mode", "keep_mode", is_flag=True, help="Keep permissions.")
-    @click.option("--preserve-mtime", "keep_mtime", is_flag=True, help="Keep times.")
-    @click.option("-Q", "--quieter", is_flag=True, help="Print the CID alone.")
-    @functools.wraps(command)
-    def run(  # noqa: PLR0913 - click calls it by names
-        *args: object,
-        recursive: bool,
-        wrap: bool,
-        hidden: bool,
-        ignored: tuple[str, ...],
-        follow_links: bool,
-        keep_mode: bool,
-        keep_mtime: bool,
-        quieter: bool,
-        **options: object,
-    ) -> None:
-        folders = FolderChoice(
-            recursive, wrap, hidden, ignored, follow_links, keep_mode, keep_mtime, quieter
-        )
-        command(*args, folders=folders, **options)
-
-    return run
 
 
 class NetworkSettings(TypedDict):
@@ -186,43 +190,38 @@ class NetworkChoice:
 NOBODY: Final = NetworkChoice((), None, ())
 
 
+@dataclass(frozen=True, slots=True)
+class FetchChoice:
+    """The peers to fetch from, whether blocks of the disk are verified, and who else is asked."""
+
+    peers: tuple[PeerInfo, ...]
+    verify: bool
+    network: NetworkChoice
+
+
 def from_peers(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a fetch to a command."""
-    command = networked(command)
-    peers = click.option(
-        "--peer", "peers", multiple=True, type=PeerAddress(), help="Ask this peer; repeatable."
+    """Add the options of a fetch to a command, which gets them as ``fetch``."""
+    peer = "Ask this peer; repeatable."
+    verify = "Find blocks that the disk has damaged."
+    return _gathered(
+        command,
+        FetchChoice,
+        "fetch",
+        click.option("--peer", "peers", multiple=True, type=PeerAddress(), help=peer),
+        click.option("--verify/--no-verify", default=True, help=verify),
+        networked,
     )
-    verify = click.option(
-        "--verify/--no-verify", default=True, help="Find blocks that the disk has damaged."
-    )
-    return peers(verify(command))
 
 
 def networked(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options that say whom to ask; the command gets a `NetworkChoice`, ``network``."""
-
-    @click.option(
-        "--bootstrap",
-        multiple=True,
-        type=BootstrapAddress(),
-        help="Find others by this peer; repeatable. `none` is nobody at all.",
+    bootstrap = "Find others by this peer; repeatable. `none` is nobody at all."
+    router = "Ask this delegated router; repeatable. `none` is none at all."
+    return _gathered(
+        command,
+        NetworkChoice,
+        "network",
+        click.option("--bootstrap", multiple=True, type=BootstrapAddress(), help=bootstrap),
+        click.option("--dht", type=click.Choice(DHT_MODES), help="The part in the DHT."),
+        click.option("--router", "routers", multiple=True, type=RouterUrl(), help=router),
     )
-    @click.option("--dht", type=click.Choice(DHT_MODES), help="The part in the DHT.")
-    @click.option(
-        "--router",
-        "routers",
-        multiple=True,
-        type=RouterUrl(),
-        help="Ask this delegated router; repeatable. `none` is none at all.",
-    )
-    @functools.wraps(command)
-    def run(
-        *args: object,
-        bootstrap: tuple[str, ...],
-        dht: str | None,
-        routers: tuple[str, ...],
-        **options: object,
-    ) -> None:
-        command(*args, network=NetworkChoice(bootstrap, dht, routers), **options)
-
-    return run

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar, cast
 
 import click
 
@@ -15,48 +16,65 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
 
+T = TypeVar("T")
+
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 #: A path as Kubo's users write it; ``CID.of`` reads every other form of a CID alone.
 _WITH_PATH: Final = re.compile(r"(?:/ipfs/|ipfs://)?(?P<cid>[A-Za-z0-9]+)/(?P<path>.*)", re.DOTALL)
 _DURATION_PART: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ms|s|m|h|d)")
 
 
-class Duration(click.ParamType[float]):
+class _Argument(click.ParamType[T]):
+    """What is read from a text."""
+
+    @abstractmethod
+    def read(self, text: str) -> T:
+        """
+        Return what a text stands for.
+
+        :raises BaseLibp2pError: saying what is wrong.
+        :raises click.BadParameter: with the whole text for the user.
+        """
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        from libp2p.exceptions import BaseLibp2pError
+
+        if not isinstance(value, str):
+            return cast("T", value)  # it was read already
+        try:
+            return self.read(value)
+        except BaseLibp2pError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+class Duration(_Argument[float]):
     """Seconds, or Go's notation: ``90s``, ``2m``, ``1m30s``, ``500ms``."""
 
     name = "duration"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        text = str(value)
+    def read(self, text: str) -> float:
         seconds = 0.0
         if re.fullmatch(r"\d+(\.\d*)?|\.\d+", text):
             seconds = float(text)
         elif re.fullmatch(f"(?:{_DURATION_PART.pattern})+", text):
             seconds = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
         if seconds <= 0:
-            self.fail(f"{text!r} is not a time: write seconds, or 90s, or 2m.", param, ctx)
+            raise click.BadParameter(f"{text!r} is not a time: write seconds, or 90s, or 2m.")
         return seconds
 
 
-class CidArgument(click.ParamType["CID"]):
+class CidArgument(_Argument["CID"]):
     """A CID in any form that `CID.of` takes: also ``/ipfs/<CID>`` and the URL of a gateway."""
 
     name = "cid"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> CID:
+    def read(self, text: str) -> CID:
         from libp2p.ipld.cid import CID, InvalidCID
 
-        if isinstance(value, CID):
-            return value
-        text = str(value)
         try:
             return CID.of(text)
         except InvalidCID as error:
-            self.fail(f"{text!r} is not a CID ({error}).", param, ctx)
+            raise click.BadParameter(f"{text!r} is not a CID ({error}).") from error
 
 
 class Content(NamedTuple):
@@ -76,7 +94,7 @@ class Content(NamedTuple):
         return self.path.rpartition("/")[2] or str(self.root)
 
 
-class ContentArgument(click.ParamType["Content"]):
+class ContentArgument(_Argument["Content"]):
     """
     A CID as `CidArgument` takes, or ``/ipns/`` and a name or domain, which a path may follow.
 
@@ -85,14 +103,13 @@ class ContentArgument(click.ParamType["Content"]):
 
     name = "cid"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Content:
-        if isinstance(value, Content):
-            return value
-        text = str(value).strip()
+    def read(self, text: str) -> Content:
+        text = text.strip()
         if text.lower().startswith(("/ipns/", "ipns://")):
-            return self._named(text, param, ctx)
+            from libp2p.ipns.path import ContentPath
+
+            path = ContentPath.parse(text)
+            return Content(path.root, path.rest.strip("/"))
         from libp2p.ipld.cid import CID, InvalidCID
 
         with contextlib.suppress(InvalidCID):
@@ -100,164 +117,114 @@ class ContentArgument(click.ParamType["Content"]):
         found = _WITH_PATH.fullmatch(text)
         names = [name for name in (found["path"] if found else "").split("/") if name]
         if found is None or {".", ".."} & set(names):
-            return Content(CidArgument().convert(value, param, ctx), "")
-        return Content(CidArgument().convert(found["cid"], param, ctx), "/".join(names))
-
-    def _named(
-        self, text: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Content:
-        from libp2p.exceptions import InvalidPath
-        from libp2p.ipns.path import ContentPath
-
-        try:
-            path = ContentPath.parse(text)
-        except InvalidPath as error:
-            self.fail(f"{error}.", param, ctx)
-        return Content(path.root, path.rest.strip("/"))
+            return Content(CidArgument().read(text), "")
+        return Content(CidArgument().read(found["cid"]), "/".join(names))
 
 
-class PeerAddress(click.ParamType["PeerInfo"]):
+class PeerAddress(_Argument["PeerInfo"]):
     """A multiaddr that ends in a peer id."""
 
     name = "multiaddr"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> PeerInfo:
-        from libp2p.peer.peerinfo import InvalidAddrError, PeerInfo, info_from_p2p_addr
+    def read(self, text: str) -> PeerInfo:
+        from libp2p.peer.peerinfo import InvalidAddrError, info_from_p2p_addr
 
-        if isinstance(value, PeerInfo):
-            return value
         try:
-            info = info_from_p2p_addr(str(value))
+            info = info_from_p2p_addr(text)
         except InvalidAddrError as error:
-            self.fail(f"{error}; write /ip4/192.0.2.1/tcp/4001/p2p/12D3….", param, ctx)
+            advice = "write /ip4/192.0.2.1/tcp/4001/p2p/12D3…"
+            raise click.BadParameter(f"{error}; {advice}.") from error
         if not info.addrs:
-            self.fail(f"{value} does not say where the peer is.", param, ctx)
+            raise click.BadParameter(f"{text} does not say where the peer is.")
         return info
 
 
-class ListenAddress(click.ParamType["Multiaddr"]):
+class ListenAddress(_Argument["Multiaddr"]):
     """A multiaddr to listen on."""
 
     name = "multiaddr"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> Multiaddr:
-        from libp2p.exceptions import InvalidAddrError
+    def read(self, text: str) -> Multiaddr:
         from libp2p.peer.addresses import to_multiaddr
 
-        try:
-            return to_multiaddr(value)
-        except InvalidAddrError as error:
-            self.fail(f"{error}.", param, ctx)
+        return to_multiaddr(text)
 
 
 #: The option's value that stands for nothing at all.
 NONE: Final = "none"
 
 
-class BootstrapAddress(click.ParamType[str]):
+class BootstrapAddress(_Argument[str]):
     """A peer, or a place that names peers; or ``none``."""
 
     name = "multiaddr"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
-        text = str(value)
-        if text == NONE:
-            return text
-        from libp2p.discovery.bootstrap.sources import read_sources
-        from libp2p.exceptions import BaseLibp2pError
+    def read(self, text: str) -> str:
+        if text != NONE:
+            from libp2p.discovery.bootstrap.sources import read_sources
 
-        try:
             read_sources([text])
-        except BaseLibp2pError as error:
-            self.fail(f"{error}.", param, ctx)
         return text
 
 
-class KeptPeer(click.ParamType[str]):
+class KeptPeer(_Argument[str]):
     """A peer to stay connected to."""
 
     name = "multiaddr"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
+    def read(self, text: str) -> str:
         from libp2p.discovery.peering.keeper import peers_to_keep
-        from libp2p.exceptions import BaseLibp2pError
 
-        try:
-            peers_to_keep([str(value)])
-        except BaseLibp2pError as error:
-            self.fail(f"{error}.", param, ctx)
-        return str(value)
+        peers_to_keep([text])
+        return text
 
 
-class RouterUrl(click.ParamType[str]):
+class RouterUrl(_Argument[str]):
     """The URL of a delegated router; or ``none``."""
 
     name = "url"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> str:
+    def read(self, text: str) -> str:
         from libp2p.ipfs_lite.config import check_router_url
-        from libp2p.ipfs_lite.errors import RepoError
 
-        text = str(value)
-        try:
-            if text != NONE:
-                check_router_url(text)
-        except RepoError as error:
-            self.fail(f"{error}.", param, ctx)
+        if text != NONE:
+            check_router_url(text)
         return text
 
 
-class PeerIdArgument(click.ParamType["ID"]):
+class PeerIdArgument(_Argument["ID"]):
     """A peer id, also as ``/p2p/<peer id>`` or as a CID."""
 
     name = "peer id"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> ID:
+    def read(self, text: str) -> ID:
         from libp2p.exceptions import InvalidPeerID
         from libp2p.peer.id import ID
 
-        if isinstance(value, ID):
-            return value
-        text = str(value)
         try:
             return ID.from_string(text.removeprefix("/p2p/"))
         except InvalidPeerID as error:
-            self.fail(f"{text!r} is not a peer id ({error}).", param, ctx)
+            raise click.BadParameter(f"{text!r} is not a peer id ({error}).") from error
 
 
-class RecordKey(click.ParamType[bytes]):
+class RecordKey(_Argument[bytes]):
     """The key of a record: ``/ipns/<name>`` or ``/pk/<peer id>``, or any ``/namespace/text``."""
 
     name = "key"
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> bytes:
+    def read(self, text: str) -> bytes:
         from libp2p.exceptions import InvalidPeerID
         from libp2p.peer.id import ID
 
-        text = str(value)
         _, namespace, name = [*text.split("/", 2), "", "", ""][:3]
         if not text.startswith("/") or not namespace or not name:
-            self.fail(f"{text!r} is not a key: write /ipns/<name>.", param, ctx)
+            raise click.BadParameter(f"{text!r} is not a key: write /ipns/<name>.")
         if namespace not in ("ipns", "pk"):
             return text.encode()
         try:
             return f"/{namespace}/".encode() + ID.from_string(name).to_bytes()
         except InvalidPeerID as error:
-            self.fail(f"{name!r} is not a name ({error}).", param, ctx)
+            raise click.BadParameter(f"{name!r} is not a name ({error}).") from error
 
 
 class FlagOrValue(click.Command):

@@ -11,9 +11,8 @@ from libp2p.ipfs_lite.cli.parameters import ContentArgument, Duration, FlagOrVal
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
-    from libp2p.ipfs_lite.cli.options import NetworkChoice
+    from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
-    from libp2p.peer.peerinfo import PeerInfo
 
 _contents = click.argument(
     "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
@@ -37,7 +36,7 @@ def pin() -> None:
 @from_peers
 @as_json_option
 @with_time_limit()
-def add(  # noqa: PLR0913 - click calls it by names
+def add(
     at: At,
     contents: tuple[Content, ...],
     *,
@@ -45,16 +44,12 @@ def add(  # noqa: PLR0913 - click calls it by names
     name: str,
     expire_in: float | None,
     progress: bool,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
+    fetch: FetchChoice,
 ) -> None:
     """Pin content; what is not here is fetched first."""
-    from libp2p.ipfs_lite.cli import fetching, pinning
+    from libp2p.ipfs_lite.cli import pinning
 
-    fetch = fetching.Fetch(contents[0], peers, verify, network)
-    pinning.add(at, fetch, contents, pinning.Choice(recursive, name, expire_in), as_json)
+    at.run(pinning.add, contents, fetch, recursive=recursive, name=name, expire_in=expire_in)
 
 
 @pin.command(cls=FlagOrValue)
@@ -62,11 +57,11 @@ def add(  # noqa: PLR0913 - click calls it by names
 @_recursive
 @as_json_option
 @with_time_limit()
-def rm(at: At, contents: tuple[Content, ...], recursive: bool, as_json: bool) -> None:
+def rm(at: At, contents: tuple[Content, ...], recursive: bool) -> None:
     """Unpin content; its blocks go with the next `repo gc`."""
     from libp2p.ipfs_lite.cli import pinning
 
-    pinning.remove(at, contents, recursive, as_json)
+    at.run(pinning.remove, contents, recursive)
 
 
 @pin.command("ls")
@@ -78,7 +73,7 @@ def rm(at: At, contents: tuple[Content, ...], recursive: bool, as_json: bool) ->
 @click.option("-s", "--stream", is_flag=True, help="It always prints pins as they are found.")
 @as_json_option
 @with_time_limit()
-def list_pins(  # noqa: PLR0913 - click calls it by names
+def list_pins(
     at: At,
     contents: tuple[Content, ...],
     *,
@@ -87,7 +82,6 @@ def list_pins(  # noqa: PLR0913 - click calls it by names
     name: str,
     names: bool,
     stream: bool,
-    as_json: bool,
 ) -> None:
     """List what is pinned, or say why content is."""
     from libp2p.ipfs_lite.cli import pinning
@@ -96,7 +90,8 @@ def list_pins(  # noqa: PLR0913 - click calls it by names
         raise click.UsageError(
             f"invalid type '{kind}', must be one of {{direct, indirect, recursive, all}}"
         )
-    pinning.list_pins(at, contents, kind, name, pinning.Shown(quiet, names or bool(name), as_json))
+    shown = pinning.Shown(quiet, names or bool(name))
+    at.run(pinning.list_pins, contents, kind, name, shown)
 
 
 @pin.command(cls=FlagOrValue)
@@ -106,21 +101,11 @@ def list_pins(  # noqa: PLR0913 - click calls it by names
 @from_peers
 @as_json_option
 @with_time_limit()
-def update(  # noqa: PLR0913 - click calls it by names
-    at: At,
-    start: Content,
-    target: Content,
-    *,
-    unpin: bool,
-    peers: tuple[PeerInfo, ...],
-    verify: bool,
-    network: NetworkChoice,
-    as_json: bool,
-) -> None:
+def update(at: At, start: Content, target: Content, *, unpin: bool, fetch: FetchChoice) -> None:
     """Pin TO in place of FROM; only blocks that differ are fetched."""
-    from libp2p.ipfs_lite.cli import fetching, pinning
+    from libp2p.ipfs_lite.cli import pinning
 
-    pinning.update(at, fetching.Fetch(target, peers, verify, network), start, unpin, as_json)
+    at.run(pinning.update, start, target, fetch, unpin)
 
 
 @pin.command()
@@ -128,10 +113,10 @@ def update(  # noqa: PLR0913 - click calls it by names
 @click.option("-q", "--quiet", is_flag=True, help="CIDs of broken pins alone.")
 @as_json_option
 @with_time_limit()
-def verify(at: At, verbose: bool, quiet: bool, as_json: bool) -> None:
+def verify(at: At, verbose: bool, quiet: bool) -> None:
     """Find recursive pins of which blocks are missing; it fails if there are any."""
     from libp2p.ipfs_lite.cli import pinning
 
     if verbose and quiet:
         raise click.UsageError("the --verbose and --quiet options can not be used at the same time")
-    pinning.verify(at, verbose, quiet, as_json)
+    at.run(pinning.verify, verbose, quiet)

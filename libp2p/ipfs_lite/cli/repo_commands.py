@@ -25,11 +25,11 @@ def repo() -> None:
 @click.option("--silent", is_flag=True, help="Print nothing.")
 @as_json_option
 @with_time_limit("Stop after this time; what was removed until then is gone.")
-def gc(at: At, quiet: bool, silent: bool, as_json: bool) -> None:
+def gc(at: At, quiet: bool, silent: bool) -> None:
     """Remove the blocks that no pin and no running command needs."""
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.collect(at, quiet, silent, as_json)
+    at.run(repo_keeping.collect, quiet, silent)
 
 
 @repo.command()
@@ -37,21 +37,21 @@ def gc(at: At, quiet: bool, silent: bool, as_json: bool) -> None:
 @click.option("-H", "--human", is_flag=True, help="Sizes such as 10 GB.")
 @as_json_option
 @with_time_limit()
-def stat(at: At, size_only: bool, human: bool, as_json: bool) -> None:
+def stat(at: At, size_only: bool, human: bool) -> None:
     """Count blocks and bytes, without reading them."""
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.stat(at, size_only, human, as_json)
+    at.run(repo_keeping.stat, size_only, human)
 
 
 @repo.command()
 @as_json_option
 @with_time_limit()
-def verify(at: At, as_json: bool) -> None:
+def verify(at: At) -> None:
     """Read and hash all blocks; name the damaged ones, which are set aside."""
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.verify(at, as_json)
+    at.run(repo_keeping.verify)
 
 
 @repo.command("ls")
@@ -60,18 +60,18 @@ def list_blocks(at: At) -> None:
     """List all blocks."""
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.list_blocks(at)
+    at.run(repo_keeping.list_blocks)
 
 
 @repo.command()
 @_quiet
 @as_json_option
 @with_time_limit()
-def version(at: At, quiet: bool, as_json: bool) -> None:
+def version(at: At, quiet: bool) -> None:
     """Print the version of the repo's layout."""
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.version(at, quiet, as_json)
+    at.run(repo_keeping.version, quiet)
 
 
 @repo.command()
@@ -80,7 +80,7 @@ def migrate(at: At) -> None:
     """Bring the repo to this program's version; any use of it does that too."""
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.migrate(at)
+    at.run(repo_keeping.migrate)
 
 
 repo.add_command(import_blocks)
@@ -96,4 +96,4 @@ def reset(at: At) -> None:
     """
     from libp2p.ipfs_lite.cli import repo_keeping
 
-    repo_keeping.reset(at)
+    at.run(repo_keeping.reset)

@@ -47,12 +47,11 @@ def findprovs(
     num_providers: int,
     verbose: bool,
     network: NetworkChoice,
-    as_json: bool,
 ) -> None:
     """Print the peers that have said that they have a block, as they are found."""
     from libp2p.ipfs_lite.cli import finding
 
-    finding.find_providers(at, network, cids, num_providers, finding.Style(verbose, as_json))
+    at.run(finding.find_providers, network, cids, num_providers, verbose)
 
 
 @routing.command()
@@ -61,11 +60,11 @@ def findprovs(
 @networked
 @as_json_option
 @with_time_limit()
-def findpeer(at: At, peer_id: ID, verbose: bool, network: NetworkChoice, as_json: bool) -> None:
+def findpeer(at: At, peer_id: ID, verbose: bool, network: NetworkChoice) -> None:
     """Print the addresses of a peer."""
     from libp2p.ipfs_lite.cli import finding
 
-    finding.find_peer(at, network, peer_id, finding.Style(verbose, as_json))
+    at.run(finding.find_peer, network, peer_id, verbose)
 
 
 @routing.command("provide")
@@ -81,13 +80,11 @@ def routing_provide(
     recursive: bool,
     verbose: bool,
     network: NetworkChoice,
-    as_json: bool,
 ) -> None:
     """Announce that this repo has blocks; they must be in it."""
-    from libp2p.ipfs_lite.cli import announcing, finding
+    from libp2p.ipfs_lite.cli import announcing
 
-    style = finding.Style(verbose, as_json)
-    announcing.announce_blocks(at, network, cids, recursive, style)
+    at.run(announcing.announce_blocks, network, cids, recursive, verbose)
 
 
 @routing.command("get")
@@ -95,11 +92,11 @@ def routing_provide(
 @networked
 @as_json_option
 @with_time_limit()
-def get_value(at: At, keys: tuple[bytes, ...], network: NetworkChoice, as_json: bool) -> None:
+def get_value(at: At, keys: tuple[bytes, ...], network: NetworkChoice) -> None:
     """Write the best record of a key, such as /ipns/NAME, as it is."""
     from libp2p.ipfs_lite.cli import finding
 
-    finding.get_values(at, network, keys, as_json)
+    at.run(finding.get_values, network, keys)
 
 
 @routing.command("put")
@@ -108,11 +105,11 @@ def get_value(at: At, keys: tuple[bytes, ...], network: NetworkChoice, as_json: 
 @networked
 @as_json_option
 @with_time_limit()
-def put_value(at: At, key: bytes, value_file: str, network: NetworkChoice, as_json: bool) -> None:
+def put_value(at: At, key: bytes, value_file: str, network: NetworkChoice) -> None:
     """Store the record in FILE under a key; whoever keeps it checks that it is valid."""
     from libp2p.ipfs_lite.cli import finding
 
-    finding.put_value(at, network, key, value_file, as_json)
+    at.run(finding.put_value, network, key, value_file)
 
 
 @click.group()
@@ -126,24 +123,21 @@ def provide() -> None:
 @networked
 @as_json_option
 @with_time_limit()
-def once(
-    at: At, cids: tuple[CID, ...], recursive: bool, network: NetworkChoice, as_json: bool
-) -> None:
+def once(at: At, cids: tuple[CID, ...], recursive: bool, network: NetworkChoice) -> None:
     """Announce blocks of the repo now; the records last for 48 hours."""
-    from libp2p.ipfs_lite.cli import announcing, finding
+    from libp2p.ipfs_lite.cli import announcing
 
-    style = finding.Style(False, as_json)
-    announcing.announce_blocks(at, network, cids, recursive, style)
+    at.run(announcing.announce_blocks, network, cids, recursive)
 
 
 @provide.command("stat")
 @as_json_option
 @with_time_limit()
-def provide_stat(at: At, as_json: bool) -> None:
+def provide_stat(at: At) -> None:
     """Print what `serve` has announced, what is left, and what has failed."""
     from libp2p.ipfs_lite.cli import announcing
 
-    announcing.show_state(at, as_json)
+    at.run(announcing.show_state)
 
 
 @click.group()
@@ -156,11 +150,11 @@ def dht() -> None:
 @networked
 @as_json_option
 @with_time_limit()
-def dht_stat(at: At, tables: tuple[str, ...], network: NetworkChoice, as_json: bool) -> None:
+def dht_stat(at: At, tables: tuple[str, ...], network: NetworkChoice) -> None:
     """Meet the peers that are known, and print the routing tables that this gives."""
     from libp2p.ipfs_lite.cli import dht_state
 
-    dht_state.show(at, network, tables, as_json)
+    at.run(dht_state.show, network, tables)
 
 
 @click.command()
@@ -174,7 +168,7 @@ def dht_stat(at: At, tables: tuple[str, ...], network: NetworkChoice, as_json: b
 @networked
 @as_json_option
 @with_time_limit()
-def doctor(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_json: bool) -> None:
+def doctor(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice) -> None:
     """
     Print what answers and what does not, each with what to do about it.
 
@@ -182,4 +176,4 @@ def doctor(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice, as_jso
     """
     from libp2p.ipfs_lite.cli import checking
 
-    checking.check(at, listen, network, as_json)
+    at.run(checking.check, listen, network)

@@ -28,58 +28,60 @@ def swarm() -> None:
 @click.option("--streams", is_flag=True, help="The protocols of streams.")
 @as_json_option
 @with_time_limit()
-def list_peers(
-    at: At, verbose: bool, latency: bool, direction: bool, streams: bool, as_json: bool
-) -> None:
+def list_peers(at: At, verbose: bool, latency: bool, direction: bool, streams: bool) -> None:
     """List connections."""
     from libp2p.ipfs_lite.cli import running
 
-    shown = (verbose or latency, verbose or direction, verbose or streams)
-    running.peers(at, running.Shown(*shown), as_json)
+    at.run(
+        running.peers,
+        latency=verbose or latency,
+        direction=verbose or direction,
+        streams=verbose or streams,
+    )
 
 
 @swarm.command()
 @_addresses
 @as_json_option
 @with_time_limit()
-def connect(at: At, addresses: tuple[str, ...], as_json: bool) -> None:
+def connect(at: At, addresses: tuple[str, ...]) -> None:
     """Connect to peers."""
     from libp2p.ipfs_lite.cli import running
 
-    running.each(at, "connect", "connect {} success", addresses, as_json)
+    at.run(running.each, "connect", "connect {} success", addresses)
 
 
 @swarm.command()
 @_addresses
 @as_json_option
 @with_time_limit()
-def disconnect(at: At, addresses: tuple[str, ...], as_json: bool) -> None:
+def disconnect(at: At, addresses: tuple[str, ...]) -> None:
     """Close the connections to peers."""
     from libp2p.ipfs_lite.cli import running
 
-    running.each(at, "disconnect", "disconnect {} success", addresses, as_json)
+    at.run(running.each, "disconnect", "disconnect {} success", addresses)
 
 
 @swarm.group(invoke_without_command=True)
 @as_json_option
 @with_time_limit()
 @click.pass_context
-def addrs(ctx: click.Context, at: At, as_json: bool) -> None:
+def addrs(ctx: click.Context, at: At) -> None:
     """List the addresses that are known of each peer."""
     if ctx.invoked_subcommand is None:
         from libp2p.ipfs_lite.cli import running
 
-        running.peers_with_addresses(at, "addresses", as_json, counted=True)
+        at.run(running.peers_with_addresses, "addresses", counted=True)
 
 
 @addrs.command()
 @as_json_option
 @with_time_limit()
-def listen(at: At, as_json: bool) -> None:
+def listen(at: At) -> None:
     """List the addresses to give to others."""
     from libp2p.ipfs_lite.cli import running
 
-    running.listed(at, "own_addresses", (), "address", as_json)
+    at.run(running.listed, "own_addresses", (), "address")
 
 
 @swarm.group()
@@ -91,42 +93,42 @@ def peering() -> None:
 @_addresses
 @as_json_option
 @with_time_limit()
-def add(at: At, addresses: tuple[str, ...], as_json: bool) -> None:
+def add(at: At, addresses: tuple[str, ...]) -> None:
     """Stay connected to peers."""
     from libp2p.ipfs_lite.cli import running
 
-    running.each(at, "peering_add", "add {} success", addresses, as_json)
+    at.run(running.each, "peering_add", "add {} success", addresses)
 
 
 @peering.command()
 @click.argument("peers", nargs=-1, required=True, type=PeerIdArgument(), metavar="PEER_ID...")
 @as_json_option
 @with_time_limit()
-def rm(at: At, peers: tuple[ID, ...], as_json: bool) -> None:
+def rm(at: At, peers: tuple[ID, ...]) -> None:
     """Stay connected to peers no longer."""
     from libp2p.ipfs_lite.cli import running
 
-    running.each(at, "peering_remove", "remove {} success", tuple(map(str, peers)), as_json)
+    at.run(running.each, "peering_remove", "remove {} success", tuple(map(str, peers)))
 
 
 @peering.command("ls")
 @as_json_option
 @with_time_limit()
-def list_peering(at: At, as_json: bool) -> None:
+def list_peering(at: At) -> None:
     """List the peers to stay connected to."""
     from libp2p.ipfs_lite.cli import running
 
-    running.peers_with_addresses(at, "peering", as_json, counted=False)
+    at.run(running.peers_with_addresses, "peering", counted=False)
 
 
 @swarm.command()
 @as_json_option
 @with_time_limit()
-def resources(at: At, as_json: bool) -> None:
+def resources(at: At) -> None:
     """Print what is held, the most that was, and the limits."""
     from libp2p.ipfs_lite.cli import running
 
-    running.resources(at, as_json)
+    at.run(running.resources)
 
 
 @click.group()
@@ -139,19 +141,19 @@ def bitswap() -> None:
 @click.option("--human", is_flag=True, help="Sizes such as 10 GB.")
 @as_json_option
 @with_time_limit()
-def stat(at: At, verbose: bool, human: bool, as_json: bool) -> None:
+def stat(at: At, verbose: bool, human: bool) -> None:
     """Count blocks, bytes and partners."""
     from libp2p.ipfs_lite.cli import running
 
-    running.bitswap_stat(at, verbose, human, as_json)
+    at.run(running.bitswap_stat, verbose, human)
 
 
 @bitswap.command()
 @click.option("-p", "--peer", type=PeerIdArgument(), help="What this peer wants of us.")
 @as_json_option
 @with_time_limit()
-def wantlist(at: At, peer: ID | None, as_json: bool) -> None:
+def wantlist(at: At, peer: ID | None) -> None:
     """List the blocks that are wanted now."""
     from libp2p.ipfs_lite.cli import running
 
-    running.listed(at, "wantlist", () if peer is None else (str(peer),), "cid", as_json)
+    at.run(running.listed, "wantlist", () if peer is None else (str(peer),), "cid")

@@ -2,59 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.ipfs_lite.cli.company import config_at
 from libp2p.ipfs_lite.cli.ending import run_to_an_end
-from libp2p.ipfs_lite.cli.terminal import say, say_json
 from libp2p.ipfs_lite.control.running import controlled
 from libp2p.ipfs_lite.peer import Peer
-from libp2p.ipfs_lite.repo import Repo
 from libp2p.utils.short_collections import short_collections
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import NetworkChoice
 
 
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """What the options of ``serve`` say; what is empty is what the repo says."""
+def serve(
+    at: At,
+    network: NetworkChoice,
+    *,
+    listen: Sequence[Multiaddr],
+    routing_api: str | None,
+    peering: tuple[str, ...],
+) -> None:
+    """Serve; what is empty is what the repo says."""
 
-    listen: Sequence[Multiaddr]
-    routing_api: str | None
-    peering: tuple[str, ...]
-
-
-def serve(at: At, serving: Serving, network: NetworkChoice, as_json: bool) -> None:
     async def work() -> None:
-        listen = serving.listen
-        if not listen:
-            listen = (await trio.to_thread.run_sync(Repo.identity_of, at.repo)).config.listen
+        own = None if listen else await config_at(at)
         async with (
             Peer.open(
                 at.repo,
-                listen=listen,
+                listen=listen if own is None else own.listen,
                 provide=True,
-                peering=serving.peering or None,
+                peering=peering or None,
                 **network.settings(),
             ) as peer,
-            _answering(peer, serving.routing_api) as url,
+            _answering(peer, routing_api) as url,
             controlled(peer, at.repo),
         ):
             places = [("address", str(address)) for address in peer.addrs]
             for kind, place in [*places, *([("routing_api", url)] if url else [])]:
-                if as_json:
-                    await say_json({kind: place}, needed=False)
-                else:
-                    await say(place, needed=False)
+                await at.say({kind: place}, place, needed=False)
             with short_collections():
                 await trio.sleep_forever()
 

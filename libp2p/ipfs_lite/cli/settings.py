@@ -4,67 +4,56 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.ipfs_lite.cli import terminal
 from libp2p.ipfs_lite.cli.entry import COMPLETE_VARIABLE
-from libp2p.ipfs_lite.cli.terminal import PROGRAM, as_json, say, say_now
+from libp2p.ipfs_lite.cli.terminal import PROGRAM, say, say_now
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipfs_lite.repo import VERSION, Repo
 from libp2p.utils.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from libp2p.ipfs_lite.cli.at import At
 
 
-def show_one(at: At, key: str) -> None:
-    async def work() -> None:
-        value = (await _settings(at)).get(key)
-        if value is None:
-            raise RepoError(f"there is no setting {key}: `config show` prints all")
-        await say(value if isinstance(value, str) else json.dumps(value))
-
-    at.run(work)
+async def show_one(at: At, key: str) -> None:
+    value = (await _settings(at)).get(key)
+    if value is None:
+        raise RepoError(f"there is no setting {key}: `config show` prints all")
+    await say(value if isinstance(value, str) else json.dumps(value))
 
 
-def show(at: At) -> None:
-    async def work() -> None:
-        for line in json.dumps(await _settings(at), indent=2).splitlines():
-            await say(line)
-
-    at.run(work)
+async def show(at: At) -> None:
+    for line in json.dumps(await _settings(at), indent=2).splitlines():
+        await say(line)
 
 
-def change(at: At, key: str, text: str, *, is_json: bool) -> None:
-    async def work() -> None:
-        await _configure(at, lambda settings: {key: _parsed(settings, key, text, is_json)})
-
-    at.run(work)
+async def change(at: At, key: str, text: str, *, is_json: bool) -> None:
+    value = _parsed(await _settings(at), key, text, is_json)
+    await trio.to_thread.run_sync(Repo.configure, at.repo, {key: value})
 
 
-def edit(at: At) -> None:
+async def edit(at: At) -> None:
     import click
 
-    async def work() -> None:
-        before = json.dumps(await _settings(at), indent=2) + "\n"
-        edited = await trio.to_thread.run_sync(
-            lambda: click.edit(before, extension=".json"), abandon_on_cancel=True
-        )
-        if edited is None or edited == before:
-            return
-        try:
-            values = json.loads(edited)
-        except ValueError as error:
-            raise RepoError(f"nothing was changed, for that is no JSON: {error}") from error
-        if not isinstance(values, dict):
-            raise RepoError("nothing was changed, for that is no object")
-        await _configure(at, lambda _: values)
-
-    at.run(work)
+    before = json.dumps(await _settings(at), indent=2) + "\n"
+    edited = await trio.to_thread.run_sync(
+        lambda: click.edit(before, extension=".json"), abandon_on_cancel=True
+    )
+    if edited is None or edited == before:
+        return
+    try:
+        values = json.loads(edited)
+    except ValueError as error:
+        raise RepoError(f"nothing was changed, for that is no JSON: {error}") from error
+    if not isinstance(values, dict):
+        raise RepoError("nothing was changed, for that is no object")
+    await trio.to_thread.run_sync(Repo.configure, at.repo, values)
 
 
 def version(*, number: bool, repo: bool, everything: bool, as_json: bool) -> None:
@@ -72,7 +61,7 @@ def version(*, number: bool, repo: bool, everything: bool, as_json: bool) -> Non
     facts["system"] = f"{platform.machine()}/{platform.system().lower()}"
     facts["python"] = platform.python_version()
     if as_json:
-        return say_now(_json_line(facts))
+        return say_now(terminal.as_json(facts) + "\n")
     lines = [__version__] if number else [f"{PROGRAM} version {__version__}"]
     if repo:
         lines = [facts["repo"]]
@@ -97,18 +86,9 @@ def completion(shell: str) -> None:
     say_now(kind(cli, {}, PROGRAM, COMPLETE_VARIABLE).source() + "\n")
 
 
-def _json_line(values: Mapping[str, object]) -> str:
-    return as_json(values) + "\n"
-
-
 async def _settings(at: At) -> dict[str, object]:
     identity = await trio.to_thread.run_sync(Repo.identity_of, at.repo)
     return identity.config.to_json()
-
-
-async def _configure(at: At, make: Callable[[Mapping[str, object]], Mapping[str, object]]) -> None:
-    values = make(await _settings(at))
-    await trio.to_thread.run_sync(Repo.configure, at.repo, values)
 
 
 def _parsed(settings: Mapping[str, object], key: str, text: str, is_json: bool) -> object:

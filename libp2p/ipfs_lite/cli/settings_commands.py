@@ -42,15 +42,15 @@ def config() -> None:
 @click.argument("key")
 @click.argument("value", required=False)
 @click.option("--bool", "as_bool", is_flag=True, help="VALUE is true or false.")
-@click.option("--json", "as_json", is_flag=True, help="VALUE is JSON, such as a list of texts.")
+@click.option("--json", "is_json", is_flag=True, help="VALUE is JSON, such as a list of texts.")
 @with_time_limit()
-def _one_setting(at: At, key: str, value: str | None, as_bool: bool, as_json: bool) -> None:
+def _one_setting(at: At, key: str, value: str | None, as_bool: bool, is_json: bool) -> None:
     from libp2p.ipfs_lite.cli import settings
 
     if value is None:
-        settings.show_one(at, key)
+        at.run(settings.show_one, key)
     else:
-        settings.change(at, key, value, is_json=as_json or as_bool)
+        at.run(settings.change, key, value, is_json=is_json or as_bool)
 
 
 @config.command()
@@ -59,7 +59,7 @@ def show(at: At) -> None:
     """Print all settings as JSON, without the private key."""
     from libp2p.ipfs_lite.cli import settings
 
-    settings.show(at)
+    at.run(settings.show)
 
 
 @config.command()
@@ -68,7 +68,7 @@ def edit(at: At) -> None:
     """Change the settings in $EDITOR."""
     from libp2p.ipfs_lite.cli import settings
 
-    settings.edit(at)
+    at.run(settings.edit)
 
 
 @click.command()

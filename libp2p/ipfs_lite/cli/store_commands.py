@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.argument("place", metavar="PLACE")
 @as_json_option
 @with_time_limit("Stop after this time; call again to go on from there.")
-def import_blocks(at: At, place: str, as_json: bool) -> None:
+def import_blocks(at: At, place: str) -> None:
     """
     Copy the blocks of another store.
 
@@ -26,4 +26,4 @@ def import_blocks(at: At, place: str, as_json: bool) -> None:
     """
     from libp2p.ipfs_lite.cli import importing
 
-    importing.import_blocks(at, place, as_json)
+    at.run(importing.import_blocks, place)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from libp2p.ipfs_lite.cli.terminal import STDOUT, say
 from libp2p.utils.printable import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 async def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -12,15 +12,13 @@ import json
 import logging
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, TextIO
 
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, reason_of, wait_until_ready, write_all
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TextIO
-
     from libp2p.ipfs_lite.errors import OutputError
 
 PROGRAM: Final = "ipfs-lite"

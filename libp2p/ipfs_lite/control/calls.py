@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -9,8 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 from libp2p.peer.id import ID
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
     from libp2p.ipfs_lite.peer import Peer
     from libp2p.network.connection.swarm_connection import SwarmConn
     from libp2p.resources import ScopeStatistics

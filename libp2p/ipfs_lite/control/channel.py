@@ -12,9 +12,10 @@ import os
 import socket
 import stat
 import sys
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import trio
 
@@ -23,9 +24,6 @@ from libp2p.ipfs_lite.errors import ControlError, NotRunningError
 from libp2p.utils.fault_log import FaultLog
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-    from typing import TypeAlias
-
     Call: TypeAlias = Callable[[Sequence[str]], Awaitable[object]]
 
 #: The socket, in the repo's folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidCar, ParseError
@@ -11,8 +12,6 @@ from libp2p.ipld.cid import CID
 from libp2p.utils.varint import encode_varint_prefixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
 
 #: 25,000 roots. A header is held in memory whole, as objects of five times its size.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidCar, ParseError
@@ -17,8 +18,6 @@ from libp2p.ipld import multihash
 from libp2p.utils.varint import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from libp2p.base_types import Buffer
 
 #: The older kind: its tables do not say their hash function.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import ref
@@ -27,8 +28,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import StreamHandlerFn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
@@ -17,8 +18,6 @@ from libp2p.network.health.data_structures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.events import HostEvent
     from libp2p.network.health.config import HealthConfig
     from libp2p.peer.id import ID

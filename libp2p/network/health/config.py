@@ -34,8 +34,8 @@ class HealthConfig:
     :param health_check_interval: seconds between two checks of all connections.
     :param ping_timeout: seconds for a ping.
     :param min_health_threshold: a lower score is bad; see `ConnectionHealth.update_health_score`.
-    :param min_connections_per_peer: a bad connection to a peer that has no more is kept, unless
-    :param critical_health_threshold: its score is lower than this.
+    :param min_connections_per_peer: a bad connection to a peer that has no more is kept.
+    :param critical_health_threshold: with a lower score, it is replaced all the same.
     :param max_ping_latency: milliseconds; more is bad.
     :param min_ping_success_rate: less is bad.
     :param max_failed_streams: more streams that the peer has reset are bad.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -16,8 +17,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
-
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.exceptions import StreamError
     from libp2p.peer.id import ID

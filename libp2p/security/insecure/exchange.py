@@ -7,6 +7,7 @@ each way. All that can be checked is that the id belongs to the key.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.crypto.serialization import deserialize_public_key
@@ -26,8 +27,6 @@ from libp2p.security.insecure.pb import plaintext_pb2
 from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from libp2p.base_types import Buffer
     from libp2p.crypto.keys import PublicKey
 

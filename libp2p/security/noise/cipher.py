@@ -7,6 +7,7 @@ last 16 are the tag (Noise specification §12.3, libp2p noise "wire format"). Th
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +18,6 @@ from libp2p.exceptions import DecryptionFailedException, LocalProtocolError
 from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from libp2p.base_types import Buffer
 
 TAG_BYTES: Final = 16

@@ -11,6 +11,7 @@ The libp2p Noise handshake: bytes in, bytes out, and an authenticated peer as re
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.exceptions import LocalProtocolError
@@ -21,8 +22,6 @@ from libp2p.security.noise.handshake import XXHandshake, frame, message_extent
 from libp2p.security.noise.payload import RemoteIdentity, choose_early_muxer, open_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.peer.id import ID
 

@@ -6,6 +6,7 @@ It brings the random keys and the connection; `identity_exchange` decides.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -22,8 +23,6 @@ from libp2p.security.noise.messages import NoiseHandshakePayload, make_handshake
 from libp2p.security.noise.payload import make_payload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.abc import IRawConnection
     from libp2p.crypto.keys import PrivateKey
     from libp2p.peer.id import ID

@@ -8,6 +8,7 @@ the static key. Nothing else in a payload may be used before that signature is v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.base_types import TProtocol
@@ -23,8 +24,6 @@ from libp2p.peer.id import ID
 from libp2p.security.noise.pb import noise_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.crypto.keys import PrivateKey, PublicKey
 
 #: Makes the signature invalid for anything else that the identity key signs.

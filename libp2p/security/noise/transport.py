@@ -7,6 +7,7 @@ does is in `patterns`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -17,8 +18,6 @@ from libp2p.exceptions import LocalProtocolError
 from libp2p.security.noise.patterns import PROTOCOL_ID, PatternXX, XXTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import TProtocol
     from libp2p.crypto.keys import KeyPair, PrivateKey
 

@@ -8,6 +8,7 @@ A byte stays a byte: nothing is authenticated here, which is what Noise or TLS a
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.io.utils import after
@@ -17,8 +18,6 @@ from libp2p.security.pnet.xsalsa20 import NONCE_BYTES, XSalsa20
 from libp2p.transport.raw_connection import RawConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IRawConnection

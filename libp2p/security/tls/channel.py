@@ -14,6 +14,7 @@ keys (§4.6.3), which this side sends before AES-GCM's limit.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from itertools import chain, islice
 from struct import Struct
@@ -27,8 +28,6 @@ from libp2p.security.channel import MAX_RECORDS_AT_ONCE
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
 
 HEADER_BYTES: Final = 5

@@ -10,6 +10,7 @@ then on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from typing import TYPE_CHECKING, Final
 
@@ -32,8 +33,6 @@ from libp2p.security.tls.channel import (
 from libp2p.utils.faults import without_traceback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import Certificate
     from OpenSSL.crypto import X509

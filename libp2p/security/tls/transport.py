@@ -9,6 +9,7 @@ a transport is made: who does without TLS does not pay for loading it.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.base_types import TProtocol
@@ -16,8 +17,6 @@ from libp2p.exceptions import LocalProtocolError
 from libp2p.security.handshake import HandshakeTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.crypto.keys import KeyPair, PrivateKey
     from libp2p.peer.id import ID
     from libp2p.security.tls.handshake import TlsEndpoint, TlsHandshake

@@ -12,6 +12,7 @@ set), an opaque value for Ping and a code for GoAway. Which frames are allowed w
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -19,8 +20,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from libp2p.exceptions import RemoteProtocolError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from libp2p.base_types import Buffer
 
 TYPE_DATA: Final = 0

@@ -12,6 +12,7 @@ memory is short, what is still unread is copied out of it where that saves somet
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
 
@@ -19,8 +20,6 @@ from libp2p.io.chunk_queue import COPY_BELOW
 from libp2p.resources import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from libp2p.resources import Resources
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 

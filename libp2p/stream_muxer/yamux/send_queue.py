@@ -7,6 +7,7 @@ merged, and consecutive writes to a stream share frames. `session` decides how m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from libp2p.stream_muxer.yamux.frame import (
@@ -20,8 +21,6 @@ from libp2p.stream_muxer.yamux.frame import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
 
 

@@ -15,6 +15,7 @@ FIN may be set on one frame. A peer that breaks the protocol makes `receive` rai
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import (
@@ -60,8 +61,6 @@ from libp2p.stream_muxer.yamux.statistics import SessionStatistics
 from libp2p.stream_muxer.yamux.stream_state import OPEN, Half, StreamState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from libp2p.base_types import Buffer
 
 #: What is handled in one go before other connections have their turn, or one that sends nothing

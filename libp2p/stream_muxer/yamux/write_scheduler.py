@@ -14,6 +14,7 @@ other.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -25,8 +26,6 @@ from libp2p.stream_muxer.yamux.config import LEAST_PENDING_CONTROL
 from libp2p.stream_muxer.yamux.session import TURN_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.io.chunk_queue import ChunkQueue
     from libp2p.security.secure_session import SecureSession

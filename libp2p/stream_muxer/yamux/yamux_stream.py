@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -23,8 +24,6 @@ from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator, Sequence
-
     from libp2p.base_types import Buffer
     from libp2p.stream_muxer.yamux.session import YamuxSession
     from libp2p.stream_muxer.yamux.stream_state import StreamState, StreamStatistics

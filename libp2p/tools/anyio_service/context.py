@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,6 @@ import trio
 from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from libp2p.tools.anyio_service.trio_manager import Runnable
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -10,8 +11,6 @@ from libp2p.tools.anyio_service.exceptions import LifecycleError
 from libp2p.utils.background import background_nursery
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from libp2p.tools.anyio_service.trio_manager import TrioManager
 
 F = TypeVar("F", bound="Callable[..., Awaitable[Any]]")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import trio
 
 from libp2p.tools.anyio_service.exceptions import DaemonTaskExit, LifecycleError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 
 class Runnable(Protocol):

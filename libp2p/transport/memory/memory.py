@@ -9,8 +9,9 @@ used, and nothing depends on its timing. A number is known to the hosts of one `
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Awaitable, Callable
 from itertools import count
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import trio
 from multiaddr import Multiaddr
@@ -18,9 +19,6 @@ from multiaddr import Multiaddr
 from libp2p.abc import IListener, ITransport
 from libp2p.exceptions import OpenConnectionError
 from libp2p.transport.memory.memory_connection import MemoryConnection, connection_pair
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 #: Connections that wait to be accepted; others are refused. As many as of TCP.
 LISTEN_BACKLOG: Final = 1024

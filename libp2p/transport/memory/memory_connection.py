@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -11,8 +12,6 @@ from libp2p.io.chunk_queue import ChunkQueue
 from libp2p.transport.raw_connection import RawConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from multiaddr import Multiaddr
 
     from libp2p.base_types import Buffer

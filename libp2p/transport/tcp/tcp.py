@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from collections.abc import Awaitable, Callable
 from functools import lru_cache
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -25,8 +26,6 @@ from libp2p.transport.unattended import UnattendedListener
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from multiaddr import Multiaddr
 
 

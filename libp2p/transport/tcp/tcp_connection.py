@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -21,8 +22,6 @@ from libp2p.peer.addresses import tcp_address
 from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from libp2p.base_types import Buffer
 
 #: Linux takes at most 1,024 buffers in one call (IOV_MAX).

@@ -89,13 +89,13 @@ async def test_changes_at_once_are_made_one_after_the_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with Peer.open(tmp_path / "repo", online=False) as peer:
-        attempts, swap = [], peer._files_root.swap
+        attempts, swap = [], peer._parts.files_root.swap
 
         def counted(old: CID | None, new: CID) -> bool:
             attempts.append(new)
             return swap(old, new)
 
-        monkeypatch.setattr(peer._files_root, "swap", counted)
+        monkeypatch.setattr(peer._parts.files_root, "swap", counted)
         async with trio.open_nursery() as nursery:
             for number in range(50):
                 write = partial(peer.files.write, f"/{number}", b"%d" % number, create=True)
@@ -141,7 +141,7 @@ async def test_a_file_that_another_changes_meanwhile_is_not_overwritten() -> Non
 async def test_a_change_is_given_up_if_others_never_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files_module, "MAX_ATTEMPTS", 2)
     async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
-        monkeypatch.setattr(peer._files_root, "swap", lambda old, new: False)
+        monkeypatch.setattr(peer._parts.files_root, "swap", lambda old, new: False)
         with pytest.raises(FilesConflictError):
             await peer.files.mkdir("/a")
 
@@ -203,7 +203,7 @@ async def test_the_root_that_is_read_stays_for_the_reader(
     """Another replaces it, and a collection takes the old one, at any moment of a reader."""
     async with Peer.open(tmp_path / "repo", online=False) as peer:
         await peer.files.write("/a/f", b"old", create=True, parents=True)
-        left, read = [moment], peer._files_root.read
+        left, read = [moment], peer._parts.files_root.read
 
         def reads() -> CID | None:
             root = read()
@@ -216,7 +216,7 @@ async def test_the_root_that_is_read_stays_for_the_reader(
             await peer.files.write("/a/f", b"new", truncate=True)
             await collect(peer)
 
-        monkeypatch.setattr(peer._files_root, "read", reads)
+        monkeypatch.setattr(peer._parts.files_root, "read", reads)
         for _ in range(3):
             assert [entry.name for entry in await peer.files.ls("/a")] == ["f"]
         assert left[0] < -1

@@ -258,7 +258,7 @@ async def test_nothing_is_written_through_a_link(peer: Peer, tmp_path: Path) -> 
 async def test_names_that_are_one_on_the_disk(peer: Peer, tmp_path: Path) -> None:
     # As on a disk that does not tell A from a.
     root = await stored(peer, await file(peer, "a"), await file(peer, "b"))
-    saver = tree_saver.TreeSaver(peer._source(None, 5), lambda cid, _: peer.get_file(cid))
+    saver = tree_saver.TreeSaver(peer._work.source(None, 5), lambda cid, _: peer.get_file(cid))
     saver._checked = lambda folder, name: "same"  # type: ignore[method-assign]
     with pytest.raises(OutputError, match="two names may be one"):
         await saver.save(root, tmp_path / "out")

@@ -12,8 +12,8 @@ class Config:
 
     :param reprovide_interval_seconds: seconds between two announcements; less than 0 is none.
     :param reprovider_strategy: "all", "pinned" or "roots".
-    :param conn_mgr_high_water: connections at the same time, and
-    :param conn_mgr_low_water: how many are left when idle ones are closed.
+    :param conn_mgr_high_water: connections at the same time.
+    :param conn_mgr_low_water: connections that are left when idle ones are closed.
     :param blockstore_type: "filesystem" or "memory".
     :param blockstore_path: a folder of this library's own: not one that py-ipfs-lite has filled.
     :param use_ipni: ask ``ipni_endpoint`` for providers too.

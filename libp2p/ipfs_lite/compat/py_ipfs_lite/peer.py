@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
@@ -21,9 +23,6 @@ from libp2p.network.config import SwarmConfig
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-    from types import TracebackType
-
     from multiaddr import Multiaddr
 
     from libp2p.abc import IHost

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from types import TracebackType
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 import trio
 
-from libp2p.exceptions import PeerStoreError
-from libp2p.peer.peerstore import PeerStore
+from libp2p.peer.peerstore import PeerStore, known_addresses
 from libp2p.peer.persistent.peerstore import PersistentPeerStore
 from libp2p.utils import arguments
 
 if TYPE_CHECKING:
-    from multiaddr import Multiaddr
-
     from libp2p.datastore.base import Datastore
-    from libp2p.peer.id import ID
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -38,14 +33,6 @@ def _in_async(
         return result
 
     return in_async
-
-
-def _addrs_or_none(store: PeerStore, peer_id: ID) -> list[Multiaddr]:
-    """Return the peer's valid addresses; none if it is not known."""
-    try:
-        return store.addrs(peer_id)
-    except PeerStoreError:
-        return []
 
 
 class AsyncPersistentPeerStore(PersistentPeerStore):
@@ -88,12 +75,7 @@ class AsyncPersistentPeerStore(PersistentPeerStore):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close_async()
 
     get_local_record_async = _in_async(PeerStore.get_local_record)
@@ -118,7 +100,7 @@ class AsyncPersistentPeerStore(PersistentPeerStore):
 
     add_addr_async = _in_async(PeerStore.add_addr)
     add_addrs_async = _in_async(PeerStore.add_addrs)
-    addrs_async = _in_async(_addrs_or_none)
+    addrs_async = _in_async(known_addresses)
     clear_addrs_async = _in_async(PeerStore.clear_addrs)
     peers_with_addrs_async = _in_async(PeerStore.peers_with_addrs)
     addr_stream_async = PeerStore.addr_stream

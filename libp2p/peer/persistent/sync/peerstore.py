@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 from struct import pack, unpack
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 from libp2p.datastore.base import Change, Entry
@@ -57,12 +56,7 @@ class SyncPersistentPeerStore(RecordedPeerStore):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_val: BaseException | None,
-        exc_tb: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def addrs(self, peer_id: ID) -> list[Multiaddr]:
