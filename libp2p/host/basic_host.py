@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import trio
 
@@ -57,6 +57,21 @@ E = TypeVar("E", bound="HostEvent")
 logger = get_logger(__name__)
 
 
+class FirstPeers(Protocol):
+    """Keeps a host connected to the peers that it meets first; see `BasicHost.set_bootstrap`."""
+
+    @property
+    def bootstrap_addrs(self) -> list[str]:
+        """The names of these peers: addresses, files, URLs."""
+        ...
+
+    async def run(self) -> None:
+        """Keep the host connected, until stopped or until the host has ended."""
+
+    def stop(self) -> None:
+        """Connect to nobody any more; connections stay."""
+
+
 class BasicHost(IHost):
     """
     A libp2p host.
@@ -84,6 +99,8 @@ class BasicHost(IHost):
             raise InvalidArgument("cannot specify both announce_addrs and addrs_factory")
         self._network = network
         self._services: list[Callable[[], Awaitable[object]]] = []
+        #: What keeps the host connected to the peers of ``new_host(bootstrap=[…])``.
+        self.bootstrap: FirstPeers | None = None
         self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
         self._observed_addr_manager: ObservedAddrManager | None = (
             None if disable_identify_address_discovery else ObservedAddrManager()
@@ -155,6 +172,11 @@ class BasicHost(IHost):
         One that is added while the host runs is started when it is run again.
         """
         self._services.append(arguments.async_function(task, "task"))
+
+    def set_bootstrap(self, bootstrap: FirstPeers) -> None:
+        """Run ``bootstrap`` each time that the host runs."""
+        self.bootstrap = bootstrap
+        self.add_service(bootstrap.run)
 
     # -- identity and addresses ---------------------------------------------------------------
 

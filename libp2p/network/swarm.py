@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import astuple
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 
@@ -56,6 +56,7 @@ from libp2p.peer.addresses import reason_of, text_of, to_multiaddr, to_multiaddr
 from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
 from libp2p.transport.abc import RawTransport
+from libp2p.transport.manager import TransportManager
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
@@ -121,7 +122,10 @@ class Swarm(HealthNames, INetworkService):
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
         self.upgrader = upgrader
-        self.transports = tuple(map(self._upgraded, _several(transports)))
+        self.transports: tuple[Transport, ...] = ()
+        #: py-libp2p's list of the transports; one that is added is used from then on.
+        self.transport_manager = TransportManager(self._add_transport)
+        self.transport_manager.add_transports(_several(transports))
         self.retry_config = _only_defaults(retry_config)
         #: Is asked whom to connect to.
         self.connection_gate: ConnectionGater = gater or config.new_gate()
@@ -151,10 +155,10 @@ class Swarm(HealthNames, INetworkService):
         self._nursery: trio.Nursery | None = None
         self.watch_health(self.events)
 
-    def _upgraded(self, transport: RawTransport | Transport) -> Transport:
+    def _add_transport(self, transport: object) -> None:
         if self.upgrader is not None and isinstance(transport, RawTransport):
-            return self.upgrader.over(transport, self.resources)
-        return cast("Transport", transport)
+            transport = self.upgrader.over(transport, self.resources)
+        self.transports = (*self.transports, cast("Transport", transport))
 
     def facts(self) -> str:
         """Return the peer id, the state and the number of connections, for `repr`."""
@@ -610,10 +614,9 @@ class Swarm(HealthNames, INetworkService):
         self._notifees.remove(notifee)
 
 
-def _several(transports: object) -> Sequence[RawTransport | Transport]:
+def _several(transports: object) -> Sequence[Any]:
     """Return a list, where py-libp2p takes one transport as well."""
-    is_one = not isinstance(transports, Sequence)
-    return (transports,) if is_one else transports  # type: ignore[return-value]
+    return transports if isinstance(transports, Sequence) else (transports,)
 
 
 def _only_defaults(retry_config: RetryConfig | None) -> RetryConfig:
