@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from libp2p.events import HostEvent
     from libp2p.host.addresses import AddrsFactory
     from libp2p.host.observed_addr_manager import NATDeviceType
+    from libp2p.network.connection.swarm_connection import SwarmConn
+    from libp2p.network.connection_manager import ConnectionManager
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.resources import Resources
@@ -220,6 +222,11 @@ class BasicHost(IHost):
         """Return the swarm."""
         return self._network
 
+    @property
+    def conn_manager(self) -> ConnectionManager:
+        """What tags and protects peers; see there."""
+        return self._network.connection_manager
+
     def get_peerstore(self) -> IPeerStore:
         """Return what is known of other peers."""
         return self.peerstore
@@ -330,6 +337,10 @@ class BasicHost(IHost):
     async def get_health_monitor_status(self) -> dict[str, Any]:
         """Return what is watched."""
         return await self._network.get_health_monitor_status()
+
+    def get_peer_connection_info(self, peer_id: ID) -> list[SwarmConn] | None:
+        """Return the live connections to a peer; None without one."""
+        return self._network.get_connections(ID.of(peer_id)) or None
 
     def is_peer_connected(self, peer_id: ID) -> bool:
         """Tell whether there is a live connection to a peer."""

@@ -507,6 +507,11 @@ class Swarm(HealthNames, INetworkService):
         """The connections by peer."""
         return self._table.by_peer
 
+    @property
+    def connections_legacy(self) -> dict[ID, SwarmConn]:
+        """One connection of each peer: the oldest."""
+        return {peer_id: connections[0] for peer_id, connections in self.connections.items()}
+
     def get_peer_id(self) -> ID:
         """Return this side's peer id."""
         return self.self_id

@@ -69,7 +69,8 @@ TYPED_AGAINST_NAMES = {"libp2p.abc"}
 """Interfaces: they may name any class for type checkers, and everybody may name theirs."""
 
 LOADED_BY_NAME = {
-    "libp2p", "libp2p.bitswap", "libp2p.ipfs_lite", "libp2p.kad_dht", "libp2p.utils"
+    "libp2p", "libp2p.bitswap", "libp2p.ipfs_lite", "libp2p.kad_dht", "libp2p.network",
+    "libp2p.protocol_muxer", "libp2p.stream_muxer.yamux", "libp2p.transport", "libp2p.utils",
 }  # fmt: skip
 """Packages that load their names when they are first used (`libp2p.utils.lazy`)."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from libp2p.network.connection_gate import extract_ip_from_multiaddr
 from libp2p.network.stream.net_stream import NetStream, StreamState
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
+from libp2p.rcmgr.metrics import Direction
 from libp2p.security.noise.exceptions import NoiseStateError
 from libp2p.security.noise.io import MAX_NOISE_MESSAGE_LEN, NoisePacketReadWriter
 from libp2p.security.noise.messages import (
@@ -39,7 +41,12 @@ from libp2p.tools.anyio_service import (
     external_api,
 )
 from libp2p.tools.constants import LISTEN_MADDR
-from libp2p.tools.utils import connect, connect_swarm, create_echo_stream_handler
+from libp2p.tools.utils import (
+    connect,
+    connect_swarm,
+    create_echo_stream_handler,
+    wait_for_peerstore_addrs,
+)
 from libp2p.transport.manager import TransportManager
 from libp2p.transport.memory.memory import MemoryTransport
 from libp2p.transport.tcp.tcp import TCPListener
@@ -72,6 +79,15 @@ async def test_swarms_made_by_hand_and_run_as_services() -> None:
         info = far.get_conn_mgr_info()
         assert (info.connected_count, info.last_trim) == (1, None)
         (conn,) = near.get_connections()
+        assert near.connections_legacy == {far.get_peer_id(): conn}
+        assert hosts[0].get_peer_connection_info(far.get_peer_id()) == [conn]
+        assert hosts[0].get_peer_connection_info(near.get_peer_id()) is None
+        (back,) = far.get_connections()
+        assert (conn.direction, back.direction) == (Direction.OUTBOUND, Direction.INBOUND)
+        hosts[0].conn_manager.tag_peer(far.get_peer_id(), "friend", 7)
+        tags = near.get_tag_info(far.get_peer_id())
+        assert tags is not None
+        assert tags.tags == {"friend": 7}
         stream = await conn.new_stream()
         assert conn.get_streams() == (stream,)
         assert stream.protocol_id is None
@@ -282,6 +298,22 @@ def test_a_key_out_of_a_keystore() -> None:
             new_swarm(pair, key_pair=pair)
         with pytest.raises(TypeError, match="by name"):
             new_swarm(*[None] * 9)
+
+
+async def test_waiting_for_addresses(autojump_clock: trio.testing.MockClock) -> None:
+    host, address = new_host(), Multiaddr("/ip4/192.0.2.1/tcp/1")
+    peer_id = new_host().get_id()
+    with pytest.raises(TimeoutError, match="within"):
+        await wait_for_peerstore_addrs(host, peer_id, timeout=2.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(wait_for_peerstore_addrs, host, peer_id))
+        wait = partial(wait_for_peerstore_addrs, host, peer_id, expected_addrs=[address])
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        host.get_peerstore().add_addr(peer_id, address, 60)
+    other = Multiaddr("/ip4/192.0.2.2/tcp/1")
+    with pytest.raises(TimeoutError):
+        await wait_for_peerstore_addrs(host, peer_id, expected_addrs=[address, other])
 
 
 async def test_where_an_address_leads() -> None:
