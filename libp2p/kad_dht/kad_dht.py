@@ -176,7 +176,7 @@ class KadDHT:
         )
         self.routing_table = TablePeers(self._engine)
         self.peer_routing = PeerRouting(self)
-        self.provider_store = ProviderRecords(self)
+        self.provider_store = ProviderRecords(self, self._providers)
         self.value_store = ValueRecords(self._values)
 
     def __repr__(self) -> str:

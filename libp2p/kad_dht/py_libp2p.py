@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.kad_dht.diagnostics import RoutingTableDiagnostics
+from libp2p.kad_dht.keys import provider_key
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
@@ -16,6 +17,7 @@ from libp2p.peer.peerstore import PERMANENT_ADDR_TTL
 if TYPE_CHECKING:
     from libp2p.kad_dht.engine import Engine
     from libp2p.kad_dht.messages import Record
+    from libp2p.kad_dht.providers import Providers
     from libp2p.kad_dht.statistics import DHTStatistics
     from libp2p.kad_dht.values import Values
 
@@ -93,8 +95,9 @@ class TablePeers:
 class ProviderRecords:
     """``dht.provider_store``: keys are the bytes of a multihash, or any others."""
 
-    def __init__(self, dht: RecordsOfDHT) -> None:
+    def __init__(self, dht: RecordsOfDHT, providers: Providers) -> None:
         self._dht = dht
+        self._providers = providers
 
     async def provide(self, key: bytes) -> bool:
         """Do as `KadDHT.provide`."""
@@ -103,6 +106,10 @@ class ProviderRecords:
     async def find_providers(self, key: bytes, count: int = 20) -> list[PeerInfo]:
         """Do as `KadDHT.find_providers`."""
         return await self._dht.find_providers(key, count)
+
+    def add_provider(self, key: bytes, provider: PeerInfo) -> bool:
+        """Note here that a peer has a block; return whether there was room for that."""
+        return self._providers.add_here(provider_key(key), provider)
 
     def get_providers(self, key: bytes) -> list[PeerInfo]:
         """Return the providers that are recorded here."""

@@ -558,6 +558,13 @@ async def test_py_libp2ps_names(autojump_clock: MockClock) -> None:
         ]
         assert two.provider_store.get_providers(b"x" * 32)
         assert two.provider_store.size() == 1
+        third = info_of(three.host)
+        assert two.provider_store.add_provider(b"y" * 32, third)
+        assert two.provider_store.get_providers(b"y" * 32) == [third]
+        assert one.provider_store.get_providers(b"y" * 32) == []
+        assert [p.peer_id for p in await one.provider_store.find_providers(b"y" * 32)] == [
+            three.local_peer_id
+        ]
         await one.put_value("plain", b"value")
         record = two.value_store.get(b"plain")
         assert record is not None
