@@ -31,10 +31,12 @@ if TYPE_CHECKING:
     from libp2p.crypto.keystore import create_identity_from_seed as create_identity_from_seed
     from libp2p.crypto.keystore import identity_exists as identity_exists
     from libp2p.crypto.keystore import load_identity as load_identity
+    from libp2p.crypto.keystore import load_keypair as load_keypair
     from libp2p.crypto.keystore import provider_from_keystore as provider_from_keystore
     from libp2p.crypto.keystore import provider_from_path as provider_from_path
     from libp2p.crypto.keystore import provider_new_ed25519 as provider_new_ed25519
     from libp2p.crypto.keystore import save_identity as save_identity
+    from libp2p.crypto.keystore import save_keypair as save_keypair
     from libp2p.custom_types import TMuxerOptions as TMuxerOptions
     from libp2p.custom_types import TProtocol as TProtocol
     from libp2p.custom_types import TSecurityOptions as TSecurityOptions
@@ -134,10 +136,12 @@ if not TYPE_CHECKING:
                 "create_identity_from_seed",
                 "identity_exists",
                 "load_identity",
+                "load_keypair",
                 "provider_from_keystore",
                 "provider_from_path",
                 "provider_new_ed25519",
                 "save_identity",
+                "save_keypair",
             ],
             ".crypto.rsa": ["create_new_key_pair as create_new_rsa_key_pair"],
             ".crypto.x25519": ["create_new_key_pair as create_new_x25519_key_pair"],

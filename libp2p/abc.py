@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer, TProtocol
     from libp2p.crypto.keys import PrivateKey, PublicKey
     from libp2p.peer.id import ID
-    from libp2p.peer.peerinfo import PeerInfo
+    from libp2p.peer.peerinfo import PeerInfo as PeerInfo
     from libp2p.utils.event_bus import EventBus
 
 # They are no texts, so that programs can annotate with ``TMuxerOptions | None``.
@@ -41,7 +41,7 @@ TMuxerClass: TypeAlias = Callable[..., "IMuxedConn"]
 TMuxerOptions: TypeAlias = Mapping["TProtocol", TMuxerClass]
 TSecurityOptions: TypeAlias = Mapping["TProtocol", "ISecureTransport"]
 
-# py-libp2p's names of the routers; they are loaded when they are first used.
+# Other names of py-libp2p's module; they are loaded when they are first used.
 if TYPE_CHECKING:
     from libp2p.routing import abc as routers
 
@@ -50,7 +50,13 @@ if TYPE_CHECKING:
 else:
     __getattr__, _, _ = lazy_names(
         __name__,
-        {"libp2p.routing.abc": ["ContentRouter as IContentRouting", "PeerRouter as IPeerRouting"]},
+        {
+            "libp2p.peer.peerinfo": ["PeerInfo"],
+            "libp2p.routing.abc": [
+                "ContentRouter as IContentRouting",
+                "PeerRouter as IPeerRouting",
+            ],
+        },
     )
 
 

@@ -299,6 +299,10 @@ class MalformedKey(CryptographyError, ValueError):
     """A key cannot be read."""
 
 
+class NoSignatures(CryptographyError, NotImplementedError):
+    """Keys of this type do not sign."""
+
+
 class MissingDeserializerError(CryptographyError):
     """The key's type is not known."""
 

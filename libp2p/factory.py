@@ -355,7 +355,7 @@ def new_host(*positional: object, **options: Unpack[HostOptions]) -> BasicHost:
         from libp2p.discovery.events.peerDiscovery import peerDiscovery
 
         found = peerDiscovery.emit_peer_discovered
-        host.add_service(Bootstrap(host, peers, on_found=found).run)
+        host.set_bootstrap(Bootstrap(host, peers, on_found=found))
     return host
 
 

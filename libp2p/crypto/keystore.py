@@ -15,9 +15,10 @@ from typing import Final
 
 from libp2p.crypto.ed25519 import KEY_BYTES, create_new_key_pair
 from libp2p.crypto.keys import KeyPair
+from libp2p.crypto.pem import MAX_PEM_BYTES, read_private_pem, write_private_pem
 from libp2p.crypto.serialization import MAX_KEY_MESSAGE_BYTES, deserialize_private_key
 from libp2p.exceptions import CryptographyError, InvalidArgument
-from libp2p.utils import arguments, owner_files
+from libp2p.utils import arguments, owner_files, paths
 from libp2p.utils.shown import shown
 
 __all__ = [
@@ -25,10 +26,12 @@ __all__ = [
     "create_identity_from_seed",
     "identity_exists",
     "load_identity",
+    "load_keypair",
     "provider_from_keystore",
     "provider_from_path",
     "provider_new_ed25519",
     "save_identity",
+    "save_keypair",
 ]
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}", re.ASCII)
@@ -80,6 +83,47 @@ def create_identity_from_seed(seed: bytes) -> KeyPair:
     if len(arguments.binary(seed, "seed")) != KEY_BYTES:
         raise InvalidArgument(f"seed must be exactly {KEY_BYTES} bytes, not {len(seed)}")
     return create_new_key_pair(seed)
+
+
+def save_keypair(key_pair: KeyPair, type: str = "ed25519") -> None:
+    """
+    Write an Ed25519 key pair as PEM to ``libp2p.utils.paths.ED25519_PATH``, for its owner alone.
+
+    The path begins in the folder in which the program runs; `save_identity` takes any path.
+
+    :param type: no other one is known.
+    :raises ValueError: if it is another one, or the key is.
+    :raises OSError: if the file cannot be written.
+    """
+    _only_ed25519(type)
+    arguments.instance(key_pair, KeyPair, "key_pair")
+    _only_ed25519(key_pair.private_key.get_type().name)
+    path = paths.ED25519_PATH.absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    owner_files.write_file(path, write_private_pem(key_pair.private_key))
+
+
+def load_keypair(type: str = "ed25519") -> KeyPair | None:
+    """
+    Read what `save_keypair` has written; return None if there is no such file.
+
+    :raises ValueError: if ``type`` is another one, or the file has no such key.
+    """
+    _only_ed25519(type)
+    try:
+        with paths.ED25519_PATH.open("rb") as file:
+            private_key = read_private_pem(file.read(MAX_PEM_BYTES + 1))
+    except FileNotFoundError:
+        return None
+    except CryptographyError as error:
+        raise InvalidArgument(f"{paths.ED25519_PATH}: {error}") from error
+    _only_ed25519(private_key.get_type().name)
+    return KeyPair(private_key, private_key.get_public_key())
+
+
+def _only_ed25519(kind: str) -> None:
+    if kind.lower() != "ed25519":
+        raise InvalidArgument(f"unsupported key type: {kind}")
 
 
 class FileSystemKeyStore:

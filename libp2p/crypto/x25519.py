@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from cryptography.hazmat.primitives.asymmetric import x25519
 
 from libp2p.crypto.keys import KeyPair, KeyType, PrivateKey, PublicKey
-from libp2p.exceptions import CryptographyError, MalformedKey
+from libp2p.exceptions import MalformedKey, NoSignatures
 from libp2p.hostile_input import refused_as
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
+
+_NO_SIGNATURES: Final = "X25519 does not support signatures: its keys agree on secrets"
 
 
 class X25519PublicKey(PublicKey):
@@ -35,7 +37,8 @@ class X25519PublicKey(PublicKey):
         return KeyType.X25519
 
     def verify(self, data: Buffer, signature: bytes) -> NoReturn:
-        raise CryptographyError("X25519 keys agree on secrets, they do not verify signatures")
+        """:raises NoSignatures: always."""
+        raise NoSignatures(_NO_SIGNATURES)
 
 
 class X25519PrivateKey(PrivateKey):
@@ -64,7 +67,8 @@ class X25519PrivateKey(PrivateKey):
         return KeyType.X25519
 
     def sign(self, data: bytes) -> NoReturn:
-        raise CryptographyError("X25519 keys agree on secrets, they do not sign")
+        """:raises NoSignatures: always."""
+        raise NoSignatures(_NO_SIGNATURES)
 
     def get_public_key(self) -> PublicKey:
         return X25519PublicKey(self.impl.public_key())

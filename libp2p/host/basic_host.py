@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 import trio
 
@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from libp2p.events import HostEvent
     from libp2p.host.addresses import AddrsFactory
     from libp2p.host.observed_addr_manager import NATDeviceType
+    from libp2p.network.connection.swarm_connection import SwarmConn
+    from libp2p.network.connection_manager import ConnectionManager
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.network.swarm import Swarm
     from libp2p.resources import Resources
@@ -54,6 +56,21 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="HostEvent")
 
 logger = get_logger(__name__)
+
+
+class FirstPeers(Protocol):
+    """Keeps a host connected to the peers that it meets first; see `BasicHost.set_bootstrap`."""
+
+    @property
+    def bootstrap_addrs(self) -> list[str]:
+        """The names of these peers: addresses, files, URLs."""
+        ...
+
+    async def run(self) -> None:
+        """Keep the host connected, until stopped or until the host has ended."""
+
+    def stop(self) -> None:
+        """Connect to nobody any more; connections stay."""
 
 
 class BasicHost(IHost):
@@ -83,6 +100,8 @@ class BasicHost(IHost):
             raise InvalidArgument("cannot specify both announce_addrs and addrs_factory")
         self._network = network
         self._services: list[Callable[[], Awaitable[object]]] = []
+        #: What keeps the host connected to the peers of ``new_host(bootstrap=[…])``.
+        self.bootstrap: FirstPeers | None = None
         self._listen_addrs = to_multiaddrs(listen_addrs or (), "listen_addrs")
         self._observed_addr_manager: ObservedAddrManager | None = (
             None if disable_identify_address_discovery else ObservedAddrManager()
@@ -155,6 +174,11 @@ class BasicHost(IHost):
         """
         self._services.append(arguments.async_function(task, "task"))
 
+    def set_bootstrap(self, bootstrap: FirstPeers) -> None:
+        """Run ``bootstrap`` each time that the host runs."""
+        self.bootstrap = bootstrap
+        self.add_service(bootstrap.run)
+
     # -- identity and addresses ---------------------------------------------------------------
 
     def get_id(self) -> ID:
@@ -196,6 +220,11 @@ class BasicHost(IHost):
     def get_network(self) -> Swarm:
         """Return the swarm."""
         return self._network
+
+    @property
+    def conn_manager(self) -> ConnectionManager:
+        """What tags and protects peers; see there."""
+        return self._network.connection_manager
 
     def get_peerstore(self) -> IPeerStore:
         """Return what is known of other peers."""
@@ -307,6 +336,10 @@ class BasicHost(IHost):
     async def get_health_monitor_status(self) -> dict[str, Any]:
         """Return what is watched."""
         return await self._network.health.status()
+
+    def get_peer_connection_info(self, peer_id: ID) -> list[SwarmConn] | None:
+        """Return the live connections to a peer; None without one."""
+        return self._network.get_connections(ID.of(peer_id)) or None
 
     def is_peer_connected(self, peer_id: ID) -> bool:
         """Tell whether there is a live connection to a peer."""

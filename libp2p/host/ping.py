@@ -102,25 +102,27 @@ class PingService:
         :raises StreamFailure: if the peer cannot be reached or does not speak ping.
         :raises StreamError: if the stream fails; see also `ping_once`.
         """
+        count = arguments.count(count, "count", least=1)
         async with aclosing(self._round_trips(peer_id, count)) as round_trips:
             return [seconds * 1e6 async for seconds in round_trips]
 
     async def ping(self, peer_id: PeerID, ping_amt: int = 1) -> list[int]:
         """Return the same as `ping_microseconds` in whole milliseconds, as py-libp2p 0.8 does."""
-        return [int(rtt / 1000) for rtt in await self.ping_microseconds(peer_id, ping_amt)]
+        count = arguments.count(ping_amt, "ping_amt", least=1)
+        return [int(rtt / 1000) for rtt in await self.ping_microseconds(peer_id, count)]
 
     async def ping_iter(
         self, peer_id: PeerID, ping_amt: int = 1, cancel_scope: trio.CancelScope | None = None
     ) -> AsyncIterator[int]:
         """Yield the same as `ping`; ``cancel_scope`` is entered for each ping, so for one only."""
-        async with aclosing(self._round_trips(peer_id, ping_amt, cancel_scope)) as round_trips:
+        count = arguments.count(ping_amt, "ping_amt", least=1)
+        async with aclosing(self._round_trips(peer_id, count, cancel_scope)) as round_trips:
             async for seconds in round_trips:
                 yield int(seconds * 1000)
 
     async def _round_trips(
         self, peer_id: PeerID, count: int, cancel_scope: trio.CancelScope | None = None
     ) -> AsyncGenerator[float, None]:
-        count = arguments.count(count, "count", least=1)
         while count:
             async with await self._host.new_stream(peer_id, [ID]) as stream:
                 asked = count

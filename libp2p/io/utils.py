@@ -49,8 +49,10 @@ async def read_some(channel: Channel, n: int | None) -> bytes:
     Read from a `Channel` the way that py-libp2p's `read` does.
 
     :return: 1 to ``n`` bytes, or everything up to the end if ``n`` is None or negative; empty at
-        the end.
+        the end. With 0 it does not wait.
     """
+    if n == 0:
+        return b""
     pieces = await channel.receive()
     if n is None or n < 0:
         while more := await channel.receive():

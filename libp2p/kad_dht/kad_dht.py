@@ -17,7 +17,7 @@ import trio
 
 from libp2p.base_types import TProtocol
 from libp2p.events import ListenAddressesChanged, PeerConnected
-from libp2p.exceptions import RoutingError
+from libp2p.exceptions import InvalidArgument, RoutingError
 from libp2p.kad_dht.config import DEFAULT_DHT_CONFIG, MAX_FOUND
 from libp2p.kad_dht.engine import Engine
 from libp2p.kad_dht.errors import NoPeersError
@@ -32,7 +32,7 @@ from libp2p.kad_dht.providers import Providers
 from libp2p.kad_dht.py_libp2p import ProviderRecords, TablePeers, ValueRecords
 from libp2p.kad_dht.request_handler import RequestHandler
 from libp2p.kad_dht.requests import Requests
-from libp2p.kad_dht.routing_table import RoutingTable, RoutingTableConfig
+from libp2p.kad_dht.routing_table import BUCKET_SIZE, RoutingTable, RoutingTableConfig
 from libp2p.kad_dht.search import all_of, last_of
 from libp2p.kad_dht.server import RequestServer
 from libp2p.kad_dht.statistics import Counters, DHTStatistics, LookupUnderWay
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from libp2p.events import HostEvent
     from libp2p.host.basic_host import BasicHost
     from libp2p.kad_dht.config import DHTConfig
+    from libp2p.kad_dht.diagnostics import RoutingTableDiagnostics
     from libp2p.kad_dht.keys import ProviderKey
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.records.validator import Validator
@@ -175,8 +176,8 @@ class KadDHT:
         )
         self.routing_table = TablePeers(self._engine)
         self.peer_routing = PeerRouting(self)
-        self.provider_store = ProviderRecords(self)
-        self.value_store = ValueRecords(self)
+        self.provider_store = ProviderRecords(self, self._providers)
+        self.value_store = ValueRecords(self._values)
 
     def __repr__(self) -> str:
         return shown(self, lambda: f"{self.protocol} {self.active_mode}, {len(self.table)} peers")
@@ -422,6 +423,25 @@ class KadDHT:
             if namespace not in self.validator.namespaces:
                 self.validator.add_validator(namespace, validator())
 
+    def validate_config(self) -> None:
+        """
+        Check that the DHT does what those of the IPFS network have to; of others nothing is asked.
+
+        :raises ValueError: if its buckets, its records or its validators are other ones.
+        """
+        if self.protocol_prefix != PROTOCOL_PREFIX:
+            return
+        faults = {
+            f"a bucket has {BUCKET_SIZE} peers": self.table.config.bucket_size != BUCKET_SIZE,
+            "providers are served": not self.enable_providers,
+            "values are served": not self.enable_values,
+            "/pk and /ipns have validators": not DEFAULT_VALIDATORS.keys()
+            <= {*self.validator.namespaces},
+        }
+        for what, is_fault in faults.items():
+            if is_fault:
+                raise InvalidArgument(f"in a network of {PROTOCOL_PREFIX}, {what}")
+
     # -- looking into it ----------------------------------------------------------------------
 
     def statistics(self) -> DHTStatistics:
@@ -438,6 +458,10 @@ class KadDHT:
             values=len(self._value_store),
             kinds=self._counters.kinds(),
         )
+
+    def get_diagnostics(self) -> RoutingTableDiagnostics:
+        """Return what looks at the routing table: ``get_diagnostics().analyse().summary()``."""
+        return self.routing_table.get_diagnostics()
 
     def lookups(self) -> list[LookupUnderWay]:
         """Return the lookups under way, with what each has cost so far."""

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 
 from libp2p.exceptions import RoutingError
 from libp2p.kad_dht.config import MAX_FOUND_OF_ONE, PROVIDER_BATCH
-from libp2p.kad_dht.messages import Connection, Message, MessageType, PeerEntry
+from libp2p.kad_dht.messages import (
+    Connection,
+    Message,
+    MessageType,
+    PeerEntry,
+    bounded_addresses,
+)
 from libp2p.kad_dht.search import Search
 
 if TYPE_CHECKING:
@@ -80,6 +86,14 @@ class Providers:
     def _own_entry(self) -> PeerEntry:
         addrs = tuple(addr.to_bytes() for addr in self._engine.own_addresses())
         return PeerEntry(self._engine.own, addrs, Connection.CAN_CONNECT)
+
+    def add_here(self, key: bytes, provider: PeerInfo) -> bool:
+        """Note here only that a peer has a block; return whether there was room for that."""
+        peer = provider.peer_id
+        addrs = bounded_addresses(peer, (address.to_bytes() for address in provider.addrs))
+        is_kept = self._store.add(key, PeerEntry(peer, addrs), peer, self._now())
+        self._on_stored()
+        return is_kept
 
     def local(self, key: bytes) -> list[PeerInfo]:
         """Return the providers that are recorded here."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 import trio
 
+from libp2p.kad_dht.diagnostics import RoutingTableDiagnostics
+from libp2p.kad_dht.keys import provider_key
 from libp2p.kad_dht.keyspace import key_of
 from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
@@ -13,7 +16,10 @@ from libp2p.peer.peerstore import PERMANENT_ADDR_TTL
 
 if TYPE_CHECKING:
     from libp2p.kad_dht.engine import Engine
+    from libp2p.kad_dht.messages import Record
+    from libp2p.kad_dht.providers import Providers
     from libp2p.kad_dht.statistics import DHTStatistics
+    from libp2p.kad_dht.values import Values
 
 
 class RecordsOfDHT(Protocol):
@@ -24,8 +30,6 @@ class RecordsOfDHT(Protocol):
     async def find_providers(self, key: bytes, count: int = 20) -> list[PeerInfo]: ...
 
     def local_providers(self, key: bytes) -> list[PeerInfo]: ...
-
-    def local_values(self) -> dict[bytes, bytes]: ...
 
     def statistics(self) -> DHTStatistics: ...
 
@@ -83,12 +87,17 @@ class TablePeers:
         """Return how many peers it has."""
         return len(self._table)
 
+    def get_diagnostics(self) -> RoutingTableDiagnostics:
+        """Return what looks at the table: how full it is, how fresh its peers are."""
+        return RoutingTableDiagnostics(self._table, trio.current_time, time.time)
+
 
 class ProviderRecords:
     """``dht.provider_store``: keys are the bytes of a multihash, or any others."""
 
-    def __init__(self, dht: RecordsOfDHT) -> None:
+    def __init__(self, dht: RecordsOfDHT, providers: Providers) -> None:
         self._dht = dht
+        self._providers = providers
 
     async def provide(self, key: bytes) -> bool:
         """Do as `KadDHT.provide`."""
@@ -97,6 +106,10 @@ class ProviderRecords:
     async def find_providers(self, key: bytes, count: int = 20) -> list[PeerInfo]:
         """Do as `KadDHT.find_providers`."""
         return await self._dht.find_providers(key, count)
+
+    def add_provider(self, key: bytes, provider: PeerInfo) -> bool:
+        """Note here that a peer has a block; return whether there was room for that."""
+        return self._providers.add_here(provider_key(key), provider)
 
     def get_providers(self, key: bytes) -> list[PeerInfo]:
         """Return the providers that are recorded here."""
@@ -108,19 +121,32 @@ class ProviderRecords:
 
 
 class ValueRecords:
-    """``dht.value_store``."""
+    """``dht.value_store``: what is kept here, and nowhere else."""
 
-    def __init__(self, dht: RecordsOfDHT) -> None:
-        self._dht = dht
+    def __init__(self, values: Values) -> None:
+        self._values = values
 
     @property
     def store(self) -> dict[bytes, bytes]:
         """The values that are stored here, by their keys."""
-        return self._dht.local_values()
+        return self._values.local()
 
-    def get(self, key: bytes) -> bytes | None:
-        """Return the value that is stored here."""
-        return self.store.get(key)
+    def put(self, key: bytes, value: bytes) -> None:
+        """
+        Store a value here, for two days.
+
+        :raises InvalidRecordType: if the DHT's validator refuses it.
+        :raises InvalidRecord: if a better one is stored here.
+        """
+        self._values.put_here(key, value)
+
+    def get(self, key: bytes) -> Record | None:
+        """Return the record that is stored here: its ``value``, and when that came."""
+        return self._values.record_here(key)
+
+    def remove(self, key: bytes) -> bool:
+        """Forget a value; return whether it was stored here."""
+        return self._values.remove_here(key)
 
     def has(self, key: bytes) -> bool:
         """Tell whether a value is stored here."""

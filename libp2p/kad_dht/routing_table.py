@@ -216,9 +216,9 @@ class RoutingTable:
         return len(self._rows) <= LOW_PEERS
 
     @property
-    def bucket_sizes(self) -> list[int]:
-        """Peers in each bucket, the farthest first."""
-        return [len(bucket) for bucket in self._buckets]
+    def buckets(self) -> list[list[Row]]:
+        """What is known of the peers of each bucket, to be read only; the farthest first."""
+        return [list(bucket.values()) for bucket in self._buckets]
 
     @property
     def entries(self) -> list[PeerEntry]:

@@ -66,9 +66,29 @@ class Values:
         self._store.put(record, self._engine.own, self._now())
         self._on_stored()
 
+    def put_here(self, key: bytes, value: bytes) -> None:
+        """
+        Store a record here only.
+
+        :raises InvalidRecordType: if the validator refuses it.
+        :raises InvalidRecord: if a better one is stored here.
+        """
+        self._validator().validate(key, value)
+        self._store_here(Record(key, value))
+
     def local(self) -> dict[bytes, bytes]:
         """Return the values that are kept here, by their keys."""
         return {record.key: record.value for record in self._store.records(self._now())}
+
+    def record_here(self, key: bytes) -> Record | None:
+        """Return the record that is kept here."""
+        return self._store.get(key, self._now())
+
+    def remove_here(self, key: bytes) -> bool:
+        """Forget the record that is kept here; return whether there was one."""
+        was_here = self._store.remove(key)
+        self._on_stored()
+        return was_here
 
     async def _send(self, record: Record, peers: Iterable[PeerEntry]) -> int:
         request, requests = (

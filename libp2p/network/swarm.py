@@ -56,6 +56,7 @@ from libp2p.peer.hearsay import worth_dialling
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import known_addresses
 from libp2p.transport.abc import RawTransport
+from libp2p.transport.manager import TransportManager
 from libp2p.utils import arguments
 from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
@@ -119,7 +120,10 @@ class Swarm(INetworkService):
         #: What everything on this host may hold, and what it holds.
         self.resources = resources or config.new_resources()
         self.upgrader = upgrader
-        self.transports = tuple(map(self._upgraded, _several(transports)))
+        self.transports: tuple[Transport, ...] = ()
+        #: py-libp2p's list of the transports; one that is added is used from then on.
+        self.transport_manager = TransportManager(self._add_transport)
+        self.transport_manager.add_transports(_several(transports))
         self.retry_config = _only_defaults(retry_config)
         #: Is asked whom to connect to.
         self.connection_gate: ConnectionGater = gater or config.new_gate()
@@ -150,10 +154,10 @@ class Swarm(INetworkService):
         #: How well connections do, and which of several to a peer gets a stream.
         self.health = HealthWatch(self, config.health, self.events)
 
-    def _upgraded(self, transport: RawTransport | Transport) -> Transport:
+    def _add_transport(self, transport: object) -> None:
         if self.upgrader is not None and isinstance(transport, RawTransport):
-            return self.upgrader.over(transport, self.resources)
-        return cast("Transport", transport)
+            transport = self.upgrader.over(transport, self.resources)
+        self.transports = (*self.transports, cast("Transport", transport))
 
     def facts(self) -> str:
         """Return the peer id, the state and the number of connections, for `repr`."""
@@ -499,6 +503,11 @@ class Swarm(INetworkService):
         """The connections by peer."""
         return self._table.by_peer
 
+    @property
+    def connections_legacy(self) -> dict[ID, SwarmConn]:
+        """One connection of each peer: the oldest."""
+        return {peer_id: connections[0] for peer_id, connections in self.connections.items()}
+
     def get_peer_id(self) -> ID:
         """Return this side's peer id."""
         return self.self_id
@@ -644,10 +653,9 @@ class Swarm(INetworkService):
         self._notifees.remove(notifee)
 
 
-def _several(transports: object) -> Sequence[RawTransport | Transport]:
+def _several(transports: object) -> Sequence[Any]:
     """Return a list, where py-libp2p takes one transport as well."""
-    is_one = not isinstance(transports, Sequence)
-    return (transports,) if is_one else transports  # type: ignore[return-value]
+    return transports if isinstance(transports, Sequence) else (transports,)
 
 
 def _only_defaults(retry_config: RetryConfig | None) -> RetryConfig:

@@ -22,11 +22,8 @@ class Direction(IntEnum):
 
     @classmethod
     def from_string(cls, s: str) -> Direction:
-        """:raises InvalidArgument: if it is none."""
-        try:
-            return cls[str(s).upper()]
-        except KeyError:
-            raise InvalidArgument(f"not a direction: {s!r}") from None
+        """Return the direction of that name; any other text is `UNKNOWN`."""
+        return cls.__members__.get(s.strip().upper(), cls.UNKNOWN)
 
 
 class MetricType(IntEnum):

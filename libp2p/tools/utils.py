@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from libp2p.events import PeerConnected
-from libp2p.exceptions import IOException
+from libp2p.exceptions import IOException, PeerStoreError
 from libp2p.peer.peerinfo import PeerInfo, info_from_p2p_addr
 from libp2p.tools.constants import MAX_READ_LEN
 
 if TYPE_CHECKING:
-    from libp2p.abc import IHost, INetStream, StreamHandlerFn
+    from collections.abc import Sequence
+
+    from multiaddr import Multiaddr
+
+    from libp2p.abc import IHost, INetStream, IPeerStore, StreamHandlerFn
     from libp2p.peer.id import ID
 
-__all__ = ["connect", "connect_swarm", "create_echo_stream_handler", "info_from_p2p_addr"]
+__all__ = [
+    "connect",
+    "connect_swarm",
+    "create_echo_stream_handler",
+    "info_from_p2p_addr",
+    "wait_for_peerstore_addrs",
+]
 
 
 async def connect(node1: IHost, node2: IHost) -> None:
@@ -44,6 +55,35 @@ async def _connected(swarm: Any, peer_id: ID) -> None:
         await connected.wait()
     finally:
         subscription.cancel()
+
+
+async def wait_for_peerstore_addrs(
+    host: IHost,
+    peer_id: ID,
+    *,
+    expected_addrs: Sequence[Multiaddr] | None = None,
+    timeout: float = 5.0,
+) -> None:
+    """
+    Wait until a host knows these addresses of a peer, or any.
+
+    :raises TimeoutError: if it does not within ``timeout`` seconds.
+    """
+    store: Any = host.get_peerstore()
+    with trio.move_on_after(timeout):
+        async with aclosing(store.addr_stream(peer_id)) as added:
+            while not _are_known(store, peer_id, expected_addrs):
+                await anext(added)
+        return
+    raise TimeoutError(f"the addresses of {peer_id} were not known within {timeout} s")
+
+
+def _are_known(store: IPeerStore, peer_id: ID, expected: Sequence[Multiaddr] | None) -> bool:
+    try:
+        known = store.addrs(peer_id)
+    except PeerStoreError:
+        return False
+    return bool(known) and all(address in known for address in expected or ())
 
 
 def create_echo_stream_handler(ack_prefix: str) -> StreamHandlerFn:

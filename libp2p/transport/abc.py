@@ -50,6 +50,16 @@ class MuxedStream(Protocol):
         """True until this side closes or resets the stream, or the connection ends."""
         ...
 
+    @property
+    def is_reset(self) -> bool:
+        """True once either side has reset the stream, or the connection was lost."""
+        ...
+
+    @property
+    def recv_closed(self) -> bool:
+        """True once the peer has sent its last byte, or this side reads no more."""
+        ...
+
     def receive(self) -> Coroutine[object, object, list[Buffer]]:
         """Return all bytes at hand, waiting for at least one; empty at the clean end."""
         ...

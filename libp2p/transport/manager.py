@@ -1,8 +1,8 @@
-"""py-libp2p's list of transports; a swarm looks through ``swarm.transports`` itself."""
+"""py-libp2p's list of transports: by itself, or that of a swarm."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,16 +14,20 @@ if TYPE_CHECKING:
 class TransportManager:
     """Finds the transport for an address: the first one that understands it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_added: Callable[[ITransport], object] = lambda _: None) -> None:
+        """:param on_added: called with each transport that is added."""
         self._transports: list[ITransport] = []
+        self._on_added = on_added
 
     def add_transport(self, transport: ITransport) -> None:
         """Add a transport behind the others."""
         self._transports.append(transport)
+        self._on_added(transport)
 
     def add_transports(self, transports: Iterable[ITransport]) -> None:
         """Add transports, in this order."""
-        self._transports += transports
+        for transport in transports:
+            self.add_transport(transport)
 
     def get_transports(self) -> list[ITransport]:
         """Return them all."""
@@ -43,7 +47,10 @@ class TransportManager:
 
     def _speaking(self, maddr: Multiaddr) -> Iterable[ITransport]:
         names = {protocol.name for protocol in maddr.protocols()}
-        return (each for each in self._transports if names.intersection(each.protocols()))
+        for transport in self._transports:
+            protocols = getattr(transport, "protocols", None)  # our own need not tell them
+            if protocols is None or names.intersection(protocols()):
+                yield transport
 
     def set_background_nursery(self, nursery: Any) -> None:
         """Give a nursery to each transport that takes one."""

@@ -45,6 +45,28 @@ def expand_wildcard_address(addr: Multiaddr, port: int | None = None) -> list[Mu
     return reachable_addresses([address_from_text(text)], local_interfaces()) or [addr]
 
 
+def is_ipv6_available() -> bool:
+    """Tell whether a network interface has an IPv6 address, if only that of loopback."""
+    return any(each.ip.version == 6 for each in local_interfaces())
+
+
+def has_public_ipv6() -> bool:
+    """Tell whether a network interface has an IPv6 address of the Internet."""
+    public = (each for each in local_interfaces() if each.scope is AddressScope.PUBLIC)
+    return any(each.ip.version == 6 for each in public)
+
+
+def is_public_ipv6_address(addr: Multiaddr) -> bool:
+    """Tell whether an address leads to the Internet by IPv6: a name of ``/dns6`` does too."""
+    begins_with = str(addr).split("/")[1]
+    return begins_with in ("ip6", "dns6") and scope_of(addr) is AddressScope.PUBLIC
+
+
+def is_relay_address(addr: Multiaddr) -> bool:
+    """Tell whether an address leads through a relay."""
+    return "p2p-circuit" in {protocol.name for protocol in addr.protocols()}
+
+
 def find_free_port(ip_version: int = 4) -> int:
     """Return a port on which nothing listens now; listening on port 0 is safer."""
     family, ip = (socket.AF_INET6, "::1") if ip_version == 6 else (socket.AF_INET, "127.0.0.1")

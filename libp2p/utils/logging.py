@@ -26,7 +26,7 @@ from libp2p.utils import paths
 MAX_QUEUED_RECORDS: Final = 10_000
 
 _ROOT: Final = "libp2p"
-_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+DEFAULT_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 log_queue: queue.Queue[logging.LogRecord] = queue.Queue(MAX_QUEUED_RECORDS)
 _current_handlers: list[logging.Handler] = []
@@ -46,7 +46,7 @@ class _Enqueue(QueueHandler):
 def setup_logging() -> None:
     """Log the library's records as the environment says now; what was set up before ends."""
     global _current_listener
-    _stop()
+    cleanup_logging()
     root = logging.getLogger(_ROOT)
     levels = _levels(environ.get("LIBP2P_DEBUG", ""))
     root.setLevel(levels.pop(_ROOT, logging.INFO if levels else logging.WARNING))
@@ -62,14 +62,14 @@ def setup_logging() -> None:
         print(f"Logging to: {path}", file=sys.stderr)  # noqa: T201 - nobody else knows its name
     _current_handlers[:] = [logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")]
     for handler in _current_handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(logging.Formatter(DEFAULT_LOG_FORMAT))
     root.addHandler(_Enqueue(log_queue))
     root.propagate = False
     _current_listener = QueueListener(log_queue, *_current_handlers)
     _current_listener.start()
     _listener_ready.set()
-    atexit.unregister(_stop)
-    atexit.register(_stop)
+    atexit.unregister(cleanup_logging)
+    atexit.register(cleanup_logging)
 
 
 def _levels(spec: str) -> dict[str, int]:
@@ -86,7 +86,7 @@ def _levels(spec: str) -> dict[str, int]:
     return levels
 
 
-def _stop() -> None:
+def cleanup_logging() -> None:
     """Write what waits, and take back what was set up."""
     global _current_listener
     if _current_listener is not None:

@@ -11,6 +11,9 @@ from typing import TypeAlias
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
 
+#: Where `libp2p.save_keypair` writes, below the folder in which the program runs.
+ED25519_PATH = Path("libp2p-forge/peer1/ed25519.pem")
+
 
 def join_paths(*parts: PathLike) -> Path:
     """Return a path of several parts."""

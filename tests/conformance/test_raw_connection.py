@@ -112,6 +112,14 @@ async def test_both_ends_may_write_at_once(kind: str) -> None:
     assert received == [BULK, BULK]
 
 
+async def test_no_bytes_are_read_without_waiting_for_any(kind: str) -> None:
+    async with joined(kind) as (ours, theirs):
+        with trio.fail_after(5):
+            assert await theirs.read(0) == b""
+        await ours.write(b"abc")
+        assert await theirs.read(3) == b"abc"
+
+
 async def test_bytes_put_back_are_read_again_first(kind: str) -> None:
     async with joined(kind) as (ours, theirs):
         await ours.write(b"abc")

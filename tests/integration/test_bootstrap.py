@@ -281,6 +281,22 @@ async def test_py_libp2ps_discovery_connects_and_reconnects(
     assert len([text for text in warnings(caplog) if "is left out" in text]) == 1
 
 
+async def test_a_host_has_what_keeps_it_connected() -> None:
+    assert new_host().bootstrap is None
+    async with running_host() as peer:
+        address = str(peer.get_addrs()[0])
+        host = new_host(bootstrap=[address])
+        assert host.bootstrap is not None
+        assert host.bootstrap.bootstrap_addrs == [address]
+        host.bootstrap.stop()  # nothing runs yet
+        async with host.run():
+            await until(lambda: host.is_peer_connected(peer.get_id()))
+            host.bootstrap.stop()
+            await host.disconnect(peer.get_id())
+            await trio.testing.wait_all_tasks_blocked()
+            assert not host.get_connected_peers()
+
+
 async def test_a_handler_that_raises_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     discovery = PeerDiscovery()
     found: list[PeerInfo] = []

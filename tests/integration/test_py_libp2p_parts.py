@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,14 +14,15 @@ from multiaddr import Multiaddr
 from libp2p import TCP, FileSystemKeyStore, Swarm, new_host, new_swarm
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.x25519 import X25519PrivateKey
-from libp2p.exceptions import LocalProtocolError, OpenConnectionError
+from libp2p.exceptions import LocalProtocolError, OpenConnectionError, StreamEOF
 from libp2p.host.basic_host import BasicHost
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
 from libp2p.network.connection_gate import extract_ip_from_multiaddr
-from libp2p.network.stream.net_stream import StreamState
+from libp2p.network.stream.net_stream import NetStream, StreamState
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
+from libp2p.rcmgr.metrics import Direction
 from libp2p.security.noise.exceptions import NoiseStateError
 from libp2p.security.noise.io import MAX_NOISE_MESSAGE_LEN, NoisePacketReadWriter
 from libp2p.security.noise.messages import (
@@ -39,8 +41,14 @@ from libp2p.tools.anyio_service import (
     external_api,
 )
 from libp2p.tools.constants import LISTEN_MADDR
-from libp2p.tools.utils import connect, connect_swarm, create_echo_stream_handler
+from libp2p.tools.utils import (
+    connect,
+    connect_swarm,
+    create_echo_stream_handler,
+    wait_for_peerstore_addrs,
+)
 from libp2p.transport.manager import TransportManager
+from libp2p.transport.memory.memory import MemoryTransport
 from libp2p.transport.tcp.tcp import TCPListener
 from libp2p.transport.unattended import UnattendedListener
 from libp2p.transport.upgrader import TransportUpgrader
@@ -71,6 +79,15 @@ async def test_swarms_made_by_hand_and_run_as_services() -> None:
         info = far.get_conn_mgr_info()
         assert (info.connected_count, info.last_trim) == (1, None)
         (conn,) = near.get_connections()
+        assert near.connections_legacy == {far.get_peer_id(): conn}
+        assert hosts[0].get_peer_connection_info(far.get_peer_id()) == [conn]
+        assert hosts[0].get_peer_connection_info(near.get_peer_id()) is None
+        (back,) = far.get_connections()
+        assert (conn.direction, back.direction) == (Direction.OUTBOUND, Direction.INBOUND)
+        hosts[0].conn_manager.tag_peer(far.get_peer_id(), "friend", 7)
+        tags = near.get_tag_info(far.get_peer_id())
+        assert tags is not None
+        assert tags.tags == {"friend": 7}
         stream = await conn.new_stream()
         assert conn.get_streams() == (stream,)
         assert stream.protocol_id is None
@@ -97,9 +114,53 @@ async def test_an_echo() -> None:
         assert await stream.state is StreamState.CLOSE_WRITE
         assert await stream.is_operational()
         await stream.reset()
-        assert await stream.state is StreamState.CLOSE_BOTH
+        assert await stream.state is StreamState.RESET
+        assert not await stream.is_operational()
     with pytest.raises(ValueError, match="both"):
         new_host(addrs_factory=list, announce_addrs=[])
+
+
+async def test_the_states_of_a_stream() -> None:
+    near, far = new_host(), new_host()
+    accepted_here, accepted = trio.open_memory_channel[NetStream](1)
+    done = trio.Event()
+
+    async def keep(stream: NetStream) -> None:
+        await accepted_here.send(stream)
+        await done.wait()
+
+    far.set_stream_handler(ECHO, keep)  # type: ignore[arg-type]
+    async with near.run(), far.run([LISTEN_MADDR]):
+        await connect(near, far)
+        stream = await near.new_stream(far.get_id(), ECHO)  # type: ignore[arg-type]
+        await stream.write(b"x")
+        other = await accepted.receive()
+        assert await other.read(1) == b"x"
+
+        await stream.close_write()
+        with pytest.raises(StreamEOF):
+            await other.read(1)
+        assert await other.state is StreamState.CLOSE_READ
+        assert await other.is_operational()
+        await other.close_write()
+        assert await other.state is StreamState.CLOSE_BOTH
+        assert not await other.is_operational()
+
+        stream = await near.new_stream(far.get_id(), ECHO)  # type: ignore[arg-type]
+        await stream.write(b"x")
+        other = await accepted.receive()
+        await stream.close_read()
+        assert await stream.state is StreamState.CLOSE_READ
+        await stream.close()
+        assert await stream.state is StreamState.CLOSE_BOTH  # whatever the peer still sends
+        assert await other.read(1) == b"x"
+        await other.reset()
+        assert await other.state is StreamState.RESET
+
+        stream = await near.new_stream(far.get_id(), ECHO)  # type: ignore[arg-type]
+        await near.disconnect(far.get_id())
+        assert await stream.state is StreamState.RESET  # its connection is lost
+        done.set()
 
 
 async def test_a_listener_that_nobody_serves() -> None:
@@ -239,6 +300,22 @@ def test_a_key_out_of_a_keystore() -> None:
             new_swarm(*[None] * 9)
 
 
+async def test_waiting_for_addresses(autojump_clock: trio.testing.MockClock) -> None:
+    host, address = new_host(), Multiaddr("/ip4/192.0.2.1/tcp/1")
+    peer_id = new_host().get_id()
+    with pytest.raises(TimeoutError, match="within"):
+        await wait_for_peerstore_addrs(host, peer_id, timeout=2.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(wait_for_peerstore_addrs, host, peer_id))
+        wait = partial(wait_for_peerstore_addrs, host, peer_id, expected_addrs=[address])
+        nursery.start_soon(wait)
+        await trio.sleep(1)
+        host.get_peerstore().add_addr(peer_id, address, 60)
+    other = Multiaddr("/ip4/192.0.2.2/tcp/1")
+    with pytest.raises(TimeoutError):
+        await wait_for_peerstore_addrs(host, peer_id, expected_addrs=[address, other])
+
+
 async def test_where_an_address_leads() -> None:
     assert await extract_ip_from_multiaddr(Multiaddr("/ip6/::1/tcp/1")) == ["::1"]
     assert "127.0.0.1" in await extract_ip_from_multiaddr(Multiaddr("/dns4/localhost/tcp/1"))
@@ -254,3 +331,16 @@ def test_a_list_of_transports() -> None:
     assert manager.transport_for_listening(LISTEN_MADDR) is tcp
     assert manager.has_transport_for(LISTEN_MADDR)
     assert not manager.has_transport_for(Multiaddr("/ip4/192.0.2.1/udp/1/quic-v1"))
+
+
+async def test_the_list_of_transports_of_a_swarm() -> None:
+    tcp, memory = TCP(), MemoryTransport()
+    near, far = new_host(transports=[tcp]), new_host(transports=[memory])
+    manager = near.get_network().transport_manager
+    assert manager.get_transports() == [tcp]
+    assert not manager.has_transport_for(Multiaddr("/memory/1"))
+    manager.add_transport(memory)
+    assert manager.transport_for_dialing(Multiaddr("/memory/1")) is memory
+    async with near.run(), far.run([Multiaddr("/memory/0")]):
+        await near.connect(far.get_addrs()[0])
+        assert near.is_peer_connected(far.get_id())

@@ -109,6 +109,8 @@ class ProviderFinder:
         self._said: dict[bytes, dict[str, str]] = {}
         self._total = 0
         self._joined = 0
+        self._found = 0
+        self._errors = 0
 
     def attach(self, host: IHost, service: Service) -> None:
         """Connect through a host, and search in the tasks of a client."""
@@ -122,6 +124,8 @@ class ProviderFinder:
             "queries": self._total,
             "joined_queries": self._joined,
             "active_queries": len(self._queries),
+            "providers_found": self._found,
+            "errors": self._errors,
         }
 
     def said_of(self, key: bytes) -> dict[str, str]:
@@ -210,6 +214,7 @@ class ProviderFinder:
         async with trio.open_nursery() as nursery:
             await self._ask_router(query, nursery)
         if query.found:
+            self._found += len(query.found)
             self._cache.put(key, query.found)
 
     async def _ask_router(self, query: _Query, nursery: trio.Nursery) -> None:
@@ -230,9 +235,11 @@ class ProviderFinder:
         except BaseLibp2pError as error:
             logger.debug("no providers of %s: %s", query.cid, error)
             query.routers[ROUTER_NAME] = str(error)[:MAX_QUOTED]
+            self._errors += 1
         except Exception as error:  # noqa: BLE001 - task's edge: a router of the user's
             self._faults.note("the content router", error)
             query.routers[ROUTER_NAME] = type(error).__name__
+            self._errors += 1
         finally:
             query.routers.update(providers.said())
 

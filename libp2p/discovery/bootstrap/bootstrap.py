@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-import trio
-
 from libp2p.discovery.bootstrap.config import CONNECT_TIMEOUT, RETRY_SECONDS, BootstrapConfig
 from libp2p.discovery.bootstrap.keeper import Bootstrap
 from libp2p.discovery.bootstrap.utils import validate_bootstrap_addresses
@@ -57,7 +55,7 @@ class BootstrapDiscovery:
             retry=arguments.seconds(reconnect_interval, "reconnect_interval"),
             max_seen=0,
         )
-        self._scope: trio.CancelScope | None = None
+        self._keeper: Bootstrap | None = None
 
     async def start(self) -> None:
         """
@@ -69,14 +67,8 @@ class BootstrapDiscovery:
         """
         addresses = validate_bootstrap_addresses(self.bootstrap_addrs)
         self.stop_connecting()
-        keeper = Bootstrap(self.swarm, addresses, self._config, self._found)
-        self._scope = scope = trio.CancelScope()
-
-        async def keep() -> None:
-            with scope:
-                await keeper.run()
-
-        self.swarm.start_soon(keep)
+        self._keeper = keeper = Bootstrap(self.swarm, addresses, self._config, self._found)
+        self.swarm.start_soon(keeper.run)
         await keeper.outcomes()
 
     def _found(self, info: PeerInfo) -> None:
@@ -94,6 +86,6 @@ class BootstrapDiscovery:
 
     def stop_connecting(self) -> None:
         """End the task that keeps the peers connected."""
-        if self._scope is not None:
-            self._scope.cancel()
-            self._scope = None
+        if self._keeper is not None:
+            self._keeper.stop()
+            self._keeper = None

@@ -88,22 +88,37 @@ class Bootstrap:
         self._met = trio.Event()
         self._over = trio.Event()
         self._has_warned = False
+        self._scope = trio.CancelScope()
+
+    @property
+    def bootstrap_addrs(self) -> list[str]:
+        """The names of ``peers``: addresses, files, URLs."""
+        return [source.name for source in self._sources]
 
     async def run(self) -> None:
-        """Keep the host connected, until cancelled or until the host has ended."""
+        """Keep the host connected, until cancelled or stopped, or until the host has ended."""
         events = self._network.events
         subscription = events.subscribe(self._on_event, PeerConnected, PeerDisconnected)
+        self._scope = trio.CancelScope()
         try:
-            while self._sources or self._uses_seen:
-                if not self._has_enough:
-                    await self._dial_round()
-                self._over.set()
-                self._met.set()
-                await self._until_needed()
+            with self._scope:
+                await self._keep()
         finally:
             subscription.cancel()
             self._over.set()
             self._met.set()
+
+    async def _keep(self) -> None:
+        while self._sources or self._uses_seen:
+            if not self._has_enough:
+                await self._dial_round()
+            self._over.set()
+            self._met.set()
+            await self._until_needed()
+
+    def stop(self) -> None:
+        """Connect to nobody any more, until it is run again; connections stay."""
+        self._scope.cancel()
 
     async def until_met(self) -> None:
         """Wait until a peer is connected, or all have been tried."""

@@ -23,6 +23,7 @@ from libp2p.network.connection.stream_handlers import (
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.stream.stream_events import StreamEvents
 from libp2p.peer.addresses import text_of
+from libp2p.rcmgr.metrics import Direction
 from libp2p.utils.faults import consists_of, fault_barrier
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -158,6 +159,11 @@ class SwarmConn(INetConn):
     def is_initiator(self) -> bool:
         """True if this side dialled."""
         return self.muxed_conn.is_initiator
+
+    @property
+    def direction(self) -> Direction:
+        """py-libp2p's word for `is_initiator`."""
+        return Direction.OUTBOUND if self.is_initiator else Direction.INBOUND
 
     @property
     def is_counted(self) -> bool:

@@ -42,6 +42,9 @@ class StreamState(Enum):
     ERROR = auto()
 
 
+_ENDED: Final = (StreamState.RESET, StreamState.CLOSE_BOTH, StreamState.ERROR)
+
+
 class NetStream(INetStream, trio.abc.HalfCloseableStream):
     """
     A stream to a peer: a `MuxedStream` with the name of the protocol that is spoken on it.
@@ -286,17 +289,21 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         """
         How the stream stands, in py-libp2p's words, which has it awaited.
 
-        Why it has ended, what is read or written says: that is not told apart here.
+        ``CLOSE_READ`` begins when the peer's end has arrived: bytes before it may be unread. A lost
+        connection is a ``RESET``; ``ERROR`` never is.
         """
-        if self.is_closed:
-            return StreamState.CLOSE_BOTH
-        if not self.muxed_stream.is_writable:
+        stream = self.muxed_stream
+        if stream.is_reset:
+            return StreamState.RESET
+        if stream.recv_closed:
+            return StreamState.CLOSE_READ if stream.is_writable else StreamState.CLOSE_BOTH
+        if not stream.is_writable:
             return StreamState.CLOSE_WRITE
         return StreamState.INIT if self._protocol is None else StreamState.OPEN
 
     async def is_operational(self) -> bool:
-        """Tell whether something can still be read or written."""
-        return not self.is_closed
+        """Tell whether something can still come, or be written."""
+        return await self.state not in _ENDED
 
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port)."""

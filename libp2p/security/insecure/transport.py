@@ -13,8 +13,11 @@ from libp2p.base_types import TProtocol
 from libp2p.security.handshake import HandshakeTransport
 from libp2p.security.insecure.exchange import PlaintextExchange, make_exchange_message
 from libp2p.security.secure_session import SecureSession
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from libp2p.abc import IPeerStore, IRawConnection
     from libp2p.crypto.keys import KeyPair
     from libp2p.peer.id import ID
@@ -38,8 +41,18 @@ class InsecureTransport(HandshakeTransport[PlaintextExchange]):
     protocol_id = PLAINTEXT_PROTOCOL_ID
     name = "plaintext"
 
-    def __init__(self, local_key_pair: KeyPair, peerstore: IPeerStore | None = None) -> None:
-        """:param peerstore: is given the keys of the peers."""
+    def __init__(
+        self,
+        local_key_pair: KeyPair,
+        secure_bytes_provider: Callable[[int], bytes] | None = None,
+        peerstore: IPeerStore | None = None,
+    ) -> None:
+        """
+        :param secure_bytes_provider: py-libp2p's; plaintext needs no random bytes.
+        :param peerstore: is given the keys of the peers.
+        """
+        if secure_bytes_provider is not None:
+            arguments.function(secure_bytes_provider, "secure_bytes_provider")
         super().__init__(local_key_pair, muxers=())
         self.peerstore = peerstore
 

@@ -85,20 +85,23 @@ class YamuxStream(IMuxedStream):
         """True until this side closes or resets the stream, or the connection ends."""
         return self.state.writing is OPEN
 
+    @property
+    def is_reset(self) -> bool:
+        """True once either side has reset the stream, or the connection was lost."""
+        return self.state.reading is Half.RESET
+
+    @property
+    def recv_closed(self) -> bool:
+        """True once the peer has sent its last byte, or this side reads no more."""
+        return self.state.reading is not OPEN
+
     # py-libp2p's names of the same
     closed = is_closed
+    reset_received = is_reset
 
     @property
     def send_closed(self) -> bool:
         return not self.is_writable
-
-    @property
-    def recv_closed(self) -> bool:
-        return self.state.reading is not OPEN
-
-    @property
-    def reset_received(self) -> bool:
-        return self.state.reading is Half.RESET
 
     @property
     def send_window(self) -> int:

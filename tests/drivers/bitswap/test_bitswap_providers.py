@@ -560,6 +560,8 @@ async def test_a_router_that_fails_has_found_nobody(
         with pytest.raises(BlockUnavailableError, match="providers found: none"):
             await bob.client.get_block(X)
         assert ("no route" in caplog.text) is isinstance(error, OSError)
+        stats = bob.manager.get_stats()
+        assert (stats["errors"], stats["providers_found"]) == (1, 0)
 
 
 async def test_a_silent_provider_runs_into_the_time_out_of_the_fetch(
@@ -596,6 +598,8 @@ async def test_providers_are_listed_by_binary_cids(nursery: trio.Nursery, clock:
 async def test_a_manager_alone_only_lists(nursery: trio.Nursery) -> None:
     manager = ProviderQueryManager(Router(peer_id("ann")), max_providers=1)
     assert await manager.find_providers_single(X) == [peer_id("ann")]
+    stats = manager.get_stats()
+    assert (stats["errors"], stats["providers_found"]) == (0, 1)
     manager.clear_cache()
     assert manager.cache.size() == 0
     host = FakeHost(nursery, "bob")

@@ -186,9 +186,9 @@ class TestAsking:
 
     @pytest.mark.parametrize("count", [0, -1])
     async def test_at_least_one(self, two: Two, count: int) -> None:
-        with pytest.raises(ValueError, match="1 or more"):
+        with pytest.raises(ValueError, match="ping_amt must be 1 or more"):
             await two.service.ping(two.answerer.id, count)
-        with pytest.raises(ValueError, match="1 or more"):
+        with pytest.raises(ValueError, match="ping_amt must be 1 or more"):
             await anext(aiter(two.service.ping_iter(two.answerer.id, count)))
         assert two.asker.opened == []
 

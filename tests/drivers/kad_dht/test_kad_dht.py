@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack, aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from libp2p import new_host
+from libp2p.base_types import TProtocol
 from libp2p.datastore import MemoryDatastore
-from libp2p.exceptions import InvalidArgument, InvalidRecord, RoutingError
+from libp2p.exceptions import (
+    InvalidArgument,
+    InvalidRecord,
+    InvalidRecordType,
+    RoutingError,
+)
 from libp2p.ipld.cid import CID
 from libp2p.kad_dht import DHTConfig, DHTMode, DHTNetwork, KadDHT
 from libp2p.kad_dht.messages import Message, MessageType, Record
@@ -510,6 +516,28 @@ async def test_lookups_under_way_are_shown(autojump_clock: MockClock) -> None:
     assert "/ipfs/kad/1.0.0" in repr(dht)
 
 
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({}, None),
+        ({"table_config": RoutingTableConfig(bucket_size=5)}, "20 peers"),
+        ({"enable_providers": False}, "providers"),
+        ({"enable_values": False}, "values"),
+        ({"validator_changed": True}, "validators"),
+    ],
+)
+def test_what_dhts_of_the_ipfs_network_have_to_do(
+    options: dict[str, Any], fault: str | None
+) -> None:
+    KadDHT(new_host(), protocol_prefix=TProtocol("/own"), **options).validate_config()
+    dht = KadDHT(new_host(), **options)
+    if fault is None:
+        dht.validate_config()
+    else:
+        with pytest.raises(ValueError, match=fault):
+            dht.validate_config()
+
+
 async def test_py_libp2ps_names(autojump_clock: MockClock) -> None:
     async with network(3) as [one, two, three]:
         assert one.get_routing_table_size() == one.routing_table.size() == 2
@@ -519,6 +547,8 @@ async def test_py_libp2ps_names(autojump_clock: MockClock) -> None:
         assert one.routing_table.get_peer_info(peer_id_of("nobody")) is None
         assert info_of(three.host) in one.routing_table.get_peer_infos()
         assert len(one.routing_table.find_local_closest_peers(b"key", 1)) == 1
+        report = one.get_diagnostics().analyse()
+        assert (report.total_peers, report.freshness.fresh) == (2, 2)
         assert one.routing_table.remove_peer(two.local_peer_id)
         assert await one.add_peer(two.local_peer_id, skip_server_mode_check=True)
         assert not await one.routing_table.add_peer(info_of(one.host))
@@ -528,11 +558,28 @@ async def test_py_libp2ps_names(autojump_clock: MockClock) -> None:
         ]
         assert two.provider_store.get_providers(b"x" * 32)
         assert two.provider_store.size() == 1
+        third = info_of(three.host)
+        assert two.provider_store.add_provider(b"y" * 32, third)
+        assert two.provider_store.get_providers(b"y" * 32) == [third]
+        assert one.provider_store.get_providers(b"y" * 32) == []
+        assert [p.peer_id for p in await one.provider_store.find_providers(b"y" * 32)] == [
+            three.local_peer_id
+        ]
         await one.put_value("plain", b"value")
-        assert two.value_store.get(b"plain") == b"value"
+        record = two.value_store.get(b"plain")
+        assert record is not None
+        assert record.value == b"value"
         assert two.value_store.has(b"plain")
         assert two.value_store.get_keys() == [b"plain"]
         assert two.value_store.size() == 1
+        two.value_store.put(b"here", b"only")
+        assert await two.get_value("here") == b"only"
+        assert not one.value_store.has(b"here")
+        with pytest.raises(InvalidRecordType):
+            two.value_store.put(b"/pk/nobody", b"no key")
+        assert two.value_store.remove(b"here")
+        assert not two.value_store.remove(b"here")
+        assert two.value_store.get(b"here") is None
         found = await one.peer_routing.find_closest_peers_network(b"key", 1)
         assert len(found) == 1
         assert await one.peer_routing.find_peer(two.local_peer_id) == info_of(two.host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,8 +115,12 @@ async def test_plaintext_gives_keys_to_the_peer_store() -> None:
     store, bob = PeerStore(), InsecureTransport(BOB)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(bob.secure_inbound, far)
-        await InsecureTransport(ALICE, peerstore=store).secure_outbound(near, bob.local_peer)
+        alice = InsecureTransport(ALICE, secure_bytes_provider=None, peerstore=store)
+        await alice.secure_outbound(near, bob.local_peer)
     assert store.pubkey(bob.local_peer) == BOB.public_key
+    InsecureTransport(ALICE, secrets.token_bytes, store)
+    with pytest.raises(TypeError, match="secure_bytes_provider"):
+        InsecureTransport(ALICE, store)  # type: ignore[arg-type]
 
 
 async def test_yamux_over_a_secure_connection_of_another_library() -> None:

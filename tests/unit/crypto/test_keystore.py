@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from libp2p import generate_peer_id_from, new_host
+from libp2p import generate_peer_id_from, load_keypair, new_host, save_keypair
 from libp2p.crypto import rsa, secp256k1
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keystore import (
@@ -17,12 +18,14 @@ from libp2p.crypto.keystore import (
     provider_from_path,
     provider_new_ed25519,
 )
+from libp2p.crypto.pem import write_private_pem
 from libp2p.identity_utils import (
     create_identity_from_seed,
     identity_exists,
     load_identity,
     save_identity,
 )
+from libp2p.utils import paths
 
 PAIRS = {
     "ed25519": create_new_key_pair(),
@@ -45,6 +48,29 @@ def test_an_identity_is_written_and_read(kind: str, tmp_path: Path) -> None:
     assert load_identity(path) == PAIRS[kind]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_key_pair_of_the_folder_that_a_program_runs_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_keypair() is None
+    save_keypair(PAIRS["ed25519"])
+    assert load_keypair("ed25519") == PAIRS["ed25519"]
+    written = tmp_path / paths.ED25519_PATH
+    assert written.read_bytes().startswith(b"-----BEGIN PRIVATE KEY-----")
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    for refuse in (
+        partial(save_keypair, PAIRS["ed25519"], "rsa"),
+        partial(save_keypair, PAIRS["rsa"]),
+        partial(load_keypair, "secp256k1"),
+    ):
+        with pytest.raises(ValueError, match="unsupported key type"):
+            refuse()
+    for content in (b"", write_private_pem(PAIRS["rsa"].private_key), bytes(100_000)):
+        written.write_bytes(content)
+        with pytest.raises(ValueError, match=r"PEM|unsupported"):
+            load_keypair()
 
 
 def test_an_identity_may_be_a_link(tmp_path: Path) -> None:

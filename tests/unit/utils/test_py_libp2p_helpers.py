@@ -11,7 +11,9 @@ from multiaddr import Multiaddr
 
 from libp2p.exceptions import RawConnError, StreamEOF
 from libp2p.peer.addresses import AddressScope, scope_of
+from libp2p.peer.own_addresses import Interface
 from libp2p.utils import address_validation, connection_shutdown, multiaddr_utils, paths
+from tests.support.identities import peer_id_of
 
 
 def test_paths(tmp_path: Path) -> None:
@@ -39,6 +41,34 @@ def test_wildcards() -> None:
     assert Multiaddr("/ip4/127.0.0.1/tcp/9") in address_validation.expand_wildcard_address(any_4, 9)
     one = Multiaddr("/ip4/127.0.0.1/tcp/4001")
     assert address_validation.expand_wildcard_address(one) == [one]
+
+
+def test_whether_there_is_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_interfaces(*addresses: str) -> tuple[bool, bool]:
+        interfaces = [Interface.of(address, None) for address in addresses]
+        monkeypatch.setattr(address_validation, "local_interfaces", lambda: interfaces)
+        return address_validation.is_ipv6_available(), address_validation.has_public_ipv6()
+
+    assert with_interfaces("127.0.0.1", "1.1.1.1") == (False, False)
+    assert with_interfaces("1.1.1.1", "::1", "fd00::2") == (True, False)
+    assert with_interfaces("::1", "2606:4700::1111") == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "is_public_6", "is_relay"),
+    [
+        ("/ip6/2606:4700::1111/tcp/1", True, False),
+        ("/dns6/host.example/tcp/1", True, False),
+        ("/dns6/localhost/tcp/1", False, False),
+        ("/ip6/fd00::2/tcp/1", False, False),
+        ("/ip4/1.1.1.1/tcp/1", False, False),
+        (f"/ip4/1.1.1.1/tcp/1/p2p/{peer_id_of('relay')}/p2p-circuit", False, True),
+    ],
+)
+def test_where_addresses_lead(text: str, is_public_6: bool, is_relay: bool) -> None:
+    address = Multiaddr(text)
+    assert address_validation.is_public_ipv6_address(address) is is_public_6
+    assert address_validation.is_relay_address(address) is is_relay
 
 
 @pytest.mark.parametrize("version", [4, 6] if socket.has_ipv6 else [4])

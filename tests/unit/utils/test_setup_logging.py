@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from libp2p.utils import logging as libp2p_logging
-from libp2p.utils.logging import setup_logging
+from libp2p.utils.logging import cleanup_logging, setup_logging
 
 ROOT = logging.getLogger("libp2p")
 
@@ -72,3 +72,15 @@ def test_records_beyond_the_queues_limit_are_dropped(
     assert libp2p_logging.log_queue.qsize() == 1
     libp2p_logging.log_queue.get_nowait()
     listener.start()
+
+
+def test_what_was_set_up_can_be_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIBP2P_DEBUG", "DEBUG")
+    monkeypatch.setenv("LIBP2P_DEBUG_FILE", str(tmp_path / "log"))
+    before = list(ROOT.handlers)
+    setup_logging()
+    assert ROOT.handlers != before
+    ROOT.debug("written")
+    cleanup_logging()
+    assert ROOT.handlers == before
+    assert "DEBUG libp2p: written" in (tmp_path / "log").read_text()
