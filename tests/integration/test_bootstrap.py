@@ -288,7 +288,10 @@ async def test_a_host_has_what_keeps_it_connected() -> None:
         host = new_host(bootstrap=[address])
         assert host.bootstrap is not None
         assert host.bootstrap.bootstrap_addrs == [address]
-        host.bootstrap.stop()  # nothing runs yet
+        host.bootstrap.stop()
+        async with host.run():
+            await trio.testing.wait_all_tasks_blocked()
+            assert not host.get_connected_peers()
         async with host.run():
             await until(lambda: host.is_peer_connected(peer.get_id()))
             host.bootstrap.stop()

@@ -99,11 +99,11 @@ class Bootstrap:
         """Keep the host connected, until cancelled or stopped, or until the host has ended."""
         events = self._network.events
         subscription = events.subscribe(self._on_event, PeerConnected, PeerDisconnected)
-        self._scope = trio.CancelScope()
         try:
             with self._scope:
                 await self._keep()
         finally:
+            self._scope = trio.CancelScope()  # for the next run
             subscription.cancel()
             self._over.set()
             self._met.set()
@@ -117,7 +117,7 @@ class Bootstrap:
             await self._until_needed()
 
     def stop(self) -> None:
-        """Connect to nobody any more, until it is run again; connections stay."""
+        """End `run`, also one that was started and has not begun; connections stay."""
         self._scope.cancel()
 
     async def until_met(self) -> None:
