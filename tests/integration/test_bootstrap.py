@@ -290,7 +290,7 @@ async def test_a_host_has_what_keeps_it_connected() -> None:
         assert host.bootstrap.bootstrap_addrs == [address]
         host.bootstrap.stop()
         async with host.run():
-            await trio.testing.wait_all_tasks_blocked()
+            await trio.sleep(0.3)  # it would be connected by then
             assert not host.get_connected_peers()
         async with host.run():
             await until(lambda: host.is_peer_connected(peer.get_id()))
