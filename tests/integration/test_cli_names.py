@@ -181,5 +181,10 @@ def test_a_file_is_fetched_by_its_name(terminal: Terminal) -> None:
     assert (terminal.folder / "copy.html").read_bytes() == b"hello"
     terminal.said("get", f"/ipns/{site}", *offline)
     assert (terminal.folder / site / "index.html").read_bytes() == b"hello"
+    # A name that is not the first one needs a network too.
+    page = f"/ipns/{site}/index.html"
+    cid = terminal.said("pin", "add", root, page, *offline).split()[-2]
+    other = terminal.said("add", "-Q", "--pin=false", "copy.html", "--raw-leaves=false")
+    assert terminal.said("pin", "update", page, other, *offline) == f"updated {cid} to {other}"
     assert terminal("cat", "/ipns/nothing") == 2
     assert "no name of IPNS and no domain" in terminal.error
