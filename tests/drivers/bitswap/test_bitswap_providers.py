@@ -807,3 +807,8 @@ async def test_addresses_that_another_router_knows_are_tried_next(between: float
         nowhere = PeerInfo(bob.provider, [Multiaddr("/memory/987654321")])
         router.peers = [nowhere, nowhere, PeerInfo(bob.provider, bob.addrs)]
         assert await bob.client.get_block(X) == X_DATA
+
+
+def test_counts_are_there_before_a_program_of_trios_runs() -> None:
+    stats = ProviderQueryManager(object()).get_stats()
+    assert stats["queries"] == stats["expired"] == 0
