@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from libp2p.network.connection_gate import ConnectionGater
     from libp2p.network.connection_manager import ConnectionManager, TagInfo
     from libp2p.network.health.data_structures import ConnectionHealth
+    from libp2p.network.health.monitor import ConnectionHealthMonitor
     from libp2p.network.stream.net_stream import NetStream
     from libp2p.resources import Resources
     from libp2p.transport.abc import Incoming, Listener, MuxedConnection, Transport, Upgrader
@@ -580,6 +581,19 @@ class Swarm(INetworkService):
 
     async def get_health_monitor_status(self) -> dict[str, Any]:
         return await self.health.status()
+
+    # These three only its own tests use.
+
+    @property
+    def _is_health_monitoring_enabled(self) -> bool:
+        return self.health.monitor is not None
+
+    @property
+    def _health_monitor(self) -> ConnectionHealthMonitor | None:
+        return self.health.monitor
+
+    def _select_connection(self, connections: Sequence[INetConn], peer_id: ID) -> INetConn:
+        return self.health.choose(connections, peer_id)
 
     # -- what peers are worth: py-libp2p's names of `connection_manager` ------------------------
 
