@@ -357,6 +357,10 @@ class _WrittenFile(io.BufferedIOBase):
     """A file that is written, and stored when it is closed; in a transaction, when that ends."""
 
     def __init__(self, fs: IPFSFileSystem, path: str, mode: str, autocommit: bool) -> None:
+        # Python closes what is dropped. If opening fails, that must not store a file.
+        self._is_kept = False
+        # It is closed in `commit` or `discard`.
+        self._file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115
         if mode not in ("wb", "xb", "ab"):
             raise ValueError(f"mode {mode!r} is none of rb, wb, xb, ab")
         self.fs = fs
@@ -364,14 +368,12 @@ class _WrittenFile(io.BufferedIOBase):
         self.mode = mode
         self._autocommit = autocommit
         self._replaces = mode != "xb"
-        self._is_kept = True
         fs.namespace.check_writable(path)
         if mode == "xb" and fs.exists(path):
             raise FileExistsError(path)
-        # It is closed in `commit` or `discard`.
-        self._file = tempfile.SpooledTemporaryFile(SPOOLED_BYTES)  # noqa: SIM115
         if mode == "ab" and fs.exists(path):
             self._file.write(fs.cat_file(path))
+        self._is_kept = True
 
     def writable(self) -> bool:
         """Tell that it can be written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.metadata
 import multiprocessing
 import os
@@ -173,6 +174,22 @@ def test_a_cid_cannot_be_written(files: IPFSFileSystem, root: str) -> None:
             write()
     with pytest.raises(ValueError, match="mode"):
         files.open("file", "r+b")
+
+
+def test_a_file_that_could_not_be_opened_is_not_stored(
+    files: IPFSFileSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files.pipe_file("kept", b"what is there")
+
+    def fail(path: str) -> bytes:
+        raise OSError(f"{path} cannot be read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "cat_file", fail)
+        with pytest.raises(OSError, match="cannot be read"):
+            files.open("kept", "ab")
+        gc.collect()  # what was dropped is closed
+    assert files.cat_file("kept") == b"what is there"
 
 
 def test_names_of_ipns_are_read(files: IPFSFileSystem, root: str) -> None:
