@@ -33,6 +33,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"libp2p {release}"
 nitpicky = True
+# Two packages may each have a class of one name, and annotations name it without its package.
+suppress_warnings = ["ref.python"]
 # Types in signatures are named as the code names them; most have no page of their own.
 nitpick_ignore_regex = [("py:.*", ".*")]
 
