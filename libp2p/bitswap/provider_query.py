@@ -66,6 +66,7 @@ class ProviderQueryManager:
     :param max_concurrent_queries: searches at once; the others wait for their turn.
     :param peer_router: knows the addresses of providers that are found without any; by default
         ``dht``, if it can be asked.
+    :param clock: seconds from any moment on, by which results grow old.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class ProviderQueryManager:
         max_concurrent_queries: int = MAX_SEARCHES,
         *,
         peer_router: object = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.dht = dht
         self.max_providers = max_providers
-        self.cache = ProviderCache(cache_size, cache_ttl, trio.current_time)
+        self.cache = ProviderCache(cache_size, cache_ttl, clock)
         self.finder = ProviderFinder(
             dht, max_providers, self.cache, max_concurrent_queries, peer_router
         )

@@ -105,7 +105,7 @@ class ObservedAddrManager:
         self._seen: dict[Observer, _Seen] = {}
         self._suffixes: dict[str, set[str]] = {}
         # What `addrs` returned since a report came or went, by its argument: it reads all reports,
-        # and a host asks for its addresses six times while a peer connects.
+        # and a host asks for its addresses several times while a peer connects.
         self._found: dict[int, list[Multiaddr]] = {}
 
     def record_observation(

@@ -118,7 +118,7 @@ def tcp_address(host: str, port: int) -> Multiaddr:
     ip: IPAddress = ip_address(host.partition("%")[0])
     if isinstance(ip, IPv6Address):
         ip = ip.ipv4_mapped or ip
-    # Its bytes, for multiaddr takes ten times as long for the text.
+    # Its bytes, for multiaddr takes three times as long for the text.
     return Multiaddr(ip_component(ip) + bytes((TCP,)) + port.to_bytes(2, "big"))
 
 

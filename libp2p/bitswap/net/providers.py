@@ -337,8 +337,6 @@ class ProviderCache:
         return len(expired)
 
     def _expired(self) -> list[bytes]:
-        if not self._entries:
-            return []  # also where there is no time: trio's clock runs within a program of trio's
         now = self._clock()
         return [key for key, (_, end) in self._entries.items() if end <= now]
 

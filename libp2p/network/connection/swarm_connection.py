@@ -23,7 +23,6 @@ from libp2p.network.connection.stream_handlers import (
 from libp2p.network.stream.net_stream import NetStream
 from libp2p.network.stream.stream_events import StreamEvents
 from libp2p.peer.addresses import text_of
-from libp2p.rcmgr.metrics import Direction
 from libp2p.utils.faults import consists_of, fault_barrier
 from libp2p.utils.logs import get_logger
 from libp2p.utils.shown import shown
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from libp2p.network.config import SwarmConfig
     from libp2p.network.connection.stream_handlers import HandlerScopes
     from libp2p.peer.id import ID
+    from libp2p.rcmgr.metrics import Direction
     from libp2p.resources import Scope
     from libp2p.transport.abc import MuxedConnection, MuxedStream
     from libp2p.utils.event_bus import EventBus
@@ -163,6 +163,8 @@ class SwarmConn(INetConn):
     @property
     def direction(self) -> Direction:
         """py-libp2p's word for `is_initiator`."""
+        from libp2p.rcmgr.metrics import Direction  # py-libp2p's view, which few programs load
+
         return Direction.OUTBOUND if self.is_initiator else Direction.INBOUND
 
     @property

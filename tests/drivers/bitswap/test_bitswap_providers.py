@@ -86,12 +86,8 @@ class Searcher:
         self.host = FakeHost(nursery, "bob")
         for peer in known:
             self.host.known[peer.host.get_id()] = peer.host
-        self.client = BitswapClient(
-            cast("IHost", self.host),
-            content_router=router,  # type: ignore[arg-type]  # of any kind
-        )
-        assert self.client.provider_query_manager is not None
-        self.manager = self.client.provider_query_manager
+        self.manager = ProviderQueryManager(router, clock=trio.current_time)
+        self.client = BitswapClient(cast("IHost", self.host), provider_query_manager=self.manager)
 
     async def search(self, cid: CID = X) -> tuple[list[ID], dict[ID, PeerAnswer]]:
         """Search and say who was connected, and who was not."""
