@@ -46,6 +46,7 @@ from libp2p.blockstore.verify import is_block, is_empty_block, name_of
 from libp2p.exceptions import BlockStoreError
 from libp2p.utils.file_locks import LiveFile, sweep
 from libp2p.utils.logs import get_logger
+from libp2p.utils.writing import DiskWriter
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -83,6 +84,7 @@ class FlatFiles:
     ) -> None:
         self.base = base
         self._sync = sync
+        self._disk = DiskWriter()
         self._verify = verify
         self._root = str(base)
         self._gc_lock = gc_lock
@@ -294,13 +296,7 @@ class FlatFiles:
             descriptor = os.open(path, WRITE_FLAGS, 0o644)
             self._unfinished.add(path)
         try:
-            written = os.write(descriptor, data)
-            if written < len(data):  # only close to a full disk or a quota
-                view = memoryview(data)
-                while written < len(view):
-                    written += os.write(descriptor, view[written:])
-            if self._sync:
-                os.fsync(descriptor)
+            self._disk.write(descriptor, [data], sync=self._sync)
         finally:
             os.close(descriptor)
 

@@ -15,6 +15,7 @@ from libp2p.exceptions import BlockStoreError
 from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.utils.closing import ending
 from libp2p.utils.shown import shown
+from libp2p.utils.writing import DiskWriter
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -38,6 +39,7 @@ class Taker:
         self.path: Final = path
         self.descriptor: Final = descriptor
         self._sync = sync
+        self._disk = DiskWriter()
         self._lock = threading.Lock()
         self._places: dict[bytes, set[tuple[int, int]]] = {}
         self._written: dict[int, int] = {}
@@ -63,7 +65,7 @@ class Taker:
             for multihash, data in blocks:
                 for offset, size in () if self._closed else self._places.pop(multihash, ()):
                     if size == len(data):
-                        _write_at(self.descriptor, data, offset)
+                        self._write_at(offset, data)
                         self._written[offset] = size
                         taken.append(Slice(multihash, offset, size))
             if taken and self._sync:
@@ -80,7 +82,7 @@ class Taker:
             for data in buffers:
                 self._covered = max(self._covered, offset + self._written.pop(offset, 0))
                 start = min(max(self._covered - offset, 0), len(data))
-                _write_at(self.descriptor, memoryview(data)[start:], offset + start)
+                self._write_at(offset + start, memoryview(data)[start:])
                 offset += len(data)
 
     def close(self) -> None:
@@ -89,12 +91,9 @@ class Taker:
             self._closed = True
             self._places.clear()
 
-
-def _write_at(descriptor: int, data: Buffer, offset: int) -> None:
-    os.lseek(descriptor, offset, os.SEEK_SET)  # not pwrite: Windows has none
-    view = memoryview(data)
-    while len(view):
-        view = view[os.write(descriptor, view) :]
+    def _write_at(self, offset: int, data: Buffer) -> None:
+        os.lseek(self.descriptor, offset, os.SEEK_SET)  # not pwrite: Windows has none
+        self._disk.write(self.descriptor, [data])
 
 
 class SlicedBlockStore(LayeredBlockStore):

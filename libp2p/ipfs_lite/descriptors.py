@@ -10,21 +10,17 @@ from __future__ import annotations
 import errno
 import os
 import re
-import select
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import trio
 
-if TYPE_CHECKING:
-    from libp2p.base_types import Buffer
+from libp2p.utils.writing import wait_until_ready
 
 _T = TypeVar("_T")
 
-#: Buffers that one call of ``writev`` takes on every system.
-_MAX_BUFFERS: Final = 1024
 #: As many links as Linux follows.
 _MAX_LINKS: Final = 40
 
@@ -113,37 +109,9 @@ def read_some(descriptor: int, size: int) -> bytes:
             wait_until_ready(descriptor, to_write=False)
 
 
-def write_all(descriptor: int, buffers: Sequence[Buffer]) -> None:
-    """Write buffers one after the other, without joining them where the system can do that."""
-    rest = [memoryview(buffer) for buffer in buffers if len(buffer)]
-    rest.reverse()
-    while rest:
-        try:
-            if hasattr(os, "writev"):
-                written = os.writev(descriptor, rest[: -_MAX_BUFFERS - 1 : -1])
-            else:
-                written = os.write(descriptor, rest[-1])
-        except BlockingIOError:
-            wait_until_ready(descriptor, to_write=True)
-            continue
-        while rest and written >= len(rest[-1]):
-            written -= len(rest.pop())
-        if written:
-            rest[-1] = rest[-1][written:]
-
-
 def reason_of(error: OSError) -> str:
     """Return the text of an error of a descriptor."""
     return "it is closed" if error.errno == errno.EBADF else str(error.strerror)
-
-
-def wait_until_ready(descriptor: int, *, to_write: bool, seconds: float | None = None) -> bool:
-    """Block until something can be read or written, or has ended; False if it takes longer."""
-    if not hasattr(select, "poll"):
-        return True  # on Windows nothing can be non-blocking here
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT if to_write else select.POLLIN)
-    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def descriptor_of(path: str | os.PathLike[str]) -> int | None:

@@ -28,9 +28,10 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import trio
 
-from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, reason_of, write_all
+from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of, reason_of
 from libp2p.ipfs_lite.errors import OutputError, plain_errors
 from libp2p.utils import file_locks
+from libp2p.utils.writing import DiskWriter, write_all
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -222,6 +223,7 @@ class PartFile:
         self.path: Final = path
         self._descriptor = descriptor
         self._keeps = keeps
+        self._disk = DiskWriter()
         _unfinished.add(self)
 
     @property
@@ -308,7 +310,7 @@ class PartFile:
         return True
 
     def write(self, buffers: Sequence[Buffer]) -> None:
-        write_all(self._descriptor, buffers)
+        self._disk.write(self._descriptor, buffers)
 
     def commit(self) -> bool:
         """Make the file visible under its name; False if it has to be written in its place."""

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 import trio
 
-from libp2p.ipfs_lite.descriptors import write_all
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
 from libp2p.ipfs_lite.output import errors_named, in_thread
@@ -30,6 +29,7 @@ from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
 from libp2p.ipld.file_node import read_file_node, unixfs_of
 from libp2p.ipld.unixfs import DataType, UnixFSData
+from libp2p.utils.writing import DiskWriter
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -100,6 +100,7 @@ class TreeSaver:
         self._open_file = open_file
         self._unsafe_links = unsafe_links
         self._progress = progress
+        self._disk = DiskWriter()
         self._root = Path()
         self._waiting: list[_Folder] = []
         self._links: list[tuple[Path, str]] = []
@@ -214,7 +215,7 @@ class TreeSaver:
         """Write a file of many blocks."""
         async with await self._open_file(cid, None) as reader:
             while buffers := await reader.receive():
-                await in_thread(self._name(path), write_all, descriptor, buffers)
+                await in_thread(self._name(path), self._disk.write, descriptor, buffers)
                 self._note_bytes(sum(map(len, buffers)))
 
     async def _save_small(self, files: Sequence[SmallFile]) -> None:
@@ -223,7 +224,7 @@ class TreeSaver:
     def _write_small(self, file: SmallFile) -> None:
         descriptor = create(file.path)
         try:
-            write_all(descriptor, [file.data])
+            self._disk.write(descriptor, [file.data])
         finally:
             os.close(descriptor)
 

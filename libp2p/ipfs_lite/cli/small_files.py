@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, STDOUT, unwritable
-from libp2p.ipfs_lite.descriptors import SharedDescriptor, write_all
+from libp2p.ipfs_lite.descriptors import SharedDescriptor
 from libp2p.ipfs_lite.errors import SourceError
+from libp2p.utils.writing import write_all
 
 
 async def read_small(name: str, most: int, what: str) -> bytes:

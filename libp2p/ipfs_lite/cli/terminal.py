@@ -15,8 +15,9 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, TextIO
 
-from libp2p.ipfs_lite.descriptors import SharedDescriptor, reason_of, wait_until_ready, write_all
+from libp2p.ipfs_lite.descriptors import SharedDescriptor, reason_of
 from libp2p.utils.printable import one_line, printable
+from libp2p.utils.writing import wait_until_ready, write_all
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.errors import OutputError

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from libp2p.ipfs_lite import descriptors
-from libp2p.ipfs_lite.descriptors import write_all
 from libp2p.ipfs_lite.output import PartFile
+from libp2p.utils import writing
+from libp2p.utils.writing import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +77,7 @@ def test_writes_on_where_the_system_stopped(
         assert len(pieces) <= 2
         return real_write(descriptor, b"".join(pieces)[:at_once])
 
-    monkeypatch.setattr(descriptors, "_MAX_BUFFERS", 2)
+    monkeypatch.setattr(writing, "_MAX_BUFFERS", 2)
     monkeypatch.setattr(os, "writev", gather)
     if not gathers:
         monkeypatch.delattr(os, "writev")
