@@ -70,6 +70,10 @@ class RawChannel(Channel, Protocol):
         """Return how many it has not acknowledged; 0 if that is not known."""
         ...
 
+    def is_reset(self) -> bool:
+        """Tell if the peer has reset the connection: what it has not acknowledged is lost."""
+        ...
+
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come; reading goes on."""
         ...

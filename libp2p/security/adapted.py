@@ -128,6 +128,10 @@ class AdaptedConnection(RawConnection):
         """Return 0: what is below does not tell."""
         return 0
 
+    def is_reset(self) -> bool:
+        """Return False: what is below does not tell."""
+        return False
+
     def shutdown_write(self) -> None:
         """Do nothing: what is below has no half that could be closed by itself."""
 

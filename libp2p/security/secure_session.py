@@ -194,6 +194,10 @@ class SecureSession(ISecureConn):
         """Return how much was encrypted and has not reached the peer."""
         return sum(map(len, self._unsent)) + self.raw_conn.undelivered_bytes()
 
+    def is_reset(self) -> bool:
+        """Tell if the peer has reset the connection: what it has not acknowledged is lost."""
+        return self.raw_conn.is_reset()
+
     # -- the rest -----------------------------------------------------------------------------
 
     def _send_last(self) -> None:

@@ -188,6 +188,20 @@ async def test_it_is_known_what_has_reached_the_peer(kind: str) -> None:
         assert (ours.delivered_bytes(), ours.undelivered_bytes()) == (taken, 0)
 
 
+async def test_a_reset_after_the_end_is_told() -> None:
+    async with joined("tcp") as (ours, theirs):
+        assert not ours.is_reset()
+        theirs.abort()
+        ours.send_some([b"nobody reads this"])
+        with trio.fail_after(5):
+            while not ours.is_reset():
+                await trio.lowlevel.checkpoint()
+        assert ours.is_reset()
+        assert await ours.receive() == []
+        ours.abort()
+        assert ours.is_reset()
+
+
 async def test_half_closing_leaves_the_other_direction_open(kind: str) -> None:
     async with joined(kind) as (ours, theirs):
         ours.shutdown_write()

@@ -133,6 +133,9 @@ class MemoryConnection(IRawConnection):
     def undelivered_bytes(self) -> int:
         return 0 if self.peer.is_closed else len(self.peer._incoming)
 
+    def is_reset(self) -> bool:
+        return self.peer.reset
+
     def shutdown_write(self) -> None:
         self._finished = True
         self.peer._readable.unpark_all()

@@ -107,6 +107,10 @@ class ProtectedConnection(RawConnection):
         """Return how many it has not acknowledged; 0 if that is not known."""
         return self._conn.undelivered_bytes()
 
+    def is_reset(self) -> bool:
+        """Tell if the peer has reset the connection: what it has not acknowledged is lost."""
+        return self._conn.is_reset()
+
     def shutdown_write(self) -> None:
         """Tell the peer that nothing more will come; reading goes on."""
         self._conn.shutdown_write()

@@ -216,6 +216,9 @@ class Yamux(IMuxedConn):
         """Return how much of what was written, encrypted, the peer's kernel has not got."""
         return self.session.missing_bytes(self.secured_conn.undelivered_bytes())
 
+    def _can_deliver(self) -> bool:
+        return bool(self._missing_bytes()) and not self.secured_conn.is_reset()
+
     def _end(self, cause: BaseException) -> None:
         """End the connection at once."""
         if self._cause is None:
@@ -363,7 +366,7 @@ class Yamux(IMuxedConn):
                     self._handle(events)
                 del pieces, events  # an idle connection keeps nothing of what it received last
             # Where both sides close, this one may still have something to deliver.
-            if not (self._is_closing and self._missing_bytes()):
+            if not (self._is_closing and self._can_deliver()):
                 self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
             logger.debug("%s broke the yamux protocol: %s", self.peer_id, error)
@@ -410,6 +413,8 @@ class Yamux(IMuxedConn):
             while True:
                 now = trio.current_time()
                 if session.next_deadline() <= now:
+                    if self._is_closing and conn.is_reset():
+                        self._farewell_over.set()
                     cause = session.on_time(now, conn.delivered_bytes(), conn.undelivered_bytes())
                     if cause is not None:
                         self._on_deadline(cause)

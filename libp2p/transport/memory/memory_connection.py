@@ -169,6 +169,10 @@ class MemoryConnection(RawConnection):
         """Return how many it has not read."""
         return self._outgoing.unread_bytes
 
+    def is_reset(self) -> bool:
+        """Return False: an abort is read as one."""
+        return False
+
     # -- end ----------------------------------------------------------------------------------
 
     def shutdown_write(self) -> None:

@@ -68,6 +68,7 @@ class TcpConnection(RawConnection):
         # The last read filled its buffer: the kernel probably has more.
         self._more_expected = False
         self._closed = False
+        self._reset = False
         self._sent_bytes = 0
         self._remote = self._address(sock.getpeername)
         self._local = self._address(sock.getsockname)
@@ -148,6 +149,18 @@ class TcpConnection(RawConnection):
         except (OSError, ValueError):  # closed
             return 0
 
+    def is_reset(self) -> bool:
+        """
+        Tell if the peer has reset the connection: what it has not acknowledged is lost.
+
+        Where it had sent its end before, reading shows that end and not the reset.
+        """
+        if not self._closed:
+            self._reset = self._reset or bool(
+                self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            )
+        return self._reset
+
     async def wait_writable(self) -> None:
         """Wait until `send_some` would send something."""
         if self._closed:
@@ -189,6 +202,7 @@ class TcpConnection(RawConnection):
     def _failed(self, error: OSError) -> ConnectionClosedError:
         if self._closed:
             return _closed_here()
+        self._reset = True
         reason = f"the connection to {self._remote} failed: {error.strerror or error}"
         return RawConnectionLost(reason, transport="tcp")
 
