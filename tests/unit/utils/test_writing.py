@@ -7,14 +7,17 @@ import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from libp2p.base_types import Buffer
 from libp2p.utils import writing
 from libp2p.utils.writing import LEAST_BYTES, REMEMBERED, STAGE_BYTES, TRIED_AGAIN, DiskWriter
+
+if TYPE_CHECKING:
+    from libp2p.base_types import Buffer
 
 DIRECT = getattr(os, "O_DIRECT", 0)
 pytestmark = pytest.mark.skipif(not DIRECT, reason="the system has no direct writes")
@@ -34,10 +37,7 @@ class Clock:
         return self.now
 
     def _count(self, monkeypatch: pytest.MonkeyPatch, way: str, write: Callable[..., None]) -> None:
-        inside = False
-
         def counted(disk: DiskWriter, descriptor: int, buffers: list[Buffer], sync: bool) -> None:
-            nonlocal inside
             if way == "past":
                 self._passing = True
             write(disk, descriptor, buffers, sync)
