@@ -12,6 +12,7 @@ memory is short, what is still unread is copied out of it where that saves somet
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -37,6 +38,8 @@ MAX_HOST_INBOUND_STREAMS: Final = 8192
 STREAM_BYTES: Final = 4 * 1024
 #: By how many bytes a scope may differ from what is really held.
 ACCOUNT_STEP: Final = 32 * 1024
+#: More pieces than an inbox has.
+_ALL_PIECES: Final = sys.maxsize // 2
 #: What a queued control frame takes as a Python object.
 CONTROL_FRAME_BYTES: Final = 56
 
@@ -133,6 +136,9 @@ class Holdings:
         """``size`` bytes are in a stream's inbox again."""
         if stream.is_counted:
             self._unread += size
+            # Mostly they are of the last batch, and read again before the next one.
+            self._fresh[stream] = _ALL_PIECES
+            self._pinned = self._batch_bytes
 
     def forget(self, stream: StreamState) -> None:
         """Count a stream's unread bytes no more: they are dropped, or its user's alone."""

@@ -25,7 +25,6 @@ from libp2p.exceptions import (
     MuxedConnUnavailable,
     RemoteProtocolError,
 )
-from libp2p.io.chunk_queue import detached
 from libp2p.resources import Resources
 from libp2p.stream_muxer.yamux.config import (
     DEFAULT_CONFIG,
@@ -209,7 +208,7 @@ class YamuxSession:
     def unread(self, stream: StreamState, data: Buffer) -> None:
         """Put back what `read` has returned; it counts in the window again."""
         if stream.reading in (OPEN, Half.EOF) or stream.lost_to is not None:
-            stream.inbox.prepend(detached(data))
+            stream.inbox.prepend(data)
             self._holdings.on_put_back(stream, len(data))
 
     def sendable(self, stream: StreamState) -> int:

@@ -220,6 +220,21 @@ def test_a_batch_counts_as_a_whole_while_a_part_of_it_is_unread() -> None:
     assert not any(isinstance(chunk, memoryview) for chunk in slow.inbox.take_all())
 
 
+def test_what_is_put_back_is_copied_out_with_the_next_batch_and_not_before() -> None:
+    resources, host = host_with("unread bytes", 8 * MIB)
+    session, _ = watched(resources)
+    slow, quick = inbound(session, 1), inbound(session, 3)
+    deliver(session, data_frame(1, bytes(4 * KIB)) + data_frame(3, bytes(200 * KIB)))
+    read(session, quick)
+    [buffer] = session.read(slow, 5 * KIB, 0.0)
+    session.unread(slow, memoryview(buffer)[100:])
+    session.unread(slow, memoryview(buffer)[:100])
+    assert [type(chunk) for chunk in slow.inbox._chunks] == [memoryview, memoryview]
+    deliver(session, frame(PING, SYN, 0, 1))
+    assert [type(chunk) for chunk in slow.inbox._chunks] == [bytes, bytes]
+    assert unread(session) == 4 * KIB
+
+
 def test_memory_is_given_back_before_a_stream_is_cut() -> None:
     resources, host = host_with("unread bytes", MIB)
     connections = [watched(resources) for _ in range(20)]
