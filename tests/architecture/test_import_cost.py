@@ -31,6 +31,7 @@ ID_LOADS = {
     "libp2p.ipld.profile_names", "libp2p.ipld.protowire", "libp2p.peer.id",
     "libp2p.utils.arguments", "libp2p.utils.lazy", "libp2p.utils.logs", "libp2p.utils.owner_files",
     "libp2p.utils.printable", "libp2p.utils.shown", "libp2p.utils.varint", "libp2p.utils.version",
+    "libp2p.utils.writing",
 }  # fmt: skip
 """What ``ipfs-lite id`` loads: modules of the library (packages aside), packages of others."""
 
