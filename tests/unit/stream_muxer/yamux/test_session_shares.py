@@ -221,7 +221,7 @@ def test_a_batch_counts_as_a_whole_while_a_part_of_it_is_unread() -> None:
 
 
 def test_what_is_put_back_is_copied_out_with_the_next_batch_and_not_before() -> None:
-    resources, host = host_with("unread bytes", 8 * MIB)
+    resources, _ = host_with("unread bytes", 8 * MIB)
     session, _ = watched(resources)
     slow, quick = inbound(session, 1), inbound(session, 3)
     deliver(session, data_frame(1, bytes(4 * KIB)) + data_frame(3, bytes(200 * KIB)))
