@@ -20,6 +20,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
@@ -243,7 +244,7 @@ class PartFile:
             status = target.stat()
         except FileNotFoundError:
             status = None
-        _sweep(target, token)
+        sweep_parts(target, token)
         if status is not None:
             if not os.access(target, os.W_OK, effective_ids=os.access in os.supports_effective_ids):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
@@ -266,7 +267,7 @@ class PartFile:
         """Open the file that an earlier call has left, or make it; None if it is another's."""
         if not token:
             return None
-        path = target.with_name(f"{_part_prefix(target)}{token}.part")
+        path = part_path(target, token)
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, mode)
         except OSError as error:
@@ -285,7 +286,7 @@ class PartFile:
     @classmethod
     def _create(cls, target: Path, mode: int) -> PartFile:
         while True:
-            path = target.with_name(f"{_part_prefix(target)}{secrets.token_hex(4)}.part")
+            path = part_path(target, secrets.token_hex(4))
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
             descriptor = os.open(path, flags, mode)
             # Whoever sweeps sees by the lock that somebody is still writing. A moment ago there was
@@ -367,6 +368,11 @@ class InPlace:
             os.close(descriptor)
 
 
+def part_path(target: Path, token: str) -> Path:
+    """Return where a file or folder is written before it takes its target's place."""
+    return target.with_name(f"{_part_prefix(target)}{token}.part")
+
+
 def _part_prefix(target: Path) -> str:
     """Return what the names of a target's part files begin with; never too long a name."""
     name = os.fsencode(target.name)
@@ -381,8 +387,8 @@ def _part_prefix(target: Path) -> str:
     return f".{start}.{digest}."
 
 
-def _sweep(target: Path, kept: str) -> None:
-    """Remove the part files of this target whose writers were killed, but the one to go on with."""
+def sweep_parts(target: Path, kept: str = "") -> None:
+    """Remove what writers of this target have left who were killed, but the one to go on with."""
     is_part = re.compile(re.escape(_part_prefix(target)) + _TOKEN + r"\.part").fullmatch
     with contextlib.suppress(OSError), os.scandir(target.parent) as entries:
         for entry in entries:
@@ -394,9 +400,12 @@ def _sweep(target: Path, kept: str) -> None:
 def _remove_unlocked(path: str) -> None:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _NO_LINK)
     try:
-        if stat.S_ISREG(os.fstat(descriptor).st_mode):
-            file_locks.lock(descriptor)
+        mode = os.fstat(descriptor).st_mode
+        file_locks.lock(descriptor)
+        if stat.S_ISREG(mode):
             os.unlink(path)
+        elif stat.S_ISDIR(mode):
+            shutil.rmtree(path)
     finally:
         file_locks.release(descriptor)
 

@@ -1,10 +1,11 @@
 """
 Writes a fetched folder to the disk, with all below it.
 
-It is written beside its target and renamed when it is whole; whatever happens before, nothing
-half-written is left. Nothing is written outside of it: names that are none for a file are refused,
-files are never written through links, and links are made last, those that lead out of the folder
-only if the caller says so.
+It is written beside its target and renamed when it is whole. Whatever happens before, nothing
+half-written is left; only SIGKILL and a power loss can leave a ``.part`` folder behind, and the
+next `TreeSaver.save` to that target removes it. Nothing is written outside of it: names that are
+none for a file are refused, files are never written through links, and links are made last, those
+that lead out of the folder only if the caller says so.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -23,12 +24,13 @@ import trio
 
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
-from libp2p.ipfs_lite.output import errors_named, in_thread
+from libp2p.ipfs_lite.output import errors_named, in_thread, part_path, sweep_parts
 from libp2p.ipfs_lite.safe_names import is_file_name, stays_inside
 from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
 from libp2p.ipld.file_node import read_file_node, unixfs_of
 from libp2p.ipld.unixfs import DataType, UnixFSData
+from libp2p.utils import file_locks
 from libp2p.utils.writing import DiskWriter
 
 if TYPE_CHECKING:
@@ -116,8 +118,7 @@ class TreeSaver:
         :raises BitswapError: if a block cannot be had.
         :raises NotADirectory: if the root is no folder.
         """
-        part = target.with_name(f".{target.name[:200]}.{secrets.token_hex(4)}.part")
-        await in_thread(target, _begin, target, part)
+        part, lock = await in_thread(target, _begin, target)
         self._root = part
         try:
             [block] = await self._source.fetch([root])
@@ -127,7 +128,7 @@ class TreeSaver:
             await in_thread(target, self._rename, part, target)
         finally:  # after the rename, nothing is there
             with trio.CancelScope(shield=True):
-                await trio.to_thread.run_sync(_remove, part)
+                await trio.to_thread.run_sync(_remove, part, lock)
         return TreeResult(self._entries, self._size)
 
     async def _fill(self, root: _Folder) -> None:
@@ -280,9 +281,22 @@ def _unixfs_in(cid: CID, block: Buffer) -> UnixFSData | None:
 # -- in threads -----------------------------------------------------------------------------------
 
 
-def _begin(target: Path, part: Path) -> None:
+def _begin(target: Path) -> tuple[Path, int]:
+    """Make the folder that becomes ``target``; return it, and the descriptor that locks it."""
     require_free(target)
-    part.mkdir()
+    sweep_parts(target)
+    while True:
+        part = part_path(target, secrets.token_hex(4))
+        part.mkdir()
+        lock = -1
+        # Whoever sweeps sees by the lock that somebody is still writing. A moment ago there was
+        # none yet: then this folder may be gone, and another one is made.
+        with suppress(OSError):  # Windows opens no folders, and sweeps none
+            lock = os.open(part, os.O_RDONLY | _NO_LINK)
+            file_locks.lock(lock)
+        if part.is_dir():
+            return part, lock
+        _let_go(lock)
 
 
 def require_free(target: Path) -> None:
@@ -290,8 +304,14 @@ def require_free(target: Path) -> None:
         raise FileExistsError(errno.EEXIST, "it is there already")
 
 
-def _remove(part: Path) -> None:
+def _remove(part: Path, lock: int) -> None:
     shutil.rmtree(part, ignore_errors=True)
+    _let_go(lock)  # not before: without its lock, another could be sweeping it
+
+
+def _let_go(lock: int) -> None:
+    if lock >= 0:
+        file_locks.release(lock)
 
 
 def create(path: Path) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import stat
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from libp2p.ipld.cid import CID
 from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter, symlink_block
 from libp2p.ipld.profiles import ImportOptions
 from libp2p.ipld.unixfs import DataType, UnixFSData
+from libp2p.utils import file_locks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -306,3 +308,54 @@ async def test_a_cancelled_fetch_leaves_nothing(peer: Peer, tmp_path: Path) -> N
         await peer.get_tree(importer.root, tmp_path / "out", progress=progress)
     assert scope.cancelled_caught
     assert os.listdir(tmp_path) == []
+
+
+# -- what is left when a process is killed ---------------------------------------------------------
+
+
+async def test_a_folder_that_a_killed_process_left_is_removed(peer: Peer, tmp_path: Path) -> None:
+    added = await peer.add_tree(write_tree(tmp_path / "in"))
+    target = tmp_path / "place" / "out"
+    target.parent.mkdir()
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from libp2p.ipfs_lite import tree_saver\n"
+        "part, lock = tree_saver._begin(Path(sys.argv[1])); (part / 'half').write_bytes(b'x')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    await trio.run_process([sys.executable, "-c", script, str(target)], check=False)
+    assert len(list(target.parent.iterdir())) == 1
+    await peer.get_tree(added.cid, target)
+    assert [path.name for path in target.parent.iterdir()] == ["out"]
+
+
+async def test_a_folder_that_another_is_writing_is_left(peer: Peer, tmp_path: Path) -> None:
+    added = await peer.add_tree(write_tree(tmp_path / "in"))
+    target = tmp_path / "place" / "out"
+    target.parent.mkdir()
+    (target.parent / ".other.0123abcd.part").mkdir()
+    (target.parent / ".out.0123abcd.part").symlink_to(".other.0123abcd.part")
+    other, lock = tree_saver._begin(target)
+    before = {path.name for path in target.parent.iterdir()}
+    await peer.get_tree(added.cid, target)
+    assert {path.name for path in target.parent.iterdir()} == {"out", *before}
+    tree_saver._remove(other, lock)
+
+
+def test_a_folder_that_is_swept_before_its_lock_is_taken_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, turns = file_locks.lock, []
+
+    def lock(descriptor: int) -> None:
+        turns.append(descriptor)
+        if len(turns) == 1:
+            next(tmp_path.iterdir()).rmdir()
+        real(descriptor)
+
+    monkeypatch.setattr(file_locks, "lock", lock)
+    part, number = tree_saver._begin(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [part]
+    assert len(turns) == 2
+    tree_saver._remove(part, number)
+    assert not list(tmp_path.iterdir())
