@@ -8,10 +8,11 @@ from libp2p.bitswap.want.receive_rate import ReceiveRate
 from libp2p.bitswap.want.tracker import Search, Unavailable, WantTracker
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.peer.id import ID
+from tests.support.peer_status import peer_status
 
 if TYPE_CHECKING:
-    from libp2p.bitswap.want.reports import PeerStatus
     from libp2p.ipld.cid import CID
+    from tests.support.peer_status import PeerStatus
 
 HAVE, DONT_HAVE = BlockPresenceType.Have, BlockPresenceType.DontHave
 WANT_BLOCK, WANT_HAVE, CANCEL = "block", "have", "cancel"
@@ -112,9 +113,7 @@ class Client:
 
     def peer(self, peer: ID) -> PeerStatus:
         """What the tracker knows of a peer."""
-        status = self.tracker.describe(peer)
-        assert status is not None
-        return status
+        return peer_status(self.tracker, peer)
 
     def owes_nothing(self, peer: ID) -> bool:
         """Tell whether there is nothing between the tracker and a peer."""

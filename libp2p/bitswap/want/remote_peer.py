@@ -27,7 +27,6 @@ from libp2p.bitswap.config import (
     RETRY_PEER_SECONDS,
 )
 from libp2p.bitswap.want.receive_rate import ReceiveRate
-from libp2p.bitswap.want.reports import PeerStatus
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
 
 if TYPE_CHECKING:
@@ -201,27 +200,6 @@ class RemotePeer:
     """When that began, in seconds."""
     _resets: int = 0
     """Resets of our want stream since its latest message."""
-
-    def describe(self) -> PeerStatus:
-        """Return what is known of the peer; ``dont_haves`` is left to the caller."""
-        return PeerStatus(
-            down=self.down,
-            supports_have=self.supports_have,
-            queued=len(self.pending) + len(self.cancels),
-            unanswered=len(self.unanswered),
-            assigned=len(self.assigned),
-            unfinished_messages=len(self.due),
-            registered=len(self.known),
-            may_come_twice=sum(1 for sessions in self.withdrawn.values() if sessions),
-            blocks_delivered=self.blocks_delivered,
-            latency=self.receiving.latency,
-            round_trip=self.receiving.round_trip,
-            bytes_per_second=self.receiving.bytes_per_second,
-            timeout=self.receiving.timeout,
-            distrusted_until=self.distrusted_until,
-            times_distrusted=self.times_distrusted,
-            dont_haves={},
-        )
 
     # -- what is to be sent ---------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ fetches what a method leads to: `take_ready` (peers that something is to be sent
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,7 +29,7 @@ from libp2p.bitswap.config import (
 )
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
-from libp2p.bitswap.want.reports import Found, Outcome, PeerStatus, Search, Unavailable
+from libp2p.bitswap.want.reports import Found, Outcome, Search, Unavailable
 from libp2p.bitswap.want.state import SessionWants, Want
 from libp2p.bitswap.want.strategy import Strategy
 from libp2p.bitswap.want.timeouts import Timeouts
@@ -434,15 +433,6 @@ class WantTracker:
     def peer_ids(self) -> list[ID]:
         """The connected peers."""
         return list(self._peers.by_id)
-
-    def describe(self, peer_id: ID) -> PeerStatus | None:
-        """Return what is known of a peer, for people to read; None if it is not connected."""
-        peer = self._peers.by_id.get(peer_id)
-        if peer is None:
-            return None
-        sessions = [session for session in self._sessions.values() if peer in session.peers]
-        dont_haves = {session.session_id: session.peers[peer] for session in sessions}
-        return replace(peer.describe(), dont_haves=dont_haves)
 
     # -- messages to peers ----------------------------------------------------------------------
 
