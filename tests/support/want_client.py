@@ -45,7 +45,9 @@ class Client:
         max_wants: int = 1024,
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        self.tracker = WantTracker(max_wants_per_peer=max_wants, block_size=block_size)
+        self.tracker = WantTracker()
+        self.tracker._peers.max_wants = max_wants
+        self.tracker._peers.block_size = block_size
         self.block_size = block_size
         self.now = 100.0
         self.session = self.tracker.open_session(searches=searches)
@@ -57,7 +59,7 @@ class Client:
     def wait(self, seconds: float) -> None:
         """Let time pass, as a driver does that is never late."""
         until = self.now + seconds
-        while (deadline := self.tracker.next_deadline()) is not None and deadline <= until:
+        while (deadline := self.tracker.timers.next) is not None and deadline <= until:
             self.now = max(self.now, deadline)
             self.tracker.tick(self.now)
         self.now = until

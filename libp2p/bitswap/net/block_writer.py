@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.config import DEFAULT_CONFIG, STORE_BATCH_BYTES
+from libp2p.bitswap.config import STORE_BATCH_BYTES
 from libp2p.bitswap.errors import not_stored, unavailable
 from libp2p.bitswap.want.reports import Unavailable
 from libp2p.exceptions import BlockStoreError
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from libp2p.utils.fault_log import FaultLog
 
 
-def _nothing(key: bytes) -> Mapping[str, str]:
-    """Say what no router has said."""
-    return {}
-
-
 class BlockWriter:
     """Stores blocks, then tells sessions and peers; failures that come later are told later."""
 
@@ -45,8 +40,8 @@ class BlockWriter:
         sessions: Sessions,
         server: Server,
         faults: FaultLog,
-        config: BitswapConfig = DEFAULT_CONFIG,
-        said_of: Callable[[bytes], Mapping[str, str]] = _nothing,
+        config: BitswapConfig,
+        said_of: Callable[[bytes], Mapping[str, str]],
     ) -> None:
         """
         :param store: returns the block store.

@@ -215,7 +215,7 @@ class BitswapEngine(Service):
         """
         asked = 25 if self.tracker.is_asked(peer_id) else 0
         waits = 1 if self.server.ledger.count_of(peer_id) else 0
-        return asked + waits + self.server.score(peer_id, trio.current_time())
+        return asked + waits + self.accounts.score(peer_id, trio.current_time())
 
     def _leave(self, fault: Exception | None) -> None:
         """Leave the host and tell everybody who waits."""

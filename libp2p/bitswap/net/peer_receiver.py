@@ -240,16 +240,6 @@ class PeerReceiver:
                 scope.close()
 
     @property
-    def streams(self) -> int:
-        """How many streams of the peer are open."""
-        return len(self._streams)
-
-    @property
-    def partial_bytes(self) -> int:
-        """Bytes of unfinished messages."""
-        return self._unfinished.held
-
-    @property
     def is_wanted(self) -> bool:
         """True if the peer is to send us a block."""
         return self._tracker.is_asked(self.peer_id)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
-    DEFAULT_CONFIG,
     INTAKE_TURN_BYTES,
     NOW_SECONDS,
     WANTED_TURNS,
@@ -45,12 +44,7 @@ class TurnTaker(Protocol):
 class Receiver:
     """The turns of the peers that have sent something, and the budgets of all peers."""
 
-    def __init__(
-        self,
-        writer: BlockWriter,
-        resources: Resources,
-        config: BitswapConfig = DEFAULT_CONFIG,
-    ) -> None:
+    def __init__(self, writer: BlockWriter, resources: Resources, config: BitswapConfig) -> None:
         self._writer = writer
         self.config = config
         self.unfinished = resources.scope(

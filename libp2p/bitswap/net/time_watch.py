@@ -43,7 +43,7 @@ class TimeWatch:
     def check_tracker(self) -> None:
         """Call the tracker earlier, if its next deadline has moved forward."""
         if self._tracker.timers.earliest < self._wakes_at:
-            deadline = self._tracker.next_deadline()
+            deadline = self._tracker.timers.next
             if deadline is not None:
                 self._wake_at(deadline)
 
@@ -54,7 +54,7 @@ class TimeWatch:
     async def run(self) -> None:
         """Wait for the next deadline, for as long as the client works."""
         while True:
-            due = [self._tracker.next_deadline(), self._timers.next]
+            due = [self._tracker.timers.next, self._timers.next]
             self._wakes_at = min([when for when in due if when is not None], default=math.inf)
             with trio.CancelScope(deadline=self._wakes_at) as self._scope:
                 await trio.sleep_forever()

@@ -94,8 +94,7 @@ class _Account:
 class Accounts:
     """The accounts of all peers that anything was exchanged with, the newest `MAX_ACCOUNTS`."""
 
-    def __init__(self, limit: int = MAX_ACCOUNTS) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._accounts: OrderedDict[ID, _Account] = OrderedDict()
 
     def sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
@@ -127,7 +126,7 @@ class Accounts:
         account = self._accounts.get(peer_id)
         if account is None:
             account = self._accounts[peer_id] = _Account()
-            if len(self._accounts) > self._limit:
+            if len(self._accounts) > MAX_ACCOUNTS:
                 self._accounts.popitem(last=False)
         else:
             self._accounts.move_to_end(peer_id)

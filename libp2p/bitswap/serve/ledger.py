@@ -69,8 +69,6 @@ class LedgerLimits:
     :param max_entries: wants remembered per peer. A new one takes the place of the oldest whose
         block is not here; if there is none, it is denied and forgotten.
     :param max_total: wants of all peers, beyond which a peer keeps no more than ``min_entries``.
-    :param max_unremembered: DONT_HAVEs queued for a peer beyond which wants that are not
-        remembered get no answer.
     :param have_replace_size: a want-have is answered by a block of up to so many bytes.
     :param max_outstanding: bytes of blocks taken for a peer and not yet sent; 0 for no limit.
     """
@@ -78,7 +76,6 @@ class LedgerLimits:
     max_entries: int = MAX_LEDGER_ENTRIES
     min_entries: int = MIN_LEDGER_ENTRIES
     max_total: int = MAX_LEDGER_TOTAL
-    max_unremembered: int = MAX_UNREMEMBERED_ANSWERS
     have_replace_size: int = HAVE_REPLACE_SIZE
     max_outstanding: int = MAX_OUTSTANDING_BYTES
 
@@ -170,7 +167,7 @@ class Ledger:
             if not denied:
                 self._by_key.setdefault(want.key, {})[want] = None
             peer.new[want] = None
-        elif entry.send_dont_have and len(peer.presences) < self._limits.max_unremembered:
+        elif entry.send_dont_have and len(peer.presences) < MAX_UNREMEMBERED_ANSWERS:
             PeerWant(peer, entry).queue(Answer.DONT_HAVE)
 
     def _has_room(self, peer: PeerWants) -> bool:

@@ -223,7 +223,7 @@ class PeerWants:
         "sending_bytes", "wants",
     )  # fmt: skip
 
-    def __init__(self, peer_id: ID, rank: Rank = by_priority) -> None:
+    def __init__(self, peer_id: ID, rank: Rank) -> None:
         self.peer_id = peer_id
         self._rank = rank
         self.wants: dict[CID, PeerWant] = {}

@@ -74,20 +74,19 @@ class BandwidthLimits:
 
 
 class RateLimiter:
-    """The limits for the blocks sent, and what was sent of them."""
+    """
+    The buckets of all peers, at most `MAX_ACCOUNTS`.
 
-    def __init__(self, limits: BandwidthLimits | None = None, *, peers: int = MAX_ACCOUNTS) -> None:
-        """
-        :param peers: of so many peers is known what they were sent, connected or not; the one that
-            was sent nothing for longest is forgotten.
-        """
+    A peer keeps its bucket when it disconnects: with a new one it would be sent a burst each time.
+    """
+
+    def __init__(self, limits: BandwidthLimits | None = None) -> None:
         self._limits = limits or BandwidthLimits()
         self._total = self._bucket(self._limits.total)
         self.limits_total = self._total is not None
         """True if there is a limit for all peers together."""
         self.limits_any = self.limits_total or bool(self._limits.per_peer or self._limits.peers)
         """True if there is any."""
-        self._most_peers = peers
         self._peers: OrderedDict[ID, TokenBucket] = OrderedDict()
 
     def peer_ready_at(self, peer_id: ID, now: float) -> float:
@@ -107,7 +106,6 @@ class RateLimiter:
                     bucket.spend(size, now)
 
     def _of(self, peer_id: ID) -> TokenBucket | None:
-        # A peer keeps its bucket when it leaves: with a new one it would be sent a burst each time.
         bucket = self._peers.get(peer_id)
         if bucket is not None:
             self._peers.move_to_end(peer_id)
@@ -115,7 +113,7 @@ class RateLimiter:
         made = self._bucket(self._limits.peers.get(peer_id, self._limits.per_peer))
         if made is not None:
             self._peers[peer_id] = made
-            if len(self._peers) > self._most_peers:
+            if len(self._peers) > MAX_ACCOUNTS:
                 self._peers.popitem(last=False)
         return made
 

@@ -28,10 +28,10 @@ from functools import cmp_to_key
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS, STORE_READERS
-from libp2p.bitswap.serve.rate_limit import RateLimiter
+from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS
 
 if TYPE_CHECKING:
+    from libp2p.bitswap.serve.rate_limit import RateLimiter
     from libp2p.peer.id import ID
 
 #: What a turn counts in which little is read: asking a store costs something, too.
@@ -53,9 +53,9 @@ class Priorities:
     """
 
     pending: Callable[[ID], int]
-    score: Callable[[ID, float], int] = lambda peer_id, now: 0
-    order: PeerOrder | None = None
-    salt: bytes = b""
+    score: Callable[[ID, float], int]
+    order: PeerOrder | None
+    salt: bytes
 
 
 class _Share:
@@ -126,14 +126,14 @@ class StoreScheduler:
         priorities: Priorities,
         *,
         wake: Callable[[ID], object],
-        call_at: Callable[[float], object] = lambda when: None,
-        limits: RateLimiter | None = None,
-        turns: int = STORE_READERS,
+        call_at: Callable[[float], object],
+        limits: RateLimiter,
+        turns: int,
     ) -> None:
         self._by = priorities
         self._wake = wake
         self._call_at = call_at
-        self._limits = limits or RateLimiter()
+        self._limits = limits
         self._one_sender = self._limits.limits_total
         self._free = turns
         self._sender: ID | None = None  # whose turn is for blocks, if there is but one

@@ -215,10 +215,6 @@ class Server:
         self.ledger.forget(peer_id)
         self._scheduler.forget(peer_id, trio.current_time())
 
-    def score(self, peer_id: ID, now: float) -> int:
-        """Return how useful a peer has been, 0 to 25."""
-        return self.accounts.score(peer_id, now)
-
     def _wake(self, peer_id: ID) -> None:
         if (sender := self._senders.get(peer_id)) is not None:
             sender.wake()

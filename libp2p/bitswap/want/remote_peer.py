@@ -55,15 +55,15 @@ class Peers:
     Owner: libp2p.bitswap.want.tracker
     """
 
-    def __init__(self, max_wants: int = MAX_WANTS_PER_PEER, block_size: int = PRIOR_BLOCK_SIZE):
-        self.max_wants = max_wants
+    def __init__(self) -> None:
+        self.max_wants = MAX_WANTS_PER_PEER
         """Wants that a peer may be sent and not have answered."""
         self.by_id: dict[ID, RemotePeer] = {}
         self.ready: dict[RemotePeer, None] = {}
         """Peers that something is to be sent to."""
         self.busy: dict[RemotePeer, None] = {}
         """Peers that are to send a block, those first that have owed some for longest."""
-        self.block_size = block_size
+        self.block_size = PRIOR_BLOCK_SIZE
         """The usual size of a block in bytes."""
         self.blocks_received = 0
         """Wanted blocks that peers have sent."""

@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Found:
-    """For a session that only asks for presence: ``peer_id`` has the block."""
+    """A peer has a block of a session that only asks whether peers have its blocks."""
 
     session_id: int
     key: bytes
-    peer_id: ID
 
 
 @dataclass(slots=True)

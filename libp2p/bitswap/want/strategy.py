@@ -254,9 +254,9 @@ class Strategy:
         # A block wanted after the loss of the only peer was never asked for: say who is missing.
         return peers or dict(session.lost)
 
-    def tell_found(self, session: SessionWants, want: Want, peer: RemotePeer) -> None:
+    def tell_found(self, session: SessionWants, want: Want) -> None:
         """Tell a session that only asks for presence that a peer has the block."""
-        self.outcomes.append(Found(session.session_id, want.key, peer.peer_id))
+        self.outcomes.append(Found(session.session_id, want.key))
         self.detach(session, want)
 
     def detach(self, session: SessionWants, want: Want) -> None:

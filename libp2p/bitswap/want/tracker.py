@@ -22,8 +22,6 @@ from libp2p.bitswap.config import (
     DELIVERED_LATELY_SECONDS,
     FIRST_PRIORITY,
     MAX_RESETS,
-    MAX_WANTS_PER_PEER,
-    PRIOR_BLOCK_SIZE,
     RECENT_BLOCKS,
     RETRY_PEER_SECONDS,
 )
@@ -43,24 +41,14 @@ __all__ = ["Found", "Search", "Unavailable", "Want", "WantTracker"]
 
 
 class WantTracker:
-    """
-    All that this side wants from others.
+    """All that this side wants from others."""
 
-    :param max_wants_per_peer: how many wants a peer is sent before it has answered some.
-    :param block_size: the usual size of a block in bytes, until some have come.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_wants_per_peer: int = MAX_WANTS_PER_PEER,
-        block_size: int = PRIOR_BLOCK_SIZE,
-    ) -> None:
+    def __init__(self) -> None:
         self.chores = Chores()
         """Work that has begun and is too long for one step of the event loop."""
         self._wants: dict[bytes, Want] = {}
         self._sessions: dict[int, SessionWants] = {}
-        self._peers = Peers(max_wants_per_peer, block_size)
+        self._peers = Peers()
         self._down: dict[RemotePeer, None] = {}
         """Connected peers that cannot be asked."""
         self._recent: dict[bytes, tuple[int, ...]] = {}
@@ -68,7 +56,7 @@ class WantTracker:
         self._strategy = Strategy(self._wants, self._peers, self.chores)
         self._timeouts = Timeouts(self._wants, self._peers, self._strategy)
         self.timers = self._timeouts.timers
-        """For the driver to see when `tick` is due."""
+        """The engine calls `tick` when the first of them goes off."""
         self._next_session = 1
         self._next_priority = FIRST_PRIORITY
 
@@ -136,7 +124,7 @@ class WantTracker:
         """Tell a session that asks for presence what a peer has said already."""
         for peer in want.answers:
             if want.has_said(peer, PeerAnswer.HAVE) and session.allows(peer):
-                self._strategy.tell_found(session, want, peer)
+                self._strategy.tell_found(session, want)
                 return True
         return False
 
@@ -298,7 +286,7 @@ class WantTracker:
             if session.backlog:
                 self._strategy.dispatch_backlog(session)
             if session.presence_only:
-                self._strategy.tell_found(session, want, peer)
+                self._strategy.tell_found(session, want)
         assignee = want.assignee
         if assignee is not None and assignee is not peer:
             is_known = assignee.is_useful or any(assignee in s.peers for s in want.sessions)
@@ -513,10 +501,6 @@ class WantTracker:
         self.message_lost(peer_id, ())
 
     # -- time -----------------------------------------------------------------------------------
-
-    def next_deadline(self) -> float | None:
-        """Return when `tick` should be called next, in seconds; None if it need not be."""
-        return self.timers.next
 
     def tick(self, now: float) -> None:
         """Do what is to be done since time has passed."""
