@@ -109,7 +109,7 @@ class ExtensionStreams:
                 wantlist = ProtoMessage.FromString(raw).wantlist
             if await self._extension.process_wantlist(wantlist, peer_id, stream):
                 message.entries.clear()
-                message.set_full(False)
+                message.full = False
         self._engine.ensure_link(peer_id)
         await self._engine.handler.receive(peer_id, [message])
 

@@ -75,7 +75,11 @@ def by_comparator(before: TaskComparator) -> Rank:
 
 
 class PeerWant:
-    """One want of one peer; the drivers use no more of it than its CID and its type."""
+    """
+    One want of one peer. Outside the cores only its CID and its type are used.
+
+    Owner: libp2p.bitswap.serve.peer_wants
+    """
 
     __slots__ = (
         "answer", "asked_again", "cid", "denied", "failures", "key", "peer", "priority",
@@ -165,14 +169,6 @@ class PeerWant:
         else:
             self.peer.presences[self] = None
 
-    def send(self) -> None:
-        """Note that its answer, which has left its queue, is being sent."""
-        self.state = State.SENDING
-
-    def lose_block(self) -> None:
-        """Note that its block, which was to be sent, is not here any more."""
-        self.answer = Answer.DONT_HAVE
-
     def rest(self) -> None:
         """Keep it until its block is stored."""
         self.state = State.IDLE
@@ -256,13 +252,13 @@ class PeerWants:
             if wants and (size + want.size > target or len(wants) >= MAX_REPLY_BLOCKS):
                 break
             blocks.pop()
-            want.send()
+            want.state = State.SENDING
             wants.append(want)
             size += want.size
         presences = list(islice(self.presences, MAX_REPLY_PRESENCES))
         for want in presences:
             del self.presences[want]
-            want.send()
+            want.state = State.SENDING
         self.queued_bytes -= size
         self.sending_bytes += size
         return Reply(self, wants, presences, size)
@@ -326,7 +322,7 @@ class Reply:
         gone: list[PeerWant] = []
         for want, data in zip(self.wants, blocks, strict=True):
             if data is None:
-                want.lose_block()
+                want.answer = Answer.DONT_HAVE
                 gone.append(want)
             elif want.state is sending:
                 message.blocks[want.cid] = data

@@ -59,13 +59,19 @@ class Priorities:
 
 
 class _Share:
-    """What one peer has had, and what it waits for."""
+    """
+    The turns that one peer has had, and the turn that it waits for.
+
+    Owner: libp2p.bitswap.serve.scheduler
+    """
 
     __slots__ = ("asked_at", "for_blocks", "given", "going_on", "salted", "served", "taken")
 
     def __init__(self, salted: bytes) -> None:
         self.salted = salted
-        self.taken = 0.0  # of all peers alike it counts up from the level, see `begin`
+        self.taken = (
+            0.0  # bytes; never less than the scheduler's level when the peer begins to wait
+        )
         self.going_on = 0
         self.served = False
         self.given = False  # a turn that the peer has not begun yet
@@ -75,38 +81,10 @@ class _Share:
     def starves(self, now: float) -> bool:
         return not self.served or now - self.asked_at > STARVED_SECONDS
 
-    def wait(self, now: float, level: float) -> None:
-        """Begin to wait."""
-        self.asked_at = now
-        self.taken = max(self.taken, level)
-
-    def wait_for(self, for_blocks: bool) -> None:
-        """Note what kind of turn the peer waits for."""
-        self.for_blocks = for_blocks
-
-    def begin(self, level: float) -> float:
-        """Begin a turn; return the level after it."""
-        self.going_on += 1
-        self.served = True
-        return max(self.taken, level)
-
-    def catch_up(self, level: float) -> None:
-        """Count a peer that did not wait as if it had taken as much as the others."""
-        self.taken = max(self.taken, level)
-
-    def give(self) -> None:
-        """Note that a turn has begun of which the peer is to be told."""
-        self.given = True
-
     def accept(self) -> bool:
         """Return whether the peer has been given a turn, which is its own from now on."""
         given, self.given = self.given, False
         return given
-
-    def end(self, size: int) -> None:
-        """End a turn."""
-        self.taken += max(size, _MIN_TURN_BYTES)
-        self.going_on -= 1
 
 
 class StoreScheduler:
@@ -153,9 +131,10 @@ class StoreScheduler:
         if peer_id not in self._waiting:
             if self._begin_free(peer_id, share, for_blocks, now):
                 return True
-            share.wait(now, self._level)
+            share.asked_at = now
+            share.taken = max(share.taken, self._level)
             self._waiting[peer_id] = share
-        share.wait_for(for_blocks)
+        share.for_blocks = for_blocks
         self.share_out(now, but=peer_id)
         return share.accept()
 
@@ -169,7 +148,8 @@ class StoreScheduler:
         """End a turn in which blocks of ``size`` bytes were read."""
         share = self._shares.get(peer_id)
         if share is not None and share.going_on:  # else it was forgotten meanwhile
-            share.end(size)
+            share.taken += max(size, _MIN_TURN_BYTES)
+            share.going_on -= 1
             self._free += 1
             if self._sender is not None and self._sender == peer_id:
                 self._sender = None
@@ -198,7 +178,7 @@ class StoreScheduler:
         while self._free and (peer_id := self._next(now)) is not None:
             share = self._waiting.pop(peer_id)
             self._begin(peer_id, share, share.for_blocks)
-            share.give()
+            share.given = True
             if peer_id != but:
                 self._wake(peer_id)
         if self._one_sender and self._blocks_wait and not self._can_send(now):
@@ -234,7 +214,7 @@ class StoreScheduler:
         """Begin a turn that no other peer waits for, if there is one."""
         if not self._free or self._waiting or (for_blocks and not self._may_send(now)):
             return False
-        share.catch_up(self._level)
+        share.taken = max(share.taken, self._level)
         self._begin(peer_id, share, for_blocks)
         return True
 
@@ -242,7 +222,9 @@ class StoreScheduler:
         if for_blocks and self._one_sender:
             self._sender = peer_id
         self._free -= 1
-        self._level = share.begin(self._level)
+        share.going_on += 1
+        share.served = True
+        self._level = max(share.taken, self._level)
 
     def _may_send(self, now: float) -> bool:
         return not self._one_sender or (self._sender is None and self._can_send(now))

@@ -92,6 +92,8 @@ class Batch:
     A peer works messages off in their order. So only the oldest batch of which blocks are due has
     to be watched: as long as its blocks come, or bytes that may precede them, the peer is at work
     and the blocks of later batches are not late.
+
+    Owner: libp2p.bitswap.want.remote_peer
     """
 
     __slots__ = ("has_blocks", "measures_latency", "progress_at", "progress_limit", "written_at")
@@ -107,19 +109,6 @@ class Batch:
         """When one of its blocks came last although blocks of an older batch were due."""
         self.progress_limit = 0
         """Bytes may precede its blocks up to this value of `ReceiveRate.received`."""
-
-    def write(self, now: float, progress_limit: int) -> None:
-        """The message has been written."""
-        self.written_at = now
-        self.progress_limit = progress_limit
-
-    def progress(self, now: float) -> None:
-        """A block of it has come out of turn, or an answer."""
-        self.progress_at = now
-
-    def answered(self) -> None:
-        """The peer has begun to answer it."""
-        self.measures_latency = False
 
 
 @dataclass(slots=True, eq=False)
@@ -279,13 +268,12 @@ class RemotePeer:
         batch, self._in_flight = self._in_flight, None
         if batch is None:
             return
-        limit = 0
+        batch.written_at = now
         if self.due.get(batch):
             receiving.begin(now)
             due = len(self.assigned) * self._peers.block_size
             ahead = max(due, self.announced_until - receiving.received)
-            limit = receiving.received + 2 * ahead + _SLACK_BYTES
-        batch.write(now, limit)
+            batch.progress_limit = receiving.received + 2 * ahead + _SLACK_BYTES
         if self.repeat_at is None:
             self.repeat_at = now + REBROADCAST_AFTER
 
@@ -435,13 +423,12 @@ class RemotePeer:
                 is_first or seconds > receiving.latency or not receiving.bytes_per_second
             ):
                 receiving.waited(seconds, is_first)
-            if is_first:
-                batch.answered()
+            batch.measures_latency = False
             self.delivered_at = now
             if batch is next(iter(due), None):
                 self._progress_at = now
             else:
-                batch.progress(now)
+                batch.progress_at = now
         if sent_with is not None:
             due[sent_with] -= 1
             if not due[sent_with]:
@@ -471,13 +458,13 @@ class RemotePeer:
         if batch is None:
             return
         if batch.measures_latency and not batch.has_blocks and batch.written_at <= now:
-            batch.answered()
+            batch.measures_latency = False
             self.receiving.measured_round_trip(now - batch.written_at)
         if kind is BlockPresenceType.DontHave:
             if batch is next(iter(self.due), None):
                 self._progress_at = now
             else:
-                batch.progress(now)
+                batch.progress_at = now
 
     def count_reset(self) -> int:
         """The peer has reset the stream that wants go on; return how often in a row."""
