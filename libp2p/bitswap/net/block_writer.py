@@ -1,8 +1,8 @@
 """
-The way of received blocks into the store, and from there to those who wait for them.
+The writer of received blocks: it stores them, then gives them to the sessions that wait for them.
 
-Blocks that come while the store is busy are stored together by its next call. A block is handed on
-once it is stored: who gets it can rely on finding it in the store.
+Blocks that come while the store is busy are stored together by the next call. A block is delivered
+after it is stored, so that whoever gets the block also finds it in the store.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class BlockWriter:
-    """Stores blocks, then tells sessions and peers; failures that come later are told later."""
+    """Stores blocks, then tells sessions and peers; keeps the order of blocks and failures."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class BlockWriter:
         self._queued = self._done = 0
         self._added = Waiter()
         self._stored = trio.lowlevel.ParkingLot()
-        self._calls: set[trio.CancelScope] = set()  # in which the store is being called
+        self._calls: set[trio.CancelScope] = set()  # around the running calls of the store
 
     def add(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
-        """Have blocks stored: at once if the store needs no time for it, else by `run`."""
+        """Store blocks: at once if the store need not wait, else in `run`."""
         if not self._queue:
             try:
                 if self._store().put_blocks_now([(want.cid, data) for want, data in blocks]):
@@ -78,7 +78,7 @@ class BlockWriter:
         self._added.wake()
 
     def fail(self, outcome: Unavailable) -> None:
-        """Tell of a block that does not come, but not before the blocks that came earlier."""
+        """Report a block that does not come, after the blocks that came earlier."""
         if self._queue:
             self._queue.append(outcome)
         else:
@@ -101,13 +101,13 @@ class BlockWriter:
             await self._stored.park()
 
     async def until_stored(self) -> None:
-        """Wait until all blocks are stored that have been added until now."""
+        """Wait until all blocks that were added before this call are stored."""
         queued = self._queued
         while self._done < queued:
             await self._stored.park()
 
     async def run(self) -> None:
-        """Store what is added, for as long as the client works."""
+        """Store the added blocks, for as long as the client works."""
         while True:
             if self._queue:
                 await self._store_some()
@@ -115,7 +115,7 @@ class BlockWriter:
                 await self._added.wait()
 
     def hurry(self) -> None:
-        """The client has stopped: the store gets a little more time, and no more."""
+        """Give running calls `store_grace_seconds` more: the client has stopped."""
         for scope in self._calls:
             scope.deadline = trio.current_time() + self._config.store_grace_seconds
 
@@ -134,7 +134,7 @@ class BlockWriter:
                 self._drop(batch, error)
             else:
                 self._hand_on(batch)
-        for _ in batch:  # until now they were before what came meanwhile
+        for _ in batch:  # only now, so that what came meanwhile had to wait
             self._queue.popleft()
         self._done += len(batch)
         self._bytes -= size
@@ -145,8 +145,8 @@ class BlockWriter:
 
     async def _write(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         named: list[tuple[CIDInput, bytes]] = [(want.cid.buffer, data) for want, data in blocks]
-        # The blocks have come, and nobody asks for them again: a lost connection must not keep them
-        # from the store. The end of the client does after a while, by `hurry`.
+        # The peers do not send these blocks again: a cancelled task must not keep them from the
+        # store. When the client stops, `hurry` ends the call after a while.
         with trio.CancelScope(shield=True) as scope:
             self._calls.add(scope)
             try:
@@ -156,7 +156,7 @@ class BlockWriter:
         if scope.cancelled_caught:
             raise BlockStoreError(f"the store took too long for {len(blocks)} blocks")
 
-    # -- what is told ---------------------------------------------------------------------------
+    # -- news for sessions and peers ------------------------------------------------------------
 
     def _hand_on(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         for want, data in blocks:
@@ -164,11 +164,11 @@ class BlockWriter:
             self._server.new_block(want.cid, len(data))
 
     def hand_on(self, want: Want, data: bytes) -> None:
-        """Give a block that is stored to all who wait for it here."""
+        """Give a stored block to the sessions that wait for it."""
         self._sessions.deliver(self._tracker.settle(want), want.key, data)
 
     def _drop(self, blocks: Sequence[tuple[Want, bytes]], error: Exception) -> None:
-        """Tell who waits for blocks that they came and could not be stored."""
+        """Tell the sessions that wait for blocks that the store has failed."""
         self._faults.note("keeping blocks in the block store", error)
         for want, _ in blocks:
             numbers = self._tracker.settle(want)

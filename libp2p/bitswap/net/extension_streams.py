@@ -1,4 +1,4 @@
-"""The streams of extensions: protocols that a program adds to bitswap."""
+"""The streams of extensions, which are protocols that a program adds to bitswap."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ logger = get_logger(__name__)
 
 
 class Extension(Protocol):
-    """Sees the messages of its protocol first; users derive theirs from `IBitswapExtension`."""
+    """Gets the messages of its protocol first; users derive theirs from `IBitswapExtension`."""
 
     def set_client(self, client: Any) -> None:
-        """Learn to which `BitswapClient` this belongs."""
+        """Take the `BitswapClient` that this extension belongs to."""
 
     async def process_message(self, peer_id: ID, msg_bytes: bytes, stream: INetStream) -> bool:
         """Take a message, undecoded; return True if the client must not see it."""
@@ -60,15 +60,16 @@ class ExtensionStreams:
         finally:
             if not whole:
                 with trio.CancelScope(shield=True):
-                    await stream.reset()  # which never waits
+                    await stream.reset()  # never waits
             done.set()
 
     async def _serve(self, stream: INetStream) -> bool:
         """
         Read a stream until it ends; return False if it has to be reset.
 
-        What an unfinished message holds is in the budget of all of them. A stream that brings
-        nothing for `BitswapConfig.unfinished_seconds` while one is unfinished is given up.
+        The bytes of an unfinished message count in the budget of all unfinished messages. A stream
+        with an unfinished message is given up after `BitswapConfig.unfinished_seconds` without any
+        bytes.
         """
         reader = MessageReader()
         unfinished = self._engine.receiver.unfinished

@@ -88,9 +88,9 @@ class Batch:
     """
     The want-blocks of one message to a peer.
 
-    A peer answers messages in their order. So only the oldest batch of which blocks are due is
-    watched. As long as its blocks come, or bytes that may precede them, the peer is at work, and the
-    blocks of later batches are not late.
+    A peer answers messages in their order. So only the oldest batch with due blocks is watched. As
+    long as its blocks come, or bytes that may precede them, the peer is at work, and the blocks of
+    later batches are not late.
 
     Owner: libp2p.bitswap.want.remote_peer
     """
@@ -99,7 +99,7 @@ class Batch:
 
     def __init__(self, *, measures_latency: bool) -> None:
         self.measures_latency = measures_latency
-        """The peer owed nothing when it was asked, so the time of its first answer is the latency."""
+        """The peer owed nothing when it was asked, so its first answer measures the latency."""
         self.has_blocks = False
         """The message has want-blocks, not only want-haves."""
         self.written_at = _NEVER
@@ -345,7 +345,7 @@ class RemotePeer:
             del self.withdrawn[next(iter(self.withdrawn))]
 
     def take_withdrawn(self, key: bytes) -> tuple[int, ...] | None:
-        """Remove and return the entry of ``withdrawn`` for a block that has come; None if absent."""
+        """Remove and return the entry of ``withdrawn`` for a block that has come, if any."""
         sessions = self.withdrawn.pop(key, None)
         if sessions:
             # The block is late, but the peer does send blocks: trust it again.
@@ -481,7 +481,7 @@ class RemotePeer:
         del self.due[next(iter(self.due))]
 
     def silence(self, now: float) -> float:
-        """Return the seconds since a due block showed progress; below 0 if no block is due."""
+        """Return the seconds since the last sign of a due block; below 0 if no block is due."""
         if self.due:
             batch = next(iter(self.due))
             since = max(batch.written_at, batch.progress_at, self._progress_at)
@@ -519,7 +519,7 @@ class RemotePeer:
         self.distrusted_until = now + seconds
 
     def retry_later(self, now: float) -> None:
-        """Have the rate forgotten after `RETRY_PEER_SECONDS`, so that a slow peer gets a new try."""
+        """Have the rate of a slow peer forgotten after `RETRY_PEER_SECONDS`, for a new try."""
         self.retry_at = now + RETRY_PEER_SECONDS
 
     def on_time(self, now: float) -> None:
