@@ -8,8 +8,9 @@ asking.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from copy import copy
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +23,6 @@ from libp2p.bitswap.config import (
     READ_AHEAD_BYTES,
     STEP_ITEMS,
 )
-from libp2p.ipld.cid import CID
 from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.shown import shown
 
@@ -30,34 +30,29 @@ if TYPE_CHECKING:
     from libp2p.bitswap.errors import BitswapError
     from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.bitswap.net.waiters import SessionState
-    from libp2p.ipld.cid import CIDInput
+    from libp2p.ipld.cid import CID
 
 
+@dataclass(eq=False)
 class Fetch:
     """The state of one `get_blocks`: the CIDs to come, those asked for, and the blocks here."""
 
-    def __init__(
-        self,
-        engine: BitswapEngine,
-        session: SessionState,
-        cids: Iterable[CIDInput],
-        timeout: float,
-        window: int | None,
-    ) -> None:
-        self._engine = engine
-        self._session = session
-        self._source: Iterator[CID] = map(CID.of, cids)
-        self._fixed_window = window
-        self._timeout = timeout
-        self._todo: list[CID] = []
-        """CIDs that were taken from the source and not yet looked for."""
-        self._waiting: dict[bytes, list[CID]] = {}
-        self._ready: deque[tuple[CID, bytes]] = deque()
-        self._error: BitswapError | None = None
-        self._arrived = trio.lowlevel.ParkingLot()
-        self._exhausted = False
-        self._blocks = 0
-        self._bytes = 0
+    _engine: BitswapEngine
+    _session: SessionState
+    _source: Iterator[CID]
+    _timeout: float
+    _fixed_window: int | None
+    _todo: list[CID] = field(default_factory=list)
+    """CIDs that were taken from the source and not yet looked for."""
+    _waiting: dict[bytes, list[CID]] = field(default_factory=dict)
+    """The CIDs that each block is asked for, by multihash."""
+    _ready: deque[tuple[CID, bytes]] = field(default_factory=deque)
+    """Blocks that the iterator gives next."""
+    _error: BitswapError | None = None
+    _arrived: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _exhausted: bool = False
+    _blocks: int = 0
+    _bytes: int = 0
 
     @property
     def _window(self) -> int:
@@ -154,21 +149,14 @@ class Fetch:
         self._engine.abandon(self.close)
 
 
+@dataclass(eq=False)
 class OrderedFetch(Fetch):
     """Gives blocks in order; blocks that come early count in the window until their turn."""
 
-    def __init__(
-        self,
-        engine: BitswapEngine,
-        session: SessionState,
-        cids: Iterable[CIDInput],
-        timeout: float,
-        window: int | None,
-    ) -> None:
-        super().__init__(engine, session, cids, timeout, window)
-        self._order: deque[tuple[bytes, CID]] = deque()
-        self._uses: dict[bytes, int] = {}
-        self._early: dict[bytes, bytes] = {}
+    _order: deque[tuple[bytes, CID]] = field(default_factory=deque)
+    _uses: dict[bytes, int] = field(default_factory=dict)
+    """How often each block is still to be given."""
+    _early: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def _held(self) -> int:

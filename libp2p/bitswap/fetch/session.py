@@ -126,7 +126,7 @@ class BitswapSession(AsyncClosing):
         if window is not None:
             window = arguments.count(window, "window", least=1)
         kind = OrderedFetch if ordered else Fetch
-        listed, seconds = cid_inputs(cids), arguments.seconds(timeout)
+        listed, seconds = map(CID.of, cid_inputs(cids)), arguments.seconds(timeout)
         return BlockIterator(kind(self._engine, session, listed, seconds, window))
 
     async def get_blocks_batch(

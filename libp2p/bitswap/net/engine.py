@@ -227,7 +227,7 @@ class BitswapEngine(Service):
             manager.remove_estimate(self._worth)
         error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
         error.__cause__ = fault
-        for session in self.sessions:
+        for session in list(self.sessions.values()):
             for _ in session.fail_all(error):
                 pass  # all steps at once: no task is left to do the rest
         for peer_id, link in list(self._links.items()):
@@ -272,7 +272,7 @@ class BitswapEngine(Service):
             searches=self.providers is not None,
         )
         session = SessionState(number, peers or (), self._session_gone)
-        self.sessions.add(session)
+        self.sessions[number] = session
         return session
 
     def session_with(self, peer_id: ID) -> SessionState:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,30 +24,21 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 
+@dataclass(eq=False)
 class MessageHandler:
     """
     Acts on messages; every method but `receive` is a plain call.
 
-    :param apply: called after each change of the tracker.
+    :param _apply: called after each change of the tracker.
     """
 
-    def __init__(
-        self,
-        tracker: WantTracker,
-        server: Server,
-        writer: BlockWriter,
-        sessions: Sessions,
-        stats: BitswapStat,
-        tracing: Tracing,
-        apply: Callable[[], object],
-    ) -> None:
-        self.tracker = tracker
-        self.server = server
-        self._writer = writer
-        self._sessions = sessions
-        self._stats = stats
-        self._tracing = tracing
-        self._apply = apply
+    tracker: WantTracker
+    server: Server
+    _writer: BlockWriter
+    _sessions: Sessions
+    _stats: BitswapStat
+    _tracing: Tracing
+    _apply: Callable[[], object]
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
         """Act on the messages of a peer; their blocks are stored when this returns."""

@@ -133,29 +133,17 @@ class SessionState:
         return each(list(self._waiters), partial(self.fail, error=error))
 
 
-class Sessions:
+class Sessions(WeakValueDictionary[int, SessionState]):
     """The sessions of a client by their numbers, as long as something refers to them."""
-
-    def __init__(self) -> None:
-        self._sessions: WeakValueDictionary[int, SessionState] = WeakValueDictionary()
-
-    def __iter__(self) -> Iterator[SessionState]:
-        return iter(list(self._sessions.values()))
-
-    def add(self, session: SessionState) -> None:
-        self._sessions[session.id] = session
-
-    def get(self, session_id: int) -> SessionState | None:
-        return self._sessions.get(session_id)
 
     def deliver(self, numbers: Iterable[int], key: bytes, data: bytes) -> None:
         """Give a block to its waiters in these sessions."""
         for number in numbers:
-            if (session := self._sessions.get(number)) is not None:
+            if (session := self.get(number)) is not None:
                 session.deliver(key, data)
 
     def fail(self, numbers: Iterable[int], key: bytes, error: BitswapError) -> None:
         """Tell the waiters for a block in these sessions that it will not come."""
         for number in numbers:
-            if (session := self._sessions.get(number)) is not None:
+            if (session := self.get(number)) is not None:
                 session.fail(key, error)

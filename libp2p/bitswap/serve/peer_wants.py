@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cmp_to_key
 from itertools import islice
@@ -295,19 +296,15 @@ class PeerWants:
         self.idle.clear()
 
 
+@dataclass(slots=True, eq=False)
 class Reply:
     """The wants that one message answers: those with blocks, and those with presences."""
 
-    __slots__ = ("peer", "presences", "size", "wants")
-
-    def __init__(
-        self, peer: PeerWants, wants: list[PeerWant], presences: list[PeerWant], size: int
-    ) -> None:
-        self.peer = peer
-        self.wants = wants
-        self.presences = presences
-        self.size = size
-        """Bytes of the blocks, by the sizes that were looked up."""
+    peer: PeerWants
+    wants: list[PeerWant]
+    presences: list[PeerWant]
+    size: int
+    """Bytes of the blocks, by the sizes that were looked up."""
 
     def leave_out(self, wants: Collection[PeerWant]) -> None:
         """Take wants out of the reply that cannot be answered now."""

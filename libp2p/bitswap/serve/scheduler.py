@@ -59,6 +59,7 @@ class Priorities:
     salt: bytes
 
 
+@dataclass(slots=True, eq=False)
 class _Share:
     """
     The turns that one peer has had, and the turn that it waits for.
@@ -66,22 +67,20 @@ class _Share:
     Owner: libp2p.bitswap.serve.scheduler
     """
 
-    __slots__ = ("asked_at", "for_blocks", "given", "going_on", "salted", "served", "taken")
-
-    def __init__(self, salted: bytes) -> None:
-        self.salted = salted
-        self.taken = 0.0
-        """Bytes of its turns; raised to the scheduler's level when the peer begins to wait."""
-        self.going_on = 0
-        """Turns that the peer has begun and not ended."""
-        self.served = False
-        """The peer has had a turn."""
-        self.given = False
-        """The peer was woken for a turn and has not begun it."""
-        self.asked_at = 0.0
-        """When the peer began to wait, in seconds."""
-        self.for_blocks = False
-        """The turn that the peer waits for is of no use unless blocks can be sent."""
+    salted: bytes
+    """The salted hash of the peer id."""
+    taken: float = 0.0
+    """Bytes of its turns; raised to the scheduler's level when the peer begins to wait."""
+    going_on: int = 0
+    """Turns that the peer has begun and not ended."""
+    served: bool = False
+    """The peer has had a turn."""
+    given: bool = False
+    """The peer was woken for a turn and has not begun it."""
+    asked_at: float = 0.0
+    """When the peer began to wait, in seconds."""
+    for_blocks: bool = False
+    """The turn that the peer waits for is of no use unless blocks can be sent."""
 
     def starves(self, now: float) -> bool:
         return not self.served or now - self.asked_at > STARVED_SECONDS

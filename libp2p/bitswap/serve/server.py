@@ -324,7 +324,8 @@ class Server:
         context.tracing.sent(peer_id, message)
         if blocks:
             size = sum(map(len, blocks.values()))
-            context.stats.count_sent(len(blocks), size)
+            context.stats.blocks_sent += len(blocks)
+            context.stats.data_sent += size
             self.accounts.sent(peer_id, len(blocks), size, now)
             self._served.note(peer_id, next(iter(blocks)), len(blocks), size, now)
 

@@ -8,6 +8,7 @@ hang. A failure is not taken for a missing block: the wants are put aside and lo
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -37,26 +38,21 @@ _F = TypeVar("_F", bound=Found)
 _Call: TypeAlias = "Callable[[Sequence[bytes]], Awaitable[Sequence[_F]]]"
 
 
+@dataclass(eq=False)
 class StoreReader:
     """
     Looks the blocks of wants up, and reads them.
 
-    :param store: returns the block store.
-    :param call_at: called with the time at which `retry` is to be called.
+    :param _store: returns the block store.
+    :param _call_at: called with the time at which `retry` is to be called.
     """
 
-    def __init__(
-        self,
-        store: Callable[[], BlockStore],
-        ledger: Ledger,
-        faults: FaultLog,
-        call_at: Callable[[float], object],
-    ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._faults = faults
-        self._call_at = call_at
-        self._aside: LazyHeap[PeerWant] = LazyHeap()  # by the time of the next look-up
+    _store: Callable[[], BlockStore]
+    _ledger: Ledger
+    _faults: FaultLog
+    _call_at: Callable[[float], object]
+    _aside: LazyHeap[PeerWant] = field(default_factory=LazyHeap)
+    """Wants that the store has failed at, by the time of the next look-up."""
 
     @property
     def knows_sizes(self) -> bool:

@@ -66,7 +66,8 @@ class Peers:
         """The usual size of a block in bytes."""
         self.blocks_received = 0
         """Wanted blocks that peers have sent."""
-        self._duplicates = 0
+        self.duplicates = 0
+        """Blocks that came twice, since two peers were asked for them."""
 
     def among(self, peer_ids: Iterable[ID] | None) -> Iterable[RemotePeer]:
         """Return those of these peers that are connected; all peers for None."""
@@ -74,16 +75,13 @@ class Peers:
             return self.by_id.values()
         return [self.by_id[peer_id] for peer_id in peer_ids if peer_id in self.by_id]
 
-    def count_duplicate(self) -> None:
-        """Count a block that came twice, since two peers were asked for it."""
-        self._duplicates += 1
-
     @property
     def may_ask_twice(self) -> bool:
         """True if few blocks have come twice, so that a second peer may be asked for more."""
-        return (self._duplicates - FREE_DUPLICATES) * DUPLICATE_SHARE <= self.blocks_received
+        return (self.duplicates - FREE_DUPLICATES) * DUPLICATE_SHARE <= self.blocks_received
 
 
+@dataclass(slots=True, eq=False)
 class Batch:
     """
     The want-blocks of one message to a peer.
@@ -95,19 +93,16 @@ class Batch:
     Owner: libp2p.bitswap.want.remote_peer
     """
 
-    __slots__ = ("has_blocks", "measures_latency", "progress_at", "progress_limit", "written_at")
-
-    def __init__(self, *, measures_latency: bool) -> None:
-        self.measures_latency = measures_latency
-        """The peer owed nothing when it was asked, so its first answer measures the latency."""
-        self.has_blocks = False
-        """The message has want-blocks, not only want-haves."""
-        self.written_at = _NEVER
-        """When the message was written, in seconds."""
-        self.progress_at = 0.0
-        """When one of its wants was last answered while blocks of an older batch were due."""
-        self.progress_limit = 0
-        """Until `ReceiveRate.received` reaches this, the bytes that come may precede its blocks."""
+    measures_latency: bool
+    """The peer owed nothing when it was asked, so its first answer measures the latency."""
+    has_blocks: bool = False
+    """The message has want-blocks, not only want-haves."""
+    written_at: float = _NEVER
+    """When the message was written, in seconds."""
+    progress_at: float = 0.0
+    """When one of its wants was last answered while blocks of an older batch were due."""
+    progress_limit: int = 0
+    """Until `ReceiveRate.received` reaches this, the bytes that come may precede its blocks."""
 
 
 @dataclass(slots=True, eq=False)

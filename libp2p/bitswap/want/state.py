@@ -276,12 +276,6 @@ class SessionWants:
         self.backlog.pop(want.key, None)
         self.to_search.pop(want.key, None)
 
-    def take_backlog(self) -> list[Want]:
-        """Remove and return the wants of ``backlog``."""
-        wants = list(self.backlog.values())
-        self.backlog.clear()
-        return wants
-
     # -- peers ----------------------------------------------------------------------------------
 
     def found(self, peer: RemotePeer) -> None:

@@ -95,7 +95,9 @@ class Strategy:
 
     def dispatch_backlog(self, session: SessionWants) -> None:
         """Assign the wants of a session's backlog, since a peer was found."""
-        self._begin(session, session.take_backlog())
+        wants = list(session.backlog.values())
+        session.backlog.clear()
+        self._begin(session, wants)
 
     def _begin(self, session: SessionWants, wants: list[Want]) -> None:
         self._chores.begin(each(wants, partial(self._redispatch, session)))

@@ -224,7 +224,7 @@ class WantTracker:
         key = cid.multihash
         peer = self._peers.by_id.get(peer_id)
         if peer is not None and peer.withdrawn.get(key):
-            self._peers.count_duplicate()
+            self._peers.duplicates += 1
             return peer.take_withdrawn(key)
         want = self._wants.get(key)
         return self._recent.get(key) if want is None else want.session_ids
