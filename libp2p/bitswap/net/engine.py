@@ -564,7 +564,7 @@ class BitswapEngine(Service):
             self.apply()
 
     def on_disconnected(self, event: PeerDisconnected) -> None:
-        """Forget a peer with its last connection; after another one, send its wants again."""
+        """Forget a peer without a connection; if others are left, send its wants again."""
         if self.host.get_network().get_connections(event.peer_id):
             # The peer may have dropped the wants that came on the lost connection.
             self.tracker.send_all_again(event.peer_id)

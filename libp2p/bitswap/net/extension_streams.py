@@ -29,12 +29,12 @@ class Extension(Protocol):
         """Take the `BitswapClient` that this extension belongs to."""
 
     async def process_message(self, peer_id: ID, msg_bytes: bytes, stream: INetStream) -> bool:
-        """Take a message, undecoded; return True if the client must not see it."""
+        """Take an undecoded message; return True if the client must not act on the message."""
 
     async def process_wantlist(
         self, wantlist: ProtoMessage.Wantlist, peer_id: ID, stream: INetStream
     ) -> bool:
-        """Take a message's wantlist; return True if the client must not answer it."""
+        """Take the wantlist of a message; return True if the client must not answer the wants."""
 
 
 class ExtensionStreams:
@@ -45,7 +45,7 @@ class ExtensionStreams:
         self._extension = extension
 
     async def __call__(self, stream: INetStream) -> None:
-        """Serve a stream until it or the client ends."""
+        """Serve a stream until the stream or the client ends."""
         if not self._engine.is_running:
             await stream.reset()
             return

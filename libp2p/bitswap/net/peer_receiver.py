@@ -94,7 +94,7 @@ class InboundStream:
         self.failed = False
         """A message was malformed, or the stream was aborted: later messages are dropped."""
         self.notices = 0
-        """How often it has become readable since it was read; `PeerReceiver` writes this."""
+        """How often the stream became readable since it was read; written by `PeerReceiver`."""
 
     @property
     def can_be_spared(self) -> bool:

@@ -22,9 +22,9 @@ class _Life:
     def __init__(self) -> None:
         self.started, self.stopped, self.finished = trio.Event(), trio.Event(), trio.Event()
         self.starters = 0
-        """How many calls of `start` wait for it to begin."""
+        """How many calls of `start` wait for ``started``."""
         self.is_up = False
-        """A call of `start` has seen it begin."""
+        """A call of `start` has seen ``started``."""
 
 
 class Service(ABC):
@@ -146,7 +146,7 @@ class Service(ABC):
             return
         self._life = None
         life.stopped.set()
-        if self._nursery is not None:  # else it has not begun
+        if self._nursery is not None:  # else `_live` has not begun
             self._nursery = None
             self._leave(fault)
 

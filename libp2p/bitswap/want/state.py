@@ -206,7 +206,7 @@ class Want:
     # -- broadcast and search -------------------------------------------------------------------
 
     def begin_broadcast(self, session: SessionWants) -> None:
-        """Make this one of the wants that ``session`` broadcasts to its peers."""
+        """Make this one of the wants that ``session`` broadcasts."""
         self.broadcaster = session
         session.broadcasting.add(self)
 
