@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
@@ -30,37 +31,32 @@ if TYPE_CHECKING:
     from libp2p.utils.fault_log import FaultLog
 
 
+@dataclass(eq=False)
 class BlockWriter:
-    """Stores blocks, then tells sessions and peers; keeps the order of blocks and failures."""
+    """
+    Stores blocks, then tells sessions and peers; keeps the order of blocks and failures.
 
-    def __init__(
-        self,
-        store: Callable[[], BlockStore],
-        tracker: WantTracker,
-        sessions: Sessions,
-        server: Server,
-        faults: FaultLog,
-        config: BitswapConfig,
-        said_of: Callable[[bytes], Mapping[str, str]],
-    ) -> None:
-        """
-        :param store: returns the block store.
-        :param said_of: returns what each router has said of a block.
-        """
-        self._config = config
-        self._store = store
-        self._tracker = tracker
-        self._sessions = sessions
-        self._server = server
-        self._faults = faults
-        self._said_of = said_of
-        self._queue: deque[tuple[Want, bytes] | Unavailable] = deque()
-        self._bytes = 0
-        # How many blocks were ever queued, and how many of them are stored or dropped.
-        self._queued = self._done = 0
-        self._added = Waiter()
-        self._stored = trio.lowlevel.ParkingLot()
-        self._calls: set[trio.CancelScope] = set()  # around the running calls of the store
+    :param _store: returns the block store.
+    :param _said_of: returns what each router has said of a block.
+    """
+
+    _store: Callable[[], BlockStore]
+    _tracker: WantTracker
+    _sessions: Sessions
+    _server: Server
+    _faults: FaultLog
+    _config: BitswapConfig
+    _said_of: Callable[[bytes], Mapping[str, str]]
+    _queue: deque[tuple[Want, bytes] | Unavailable] = field(default_factory=deque)
+    _bytes: int = 0
+    _queued: int = 0
+    """How many blocks were ever queued."""
+    _done: int = 0
+    """How many of the queued blocks were stored or dropped."""
+    _added: Waiter = field(default_factory=Waiter)
+    _stored: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _calls: set[trio.CancelScope] = field(default_factory=set)
+    """Scopes around the running calls of the store."""
 
     def add(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         """Store blocks: at once if the store need not wait, else in `run`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -26,16 +27,14 @@ class BlockWaiter(Protocol):
         """Learn that a block will not come."""
 
 
+@dataclass(slots=True, eq=False)
 class OneBlock:
     """Waits for one block, for a limited time; ``task`` is what the waiting task waits on."""
 
-    __slots__ = ("data", "error", "over", "task")
-
-    def __init__(self) -> None:
-        self.task = OneTask()
-        self.over = False
-        self.data: bytes | None = None
-        self.error: BitswapError | None = None
+    task: OneTask = field(default_factory=OneTask)
+    over: bool = False
+    data: bytes | None = None
+    error: BitswapError | None = None
 
     def deliver(self, key: bytes, data: bytes) -> None:
         self.data = data

@@ -40,17 +40,17 @@ class Receipt:
     """Blocks, both ways."""
 
 
+@dataclass(slots=True, eq=False)
 class _Average:
     """The average of `_SCORE` for periods with a block and 0 for the others."""
 
-    __slots__ = ("_alpha", "_busy", "_seconds", "_tick", "_value")
-
-    def __init__(self, alpha: float, seconds: float) -> None:
-        self._alpha = alpha
-        self._seconds = seconds
-        self._tick: float | None = None  # the number of the current period
-        self._busy = False  # a block was exchanged in the current period
-        self._value = 0.0
+    _alpha: float
+    _seconds: float
+    _tick: float | None = None
+    """The number of the current period."""
+    _busy: bool = False
+    """A block was exchanged in the current period."""
+    _value: float = 0.0
 
     def note(self, now: float) -> None:
         """Note that a block was exchanged."""
