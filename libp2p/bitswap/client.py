@@ -344,7 +344,7 @@ class BitswapClient(INotifee):
         """Return what peers have said so far of a block that is wanted; nothing of any other."""
         key = CID.of(cid).multihash
         found: dict[ID, PeerAnswer] = {}
-        for session in self._engine.sessions:
+        for session in list(self._engine.sessions.values()):
             found |= self._engine.tracker.report(session.id, key)
         return found
 

@@ -16,6 +16,7 @@ class BitswapStat:
     Counts since the client was made; ``wantlist`` and ``peers`` are those of now.
 
     Owner: libp2p.bitswap.net.message_handler
+    Owner: libp2p.bitswap.serve.server
     """
 
     blocks_received: int = 0
@@ -32,11 +33,6 @@ class BitswapStat:
     data_sent: int = 0
     wantlist: list[CID] = field(default_factory=list)
     peers: list[ID] = field(default_factory=list)
-
-    def count_sent(self, blocks: int, size: int) -> None:
-        """Count blocks that were sent, of ``size`` bytes together."""
-        self.blocks_sent += blocks
-        self.data_sent += size
 
 
 @dataclass(slots=True)

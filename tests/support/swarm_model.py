@@ -197,7 +197,7 @@ class Swarm:
     def _step(self) -> None:
         self._steps += 1
         assert self._steps < MAX_STEPS, "it does not come to an end"
-        deadline = self.tracker.next_deadline()
+        deadline = self.tracker.timers.next
         if self._events and (deadline is None or self._events[0][0] <= deadline):
             self.now, _, action = heapq.heappop(self._events)
             action()

@@ -8,10 +8,11 @@ from libp2p.bitswap.want.receive_rate import ReceiveRate
 from libp2p.bitswap.want.tracker import Search, Unavailable, WantTracker
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry, WantType
 from libp2p.peer.id import ID
+from tests.support.peer_status import peer_status
 
 if TYPE_CHECKING:
-    from libp2p.bitswap.want.reports import PeerStatus
     from libp2p.ipld.cid import CID
+    from tests.support.peer_status import PeerStatus
 
 HAVE, DONT_HAVE = BlockPresenceType.Have, BlockPresenceType.DontHave
 WANT_BLOCK, WANT_HAVE, CANCEL = "block", "have", "cancel"
@@ -44,7 +45,9 @@ class Client:
         max_wants: int = 1024,
         block_size: int = BLOCK_SIZE,
     ) -> None:
-        self.tracker = WantTracker(max_wants_per_peer=max_wants, block_size=block_size)
+        self.tracker = WantTracker()
+        self.tracker._peers.max_wants = max_wants
+        self.tracker._peers.block_size = block_size
         self.block_size = block_size
         self.now = 100.0
         self.session = self.tracker.open_session(searches=searches)
@@ -56,7 +59,7 @@ class Client:
     def wait(self, seconds: float) -> None:
         """Let time pass, as a driver does that is never late."""
         until = self.now + seconds
-        while (deadline := self.tracker.next_deadline()) is not None and deadline <= until:
+        while (deadline := self.tracker.timers.next) is not None and deadline <= until:
             self.now = max(self.now, deadline)
             self.tracker.tick(self.now)
         self.now = until
@@ -112,9 +115,7 @@ class Client:
 
     def peer(self, peer: ID) -> PeerStatus:
         """What the tracker knows of a peer."""
-        status = self.tracker.describe(peer)
-        assert status is not None
-        return status
+        return peer_status(self.tracker, peer)
 
     def owes_nothing(self, peer: ID) -> bool:
         """Tell whether there is nothing between the tracker and a peer."""

@@ -1,1 +1,1 @@
-"""What several rooms of bitswap stand on: timers, work in steps, the ends of streams."""
+"""Parts that several rooms of bitswap use: timers, work in steps, the ends of streams."""

@@ -32,10 +32,6 @@ class Timers(Generic[_OwnerT]):
         self.earliest = inf
         """No timer goes off before this time. The one that did at this time may be dropped."""
 
-    def __len__(self) -> int:
-        """Count the timers."""
-        return len(self._heap)
-
     def __contains__(self, owner: _OwnerT) -> bool:
         return owner in self._heap
 

@@ -1,1 +1,1 @@
-"""How a program gets blocks: one, or many with a window."""
+"""Sessions of a program: they fetch one block, or many with a window."""

@@ -1,15 +1,16 @@
 """
-Many blocks, in a stream: what `BitswapSession.get_blocks` gives.
+The iterator of many blocks that `BitswapSession.get_blocks` returns.
 
-It asks for blocks ahead of their use, as far as a window reaches; whoever takes no blocks stops the
+Blocks are asked for ahead of their use, up to a window. A caller that takes no blocks stops the
 asking.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from copy import copy
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Self
 
@@ -22,7 +23,6 @@ from libp2p.bitswap.config import (
     READ_AHEAD_BYTES,
     STEP_ITEMS,
 )
-from libp2p.ipld.cid import CID
 from libp2p.utils.closing import AsyncClosing
 from libp2p.utils.shown import shown
 
@@ -30,34 +30,29 @@ if TYPE_CHECKING:
     from libp2p.bitswap.errors import BitswapError
     from libp2p.bitswap.net.engine import BitswapEngine
     from libp2p.bitswap.net.waiters import SessionState
-    from libp2p.ipld.cid import CIDInput
+    from libp2p.ipld.cid import CID
 
 
+@dataclass(eq=False)
 class Fetch:
-    """The state of one `get_blocks`: what is to come, what is asked for, what is here."""
+    """The state of one `get_blocks`: the CIDs to come, those asked for, and the blocks here."""
 
-    def __init__(
-        self,
-        engine: BitswapEngine,
-        session: SessionState,
-        cids: Iterable[CIDInput],
-        timeout: float,
-        window: int | None,
-    ) -> None:
-        self._engine = engine
-        self._session = session
-        self._source: Iterator[CID] = map(CID.of, cids)
-        self._fixed_window = window
-        self._timeout = timeout
-        self._todo: list[CID] = []
-        """Taken from the source, not yet looked for."""
-        self._waiting: dict[bytes, list[CID]] = {}
-        self._ready: deque[tuple[CID, bytes]] = deque()
-        self._error: BitswapError | None = None
-        self._arrived = trio.lowlevel.ParkingLot()
-        self._exhausted = False
-        self._blocks = 0
-        self._bytes = 0
+    _engine: BitswapEngine
+    _session: SessionState
+    _source: Iterator[CID]
+    _timeout: float
+    _fixed_window: int | None
+    _todo: list[CID] = field(default_factory=list)
+    """CIDs that were taken from the source and not yet looked for."""
+    _waiting: dict[bytes, list[CID]] = field(default_factory=dict)
+    """The CIDs that each block is asked for, by multihash."""
+    _ready: deque[tuple[CID, bytes]] = field(default_factory=deque)
+    """Blocks that the iterator gives next."""
+    _error: BitswapError | None = None
+    _arrived: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _exhausted: bool = False
+    _blocks: int = 0
+    _bytes: int = 0
 
     @property
     def _window(self) -> int:
@@ -71,11 +66,11 @@ class Fetch:
 
     async def next(self) -> tuple[CID, bytes] | None:
         """Wait for the next block; None after the last one."""
-        # Half a window at a time: a message and a look into the store for many blocks at once.
+        # Half a window at a time, so that one message and one look-up are for many blocks.
         if self._held <= self._window // 2:
             while not self._exhausted and self._held < self._window and self._error is None:
                 await self._ask_ahead()
-                if self._window > STEP_ITEMS:  # there may be more than one step of it
+                if self._window > STEP_ITEMS:  # there may be more than one step
                     await trio.lowlevel.checkpoint()
         while not self._ready:
             if self._error is not None:
@@ -90,12 +85,12 @@ class Fetch:
         return self._ready.popleft()
 
     async def _ask_ahead(self) -> None:
-        """Look for the next blocks here, and ask the peers for those that are not."""
+        """Look for the next blocks in the store, and ask the peers for those not found."""
         room = min(self._window - self._held, STEP_ITEMS)
         if not self._todo:
             self._todo = list(islice(self._source, room))
             self._exhausted = len(self._todo) < room
-        # If this is cancelled the same blocks are looked for again.
+        # If this is cancelled, ``_todo`` is looked for again.
         found = await self._engine.find_all_here(self._todo)
         todo, self._todo = self._todo, []
         missing: list[CID] = []
@@ -105,7 +100,7 @@ class Fetch:
             if data is not None:
                 self._take(key, [cid], data)
             elif key in self._waiting:
-                self._waiting[key].append(cid)  # a file may have a block several times
+                self._waiting[key].append(cid)  # a file may have the same block twice
             else:
                 self._waiting[key] = [cid]
                 missing.append(cid)
@@ -120,10 +115,10 @@ class Fetch:
         return len(self._waiting) + len(self._ready)
 
     def _expect(self, key: bytes, cid: CID) -> None:
-        """Note what is to be given next."""
+        """Note the next CID, in the order of the source; for `OrderedFetch`."""
 
     def _take(self, key: bytes, cids: list[CID], data: bytes) -> None:
-        """Take a block that is here."""
+        """Make a block ready for each of its CIDs."""
         self._blocks += 1
         self._bytes += len(data)
         for cid in cids:
@@ -142,7 +137,7 @@ class Fetch:
         self._arrived.unpark()
 
     def close(self) -> None:
-        """Take back what was asked for."""
+        """Take the unanswered wants back."""
         self._exhausted = True
         self._ready.clear()
         keys = list(self._waiting)
@@ -150,25 +145,18 @@ class Fetch:
         self._engine.leave(self._session, self, keys)
 
     def abandon(self) -> None:
-        """Have this closed with the next change: nobody will take its blocks."""
+        """Have the engine close this with the next change, as the iterator is gone."""
         self._engine.abandon(self.close)
 
 
+@dataclass(eq=False)
 class OrderedFetch(Fetch):
-    """Keeps what comes early until its turn; it counts as held, so that the window bounds it."""
+    """Gives blocks in order; blocks that come early count in the window until their turn."""
 
-    def __init__(
-        self,
-        engine: BitswapEngine,
-        session: SessionState,
-        cids: Iterable[CIDInput],
-        timeout: float,
-        window: int | None,
-    ) -> None:
-        super().__init__(engine, session, cids, timeout, window)
-        self._order: deque[tuple[bytes, CID]] = deque()
-        self._uses: dict[bytes, int] = {}
-        self._early: dict[bytes, bytes] = {}
+    _order: deque[tuple[bytes, CID]] = field(default_factory=deque)
+    _uses: dict[bytes, int] = field(default_factory=dict)
+    """How often each block is still to be given."""
+    _early: dict[bytes, bytes] = field(default_factory=dict)
 
     @property
     def _held(self) -> int:
@@ -191,7 +179,7 @@ class OrderedFetch(Fetch):
 
 
 class BlockIterator(AsyncClosing):
-    """What `get_blocks` returns: an async iterator of (CID, data)."""
+    """An async iterator of (CID, data), returned by `get_blocks`."""
 
     def __init__(self, fetch: Fetch) -> None:
         self._fetch: Fetch | None = fetch
@@ -207,7 +195,7 @@ class BlockIterator(AsyncClosing):
             raise StopAsyncIteration
         try:
             block = await self._fetch.next()
-        except Exception:  # also what a store or the user's own iterable raises
+        except Exception:  # also of the store or the user's iterable
             self.close()
             raise
         if block is None:
@@ -216,7 +204,7 @@ class BlockIterator(AsyncClosing):
         return block
 
     def __del__(self) -> None:
-        # Not `close`: this may run in the middle of anything.
+        # Not `close`, as this may run in the middle of any other code.
         if self._fetch is not None:
             self._fetch.abandon()
 

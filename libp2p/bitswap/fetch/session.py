@@ -1,4 +1,4 @@
-"""Sessions: fetches that share peers, because who has one block of a file probably has the rest."""
+"""Sessions: fetches that share peers, as a peer with one block of a file often has the rest."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class BitswapSession(AsyncClosing):
     """
     Fetches blocks that belong together. Made by `BitswapClient.new_session`.
 
-    It is forgotten when nothing refers to it any more; `close` or ``async with`` do it at once.
+    A session ends when nothing refers to it any more; `close` or ``async with`` end it at once.
     """
 
     def __init__(self, engine: BitswapEngine, state: SessionState) -> None:
@@ -40,12 +40,12 @@ class BitswapSession(AsyncClosing):
 
     @property
     def peers(self) -> tuple[ID, ...]:
-        """The only peers that are asked; empty if all are."""
+        """The only peers that are asked; empty if all peers are asked."""
         return self._state.peers
 
     @property
     def stats(self) -> SessionStat:
-        """What this session has received; `BitswapClient.stat` counts for all."""
+        """The blocks that this session has received; `BitswapClient.stat` counts for all."""
         return self._state.stats
 
     @property
@@ -55,15 +55,15 @@ class BitswapSession(AsyncClosing):
 
     @property
     def active_peers(self) -> set[ID]:
-        """The peers that have said that they have blocks of this session, or have sent some."""
+        """The peers that have sent HAVE or a block of this session, or are providers."""
         return self._engine.tracker.peers_of(self.id)
 
     def waits_for(self, key: bytes) -> bool:
-        """Tell whether somebody waits in this session for the block of a multihash."""
+        """Return whether a call waits in this session for the block of a multihash."""
         return self._state.waits_for(key)
 
     def close(self) -> None:
-        """End the session: nothing more is asked for, and who still waits gets an error."""
+        """End the session: its wants are taken back, and calls that wait get an error."""
         self._engine.close_session(self._state)
 
     def __repr__(self) -> str:
@@ -80,17 +80,18 @@ class BitswapSession(AsyncClosing):
         self, cid: CIDInput, peer_id: ID | None = None, timeout: float | None = DEFAULT_TIMEOUT
     ) -> bytes:
         """
-        Return a block from the store, or else from a peer; then it is in the store.
+        Return a block from the store, or else from a peer; a block of a peer is stored first.
 
         :param peer_id: ask this peer only, connecting to it if its addresses are known.
-        :raises BlockUnavailableError: at once when nobody is left to ask; it says who answered
-            what. `BlockNotFoundError` if all of them do not have it.
-        :raises BlockTimeoutError: if no peer has sent it, or the store has not answered, after
-            ``timeout`` seconds.
-        :raises Exception: whatever the block store raises: a block that it cannot look for it could
-            not keep either, so no peer is asked.
-        :raises InvalidCID: if ``cid`` is none.
-        :raises ValueError: or `TypeError`, if ``timeout`` is no time. None is without end.
+        :param timeout: in seconds; None for no timeout.
+        :raises BlockUnavailableError: as soon as no peer is left to ask, with the answers of all
+            peers. `BlockNotFoundError` if all of them answered DONT_HAVE.
+        :raises BlockTimeoutError: if no peer has sent the block, or the store has not answered,
+            after ``timeout`` seconds.
+        :raises Exception: any error of the block store. No peer is asked then, as the store could
+            not keep the block either.
+        :raises InvalidCID: if ``cid`` is not a CID.
+        :raises ValueError: or `TypeError`, if ``timeout`` is not a time.
         """
         wanted, timeout = CID.of(cid), arguments.seconds(timeout)
         if peer_id is not None:
@@ -111,21 +112,21 @@ class BitswapSession(AsyncClosing):
         """
         Return an async iterator of (CID, data) that gives blocks as they come.
 
-        :param cids: may be a generator; it is asked for CIDs no faster than blocks are taken.
+        :param cids: may be a generator; CIDs are taken from it no faster than blocks are used.
         :param peer_id: ask this peer only.
-        :param timeout: the longest time without any block; the fetch as a whole has no limit.
+        :param timeout: seconds without any block; the fetch as a whole has no timeout.
         :param window: how many blocks are asked for ahead of their use; by default as many as
             make `READ_AHEAD_BYTES`.
         :param ordered: give the blocks in the order of ``cids``.
 
-        The iterator raises what `get_block` does and is over then. Left early, its ``close()`` (or
-        ``async with``, or its end of life) takes back what was asked.
+        The iterator raises the errors of `get_block` and ends then. If the caller leaves early,
+        ``close()``, ``async with`` or the end of the iterator's life takes the wants back.
         """
         session = self._state_for(None if peer_id is None else ID.of(peer_id))
         if window is not None:
             window = arguments.count(window, "window", least=1)
         kind = OrderedFetch if ordered else Fetch
-        listed, seconds = cid_inputs(cids), arguments.seconds(timeout)
+        listed, seconds = map(CID.of, cid_inputs(cids)), arguments.seconds(timeout)
         return BlockIterator(kind(self._engine, session, listed, seconds, window))
 
     async def get_blocks_batch(
@@ -138,43 +139,43 @@ class BitswapSession(AsyncClosing):
         """
         Return several blocks by their binary CIDs.
 
-        :param batch_size: how many are asked for at once.
-        :raises BitswapError: if one of them cannot be had; those that came are in the store.
+        :param batch_size: twice as many blocks are asked for ahead of their use.
+        :raises BitswapError: if a block does not come; the blocks that came are in the store.
         """
         batch_size = arguments.count(batch_size, "batch_size", least=1)
         async with self.get_blocks(cids, peer_id, timeout, window=2 * batch_size) as blocks:
             return {cid.buffer: data async for cid, data in blocks}
 
     async def receive_block(self, cid: CIDInput, data: bytes, peer_id: ID | None = None) -> None:
-        """Take a block that came some other way: it is verified, stored and handed on."""
+        """Verify a block that came some other way, store it and give it to its waiters."""
         await self._engine.add_block(cid, data)
 
-    # -- for who waits without a task of its own ------------------------------------------------
+    # -- for waiters without a task of their own ------------------------------------------------
 
     async def find_here(self, cids: Sequence[CID]) -> Sequence[bytes | None]:
-        """Return the blocks that need no peer, None for the others."""
+        """Return the blocks that are in the store, None for the others."""
         return await self._engine.find_all_here(cids)
 
     def ask(self, cids: Sequence[CID], waiter: BlockWaiter) -> None:
         """
-        Ask peers for blocks that are not here; each is given to ``waiter``, or its failure.
+        Ask peers for blocks; ``waiter`` gets each block or its error.
 
-        :raises ClientClosedError: if the client does not work, or the session is closed.
+        :raises ClientClosedError: if the client does not run, or the session is closed.
         """
         for cid in cids:
             self._state.register(waiter, cid.multihash)
         self._engine.want(self._state, cids)
 
     def take_back(self, keys: Sequence[bytes], waiter: BlockWaiter) -> None:
-        """Take back what was asked for a waiter, by multihashes."""
+        """Take the wants of a waiter back, by multihashes."""
         self._engine.leave(self._state, waiter, keys)
 
     def limit_time(self, waiter: Timed, when: float) -> None:
-        """Call ``waiter.expire`` at ``when``, or before if it was to be called before."""
+        """Call ``waiter.expire`` at ``when``, or earlier if it was set earlier."""
         self._engine.time_watch.set(waiter, when)
 
     def timed_out(self, cid: CID, seconds: float) -> BitswapError:
-        """Return the error for a block that did not come in time; it says who answered what."""
+        """Return the error for a block that did not come in time, with the peers' answers."""
         return self._engine.late(self.id, cid, seconds)
 
     def _state_for(self, peer_id: ID | None) -> SessionState:

@@ -1,19 +1,20 @@
 """
-The way of received blocks into the store, and from there to those who wait for them.
+The writer of received blocks: it stores them, then gives them to the sessions that wait for them.
 
-Blocks that come while the store is busy are stored together by its next call. A block is handed on
-once it is stored: who gets it can rely on finding it in the store.
+Blocks that come while the store is busy are stored together by the next call. A block is delivered
+after it is stored, so that whoever gets the block also finds it in the store.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.bitswap.config import DEFAULT_CONFIG, STORE_BATCH_BYTES
+from libp2p.bitswap.config import STORE_BATCH_BYTES
 from libp2p.bitswap.errors import not_stored, unavailable
 from libp2p.bitswap.want.reports import Unavailable
 from libp2p.exceptions import BlockStoreError
@@ -30,45 +31,35 @@ if TYPE_CHECKING:
     from libp2p.utils.fault_log import FaultLog
 
 
-def _nothing(key: bytes) -> Mapping[str, str]:
-    """Say what no router has said."""
-    return {}
-
-
+@dataclass(eq=False)
 class BlockWriter:
-    """Stores blocks, then tells sessions and peers; failures that come later are told later."""
+    """
+    Stores blocks, then tells sessions and peers; keeps the order of blocks and failures.
 
-    def __init__(
-        self,
-        store: Callable[[], BlockStore],
-        tracker: WantTracker,
-        sessions: Sessions,
-        server: Server,
-        faults: FaultLog,
-        config: BitswapConfig = DEFAULT_CONFIG,
-        said_of: Callable[[bytes], Mapping[str, str]] = _nothing,
-    ) -> None:
-        """
-        :param store: returns the block store.
-        :param said_of: returns what each router has said of a block.
-        """
-        self._config = config
-        self._store = store
-        self._tracker = tracker
-        self._sessions = sessions
-        self._server = server
-        self._faults = faults
-        self._said_of = said_of
-        self._queue: deque[tuple[Want, bytes] | Unavailable] = deque()
-        self._bytes = 0
-        # How many blocks were ever queued, and how many of them are stored or dropped.
-        self._queued = self._done = 0
-        self._added = Waiter()
-        self._stored = trio.lowlevel.ParkingLot()
-        self._calls: set[trio.CancelScope] = set()  # in which the store is being called
+    :param _store: returns the block store.
+    :param _said_of: returns what each router has said of a block.
+    """
+
+    _store: Callable[[], BlockStore]
+    _tracker: WantTracker
+    _sessions: Sessions
+    _server: Server
+    _faults: FaultLog
+    _config: BitswapConfig
+    _said_of: Callable[[bytes], Mapping[str, str]]
+    _queue: deque[tuple[Want, bytes] | Unavailable] = field(default_factory=deque)
+    _bytes: int = 0
+    _queued: int = 0
+    """How many blocks were ever queued."""
+    _done: int = 0
+    """How many of the queued blocks were stored or dropped."""
+    _added: Waiter = field(default_factory=Waiter)
+    _stored: trio.lowlevel.ParkingLot = field(default_factory=trio.lowlevel.ParkingLot)
+    _calls: set[trio.CancelScope] = field(default_factory=set)
+    """Scopes around the running calls of the store."""
 
     def add(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
-        """Have blocks stored: at once if the store needs no time for it, else by `run`."""
+        """Store blocks: at once if the store need not wait, else in `run`."""
         if not self._queue:
             try:
                 if self._store().put_blocks_now([(want.cid, data) for want, data in blocks]):
@@ -83,7 +74,7 @@ class BlockWriter:
         self._added.wake()
 
     def fail(self, outcome: Unavailable) -> None:
-        """Tell of a block that does not come, but not before the blocks that came earlier."""
+        """Report a block that does not come, after the blocks that came earlier."""
         if self._queue:
             self._queue.append(outcome)
         else:
@@ -106,13 +97,13 @@ class BlockWriter:
             await self._stored.park()
 
     async def until_stored(self) -> None:
-        """Wait until all blocks are stored that have been added until now."""
+        """Wait until all blocks that were added before this call are stored."""
         queued = self._queued
         while self._done < queued:
             await self._stored.park()
 
     async def run(self) -> None:
-        """Store what is added, for as long as the client works."""
+        """Store the added blocks, for as long as the client works."""
         while True:
             if self._queue:
                 await self._store_some()
@@ -120,7 +111,7 @@ class BlockWriter:
                 await self._added.wait()
 
     def hurry(self) -> None:
-        """The client has stopped: the store gets a little more time, and no more."""
+        """Give running calls `store_grace_seconds` more: the client has stopped."""
         for scope in self._calls:
             scope.deadline = trio.current_time() + self._config.store_grace_seconds
 
@@ -139,7 +130,7 @@ class BlockWriter:
                 self._drop(batch, error)
             else:
                 self._hand_on(batch)
-        for _ in batch:  # until now they were before what came meanwhile
+        for _ in batch:  # only now, so that what came meanwhile had to wait
             self._queue.popleft()
         self._done += len(batch)
         self._bytes -= size
@@ -150,8 +141,8 @@ class BlockWriter:
 
     async def _write(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         named: list[tuple[CIDInput, bytes]] = [(want.cid.buffer, data) for want, data in blocks]
-        # The blocks have come, and nobody asks for them again: a lost connection must not keep them
-        # from the store. The end of the client does after a while, by `hurry`.
+        # The peers do not send these blocks again: a cancelled task must not keep them from the
+        # store. When the client stops, `hurry` ends the call after a while.
         with trio.CancelScope(shield=True) as scope:
             self._calls.add(scope)
             try:
@@ -161,7 +152,7 @@ class BlockWriter:
         if scope.cancelled_caught:
             raise BlockStoreError(f"the store took too long for {len(blocks)} blocks")
 
-    # -- what is told ---------------------------------------------------------------------------
+    # -- news for sessions and peers ------------------------------------------------------------
 
     def _hand_on(self, blocks: Sequence[tuple[Want, bytes]]) -> None:
         for want, data in blocks:
@@ -169,11 +160,11 @@ class BlockWriter:
             self._server.new_block(want.cid, len(data))
 
     def hand_on(self, want: Want, data: bytes) -> None:
-        """Give a block that is stored to all who wait for it here."""
+        """Give a stored block to the sessions that wait for it."""
         self._sessions.deliver(self._tracker.settle(want), want.key, data)
 
     def _drop(self, blocks: Sequence[tuple[Want, bytes]], error: Exception) -> None:
-        """Tell who waits for blocks that they came and could not be stored."""
+        """Tell the sessions that wait for blocks that the store has failed."""
         self._faults.note("keeping blocks in the block store", error)
         for want, _ in blocks:
             numbers = self._tracker.settle(want)

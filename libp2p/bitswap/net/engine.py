@@ -1,9 +1,9 @@
 """
-What bitswap does between the cores and the network: the tasks, the links and the waiters.
+The engine, which joins the cores to the network: it has the tasks, the links and the waiters.
 
-A `BitswapEngine` owns the tracker (what we want), the ledger (what others want) and a link per
-connected peer. Each change of those cores is one plain call; `apply` then wakes the tasks that have
-something to do. Nothing is awaited between a change and what follows from it.
+A `BitswapEngine` owns the want tracker, the server with its ledger, and a link per connected peer.
+Each change of a core is one plain call; `apply` then wakes the tasks that have got work. Nothing is
+awaited between a change and `apply`.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ logger = get_logger(__name__)
 
 
 class BitswapEngine(Service):
-    """What `BitswapClient` and `BitswapSession` are the outer side of."""
+    """Does the work of `BitswapClient` and `BitswapSession`."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class BitswapEngine(Service):
         providers: ProviderFinder | None = None,
         config: BitswapConfig = DEFAULT_CONFIG,
     ) -> None:
-        """:param providers: finds peers when those that are connected do not have a block."""
+        """:param providers: finds further peers when no connected peer has a block."""
         super().__init__()
         self.host = host
         self.config = config
@@ -119,14 +119,14 @@ class BitswapEngine(Service):
         self._subscriptions: list[Subscription] = []
 
     def set_block_store(self, store: BlockStore) -> None:
-        """Read blocks from this store, and keep them in it, from now on."""
+        """Read and store blocks in this store from now on."""
         self.block_store = store
 
     def set_server_options(self, options: ServerOptions) -> None:
         """
         Set how blocks are served from the next `start` on.
 
-        :raises BitswapError: if the client works.
+        :raises BitswapError: if the client runs.
         """
         arguments.instance(options, ServerOptions, "server_options")
         if self.is_running:
@@ -175,14 +175,14 @@ class BitswapEngine(Service):
         return {} if self.providers is None else self.providers.said_of(key)
 
     def late(self, session_id: int, cid: CID, seconds: float) -> BlockTimeoutError:
-        """Make the error for a block that did not come in time: it says who answered what."""
+        """Make the error for a block that did not come in time, with the answers of the peers."""
         report = self.tracker.report(session_id, cid.multihash)
         return timed_out(cid, seconds, report, self._said_of(cid.multihash))
 
     # -- life -----------------------------------------------------------------------------------
 
     def _spawn(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        # py-libp2p's own tests pass stand-ins that run nothing: `start` would wait for ever.
+        # py-libp2p's own tests pass hosts that run no tasks: `start` would wait for ever.
         start_service = cast("Callable[..., object]", self.host.start_service)
         if start_service(task, *args) is not None:
             raise HostException(f"{self.host!r:.100} is no host that runs tasks")
@@ -204,21 +204,21 @@ class BitswapEngine(Service):
 
     @property
     def _connection_manager(self) -> ConnectionManager | None:
-        # py-libp2p's interface of a network has none.
+        # py-libp2p's networks have no connection manager.
         return getattr(self.host.get_network(), "connection_manager", None)
 
     def _worth(self, peer_id: ID) -> int:
         """
-        Tell what a connection is worth: up to 25 for what was exchanged, more while blocks are due.
+        Return the worth of a connection: up to 25 for past blocks, more while the peer owes some.
 
-        A want makes a peer worth little more than one that is silent: any stranger can have one.
+        The peer's own wants count for 1 in all, since any stranger can send wants.
         """
         asked = 25 if self.tracker.is_asked(peer_id) else 0
         waits = 1 if self.server.ledger.count_of(peer_id) else 0
-        return asked + waits + self.server.score(peer_id, trio.current_time())
+        return asked + waits + self.accounts.score(peer_id, trio.current_time())
 
     def _leave(self, fault: Exception | None) -> None:
-        """Leave the host and tell everybody who waits."""
+        """Leave the host and fail all waiters."""
         for protocol in self.stream_handlers:
             self.host.remove_stream_handler(protocol)
         for subscription in self._subscriptions:
@@ -227,9 +227,9 @@ class BitswapEngine(Service):
             manager.remove_estimate(self._worth)
         error = ClientClosedError("bitswap was stopped" if fault is None else "bitswap has failed")
         error.__cause__ = fault
-        for session in self.sessions:
+        for session in list(self.sessions.values()):
             for _ in session.fail_all(error):
-                pass  # all of them at once: no task is left that would go on
+                pass  # all steps at once: no task is left to do the rest
         for peer_id, link in list(self._links.items()):
             link.receiver.stop()
             self._drop_link(peer_id)
@@ -239,7 +239,7 @@ class BitswapEngine(Service):
         self._drop_outcomes()
 
     def _drop_outcomes(self) -> None:
-        """Nobody waits any more, and no search is made."""
+        """Finish the chores, and end all searches without a result."""
         self.chores.finish()
         while outcomes := self.tracker.take_outcomes():
             for outcome in outcomes:
@@ -247,7 +247,7 @@ class BitswapEngine(Service):
                     self.tracker.searched(outcome.key, 0, {})
 
     def add_protocol(self, protocol: TProtocol, handler: StreamHandlerFn) -> None:
-        """Speak a further protocol, preferred to the others."""
+        """Add a protocol, which is offered before the others."""
         if protocol not in self.supported_protocols:
             self.supported_protocols.insert(0, protocol)
         self.stream_handlers[protocol] = handler
@@ -263,7 +263,7 @@ class BitswapEngine(Service):
         wait: bool = False,
         presence_only: bool = False,
     ) -> SessionState:
-        """Begin a session; ``presence_only`` asks whether somebody has the blocks, not for them."""
+        """Begin a session; with ``presence_only`` it asks which peers have its blocks."""
         peers = None if peers is None else ID.list_of(peers)
         number = self.tracker.open_session(
             peers,
@@ -272,18 +272,18 @@ class BitswapEngine(Service):
             searches=self.providers is not None,
         )
         session = SessionState(number, peers or (), self._session_gone)
-        self.sessions.add(session)
+        self.sessions[number] = session
         return session
 
     def session_with(self, peer_id: ID) -> SessionState:
-        """Return the session that asks one peer only."""
+        """Return the session that asks only this peer."""
         session = self._peer_sessions.get(peer_id)
         if session is None:
             session = self._peer_sessions[peer_id] = self.open_session([peer_id])
         return session
 
     def close_session(self, session: SessionState) -> None:
-        """End a session; who still waits in it gets a `ClientClosedError`."""
+        """End a session; its waiters get a `ClientClosedError`."""
         self.chores.begin(session.close(ClientClosedError("the session was closed")))
         self.tracker.close_session(session.id)
         self.apply()
@@ -292,7 +292,7 @@ class BitswapEngine(Service):
         self.abandon(partial(self.tracker.close_session, session_id))
 
     def abandon(self, end: Callable[[], object]) -> None:
-        """Have ``end`` called with the next change; for ``__del__``, which may run at any time."""
+        """Have the next `apply` call ``end``; for ``__del__``, which may run at any time."""
         self._abandoned.append(end)
 
     def want(
@@ -305,15 +305,15 @@ class BitswapEngine(Service):
         """
         Ask for blocks for a session.
 
-        :param now: the time, if it is known.
-        :raises ClientClosedError: if the client does not work, or the session is closed.
+        :param now: the current time, if the caller has it.
+        :raises ClientClosedError: if the client does not run, or the session is closed.
         """
         if self._nursery is None or session.closed:
             raise ClientClosedError("bitswap is not running, or the session was closed")
         for peer_id in session.peers:
             self.ensure_link(peer_id)
         if not session.peers and not self.tracker.knows_peers(session.id):
-            # A connection may be older than the notice of it.
+            # The event of a new connection may not have come yet.
             self._find_peers()
         if now is None:
             now = trio.current_time()
@@ -323,10 +323,10 @@ class BitswapEngine(Service):
 
     async def fetch(self, session: SessionState, cid: CID, timeout: float) -> bytes:
         """
-        Return a block that is not in the store; in a session for presences, nothing.
+        Return a block from a peer; in a session for presences, empty bytes after HAVE.
 
-        :raises BlockUnavailableError: when nobody is left to ask.
-        :raises BlockTimeoutError: if it has not come after ``timeout`` seconds.
+        :raises BlockUnavailableError: when no peer is left to ask.
+        :raises BlockTimeoutError: if the block has not come after ``timeout`` seconds.
         """
         key, waiter = cid.multihash, OneBlock()
         session.register(waiter, key)
@@ -339,7 +339,7 @@ class BitswapEngine(Service):
             while not waiter.over:
                 await waiter.task.wait()
             if waiter.error is not None:
-                raise copy(waiter.error)  # others raise it as well: each with its own traceback
+                raise copy(waiter.error)  # each waiter raises a copy with its own traceback
             if (data := waiter.data) is None:
                 raise self.late(session.id, cid, timeout)
             return data
@@ -349,9 +349,9 @@ class BitswapEngine(Service):
             self.leave(session, waiter, (key,))
 
     def leave(self, session: SessionState, waiter: BlockWaiter, keys: Sequence[bytes]) -> None:
-        """Forget a waiter; a block that nobody waits for is taken back."""
+        """Remove a waiter; the want of a block without waiters is taken back."""
         if len(keys) == 1 and not session.waits_for(keys[0]):
-            return  # it came, or never will
+            return  # the block came or failed
         self.chores.begin(each(keys, partial(self._leave_one, session, waiter)))
         self.apply()
 
@@ -365,8 +365,8 @@ class BitswapEngine(Service):
         """
         Store a block, and send it to the peers that wait for it.
 
-        :raises BlockTooLargeError: if it is too large for any bitswap message.
-        :raises InvalidBlockError: if it is not what the CID says.
+        :raises BlockTooLargeError: if the block is too large for any bitswap message.
+        :raises InvalidBlockError: if the data do not match the CID.
         """
         named = CID.of(cid)
         if type(data) is not bytes:
@@ -381,7 +381,7 @@ class BitswapEngine(Service):
         self.announce(named, data)
 
     def announce(self, cid: CID, data: bytes) -> None:
-        """Hand a stored block to our own waiters and to the peers that want it."""
+        """Give a stored block to our own waiters and to the peers that want it."""
         want = self.tracker.claim(None, cid, len(data), trio.current_time())
         if want is not None:
             self.writer.hand_on(want, data)
@@ -389,7 +389,7 @@ class BitswapEngine(Service):
         self.apply()
 
     async def find_here(self, cid: CID, timeout: float = math.inf) -> bytes | None:
-        """Return a block that needs no peer: one in the store, or one that its CID carries."""
+        """Return a block of the store or of an identity CID; None if it has to come from a peer."""
         if cid.is_identity:
             return cid.digest
         found = self._read_now((cid,))
@@ -405,7 +405,7 @@ class BitswapEngine(Service):
         return data
 
     async def find_all_here(self, cids: Sequence[CID]) -> list[bytes | None]:
-        """Do as `find_here` for several."""
+        """Do as `find_here` for several blocks, without a timeout."""
         found = self._read_now(cids)
         if found is None:
             found, _ = await read_blocks(self.block_store, cids)
@@ -421,25 +421,26 @@ class BitswapEngine(Service):
         return (await read_blocks(self.block_store, [cid]))[0][0]
 
     async def _find_otherwise(self, cid: CID) -> bytes | None:
-        """Return a block that the store did not give, and that needs no peer all the same."""
+        """Return a block that the store did not return but that needs no peer; else None."""
         if cid.is_identity:
             return cid.digest
         if self.tracker.came_lately(cid):
-            # Another fetch has just stored it, while the store was being asked.
+            # Another fetch may have stored the block since the store was asked.
             return await self._read(cid)
         if cid.is_empty_block:
-            # boxo says DONT_HAVE of it even where it has it: no Kubo gives an empty raw file.
+            # boxo answers DONT_HAVE for the empty block even if it has it.
             await self.add_block(cid, b"")
             return b""
         return None
 
-    # -- what changed ---------------------------------------------------------------------------
+    # -- after a change of a core ---------------------------------------------------------------
 
     def apply(self) -> None:
         """
-        Wake whoever has something to do after a change of the tracker.
+        Wake the links, waiters and tasks that have got work by a change of the tracker.
 
-        Who is woken may change it again; that is seen to here as well, one after the other.
+        What they do may change the tracker and call this again: then the outer call goes round once
+        more.
         """
         self._changed = True
         if self._applying:
@@ -476,7 +477,7 @@ class BitswapEngine(Service):
                 self._chores_begun.wake()
 
     async def _do_chores(self) -> None:
-        """Go on with what has begun and was too long for one step."""
+        """Do the work that is too long for one step, a step at a time."""
         while True:
             if self.chores.left:
                 self.chores.step()
@@ -486,7 +487,7 @@ class BitswapEngine(Service):
                 await self._chores_begun.wait()
 
     async def _search(self, search: Search) -> None:
-        """Search for providers of a block and tell the tracker of those that can be asked."""
+        """Search for providers of a block and tell the tracker which ones are connected."""
 
         def connected(peer_id: ID) -> None:
             self.ensure_link(peer_id)
@@ -504,12 +505,12 @@ class BitswapEngine(Service):
     # -- peers ----------------------------------------------------------------------------------
 
     def _find_peers(self) -> None:
-        """Take in connections that the network has not told of, or not yet."""
+        """Add links to connected peers whose events have not come."""
         for peer_id in self.host.get_connected_peers():
             self.ensure_link(peer_id)
 
     def ensure_link(self, peer_id: ID) -> PeerLink:
-        """Return the link to a peer, which is tried to be reached if it is not connected."""
+        """Return the link to a peer; a new link dials the peer when it has wants for it."""
         link = self._links.get(peer_id)
         if link is None:
             receiver = PeerReceiver(peer_id, self.receiver, self.handler, self, self.time_watch)
@@ -519,17 +520,17 @@ class BitswapEngine(Service):
         return link
 
     async def _open_reply_stream(self, peer_id: ID) -> INetStream:
-        """Open a stream for answers; a peer that has gone is not dialled for it."""
+        """Open a stream for replies, without dialling a peer that has disconnected."""
         return await self.host.new_stream(peer_id, self.supported_protocols, no_dial=True)
 
     def _receiver_of(self, peer_id: ID) -> PeerReceiver | None:
-        """Return the receiver of a peer that is connected, or was asked for."""
+        """Return the receiver of a peer that is connected or has a link; else None."""
         if peer_id in self._links or peer_id in self.host.get_connected_peers():
             return self.ensure_link(peer_id).receiver
         return None
 
     def _is_local(self, peer_id: ID) -> bool:
-        """Tell whether a peer is on this machine or in this network, as far as is known."""
+        """Return whether all connections to a peer stay on this machine or in this network."""
         connections = self.host.get_network().get_connections(peer_id)
         return bool(connections) and all(
             scope_of(address) < AddressScope.PUBLIC
@@ -548,7 +549,7 @@ class BitswapEngine(Service):
         self.lose_peer(peer_id, PeerAnswer.UNREACHABLE)
 
     def lose_peer(self, peer_id: ID, reason: PeerAnswer) -> None:
-        """Forget a peer that is gone; what it was asked for is asked of others."""
+        """Forget a peer that has disconnected; others are asked for its blocks."""
         self._peer_sessions.pop(peer_id, None)
         self.tracker.remove_peer(peer_id, reason)
         self._drop_link(peer_id)
@@ -557,15 +558,15 @@ class BitswapEngine(Service):
     # -- events of the network ------------------------------------------------------------------
 
     def on_connected(self, event: PeerConnected) -> None:
-        """A peer is there: it is asked for what is wanted and nobody is known to have."""
+        """Add a peer that has connected; the tracker may ask it for blocks at once."""
         if self._nursery is not None:
             self.ensure_link(event.peer_id)
             self.apply()
 
     def on_disconnected(self, event: PeerDisconnected) -> None:
-        """A connection is gone; with the last one to a peer, the peer."""
+        """Forget a peer without a connection; if others are left, send its wants again."""
         if self.host.get_network().get_connections(event.peer_id):
-            # What was asked on the lost one may have been forgotten with it.
+            # The peer may have dropped the wants that came on the lost connection.
             self.tracker.send_all_again(event.peer_id)
             self.apply()
         else:

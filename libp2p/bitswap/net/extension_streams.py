@@ -1,4 +1,4 @@
-"""The streams of extensions: protocols that a program adds to bitswap."""
+"""The streams of extensions, which are protocols that a program adds to bitswap."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ logger = get_logger(__name__)
 
 
 class Extension(Protocol):
-    """Sees the messages of its protocol first; users derive theirs from `IBitswapExtension`."""
+    """Gets the messages of its protocol first; users derive theirs from `IBitswapExtension`."""
 
     def set_client(self, client: Any) -> None:
-        """Learn to which `BitswapClient` this belongs."""
+        """Take the `BitswapClient` that this extension belongs to."""
 
     async def process_message(self, peer_id: ID, msg_bytes: bytes, stream: INetStream) -> bool:
-        """Take a message, undecoded; return True if the client must not see it."""
+        """Take an undecoded message; return True if the client must not act on the message."""
 
     async def process_wantlist(
         self, wantlist: ProtoMessage.Wantlist, peer_id: ID, stream: INetStream
     ) -> bool:
-        """Take a message's wantlist; return True if the client must not answer it."""
+        """Take the wantlist of a message; return True if the client must not answer the wants."""
 
 
 class ExtensionStreams:
@@ -45,7 +45,7 @@ class ExtensionStreams:
         self._extension = extension
 
     async def __call__(self, stream: INetStream) -> None:
-        """Serve a stream until it or the client ends."""
+        """Serve a stream until the stream or the client ends."""
         if not self._engine.is_running:
             await stream.reset()
             return
@@ -60,15 +60,16 @@ class ExtensionStreams:
         finally:
             if not whole:
                 with trio.CancelScope(shield=True):
-                    await stream.reset()  # which never waits
+                    await stream.reset()  # never waits
             done.set()
 
     async def _serve(self, stream: INetStream) -> bool:
         """
         Read a stream until it ends; return False if it has to be reset.
 
-        What an unfinished message holds is in the budget of all of them. A stream that brings
-        nothing for `BitswapConfig.unfinished_seconds` while one is unfinished is given up.
+        The bytes of an unfinished message count in the budget of all unfinished messages. A stream
+        with an unfinished message is given up after `BitswapConfig.unfinished_seconds` without any
+        bytes.
         """
         reader = MessageReader()
         unfinished = self._engine.receiver.unfinished
@@ -109,7 +110,7 @@ class ExtensionStreams:
                 wantlist = ProtoMessage.FromString(raw).wantlist
             if await self._extension.process_wantlist(wantlist, peer_id, stream):
                 message.entries.clear()
-                message.set_full(False)
+                message.full = False
         self._engine.ensure_link(peer_id)
         await self._engine.handler.receive(peer_id, [message])
 

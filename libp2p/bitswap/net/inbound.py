@@ -1,4 +1,4 @@
-"""The handler of bitswap's protocols: hands streams that peers open to the receiver of each."""
+"""The stream handler of bitswap's protocols: it gives a stream to the receiver of its peer."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class InboundStreams(StreamAcceptor):
         self._receiver_of = receiver_of
 
     def accept(self, stream: NetStream, buffers: list[Buffer]) -> None:
-        """Have a stream read, of which ``buffers`` have been read already."""
+        """Have a stream read; ``buffers`` were read of it already."""
         receiver = self._receiver_of(stream.remote_peer_id)
         if receiver is None:
-            stream.abort()  # what is left of a connection that has gone
+            stream.abort()  # the connection has closed
         else:
             receiver.accept(stream, buffers)
 
     async def __call__(self, stream: INetStream) -> None:
-        """Do the same for a host that knows nothing but handlers with a task."""
+        """Accept a stream of a host that runs a task for each handler."""
         self.accept(cast("NetStream", stream), [])

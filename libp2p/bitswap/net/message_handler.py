@@ -1,8 +1,9 @@
-"""Acts on the messages of peers: wanted blocks are stored, presences go to the tracker."""
+"""The handler of messages: wanted blocks are stored, presences go to the want tracker."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import trio
@@ -23,33 +24,24 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 
+@dataclass(eq=False)
 class MessageHandler:
     """
     Acts on messages; every method but `receive` is a plain call.
 
-    :param apply: called after each change of the tracker.
+    :param _apply: called after each change of the tracker.
     """
 
-    def __init__(
-        self,
-        tracker: WantTracker,
-        server: Server,
-        writer: BlockWriter,
-        sessions: Sessions,
-        stats: BitswapStat,
-        tracing: Tracing,
-        apply: Callable[[], object],
-    ) -> None:
-        self.tracker = tracker
-        self.server = server
-        self._writer = writer
-        self._sessions = sessions
-        self._stats = stats
-        self._tracing = tracing
-        self._apply = apply
+    tracker: WantTracker
+    server: Server
+    _writer: BlockWriter
+    _sessions: Sessions
+    _stats: BitswapStat
+    _tracing: Tracing
+    _apply: Callable[[], object]
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Act on the messages of a peer; its blocks are stored when this returns."""
+        """Act on the messages of a peer; their blocks are stored when this returns."""
         self.heard(peer_id, messages)
         self.take(peer_id, messages, trio.current_time())
         await self._writer.until_stored()
@@ -57,14 +49,14 @@ class MessageHandler:
         await trio.lowlevel.checkpoint()  # a flood of messages must not starve the others
 
     def heard(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Note that messages have come."""
+        """Note that a peer has sent messages."""
         self._tracing.received(peer_id, messages)
         self.tracker.heard(peer_id, messages[-1].pending_bytes)
         self._stats.messages_received += len(messages)
         self.server.heard(peer_id)
 
     def take(self, peer_id: ID, messages: Sequence[Message], now: float) -> None:
-        """Act on the blocks and presences of messages; the blocks are stored by `BlockWriter`."""
+        """Act on the blocks and presences of messages; `BlockWriter` stores the blocks."""
         claimed: list[tuple[Want, bytes]] = []
         for message in messages:
             if message.blocks or message.unusable:
@@ -76,7 +68,7 @@ class MessageHandler:
         self._apply()
 
     def _claim(self, peer_id: ID, message: Message, now: float) -> list[tuple[Want, bytes]]:
-        """Return the blocks of a message that are wanted; count the others."""
+        """Claim the wanted blocks of a message and return them; count the other blocks."""
         claimed: list[tuple[Want, bytes]] = []
         received = 0
         stats = self._stats

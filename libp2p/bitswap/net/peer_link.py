@@ -1,11 +1,11 @@
 """
-One peer: a stream that our wants go on, and what comes in.
+The link to one peer: the stream that our wants go on, and the peer's receiver.
 
-    wants    ──> one stream for as long as it lasts; whatever comes back on it is read as well,
-                 since py-libp2p answers there
+    wants    ──> one want stream for as long as it lasts; it is read as well, since py-libp2p
+                 answers on it
     inbound  <── any number of streams: see `PeerReceiver`
 
-A stream that fails costs that stream: its message goes out again on a new one.
+If the want stream fails, its message is sent again on a new stream.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ logger = get_logger(__name__)
 @dataclass(frozen=True)
 class LinkContext:
     """
-    What the links of one client share.
+    The parts of a client that all its links use.
 
     :param apply: called after each change of the tracker.
     :param unreachable: called with a peer that turned out not to be connected.
@@ -63,7 +63,7 @@ class LinkContext:
 
 
 class PeerLink:
-    """Everything that is sent to one peer and received from it."""
+    """Sends the wants to one peer, and has its `PeerReceiver`."""
 
     def __init__(self, context: LinkContext, peer_id: ID, receiver: PeerReceiver) -> None:
         self.peer_id = peer_id
@@ -75,7 +75,7 @@ class PeerLink:
         self._scopes: set[trio.CancelScope] = set()
         self._closed = False
         self._want_stream: NetStream | None = None
-        # The message that is being written, on which stream, and its frames that are not written.
+        # The message that is being written, its stream, and its frames that are not written yet.
         self._entries: list[Entry] = []
         self._message: Message | None = None
         self._message_stream: NetStream | None = None
@@ -91,9 +91,9 @@ class PeerLink:
         self.receiver.close()
 
     def wake_wants(self) -> None:
-        """There may be something to ask."""
-        # One want of a peer that owes no answer is written at once. What comes up together, or
-        # while an answer is due, the task sends in one message.
+        """Send the wants that the tracker has for the peer, if any."""
+        # A single want is written at once if the peer owes no answer. The task sends other wants,
+        # all that have come up in one message.
         stream = None if self._message is not None else self._want_stream
         if stream is not None and self._take_message(stream, if_single=True):
             try:
@@ -102,8 +102,7 @@ class PeerLink:
             except BaseLibp2pError as error:
                 logger.debug("wants to %s failed: %s", self.peer_id, error)
                 self._message_lost()
-        # The task is started when there is work for the first time: a peer that never trades costs
-        # none.
+        # The first wants start the task: a peer without wants has none.
         if self._runs:
             self._wants.unpark()
         elif not self._closed:
@@ -138,7 +137,7 @@ class PeerLink:
             await end_stream(stream)
 
     async def _send_wants(self) -> None:
-        """Send all wants there are in one message, on another stream if one fails."""
+        """Send all wants in one message; try again on another stream if one fails."""
         for _ in range(SEND_ATTEMPTS):
             try:
                 with trio.fail_after(self._context.config.want_send_seconds):
@@ -160,8 +159,8 @@ class PeerLink:
         if stream is None:
             stream = await self._open_want_stream()
         if self._message is not None and self._message_stream is not stream:
-            self._message_lost()  # the stream has ended before all was written
-        # Only now, so that the message has all that has come up until this moment.
+            self._message_lost()  # its stream has ended
+        # Taken as late as possible, so that the message has all wants of this moment.
         if self._message is None and not self._take_message(stream):
             return
         try:
@@ -173,10 +172,10 @@ class PeerLink:
                 self._message_lost()
                 await reset_stream(stream)
         if self._want_stream is not stream:
-            await end_stream(stream)  # the peer has ended its half meanwhile
+            await end_stream(stream)  # the peer has ended its half while the message was written
 
     def _take_message(self, stream: NetStream, *, if_single: bool = False) -> bool:
-        """Begin the next message, if there is something to ask."""
+        """Begin the next message; return False if there are no entries for it."""
         self._message_stream = stream
         self._entries = self._tracker.take_message(self.peer_id, if_single=if_single)
         if self._entries:
@@ -185,7 +184,7 @@ class PeerLink:
         return bool(self._entries)
 
     def _write_now(self, stream: NetStream) -> bool:
-        """Write as much of the message as needs no wait; return True if that is all of it."""
+        """Write frames as long as the stream need not wait; return True if all were written."""
         while self._unsent:
             if not stream.send_nowait(self._unsent[0]):
                 return False
@@ -199,7 +198,7 @@ class PeerLink:
         return True
 
     def _message_lost(self) -> None:
-        """The message was not written whole: its stream is of no more use."""
+        """Give the message back to the tracker; its stream is not used again."""
         self._message = None
         self._unsent.clear()
         self._tracker.message_lost(self.peer_id, self._entries)
@@ -223,9 +222,9 @@ class PeerLink:
 
     async def _read_want_stream(self, stream: NetStream) -> None:
         """
-        Wait until the peer answers on our stream, as py-libp2p does, or ends it.
+        Wait until the peer answers on our want stream, as py-libp2p does, or ends it.
 
-        Before its first bytes, a protocol that was proposed has to be agreed on.
+        If the protocol was only proposed so far, the first read waits for the peer to agree.
         """
         ended = partial(self._want_stream_ended, stream)
         try:
@@ -243,12 +242,12 @@ class PeerLink:
             logger.debug("want stream of %s: %s", self.peer_id, error)
         if self._want_stream is not stream:
             return
-        # Helia ends its half at once, py-libp2p when it stops listening: either way the next
-        # message gets a stream of its own, and the peer's end of this one is no error.
+        # Helia ends its half at once, py-libp2p when it stops listening. Neither is an error; the
+        # next message gets a new stream.
         self._want_stream = None
         if error is not None:
             stream.abort()
-            if is_refusal(error):  # a protocol agreed on lazily is refused only now
+            if is_refusal(error):  # a proposed protocol is refused as late as this
                 self._peer_failed(PeerAnswer.NOT_SUPPORTED)
             else:
                 self._tracker.stream_reset(self.peer_id, trio.current_time())

@@ -1,17 +1,18 @@
 """
-What one peer sends: read, decoded and acted on without a task for each stream.
+The receiver of one peer's messages: it reads and decodes all streams without a task for each.
 
     stream ─┐ unread bytes                ┌─ blocks, presences ──> `MessageHandler.take`
     stream ─┼──────────────> read, decode ┤
     stream ─┘ in its window               └─ wantlists ──────────> `Server`, in order
 
-Kubo opens a stream for every reply, so a stream must cost little. A stream that becomes readable is
-read in its connection's read loop until a message is complete. A few bytes are decoded there; more
-are decoded in a turn of the peer (`receiver`), which reads on until its quantum is used up. Until
-then nothing more is read: what the peer sends fills the windows of its streams, and stops it.
+Kubo opens a stream for every reply, so a stream must cost little. A readable stream is read in its
+connection's read loop until a message is complete. A small message is decoded there. Others wait
+for a turn of the peer (`receiver`), which decodes and reads until its quantum is used up. Until the
+turn no stream of the peer is read: its bytes fill the windows of the streams, and the peer has to
+wait.
 
-Wantlists that a request filter must judge, or that are long, are another task's. The peer has no
-turns while too many of them wait.
+A task takes in wantlists that are long or that a request filter must judge. The peer has no turns
+while too many of these wait.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ logger = get_logger(__name__)
 
 class InboundStream:
     """
-    One stream that the peer writes on, and the account of its unfinished message.
+    One stream that the peer writes on, and the size of its unfinished message.
 
     Owner: libp2p.bitswap.net.peer_receiver
     """
@@ -87,25 +88,25 @@ class InboundStream:
         self.held = 0
         """Bytes of the unfinished message."""
         self.arrived = 0
-        """Bytes that have come since `watch`."""
+        """Bytes that have come since `PeerReceiver` began to watch the unfinished message."""
         self.finished = False
-        """Nothing more is read."""
+        """The stream is not read any more."""
         self.failed = False
-        """A message was malformed, or the stream was aborted: what follows is dropped."""
+        """A message was malformed, or the stream was aborted: later messages are dropped."""
         self.notices = 0
-        """How often it has become readable since it was read; written by `PeerReceiver`."""
+        """How often the stream became readable since it was read; written by `PeerReceiver`."""
 
     @property
     def can_be_spared(self) -> bool:
-        """True if it may be reset when there are too many streams: it is none of ours."""
+        """True if the peer has opened the stream: it may be reset when there are too many."""
         return self._on_end is None
 
     def receive(self, limit: int) -> list[Buffer] | None:
         """
-        Read up to ``limit`` bytes that are at hand; None if there are none. At the end, end it.
+        Read up to ``limit`` bytes that are at hand; None if there are none. End an ended stream.
 
-        What had come is acted on before, as the peer reads a stream only when all of its messages
-        are decoded.
+        Earlier messages were acted on before the end, as `PeerReceiver` reads a stream only when
+        all messages that were read are decoded.
         """
         try:
             buffers = self._stream.receive_nowait(limit)
@@ -123,7 +124,7 @@ class InboundStream:
         return None
 
     def cut(self, buffers: Sequence[Buffer], size: int) -> list[list[Buffer]]:
-        """Return the messages that ``size`` bytes complete, `MAX_MESSAGES_AT_ONCE` at most."""
+        """Return the messages that these bytes complete, `MAX_MESSAGES_AT_ONCE` at most."""
         if self.failed:
             return []
         try:
@@ -139,7 +140,7 @@ class InboundStream:
         return frames
 
     def end(self, error: BaseLibp2pError | None) -> None:
-        """Read no more: close the stream, or reset it because of ``error``."""
+        """Stop reading: close the stream, or reset it because of ``error``."""
         if error is not None:
             logger.debug("a stream of %s ends: %s", self._peer.peer_id, error)
             self.failed = True
@@ -155,16 +156,16 @@ class InboundStream:
             self._stream.abort()
 
     def expire(self) -> None:
-        """Its message has been unfinished for a while; called by `Timers`."""
+        """Have a message looked after that was unfinished for long; called by `TimeWatch`."""
         if self.held:
             self._peer.look_after(self)
 
     def abort(self) -> None:
-        """Give the stream up."""
+        """Reset the stream."""
         self.end(StreamError("given up"))
 
     def forget(self) -> None:
-        """Read no more and hold nothing."""
+        """Stop reading and drop the unfinished message."""
         self.finished = True
         self._stream.on_readable(None)
         held, self.held = self.held, 0
@@ -173,7 +174,7 @@ class InboundStream:
 
 
 class PeerReceiver:
-    """All that comes from one peer."""
+    """Reads and decodes the messages of one peer, and has them acted on."""
 
     def __init__(
         self,
@@ -194,32 +195,33 @@ class PeerReceiver:
         self._unfinished = receiver.unfinished.open(
             name, cut=self._cut_unfinished, weigh=self._weight
         )
-        # Messages that wait for a turn, and wantlists that wait to be judged.
+        # The bytes of messages that wait for a turn, and of wantlists that wait for the task.
         self._waiting = receiver.waiting.open(name)
         self._open = receiver.streams.open(name, cut=self._cut_idle)
         self._streams: dict[InboundStream, None] = {}
         self._readable: deque[InboundStream] = deque()
-        # The stream that was read last; the messages that were cut out of it, and are not decoded.
+        # The stream that was read last, and its messages that are not decoded yet.
         self._source: InboundStream | None = None
         self._frames: deque[tuple[list[Buffer], int]] = deque()  # with their lengths
         self._frame_bytes = 0
-        self._may_have_more = False  # its reader may hold further messages
+        self._may_have_more = False  # the reader of ``_source`` may hold further messages
         self._decoding: Decoding | None = None
-        self._answers_left: Iterator[Message] | None = None  # of a long message
-        self._held_bytes = 0  # of ``_frames``, as far as they are held in ``_waiting``
+        self._answers_left: Iterator[Message] | None = None  # the rest of a long message
+        self._held_bytes = 0  # of ``_frames``, as counted in ``_waiting``
         self._asked: deque[tuple[list[Message], int]] = deque()
-        self._answers = self._closed = False
-        self._busy = False  # a turn is due, or being taken: nothing is read in the read loop
+        self._answers = False  # the task for wantlists runs
+        self._closed = False
+        self._busy = False  # a turn is due or being taken: the read loop reads nothing
         self._cut_off_until = 0.0
         self._cut_off_seconds = CUT_OFF_SECONDS
 
     def close(self) -> None:
-        """The peer is gone; what has come is still taken in."""
+        """Note that the peer has disconnected; messages that have come are still decoded."""
         self._closed = True
         self._close_scopes()
 
     def stop(self) -> None:
-        """Drop what has come, and all streams; the client has stopped."""
+        """Reset all streams and drop their messages; the client has stopped."""
         self._drop_frames()
         for stream in list(self._streams):
             stream.abort()
@@ -240,16 +242,6 @@ class PeerReceiver:
                 scope.close()
 
     @property
-    def streams(self) -> int:
-        """How many streams of the peer are open."""
-        return len(self._streams)
-
-    @property
-    def partial_bytes(self) -> int:
-        """Bytes of unfinished messages."""
-        return self._unfinished.held
-
-    @property
     def is_wanted(self) -> bool:
         """True if the peer is to send us a block."""
         return self._tracker.is_asked(self.peer_id)
@@ -265,29 +257,29 @@ class PeerReceiver:
         """
         Read a stream until it ends.
 
-        :param buffers: what has been read of it.
-        :param on_end: the stream is ours: called at its end, with what was wrong, instead of
-            closing it.
+        :param buffers: bytes that were read of the stream already.
+        :param on_end: for a stream that this side has opened: called with the error, or None, at
+            its end, instead of closing it.
         """
         if on_end is None and self._refuses_streams:
             stream.abort()
             return
         inbound = InboundStream(self, stream, on_end)
         self._streams[inbound] = None
-        self._open.hold(1)  # where that is too much, this stream may be cut off at once
+        self._open.hold(1)  # may reset this stream at once, if there are too many
         if not inbound.finished:
             stream.on_readable(partial(self.on_readable, inbound))
             if buffers and self._busy:
                 put_back(stream, buffers)
                 buffers = []
-            self.on_readable(inbound, buffers, 2)  # the end may be at hand as well
+            self.on_readable(inbound, buffers, 2)  # after some bytes, the end may be at hand too
 
     @property
     def _refuses_streams(self) -> bool:
         full = len(self._streams) >= self._config.max_inbound_streams_per_peer
         return full or trio.current_time() < self._cut_off_until
 
-    # -- what has arrived -----------------------------------------------------------------------
+    # -- reading --------------------------------------------------------------------------------
 
     def on_readable(
         self, stream: InboundStream, buffers: Sequence[Buffer] = (), notices: int = 1
@@ -295,8 +287,8 @@ class PeerReceiver:
         """
         Read a stream, unless a turn is due; called in the connection's read loop.
 
-        :param buffers: what has been read of it already.
-        :param notices: how often it may have to be read.
+        :param buffers: bytes that were read of the stream already.
+        :param notices: how many reads it may take to reach its end.
         """
         if not self._service.is_running:
             self.stop()
@@ -321,7 +313,7 @@ class PeerReceiver:
                 self._receiver.spend(cost)
         except Exception as error:  # noqa: BLE001 - task's edge: as in `take_turn`
             self._fail(error)
-        # Of a peer that sends several messages at once, the next ones are better taken together.
+        # If several messages came at once, a turn takes the next ones together.
         self._go_on(messages > 1)
 
     @property
@@ -336,7 +328,7 @@ class PeerReceiver:
 
     @property
     def is_full(self) -> bool:
-        """True while so many wantlists wait to be judged that no message is decoded."""
+        """True while so many wantlists wait for the task that no message is decoded."""
         held = self._waiting.held - self._held_bytes
         if held >= self._config.max_intake_per_peer:
             return True
@@ -351,7 +343,7 @@ class PeerReceiver:
         self._go_on()
 
     def _go_on(self, again: bool = False) -> None:
-        """Ask for a turn, or wait for room, if something is left; else read in the read loop."""
+        """Ask for a turn, or wait for room, if messages are left; else read in the read loop."""
         if self._frame_bytes != self._held_bytes:
             self._hold_frames()
         if self._waiting.held and self.is_full:
@@ -367,7 +359,7 @@ class PeerReceiver:
                 self._close_scopes()
 
     def _hold_frames(self) -> None:
-        """Account for the messages that wait."""
+        """Count the messages that wait in ``_waiting``."""
         change, self._held_bytes = self._frame_bytes - self._held_bytes, self._frame_bytes
         self._waiting.hold(change)
         if change < 0:
@@ -378,7 +370,7 @@ class PeerReceiver:
         self.stop()
 
     def _take(self, now: float, limit: int) -> tuple[int, int]:
-        """Decode messages up to a cost and act on them; return how many, and the cost."""
+        """Decode messages up to a cost and act on them; return their number and the cost."""
         messages: list[Message] = []
         count = cost = 0
         while cost < limit:
@@ -409,7 +401,7 @@ class PeerReceiver:
         return count, cost
 
     def _read(self, limit: int, now: float) -> None:
-        """Cut messages out of what has been read, or out of what the next stream has at hand."""
+        """Cut messages out of bytes that were read, or that the next stream has at hand."""
         if self._may_have_more:
             assert self._source is not None
             self._cut(self._source, (), now)
@@ -423,12 +415,12 @@ class PeerReceiver:
             return
         size = self._cut(stream, buffers, now)
         if size >= limit or notices > 1:
-            # There may be more; or the end has come, behind all that there is.
+            # More bytes may be at hand, or the end behind these.
             stream.notices += notices if size >= limit else 1
             self._readable.append(stream)
 
     def _cut(self, stream: InboundStream, buffers: Sequence[Buffer], now: float) -> int:
-        """Cut messages out of what was read of a stream; return how much that was."""
+        """Cut messages out of bytes that were read of a stream; return the number of bytes."""
         size = sum(map(len, buffers))
         if size:
             self._tracker.bytes_arrived(self.peer_id, size, now)
@@ -442,7 +434,7 @@ class PeerReceiver:
         return size
 
     def _decode_some(self, room: int) -> tuple[Message | None, int]:
-        """Go on with the first message, for a cost of ``room``; return it if it is decoded."""
+        """Decode the first message for a cost of ``room``; return it when whole, and the cost."""
         cost = 0
         if self._decoding is None:
             frame, length = self._frames.popleft()
@@ -462,11 +454,11 @@ class PeerReceiver:
         if done:
             self._decoding = None
             return decoding.message, cost
-        if source.failed:  # behind a bad message nothing is of worth
+        if source.failed:  # the messages behind a malformed one are dropped
             self._drop_frames()
         return None, cost
 
-    # -- acting on it ---------------------------------------------------------------------------
+    # -- acting on messages ---------------------------------------------------------------------
 
     def _act(self, messages: list[Message], now: float) -> None:
         if messages:
@@ -477,7 +469,7 @@ class PeerReceiver:
                 self._ask(asked)
 
     def _take_answers(self, now: float) -> int:
-        """Act on some of a long message."""
+        """Act on the next part of a long message; return its cost."""
         assert self._answers_left is not None
         part = next(self._answers_left, None)
         if part is None:
@@ -487,7 +479,7 @@ class PeerReceiver:
         return part.parts * FIELD_COST
 
     def _ask(self, messages: list[Message]) -> None:
-        """Have wantlists taken in: at once if that takes no time, else by a task."""
+        """Have the server take wantlists in: at once if it need not wait, else in the task."""
         server = self._handler.server
         if not self._answers and server.receive_now(self.peer_id, messages):
             return
@@ -499,7 +491,7 @@ class PeerReceiver:
             self._service.start_task(self._answer)
 
     async def _answer(self) -> None:
-        """Take in wantlists, one after the other."""
+        """Have the server take wantlists in, one after the other."""
         try:
             while self._asked:
                 messages, size = self._asked[0]
@@ -518,10 +510,10 @@ class PeerReceiver:
             self._close_scopes()
             self._receiver.made_room()
 
-    # -- accounts, for the streams --------------------------------------------------------------
+    # -- the bytes that streams hold ------------------------------------------------------------
 
     def hold(self, stream: InboundStream, change: int) -> None:
-        """Account for bytes of an unfinished message."""
+        """Count the change in bytes of a stream's unfinished message."""
         if change > 0:
             self._unfinished.hold(change)
             if stream.held and stream not in self._time_watch:
@@ -534,7 +526,7 @@ class PeerReceiver:
         self._time_watch.set(stream, trio.current_time() + self._config.unfinished_seconds)
 
     def look_after(self, stream: InboundStream) -> None:
-        """A message has been unfinished for a while: give it up unless it grows."""
+        """Reset a stream whose message has been unfinished for long, unless the message grows."""
         if stream.arrived >= MIN_UNFINISHED_PROGRESS or self._busy:
             self._watch(stream)
         else:
@@ -542,14 +534,14 @@ class PeerReceiver:
             stream.abort()
 
     def _weight(self) -> float:
-        """Tell how soon this peer is cut off: what it holds, less if it is of use."""
+        """Return the bytes of unfinished messages, scaled down if we want blocks of the peer."""
         tracker, held = self._tracker, self._unfinished.held
         if tracker.has_delivered(self.peer_id, trio.current_time()):
             return held * 1e-6
         return held * 1e-3 if tracker.is_asked(self.peer_id) else held
 
     def _cut_unfinished(self) -> None:
-        """All peers hold too much, and this one the most."""
+        """Reset the streams with unfinished messages: all peers hold too much, this one most."""
         logger.debug("%s holds too much of unfinished messages", self.peer_id)
         if not self._tracker.has_delivered(self.peer_id, now := trio.current_time()):
             self._cut_off_until = now + self._cut_off_seconds
@@ -558,14 +550,14 @@ class PeerReceiver:
             stream.abort()
 
     def _cut_idle(self) -> None:
-        """All peers have too many streams, and this one the most: half of them go."""
+        """Reset half of the streams: all peers have too many, this one most."""
         streams = [stream for stream in self._streams if stream.can_be_spared]
         streams.sort(key=lambda stream: stream.held > 0)
         for stream in streams[: (len(streams) + 1) // 2]:
             stream.abort()
 
     def forget(self, stream: InboundStream, held: int) -> None:
-        """Count a stream no longer, nor the ``held`` bytes of its unfinished message."""
+        """Count off a stream, and the ``held`` bytes of its unfinished message."""
         self._unfinished.release(held)
         if self._streams.pop(stream, stream) is None:
             self._open.release(1)

@@ -1,9 +1,9 @@
 """
-The search for providers: who has said, somewhere, to have a block; found, and connected to.
+The search for providers of a block: they are found by a router, and connected to.
 
-Searches are shared. Whoever wants a block that is being searched for joins, and is told of the
-providers that were found before; a search ends early only when all who wanted it have left. A
-block is known by its multihash here, as in the records of the DHT.
+Searches are shared. A caller that asks for a block which is being searched for joins that search,
+and is told of the providers that were connected before. A search ends early only when all callers
+have left. A block is named by its multihash here, as in the records of the DHT.
 """
 
 from __future__ import annotations
@@ -38,27 +38,27 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: What a router is called that has no name.
+#: The name of a router without one.
 ROUTER_NAME: Final = "the router"
 
 
 @dataclass(slots=True)
 class ProviderSearch:
-    """What a search has found so far."""
+    """The result of a search so far."""
 
     found: list[ID] = field(default_factory=list)
-    """Providers, oneself not among them."""
+    """Providers other than this peer."""
     connected: list[ID] = field(default_factory=list)
-    """Those of them that can be asked."""
+    """Providers that are connected."""
     failed: dict[ID, PeerAnswer] = field(default_factory=dict)
-    """Those that could not be connected to."""
+    """Providers that were not reached."""
     routers: dict[str, str] = field(default_factory=dict)
-    """What each router said, by the names of the routers: for people."""
+    """What each router said, by its name: for people."""
 
 
 class _Query(ProviderSearch):
     """
-    A search that is under way, and who waits for it.
+    A running search, and its callers.
 
     Owner: libp2p.bitswap.net.providers
     """
@@ -68,16 +68,16 @@ class _Query(ProviderSearch):
         self.cid = cid
         self.callers = 0
         self.complete = False
-        """It has not been cut off by the end of the task that it runs in."""
+        """The search has ended by itself, not with the task that it ran in."""
         self.listeners: list[Callable[[ID], None]] = []
         self.more: dict[ID, PeerInfo] = {}
-        """Further addresses of providers that are being connected to, in case that this fails."""
+        """Further addresses of providers that are being connected to, in case the first fail."""
         self.scope = trio.CancelScope()
         self.finished = trio.Event()
 
 
 class ProviderFinder:
-    """Searches for providers, some at once, and connects to those that it finds."""
+    """Searches for providers, several searches at once, and connects to them."""
 
     def __init__(
         self,
@@ -89,11 +89,11 @@ class ProviderFinder:
     ) -> None:
         """
         :param router: a `ContentRouter`; py-libp2p's ``KadDHT`` will do as well.
-        :param max_providers: how many of one block are enough.
-        :param cache: remembers the results, by multihashes.
-        :param max_searches: searches at once; the others wait for their turn.
-        :param peer_router: a `PeerRouter` that knows the addresses of providers which were found
-            without any; ``router`` itself if it can.
+        :param max_providers: a search ends when so many providers of a block are found.
+        :param cache: keeps the results, by multihashes.
+        :param max_searches: how many searches run at once; others wait.
+        :param peer_router: a `PeerRouter` that finds the addresses of providers without any; by
+            default ``router``, if it has ``find_peer``.
         """
         self._router = router
         if peer_router is None and hasattr(router, "find_peer"):
@@ -118,7 +118,7 @@ class ProviderFinder:
         self._service = service
 
     def counts(self) -> dict[str, int]:
-        """Count the searches since the start, and those that are under way."""
+        """Count the searches since the start, and those that are running."""
         return {
             "total_queries": self._total,
             "queries": self._total,
@@ -130,9 +130,9 @@ class ProviderFinder:
 
     def said_of(self, key: bytes) -> dict[str, str]:
         """
-        Return what each router has said of a block, by names; of the newest searches only.
+        Return what each router has said of a block, by its name; of the newest searches only.
 
-        :param key: its multihash.
+        :param key: the multihash of the block.
         """
         return self._said.get(key, {})
 
@@ -144,7 +144,7 @@ class ProviderFinder:
         """
         Search for providers of a block, or join a search for it.
 
-        :param on_connected: called with each provider as soon as it is connected.
+        :param on_connected: called with each provider as soon as the provider is connected.
         """
         key = cid.multihash
         while True:
@@ -153,7 +153,7 @@ class ProviderFinder:
                 query = self._queries[key] = _Query(cid)
                 self._total += 1
                 if self._service is None or not self._service.is_running:
-                    query.callers += 1  # else who joins would end the search by leaving
+                    query.callers += 1  # so that a caller that joins and leaves does not end it
                     await self._run(query, key)
                     return query
                 self._service.start_task(self._run, query, key)
@@ -202,7 +202,7 @@ class ProviderFinder:
                 del self._said[next(iter(self._said))]
 
     async def _look(self, query: _Query, key: bytes) -> None:
-        """Connect to the providers of last time, if they are away; else ask the router."""
+        """Connect to the cached providers that are away; if that reaches none, ask the router."""
         known = self._cache.get(key) or []
         async with trio.open_nursery() as nursery:
             for peer_id in known:
@@ -247,7 +247,7 @@ class ProviderFinder:
         return self._host is not None and peer_id in self._host.get_connected_peers()
 
     def _note_again(self, query: _Query, info: PeerInfo, nursery: trio.Nursery) -> None:
-        """Another router knows a provider, too: its addresses are tried if the first ones fail."""
+        """Note more addresses of a provider: they are tried if the first ones fail."""
         if info.peer_id in query.connected or not info.addrs:
             return
         if query.failed.pop(info.peer_id, None) is not None:
@@ -284,14 +284,14 @@ class ProviderFinder:
         return False
 
 
-# -- results that are remembered ------------------------------------------------------------------
+# -- the cache of results -------------------------------------------------------------------------
 
 
 class ProviderCache:
     """
-    The results of searches, the newest ones.
+    The results of the newest searches.
 
-    :param clock: seconds from any moment on.
+    :param clock: returns seconds since any fixed moment.
     """
 
     def __init__(
@@ -303,23 +303,23 @@ class ProviderCache:
         self._max_size = max_size
         self._default_ttl = default_ttl
         self._clock = clock
-        #: The providers of each block, and when they are too old.
+        #: The providers of each block, and the time at which they are too old.
         self._entries: dict[bytes, tuple[list[ID], float]] = {}
         self._hits = 0
         self._misses = 0
 
     def get(self, cid_bytes: bytes) -> list[ID] | None:
-        """Return what is remembered, None if nothing is."""
+        """Return the providers of a block; None if they are unknown or too old."""
         entry = self._entries.pop(cid_bytes, None)
         if entry is None or entry[1] <= self._clock():
             self._misses += 1
             return None
         self._hits += 1
-        self._entries[cid_bytes] = entry  # the last one that was used
+        self._entries[cid_bytes] = entry  # now the newest entry
         return list(entry[0])
 
     def put(self, cid_bytes: bytes, providers: Sequence[ID], ttl: float | None = None) -> None:
-        """Remember the providers of a block; if there are too many, forget the least used ones."""
+        """Keep the providers of a block; the entry used longest ago may be dropped for it."""
         self._entries.pop(cid_bytes, None)
         ttl = self._default_ttl if ttl is None else ttl
         self._entries[cid_bytes] = list(providers), self._clock() + ttl
@@ -330,7 +330,7 @@ class ProviderCache:
         self._entries.clear()
 
     def cleanup_expired(self) -> int:
-        """Forget what is too old; return how much it was."""
+        """Drop the entries that are too old; return how many."""
         expired = self._expired()
         for key in expired:
             del self._entries[key]

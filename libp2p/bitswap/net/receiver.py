@@ -1,9 +1,9 @@
 """
-Whose messages are decoded next, of all peers, and what all of them may hold.
+The turns in which peers' messages are decoded, and the budgets of all peers.
 
-One task decodes for the client, a turn of one peer at a time, so that what a hundred peers send at
-once is not all decoded in one step of the event loop. Peers that are to send us a block have more
-turns than the others, or a flood of messages from strangers would stop every fetch.
+One task decodes for the client, in turns of one peer at a time, so that the messages of a hundred
+peers are not all decoded in one step of the event loop. Peers that are to send us a block have more
+turns than the others, so that a flood of messages from strangers does not stop a fetch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Protocol
 import trio
 
 from libp2p.bitswap.config import (
-    DEFAULT_CONFIG,
     INTAKE_TURN_BYTES,
     NOW_SECONDS,
     WANTED_TURNS,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class TurnTaker(Protocol):
-    """One peer, as the turns see it."""
+    """One peer, as `Receiver` sees it."""
 
     @property
     def is_wanted(self) -> bool:
@@ -36,21 +35,16 @@ class TurnTaker(Protocol):
 
     @property
     def is_full(self) -> bool:
-        """True while so much of the peer waits that none of its messages is decoded."""
+        """True while so many bytes of the peer wait that none of its messages is decoded."""
 
     def take_turn(self) -> None:
-        """Decode some messages and act on them; ask for another turn if something is left."""
+        """Decode some messages and act on them; ask for another turn if messages are left."""
 
 
 class Receiver:
-    """The turns of the peers that have sent something, and the budgets of all peers."""
+    """Gives turns to the peers that have sent messages, and has the budgets of all peers."""
 
-    def __init__(
-        self,
-        writer: BlockWriter,
-        resources: Resources,
-        config: BitswapConfig = DEFAULT_CONFIG,
-    ) -> None:
+    def __init__(self, writer: BlockWriter, resources: Resources, config: BitswapConfig) -> None:
         self._writer = writer
         self.config = config
         self.unfinished = resources.scope(
@@ -63,7 +57,7 @@ class Receiver:
         self._turns = 0
         self._added = Waiter()
         self._held_up: dict[TurnTaker, None] = {}
-        # What was decoded in the read loops in the current period of `NOW_SECONDS`.
+        # The cost of the messages decoded in read loops since the period of `NOW_SECONDS` began.
         self._since = self._spent = 0.0
 
     def add(self, peer: TurnTaker) -> None:
@@ -76,7 +70,7 @@ class Receiver:
         self._held_up[peer] = None
 
     def made_room(self) -> None:
-        """Queue the held-up peers that are no longer full; called when less waits than before."""
+        """Queue the held-up peers that are no longer full; called when fewer bytes wait."""
         if self._held_up:
             for peer in [peer for peer in self._held_up if not peer.is_full]:
                 del self._held_up[peer]
@@ -84,17 +78,17 @@ class Receiver:
 
     @property
     def is_full(self) -> bool:
-        """True while so much of all peers waits to be decoded or answered that little is read."""
+        """True while so many bytes of all peers wait that nothing is read outside turns."""
         return self.waiting.held >= self.config.max_intake
 
     def may_decode_now(self, now: float) -> bool:
-        """Tell whether a little may be decoded in a connection's read loop."""
+        """Return whether a small message may be decoded in a connection's read loop."""
         if now > self._since + NOW_SECONDS:
             self._since, self._spent = now, 0.0
         return self._spent < INTAKE_TURN_BYTES and self._writer.has_room
 
     def spend(self, cost: int) -> None:
-        """Count what was decoded in a read loop."""
+        """Count the cost of messages that were decoded in a read loop."""
         self._spent += cost
 
     async def run(self) -> None:
@@ -106,7 +100,7 @@ class Receiver:
                 continue
             await self._writer.until_room()
             peer.take_turn()
-            if self._wanted or self._others:  # else the task waits anyway
+            if self._wanted or self._others:  # else `_added.wait` is next
                 await trio.lowlevel.checkpoint()
 
     def _next(self) -> TurnTaker | None:

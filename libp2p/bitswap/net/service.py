@@ -1,4 +1,4 @@
-"""The lives of a client: begun, ended, and ended by a fault."""
+"""The start and stop of a client, and the tasks that run in between."""
 
 from __future__ import annotations
 
@@ -22,56 +22,56 @@ class _Life:
     def __init__(self) -> None:
         self.started, self.stopped, self.finished = trio.Event(), trio.Event(), trio.Event()
         self.starters = 0
-        """Who waits for it to begin."""
+        """How many calls of `start` wait for ``started``."""
         self.is_up = False
-        """One of them has seen it begin."""
+        """A call of `start` has seen ``started``."""
 
 
 class Service(ABC):
-    """What `BitswapEngine` does in a nursery between `start` and `stop`."""
+    """Runs the tasks of `BitswapEngine` in a nursery between `start` and `stop`."""
 
     def __init__(self) -> None:
         self.faults = FaultLog()
         self._user_nursery: trio.Nursery | None = None
         self._nursery: trio.Nursery | None = None
-        self._life: _Life | None = None  # there between `start` and `stop`
+        self._life: _Life | None = None  # None unless between `start` and `stop`
         self._finished = trio.Event()  # of the life before
         self._finished.set()
 
-    # -- what it is made of ---------------------------------------------------------------------
+    # -- given by `BitswapEngine` ---------------------------------------------------------------
 
     @abstractmethod
     def _spawn(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
         """
         Run a task for as long as the host runs.
 
-        :raises HostException: if it does not run.
+        :raises HostException: if the host does not run.
         """
 
     @abstractmethod
     def _attach(self) -> None:
-        """Begin: be told of what happens in the host."""
+        """Begin to serve: set the stream handlers and subscribe to events of the host."""
 
     @abstractmethod
     def _parts(self) -> list[Callable[[], Awaitable[None]]]:
-        """List the tasks that it cannot do without."""
+        """List the tasks without which the service cannot go on."""
 
     @abstractmethod
     def _leave(self, fault: Exception | None) -> None:
-        """End: leave the host and tell everybody who waits. The nursery is being cancelled."""
+        """Leave the host and fail all waiters; the nursery is being cancelled."""
 
     @abstractmethod
     def _drop_outcomes(self) -> None:
-        """Forget what the tasks have left over that have ended with the nursery."""
+        """Drop the work that the cancelled tasks have left."""
 
     # -- life -----------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """
-        Begin to serve and to fetch; this returns when it has begun, whoever has started it.
+        Begin to serve and to fetch; return when the service runs, also if another call began it.
 
         :raises HostException: if neither the host runs nor a nursery was set.
-        :raises ClientClosedError: if it is stopped meanwhile.
+        :raises ClientClosedError: if the service is stopped meanwhile.
         """
         while self._life is None and not self._finished.is_set():
             await self._finished.wait()
@@ -90,7 +90,7 @@ class Service(ABC):
         finally:
             life.starters -= 1
             if not life.is_up and not life.starters:
-                self._end(life)  # nobody is left who would stop it
+                self._end(life)  # all callers were cancelled, so nobody would call `stop`
         if self._life is not life:
             raise ClientClosedError("bitswap was stopped while it started")
 
@@ -99,10 +99,10 @@ class Service(ABC):
         self._user_nursery = nursery
 
     async def stop(self) -> None:
-        """End all fetches and streams; it can be started again."""
+        """End all fetches and streams; `start` may follow."""
         if self._life is not None:
             self._end(self._life)
-        # py-libp2p's programs cancel the nursery around them first, and still have things to close.
+        # py-libp2p's programs call this in a nursery that is cancelled already.
         with trio.CancelScope(shield=True):
             await self._finished.wait()
 
@@ -113,7 +113,7 @@ class Service(ABC):
         except Exception:  # task's edge: a host or a nursery of the user's must go on
             logger.exception("bitswap cannot start")
         finally:
-            self._drop_outcomes()  # of tasks that have ended with the nursery
+            self._drop_outcomes()
             self._end(life)
             life.started.set()
             life.finished.set()
@@ -128,11 +128,12 @@ class Service(ABC):
                 life.started.set()
                 await life.stopped.wait()
             finally:
-                self._end(life)  # before the nursery ends: nothing may be started in it then
+                # Before the nursery is cancelled, so that no task is started in it any more.
+                self._end(life)
                 nursery.cancel_scope.cancel()
 
     async def _run_part(self, life: _Life, part: Callable[[], Awaitable[None]]) -> None:
-        """Run what the client cannot do without: it ends, and says so, if that ends."""
+        """Run a task of `_parts`; if it fails, the service ends."""
         with fault_barrier(partial(self._part_failed, life)):
             await part()
 
@@ -145,17 +146,17 @@ class Service(ABC):
             return
         self._life = None
         life.stopped.set()
-        if self._nursery is not None:  # else it has not begun
+        if self._nursery is not None:  # else `_live` has not begun
             self._nursery = None
             self._leave(fault)
 
     @property
     def is_running(self) -> bool:
-        """True between `start` and `stop`, as long as nothing in it has failed."""
+        """True between `start` and `stop`, unless a task of `_parts` has failed."""
         return self._nursery is not None
 
     def start_task(self, task: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Run a task for as long as the client works; what it raises ends it alone."""
+        """Run a task for as long as the client works; its errors end only this task."""
         if self._nursery is not None:
             self._nursery.start_soon(self._run_task, task, *args, name=task)
 

@@ -1,4 +1,4 @@
-"""Calls the want tracker when it asks for it, and ends what has had its time."""
+"""The timer task of a client: it calls the want tracker and the waiters whose time has come."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 class TimeWatch:
     """
-    One task that waits for the next deadline of all.
+    One task that sleeps until the next deadline of the want tracker or a waiter.
 
-    :param apply: called after the tracker was told the time.
+    :param apply: called after each call of the tracker.
     """
 
     def __init__(self, tracker: WantTracker, apply: Callable[[], object]) -> None:
@@ -29,7 +29,7 @@ class TimeWatch:
         self._wakes_at = math.inf
 
     def set(self, waiter: Timed, when: float) -> None:
-        """Call ``waiter.expire`` at ``when``, or before if it was set to be called before."""
+        """Call ``waiter.expire`` at ``when``, or earlier if it was set earlier."""
         self._timers.set(waiter, when)
         self._wake_at(when)
 
@@ -41,9 +41,9 @@ class TimeWatch:
         self._timers.drop(waiter)
 
     def check_tracker(self) -> None:
-        """Call the tracker earlier, if its next deadline has moved forward."""
+        """Wake earlier if the tracker's next deadline has moved forward."""
         if self._tracker.timers.earliest < self._wakes_at:
-            deadline = self._tracker.next_deadline()
+            deadline = self._tracker.timers.next
             if deadline is not None:
                 self._wake_at(deadline)
 
@@ -54,7 +54,7 @@ class TimeWatch:
     async def run(self) -> None:
         """Wait for the next deadline, for as long as the client works."""
         while True:
-            due = [self._tracker.next_deadline(), self._timers.next]
+            due = [self._tracker.timers.next, self._timers.next]
             self._wakes_at = min([when for when in due if when is not None], default=math.inf)
             with trio.CancelScope(deadline=self._wakes_at) as self._scope:
                 await trio.sleep_forever()

@@ -1,8 +1,9 @@
-"""Who waits for which block, in each session."""
+"""The waiters for blocks, in each session."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakValueDictionary
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class BlockWaiter(Protocol):
-    """Waits for blocks; both methods are plain calls that only wake somebody."""
+    """Waits for blocks; both methods are plain calls that do little more than wake a task."""
 
     def deliver(self, key: bytes, data: bytes) -> None:
         """Take a block."""
@@ -26,16 +27,14 @@ class BlockWaiter(Protocol):
         """Learn that a block will not come."""
 
 
+@dataclass(slots=True, eq=False)
 class OneBlock:
-    """Waits for one block, for a limited time; the waiting task waits in ``task``."""
+    """Waits for one block, for a limited time; ``task`` is what the waiting task waits on."""
 
-    __slots__ = ("data", "error", "over", "task")
-
-    def __init__(self) -> None:
-        self.task = OneTask()
-        self.over = False
-        self.data: bytes | None = None
-        self.error: BitswapError | None = None
+    task: OneTask = field(default_factory=OneTask)
+    over: bool = False
+    data: bytes | None = None
+    error: BitswapError | None = None
 
     def deliver(self, key: bytes, data: bytes) -> None:
         self.data = data
@@ -46,20 +45,20 @@ class OneBlock:
         self.end()
 
     def end(self) -> None:
-        """Wait no longer."""
+        """Stop waiting and wake the task."""
         self.over = True
         self.task.wake()
 
     expire = end
 
     def release(self) -> None:
-        """Drop the block: its timer keeps this object for a while, and must not keep the block."""
+        """Drop the block: a timer may keep this object for a while, and must not keep the block."""
         self.data = None
 
 
 class SessionState:
     """
-    One session, as the engine has it; `BitswapSession` is what users have of it.
+    One session, as the engine keeps it; users have a `BitswapSession`.
 
     :param gone: called with the number when nothing refers to the session any more.
     """
@@ -78,19 +77,19 @@ class SessionState:
 
     @property
     def waiting(self) -> int:
-        """How many blocks are waited for."""
+        """How many blocks have waiters."""
         return len(self._waiters)
 
     def waits_for(self, key: bytes) -> bool:
-        """Tell whether somebody waits for a block."""
+        """Return whether a block has waiters."""
         return key in self._waiters
 
     def register(self, waiter: BlockWaiter, key: bytes) -> None:
-        """Let somebody wait for a block."""
+        """Add a waiter for a block."""
         self._waiters.setdefault(key, []).append(waiter)
 
     def remove(self, waiter: BlockWaiter, key: bytes) -> bool:
-        """Remove a waiter; return True if it was the last one for the block."""
+        """Remove a waiter; return True if it was the last waiter for the block."""
         waiters = self._waiters.get(key)
         if waiters is None or waiter not in waiters:
             return False
@@ -106,7 +105,7 @@ class SessionState:
         self.stats.dup_data_received += size
 
     def deliver(self, key: bytes, data: bytes) -> None:
-        """Hand a block to all who wait for it."""
+        """Give a block to its waiters."""
         stats = self.stats
         stats.blocks_received += 1
         stats.data_received += len(data)
@@ -114,48 +113,36 @@ class SessionState:
             waiter.deliver(key, data)
 
     def resolve(self, key: bytes) -> None:
-        """Tell all who wait for a block that a peer has it: they only asked that."""
+        """Tell the waiters of a session for presences that a peer has the block."""
         for waiter in self._waiters.pop(key, ()):
             waiter.deliver(key, b"")
 
     def fail(self, key: bytes, error: BitswapError) -> None:
-        """Tell all who wait for a block that it will not come."""
+        """Tell the waiters for a block that it will not come."""
         for waiter in self._waiters.pop(key, ()):
             waiter.fail(key, error)
 
     def close(self, error: BitswapError) -> Iterator[None]:
-        """Let nobody wait any more, some blocks in each step: all get the error."""
+        """Close the session: all waiters get the error, some blocks in each step."""
         self.closed = True
         return self.fail_all(error)
 
     def fail_all(self, error: BitswapError) -> Iterator[None]:
-        """Tell all who wait that nothing will come, some blocks in each step."""
+        """Tell all waiters that no block will come, some blocks in each step."""
         return each(list(self._waiters), partial(self.fail, error=error))
 
 
-class Sessions:
+class Sessions(WeakValueDictionary[int, SessionState]):
     """The sessions of a client by their numbers, as long as something refers to them."""
 
-    def __init__(self) -> None:
-        self._sessions: WeakValueDictionary[int, SessionState] = WeakValueDictionary()
-
-    def __iter__(self) -> Iterator[SessionState]:
-        return iter(list(self._sessions.values()))
-
-    def add(self, session: SessionState) -> None:
-        self._sessions[session.id] = session
-
-    def get(self, session_id: int) -> SessionState | None:
-        return self._sessions.get(session_id)
-
     def deliver(self, numbers: Iterable[int], key: bytes, data: bytes) -> None:
-        """Hand a block to all who wait for it in these sessions."""
+        """Give a block to its waiters in these sessions."""
         for number in numbers:
-            if (session := self._sessions.get(number)) is not None:
+            if (session := self.get(number)) is not None:
                 session.deliver(key, data)
 
     def fail(self, numbers: Iterable[int], key: bytes, error: BitswapError) -> None:
-        """Tell all who wait for a block in these sessions that it will not come."""
+        """Tell the waiters for a block in these sessions that it will not come."""
         for number in numbers:
-            if (session := self._sessions.get(number)) is not None:
+            if (session := self.get(number)) is not None:
                 session.fail(key, error)

@@ -1,1 +1,1 @@
-"""What peers want, and how it is answered."""
+"""The server: which blocks peers want, and what they are answered."""

@@ -1,10 +1,10 @@
 """
-What has been exchanged with each peer, and how useful it has been (sans-I/O).
+The account of each peer: the bytes and blocks exchanged, and a score of use (sans-I/O).
 
-The score is boxo's: two averages note whether anything was exchanged, a quick one in each period of
-10 s and a slow one in each period of 100 s. Their sum is raised or lowered by up to a quarter by
-the share of the bytes that the peer has sent. No timer runs: an average makes up for the periods
-that have passed when it is read.
+The score is boxo's. It is the sum of two averages of whether any block was exchanged in a period:
+one over periods of 10 s, one over periods of 100 s. The sum is raised or lowered by up to a quarter
+by the share of the bytes that the peer has sent. No timer runs: an average catches up with the
+periods that have passed when it is read.
 """
 
 from __future__ import annotations
@@ -40,23 +40,25 @@ class Receipt:
     """Blocks, both ways."""
 
 
+@dataclass(slots=True, eq=False)
 class _Average:
-    """Of whether anything happened in each period; all periods are equally long."""
+    """The average of `_SCORE` for periods with a block and 0 for the others."""
 
-    __slots__ = ("_alpha", "_busy", "_seconds", "_tick", "_value")
-
-    def __init__(self, alpha: float, seconds: float) -> None:
-        self._alpha = alpha
-        self._seconds = seconds
-        self._tick: float | None = None  # the period that is going on
-        self._busy = False
-        self._value = 0.0
+    _alpha: float
+    _seconds: float
+    _tick: float | None = None
+    """The number of the current period."""
+    _busy: bool = False
+    """A block was exchanged in the current period."""
+    _value: float = 0.0
 
     def note(self, now: float) -> None:
+        """Note that a block was exchanged."""
         self.at(now)
         self._busy = True
 
     def at(self, now: float) -> float:
+        """Return the average over the periods that have ended."""
         tick = now // self._seconds
         if self._tick is None:
             self._tick = tick
@@ -76,7 +78,7 @@ class _Account:
     def __init__(self) -> None:
         self.sent = self.recv = self.exchanged = 0
         self.period: float | None = None
-        """The last one in which something was exchanged."""
+        """The number of the latest short period in which a block was exchanged."""
         self.short = _Average(_SHORT_ALPHA, _PERIOD_SECONDS)
         self.long = _Average(_LONG_ALPHA, _PERIOD_SECONDS * _PERIODS_OF_LONG)
 
@@ -85,17 +87,16 @@ class _Account:
         self.recv += recv
         self.exchanged += blocks
         period = now // _PERIOD_SECONDS
-        if self.period != period:  # else both averages have noted it
+        if self.period != period:  # else both averages know of this period already
             self.period = period
             self.short.note(now)
             self.long.note(now)
 
 
 class Accounts:
-    """The accounts of all peers that anything was exchanged with, the newest `MAX_ACCOUNTS`."""
+    """The accounts of the latest `MAX_ACCOUNTS` peers that blocks were exchanged with."""
 
-    def __init__(self, limit: int = MAX_ACCOUNTS) -> None:
-        self._limit = limit
+    def __init__(self) -> None:
         self._accounts: OrderedDict[ID, _Account] = OrderedDict()
 
     def sent(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
@@ -103,7 +104,7 @@ class Accounts:
         self._of(peer_id).add(blocks, size, 0, now)
 
     def received(self, peer_id: ID, blocks: int, size: int, now: float) -> None:
-        """Enter blocks that have been received and were wanted."""
+        """Enter wanted blocks that have been received."""
         self._of(peer_id).add(blocks, 0, size, now)
 
     def receipt(self, peer_id: ID) -> Receipt:
@@ -127,7 +128,7 @@ class Accounts:
         account = self._accounts.get(peer_id)
         if account is None:
             account = self._accounts[peer_id] = _Account()
-            if len(self._accounts) > self._limit:
+            if len(self._accounts) > MAX_ACCOUNTS:
                 self._accounts.popitem(last=False)
         else:
             self._accounts.move_to_end(peer_id)

@@ -2,16 +2,16 @@
 Lists of content that is not served (sans-I/O), in the compact denylist format of IPIP-383.
 
 https://specs.ipfs.tech/compact-denylist-format/. A server of blocks sees no paths and no names, so
-only rules for a CID say anything here:
+only rules for a CID have an effect:
 
     /ipfs/CID, /ipfs/CID/*   the block, under any version and codec of its CID
     //DOUBLE-HASH            the block whose multihash in base58 hashes to this multihash; or, 64
                              hex digits, the CID whose base32 form and a slash have this SHA-256
     !RULE                    an exception; of several rules that fit, the last one counts
 
-Rules for paths below a CID and for ``/ipns`` are passed over, as are hints. Of the header only the
-version is looked at. A rule for a well-known empty block or folder is ignored: programs need them.
-A line that is no rule is an error: what it was to deny would be served.
+Rules for paths below a CID and for ``/ipns`` are passed over, as are hints. Only the version of the
+header is read. A rule for a well-known empty block or folder is ignored: programs need them. A line
+that is not a rule is an error, since the content that it was meant to deny would be served.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from libp2p.ipld.multihash import IDENTITY, SHA2_256
 
 _MAX_HEADER: Final = 1024 * 1024
 _HEX_DIGITS: Final = 64
-#: Decisions about double-hashed rules that are remembered: each costs several hashes.
+#: Remembered decisions about CIDs while there are double-hashed rules: each costs several hashes.
 _MAX_DECISIONS: Final = 65_536
 _MAX_TOLD: Final = 5
 
@@ -59,7 +59,7 @@ class Denylist:
         """Rules for paths and names, which say nothing of a block."""
         self._strict = strict
         self._lines = 0  # of all lists, to number their rules
-        # Each with the number of its rule, negative if that is an exception.
+        # Keys and hashes with the numbers of their rules; the number of an exception is negative.
         self._plain: dict[bytes, int] = {}
         self._double: dict[tuple[int, int], dict[bytes, int]] = {}  # by function and length
         self._legacy: dict[bytes, int] = {}
@@ -78,7 +78,7 @@ class Denylist:
         return self._plain.get(cid.multihash, 0) > 0
 
     def denied(self) -> set[bytes | tuple[object, bytes]]:
-        """Return what is denied, to be compared with another list: multihashes and their hashes."""
+        """Return the denied multihashes and double hashes, to be compared with another list's."""
         found: set[bytes | tuple[object, bytes]] = {
             key for key, number in self._plain.items() if number > 0
         }
@@ -88,7 +88,7 @@ class Denylist:
 
     def add(self, text: str) -> None:
         """
-        Add another list, which overrides the ones before.
+        Add the rules of another list, which override the earlier rules.
 
         :raises DenylistError: as the class. Rules before the bad line may have been added then.
         """
@@ -119,7 +119,7 @@ class Denylist:
             self._first_invalid.append(f"line {number} is no rule: {text!r}")
 
     def _add_rule(self, rule: str) -> bool:
-        """Take one rule in; False if it is none."""
+        """Add one rule; return False if the text is not a rule."""
         self._lines += 1
         if self._lines > MAX_DENYLIST_RULES:
             raise DenylistError(f"more than {MAX_DENYLIST_RULES} rules")
@@ -151,7 +151,7 @@ class Denylist:
                 known = True
             except ValueError:
                 pass
-        # One text may be both; then both are denied, as the specification asks.
+        # Hex digits may be base58 too; then both are denied, as the specification asks.
         try:
             doubled = multibase.decode_base58btc(text)
             code, digest = multihash.unwrap(doubled)
@@ -165,7 +165,7 @@ class Denylist:
         return True
 
     def _rule_for(self, cid: CID) -> int:
-        """Find the last rule that fits: its number, negative for an exception, 0 for none."""
+        """Return the number of the last rule that fits (negative: an exception); 0 if none."""
         key = cid.multihash
         if key in _NEEDED:
             return 0
@@ -182,9 +182,9 @@ class Denylist:
 
 def _header_lines(lines: Iterable[str]) -> int:
     """
-    Count the lines of the header, with the one that ends it; 0 if there is none.
+    Count the lines of the header with its last line; 0 if there is no header.
 
-    :raises DenylistError: if it says another version than 1.
+    :raises DenylistError: if the header has another version than 1.
     """
     size = 0
     version = "1"
@@ -202,7 +202,7 @@ def _header_lines(lines: Iterable[str]) -> int:
 
 
 def _multihash_of(text: str) -> bytes | None:
-    """Read the multihash out of a CID, or one that stands alone in base58."""
+    """Return the multihash of a CID in text, or of a multihash in base58; None if it is neither."""
     if len(text) > MAX_TEXT_CHARACTERS:
         return None  # base58 takes time quadratic in the length
     try:

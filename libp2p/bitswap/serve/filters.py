@@ -1,8 +1,8 @@
 """
-Which peer may get which block: filters that a server asks for each want, and ready-made ones.
+Request filters: which peer may get which block.
 
-A want that is denied is answered as if the block were not here. A filter is asked when a want
-arrives; `BitswapClient.refilter` asks again for the wants that are kept.
+The server asks its filter for each want that arrives; `BitswapClient.refilter` has it asked again
+for the wants in the ledger. A denied want is answered as if the block were not here.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class RequestFilter(Protocol):
     """A function or a coroutine function; if it raises, the want is denied."""
 
     def __call__(self, peer_id: ID, cid: CID, want_type: WantType) -> bool | Awaitable[bool]:
-        """Return whether a peer may get a block, or hear that it is here."""
+        """Return whether a peer may get a block, and may learn that it is here."""
 
 
 class AllowList:
     """
     Lets each peer have the blocks that it was allowed, and no others.
 
-    :param others: whether a peer that was never named may get all blocks, or none.
+    :param others: True if a peer that was never named may get all blocks; else it gets none.
     """
 
     def __init__(self, *, others: bool = False) -> None:
@@ -56,7 +56,7 @@ class AllowList:
             allowed.update(CID.of(cid).multihash for cid in cids)
 
     def revoke(self, peer_id: ID) -> None:
-        """Let a peer have nothing any more."""
+        """Deny all blocks to a peer from now on."""
         self._allowed[peer_id] = set()
 
     def __call__(self, peer_id: ID, cid: CID, want_type: WantType) -> bool:
@@ -68,7 +68,7 @@ class AllowList:
 
 @dataclass(frozen=True)
 class DenylistReport:
-    """What `DenylistFiles.reload` has read."""
+    """The result of `DenylistFiles.reload`."""
 
     rules: int
     """Rules that concern blocks, in all files."""
@@ -77,20 +77,20 @@ class DenylistReport:
     removed: int
     """Rules of before that deny nothing any more."""
     passed_over: int
-    """Rules for paths and names, which say nothing of a block."""
+    """Rules for paths and names, which deny no block."""
     invalid: int
-    """Lines that are no rules; with ``strict`` they are an error."""
+    """Lines that are not rules; with ``strict`` they are an error."""
 
 
 class DenylistFiles:
     """
-    Denies to all peers what the lists in some files deny; see `Denylist`.
+    Denies to all peers the blocks that the denylists in some files deny; see `Denylist`.
 
     Everything is denied before the first `reload`.
 
     :param paths: files in the compact denylist format; later ones override earlier ones.
-    :param strict: False to log lines that are no rules as a warning, and to pass over them. Then
-        what they were to deny is served.
+    :param strict: False to log lines that are not rules as a warning and to pass over them. The
+        content that they were meant to deny is served then.
     """
 
     def __init__(self, *paths: str | Path, strict: bool = True) -> None:
@@ -101,10 +101,10 @@ class DenylistFiles:
 
     async def reload(self) -> DenylistReport:
         """
-        Read the files again. If that fails, the rules stay as they are.
+        Read the files again. If reading fails, the rules stay as they are.
 
         :raises OSError: if a file cannot be read.
-        :raises DenylistError: if a line is no rule, or a file is too large; it names the line.
+        :raises DenylistError: if a line is not a rule, or a file is too large; it names the line.
         """
         self.denylist, report = await trio.to_thread.run_sync(self._read, self.denylist)
         self._read_at_all = True
@@ -148,9 +148,9 @@ class AllOf:
 
 class Remembered:
     """
-    Remembers what a slow filter has decided for each peer, CID and want type.
+    Remembers the decisions of a slow filter for each peer, CID and want type.
 
-    :param limit: how many decisions; the one that was not asked for for longest is forgotten.
+    :param limit: how many decisions; the one that was used longest ago is forgotten first.
     """
 
     def __init__(self, slow: RequestFilter, limit: int = MAX_FILTER_DECISIONS) -> None:
@@ -159,7 +159,7 @@ class Remembered:
         self._decisions: OrderedDict[tuple[ID, CID, WantType], bool] = OrderedDict()
 
     def forget(self) -> None:
-        """Ask the filter anew for everything."""
+        """Forget all decisions, so that the slow filter is asked again."""
         self._decisions.clear()
 
     async def __call__(self, peer_id: ID, cid: CID, want_type: WantType) -> bool:

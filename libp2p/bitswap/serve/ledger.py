@@ -1,11 +1,11 @@
 """
-The server's core (sans-I/O): what each peer wants, and the next reply to it.
+The ledger (sans-I/O): the wantlist of each peer, and the next reply to the peer.
 
-A want is a subscription. It stays until its block or, for a want-have, a HAVE has been written, the
-peer cancels it, or the peer is gone; DONT_HAVE does not end it. The driver looks blocks up
-(`look_ups`, `resolve`), takes replies (`next_reply`), fills them with their blocks (`Reply.fill`)
-and reports whether they were written; only then is a want removed, so that a lost stream loses
-nothing.
+A want is a subscription. It ends when its block has been written (or HAVE, for a want-have), when
+the peer cancels it, or when the peer disconnects; DONT_HAVE does not end it. `ReplySender` looks
+blocks up (`look_ups`, `resolve`), takes replies (`next_reply`), fills them with blocks
+(`Reply.fill`) and reports whether they were written (`sent`, `failed`). A want ends only after the
+write, so that a stream that fails loses no want.
 
     NEW ──look up──> SOUGHT ──here──> QUEUED ──next_reply──> SENDING ──sent──> (gone)
                        └────not here──> IDLE <──(vanished)─────┘ └─failed──> NEW
@@ -66,11 +66,9 @@ class LedgerLimits:
     """
     Limits of a ledger.
 
-    :param max_entries: wants remembered per peer. A new one takes the place of the oldest whose
-        block is not here; if there is none, it is denied and forgotten.
+    :param max_entries: wants kept per peer. Beyond, a new want takes the place of the oldest one
+        whose block is not here; if there is none, it is answered by DONT_HAVE and not kept.
     :param max_total: wants of all peers, beyond which a peer keeps no more than ``min_entries``.
-    :param max_unremembered: DONT_HAVEs queued for a peer beyond which wants that are not
-        remembered get no answer.
     :param have_replace_size: a want-have is answered by a block of up to so many bytes.
     :param max_outstanding: bytes of blocks taken for a peer and not yet sent; 0 for no limit.
     """
@@ -78,18 +76,17 @@ class LedgerLimits:
     max_entries: int = MAX_LEDGER_ENTRIES
     min_entries: int = MIN_LEDGER_ENTRIES
     max_total: int = MAX_LEDGER_TOTAL
-    max_unremembered: int = MAX_UNREMEMBERED_ANSWERS
     have_replace_size: int = HAVE_REPLACE_SIZE
     max_outstanding: int = MAX_OUTSTANDING_BYTES
 
 
 class Ledger:
     """
-    Everything that peers want from us.
+    The wants of all peers.
 
     :param comparator: orders the blocks of a peer, instead of priority and age.
-    :param chores: takes over the rest of what is too long for one step.
-    :param scope: where the wants are counted, for others to read.
+    :param chores: does the rest of work that is too long for one step.
+    :param scope: counts the wants, as a part of the host's budgets.
     """
 
     def __init__(
@@ -110,7 +107,7 @@ class Ledger:
         self.count = 0
         """Wants of all peers."""
         self.sending_bytes = 0
-        """Bytes of all blocks that were taken and not yet sent."""
+        """Bytes of the blocks in all replies that were taken and not yet sent."""
 
     # -- what peers ask -------------------------------------------------------------------------
 
@@ -124,7 +121,7 @@ class Ledger:
         """
         Take in a wantlist: all of the peer's wants if ``full``, else changes to them.
 
-        :param denied: what this peer must not get: it is answered as if it were not here.
+        :param denied: CIDs that the peer must not get: answered as if the block were not here.
         """
         peer = self._peers.get(peer_id)
         if peer is None:
@@ -133,7 +130,7 @@ class Ledger:
         if full:
             for _ in self.retaining(peer_id, {entry.cid: entry for entry in entries}):
                 pass
-        # Cancels first: they make room.
+        # Cancels make room, so they come first.
         for entry in entries:
             if entry.cancel and entry.cid in peer.wants:
                 self._remove(peer.wants[entry.cid])
@@ -170,11 +167,11 @@ class Ledger:
             if not denied:
                 self._by_key.setdefault(want.key, {})[want] = None
             peer.new[want] = None
-        elif entry.send_dont_have and len(peer.presences) < self._limits.max_unremembered:
+        elif entry.send_dont_have and len(peer.presences) < MAX_UNREMEMBERED_ANSWERS:
             PeerWant(peer, entry).queue(Answer.DONT_HAVE)
 
     def _has_room(self, peer: PeerWants) -> bool:
-        """Return whether one more want can be kept; an idle one may be removed for it."""
+        """Return whether one more want can be kept, removing an idle want if need be."""
         limits = self._limits
         limit = limits.max_entries
         if self.count >= limits.max_total:
@@ -183,12 +180,12 @@ class Ledger:
             return True
         if not peer.idle:
             return False
-        # Helia sends no cancels: the longer a want has been idle, the less likely is it alive.
+        # Helia sends no cancels: the longer a want has been idle, the likelier it was given up.
         self._remove(next(iter(peer.idle)))
         return True
 
     def _ask_again(self, want: PeerWant, entry: Entry) -> None:
-        """Take in a repeated want, and answer it anew."""
+        """Take in an entry for a want that is kept already, and answer the want anew."""
         changed = want.merge(entry)
         if want.state is State.IDLE:
             want.look_up()
@@ -197,7 +194,7 @@ class Ledger:
             self._resolve(want, None if want.answer is Answer.DONT_HAVE else want.size)
 
     def deny(self, peer_id: ID, cids: Iterable[CID]) -> None:
-        """Take away what a peer was allowed to get; what is being sent is sent."""
+        """Deny blocks to a peer from now on; replies that are being sent are not stopped."""
         peer = self._peers.get(peer_id)
         for cid in cids:
             want = None if peer is None else peer.wants.get(cid)
@@ -213,18 +210,18 @@ class Ledger:
         want.look_up()
 
     def forget(self, peer_id: ID) -> None:
-        """Drop all that is known of a peer that is gone."""
+        """Remove the wants of a peer that has disconnected, in steps."""
         peer = self._peers.pop(peer_id, None)
         if peer is not None:
             peer.clear_queues()
             self._chores.begin(each(list(peer.wants.values()), self._leave))
 
     def _leave(self, want: PeerWant) -> None:
-        """Remove a want of a peer that is gone."""
+        """Remove a want of a peer that has disconnected."""
         self._remove(want)
         self._count_scope()
 
-    # -- what we have ---------------------------------------------------------------------------
+    # -- which blocks are here ------------------------------------------------------------------
 
     def look_ups(self, peer_id: ID, limit: int) -> list[PeerWant]:
         """Take up to ``limit`` wants whose blocks have not been looked up; `resolve` them."""
@@ -237,28 +234,28 @@ class Ledger:
         return taken
 
     def look_up_later(self, wants: Iterable[PeerWant]) -> None:
-        """Put wants of `look_ups` back."""
+        """Put wants that `look_ups` returned back into the queue."""
         for want in wants:
             if want.state is State.SOUGHT:
                 want.look_up()
 
     def put_aside(self, want: PeerWant) -> int | None:
         """
-        Give no answer until `look_again`: the store could not tell whether the block is here.
+        Give a want no answer until `look_again`: the store has failed at its block.
 
-        :return: how often that has happened to the want before; None if it is not wanted any more.
+        :return: how often the store had failed at it before; None if it is not wanted any more.
         """
         if want.state is State.SOUGHT or want.state is State.SENDING:
             return want.fail()
         return None
 
     def look_again(self, want: PeerWant) -> None:
-        """Look up a want that was put aside, if nothing has happened to it since."""
+        """Queue a want that was put aside for a look-up, unless it has changed since."""
         if want.state is State.IDLE:
             want.look_up()
 
     def resolve(self, want: PeerWant, size: int | None) -> None:
-        """Take in the length of a block that was looked up, None if it is not here."""
+        """Answer a want by the length of its block; None if the block is not here."""
         if want.state is State.SOUGHT:  # else cancelled, or the block was stored meanwhile
             self._resolve(want, size)
 
@@ -274,14 +271,14 @@ class Ledger:
             want.queue(Answer.HAVE, size)
 
     def new_block(self, cid: CID, size: int) -> list[ID]:
-        """Queue a block that has just been stored for the peers that want it; return them."""
+        """Queue a block that was just stored for the peers that want it; return those peers."""
         woken: dict[ID, None] = {}
         for want in self._by_key.get(cid.multihash, ()):
             peer_id = want.peer.peer_id
             if self._peers.get(peer_id) is not want.peer:
                 continue  # the peer is gone
             if want.state is State.SENDING:
-                want.look_up()  # it may be DONT_HAVE that is being sent
+                want.look_up()  # the answer that is being sent may be DONT_HAVE
             elif want.state is not State.QUEUED or want.answer is Answer.DONT_HAVE:
                 want.withdraw()
                 self._resolve(want, size)
@@ -289,11 +286,6 @@ class Ledger:
         return list(woken)
 
     # -- answers --------------------------------------------------------------------------------
-
-    def has_work(self, peer_id: ID) -> bool:
-        """Return whether there is anything to look up or to send for a peer."""
-        peer = self._peers.get(peer_id)
-        return peer is not None and bool(peer.new or peer.blocks or peer.presences)
 
     def has_look_ups(self, peer_id: ID) -> bool:
         """Return whether `look_ups` has anything for a peer."""
@@ -306,12 +298,12 @@ class Ledger:
         return peer is not None and bool(peer.blocks) and self._may_send(peer)
 
     def pending(self, peer_id: ID) -> int:
-        """Count what is to be looked up or sent for a peer."""
+        """Count the look-ups and answers that are queued for a peer."""
         peer = self._peers.get(peer_id)
         return 0 if peer is None else len(peer.new) + len(peer.blocks) + len(peer.presences)
 
     def comes_before(self, one: ID, other: ID) -> bool:
-        """Return whether the comparator has a block of ``one`` sent before those of ``other``."""
+        """Return whether the comparator puts the next block of ``one`` before that of ``other``."""
         assert self._before is not None
         first, second = self.first_task(one), self.first_task(other)
         if first is None or second is None:
@@ -319,7 +311,7 @@ class Ledger:
         return self._before(first, second)
 
     def first_task(self, peer_id: ID) -> Task | None:
-        """Return the block that a peer is sent next; None if none is queued."""
+        """Return the next block for a peer; None if no block is queued."""
         peer = self._peers.get(peer_id)
         first = None if peer is None else peer.blocks.first()
         return None if first is None else first[1].task
@@ -328,10 +320,11 @@ class Ledger:
         self, peer_id: ID, target: int = REPLY_TARGET_BYTES, *, with_blocks: bool = True
     ) -> Reply | None:
         """
-        Take the next answers for a peer: HAVEs and DONT_HAVEs, and the first blocks.
+        Take the next answers for a peer: presences, and the first blocks of the queue.
 
-        Blocks are collected until they reach ``target`` bytes; one that is larger goes alone. None
-        if nothing is queued, or as much as allowed is on its way: `sent` or `failed` come first.
+        Blocks are collected up to ``target`` bytes; a larger block goes alone. None if nothing is
+        queued, or if the peer has ``max_outstanding`` bytes in replies that are not sent yet. Call
+        `sent` or `failed` with each reply.
         """
         peer = self._peers.get(peer_id)
         if peer is None:
@@ -345,7 +338,7 @@ class Ledger:
 
     def early_haves(self, peer_id: ID, reply: Reply | None = None) -> Message | None:
         """
-        Return HAVEs for the blocks that are queued and those of ``reply``, once each.
+        Return HAVEs for the queued blocks and those of ``reply``, once for each want.
 
         A client that hears nothing asks other peers.
         """
@@ -353,7 +346,7 @@ class Ledger:
         return None if peer is None else peer.early_haves(reply)
 
     def sent(self, reply: Reply) -> None:
-        """Note that a reply has been written: blocks and HAVEs end their wants."""
+        """Note that a reply was written: blocks and HAVEs end their wants."""
         for want in self._finish(reply):
             answer = want.answer
             if answer is Answer.BLOCK or (
@@ -366,7 +359,7 @@ class Ledger:
                     want.look_up()
 
     def failed(self, reply: Reply) -> None:
-        """Note that a reply could not be written: its blocks are looked up anew."""
+        """Note that a reply was not written: its wants are looked up again."""
         for want in self._finish(reply):
             want.rest()
             want.look_up()
@@ -375,7 +368,7 @@ class Ledger:
         self.sending_bytes -= reply.size
         return reply.peer.finish(reply)
 
-    # -- looking --------------------------------------------------------------------------------
+    # -- reading the ledger ---------------------------------------------------------------------
 
     def count_of(self, peer_id: ID) -> int:
         """Count the wants of a peer."""
@@ -384,11 +377,11 @@ class Ledger:
 
     @property
     def peer_ids(self) -> list[ID]:
-        """The peers that have asked for anything since they are connected."""
+        """The connected peers that have sent a wantlist."""
         return list(self._peers)
 
     def wantlist(self, peer_id: ID) -> list[Entry]:
-        """List what a peer wants and may get."""
+        """List the wants of a peer that are not denied."""
         peer = self._peers.get(peer_id)
         return [] if peer is None else [w.entry for w in peer.wants.values() if not w.denied]
 
@@ -397,7 +390,7 @@ class Ledger:
         return cid.multihash in self._by_key
 
     def missing(self) -> list[CID]:
-        """Return the CIDs of which blocks are waited for that were not here when last seen."""
+        """Return the CIDs of wanted blocks that were not in the store when it was asked last."""
         return [
             want.cid
             for wants in self._by_key.values()

@@ -1,14 +1,15 @@
 """
 The wants of one peer, the queues that they stand in, and a reply (sans-I/O).
 
-`Ledger` decides what becomes of a want; `PeerWant` enters itself into the queues of its peer and
-leaves them. No other module writes fields of the classes here.
+`Ledger` decides the answer to a want. `PeerWant` enters and leaves the queues of its peer. No other
+module writes fields of the classes here.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cmp_to_key
 from itertools import islice
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class State(Enum):
-    """Where a want stands."""
+    """The step that a want has reached on the way to its answer."""
 
     NEW = "to be looked up"
     SOUGHT = "being looked up"
@@ -36,7 +37,7 @@ class State(Enum):
 
 
 class Answer(Enum):
-    """How a want is answered."""
+    """The kinds of answer to a want."""
 
     BLOCK = "the block"
     HAVE = "HAVE"
@@ -54,18 +55,19 @@ class Task(NamedTuple):
 
 
 TaskComparator: TypeAlias = "Callable[[Task, Task], bool]"
-"""Returns True if the first task is to be done before the second one."""
+"""Returns True if the first block is to be sent before the second one."""
 
 Rank: TypeAlias = "Callable[[PeerWant], object]"
-"""Returns what the blocks of one peer are sorted by; equal ones keep their order."""
+"""Returns the key by which the blocks of one peer are sorted; equal ones keep their order."""
 
 
 def by_priority(want: PeerWant) -> int:
+    """Return a sort key that puts the highest priority first."""
     return -want.priority
 
 
 def by_comparator(before: TaskComparator) -> Rank:
-    """Sort as a user's function says."""
+    """Return a sort key that follows a user's comparator."""
 
     def difference(one: Task, other: Task) -> int:
         return -1 if before(one, other) else int(before(other, one))
@@ -75,7 +77,11 @@ def by_comparator(before: TaskComparator) -> Rank:
 
 
 class PeerWant:
-    """One want of one peer; the drivers use no more of it than its CID and its type."""
+    """
+    One want of one peer. Outside the cores only its CID and its type are used.
+
+    Owner: libp2p.bitswap.serve.peer_wants
+    """
 
     __slots__ = (
         "answer", "asked_again", "cid", "denied", "failures", "key", "peer", "priority",
@@ -89,31 +95,33 @@ class PeerWant:
         self.priority = entry.priority
         self.want_type = entry.want_type
         self.send_dont_have = entry.send_dont_have
-        self.denied = denied  # by the filter: for this peer the block is not here
+        self.denied = denied  # by the request filter: answered as if the block were not here
         self.state = State.NEW
         self.answer = Answer.DONT_HAVE
         self.size = 0  # of the block, once it is known to be here
-        self.asked_again = False  # while its answer is sent: look the block up after that
-        self.told = False  # the peer has heard HAVE of a block that is still queued
-        self.failures = 0  # of the store to look the block up
+        self.asked_again = False  # while the answer is sent: look the block up again after that
+        self.told = False  # the peer was sent HAVE before the block
+        self.failures = 0  # how often the store has failed at the block
 
     @property
     def waits_for_block(self) -> bool:
-        """True if its block is queued."""
+        """True if the block is queued."""
         return self.state is State.QUEUED and self.answer is Answer.BLOCK
 
     @property
     def lacks_block(self) -> bool:
-        """True unless its block, or HAVE, is queued or being sent."""
+        """True unless the block, or HAVE, is queued or being sent."""
         is_answered = self.state in (State.QUEUED, State.SENDING)
         return not is_answered or self.answer is Answer.DONT_HAVE
 
     @property
     def entry(self) -> Entry:
+        """The want as an entry of the peer's wantlist."""
         return Entry(self.cid, self.priority, False, self.want_type, self.send_dont_have)
 
     @property
     def task(self) -> Task:
+        """The block as a `TaskComparator` sees it."""
         return Task(self.peer.peer_id, self.cid, self.priority, self.want_type, self.size)
 
     # -- what the peer asks ---------------------------------------------------------------------
@@ -122,7 +130,7 @@ class PeerWant:
         """
         Merge a repeated want into this one: a want for a block never becomes one for a HAVE.
 
-        :return: whether an answer that is queued has to be queued anew.
+        :return: whether a queued answer has to be queued anew.
         """
         more = entry.want_type is WantType.Block and self.want_type is WantType.Have
         if more:
@@ -134,18 +142,18 @@ class PeerWant:
         return more or moved
 
     def deny(self, denied: bool) -> None:
-        """Note what the filter has decided."""
+        """Note the decision of the request filter."""
         self.denied = denied
 
-    # -- where it stands ------------------------------------------------------------------------
+    # -- the way to the answer ------------------------------------------------------------------
 
     def seek(self) -> None:
-        """Note that the block, which was to be looked up, is being looked up."""
+        """Note that the store is being asked for the block."""
         del self.peer.new[self]
         self.state = State.SOUGHT
 
     def look_up(self) -> None:
-        """Queue it for a look-up of its block; while its answer is sent, only note that."""
+        """Queue the want for a look-up of its block, after its answer if one is being sent."""
         if self.state is State.SENDING:
             self.asked_again = True
             return
@@ -155,7 +163,7 @@ class PeerWant:
         self.peer.new[self] = None
 
     def queue(self, answer: Answer, size: int = 0) -> None:
-        """Queue an answer; ``size`` is the length of the block, if that is here."""
+        """Queue an answer; ``size`` is the length of the block, if the block is here."""
         self.state = State.QUEUED
         self.answer = answer
         self.size = size
@@ -165,33 +173,25 @@ class PeerWant:
         else:
             self.peer.presences[self] = None
 
-    def send(self) -> None:
-        """Note that its answer, which has left its queue, is being sent."""
-        self.state = State.SENDING
-
-    def lose_block(self) -> None:
-        """Note that its block, which was to be sent, is not here any more."""
-        self.answer = Answer.DONT_HAVE
-
     def rest(self) -> None:
-        """Keep it until its block is stored."""
+        """Keep the want until its block is stored."""
         self.state = State.IDLE
         self.peer.idle[self] = None
 
     def fail(self) -> int:
-        """Keep it until the store is asked again; return how often the store had failed before."""
+        """Keep the want until the store is asked again; return its failures before this one."""
         self.rest()
         self.failures += 1
         return self.failures - 1
 
     def end(self) -> None:
-        """End it."""
+        """End the want and take it out of its queue."""
         if self.state is not State.SENDING:
             self.withdraw()
         self.state = State.GONE
 
     def withdraw(self) -> None:
-        """Take it out of the queue that it stands in."""
+        """Take the want out of its queue."""
         state, peer = self.state, self.peer
         if state is State.NEW:
             peer.new.pop(self, None)
@@ -205,7 +205,7 @@ class PeerWant:
 
     def tell_have(self) -> bool:
         """
-        Return True if the peer is to hear HAVE before the block, which is so once at most.
+        Return True if HAVE is to be sent before the block: at most once for a want.
 
         A peer that did not ask for DONT_HAVE does not wait for an answer.
         """
@@ -223,7 +223,7 @@ class PeerWants:
         "sending_bytes", "wants",
     )  # fmt: skip
 
-    def __init__(self, peer_id: ID, rank: Rank = by_priority) -> None:
+    def __init__(self, peer_id: ID, rank: Rank) -> None:
         self.peer_id = peer_id
         self._rank = rank
         self.wants: dict[CID, PeerWant] = {}
@@ -233,7 +233,7 @@ class PeerWants:
         self.blocks: LazyHeap[PeerWant] = LazyHeap()  # highest priority first, then oldest
         self.queued_bytes = 0
         self.sending_bytes = 0
-        self._untold = False  # blocks may be queued of which the peer has not heard HAVE
+        self._untold = False  # blocks may be queued for which no HAVE was sent
 
     def queue_block(self, want: PeerWant) -> None:
         """Queue the block of a want."""
@@ -247,7 +247,7 @@ class PeerWants:
         self.queued_bytes -= want.size
 
     def take(self, target: int, with_blocks: bool) -> Reply:
-        """Take the next reply off the queues."""
+        """Take the next reply off the queues: presences, and blocks of up to ``target`` bytes."""
         wants: list[PeerWant] = []
         size = 0
         blocks = self.blocks
@@ -256,27 +256,27 @@ class PeerWants:
             if wants and (size + want.size > target or len(wants) >= MAX_REPLY_BLOCKS):
                 break
             blocks.pop()
-            want.send()
+            want.state = State.SENDING
             wants.append(want)
             size += want.size
         presences = list(islice(self.presences, MAX_REPLY_PRESENCES))
         for want in presences:
             del self.presences[want]
-            want.send()
+            want.state = State.SENDING
         self.queued_bytes -= size
         self.sending_bytes += size
         return Reply(self, wants, presences, size)
 
     def finish(self, reply: Reply) -> list[PeerWant]:
-        """Note that a reply is sent or has failed; return those of its wants that still exist."""
+        """Note that a reply was sent or has failed; return those of its wants that still exist."""
         self.sending_bytes -= reply.size
         kept = [want for want in reply.wants if want.state is State.SENDING]
-        # A presence may answer a want that was not remembered.
+        # A presence may answer a want that was not kept.
         kept += [want for want in reply.presences if self.wants.get(want.cid) is want]
         return kept
 
     def early_haves(self, reply: Reply | None) -> Message | None:
-        """Say HAVE, once, for the blocks of ``reply`` and those that are queued."""
+        """Return HAVEs for the blocks of ``reply`` and the queued blocks; None if all were sent."""
         if not self._untold:
             return None
         message = Message()
@@ -296,37 +296,34 @@ class PeerWants:
         self.idle.clear()
 
 
+@dataclass(slots=True, eq=False)
 class Reply:
-    """What goes into one message: wants to be answered by blocks, and presences."""
+    """The wants that one message answers: those with blocks, and those with presences."""
 
-    __slots__ = ("peer", "presences", "size", "wants")
-
-    def __init__(
-        self, peer: PeerWants, wants: list[PeerWant], presences: list[PeerWant], size: int
-    ) -> None:
-        self.peer = peer
-        self.wants = wants
-        self.presences = presences
-        self.size = size
-        """Bytes of the blocks, as far as is known before they are read."""
+    peer: PeerWants
+    wants: list[PeerWant]
+    presences: list[PeerWant]
+    size: int
+    """Bytes of the blocks, by the sizes that were looked up."""
 
     def leave_out(self, wants: Collection[PeerWant]) -> None:
-        """Take wants out that cannot be answered now."""
+        """Take wants out of the reply that cannot be answered now."""
         self.wants = [want for want in self.wants if want not in wants]
 
     def fill(self, blocks: Sequence[bytes | None]) -> Message:
         """
-        Make the message out of the blocks of ``wants``, in their order.
+        Make the message out of the blocks of ``wants``, in their order; None for a missing block.
 
-        What was cancelled meanwhile is left out. For a block that has vanished the peer is told so
-        if it asked to be, and its want stays. The message may turn out empty.
+        Wants that were cancelled meanwhile are left out. A block that is not here any more is
+        answered by DONT_HAVE, if the peer asked for it, and its want stays. The message may be
+        empty.
         """
         peer, sending = self.peer, State.SENDING
         message = Message(pending_bytes=peer.queued_bytes + peer.sending_bytes - self.size)
         gone: list[PeerWant] = []
         for want, data in zip(self.wants, blocks, strict=True):
             if data is None:
-                want.lose_block()
+                want.answer = Answer.DONT_HAVE
                 gone.append(want)
             elif want.state is sending:
                 message.blocks[want.cid] = data

@@ -1,9 +1,9 @@
 """
-How many bytes per second may be sent (sans-I/O): token buckets, one per peer and one for all.
+The limits of bytes per second that are sent (sans-I/O): a token bucket per peer, and one for all.
 
-A bucket may be overdrawn by what is sent at once, so that a block larger than the bucket passes;
-then nothing is sent until it is filled again. On average no more than the rate passes.
-`send_rate` is another thing: how quickly a peer takes what is sent, which nobody sets.
+One reply may overdraw a bucket, so that a block larger than the bucket passes; then nothing is sent
+until the bucket has tokens again. On average no more than the rate passes. `send_rate` is not a
+limit: it measures how quickly a peer takes replies.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TokenBucket:
         return now if self._tokens > 0 else now + (1 - self._tokens) / self._rate
 
     def spend(self, size: int, now: float) -> None:
-        """Take out what is being sent."""
+        """Take ``size`` tokens out for blocks that are being sent."""
         self._fill(now)
         self._tokens -= size
 
@@ -58,8 +58,8 @@ class BandwidthLimits:
 
     :param total: for all peers together.
     :param per_peer: for each peer that ``peers`` does not name.
-    :param peers: for peers of their own; None for one that has no limit.
-    :param burst_seconds: what may be sent at once after a pause, as time at the limit.
+    :param peers: for the peers that it names; None for a peer without a limit.
+    :param burst_seconds: how many seconds' worth of the limit may be sent at once after a pause.
     """
 
     total: float | None = None
@@ -74,20 +74,19 @@ class BandwidthLimits:
 
 
 class RateLimiter:
-    """The limits for the blocks sent, and what was sent of them."""
+    """
+    The buckets of all peers, at most `MAX_ACCOUNTS`.
 
-    def __init__(self, limits: BandwidthLimits | None = None, *, peers: int = MAX_ACCOUNTS) -> None:
-        """
-        :param peers: of so many peers is known what they were sent, connected or not; the one that
-            was sent nothing for longest is forgotten.
-        """
+    A peer keeps its bucket when it disconnects: with a new one it would be sent a burst each time.
+    """
+
+    def __init__(self, limits: BandwidthLimits | None = None) -> None:
         self._limits = limits or BandwidthLimits()
         self._total = self._bucket(self._limits.total)
         self.limits_total = self._total is not None
         """True if there is a limit for all peers together."""
         self.limits_any = self.limits_total or bool(self._limits.per_peer or self._limits.peers)
-        """True if there is any."""
-        self._most_peers = peers
+        """True if there is any limit."""
         self._peers: OrderedDict[ID, TokenBucket] = OrderedDict()
 
     def peer_ready_at(self, peer_id: ID, now: float) -> float:
@@ -100,14 +99,13 @@ class RateLimiter:
         return now if self._total is None else self._total.ready_at(now)
 
     def spend(self, peer_id: ID, size: int, now: float) -> None:
-        """Count what is sent to a peer."""
+        """Take ``size`` bytes of blocks that are sent to a peer out of its buckets."""
         if self.limits_any:
             for bucket in (self._total, self._of(peer_id)):
                 if bucket is not None:
                     bucket.spend(size, now)
 
     def _of(self, peer_id: ID) -> TokenBucket | None:
-        # A peer keeps its bucket when it leaves: with a new one it would be sent a burst each time.
         bucket = self._peers.get(peer_id)
         if bucket is not None:
             self._peers.move_to_end(peer_id)
@@ -115,7 +113,7 @@ class RateLimiter:
         made = self._bucket(self._limits.peers.get(peer_id, self._limits.per_peer))
         if made is not None:
             self._peers[peer_id] = made
-            if len(self._peers) > self._most_peers:
+            if len(self._peers) > MAX_ACCOUNTS:
                 self._peers.popitem(last=False)
         return made
 

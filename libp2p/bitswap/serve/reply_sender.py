@@ -1,14 +1,14 @@
 """
 The sender of replies to one peer: it looks blocks up, reads them and writes replies.
 
-Small answers are sent in the connection's read loop, as soon as the wants have arrived, if nothing
-has to be waited for (`ReplySender.answer`); all others are a task's. Replies go on a stream of our
-own, as peers do not read the streams that their wants came on; it is kept open while there is work
-and a little longer.
+A small reply is sent in the connection's read loop, as soon as the wants have arrived, if neither
+the store nor the stream has to be waited for (`ReplySender.answer`). A task sends all others.
+Replies go on a stream that this side opens, as peers do not read the streams that they send wants
+on. The stream stays open while there is work and `REPLY_STREAM_IDLE_SECONDS` longer.
 
-The task asks the block store only in a turn (`scheduler`), which ends before anything is written:
-a peer that does not read holds up no other. While one reply is being written the next one is read,
-unless the store is too quick for that to pay.
+The task asks the block store only in a turn (`scheduler`). The turn ends before the reply is
+written, so that a peer that does not read holds up no other. While one reply is being written the
+next one is read, if the store takes longer than `READ_AHEAD_SECONDS`.
 """
 
 from __future__ import annotations
@@ -52,20 +52,20 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 _Read: TypeAlias = "tuple[Reply, list[bytes | None]]"
-"""A reply and the blocks of its wants, None for one that is not here any more."""
+"""A reply and the blocks of its wants, None for a block that is not here any more."""
 
 
 @dataclass(frozen=True)
 class SenderContext:
     """
-    What the senders of one server share.
+    The parts of a server that all its senders use.
 
     :param early_have_seconds: a peer whose blocks are delayed for so long is sent HAVE.
     :param outgoing: counts the bytes of blocks that were read and not written.
-    :param open_stream: opens a stream to a peer that is connected; it never dials.
+    :param open_stream: opens a stream to a connected peer; it never dials.
     :param start_task: runs a task for as long as the server works.
-    :param on_written: called with each message that was written, and when.
-    :param on_failure: called with what a sender's task has raised unexpectedly.
+    :param on_written: called with each message that was written, and the time.
+    :param on_failure: called with an unexpected error of a sender's task.
     """
 
     ledger: Ledger
@@ -81,7 +81,7 @@ class SenderContext:
 
 
 class ReplySender:
-    """What is sent to one peer in answer to its wants."""
+    """Sends the replies to one peer."""
 
     def __init__(self, context: SenderContext, peer_id: ID) -> None:
         self.peer_id = peer_id
@@ -91,23 +91,23 @@ class ReplySender:
         self._store = context.store
         self._outgoing = context.outgoing.open(str(peer_id), cut=self._cut, weigh=self._weight)
         self._lot = trio.lowlevel.ParkingLot()
-        self._scope: trio.CancelScope | None = None  # of the task, once that was started
+        self._scope: trio.CancelScope | None = None  # of the task, once it was started
         self._closed = False
         self._stream: INetStream | None = None
         self._dialect = Dialect.V1
         self._speaks_have = True
-        self._used_at = 0.0  # when something was written last
-        self._rests = False  # the task has nothing to do
+        self._used_at = 0.0  # when a reply was written last
+        self._rests = False  # the task has no work
         self._failures = 0
         self._rate = SendRate()
         self._ahead: _Read | None = None  # the reply that is sent next
-        # Blocks that were read to be looked up, for the replies to come.
+        # Blocks that were read in a look-up, for later replies.
         self._kept: dict[PeerWant, bytes] = {}
         self._kept_bytes = 0
         self._usual_size = PRIOR_BLOCK_SIZE
         self._writing: trio.CancelScope | None = None
         self._writing_since = 0.0
-        self._read_seconds = 0.0  # that the last reading took
+        self._read_seconds = 0.0  # how long the last reply took to read
         self._held_up_at: float | None = None  # since when blocks wait for a turn
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ class ReplySender:
     def wake(self) -> None:
         """Have the task look for work."""
         self._rests = False
-        # The task is started for the first want: a peer that asks for nothing costs none.
+        # The first want starts the task: a peer without wants has none.
         if self._scope is not None:
             self._lot.unpark()
         elif not self._closed:
@@ -129,13 +129,13 @@ class ReplySender:
             self._context.start_task(self._run, self._scope)
 
     def answer(self) -> None:
-        """Answer what was asked: at once if nothing has to be waited for, else by the task."""
+        """Answer the new wants: at once if there is nothing to wait for, else by the task."""
         pending = self._ledger.pending(self.peer_id)
         if pending and not (self._rests and pending <= ANSWERS_NOW and self._answer_now()):
             self.wake()
 
     def heard(self) -> None:
-        """Note that the peer has sent a message: replies that failed are tried again."""
+        """Note that the peer has sent a message: failed replies are tried again."""
         if self._failures:
             self._failures = 0
             self.wake()
@@ -150,7 +150,7 @@ class ReplySender:
                     elif self._ahead is not None:
                         read, self._ahead = self._ahead, None
                         await self._send(*read)
-                    elif self._ledger.has_work(self.peer_id):
+                    elif self._ledger.pending(self.peer_id):
                         await self._take_turn()
                     else:
                         await self._rest()
@@ -163,7 +163,7 @@ class ReplySender:
                 await end_stream(stream)
 
     async def _rest(self) -> None:
-        """Wait for work that `answer` leaves to the task; close the stream when that takes long."""
+        """Wait for work that `answer` leaves to the task; close the stream after a while."""
         self._scheduler.withdraw(self.peer_id, trio.current_time())
         self._held_up_at = None
         idle_at = math.inf if self._stream is None else self._used_at + REPLY_STREAM_IDLE_SECONDS
@@ -177,7 +177,7 @@ class ReplySender:
             stream, self._stream = self._stream, None
             await end_stream(stream)
 
-    # -- bytes that are held --------------------------------------------------------------------
+    # -- the bytes of blocks that were read -----------------------------------------------------
 
     def _drop_ahead(self) -> None:
         if self._ahead is not None:
@@ -186,23 +186,24 @@ class ReplySender:
             self._ahead = None
 
     def _release(self, size: int) -> None:
-        """Count out blocks that are written, or will not be."""
-        self._outgoing.release(min(size, self._outgoing.held))  # less if it was cut off
+        """Release the bytes of blocks that were written, or were dropped."""
+        self._outgoing.release(min(size, self._outgoing.held))  # fewer if `_cut` has released some
 
     def _weight(self) -> float:
+        """Return the bytes held, times the seconds that the current write has taken."""
         if self._writing is None:
             return float(self._outgoing.held)
         return self._outgoing.held * (1 + trio.current_time() - self._writing_since)
 
     def _cut(self) -> None:
-        """All peers together hold too much, and this one the most for the longest time."""
+        """Give the current write up: all peers hold too much, and this one has the most weight."""
         if self._writing is not None:
             self._writing.cancel()
         self._drop_kept()
         self._release(self._outgoing.held)
 
     def _keep(self, want: PeerWant, data: bytes) -> None:
-        """Keep a block that has been read for a later reply, if there is room."""
+        """Keep a block for a later reply, if there is room."""
         if self._kept_bytes < 2 * MAX_KEPT_BYTES and self._outgoing.try_hold(len(data)):
             self._kept[want] = data
             self._kept_bytes += len(data)
@@ -221,7 +222,7 @@ class ReplySender:
     # -- looking up and reading -----------------------------------------------------------------
 
     def _answer_now(self) -> bool:
-        """Answer wants that are all there is to do; return False if the task has to go on."""
+        """Answer all queued wants without waiting; return False if the task has to do the rest."""
         ledger, peer_id = self._ledger, self.peer_id
         if self._stream is None or self._scheduler.is_contested:
             return False
@@ -237,10 +238,10 @@ class ReplySender:
             if not self._send_now(reply, blocks):
                 self._outgoing.hold(reply.size)
                 self._ahead = reply, blocks
-        return self._ahead is None and not ledger.has_work(peer_id)
+        return self._ahead is None and not ledger.pending(peer_id)
 
     def _resolve(self, found: Iterable[tuple[PeerWant, Found]]) -> dict[PeerWant, bytes]:
-        """Tell the ledger what was found; return the blocks that were read."""
+        """Tell the ledger the sizes of blocks; return the blocks that were read."""
         resolve = self._ledger.resolve
         here: dict[PeerWant, bytes] = {}
         for want, data in found:
@@ -252,7 +253,7 @@ class ReplySender:
         return here
 
     async def _take_turn(self) -> None:
-        """Take a turn and send what comes of it; without one, send HAVEs and DONT_HAVEs alone."""
+        """Look up, read and send a reply in a turn; without one, send presences or wait."""
         ledger, scheduler, peer_id = self._ledger, self._scheduler, self.peer_id
         now = trio.current_time()
         ready_at = self._context.limits.peer_ready_at(peer_id, now)
@@ -276,7 +277,7 @@ class ReplySender:
             await trio.lowlevel.checkpoint()
 
     async def _look_up_and_read(self, looks: bool, with_blocks: bool) -> _Read | None:
-        """Look up what is new, and read the next reply."""
+        """Look the new wants up if ``looks``, and read the next reply."""
         here: dict[PeerWant, bytes] = {}
         if looks:
             fits = with_blocks and not self._ledger.has_blocks(self.peer_id)
@@ -290,7 +291,7 @@ class ReplySender:
         return read
 
     async def _look_up(self, limit: int) -> dict[PeerWant, bytes]:
-        """Look up what is new; return the blocks that were read for it."""
+        """Look the new wants up; return the blocks that were read for that."""
         most = LOOK_UP_BATCH
         if not self._store.knows_sizes:
             most = min(max((MAX_KEPT_BYTES - self._kept_bytes) // self._usual_size, 1), most)
@@ -302,7 +303,7 @@ class ReplySender:
         return here
 
     async def _read(self, with_blocks: bool, here: dict[PeerWant, bytes]) -> _Read | None:
-        """Take the next reply, and read those of its blocks that are not in ``here``."""
+        """Take the next reply, and read its blocks except those in ``here``."""
         reply = self._ledger.next_reply(self.peer_id, self._rate.target, with_blocks=with_blocks)
         if reply is None:
             return None
@@ -322,7 +323,7 @@ class ReplySender:
         return reply, blocks
 
     async def _blocks_of(self, reply: Reply, here: dict[PeerWant, bytes]) -> list[bytes | None]:
-        """Read the blocks of a reply; what the store fails at is left out of it."""
+        """Return the blocks of a reply; wants that the store fails at are left out of it."""
         found: dict[PeerWant, bytes | None] = {}
         for want in reply.wants:
             data = here.get(want)
@@ -338,7 +339,7 @@ class ReplySender:
         return [found[want] for want in reply.wants]
 
     async def _wait_for_turn(self, ready_at: float) -> None:
-        """Wait, and say HAVE meanwhile if it takes long: a Go client takes silence for no."""
+        """Wait for a turn. After a while send HAVEs: a Go client takes silence for DONT_HAVE."""
         now = trio.current_time()
         if self._held_up_at is None:
             self._held_up_at = now
@@ -355,17 +356,17 @@ class ReplySender:
     # -- writing --------------------------------------------------------------------------------
 
     def _send_now(self, reply: Reply, blocks: list[bytes | None]) -> bool:
-        """Send a small reply if the stream takes it without a wait; else change nothing."""
+        """Send a small reply if the stream takes it without waiting; else return False."""
         stream = self._stream
         if stream is None or reply.size > ANSWER_NOW_BYTES or self._is_slow(reply):
             return False
         message = reply.fill(blocks)
-        frames = self._frames(message)  # one at most, as so few answers fit into it
+        frames = self._frames(message)  # one frame at most: the reply is small
         try:
             if not all(map(stream.send_nowait, frames)):
                 return False
         except BaseLibp2pError:
-            return False  # the task finds out, too, and opens another stream
+            return False  # the task meets the same error and opens another stream
         now = trio.current_time()
         if frames:
             self._context.on_written(self.peer_id, message, now)
@@ -373,7 +374,7 @@ class ReplySender:
         return True
 
     async def _send(self, reply: Reply, blocks: list[bytes | None]) -> None:
-        """Send a reply, and read the next one meanwhile."""
+        """Send a reply; if the store is slow, read the next one at the same time."""
         if self._send_now(reply, blocks):
             self._release(reply.size)
             await trio.lowlevel.checkpoint()
@@ -398,7 +399,7 @@ class ReplySender:
             self._scheduler.end(self.peer_id, trio.current_time(), size)
 
     async def _write_reply(self, reply: Reply, blocks: list[bytes | None]) -> None:
-        """Write a reply; its wants end only when all of it has been written."""
+        """Write a reply; its wants end only when the whole reply has been written."""
         sent = False
         start = trio.current_time()
         try:
@@ -456,14 +457,14 @@ class ReplySender:
 
     def _frames(self, message: Message) -> list[list[Buffer]]:
         if not message or (not message.blocks and not self._speaks_have):
-            return []  # nothing is left to say, or nothing that the peer would understand
+            return []  # an empty message, or presences to a peer that does not know them
         return message.frames(self._dialect)
 
     def _is_slow(self, reply: Reply) -> bool:
         return self._rate.seconds_for(reply.size) > self._context.early_have_seconds
 
     def _note_sent(self, reply: Reply, message: Message, start: float, now: float) -> None:
-        """Note that all of a reply has been written, from ``start`` to ``now``."""
+        """Note that a whole reply was written, between ``start`` and ``now``."""
         self._ledger.sent(reply)
         self._used_at = now
         if message.blocks:

@@ -1,23 +1,24 @@
 """
-Whose turn it is at the block store (sans-I/O): so many at once, and no peer keeps another waiting.
+The scheduler of the block store (sans-I/O): it shares a fixed number of turns among the peers.
 
-A peer asks and gets its turn at once, or is woken when it has one. Of the peers that wait, the
-first difference decides:
+A peer that asks for a turn gets it at once, or waits and is woken for it. A waiting peer that has
+no work left gets no turn. Of two other waiting peers, the first of these rules that tells them
+apart says which one is next:
 
-1. one that has no work left gets no turn;
-2. one that starves comes first: it was never served, or has waited longer than `STARVED_SECONDS`;
-3. fewer turns that are going on;
-4. less taken before, in bytes and turns: a peer with a long wantlist gets its next turn when all
-   that waited had theirs. A peer that comes back from a pause starts with as much as the one that
-   was served last;
-5. more work, up to `MAX_WEIGHED_WORK`;
-6. a higher score; then a hash of the peer id that others cannot foresee.
+1. a peer that starves: it never had a turn, or has waited longer than `STARVED_SECONDS`;
+2. the peer with fewer turns that are going on;
+3. the peer that has taken less, in bytes and turns. So a peer with a long wantlist gets its next
+   turn after all that waited had theirs. A peer that comes back from a pause is counted as having
+   taken as much as the peer that was served last;
+4. the peer with more work, up to `MAX_WEIGHED_WORK`;
+5. the peer with the higher score, then the one with the lower hash of its peer id. The hash is
+   salted, so that nobody can choose a peer id that comes first.
 
-A turn that can only be used for blocks waits for the limit of all peers together (`RateLimiter`)
-too, and there is one such turn at a time: its blocks may use up the limit.
+A turn that is of no use unless blocks can be sent also waits for the limit of all peers together
+(`RateLimiter`). One such turn goes on at a time, as its blocks may use up the limit.
 
-What is known of a peer stays until it disconnects, so that one whose queue runs empty now and then
-does not pass for one that was never served.
+The scheduler forgets a peer when it disconnects, not when its queue is empty: a peer whose queue is
+empty now and then would else starve each time.
 """
 
 from __future__ import annotations
@@ -28,97 +29,77 @@ from functools import cmp_to_key
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS, STORE_READERS
-from libp2p.bitswap.serve.rate_limit import RateLimiter
+from libp2p.bitswap.config import MAX_WEIGHED_WORK, STARVED_SECONDS
 
 if TYPE_CHECKING:
+    from libp2p.bitswap.serve.rate_limit import RateLimiter
     from libp2p.peer.id import ID
 
-#: What a turn counts in which little is read: asking a store costs something, too.
+#: The least that a turn counts: asking a store costs something even if little is read.
 _MIN_TURN_BYTES: Final = 32 * 1024
 
 PeerOrder: TypeAlias = "Callable[[ID, ID], bool]"
-"""Returns whether it is the first one's turn before the second one's."""
+"""Returns whether the first peer gets its turn before the second peer."""
 
 
 @dataclass(frozen=True)
 class Priorities:
     """
-    What decides between peers that wait.
+    The measures by which waiting peers are compared.
 
-    :param pending: counts what a peer waits for.
-    :param score: how useful a peer has been, at a time.
-    :param order: decides alone between peers that have work.
+    :param pending: counts the look-ups and answers that a peer waits for.
+    :param score: returns how useful a peer has been, at a time.
+    :param order: if given, it decides alone between peers that have work.
     :param salt: makes the order of equal peers unforeseeable.
     """
 
     pending: Callable[[ID], int]
-    score: Callable[[ID, float], int] = lambda peer_id, now: 0
-    order: PeerOrder | None = None
-    salt: bytes = b""
+    score: Callable[[ID, float], int]
+    order: PeerOrder | None
+    salt: bytes
 
 
+@dataclass(slots=True, eq=False)
 class _Share:
-    """What one peer has had, and what it waits for."""
+    """
+    The turns that one peer has had, and the turn that it waits for.
 
-    __slots__ = ("asked_at", "for_blocks", "given", "going_on", "salted", "served", "taken")
+    Owner: libp2p.bitswap.serve.scheduler
+    """
 
-    def __init__(self, salted: bytes) -> None:
-        self.salted = salted
-        self.taken = 0.0  # of all peers alike it counts up from the level, see `begin`
-        self.going_on = 0
-        self.served = False
-        self.given = False  # a turn that the peer has not begun yet
-        self.asked_at = 0.0
-        self.for_blocks = False  # the turn that it waits for
+    salted: bytes
+    """The salted hash of the peer id."""
+    taken: float = 0.0
+    """Bytes of its turns; raised to the scheduler's level when the peer begins to wait."""
+    going_on: int = 0
+    """Turns that the peer has begun and not ended."""
+    served: bool = False
+    """The peer has had a turn."""
+    given: bool = False
+    """The peer was woken for a turn and has not begun it."""
+    asked_at: float = 0.0
+    """When the peer began to wait, in seconds."""
+    for_blocks: bool = False
+    """The turn that the peer waits for is of no use unless blocks can be sent."""
 
     def starves(self, now: float) -> bool:
         return not self.served or now - self.asked_at > STARVED_SECONDS
 
-    def wait(self, now: float, level: float) -> None:
-        """Begin to wait."""
-        self.asked_at = now
-        self.taken = max(self.taken, level)
-
-    def wait_for(self, for_blocks: bool) -> None:
-        """Note what kind of turn the peer waits for."""
-        self.for_blocks = for_blocks
-
-    def begin(self, level: float) -> float:
-        """Begin a turn; return the level after it."""
-        self.going_on += 1
-        self.served = True
-        return max(self.taken, level)
-
-    def catch_up(self, level: float) -> None:
-        """Count a peer that did not wait as if it had taken as much as the others."""
-        self.taken = max(self.taken, level)
-
-    def give(self) -> None:
-        """Note that a turn has begun of which the peer is to be told."""
-        self.given = True
-
     def accept(self) -> bool:
-        """Return whether the peer has been given a turn, which is its own from now on."""
+        """Begin the turn that the peer was woken for; return False if there is none."""
         given, self.given = self.given, False
         return given
-
-    def end(self, size: int) -> None:
-        """End a turn."""
-        self.taken += max(size, _MIN_TURN_BYTES)
-        self.going_on -= 1
 
 
 class StoreScheduler:
     """
-    A bounded number of turns, shared fairly.
+    Shares the turns at the block store among the peers.
 
-    :param priorities: what decides between peers that wait.
-    :param wake: called with a peer that had to wait and whose turn it is now: its next `ask`
-        succeeds.
+    :param priorities: compare the peers that wait.
+    :param wake: called with a waiting peer that has got a turn: its next `ask` succeeds.
     :param call_at: called with the time at which `share_out` is to be called.
-    :param limits: when blocks may be sent.
-    :param turns: how many there are.
+    :param limits: say when blocks may be sent.
+    :param turns: how many turns may go on at once.
     """
 
     def __init__(
@@ -126,24 +107,24 @@ class StoreScheduler:
         priorities: Priorities,
         *,
         wake: Callable[[ID], object],
-        call_at: Callable[[float], object] = lambda when: None,
-        limits: RateLimiter | None = None,
-        turns: int = STORE_READERS,
+        call_at: Callable[[float], object],
+        limits: RateLimiter,
+        turns: int,
     ) -> None:
         self._by = priorities
         self._wake = wake
         self._call_at = call_at
-        self._limits = limits or RateLimiter()
+        self._limits = limits
         self._one_sender = self._limits.limits_total
         self._free = turns
-        self._sender: ID | None = None  # whose turn is for blocks, if there is but one
+        self._sender: ID | None = None  # the peer in a turn for blocks, if there is a limit for all
         self._shares: dict[ID, _Share] = {}
         self._waiting: dict[ID, _Share] = {}
-        self._level = 0.0  # what the peer had taken that was served last
+        self._level = 0.0  # bytes that the peer which was served last had taken
 
     def ask(self, peer_id: ID, now: float, *, for_blocks: bool = True) -> bool:
         """
-        Ask for a turn: True if it begins now, else the peer is woken when it has one.
+        Ask for a turn; return True if it begins now. Else the peer is woken when it has one.
 
         :param for_blocks: the turn is of no use unless blocks can be sent.
         """
@@ -153,9 +134,10 @@ class StoreScheduler:
         if peer_id not in self._waiting:
             if self._begin_free(peer_id, share, for_blocks, now):
                 return True
-            share.wait(now, self._level)
+            share.asked_at = now
+            share.taken = max(share.taken, self._level)
             self._waiting[peer_id] = share
-        share.wait_for(for_blocks)
+        share.for_blocks = for_blocks
         self.share_out(now, but=peer_id)
         return share.accept()
 
@@ -169,7 +151,8 @@ class StoreScheduler:
         """End a turn in which blocks of ``size`` bytes were read."""
         share = self._shares.get(peer_id)
         if share is not None and share.going_on:  # else it was forgotten meanwhile
-            share.end(size)
+            share.taken += max(size, _MIN_TURN_BYTES)
+            share.going_on -= 1
             self._free += 1
             if self._sender is not None and self._sender == peer_id:
                 self._sender = None
@@ -177,14 +160,14 @@ class StoreScheduler:
             self.share_out(now)
 
     def withdraw(self, peer_id: ID, now: float) -> None:
-        """Wait no more; a turn that the peer was woken for and has not begun is another peer's."""
+        """End the wait of a peer; a turn that it was woken for and has not begun goes to others."""
         if self._waiting.pop(peer_id, None) is None:
             share = self._shares.get(peer_id)
             if share is not None and share.accept():
                 self.end(peer_id, now)
 
     def forget(self, peer_id: ID, now: float) -> None:
-        """Drop a peer that is gone, with the turns that it has."""
+        """Drop a peer that has disconnected, and free its turns."""
         self._waiting.pop(peer_id, None)
         share = self._shares.pop(peer_id, None)
         if share is not None:
@@ -194,11 +177,11 @@ class StoreScheduler:
         self.share_out(now)
 
     def share_out(self, now: float, but: ID | None = None) -> None:
-        """Wake peers that have their turn now, except ``but``, which is awake."""
+        """Give the free turns to waiting peers and wake them, except ``but``, which is awake."""
         while self._free and (peer_id := self._next(now)) is not None:
             share = self._waiting.pop(peer_id)
             self._begin(peer_id, share, share.for_blocks)
-            share.give()
+            share.given = True
             if peer_id != but:
                 self._wake(peer_id)
         if self._one_sender and self._blocks_wait and not self._can_send(now):
@@ -206,14 +189,14 @@ class StoreScheduler:
 
     @property
     def is_contested(self) -> bool:
-        """True if a peer waits, or may have to because of the limits."""
+        """True if a peer waits for a turn, or a limit may make one wait."""
         return bool(self._waiting) or self._limits.limits_any
 
     def may_send(self, peer_id: ID, now: float) -> bool:
         """
-        Return whether blocks may be sent in the turn that a peer has, by the limit of all peers.
+        Return whether the limit of all peers lets blocks be sent in the turn that a peer has.
 
-        A turn that was for looking blocks up does not overtake those that wait to send.
+        A peer whose turn is for look-ups sends no blocks while others wait for a turn to send.
         """
         if not self._one_sender or self._sender == peer_id:
             return True
@@ -234,7 +217,7 @@ class StoreScheduler:
         """Begin a turn that no other peer waits for, if there is one."""
         if not self._free or self._waiting or (for_blocks and not self._may_send(now)):
             return False
-        share.catch_up(self._level)
+        share.taken = max(share.taken, self._level)
         self._begin(peer_id, share, for_blocks)
         return True
 
@@ -242,7 +225,9 @@ class StoreScheduler:
         if for_blocks and self._one_sender:
             self._sender = peer_id
         self._free -= 1
-        self._level = share.begin(self._level)
+        share.going_on += 1
+        share.served = True
+        self._level = max(share.taken, self._level)
 
     def _may_send(self, now: float) -> bool:
         return not self._one_sender or (self._sender is None and self._can_send(now))
@@ -251,7 +236,7 @@ class StoreScheduler:
         return self._limits.total_ready_at(now) <= now
 
     def _next(self, now: float) -> ID | None:
-        """Choose the peer whose turn is next."""
+        """Choose the waiting peer that gets the next turn; drop those that have no work left."""
         pending = self._by.pending
         for peer_id in [peer_id for peer_id in self._waiting if not pending(peer_id)]:
             del self._waiting[peer_id]

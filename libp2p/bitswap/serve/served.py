@@ -1,8 +1,8 @@
 """
-What a log at INFO says of serving: a line for each burst of blocks to a peer.
+The log of served blocks, at INFO: one line for each burst of blocks to a peer.
 
-Bitswap knows no files. A client that fetches one asks for its blocks without a pause, so that
-blocks with no pause between them are logged together.
+Bitswap does not know which blocks make up a file. A client that fetches a file asks for its blocks
+without a pause, so blocks with no pause between them are logged in one line.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ logger = get_logger(__name__)
 
 @dataclass(slots=True)
 class _Burst:
+    """Blocks that one peer was sent without a pause."""
+
     first: CID
     began_at: float
     last_at: float
@@ -44,7 +46,7 @@ class _Burst:
 
 
 class ServedLog:
-    """Counts what each peer gets, if the log is on; ``call_at`` has `tell` called at a time."""
+    """Counts the blocks sent to each peer while the log is on; ``call_at`` has `tell` called."""
 
     def __init__(self, call_at: Callable[[float], object]) -> None:
         self._call_at = call_at
@@ -61,7 +63,7 @@ class ServedLog:
         burst.add(blocks, size, now)
 
     def forget(self, peer_id: ID) -> None:
-        """Log what a peer got that has gone."""
+        """Log and drop the burst of a peer, if it has one."""
         burst = self._bursts.pop(peer_id, None)
         if burst is not None:
             logger.info(

@@ -1,8 +1,8 @@
 """
-The serving half of bitswap: it takes wantlists in, and a `ReplySender` answers each peer.
+The server: it enters wantlists into the ledger, and a `ReplySender` answers each peer.
 
-Decisions are made in cores: `ledger` (which answers, in which order), `scheduler` (which peer is
-next at the block store), `rate_limit` (when blocks may be sent), `accounts` (what was exchanged).
+The cores decide: `ledger` (the answers and their order), `scheduler` (which peer reads the block
+store next), `rate_limit` (when blocks may be sent), `accounts` (what was exchanged).
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class ServerLimits:
     """
-    What a server may hold and how long it waits, with the constants of `config` as defaults.
+    Limits and times of a server; the constants of `config` are the defaults.
 
-    :param max_wants: wants remembered per peer.
+    :param max_wants: wants kept per peer.
     :param max_wants_total: wants of all peers, beyond which a peer keeps ``min_wants`` at most.
     :param max_outstanding: bytes of blocks read for one peer and not yet written; 0 for no limit.
-    :param max_outgoing: the same of all peers; beyond, the writes that hold the most for the
+    :param max_outgoing: the same for all peers; beyond, the writes that hold the most bytes for the
         longest time are given up.
-    :param store_readers: peers for which the block store is asked at once.
+    :param store_readers: peers for which the block store is read at the same time.
     :param early_have_seconds: a peer whose blocks are delayed for so long is sent HAVE.
     """
 
@@ -82,16 +82,16 @@ class ServerLimits:
 @dataclass(frozen=True)
 class ServerOptions:
     """
-    How blocks are served; `BitswapClient` has the same as parameters.
+    How blocks are served: the ``server_options`` of `BitswapClient`.
 
-    :param enabled: if not, every want is answered as if nothing were here, and none is kept. (boxo
-        gives no answer then, and the peer waits until its timeout.)
+    :param enabled: if False, every want is answered as if its block were not here, and none is
+        kept. (boxo gives no answer then, and the peer waits until its timeout.)
     :param request_filter: asked for each want of a peer whether it may get the block.
-    :param bandwidth: limits for the blocks sent, to each peer and to all.
+    :param bandwidth: limits of the bytes of blocks sent to each peer and to all.
     :param task_comparator: tells which of two blocks is sent first, instead of priority and age
         and, between peers, the rules of `scheduler`.
     :param want_have_replace_size: a want-have is answered by a block of up to so many bytes.
-    :param limits: what the server may hold.
+    :param limits: limits and times of the server.
     """
 
     enabled: bool = True
@@ -112,13 +112,13 @@ class ServerOptions:
 @dataclass(frozen=True)
 class ServerContext:
     """
-    What a server is given by its client.
+    The parts of a client that its server uses.
 
     :param store: returns the block store.
-    :param open_stream: opens a stream to a peer that is connected; it never dials.
+    :param open_stream: opens a stream to a connected peer; it never dials.
     :param start_task: runs a task for as long as the client works.
-    :param set_timer: has ``expire`` of its first argument called at the time that is the second.
-    :param on_unreachable: called with a peer that cannot be dealt with.
+    :param set_timer: called with an object and a time at which its ``expire`` is to be called.
+    :param on_unreachable: called with a peer whose sender has failed.
     """
 
     store: Callable[[], BlockStore]
@@ -142,7 +142,7 @@ class _Timer:
         self._set_timer = context.set_timer
 
     def set(self, when: float) -> None:
-        """Call the function at ``when``, or before if that was to be."""
+        """Call the function at ``when``, or earlier if it is set earlier."""
         self._set_timer(self, when)
 
     def expire(self) -> None:
@@ -207,17 +207,13 @@ class Server:
         self._senders[peer_id] = ReplySender(self._sender_context, peer_id)
 
     def forget(self, peer_id: ID) -> None:
-        """Drop a peer that is gone; its account stays."""
+        """Drop a peer that has disconnected; its account stays."""
         sender = self._senders.pop(peer_id, None)
         if sender is not None:
             sender.close()
         self._served.forget(peer_id)
         self.ledger.forget(peer_id)
         self._scheduler.forget(peer_id, trio.current_time())
-
-    def score(self, peer_id: ID, now: float) -> int:
-        """Return how useful a peer has been, 0 to 25."""
-        return self.accounts.score(peer_id, now)
 
     def _wake(self, peer_id: ID) -> None:
         if (sender := self._senders.get(peer_id)) is not None:
@@ -233,15 +229,16 @@ class Server:
 
     def receive_now(self, peer_id: ID, messages: Sequence[Message]) -> bool:
         """
-        Take in the wantlists of a peer's messages, and answer what can be answered at once.
+        Enter the wantlists of a peer's messages, and answer the wants that need no wait.
 
-        :return: False, and nothing is done, if that may take time: then `receive` does it.
+        :return: False if there is a request filter or a long wantlist. Nothing was done then; call
+            `receive`.
         """
         entries = 0
         for message in messages:
             entries += len(message.entries)
             if message.full:
-                entries += self.ledger.count_of(peer_id)  # each of them is looked at
+                entries += self.ledger.count_of(peer_id)  # each want of the ledger is compared
         if self._filter is not None or entries > LEDGER_BATCH:
             return False
         for message in messages:
@@ -250,7 +247,7 @@ class Server:
         return True
 
     async def receive(self, peer_id: ID, messages: Sequence[Message]) -> None:
-        """Do the same, however long it takes: in steps, and with the filter asked for each want."""
+        """Do as `receive_now` in steps, and ask the request filter for each want."""
         if self.receive_now(peer_id, messages):
             return
         for message in messages:
@@ -263,7 +260,7 @@ class Server:
         if message.full:
             for _ in self.ledger.retaining(peer_id, entries):
                 await trio.lowlevel.checkpoint()
-        # Cancels first: they make room.
+        # Cancels make room, so they come first.
         ordered = [entry for entry in entries.values() if entry.cancel]
         ordered += [entry for entry in entries.values() if not entry.cancel]
         for start in range(0, len(ordered) or 1, LEDGER_BATCH):
@@ -279,7 +276,7 @@ class Server:
         full: bool = False,
         denied: Iterable[CID] = (),
     ) -> None:
-        """Enter a wantlist into the ledger, unless the peer has left meanwhile."""
+        """Enter a wantlist into the ledger, unless the peer has disconnected meanwhile."""
         if peer_id in self._senders:
             self.ledger.receive(peer_id, entries, full, denied)
 
@@ -288,7 +285,7 @@ class Server:
             sender.answer()
 
     async def _denied(self, peer_id: ID, entries: Iterable[Entry]) -> set[CID]:
-        """Return the CIDs that the filter, if there is one, does not let a peer have."""
+        """Return the CIDs of ``entries`` that the request filter denies to a peer."""
         if self._filter is None:
             return set()
         return {
@@ -307,7 +304,7 @@ class Server:
             return False
 
     async def refilter(self) -> None:
-        """Ask the filter again for the wants that are kept: a list of its own may have changed."""
+        """Ask the request filter again for the wants in the ledger: its rules may have changed."""
         if self._filter is None:
             return
         for peer_id in self.ledger.peer_ids:
@@ -315,19 +312,20 @@ class Server:
             self._wake(peer_id)
 
     def new_block(self, cid: CID, size: int) -> None:
-        """Send a block that has just been stored to the peers that want it."""
+        """Send a block that was just stored to the peers that want it."""
         if self.ledger.is_wanted(cid):
             for peer_id in self.ledger.new_block(cid, size):
                 self._wake(peer_id)
 
-    # -- what senders report, and what is looked up again ----------------------------------------
+    # -- reports of the senders, and wants that are looked up again ------------------------------
 
     def _on_written(self, peer_id: ID, message: Message, now: float) -> None:
         context, blocks = self._context, message.blocks
         context.tracing.sent(peer_id, message)
         if blocks:
             size = sum(map(len, blocks.values()))
-            context.stats.count_sent(len(blocks), size)
+            context.stats.blocks_sent += len(blocks)
+            context.stats.data_sent += size
             self.accounts.sent(peer_id, len(blocks), size, now)
             self._served.note(peer_id, next(iter(blocks)), len(blocks), size, now)
 

@@ -1,13 +1,14 @@
 """
-How the server reads the block store: no block twice, and no answer that the store did not give.
+The server's reader of the block store.
 
-A store of the user's may raise anything, return what is no block, or hang. What it fails at is not
-taken for "not here": such wants are put aside and looked up again later.
+A block store may be the user's own. It may raise anything, return a value that is not a block, or
+hang. A failure is not taken for a missing block: the wants are put aside and looked up again later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
@@ -31,47 +32,42 @@ if TYPE_CHECKING:
     from libp2p.utils.fault_log import FaultLog
 
 Found: TypeAlias = "int | bytes | None"
-"""A block, or its size, or that it is not here."""
+"""A block, the size of a block that is here, or None for a block that is not here."""
 
 _F = TypeVar("_F", bound=Found)
 _Call: TypeAlias = "Callable[[Sequence[bytes]], Awaitable[Sequence[_F]]]"
 
 
+@dataclass(eq=False)
 class StoreReader:
     """
-    Looks wants up, and reads their blocks.
+    Looks the blocks of wants up, and reads them.
 
-    :param store: returns the block store.
-    :param call_at: called with the time at which `retry` is to be called.
+    :param _store: returns the block store.
+    :param _call_at: called with the time at which `retry` is to be called.
     """
 
-    def __init__(
-        self,
-        store: Callable[[], BlockStore],
-        ledger: Ledger,
-        faults: FaultLog,
-        call_at: Callable[[float], object],
-    ) -> None:
-        self._store = store
-        self._ledger = ledger
-        self._faults = faults
-        self._call_at = call_at
-        self._aside: LazyHeap[PeerWant] = LazyHeap()  # by the time of their next look-up
+    _store: Callable[[], BlockStore]
+    _ledger: Ledger
+    _faults: FaultLog
+    _call_at: Callable[[float], object]
+    _aside: LazyHeap[PeerWant] = field(default_factory=LazyHeap)
+    """Wants that the store has failed at, by the time of the next look-up."""
 
     @property
     def knows_sizes(self) -> bool:
-        """True if sizes can be had without reading the blocks."""
+        """True if the store tells sizes without reading the blocks."""
         kind = type(self._store())
         own_list = getattr(kind, "get_sizes", None) is not BlockStore.get_sizes
         return own_list or getattr(kind, "get_size", None) is not BlockStore.get_size
 
     @property
     def takes_no_time(self) -> bool:
-        """True if blocks are read as quickly as their sizes."""
+        """True if the store returns blocks without waiting."""
         return self.read_now(()) is not None
 
     def read_now(self, wants: Sequence[PeerWant]) -> list[bytes | None] | None:
-        """Read blocks if that takes no time; return None if it does, or if the store fails."""
+        """Read blocks without waiting; return None if the store would wait, or if it fails."""
         try:
             found = self._store().get_blocks_now([want.cid for want in wants])
             if found is not None:
@@ -85,9 +81,9 @@ class StoreReader:
         """
         Return for each want the block or its length; None for a block that is not here.
 
-        Up to ``limit`` bytes of blocks are read where a block is wanted, those of the highest
-        priority: they go into the next reply. Of other blocks the length alone is looked up, where
-        that is less work. What the store fails at is put aside and left out.
+        Of the want-blocks, up to ``limit`` bytes of blocks are read, the highest priority first:
+        they go into the next reply. Of other blocks only the length is looked up, if the store can
+        tell it. Wants that the store fails at are put aside and left out.
         """
         if (now := self.read_now(wants)) is not None:
             return dict(zip(wants, now, strict=True))
@@ -104,7 +100,7 @@ class StoreReader:
         return found | await self._ask(wants, store.get_sizes, (int,))
 
     async def read(self, wants: Sequence[PeerWant]) -> dict[PeerWant, bytes | None]:
-        """Read blocks; what the store fails at is put aside and left out."""
+        """Read blocks; wants that the store fails at are put aside and left out."""
         if (found := self.read_now(wants)) is not None:
             return dict(zip(wants, found, strict=True))
         return await self._ask(wants, self._store().get_blocks, (bytes,))
@@ -131,17 +127,17 @@ class StoreReader:
             if len(wants) == 1 or isinstance(error, trio.TooSlowError):
                 self._put_aside(wants)
                 return {}
-        # One of them may be what it fails at.
+        # The store may have failed at one of the blocks only.
         answers: dict[PeerWant, _F] = {}
         one_by_one = alone or call
         for answer in await for_each(wants, lambda want: self._ask([want], one_by_one, kinds)):
             answers |= answer
         return answers
 
-    # -- what it fails at -----------------------------------------------------------------------
+    # -- failures of the store ------------------------------------------------------------------
 
     def _put_aside(self, wants: Iterable[PeerWant]) -> None:
-        """Have wants looked up again after a while."""
+        """Have wants looked up again later: later each time."""
         now = trio.current_time()
         for want in wants:
             failures = self._ledger.put_aside(want)

@@ -1,1 +1,1 @@
-"""What this client wants, and whom it asks (sans-I/O)."""
+"""The want tracker: the wants of this side, and the peers that are asked (sans-I/O)."""

@@ -1,4 +1,4 @@
-"""How quickly one peer answers and delivers, from what has been seen of it (sans-I/O)."""
+"""The measured latency and rate of one peer that sends blocks (sans-I/O)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from libp2p.bitswap.config import (
 
 #: A sample of the rate covers at least this time during which blocks were due.
 _SAMPLE_SECONDS: Final = 0.05
-#: A sample of this length weighs as much as all samples before it.
+#: A sample of this many seconds weighs as much as all samples before it.
 _MEMORY_SECONDS: Final = 0.1
 
 
 class ReceiveRate:
     """
-    Latency, rate and the time-out that follows from them.
+    The latency and the rate of a peer, and the timeout that follows from them.
 
-    ``latency`` is the usual silence of a peer that owes blocks: the time from a written want to
-    its block, or between two blocks. A longer time counts half at once, a shorter one a quarter.
+    ``latency`` is the usual silence of a peer that owes blocks: the time from a written want to its
+    block, or between two blocks. A time longer than the average so far moves the average halfway to
+    it, a shorter one moves it by a quarter.
     """
 
     __slots__ = (
@@ -35,27 +36,27 @@ class ReceiveRate:
 
     def __init__(self) -> None:
         self.round_trip = 0.0
-        """Seconds, as measured by the connection or by an answer; 0 if unknown."""
+        """Seconds, measured by the connection or by a presence; 0 if unknown."""
         self.latency = 0.0
         """Seconds; 0 before the first block."""
         self.bytes_per_second = 0.0
-        """The rate while blocks were due; 0 if unknown."""
+        """The rate of bytes while blocks were due; 0 if unknown."""
         self.received = 0
-        """Bytes received in all."""
+        """Bytes received since the peer has connected."""
         self._has_latency = False
         self._has_rate = False
         self._counted_until: float | None = None
-        """Up to here the time with blocks due is in the sample; None if no block is due."""
+        """The sample has the time with blocks due up to this moment; None if no block is due."""
         self._sample_seconds = 0.0
         self._sample_bytes = 0
 
     def begin(self, now: float) -> None:
-        """Blocks have been asked for: they are due from one round trip later on."""
+        """Note that blocks were asked for: they are due from one round trip later on."""
         if self._counted_until is None:
             self._counted_until = now + self.round_trip
 
     def end(self) -> None:
-        """No block is due any more."""
+        """Note that no block is due any more."""
         self._counted_until = None
 
     def arrived(self, size: int, now: float) -> None:
@@ -81,7 +82,7 @@ class ReceiveRate:
         self._sample_bytes = 0
 
     def forget_rate(self) -> None:
-        """Forget the rate: it was measured too long ago."""
+        """Forget the rate, since it was measured too long ago."""
         self.bytes_per_second = self._sample_seconds = 0.0
         self._sample_bytes = 0
         self._has_rate = False
@@ -92,13 +93,13 @@ class ReceiveRate:
 
     def waited(self, seconds: float, is_first: bool) -> None:
         """
-        Note how long a block took to come.
+        Note the seconds of silence before a block.
 
-        :param is_first: it is the answer to a message to a peer that owed nothing. Other times are
-            those between two blocks: they say something only if they are long.
+        :param is_first: the block answers a message to a peer that owed nothing. If False, the
+            silence was between two blocks, and counts only if it is longer than the latency.
         """
         if not self.bytes_per_second and self._sample_bytes and seconds:
-            # The least that it can be: the latency is in it.
+            # The true rate is higher, as these seconds include the latency.
             self.bytes_per_second = self._sample_bytes / seconds
         if seconds > MAX_LATENCY_SECONDS or (seconds <= self.latency and not is_first):
             return

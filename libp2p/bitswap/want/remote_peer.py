@@ -1,8 +1,8 @@
 """
-What one peer is asked: what is to be sent to it, and what it owes (sans-I/O).
+The wants that one peer is asked for: those to be sent, and those that it owes (sans-I/O).
 
-Which wants a peer is asked for is decided elsewhere; here it is kept in what order they are sent
-and how the peer answers.
+`strategy` and `timeouts` decide which peer is asked for a want. This module keeps the order in
+which a peer's wants are sent, and how the peer answers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from libp2p.bitswap.config import (
     RETRY_PEER_SECONDS,
 )
 from libp2p.bitswap.want.receive_rate import ReceiveRate
-from libp2p.bitswap.want.reports import PeerStatus
 from libp2p.bitswap.wire.entry import BlockPresenceType, Entry
 
 if TYPE_CHECKING:
@@ -36,39 +35,39 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
 _NEVER: Final = float("inf")
-#: A silence may be measured shorter than the timer that it is compared with by this many seconds:
-#: sums of floats are not exact.
+#: Added to a measured silence before it is compared with a timer: sums of floats are not exact.
 _ROUNDING_SECONDS: Final = 1e-6
-#: Bytes that may come before the blocks of a message beside other blocks: answers, the peer's own
-#: wants.
+#: Bytes other than blocks that may come before the blocks of a message: presences, and the peer's
+#: own wantlist.
 _SLACK_BYTES: Final = 64 * 1024
-#: Times in a row that are counted for how long a peer is distrusted: the limit is reached before.
+#: Doublings of `LIAR_SECONDS` that are counted; `MAX_LIAR_SECONDS` is reached before.
 _MAX_DISTRUSTED: Final = 10
 
 
 class Peers:
     """
-    The connected peers, and what is known of all of them together.
+    The connected peers, and the facts that they share.
 
-    `WantTracker` adds and removes peers, and counts the blocks that come. Peers enter themselves in
-    ``ready`` and ``busy``.
+    `WantTracker` adds and removes peers, and counts the blocks that come. Each `RemotePeer` enters
+    itself in ``ready`` and ``busy``.
 
     Owner: libp2p.bitswap.want.tracker
     """
 
-    def __init__(self, max_wants: int = MAX_WANTS_PER_PEER, block_size: int = PRIOR_BLOCK_SIZE):
-        self.max_wants = max_wants
-        """Wants that a peer may be sent and not have answered."""
+    def __init__(self) -> None:
+        self.max_wants = MAX_WANTS_PER_PEER
+        """How many unanswered wants a peer may have been sent."""
         self.by_id: dict[ID, RemotePeer] = {}
         self.ready: dict[RemotePeer, None] = {}
-        """Peers that something is to be sent to."""
+        """Peers with wants or cancels to be sent."""
         self.busy: dict[RemotePeer, None] = {}
-        """Peers that are to send a block, those first that have owed some for longest."""
-        self.block_size = block_size
+        """Peers that are to send a block; the one that has owed blocks for longest is first."""
+        self.block_size = PRIOR_BLOCK_SIZE
         """The usual size of a block in bytes."""
         self.blocks_received = 0
         """Wanted blocks that peers have sent."""
-        self._duplicates = 0
+        self.duplicates = 0
+        """Blocks that came twice, since two peers were asked for them."""
 
     def among(self, peer_ids: Iterable[ID] | None) -> Iterable[RemotePeer]:
         """Return those of these peers that are connected; all peers for None."""
@@ -76,158 +75,120 @@ class Peers:
             return self.by_id.values()
         return [self.by_id[peer_id] for peer_id in peer_ids if peer_id in self.by_id]
 
-    def count_duplicate(self) -> None:
-        """Count a block that came a second time, since it was asked of two peers."""
-        self._duplicates += 1
-
     @property
     def may_ask_twice(self) -> bool:
-        """Few enough blocks have come twice: more may be asked of a second peer."""
-        return (self._duplicates - FREE_DUPLICATES) * DUPLICATE_SHARE <= self.blocks_received
+        """True if few blocks have come twice, so that a second peer may be asked for more."""
+        return (self.duplicates - FREE_DUPLICATES) * DUPLICATE_SHARE <= self.blocks_received
 
 
+@dataclass(slots=True, eq=False)
 class Batch:
     """
     The want-blocks of one message to a peer.
 
-    A peer works messages off in their order. So only the oldest batch of which blocks are due has
-    to be watched: as long as its blocks come, or bytes that may precede them, the peer is at work
-    and the blocks of later batches are not late.
+    A peer answers messages in their order. So only the oldest batch with due blocks is watched. As
+    long as its blocks come, or bytes that may precede them, the peer is at work, and the blocks of
+    later batches are not late.
+
+    Owner: libp2p.bitswap.want.remote_peer
     """
 
-    __slots__ = ("has_blocks", "measures_latency", "progress_at", "progress_limit", "written_at")
-
-    def __init__(self, *, measures_latency: bool) -> None:
-        self.measures_latency = measures_latency
-        """The peer owed nothing when it was asked, and has not answered: its answer is timed."""
-        self.has_blocks = False
-        """There are want-blocks in the message, not only want-haves."""
-        self.written_at = _NEVER
-        """When the message was written, in seconds."""
-        self.progress_at = 0.0
-        """When one of its blocks came last although blocks of an older batch were due."""
-        self.progress_limit = 0
-        """Bytes may precede its blocks up to this value of `ReceiveRate.received`."""
-
-    def write(self, now: float, progress_limit: int) -> None:
-        """The message has been written."""
-        self.written_at = now
-        self.progress_limit = progress_limit
-
-    def progress(self, now: float) -> None:
-        """A block of it has come out of turn, or an answer."""
-        self.progress_at = now
-
-    def answered(self) -> None:
-        """The peer has begun to answer it."""
-        self.measures_latency = False
+    measures_latency: bool
+    """The peer owed nothing when it was asked, so its first answer measures the latency."""
+    has_blocks: bool = False
+    """The message has want-blocks, not only want-haves."""
+    written_at: float = _NEVER
+    """When the message was written, in seconds."""
+    progress_at: float = 0.0
+    """When one of its wants was last answered while blocks of an older batch were due."""
+    progress_limit: int = 0
+    """Until `ReceiveRate.received` reaches this, the bytes that come may precede its blocks."""
 
 
 @dataclass(slots=True, eq=False)
 class RemotePeer:
     """
-    One connected peer: what is to be sent to it, what it was sent, what it owes.
+    One connected peer: the wants to be sent to it, those sent, and the blocks that it owes.
 
-    Wants are known here by their keys, the multihashes of their blocks.
+    A want is named by its key, the multihash of its block.
     """
 
     peer_id: ID
     _peers: Peers
     is_local: bool
-    """It is on this machine or in this network: asking it costs little."""
+    """The peer is on this machine or in this network: asking it costs little."""
     receiving: ReceiveRate = field(default_factory=ReceiveRate)
     supports_have: bool = True
-    """The protocol spoken with it has WANT_HAVE."""
+    """The protocol spoken with the peer has WANT_HAVE."""
 
-    # what is to be sent
+    # wants and cancels to be sent
     pending: dict[bytes, Entry] = field(default_factory=dict)
     """Wants for the next messages, oldest first."""
     cancels: dict[bytes, CID] = field(default_factory=dict)
     """Cancels for the next message."""
     repeats: set[bytes] = field(default_factory=set)
-    """Which of ``pending`` it has been sent before."""
+    """The wants of ``pending`` that the peer has been sent before."""
     repeat_at: float | None = None
     """When unanswered wants are to be sent again, in seconds."""
     last_had_one_want: bool = True
-    """The latest message had one want: the next want is sent without waiting for others."""
+    """The latest message had one want, so the next want is sent without waiting for others."""
     _in_flight: Batch | None = None
-    """What was taken and has not been written."""
+    """The batch of the message that was taken and is not written yet."""
 
-    # what was sent
+    # wants that were sent
     known: dict[bytes, Entry] = field(default_factory=dict)
-    """What the peer may have in its ledger: a cancel is to be sent one day."""
+    """Wants that may be in the peer's ledger: a block or a cancel is to end each of them."""
     unanswered: dict[bytes, Batch] = field(default_factory=dict)
-    """What it was sent and has not answered: counted against `Peers.max_wants`."""
+    """Wants that the peer was sent and has not answered; `Peers.max_wants` limits them."""
     withdrawn: dict[bytes, tuple[int, ...]] = field(default_factory=dict)
     """
-    What was taken back although the block may be on its way, and the sessions that get the block
-    from another peer, which was quicker; none if no session wants it any more.
+    Wants that were taken back while their blocks may be on the way. The value is the sessions that
+    get the block from a quicker peer; it is empty if no session wants the block any more.
     """
 
-    # what is due
+    # blocks that are due
     assigned: dict[bytes, Batch | None] = field(default_factory=dict)
     """
-    Wants whose block it is to send, and the batch each was sent with: None if it has not been sent,
-    or if its batch is not waited for any more.
+    Wants whose block this peer is to send, and the batch that each was sent with; None if the want
+    has not been sent, or its batch was given up.
     """
     due: dict[Batch, int] = field(default_factory=dict)
     """
-    How many blocks of each batch are due, oldest first. Of the first one some are: the peer works
-    on that.
+    How many blocks of each batch are due, the oldest batch first. The first batch has due blocks:
+    the peer works on that batch.
     """
     unasked: int = 0
-    """Blocks that nobody asked for and that came in place of some of the first batch."""
+    """Blocks that were not asked for and came in place of blocks of the first batch."""
     _progress_at: float = 0.0
-    """When blocks of the first batch came last or bytes that may precede them, or it began."""
+    """When blocks of the first batch, or bytes that may precede them, came last."""
     announced_until: int = 0
-    """The value of `ReceiveRate.received` when all is here that it said it has queued."""
+    """The value of `ReceiveRate.received` once all bytes that the peer has announced are here."""
 
-    # standing
+    # how useful the peer is
     blocks_delivered: int = 0
-    """Wanted blocks that it has sent."""
+    """Wanted blocks that the peer has sent."""
     delivered_at: float = 0.0
-    """When the latest of them came, in seconds."""
+    """When the latest wanted block came, in seconds."""
     is_useful: bool = False
-    """It has sent a wanted block, or said HAVE."""
+    """The peer has sent a wanted block, or HAVE."""
     distrusted_until: float = 0.0
-    """Until then it is asked last, having owed blocks and sent nothing; 0 if it is not."""
+    """The peer owed blocks and was silent: it is asked last until this time; 0 if trusted."""
     times_distrusted: int = 0
-    """How often that has happened since its latest block."""
+    """How often the peer was distrusted since its latest block."""
     retry_at: float = 0.0
-    """When it may show again how quick it is, having been too slow for all it owed; or 0."""
+    """All its blocks went to quicker peers: when its rate is forgotten, for a new try; or 0."""
     down: PeerAnswer | None = None
-    """Why it cannot be asked; None if it can."""
+    """Why the peer cannot be asked; None if it can."""
     down_since: float = 0.0
-    """When that began, in seconds."""
+    """When the peer went down, in seconds."""
     _resets: int = 0
-    """Resets of our want stream since its latest message."""
+    """Resets of our want stream since the peer's latest message."""
 
-    def describe(self) -> PeerStatus:
-        """Return what is known of the peer; ``dont_haves`` is left to the caller."""
-        return PeerStatus(
-            down=self.down,
-            supports_have=self.supports_have,
-            queued=len(self.pending) + len(self.cancels),
-            unanswered=len(self.unanswered),
-            assigned=len(self.assigned),
-            unfinished_messages=len(self.due),
-            registered=len(self.known),
-            may_come_twice=sum(1 for sessions in self.withdrawn.values() if sessions),
-            blocks_delivered=self.blocks_delivered,
-            latency=self.receiving.latency,
-            round_trip=self.receiving.round_trip,
-            bytes_per_second=self.receiving.bytes_per_second,
-            timeout=self.receiving.timeout,
-            distrusted_until=self.distrusted_until,
-            times_distrusted=self.times_distrusted,
-            dont_haves={},
-        )
-
-    # -- what is to be sent ---------------------------------------------------------------------
+    # -- wants and cancels to be sent -----------------------------------------------------------
 
     @property
     def has_outgoing(self) -> bool:
-        """`take` would return something."""
+        """True if `take` would return entries."""
         has_room = len(self.unanswered) < self._peers.max_wants
         return bool(self.cancels or (self.pending and (has_room or self.repeats)))
 
@@ -242,10 +203,10 @@ class RemotePeer:
 
     def take(self) -> list[Entry]:
         """
-        Take what is to be sent: cancels, then wants as far as `Peers.max_wants` allows.
+        Take the entries of the next message: cancels, then wants up to `Peers.max_wants`.
 
-        A want for what is cancelled in the same message is left for the next one: Go would act on
-        the cancel alone.
+        If a CID has a cancel and a want, the want is left for a later message: Go would act on the
+        cancel alone.
         """
         cancels, cancelled, entries = self.cancels, {}, []
         if cancels:
@@ -291,7 +252,7 @@ class RemotePeer:
 
     def written(self, now: float, round_trip: float) -> None:
         """
-        What was taken has been written.
+        Note that the message with the taken entries was written.
 
         :param round_trip: of the connection in seconds, 0 if it is not known.
         """
@@ -301,19 +262,18 @@ class RemotePeer:
         batch, self._in_flight = self._in_flight, None
         if batch is None:
             return
-        limit = 0
+        batch.written_at = now
         if self.due.get(batch):
             receiving.begin(now)
             due = len(self.assigned) * self._peers.block_size
             ahead = max(due, self.announced_until - receiving.received)
-            limit = receiving.received + 2 * ahead + _SLACK_BYTES
-        batch.write(now, limit)
+            batch.progress_limit = receiving.received + 2 * ahead + _SLACK_BYTES
         if self.repeat_at is None:
             self.repeat_at = now + REBROADCAST_AFTER
 
     def send_again(self, entries: Iterable[Entry] = ()) -> None:
         """
-        Queue all that was not answered: the peer may have forgotten it.
+        Queue all unanswered wants again, since the peer may have forgotten them.
 
         :param entries: of a message that could not be written.
         """
@@ -327,7 +287,7 @@ class RemotePeer:
         self._note_outgoing()
 
     def repeat(self, now: float) -> None:
-        """Queue what was not answered for long: the peer may have lost a message."""
+        """Queue wants again that were not answered for long: the peer may have lost a message."""
         if self.repeat_at is not None and now >= self.repeat_at:
             self.repeat_at = now + REBROADCAST_INTERVAL if self.unanswered else None
             for key, batch in self.unanswered.items():
@@ -337,7 +297,7 @@ class RemotePeer:
         self._note_outgoing()
 
     def _forget_sent(self) -> None:
-        """Wait for no answer to what was sent."""
+        """Wait no longer for answers to the wants that were sent."""
         for key in self.assigned:
             self.assigned[key] = None
         self.unanswered.clear()
@@ -346,24 +306,24 @@ class RemotePeer:
         self.unasked = 0
         self._in_flight = None
 
-    # -- what ends: called by `Want` ------------------------------------------------------------
+    # -- the end of a want: called by `Want` ----------------------------------------------------
 
     def forget(self, key: bytes) -> None:
-        """The peer was not asked, or does not know any more that it was."""
+        """Forget a want: the peer was not asked for it, or has lost its ledger."""
         self.pending.pop(key, None)
         self.repeats.discard(key)
         self.known.pop(key, None)
         self.unanswered.pop(key, None)
 
     def answered(self, key: bytes) -> None:
-        """A want was answered, so it is not sent again, and there is room for another one."""
+        """Note that a want was answered: it is not sent again, and another one may be sent."""
         self.pending.pop(key, None)
         self.unanswered.pop(key, None)
         self.repeats.discard(key)
         self._note_outgoing()
 
     def take_back(self, key: bytes) -> bool:
-        """Take a want back; return whether it was sent, so that a cancel follows."""
+        """Take a want back, with a cancel if it was sent; return whether it was."""
         self.pending.pop(key, None)
         self.repeats.discard(key)
         self.unanswered.pop(key, None)
@@ -374,25 +334,25 @@ class RemotePeer:
         return sent is not None
 
     def note_withdrawn(self, key: bytes, sessions: tuple[int, ...]) -> None:
-        """Remember that a block may come that was taken back, as ``withdrawn`` says."""
+        """Note in ``withdrawn`` that the block of a want that was taken back may still come."""
         self.withdrawn[key] = sessions
         if len(self.withdrawn) > MAX_OWED:
             del self.withdrawn[next(iter(self.withdrawn))]
 
     def take_withdrawn(self, key: bytes) -> tuple[int, ...] | None:
-        """A block has come: forget that it might, and return the entry; None if there is none."""
+        """Remove and return the entry of ``withdrawn`` for a block that has come, if any."""
         sessions = self.withdrawn.pop(key, None)
         if sessions:
-            # It is late, but it does send what it is asked for.
+            # The block is late, but the peer does send blocks: trust it again.
             self.distrusted_until = 0.0
             self.times_distrusted = 0
         return sessions
 
     def abandon(self, reason: PeerAnswer, now: float) -> list[bytes]:
         """
-        The peer cannot be asked any more, for ``reason``: forget what it was asked.
+        Note that the peer cannot be asked, for ``reason``, and forget all its wants.
 
-        :return: the keys of the wants that `Want.abandon` is to be called for.
+        :return: the keys of the wants; `Want.abandon` is to be called for each.
         """
         self.down = reason
         self.down_since = now
@@ -404,16 +364,16 @@ class RemotePeer:
         return keys
 
     def revive(self) -> None:
-        """The peer can be asked again."""
+        """Note that the peer can be asked again."""
         self.down = None
 
-    # -- what is due ----------------------------------------------------------------------------
+    # -- blocks that are due --------------------------------------------------------------------
 
     def assign(self, key: bytes, entry: Entry | None) -> None:
         """
-        This peer is to send a block.
+        Let this peer send a block.
 
-        :param entry: what asks it for the block; None if it has been asked already.
+        :param entry: asks the peer for the block; None if the peer was asked already.
         """
         if not self.assigned:
             self._peers.busy[self] = None
@@ -423,7 +383,7 @@ class RemotePeer:
             self._peers.ready[self] = None
 
     def unassign(self, key: bytes) -> None:
-        """A block of this peer is not waited for any more."""
+        """Wait no longer for a block of this peer."""
         if (batch := self.assigned.pop(key)) is not None:
             self.due[batch] -= 1
             if not self.due[batch]:
@@ -436,7 +396,7 @@ class RemotePeer:
         del self._peers.busy[self]
 
     def deliver(self, key: bytes, now: float) -> None:
-        """A wanted block has come from this peer, which ends the want in its ledger."""
+        """Note that this peer has sent a wanted block, which ends the want in its ledger."""
         self.blocks_delivered += 1
         self.is_useful = True
         self.distrusted_until = 0.0
@@ -452,18 +412,17 @@ class RemotePeer:
             seconds = now - (
                 batch.written_at if is_first else max(batch.written_at, self.delivered_at)
             )
-            # A short time between two blocks says nothing.
+            # A short time between two blocks is no measure of latency.
             if seconds >= 0 and (
                 is_first or seconds > receiving.latency or not receiving.bytes_per_second
             ):
                 receiving.waited(seconds, is_first)
-            if is_first:
-                batch.answered()
+            batch.measures_latency = False
             self.delivered_at = now
             if batch is next(iter(due), None):
                 self._progress_at = now
             else:
-                batch.progress(now)
+                batch.progress_at = now
         if sent_with is not None:
             due[sent_with] -= 1
             if not due[sent_with]:
@@ -481,33 +440,33 @@ class RemotePeer:
             self._progress_at = now
 
     def heard(self, pending_bytes: int) -> None:
-        """The peer has sent a message, which says how many bytes it has queued for us."""
+        """Note a message of the peer; it announces how many bytes are queued for us."""
         self._resets = 0
         self.announced_until = self.receiving.received + pending_bytes
 
     def heard_presence(self, key: bytes, kind: BlockPresenceType, now: float) -> None:
-        """The peer has said whether it has a block that it was asked about."""
+        """Note a presence for a want that the peer was sent."""
         if kind is BlockPresenceType.Have:
             self.is_useful = True
         batch = self.unanswered.get(key)
         if batch is None:
             return
         if batch.measures_latency and not batch.has_blocks and batch.written_at <= now:
-            batch.answered()
+            batch.measures_latency = False
             self.receiving.measured_round_trip(now - batch.written_at)
         if kind is BlockPresenceType.DontHave:
             if batch is next(iter(self.due), None):
                 self._progress_at = now
             else:
-                batch.progress(now)
+                batch.progress_at = now
 
     def count_reset(self) -> int:
-        """The peer has reset the stream that wants go on; return how often in a row."""
+        """Count a reset of our want stream; return the resets since the peer's latest message."""
         self._resets += 1
         return self._resets
 
     def _drop_finished(self) -> None:
-        """Go on to the first batch of which blocks are due."""
+        """Drop batches from the front until the first one has due blocks."""
         while self.due and not self.due[batch := next(iter(self.due))]:
             self._end_first(batch.progress_at)
 
@@ -517,7 +476,7 @@ class RemotePeer:
         del self.due[next(iter(self.due))]
 
     def silence(self, now: float) -> float:
-        """Return the seconds since a sign of what is due; below 0 if nothing is due."""
+        """Return the seconds since the last sign of a due block; below 0 if no block is due."""
         if self.due:
             batch = next(iter(self.due))
             since = max(batch.written_at, batch.progress_at, self._progress_at)
@@ -525,7 +484,7 @@ class RemotePeer:
         return now - self._progress_at if self.assigned else -1.0
 
     def give_up_first(self) -> list[bytes]:
-        """Wait for the first batch no longer; return the wants of it that are due."""
+        """Wait no longer for the first batch; return its wants that were due."""
         batch = next(iter(self.due))
         self._end_first(max(batch.written_at, batch.progress_at))
         late = [key for key, sent_with in self.assigned.items() if sent_with is batch]
@@ -542,24 +501,24 @@ class RemotePeer:
             due = announced
         return receiving.latency + (due + size) / (receiving.bytes_per_second or PRIOR_RATE)
 
-    # -- standing -------------------------------------------------------------------------------
+    # -- how useful the peer is -----------------------------------------------------------------
 
     def set_supports_have(self, supported: bool) -> None:
         """Note whether the protocol spoken with the peer has WANT_HAVE."""
         self.supports_have = supported
 
     def distrust(self, now: float) -> None:
-        """The peer owes blocks and is silent: ask it last for a while, longer each time."""
+        """Have the peer asked last for a while, longer each time: it owes blocks and is silent."""
         seconds = min(LIAR_SECONDS * 2**self.times_distrusted, MAX_LIAR_SECONDS)
         self.times_distrusted = min(self.times_distrusted + 1, _MAX_DISTRUSTED)
         self.distrusted_until = now + seconds
 
     def retry_later(self, now: float) -> None:
-        """The peer is too slow: it may show later that it is quicker."""
+        """Have the rate of a slow peer forgotten after `RETRY_PEER_SECONDS`, for a new try."""
         self.retry_at = now + RETRY_PEER_SECONDS
 
     def on_time(self, now: float) -> None:
-        """End what is over."""
+        """End the distrust, and forget the rate, when their times have come."""
         if self.distrusted_until and now >= self.distrusted_until:
             self.distrusted_until = 0.0
         if self.retry_at and now >= self.retry_at:
@@ -568,15 +527,15 @@ class RemotePeer:
 
     def count_unasked(self, count: int) -> None:
         """
-        Blocks have come that the peer was never asked for, in place of some that are due.
+        Count blocks that the peer was never asked for and that came in place of due ones.
 
-        It is not known of which; but a peer works in order, so they are counted until the rest of
-        its message is here.
+        Nobody can tell which due blocks they replace. As a peer answers in order, they are counted
+        until the rest of the batch is here.
         """
         self.unasked += count
 
     def replaced(self) -> list[bytes]:
-        """Return the wants that will not be answered: as many unasked blocks came as are due."""
+        """Return the due wants, if as many unasked blocks came: they will not be answered."""
         if self.due:
             batch, blocks = next(iter(self.due.items()))
             if self.unasked < blocks:

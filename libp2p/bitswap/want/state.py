@@ -1,11 +1,11 @@
 """
 The wants, and the sessions that want them (sans-I/O).
 
-A want is sent as WANT_BLOCK to one peer, the one that it is assigned to, and as WANT_HAVE to
-others. Whom to choose is not decided here.
+A want is assigned to one peer, which is sent WANT_BLOCK; other peers are sent WANT_HAVE. `strategy`
+and `timeouts` choose the peers.
 
-Which peers are asked for a want is kept at both ends. `Want` changes both: its own, and by the
-methods of `RemotePeer`, which knows no wants, what that one keeps by the want's key.
+A `Want` has a table of the peers that are asked for it, and a `RemotePeer` has tables of its wants
+by key. Only the methods of `Want` change these tables, both at a time.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-#: Answers of a peer that will not send the block.
+#: The answers after which a peer will not send the block.
 _NOES: Final = (PeerAnswer.DONT_HAVE, PeerAnswer.UNASKED)
 
 
@@ -46,46 +46,47 @@ class Want:
         self.key = key
         """The multihash of the block."""
         self.cid = cid
-        """As the first session named it; peers are asked for this one."""
+        """The CID by which the first session wanted the block; peers are asked for this CID."""
         self.priority = priority
-        """The priority of its entries on the wire: a peer sends the highest first."""
+        """The priority of the want on the wire: a peer sends the highest first."""
         self.wanted_at = wanted_at
-        """When it was made, in seconds."""
+        """When the want was made, in seconds."""
         self.sessions: dict[SessionWants, None] = {session: None}
         self.presence_only = session.presence_only
-        """No session wants more than to know who has the block."""
+        """All sessions only ask which peers have the block."""
         self.claimed = False
-        """The block is here and is being stored: nobody is asked any more."""
+        """The block is here and is being stored: no peer is asked any more."""
         self.asked: dict[RemotePeer, WantType] = {}
-        """What each peer is asked, or will be with the next message to it."""
+        """The type of want that each peer was sent, or will be sent with the next message."""
         self.assignee: RemotePeer | None = None
         """The peer that is to send the block."""
-        self._have_entry: Entry | None = None  # one for all peers: there may be many
+        self._have_entry: Entry | None = None  # the WANT_HAVE; all peers share one object
         self.answers: dict[RemotePeer, PeerAnswer] = {}
+        """The latest answer of each peer."""
         self.noes = 0
-        """How many of the peers in ``asked`` have said that they will not send the block."""
+        """How many peers of ``asked`` have given one of `_NOES`."""
         self.lost: dict[ID, PeerAnswer] = {}
-        """Peers that were asked and are gone, providers that could not be reached."""
+        """Peers that were asked and have disconnected, and providers that were not reached."""
         self.broadcaster: SessionWants | None = None
-        """The session among whose ``broadcasting`` wants it is."""
+        """The session whose ``broadcasting`` has this want."""
         self.waves = 0
-        """How many waves of peers have been asked whether they have the block."""
+        """How many waves of peers were asked whether they have the block."""
         self.providers: int | None = None
-        """How many providers a search has found; None before one has ended."""
+        """How many providers a search has found; None until a search has ended."""
 
     def join(self, session: SessionWants) -> None:
-        """One more session wants the block."""
+        """Add a session that wants the block."""
         self.sessions[session] = None
         self.presence_only = self.presence_only and session.presence_only
 
     def leave(self, session: SessionWants) -> None:
-        """A session does not want the block any more."""
+        """Remove a session that does not want the block any more."""
         self.sessions.pop(session, None)
         self.presence_only = not self.sessions or all(s.presence_only for s in self.sessions)
 
     @property
     def session_ids(self) -> tuple[int, ...]:
-        """The sessions that want the block."""
+        """The numbers of the sessions that want the block."""
         return tuple([session.session_id for session in self.sessions])
 
     # -- asking ---------------------------------------------------------------------------------
@@ -95,7 +96,7 @@ class Want:
         if peer in self.asked or not self.is_open(peer):
             return
         if not peer.supports_have:
-            # It can only be asked for the block: not before that is needed.
+            # This peer can only be asked for the block, so it is asked only in need.
             if self.assignee is None or self.has_said(self.assignee, PeerAnswer.SILENT):
                 self.assign(peer)
             return
@@ -105,12 +106,12 @@ class Want:
         peer.queue(self.key, self._have_entry)
 
     def assign(self, peer: RemotePeer) -> None:
-        """Let a peer that may deliver send the block, instead of the one that was to."""
+        """Assign the want to a peer, instead of the assignee so far."""
         if self.assignee is not None:
             self.unassign()
         self.assignee = peer
         if self.asked.get(peer) is WantType.Block:
-            # It is asked already, and is silent: any other peer may take over.
+            # The peer was sent WANT_BLOCK already and is silent: any other peer may take over.
             self.note_answer(peer, PeerAnswer.SILENT)
             peer.assign(self.key, None)
         else:
@@ -118,13 +119,13 @@ class Want:
             peer.assign(self.key, Entry(self.cid, self.priority, False, kind, True))
 
     def unassign(self) -> None:
-        """Wait no longer for the peer that was to send the block; it may still do so."""
+        """Wait no longer for the assignee; its block is still welcome."""
         peer, self.assignee = self.assignee, None
         assert peer is not None
         peer.unassign(self.key)
 
     def supersede(self, peer: RemotePeer) -> None:
-        """Take the want back from a peer that has not answered: another one is quicker."""
+        """Take the want back from a peer, since another one is quicker."""
         if peer.take_back(self.key) and self.asked[peer] is WantType.Block:
             peer.note_withdrawn(self.key, self.session_ids)
         del self.asked[peer]
@@ -140,7 +141,7 @@ class Want:
         self.noes = 0
 
     def claim(self, sender: RemotePeer | None) -> None:
-        """The block is here: take the want back from all peers but the one that has sent it."""
+        """Note that the block is here; take the want back from all peers except its sender."""
         self.claimed = True
         assignee, self.assignee = self.assignee, None
         if assignee is not None and assignee is not sender:
@@ -152,12 +153,12 @@ class Want:
         self.noes = 0
 
     def forget_asked(self, peer: RemotePeer) -> None:
-        """Forget that a peer was asked."""
+        """Forget that a peer was asked, without a cancel."""
         peer.forget(self.key)
         del self.asked[peer]
 
     def abandon(self, peer: RemotePeer, reason: PeerAnswer) -> None:
-        """A peer that was asked cannot be asked any more, for ``reason``."""
+        """Forget a peer that was asked and cannot be asked any more, for ``reason``."""
         if self.answers.pop(peer, None) in _NOES:
             self.noes -= 1
         self.forget_asked(peer)
@@ -166,37 +167,37 @@ class Want:
             self.unassign()
 
     def lose(self, peer_id: ID, answer: PeerAnswer) -> None:
-        """A peer cannot be asked: remember why, for the error if nobody has the block."""
+        """Note why a peer cannot be asked, for the error if no peer has the block."""
         _remember(self.lost, peer_id, answer)
 
     # -- answers --------------------------------------------------------------------------------
 
     def note_answer(self, peer: RemotePeer, answer: PeerAnswer) -> None:
-        """Note what a peer that was asked, and has not said no, has said or shown."""
+        """Note the answer of a peer that was asked and has given none of `_NOES`."""
         self.answers[peer] = answer
         if answer in _NOES:
             self.noes += 1
 
     def heard_have(self, peer: RemotePeer) -> None:
-        """A peer that was asked has said HAVE."""
+        """Note HAVE of a peer that was asked."""
         kind = self.asked[peer]
         if self.answers.get(peer) in _NOES:
             self.noes -= 1
-            self.asked[peer] = WantType.Have  # it has got the block since: ask for it once more
+            self.asked[peer] = WantType.Have  # the peer has got the block since: ask once more
         self.answers[peer] = PeerAnswer.HAVE
         if kind is WantType.Have:
             peer.answered(self.key)
 
     def has_said(self, peer: RemotePeer, answer: PeerAnswer) -> bool:
-        """Return whether this is the latest answer of a peer."""
+        """Return whether ``answer`` is the latest answer of a peer."""
         return self.answers.get(peer) is answer
 
     def is_open(self, peer: RemotePeer) -> bool:
-        """Return whether a peer may still deliver the block."""
+        """Return whether a peer may still send the block."""
         return peer.down is None and self.answers.get(peer) not in _NOES
 
     def is_tried(self, peer: RemotePeer) -> bool:
-        """Return whether a peer was asked for the block already, or does not have it."""
+        """Return whether a peer was sent WANT_BLOCK, was silent, or will not send the block."""
         if self.asked.get(peer) is WantType.Block:
             return True
         answer = self.answers.get(peer)
@@ -205,64 +206,65 @@ class Want:
     # -- broadcast and search -------------------------------------------------------------------
 
     def begin_broadcast(self, session: SessionWants) -> None:
-        """Ask peers of all sorts, as one of the wants that ``session`` may do so for at once."""
+        """Make this one of the wants that ``session`` broadcasts."""
         self.broadcaster = session
         session.broadcasting.add(self)
 
     def end_broadcast(self, session: SessionWants) -> None:
-        """Leave the place among those wants to another one."""
+        """Take this want out of those that ``session`` broadcasts."""
         self.broadcaster = None
         session.broadcasting.discard(self)
 
     def count_wave(self) -> None:
-        """Count a wave of peers that are asked."""
+        """Count a wave of peers that are asked whether they have the block."""
         self.waves += 1
 
     def searched(self, providers: int) -> None:
-        """A search for providers has ended and has found so many."""
+        """Note how many providers a search has found."""
         self.providers = providers
 
 
 @dataclass(slots=True, eq=False)
 class SessionWants:
-    """The wants of a session. They share peers: who has one block of a DAG often has others."""
+    """The wants of a session, and its peers: a peer with one block of a DAG often has others."""
 
     session_id: int
     only_peers: frozenset[ID] | None
     """The only peers that may be asked; None for all."""
     wait: bool
-    """Wants stay when nobody has the block: somebody may come who has it."""
+    """A want stays when no peer has the block: a peer that has it may connect."""
     presence_only: bool
-    """Peers are only asked whether they have the blocks."""
+    """The session only asks which peers have the blocks."""
     searches: bool
     """Providers can be searched for."""
     wants: dict[bytes, Want] = field(default_factory=dict)
     """By multihash; filled by `WantTracker`."""
     peers: dict[RemotePeer, int] = field(default_factory=dict)
     """
-    Peers that have said that they have a block of the session, have sent one, or are providers, and
-    how many DONT_HAVEs in a row each has said since.
+    Peers that have said HAVE of a block of the session, have sent one, or are providers; and the
+    DONT_HAVEs in a row of each since then.
     """
     lost: dict[ID, PeerAnswer] = field(default_factory=dict)
-    """Those of them that are gone since another one was found."""
+    """Peers of the session that have disconnected since another peer was found."""
     broadcasting: set[Want] = field(default_factory=set)
-    """Wants that peers of all sorts are being asked about; written by `Want`."""
+    """Wants that are being broadcast to all peers; written by `Want`."""
     backlog: dict[bytes, Want] = field(default_factory=dict)
-    """Wants that are to be broadcast when fewer others are; filled by `Strategy`."""
+    """Wants that wait for a place in ``broadcasting``; filled by `Strategy`."""
     scattered: int = 0
-    """Of so many of the next wants several peers are told: not all of them have all blocks."""
+    """How many of the next wants go to several peers, as not all peers have all blocks."""
     searching: int = 0
-    """Searches for providers that are running."""
+    """How many searches for providers are running."""
     to_search: dict[bytes, Want] = field(default_factory=dict)
-    """Wants that are searched for when fewer others are."""
+    """Wants that wait for a running search to end."""
     since: float = 0.0
-    """When, in seconds, a wanted block came last, the first want was made or it was found idle."""
+    """When the session got a block, got its first want or was found idle, whichever was last."""
     idle_times: int = 0
     """How often in a row the session was found idle."""
     _next_search: float = 0.0
+    """When an idle session may search again, in seconds."""
 
     def begin(self, now: float) -> None:
-        """The session, which wanted nothing, wants something."""
+        """Note the first want of a session without wants."""
         self.since = now
 
     def allows(self, peer: RemotePeer) -> bool:
@@ -270,26 +272,20 @@ class SessionWants:
         return self.only_peers is None or peer.peer_id in self.only_peers
 
     def forget(self, want: Want) -> None:
-        """A want is neither to be broadcast nor to be searched for any more."""
+        """Take a want out of ``backlog`` and ``to_search``."""
         self.backlog.pop(want.key, None)
         self.to_search.pop(want.key, None)
-
-    def take_backlog(self) -> list[Want]:
-        """Remove and return the wants that are to be broadcast."""
-        wants = list(self.backlog.values())
-        self.backlog.clear()
-        return wants
 
     # -- peers ----------------------------------------------------------------------------------
 
     def found(self, peer: RemotePeer) -> None:
-        """A peer has a block of the session."""
+        """Note that a peer has a block of the session."""
         self.peers[peer] = 0
         if self.lost:
             self.lost.clear()
 
     def delivered(self, peer: RemotePeer, now: float) -> None:
-        """A peer has sent a wanted block."""
+        """Note that a peer has sent a wanted block."""
         self.since = now
         self.idle_times = 0
         if self.only_peers is None or peer.peer_id in self.only_peers:
@@ -299,9 +295,9 @@ class SessionWants:
 
     def dont_have(self, peer: RemotePeer, *, scatter: bool = False) -> None:
         """
-        Count a DONT_HAVE, or silence; a peer that says nothing else is dropped.
+        Count a DONT_HAVE, or a silence; drop a peer after more than `MAX_DONT_HAVES` in a row.
 
-        :param scatter: tell several peers of the next wants.
+        :param scatter: send the next wants to several peers.
         """
         count = self.peers.get(peer)
         if count is None:
@@ -317,19 +313,19 @@ class SessionWants:
             del self.peers[peer]
 
     def count_scattered(self) -> None:
-        """Several peers are told of a want."""
+        """Count a want that was sent to several peers."""
         if self.scattered:
             self.scattered -= 1
 
     def lose(self, peer: RemotePeer, reason: PeerAnswer) -> None:
-        """A peer is gone."""
+        """Drop a peer that has disconnected."""
         if self.peers.pop(peer, None) is not None:
             _remember(self.lost, peer.peer_id, reason)
 
     # -- searches and time ----------------------------------------------------------------------
 
     def begin_search(self, want: Want) -> bool:
-        """Begin a search for providers; return False if it is to begin when another one ends."""
+        """Count a new search for providers; return False if it has to wait for another to end."""
         if self.searching >= MAX_SEARCHES:
             self.to_search[want.key] = want
             return False
@@ -337,7 +333,7 @@ class SessionWants:
         return True
 
     def end_search(self) -> None:
-        """A search that the session has begun has ended."""
+        """Count off a search that has ended."""
         self.searching -= 1
 
     def next_to_search(self) -> Want | None:
@@ -347,12 +343,12 @@ class SessionWants:
         return self.to_search.pop(next(iter(self.to_search)))
 
     def count_idle(self, now: float) -> None:
-        """Count that nothing has come for too long."""
+        """Note that no block has come for too long."""
         self.idle_times += 1
         self.since = now
 
     def begin_idle_search(self, now: float) -> bool:
-        """Return whether an idle session is to search now: at first, then at intervals."""
+        """Return whether an idle session is to search now: the first time, then at intervals."""
         if self.idle_times > 1 and now < self._next_search:
             return False
         self._next_search = now + SEARCH_INTERVAL_SECONDS

@@ -1,14 +1,15 @@
 """
-Which peers are asked for a want (sans-I/O).
+The choice of the peers that are asked for a want (sans-I/O).
 
-A want is assigned to the best peer of its sessions. Where none is known, peers are asked in waves
-whether they have the block, the next wave as soon as the last one has said no. Only so many wants
-of a session are in that state at once; the others are in its backlog. When all peers have said no,
-providers are searched for. When that has ended as well, the sessions get `Unavailable`.
+A want is assigned to the best peer of its sessions. If the sessions have no peers, the want is
+broadcast: peers are sent WANT_HAVE in waves, the next wave when all peers so far have answered
+DONT_HAVE. A session broadcasts `MAX_BROADCAST_WANTS` wants at once; its backlog has the others.
+When all peers have answered DONT_HAVE, providers are searched for. When the search has ended as
+well, the sessions get `Unavailable`.
 
-A peer is as good as the time in which one more block can be expected from it: its latency, and what
-is due from it already, at the rate that it has shown. A peer that has said HAVE comes before one
-that has not answered, and a distrusted one comes last.
+The best peer is the one from which one more block can be expected first, by its latency, the bytes
+that are due from it, and its rate. A peer that has said HAVE comes before one that has not
+answered, and a distrusted peer comes last.
 """
 
 from __future__ import annotations
@@ -34,30 +35,30 @@ if TYPE_CHECKING:
     from libp2p.bitswap.want.state import SessionWants, Want
     from libp2p.peer.id import ID
 
-# Added to the cost of a peer, in seconds: more than any block takes, so that it comes after others.
+# Seconds added to the cost of a peer: more than any block takes, so that the peer comes later.
 _HAS_NOT_SAID_HAVE: Final = 1e6
 _IS_DISTRUSTED: Final = 1e9
-#: So many times more peers that nothing is known of are asked in each wave than in the one before.
+#: Each wave has so many times more unknown peers than the wave before.
 _WAVE_GROWTH: Final = 4
 
 
 class Strategy:
-    """Finds a peer to ask for each want, or reports that there is none."""
+    """Chooses the peers to ask for each want, or reports that there are none."""
 
     def __init__(self, wants: dict[bytes, Want], peers: Peers, chores: Chores) -> None:
         self._wants = wants
         self._peers = peers
         self._chores = chores
         self._searches: dict[bytes, SessionWants] = {}
-        """The wants that are searched for, by key, and the session that counts each search."""
+        """The keys of the wants that are searched for, and the session that counts the search."""
         self._waves = 0
         self.outcomes: list[Outcome] = []
-        """For the driver; `WantTracker` takes them out."""
+        """Outcomes for the engine; `WantTracker.take_outcomes` removes them."""
 
     # -- assigning ------------------------------------------------------------------------------
 
     def dispatch(self, want: Want) -> None:
-        """Assign a want that is not assigned to a peer, or ask peers whether they have it."""
+        """Assign a want without an assignee, or broadcast it."""
         if want.claimed or want.assignee is not None:
             return
         if not want.presence_only:
@@ -81,31 +82,33 @@ class Strategy:
             session.backlog[want.key] = want
 
     def _tell_others(self, session: SessionWants, want: Want, assignee: RemotePeer) -> None:
-        """Ask some peers whether they have what another one may turn out not to send."""
+        """Send WANT_HAVE to some other peers of a session: the assignee may not have the block."""
         session.count_scattered()
         others = [peer for peer in session.peers if peer is not assignee and want.is_open(peer)]
         for peer in nsmallest(WANT_HAVE_PEERS, others, key=_cost_of(want)):
             want.ask(peer)
 
     def dispatch_all(self, session: SessionWants) -> None:
-        """Assign the wants of a session that are not assigned, since peers were found."""
+        """Assign all wants of a session without an assignee, since a peer was found."""
         session.backlog.clear()
         self._begin(session, list(session.wants.values()))
 
     def dispatch_backlog(self, session: SessionWants) -> None:
-        """Assign the wants of a session that are to be broadcast, since a peer was found."""
-        self._begin(session, session.take_backlog())
+        """Assign the wants of a session's backlog, since a peer was found."""
+        wants = list(session.backlog.values())
+        session.backlog.clear()
+        self._begin(session, wants)
 
     def _begin(self, session: SessionWants, wants: list[Want]) -> None:
         self._chores.begin(each(wants, partial(self._redispatch, session)))
 
     def _redispatch(self, session: SessionWants, want: Want) -> None:
-        if session in want.sessions:  # else it has ended since
+        if session in want.sessions:  # else the want has ended since
             self.move_on(want)
             self.dispatch(want)
 
     def move_on(self, want: Want) -> bool:
-        """Assign a want of a silent peer to another one of its sessions, if there is one."""
+        """Assign a want whose assignee is silent to another peer of its sessions, if any."""
         assignee = want.assignee
         if assignee is None or want.claimed or not want.has_said(assignee, PeerAnswer.SILENT):
             return False
@@ -116,7 +119,7 @@ class Strategy:
         return True
 
     def ask_only_peers(self, session: SessionWants, want: Want) -> None:
-        """Ask the only peers of a session, unless one of them is to send the block."""
+        """Ask the only peers of a session, unless one of them is the assignee."""
         if want.claimed or (want.assignee is not None and session.allows(want.assignee)):
             return
         for peer in self._peers.among(session.only_peers):
@@ -124,12 +127,12 @@ class Strategy:
         self.settle_noes(want)
 
     def ask_around(self, want: Want) -> None:
-        """No block comes: ask some more peers, even if one of them is to send this block."""
+        """Ask more peers for the block of an idle session, even if the want has an assignee."""
         if not self.move_on(want) and self._may_broadcast(want):
             self.widen(want)
 
     def offer(self, peer: RemotePeer) -> None:
-        """Ask a peer that has become available for what no trusted peer is about to send."""
+        """Ask a peer that has become available for the wants that no trusted peer owes."""
         self._chores.begin(each(list(self._wants.values()), partial(self._offer, peer)))
 
     def _offer(self, peer: RemotePeer, want: Want) -> None:
@@ -151,7 +154,7 @@ class Strategy:
     # -- broadcasting ---------------------------------------------------------------------------
 
     def widen(self, want: Want) -> bool:
-        """Ask more peers whether they have a block; return False if all have been asked."""
+        """Send WANT_HAVE to the next wave of peers; return False if all peers were asked."""
         targets = [
             peer
             for peer in self._candidates_for(want)
@@ -169,7 +172,7 @@ class Strategy:
         return True
 
     def _candidates_for(self, want: Want) -> Iterable[RemotePeer]:
-        """Return the peers that any of the sessions of a want may ask."""
+        """Return the peers that at least one session of a want may ask."""
         found: dict[RemotePeer, None] = {}
         for session in want.sessions:
             if session.only_peers is None:
@@ -178,7 +181,7 @@ class Strategy:
         return found
 
     def _may_broadcast(self, want: Want) -> bool:
-        """Return whether one more want may be broadcast; to fixed peers it may be at any time."""
+        """Return whether a want may be broadcast; a want for only some peers always may."""
         if want.broadcaster is not None or _session_with_room(want) is not None:
             return True
         return all(session.only_peers is not None for session in want.sessions)
@@ -188,7 +191,7 @@ class Strategy:
             want.begin_broadcast(session)
 
     def end_broadcast(self, want: Want) -> None:
-        """A want needs no broadcast any more: another one of the session may."""
+        """End the broadcast of a want, and dispatch wants of the backlog in its place."""
         session = want.broadcaster
         if session is None:
             return
@@ -199,7 +202,7 @@ class Strategy:
     # -- ends -----------------------------------------------------------------------------------
 
     def settle_noes(self, want: Want) -> None:
-        """A peer has said no, or is gone: ask others, and report to sessions that have none."""
+        """Ask more peers after a no or a lost peer; end the want of sessions with no peer left."""
         if want.claimed:
             return
         is_no_peer_left = False
@@ -217,7 +220,7 @@ class Strategy:
                 self._give_up(session, want)
 
     def _waits(self, session: SessionWants, want: Want) -> bool:
-        """Return whether a peer that has the block may still be found."""
+        """Return whether the want stays, as a search or a new peer may bring the block."""
         if session.searches and (want.providers is None or self._is_searched(want)):
             self._search(session, want)
             return True
@@ -231,7 +234,7 @@ class Strategy:
         self.detach(session, want)
 
     def ask_last_peer(self, want: Want) -> None:
-        """Ask the only peer that is left for the block, not whether it has it."""
+        """Assign a want to the last peer that has not said no."""
         if want.noes != len(want.asked) - 1 or want.presence_only:
             return
         left = [peer for peer in self._candidates_for(want) if want.is_open(peer)]
@@ -239,7 +242,7 @@ class Strategy:
             want.assign(left[0])
 
     def report(self, session: SessionWants, want: Want) -> dict[ID, PeerAnswer]:
-        """Return what each peer that a session could ask for a block has answered so far."""
+        """Return the answers so far of the peers that a session could ask for a block."""
         only = session.only_peers
         peers = {
             peer_id: answer
@@ -251,16 +254,16 @@ class Strategy:
         for peer in self._peers.among(only):
             if peer.down is not None or peer in want.asked:
                 peers[peer.peer_id] = peer.down or want.answers.get(peer, PeerAnswer.SILENT)
-        # A block wanted after the loss of the only peer was never asked for: say who is missing.
+        # If the session lost its last peer before the want was made, name the lost peers.
         return peers or dict(session.lost)
 
-    def tell_found(self, session: SessionWants, want: Want, peer: RemotePeer) -> None:
+    def tell_found(self, session: SessionWants, want: Want) -> None:
         """Tell a session that only asks for presence that a peer has the block."""
-        self.outcomes.append(Found(session.session_id, want.key, peer.peer_id))
+        self.outcomes.append(Found(session.session_id, want.key))
         self.detach(session, want)
 
     def detach(self, session: SessionWants, want: Want) -> None:
-        """A session does not want a block any more; take the want back if no session does."""
+        """Remove a want from a session; take it back from the peers if no session has it."""
         session.wants.pop(want.key, None)
         if session.backlog or session.to_search:
             session.forget(want)
@@ -283,30 +286,30 @@ class Strategy:
         return key in self._searches or any(key in s.to_search for s in want.sessions)
 
     def _search(self, session: SessionWants, want: Want) -> None:
-        """Let the driver search for providers of a block, not for too many blocks at once."""
+        """Have providers of a block searched for, unless the session has many searches running."""
         if not self._is_searched(want) and session.begin_search(want):
             self._searches[want.key] = session
             self.outcomes.append(Search(want.key, want.cid))
 
     def search_again(self, session: SessionWants, want: Want, now: float) -> None:
-        """Search when a session begins to be idle, then at intervals while it is."""
+        """Search for an idle session: when it becomes idle, then at intervals."""
         if session.begin_idle_search(now) and (want.providers is None or session.idle_times > 1):
             self._search(session, want)
 
     def provider_connected(self, key: bytes, peer: RemotePeer) -> None:
-        """A provider of a block is connected and can be asked."""
+        """Note a connected provider of a block: sessions that want the block ask it."""
         want = self._wants.get(key)
         if want is None:
             return
         for session in list(want.sessions):
             if session.searches:
                 session.found(peer)
-                # It probably has the other blocks, too: ask it before searching for them.
+                # The provider probably has the other blocks too: ask it before other searches.
                 session.to_search.clear()
                 self.dispatch_all(session)
 
     def searched(self, key: bytes, found: int, failed: Mapping[ID, PeerAnswer]) -> None:
-        """A search has ended; as far as possible, the providers that it found are connected."""
+        """Take in the end of a search; ``failed`` are the providers that were not reached."""
         session = self._searches.pop(key, None)
         if session is None:
             return
@@ -327,7 +330,7 @@ class Strategy:
 
 
 def _cost_of(want: Want) -> Callable[[RemotePeer], float]:
-    """Return what gives the seconds in which a peer may send the block; more is added for doubt."""
+    """Return the function that gives a peer's expected seconds to the block, plus penalties."""
 
     def cost(peer: RemotePeer) -> float:
         seconds = peer.seconds_to_next()
@@ -339,7 +342,7 @@ def _cost_of(want: Want) -> Callable[[RemotePeer], float]:
 
 
 def _best_of_sessions(want: Want) -> RemotePeer | None:
-    """Choose among the peers of the sessions that have not been asked for the block before."""
+    """Choose the best peer of a want's sessions that has not been tried yet."""
     is_new = not (want.asked or want.answers)
     peers = []
     for session in want.sessions:
@@ -353,9 +356,9 @@ def _best_of_sessions(want: Want) -> RemotePeer | None:
 
 def _best_of_others(want: Want, peers: Iterable[RemotePeer]) -> RemotePeer | None:
     """
-    Choose among peers that have no part in the sessions one that the want may be assigned to.
+    Choose the best of ``peers``, which are no peers of the sessions, to be the assignee.
 
-    That is a peer that has said HAVE, the only one there is, or one that has delivered before.
+    A candidate has said HAVE, or is the only peer left, or has delivered blocks before.
     """
     open_peers = [peer for peer in peers if want.is_open(peer)]
     fresh = [peer for peer in open_peers if not want.is_tried(peer)]
@@ -372,10 +375,10 @@ def _best_of_others(want: Want, peers: Iterable[RemotePeer]) -> RemotePeer | Non
 
 def _wave_of(peers: Sequence[RemotePeer], wave: int, place: int) -> list[RemotePeer]:
     """
-    Choose peers to ask next whether they have a block.
+    Choose the peers of the next wave of WANT_HAVEs.
 
-    Those come first that have been of use, are local, or are to be written to anyway. The others
-    are more in each ``wave``, and each time they are taken from another ``place``.
+    First come useful peers, local peers and peers that will be written to anyway. The number of
+    other peers grows with each ``wave``; they are taken from another ``place`` each time.
     """
     near: list[RemotePeer] = []
     far: list[RemotePeer] = []
@@ -390,7 +393,7 @@ def _wave_of(peers: Sequence[RemotePeer], wave: int, place: int) -> list[RemoteP
 
 
 def _session_with_room(want: Want) -> SessionWants | None:
-    """Return a session of a want that may broadcast one more want."""
+    """Return a session of a want with a free place in its ``broadcasting``; None if none has."""
     for session in want.sessions:
         if session.only_peers is None and len(session.broadcasting) < MAX_BROADCAST_WANTS:
             return session

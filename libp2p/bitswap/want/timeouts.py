@@ -1,14 +1,14 @@
 """
-What is done when time has passed (sans-I/O): late peers, slow peers, idle sessions.
+The timeouts of late peers, slow peers and idle sessions (sans-I/O).
 
-A peer that owes blocks and sends nothing for its usual time and more has, as far as choosing goes,
-said DONT_HAVE: its blocks are asked of other peers, and no more are asked of it while others send.
-Before that time is over, a quicker peer takes over what it would have delivered long ago, and what
-a slow peer would take long for. A block that comes all the same is welcome. How many of the blocks
-that are asked of two peers come twice is counted, and only a share of all blocks may.
+A peer that owes blocks and is silent for its timeout is treated as if it had answered DONT_HAVE:
+others are asked for its blocks, and it gets no new wants while other peers deliver. Before the
+timeout, a peer that would have delivered long ago takes over from a silent peer, and a quicker peer
+takes over the last blocks of a slow one. The late block is still welcome. Blocks that come twice
+because of this are counted, and only a share of all blocks may (`Peers.may_ask_twice`).
 
-What a peer has not answered for long is sent to it again. A session that gets no block asks more
-peers and has providers searched for.
+A want that a peer has not answered for long is sent to it again. A session that gets no block asks
+more peers and has providers searched for.
 """
 
 from __future__ import annotations
@@ -36,22 +36,21 @@ if TYPE_CHECKING:
     from libp2p.bitswap.want.state import Want
     from libp2p.bitswap.want.strategy import Strategy
 
-#: How many times sooner than a silent or slow peer another one must be expected to deliver before
-#: it takes over: estimates are no better than that. A slow peer is also given some seconds more.
+#: A peer takes over from a silent or slow one if it is expected to deliver so many times sooner, as
+#: estimates are rough. A slow peer is also given some seconds more.
 _SILENT_FACTOR: Final = 3
 _SLOW_FACTOR: Final = 4
 _SLOW_SECONDS: Final = 5 * TAKEOVER_SECONDS
-#: So many blocks stay asked of a slow peer although another one takes over: it is about to send
-#: them, or does already.
+#: So many blocks are still asked of a slow peer after a takeover: it is about to send them.
 _LEFT_TO_SLOW_PEER: Final = 2
 #: The least time between two checks of a peer.
 _MIN_CHECK_SECONDS: Final = 0.001
-#: Late peers that a peer which has become idle may take over from.
+#: How many late peers an idle peer may take over from.
 _MAX_HELPED: Final = 16
 
 
 class Timeouts:
-    """Checks peers that owe blocks and sessions that want some, each when its timer goes off."""
+    """Checks a peer that owes blocks, or a session with wants, when its timer goes off."""
 
     def __init__(self, wants: dict[bytes, Want], peers: Peers, strategy: Strategy) -> None:
         self._wants = wants
@@ -59,15 +58,15 @@ class Timeouts:
         self._strategy = strategy
         self.timers: Timers[RemotePeer | SessionWants] = Timers()
         self._postponed: set[RemotePeer | SessionWants] = set()
-        """Their check was put off, since it was late because of us."""
+        """Owners whose check was put off once, since this program itself was late."""
 
     def begin_session(self, session: SessionWants, now: float) -> None:
-        """A session that wanted nothing wants something."""
+        """Set the timer of a session that has got its first want."""
         if session not in self.timers and session.only_peers is None:
             self.timers.set(session, now + IDLE_SECONDS)
 
     def begin_peer(self, peer: RemotePeer, now: float) -> None:
-        """A peer has been asked something."""
+        """Set the timer of a peer that was sent wants."""
         when = self.timers.time_of(peer)
         if when is not None and when <= now + TAKEOVER_SECONDS:
             return
@@ -77,7 +76,7 @@ class Timeouts:
             self.timers.set(peer, peer.repeat_at)
 
     def drop(self, owner: RemotePeer | SessionWants) -> None:
-        """A peer or a session is gone."""
+        """Drop the timer of a peer or session that has ended."""
         self.timers.drop(owner)
         self._postponed.discard(owner)
 
@@ -86,7 +85,7 @@ class Timeouts:
         while (item := self.timers.take(now)) is not None:
             when, owner = item
             if now - when > LATE_SECONDS and owner not in self._postponed:
-                # We are late ourselves: what peers have sent may not have been read.
+                # This program is late itself: bytes that have come may not have been read.
                 self._postponed.add(owner)
                 self.timers.set(owner, now + LATE_SECONDS)
                 continue
@@ -99,7 +98,7 @@ class Timeouts:
     # -- sessions -------------------------------------------------------------------------------
 
     def _check_session(self, session: SessionWants, now: float) -> None:
-        """If no block of a session has come for a while, ask more peers for some wants."""
+        """Ask more peers for some wants of a session that has got no block for a while."""
         if not session.wants:
             return
         due = session.since + _idle_seconds(session)
@@ -127,7 +126,7 @@ class Timeouts:
                 self.timers.set(peer, when)
 
     def _check_assigned(self, peer: RemotePeer, now: float) -> float:
-        """See whether a peer that owes blocks is late; return the seconds until the next check."""
+        """Act if a peer that owes blocks is late; return the seconds until the next check."""
         timeout = peer.receiving.timeout
         if not self._peers.may_ask_twice:
             timeout = max(timeout, DONT_HAVE_TIMEOUT_BASE)
@@ -142,7 +141,7 @@ class Timeouts:
         return max(seconds, _MIN_CHECK_SECONDS)
 
     def _give_up(self, peer: RemotePeer, now: float) -> None:
-        """Take the silence of a peer for DONT_HAVE, for all blocks of a message."""
+        """Take the silence of a peer for DONT_HAVE, for all due blocks of its first batch."""
         peer.distrust(now)
         for key in peer.give_up_first():
             want = self._wants[key]
@@ -153,14 +152,14 @@ class Timeouts:
     # -- takeovers ------------------------------------------------------------------------------
 
     def offer_help(self, helper: RemotePeer, now: float) -> None:
-        """A peer has delivered all it owed: it may be quicker with what others owe."""
+        """Let a peer that owes nothing any more take over from the peers that owe blocks."""
         for peer in list(islice(self._peers.busy, _MAX_HELPED)):
             self._relieve(peer, peer.silence(now), now, helper)
 
     def _relieve(
         self, slow: RemotePeer, silence: float, now: float, helper: RemotePeer | None = None
     ) -> None:
-        """Let others take over what they would deliver long before ``slow``."""
+        """Let others take over the blocks that they would deliver long before ``slow``."""
         if len(self._peers.by_id) < 2:
             return
         if silence >= _usual_silence(slow):
@@ -172,9 +171,10 @@ class Timeouts:
         self, slow: RemotePeer, silence: float, now: float, helper: RemotePeer | None
     ) -> None:
         """
-        Let others take over from a silent peer, which is expected to be silent for as long again.
+        Let others take over from a silent peer.
 
-        They take over no more than they can deliver in that time: the peer may go on.
+        The silence is expected to last as long again, and others take over no more than they can
+        deliver in that time.
         """
         moved = False
         for key, batch in list(slow.assigned.items()):
@@ -190,14 +190,14 @@ class Timeouts:
                 if silence <= factor * taker.seconds_to_next():
                     break
             elif taker.assigned:
-                continue  # nothing is known of it: it has to deliver one block first
+                continue  # an unknown peer has to deliver its first block before it gets more
             want.assign(taker)
             moved = True
         if moved:
             slow.distrust(now)
 
     def _relieve_slow(self, slow: RemotePeer, now: float, helper: RemotePeer | None) -> None:
-        """Let others take over what comes last from a peer that is at work, if it comes late."""
+        """Let others take over the last blocks of a peer that is at work, if they would be late."""
         size, rate = self._peers.block_size, slow.receiving.bytes_per_second
         if len(slow.assigned) * size <= _SLOW_SECONDS * rate:
             return
@@ -220,7 +220,7 @@ class Timeouts:
             slow.retry_later(now)
 
     def _taker(self, want: Want, slow: RemotePeer, helper: RemotePeer | None) -> RemotePeer | None:
-        """Choose a peer of the sessions that can take over a block; only ``helper`` if given."""
+        """Choose the peer to take over a block: ``helper``, or the quickest of the sessions."""
         copies = sum(
             1
             for peer, kind in want.asked.items()
@@ -244,13 +244,13 @@ def _can_take(want: Want, peer: RemotePeer) -> bool:
 
 
 def _usual_silence(peer: RemotePeer) -> float:
-    """Return the seconds of silence that are nothing unusual for a peer."""
+    """Return the seconds of silence that are usual for a peer."""
     receiving = peer.receiving
     return max(TAKEOVER_SECONDS, 2 * receiving.latency, 2 * receiving.round_trip)
 
 
 def _idle_seconds(session: SessionWants) -> float:
-    """Return after how many seconds without a block a session is idle: more each time."""
+    """Return the seconds without a block after which a session is idle: more each time."""
     latencies = [peer.receiving.latency for peer in session.peers if peer.blocks_delivered]
     seconds = IDLE_SECONDS
     if latencies:

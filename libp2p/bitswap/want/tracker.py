@@ -1,20 +1,19 @@
 """
-The client's core (sans-I/O): which blocks are wanted, what peers say, what sessions are told.
+The want tracker (sans-I/O): the wants of all sessions, and the peers that are asked for them.
 
-A want is sent as WANT_BLOCK to one peer, which can be expected to deliver first. If no peer is
-known to have blocks of the session, peers are asked with WANT_HAVE and the first to say HAVE gets
-the want-block (`strategy`). After DONT_HAVE, a lost connection or silence another peer is asked
+WANT_BLOCK is sent to one peer, the one that is expected to deliver first. If no peer is known to
+have blocks of the session, peers are sent WANT_HAVE, and the first that says HAVE is sent
+WANT_BLOCK (`strategy`). After DONT_HAVE, a lost connection or a silence another peer is asked
 (`timeouts`). When no peer is left, the sessions get `Unavailable` at once.
 
-No method takes long: what could is begun, and the driver goes on with it (``chores``). The driver
-fetches what a method leads to: `take_ready` (peers that something is to be sent to, by
-`take_message`) and `take_outcomes` (what is to be done, or told to sessions).
+No method takes long: the engine does the rest of long work in steps (``chores``). After each change
+the engine calls `take_ready` for the peers that `take_message` has entries for, and `take_outcomes`
+for searches to make and news for sessions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,14 +22,12 @@ from libp2p.bitswap.config import (
     DELIVERED_LATELY_SECONDS,
     FIRST_PRIORITY,
     MAX_RESETS,
-    MAX_WANTS_PER_PEER,
-    PRIOR_BLOCK_SIZE,
     RECENT_BLOCKS,
     RETRY_PEER_SECONDS,
 )
 from libp2p.bitswap.errors import PeerAnswer
 from libp2p.bitswap.want.remote_peer import Peers, RemotePeer
-from libp2p.bitswap.want.reports import Found, Outcome, PeerStatus, Search, Unavailable
+from libp2p.bitswap.want.reports import Found, Outcome, Search, Unavailable
 from libp2p.bitswap.want.state import SessionWants, Want
 from libp2p.bitswap.want.strategy import Strategy
 from libp2p.bitswap.want.timeouts import Timeouts
@@ -44,36 +41,26 @@ __all__ = ["Found", "Search", "Unavailable", "Want", "WantTracker"]
 
 
 class WantTracker:
-    """
-    All that this side wants from others.
+    """The wants of this side: those of all sessions, and those that each peer is asked for."""
 
-    :param max_wants_per_peer: how many wants a peer is sent before it has answered some.
-    :param block_size: the usual size of a block in bytes, until some have come.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_wants_per_peer: int = MAX_WANTS_PER_PEER,
-        block_size: int = PRIOR_BLOCK_SIZE,
-    ) -> None:
+    def __init__(self) -> None:
         self.chores = Chores()
-        """Work that has begun and is too long for one step of the event loop."""
+        """Work that is too long for one step of the event loop."""
         self._wants: dict[bytes, Want] = {}
         self._sessions: dict[int, SessionWants] = {}
-        self._peers = Peers(max_wants_per_peer, block_size)
+        self._peers = Peers()
         self._down: dict[RemotePeer, None] = {}
         """Connected peers that cannot be asked."""
         self._recent: dict[bytes, tuple[int, ...]] = {}
-        """Blocks that came lately, and the sessions that each was for."""
+        """The keys of blocks that came lately, and the sessions that got each."""
         self._strategy = Strategy(self._wants, self._peers, self.chores)
         self._timeouts = Timeouts(self._wants, self._peers, self._strategy)
         self.timers = self._timeouts.timers
-        """For the driver to see when `tick` is due."""
+        """The engine calls `tick` when the first of these timers goes off."""
         self._next_session = 1
         self._next_priority = FIRST_PRIORITY
 
-    # -- what sessions want ---------------------------------------------------------------------
+    # -- sessions and their wants ---------------------------------------------------------------
 
     def open_session(
         self,
@@ -87,9 +74,9 @@ class WantTracker:
         Begin a session and return its number.
 
         :param peers: ask only these peers.
-        :param wait: keep wants that no peer has.
+        :param wait: keep a want when no peer has its block.
         :param presence_only: ask which peers have the blocks, not for the blocks.
-        :param searches: providers can be searched for; `Search` says when.
+        :param searches: providers can be searched for; the outcome `Search` asks for it.
         """
         only = None if peers is None else frozenset(peers)
         searches = searches and only is None
@@ -108,7 +95,7 @@ class WantTracker:
             self.chores.begin(each(wants, partial(self._strategy.detach, session)))
 
     def want(self, session_id: int, cid: CID, now: float, priority: int | None = None) -> None:
-        """Want a block for a session; asking again for what it wants already changes nothing."""
+        """Add a want to a session; nothing changes if the session has it already."""
         session = self._sessions[session_id]
         key = cid.multihash
         if key in session.wants:
@@ -134,31 +121,31 @@ class WantTracker:
             self._strategy.ask_only_peers(session, want)
 
     def _is_found(self, session: SessionWants, want: Want) -> bool:
-        """Tell a session that asks for presence what a peer has said already."""
+        """Tell a session that asks for presence of an earlier HAVE; return if there was one."""
         for peer in want.answers:
             if want.has_said(peer, PeerAnswer.HAVE) and session.allows(peer):
-                self._strategy.tell_found(session, want, peer)
+                self._strategy.tell_found(session, want)
                 return True
         return False
 
     def unwant(self, session_id: int, key: bytes) -> None:
-        """End a want of a session; if no other session has it, peers get a cancel."""
+        """Remove a want from a session; if no other session has it, peers get a cancel."""
         session = self._sessions.get(session_id)
         if session is not None and (want := session.wants.get(key)) is not None:
             self._strategy.detach(session, want)
 
     def knows_peers(self, session_id: int) -> bool:
-        """Return whether a session has found peers that have blocks of it."""
+        """Return whether a session has found peers that have its blocks."""
         session = self._sessions.get(session_id)
         return session is not None and bool(session.peers)
 
     def peers_of(self, session_id: int) -> set[ID]:
-        """Return the peers that have blocks of a session, by what they have said or sent."""
+        """Return the peers that have sent a block of a session, or HAVE, or are providers."""
         session = self._sessions.get(session_id)
         return {peer.peer_id for peer in session.peers} if session else set()
 
     def report(self, session_id: int, key: bytes) -> dict[ID, PeerAnswer]:
-        """Return what each peer that a session has asked for a block has answered so far."""
+        """Return the answers so far of the peers that a session could ask for a block."""
         session = self._sessions.get(session_id)
         want = session.wants.get(key) if session else None
         return self._strategy.report(session, want) if session and want else {}
@@ -168,7 +155,7 @@ class WantTracker:
         return cid.multihash in self._wants
 
     def wantlist(self, kind: WantType | None = None) -> list[CID]:
-        """Return the CIDs that are wanted: all, the blocks, or those of which presence is asked."""
+        """Return the wanted CIDs: all, or those of which the block or only presence is asked."""
         # A copy, as a thread that collects metrics may ask.
         wants = list(self._wants.values())
         is_have = kind is WantType.Have
@@ -178,12 +165,12 @@ class WantTracker:
 
     def claim(self, peer_id: ID | None, cid: CID, size: int, now: float) -> Want | None:
         """
-        Take in a block; return None if it is not wanted, or not any more.
+        Claim the want of a block that has come; return None if there is none, or it is claimed.
 
-        A claimed want cannot be claimed again. `settle` ends it when the block is stored.
+        `settle` ends the want when the block is stored.
 
-        :param peer_id: the peer that has sent the block; None if it was found here.
-        :param size: its length in bytes.
+        :param peer_id: the sender of the block; None if the block was found here.
+        :param size: the length of the block in bytes.
         """
         want = self._wants.get(cid.multihash)
         if want is None or want.claimed:
@@ -212,7 +199,7 @@ class WantTracker:
         return want
 
     def settle(self, want: Want) -> tuple[int, ...]:
-        """End a claimed want; return the sessions that want the block."""
+        """End a claimed want; return the numbers of the sessions that want the block."""
         key, session_ids = want.key, []
         del self._wants[key]
         for session in want.sessions:
@@ -224,26 +211,26 @@ class WantTracker:
         return recent
 
     def came_lately(self, cid: CID) -> bool:
-        """Return whether a block that is not wanted was, until it came."""
+        """Return whether a block came lately, or is still wanted."""
         key = cid.multihash
         return key in self._recent or key in self._wants
 
     def duplicate(self, peer_id: ID, cid: CID) -> tuple[int, ...] | None:
         """
-        Take in a block that `claim` did not want; return the sessions that it came for before.
+        Take in a block that came again; return the sessions that got it before.
 
-        None if it was never asked for.
+        None if the block was not wanted; then `is_late` tells whether it once was.
         """
         key = cid.multihash
         peer = self._peers.by_id.get(peer_id)
         if peer is not None and peer.withdrawn.get(key):
-            self._peers.count_duplicate()
+            self._peers.duplicates += 1
             return peer.take_withdrawn(key)
         want = self._wants.get(key)
         return self._recent.get(key) if want is None else want.session_ids
 
     def is_late(self, peer_id: ID, cid: CID) -> bool:
-        """Return whether a peer was asked for a block that no session wants any more, once."""
+        """Return whether a block that no session wants any more was asked of this peer; once."""
         peer = self._peers.by_id.get(peer_id)
         return peer is not None and peer.take_withdrawn(cid.multihash) is not None
 
@@ -251,7 +238,7 @@ class WantTracker:
         """
         Take in blocks that a peer was never asked for.
 
-        They are in place of what it was asked for and has damaged.
+        They come in place of blocks that the peer was asked for and has damaged copies of.
         """
         peer = self._peers.by_id.get(peer_id)
         if peer is not None:
@@ -259,7 +246,7 @@ class WantTracker:
             self._judge(peer)
 
     def _judge(self, peer: RemotePeer) -> None:
-        """Ask others for the blocks in place of which a peer has sent something else."""
+        """Ask others for the blocks that a peer has replaced by unasked ones."""
         for want in [self._wants[key] for key in peer.replaced()]:
             self._take_no(want, peer, PeerAnswer.UNASKED)
 
@@ -268,7 +255,7 @@ class WantTracker:
     def receive_presences(
         self, peer_id: ID, presences: Mapping[CID, BlockPresenceType], now: float
     ) -> None:
-        """Take in what a peer says about having blocks; what it was not asked is ignored."""
+        """Take in the presences of a message; those that the peer was not asked are ignored."""
         peer = self._peers.by_id.get(peer_id)
         if peer is None:
             return
@@ -288,9 +275,9 @@ class WantTracker:
     def _take_have(self, want: Want, peer: RemotePeer) -> None:
         answer = want.answers.get(peer)
         if answer is PeerAnswer.UNASKED:
-            return  # it has something by that name, and that is damaged
+            return  # the peer's copy of the block is damaged
         if answer is PeerAnswer.SILENT and want.asked[peer] is WantType.Block:
-            return  # it is to send the block, not to promise it again
+            return  # the peer owes the block already and has sent nothing
         want.heard_have(peer)
         for session in list(want.sessions):
             if not session.allows(peer):
@@ -299,12 +286,12 @@ class WantTracker:
             if session.backlog:
                 self._strategy.dispatch_backlog(session)
             if session.presence_only:
-                self._strategy.tell_found(session, want, peer)
+                self._strategy.tell_found(session, want)
         assignee = want.assignee
         if assignee is not None and assignee is not peer:
             is_known = assignee.is_useful or any(assignee in s.peers for s in want.sessions)
             if not is_known or want.has_said(assignee, PeerAnswer.SILENT):
-                want.unassign()  # nothing good is known of that one, this one has the block
+                want.unassign()  # the assignee has shown nothing, and this peer has the block
         if want.sessions:
             self._strategy.dispatch(want)
 
@@ -317,7 +304,7 @@ class WantTracker:
         self._take_no(want, peer, PeerAnswer.DONT_HAVE)
 
     def _take_no(self, want: Want, peer: RemotePeer, answer: PeerAnswer) -> None:
-        """A peer has said, or shown, that it will not send a block."""
+        """Take in an answer that says or shows that a peer will not send a block."""
         want.note_answer(peer, answer)
         peer.answered(want.key)
         for session in want.sessions:
@@ -334,16 +321,16 @@ class WantTracker:
 
     def add_peer(self, peer_id: ID, *, local: bool = False) -> None:
         """
-        A peer has connected: it is asked for all that no peer is known to have.
+        Add a peer that has connected; it is asked for the wants that no trusted peer owes.
 
-        :param local: it is on this machine or in this network, so that asking it costs little.
+        :param local: the peer is on this machine or in this network: asking it costs little.
         """
         if peer_id not in self._peers.by_id:
             peer = self._peers.by_id[peer_id] = RemotePeer(peer_id, self._peers, local)
             self._strategy.offer(peer)
 
     def remove_peer(self, peer_id: ID, reason: PeerAnswer = PeerAnswer.DISCONNECTED) -> None:
-        """A peer is gone for ``reason``: others are asked for what it was to send."""
+        """Remove a peer, for ``reason``; others are asked for its blocks."""
         peer = self._peers.by_id.pop(peer_id, None)
         if peer is None:
             return
@@ -355,18 +342,18 @@ class WantTracker:
         self._abandon(peer, reason, peer.down_since)
 
     def peer_failed(self, peer_id: ID, reason: PeerAnswer, now: float) -> None:
-        """A connected peer cannot be asked, for now; what it was asked goes to others."""
+        """Note that a connected peer cannot be asked for now; others are asked for its blocks."""
         peer = self._peers.by_id.get(peer_id)
         if peer is not None:
             self._down[peer] = None
             self._abandon(peer, reason, now)
 
     def _abandon(self, peer: RemotePeer, reason: PeerAnswer, now: float) -> None:
-        """Forget all dealings with a peer and ask others instead."""
+        """Take all wants back from a peer without cancels, and ask others for the blocks."""
 
         def ask_others(key: bytes) -> None:
             want = self._wants.get(key)
-            if want is not None and peer in want.asked:  # else it has ended since
+            if want is not None and peer in want.asked:  # else the want has ended since
                 want.abandon(peer, reason)
                 self._strategy.dispatch(want)
                 self._strategy.settle_noes(want)
@@ -394,7 +381,7 @@ class WantTracker:
             self.chores.begin(each(keys, partial(self._ask_otherwise, peer)))
 
     def _ask_otherwise(self, peer: RemotePeer, key: bytes) -> None:
-        """Ask a peer that does not know WANT_HAVE for the block, if it is asked at all."""
+        """Ask a peer for a want anew, as it does not know the WANT_HAVE that was to be sent."""
         want = self._wants.get(key)
         if want is not None and want.asked.get(peer) is WantType.Have:
             want.forget_asked(peer)
@@ -402,9 +389,9 @@ class WantTracker:
 
     def heard(self, peer_id: ID, pending_bytes: int = 0) -> None:
         """
-        A peer has sent a message, so it can be asked again.
+        Note that a peer has sent a message, so that it can be asked again.
 
-        :param pending_bytes: what it says to have queued for us still.
+        :param pending_bytes: bytes of blocks that the peer says it has queued for us.
         """
         peer = self._peers.by_id.get(peer_id)
         if peer is not None:
@@ -413,7 +400,7 @@ class WantTracker:
                 self._revive(peer)
 
     def bytes_arrived(self, peer_id: ID, size: int, now: float) -> None:
-        """Bytes of messages have come from a peer, of whole messages or of parts of them."""
+        """Count ``size`` bytes that a peer has sent, of whole messages or parts of them."""
         peer = self._peers.by_id.get(peer_id)
         if peer is not None:
             peer.arrived(size, now)
@@ -424,7 +411,7 @@ class WantTracker:
         return peer is not None and bool(peer.assigned)
 
     def has_delivered(self, peer_id: ID, now: float) -> bool:
-        """Return whether a peer has sent a block lately that was wanted."""
+        """Return whether a peer has sent a wanted block within `DELIVERED_LATELY_SECONDS`."""
         peer = self._peers.by_id.get(peer_id)
         if peer is None or not peer.blocks_delivered:
             return False
@@ -435,19 +422,10 @@ class WantTracker:
         """The connected peers."""
         return list(self._peers.by_id)
 
-    def describe(self, peer_id: ID) -> PeerStatus | None:
-        """Return what is known of a peer, for people to read; None if it is not connected."""
-        peer = self._peers.by_id.get(peer_id)
-        if peer is None:
-            return None
-        sessions = [session for session in self._sessions.values() if peer in session.peers]
-        dont_haves = {session.session_id: session.peers[peer] for session in sessions}
-        return replace(peer.describe(), dont_haves=dont_haves)
-
     # -- messages to peers ----------------------------------------------------------------------
 
     def take_ready(self) -> list[ID]:
-        """Return the peers that have got something to be sent since the last call."""
+        """Return the peers that have new wants or cancels to be sent since the last call."""
         ready = self._peers.ready
         if not ready:
             return []
@@ -456,7 +434,7 @@ class WantTracker:
         return peer_ids
 
     def take_outcomes(self) -> list[Outcome]:
-        """Return what is to be done, or told to sessions, since the last call."""
+        """Return the outcomes since the last call."""
         outcomes = self._strategy.outcomes
         if not outcomes:
             return []
@@ -465,16 +443,16 @@ class WantTracker:
         return taken
 
     def has_outgoing(self, peer_id: ID) -> bool:
-        """Return whether `take_message` has something for a peer."""
+        """Return whether `take_message` has entries for a peer."""
         peer = self._peers.by_id.get(peer_id)
         return peer is not None and peer.has_outgoing
 
     def take_message(self, peer_id: ID, *, if_single: bool = False) -> list[Entry]:
         """
-        Take all that is to be sent to a peer; `message_written` or `message_lost` follows.
+        Take the entries of the next message to a peer; call `message_written` or `message_lost`.
 
-        :param if_single: only if there are wants, the peer has answered all others, and its latest
-            message had one want, so that it does not look as if more were to join these.
+        :param if_single: take them only if the peer has answered all wants so far and its latest
+            message had one want, so that no more wants are expected to join these.
         """
         peer = self._peers.by_id.get(peer_id)
         if peer is None:
@@ -485,7 +463,7 @@ class WantTracker:
 
     def message_written(self, peer_id: ID, now: float, round_trip: float = 0.0) -> None:
         """
-        What was taken has been written: from now on answers are due.
+        Note that the message was written: from now on answers are due.
 
         :param round_trip: of the connection in seconds, 0 if it is not known.
         """
@@ -496,9 +474,9 @@ class WantTracker:
 
     def message_lost(self, peer_id: ID, entries: Iterable[Entry]) -> None:
         """
-        A message could not be written: queue it again, as far as it still matters.
+        Queue the entries of a message that was not written again, if they still matter.
 
-        So is all else that the peer has not answered, since its stream ends here.
+        All other unanswered wants of the peer are queued too, since their stream has ended.
         """
         peer = self._peers.by_id.get(peer_id)
         if peer is not None:
@@ -506,9 +484,9 @@ class WantTracker:
 
     def stream_reset(self, peer_id: ID, now: float) -> None:
         """
-        A peer has reset the stream that wants go on: send again what it has not answered.
+        Queue the unanswered wants of a peer that has reset our want stream again.
 
-        If it does so again and again without sending a message, it is given up.
+        After more than `MAX_RESETS` resets without a message of the peer, the peer is given up.
         """
         peer = self._peers.by_id.get(peer_id)
         if peer is None or not peer.unanswered:
@@ -519,32 +497,28 @@ class WantTracker:
             peer.send_again()
 
     def send_all_again(self, peer_id: ID) -> None:
-        """Queue all that a peer has not answered: it may have forgotten it."""
+        """Queue all unanswered wants of a peer again, as it may have forgotten them."""
         self.message_lost(peer_id, ())
 
     # -- time -----------------------------------------------------------------------------------
 
-    def next_deadline(self) -> float | None:
-        """Return when `tick` should be called next, in seconds; None if it need not be."""
-        return self.timers.next
-
     def tick(self, now: float) -> None:
-        """Do what is to be done since time has passed."""
+        """Check the peers and sessions whose timers have gone off."""
         self._timeouts.tick(now)
 
     # -- searches -------------------------------------------------------------------------------
 
     def provider_connected(self, key: bytes, peer_id: ID) -> None:
-        """A search has found a peer that has the block, and it is connected."""
+        """Note that a provider of a block, found by a search, is connected."""
         peer = self._peers.by_id.get(peer_id)
         if peer is not None:
             self._strategy.provider_connected(key, peer)
 
     def searched(self, key: bytes, found: int, failed: Mapping[ID, PeerAnswer]) -> None:
         """
-        A search has ended.
+        Note that a search for providers has ended.
 
-        :param found: how many providers there are.
-        :param failed: those that could not be connected to.
+        :param found: how many providers it has found.
+        :param failed: the providers that were not reached.
         """
         self._strategy.searched(key, found, failed)

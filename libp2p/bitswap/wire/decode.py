@@ -206,7 +206,8 @@ class Decoding:
                 message.add_block(CID.from_prefix_and_data(b"", data), data)
                 self.parts += 1
             elif tag == _PENDING_BYTES:
-                message.set_pending_bytes(value if value <= _MAX_INT32 else _int32(value))
+                # A negative number is taken for 0.
+                message.pending_bytes = max(_int32(value), 0)
             else:
                 pieces.skip(tag, value)
 
@@ -233,7 +234,7 @@ class Decoding:
                 _decode_entry(body, start, at, self.message)
                 parts += 1
             elif tag == _FULL:
-                self.message.set_full(read_varint(body, start)[0] != 0)
+                self.message.full = read_varint(body, start)[0] != 0
         self._at, self.parts, self.fields = at, parts, fields
         if at >= end:
             self._wantlist = b""
@@ -259,7 +260,7 @@ def _decode_block(pieces: BufferCursor, size: int, message: Message) -> None:
         cid = CID.from_prefix_and_data(prefix, data)
     except ValueError:
         # A prefix that is malformed, or a hash that cannot be computed or vouch for it.
-        message.add_unusable()
+        message.unusable += 1
         return
     message.add_block(cid, data)
 

@@ -48,6 +48,9 @@ class Message:
 
     A block beats a presence of the same CID. Of two entries for one CID, a cancel and a wish for
     DONT_HAVE stay, and a want for the block beats one for a HAVE.
+
+    Owner: libp2p.bitswap.wire.decode
+    Owner: libp2p.bitswap.net.extension_streams
     """
 
     __slots__ = ("blocks", "entries", "full", "pending_bytes", "presences", "repeats", "unusable")
@@ -63,9 +66,11 @@ class Message:
     ) -> None:
         self.entries: dict[CID, Entry] = {}
         self.full = full
+        """The entries are all wants of the sender, not only changes to them."""
         self.blocks: dict[CID, bytes] = {}
         self.presences: dict[CID, BlockPresenceType] = {}
         self.pending_bytes = pending_bytes
+        """Bytes of blocks that the sender has queued for the receiver."""
         self.repeats: dict[CID, int] = {}
         """How often more than once blocks were in it."""
         self.unusable = 0
@@ -127,18 +132,6 @@ class Message:
         """Add a HAVE or DONT_HAVE, unless the block itself is in the message."""
         if cid not in self.blocks:
             self.presences[cid] = kind
-
-    def add_unusable(self) -> None:
-        """Count a block whose CID cannot be computed."""
-        self.unusable += 1
-
-    def set_full(self, full: bool) -> None:
-        """Set whether ``entries`` are all wants of the sender, or changes to them."""
-        self.full = full
-
-    def set_pending_bytes(self, count: int) -> None:
-        """Set how many bytes are queued for the receiver; a negative number is taken for 0."""
-        self.pending_bytes = max(count, 0)
 
     def frames(
         self, dialect: Dialect = Dialect.V1, limit: int = MAX_MESSAGE_SIZE

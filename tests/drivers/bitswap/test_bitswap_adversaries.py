@@ -392,8 +392,8 @@ async def test_streams_that_end_anywhere_leave_nothing(
             await (stream.close_write() if ending == "half-close" else stream.reset())
         await trio.testing.wait_all_tasks_blocked()
         assert on.wanted() == 0
-        link = on.server._engine._links[on.attacker.host.get_id()]
-        assert link.receiver.streams == link.receiver.partial_bytes == 0
+        receiver = on.server._engine.receiver
+        assert receiver.streams.held == receiver.unfinished.held == 0
 
 
 async def test_who_resets_every_reply_is_left_alone_until_it_speaks(

@@ -10,6 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from libp2p.bitswap.common.timers import Timed, Timers
 from libp2p.bitswap.config import (
+    DEFAULT_CONFIG,
     INTAKE_NOW_BYTES,
     INTAKE_TURN_BYTES,
     MAX_INTAKE_BYTES,
@@ -74,9 +75,11 @@ class Owner:
         self.faults = FaultLog()
         me: Any = self
         self.server, self.sessions = me, me
-        self.writer = BlockWriter(lambda: me, me.tracker, me, me, self.faults)
+        self.writer = BlockWriter(
+            lambda: me, me.tracker, me, me, self.faults, DEFAULT_CONFIG, lambda key: {}
+        )
         self.resources = Resources()
-        self.receiver = Receiver(self.writer, self.resources)
+        self.receiver = Receiver(self.writer, self.resources, DEFAULT_CONFIG)
         self.timers: Timers[Timed] = Timers()
         self.taken: list[bytes] = []
         self.answered: list[CID] = []
@@ -207,7 +210,7 @@ async def test_messages_are_taken_in_order_and_the_stream_is_closed_behind_them(
     assert not await is_reset(stream)
     assert two.owner.taken == [bytes((n,)) * 1000 for n in range(50)]
     assert two.owner.tracker.bytes == len(data)
-    assert two.peer.streams == two.peer.partial_bytes == 0
+    assert two.owner.receiver.streams.held == two.owner.receiver.unfinished.held == 0
 
 
 async def test_a_bad_message_spoils_what_follows_and_not_what_came_before(two: Two) -> None:
@@ -227,7 +230,7 @@ async def test_what_ends_inside_a_message_or_is_none_is_reset(two: Two, end: byt
     await stream.close_write()
     assert await is_reset(stream)
     assert two.owner.taken == [b"one"]
-    assert two.peer.streams == two.peer.partial_bytes == 0
+    assert two.owner.receiver.streams.held == two.owner.receiver.unfinished.held == 0
 
 
 async def test_a_filter_that_takes_its_time_does_not_hold_up_blocks(two: Two) -> None:
@@ -342,7 +345,7 @@ async def test_a_client_that_stops_resets_the_streams(two: Two) -> None:
     await wait_all_tasks_blocked()
     two.peer.stop()
     assert [await is_reset(stream) for stream in streams] == [True, True]
-    assert two.peer.streams == 0
+    assert two.owner.receiver.streams.held == 0
 
 
 async def test_a_stream_that_goes_on_after_the_client_has_stopped_is_reset(two: Two) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from libp2p.bitswap.config import MAX_ACCOUNTS
 from libp2p.bitswap.serve.accounts import Accounts, Receipt
 from libp2p.peer.id import ID
 
@@ -20,8 +21,9 @@ def test_a_receipt_counts_both_directions() -> None:
 
 
 def test_the_peer_not_heard_of_for_longest_is_forgotten() -> None:
-    accounts = Accounts(limit=2)
-    for peer in (ANN, BOB, ANN, ID(b"\x00\x03cee")):
+    accounts = Accounts()
+    others = [ID(b"\x00\x02" + number.to_bytes(2, "big")) for number in range(MAX_ACCOUNTS - 1)]
+    for peer in (ANN, BOB, ANN, *others):
         accounts.sent(peer, 1, 100, 0)
     assert accounts.receipt(ANN).sent == 200
     assert accounts.receipt(BOB).sent == 0

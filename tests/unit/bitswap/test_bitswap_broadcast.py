@@ -455,7 +455,7 @@ def test_an_idle_session_without_wants_asks_for_no_time() -> None:
     client = Client(ANN, searches=True)
     client.fetched_from(ANN, A)
     client.wait(1000)
-    assert client.tracker.next_deadline() is None
+    assert client.tracker.timers.next is None
     client.want(B)
     client.sent(ANN)
     client.wait(0.4)

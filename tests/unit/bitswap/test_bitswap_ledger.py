@@ -175,7 +175,7 @@ def test_a_block_that_comes_while_it_is_denied_follows() -> None:
     server.content[ABSENT] = b"x" * 9
     assert server.ledger.new_block(ABSENT, 9) == []
     server.ledger.sent(taken[0])
-    assert server.ledger.has_work(ANN)
+    assert server.ledger.pending(ANN)
     assert list(server.answer(ANN).blocks) == [ABSENT]  # type: ignore[union-attr]
 
 
@@ -245,7 +245,7 @@ def test_a_cancel_before_the_look_up_and_during_it() -> None:
     (sought,) = server.ledger.look_ups(ANN, 1)
     server.ledger.receive(ANN, [cancel(LARGE), cancel(SMALL)])
     server.ledger.resolve(sought, 1025)
-    assert not server.ledger.has_work(ANN)
+    assert not server.ledger.pending(ANN)
 
 
 def test_a_cancel_of_a_reply_on_its_way_stays_a_cancel() -> None:
@@ -255,7 +255,7 @@ def test_a_cancel_of_a_reply_on_its_way_stays_a_cancel() -> None:
     assert taken is not None
     server.ledger.receive(ANN, [cancel(LARGE)])
     server.ledger.failed(taken[0])
-    assert not server.ledger.has_work(ANN)
+    assert not server.ledger.pending(ANN)
     assert server.wanted(ANN) == []
 
 
@@ -291,7 +291,7 @@ def test_a_peer_that_is_gone_is_forgotten_with_its_reply() -> None:
     server.ledger.forget(ANN)
     assert server.ledger.look_ups(ANN, 1) == []
     assert server.ledger.next_reply(ANN) is None
-    assert not server.ledger.has_work(ANN)
+    assert not server.ledger.pending(ANN)
 
 
 def test_a_reply_that_could_not_be_sent_is_sent_again() -> None:

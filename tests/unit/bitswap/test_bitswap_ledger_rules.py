@@ -280,8 +280,9 @@ def test_a_ledger_without_room_denies_and_remembers_nothing() -> None:
     assert server.ledger.new_block(LARGE, 1025) == []
 
 
-def test_who_does_not_read_its_denials_gets_no_more() -> None:
-    server = Server(max_entries=0, max_unremembered=10)
+def test_who_does_not_read_its_denials_gets_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("libp2p.bitswap.serve.ledger.MAX_UNREMEMBERED_ANSWERS", 10)
+    server = Server(max_entries=0)
     for _ in range(20):
         server.ledger.receive(ANN, [want(LARGE, dont_have=True)])
     assert server.ledger.pending(ANN) == 10

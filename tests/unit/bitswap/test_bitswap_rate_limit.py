@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libp2p.bitswap.config import MAX_ACCOUNTS
 from libp2p.bitswap.serve.rate_limit import BandwidthLimits, RateLimiter, TokenBucket
 from libp2p.peer.id import ID
 
@@ -106,11 +107,11 @@ def test_named_peers_have_limits_of_their_own_or_none() -> None:
 
 
 def test_the_bucket_of_a_peer_outlives_its_connections_and_a_few_thousand_others() -> None:
-    limiter = RateLimiter(BandwidthLimits(per_peer=1000), peers=10)
+    limiter = RateLimiter(BandwidthLimits(per_peer=1000))
     limiter.spend(ANN, 10_000, 0)
-    for number in range(9):
+    for number in range(MAX_ACCOUNTS - 1):
         limiter.spend(ID(b"\x00\x01%d" % number), 1, 0)
     assert limiter.peer_ready_at(ANN, 0) > 0
-    for number in range(10):
+    for number in range(MAX_ACCOUNTS):
         limiter.spend(ID(b"\x00\x02x%d" % number), 1, 0)
     assert limiter.peer_ready_at(ANN, 0) == 0

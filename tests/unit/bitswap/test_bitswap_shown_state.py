@@ -35,23 +35,3 @@ def test_a_session_shows_the_peers_that_have_blocks_of_it() -> None:
     assert tracker.peers_of(session) == {ANN}
     tracker.close_session(session)
     assert tracker.peers_of(session) == set()
-
-
-def test_a_peer_is_described() -> None:
-    tracker = WantTracker()
-    tracker.add_peer(ANN)
-    assert tracker.describe(ID(b"\x00\x03bob")) is None
-    session = tracker.open_session()
-    tracker.want(session, X, 0.0)
-    tracker.want(session, Y, 0.0)
-    tracker.take_message(ANN)
-    tracker.message_written(ANN, 0.0)
-    tracker.want(session, Z, 0.0)
-    tracker.receive_presences(ANN, {X: BlockPresenceType.Have}, 0.0)
-    assert tracker.claim(ANN, X, 10, 0.5) is not None
-    peer = tracker.describe(ANN)
-    assert peer is not None
-    assert (peer.down, peer.supports_have) == (None, True)
-    assert (peer.queued, peer.unanswered, peer.assigned, peer.registered) == (1, 1, 2, 1)
-    assert (peer.blocks_delivered, peer.latency, peer.timeout) == (1, 0.5, 1.0)
-    assert peer.dont_haves == {session: 0}

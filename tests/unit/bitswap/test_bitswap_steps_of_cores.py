@@ -160,7 +160,7 @@ def test_what_the_store_failed_at_waits_and_is_looked_up_again() -> None:
     reply.leave_out([other])
     assert not reply.fill([])
     server.ledger.sent(reply)
-    assert not server.ledger.has_work(ANN)
+    assert not server.ledger.pending(ANN)
     for one in (found, other, other):
         server.ledger.look_again(one)
     assert server.look_up(ANN) == 2

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from libp2p.bitswap.config import TAKEOVER_SECONDS
 from libp2p.bitswap.errors import PeerAnswer
 from tests.support.blocks import blocks
+from tests.support.peer_status import peer_status
 from tests.support.swarm_model import ModelPeer, Swarm
 from tests.support.want_client import ANN, BOB, CEE, DEE, peer_ids
 
@@ -159,6 +160,5 @@ def test_in_any_company_a_good_peer_brings_the_fetch_to_its_end(
     assert seconds <= 3 * len(cids) * swarm.block_size / good.rate + 60 * good.round_trip + 20
     assert swarm.tracker.wantlist() == []
     for peer_id in swarm.tracker.peer_ids:
-        status = swarm.tracker.describe(peer_id)
-        assert status is not None
+        status = peer_status(swarm.tracker, peer_id)
         assert not any((status.assigned, status.unanswered, status.unfinished_messages))

@@ -201,7 +201,7 @@ def test_a_peer_that_is_gone_is_not_late() -> None:
     client.sent(ANN)
     client.tracker.remove_peer(ANN)
     client.tracker.close_session(patient)
-    assert client.tracker.next_deadline() is None
+    assert client.tracker.timers.next is None
 
 
 def test_a_silent_peer_is_what_is_left_until_somebody_comes() -> None:

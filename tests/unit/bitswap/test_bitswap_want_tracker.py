@@ -384,7 +384,7 @@ def test_a_session_for_presence_asks_for_haves_only() -> None:
     client.dont_haves(ANN, A)
     assert client.tracker.take_outcomes() == []
     client.haves(BOB, A)
-    assert client.tracker.take_outcomes() == [Found(probe, A.multihash, BOB)]
+    assert client.tracker.take_outcomes() == [Found(probe, A.multihash)]
     assert client.tracker.wantlist() == []
     assert client.sent(ANN) == client.sent(BOB) == [(CANCEL, A)]
 
@@ -400,9 +400,9 @@ def test_presence_is_told_from_what_a_fetch_has_heard() -> None:
     client.haves(ANN, A)
     client.want(A, session=probe)
     client.want(A, session=fixed)
-    assert client.tracker.take_outcomes() == [Found(probe, A.multihash, ANN)]
+    assert client.tracker.take_outcomes() == [Found(probe, A.multihash)]
     client.haves(BOB, A)
-    assert client.tracker.take_outcomes() == [Found(fixed, A.multihash, BOB)]
+    assert client.tracker.take_outcomes() == [Found(fixed, A.multihash)]
     assert client.tracker.wantlist() == [A]
 
 
@@ -801,7 +801,7 @@ def test_nothing_is_left_of_wants_that_are_over() -> None:
     assert client.tracker.wantlist() == []
     assert client.tracker.peer_ids == [ANN, BOB]
     client.wait(1000)
-    assert client.tracker.next_deadline() is None
+    assert client.tracker.timers.next is None
 
 
 def test_peers_that_are_not_there_are_no_error() -> None:
