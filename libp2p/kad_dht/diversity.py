@@ -139,10 +139,6 @@ class GroupCounts:
             _decrease(self._in_table, group)
             _decrease(self._in_bucket, (prefix_length, group))
 
-    def of(self, group: bytes) -> int:
-        """Return how many peers of a group are in the table."""
-        return self._in_table[group]
-
 
 def _decrease(counts: Counter[_K], key: _K) -> None:
     counts[key] -= 1

@@ -347,11 +347,6 @@ class RoutingTable:
         self._events.append(PeerRemoved(peer))
         return True
 
-    def has_room_for(self, peer: ID, now: float) -> bool:
-        """Return whether a peer that is not in the table could enter, IP groups aside."""
-        prefix_length = common_prefix_length(key_of_peer(peer), self._own_key)
-        return self._has_room(prefix_length, now)
-
     def take_events(self) -> list[TableEvent]:
         """Return what has happened since the last call, in order."""
         events, self._events = self._events, []

@@ -61,13 +61,6 @@ class HealthBoard:
             if not of_peer:
                 del self.data[peer_id]
 
-    def of(self, connection: INetConn) -> ConnectionHealth | None:
-        """Return the health of a connection with its counts of now; None if it is not kept."""
-        of_peer = self.data.get(connection.muxed_conn.peer_id, {})
-        if (health := of_peer.get(connection)) is not None:
-            _take_counts(connection, health)
-        return health
-
     def _on_event(self, event: HostEvent) -> None:
         if isinstance(event, PeerConnected):
             if event.connection not in self.data.get(event.peer_id, {}):  # checked already

@@ -65,11 +65,6 @@ class FrameParser:
         self._stream_id = 0  # whose body it is
         self._fin = 0  # FLAG_FIN if the frame ends the stream; its last piece carries it
 
-    @property
-    def at_boundary(self) -> bool:
-        """True if no frame is half-read."""
-        return not self._body_left and not self._partial
-
     def receive(self, pieces: Iterable[Buffer]) -> Iterator[Frame]:
         """
         Parse ``pieces``, each frame when it is asked for; all of them have to be.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -70,17 +70,11 @@ class TcpConnection(RawConnection):
         self._closed = False
         self._reset = False
         self._sent_bytes = 0
-        self._remote = self._address(sock.getpeername)
-        self._local = self._address(sock.getsockname)
+        self._remote: tuple[str, int] | None = None
+        with suppress(OSError):  # the peer is gone already
+            self._remote = sock.getpeername()[:2]
         # Made when it is first asked for, for it takes a while and is asked for often.
         self._remote_multiaddr: Multiaddr | None = None
-
-    @staticmethod
-    def _address(getter: Callable[[], tuple[str, int]]) -> tuple[str, int] | None:
-        try:
-            return getter()[:2]
-        except OSError:  # the peer is gone already
-            return None
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -211,10 +205,6 @@ class TcpConnection(RawConnection):
     def get_remote_address(self) -> tuple[str, int] | None:
         """Return the peer's (host, port); None if it was gone before it could be asked for."""
         return self._remote
-
-    def get_local_address(self) -> tuple[str, int] | None:
-        """Return this side's (host, port)."""
-        return self._local
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address as a multiaddr."""
