@@ -27,8 +27,8 @@ class AutoConnector:
     """
     Dials peers of the peer store while the swarm has fewer than ``least`` connections.
 
-    A round begins when the task starts and when a connection has ended, and, while there are too
-    few, again: ``auto_connect_interval`` seconds after the last one.
+    A round begins when the task starts and when a connection has ended. While there are too few
+    connections, the next round begins ``auto_connect_interval`` seconds after the last one.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class AutoConnector:
         self._scope.cancel()
 
     async def run_background_task(self, nursery: trio.Nursery) -> None:
-        """Run the rounds in a nursery of the program's."""
+        """Start the rounds in the program's nursery."""
         nursery.start_soon(self.run)
 
     async def maybe_connect(self) -> None:

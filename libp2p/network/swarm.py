@@ -111,8 +111,8 @@ class Swarm(INetworkService):
         """
         :param upgrader: secures and multiplexes the connections of raw transports.
         :param transports: the first one that understands an address dials it or listens on it.
-        :param retry_config: py-libp2p's; see there.
-        :param resources: what everything on this host may hold; that of the transports as well.
+        :param retry_config: py-libp2p's; see `RetryConfig`.
+        :param resources: what everything on this host may hold; the transports count there too.
         :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
         :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
@@ -195,7 +195,7 @@ class Swarm(INetworkService):
             raise
         finally:
             self._nursery = None
-            for connection in self.get_connections():  # of dials that ended meanwhile
+            for connection in self.get_connections():  # dials that ended meanwhile made these
                 connection.abort()
                 self._table.remove(connection)
             self.events.emit(HostStopped())
@@ -400,7 +400,7 @@ class Swarm(INetworkService):
         return fit, unfit
 
     def neighbours(self) -> list[Multiaddr]:
-        """Return where this host listens and what it is connected to: where it is."""
+        """Return the addresses that tell which networks this host is in: its own, its peers'."""
         connected = [a for c in self.get_connections() for a in c.get_transport_addresses()]
         return [*self.get_listen_addrs(), *connected]
 
@@ -582,7 +582,7 @@ class Swarm(INetworkService):
     async def get_health_monitor_status(self) -> dict[str, Any]:
         return await self.health.status()
 
-    # These three only its own tests use.
+    # Only py-libp2p's own tests use these three.
 
     @property
     def _is_health_monitoring_enabled(self) -> bool:
@@ -631,8 +631,9 @@ class Swarm(INetworkService):
 
     def set_stream_acceptor(self, accept: AcceptStream) -> None:
         """
-        Give every inbound stream to ``accept``, in its connection's read loop, together with what
-        runs a handler as a task of that connection.
+        Give every inbound stream to ``accept``, in its connection's read loop.
+
+        The second argument of ``accept`` runs a handler as a task of that connection.
         """
         arguments.function(accept, "accept")
         self._accept_stream = accept
@@ -692,7 +693,7 @@ async def _supervise(task: Callable[..., Awaitable[object]], *args: object) -> N
 
 
 async def _close_by(deadline: float, connection: SwarmConn) -> None:
-    """Close a connection, which cannot be cancelled, and abort it if that takes too long."""
+    """Close a connection, and abort it at ``deadline``: closing cannot be cancelled."""
 
     async def abort_late() -> None:
         await trio.sleep_until(deadline)

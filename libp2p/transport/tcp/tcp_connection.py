@@ -73,7 +73,7 @@ class TcpConnection(RawConnection):
         self._remote: tuple[str, int] | None = None
         with suppress(OSError):  # the peer is gone already
             self._remote = sock.getpeername()[:2]
-        # Made when it is first asked for, for it takes a while and is asked for often.
+        # Made at the first use: making one takes long, and it is used often.
         self._remote_multiaddr: Multiaddr | None = None
 
     # -- reading ------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ class TcpConnection(RawConnection):
         return self._sent_bytes - self.undelivered_bytes()
 
     def undelivered_bytes(self) -> int:
-        """Return how many it has not acknowledged; 0 if the system does not tell."""
+        """Return how many of them the peer has not acknowledged; 0 if the system does not tell."""
         try:
             return min(_unacknowledged(self._sock), self._sent_bytes)  # the end counts for a byte
         except (OSError, ValueError):  # closed
@@ -145,9 +145,9 @@ class TcpConnection(RawConnection):
 
     def is_reset(self) -> bool:
         """
-        Tell if the peer has reset the connection: what it has not acknowledged is lost.
+        Tell if the peer has reset the connection: bytes that it has not acknowledged are lost.
 
-        Where it had sent its end before, reading shows that end and not the reset.
+        If the peer had sent its end before, reading shows that end and not the reset.
         """
         if not self._closed:
             self._reset = self._reset or bool(
@@ -184,7 +184,7 @@ class TcpConnection(RawConnection):
         Close; what the kernel has taken is still delivered.
 
         Received data that was not read is dropped first: otherwise the kernel would reset the
-        connection, and the peer could lose what it has not read yet.
+        connection, and the peer could lose bytes that it has not read yet.
         """
         self.shutdown_write()
         with suppress(OSError):  # there is no more, or the peer is gone
@@ -203,7 +203,7 @@ class TcpConnection(RawConnection):
     # -- addresses ----------------------------------------------------------------------------
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """Return the peer's (host, port); None if it was gone before it could be asked for."""
+        """Return the peer's (host, port); None if the peer was gone when the connection began."""
         return self._remote
 
     def get_transport_addresses(self) -> list[Multiaddr]:
