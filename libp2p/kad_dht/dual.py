@@ -44,9 +44,9 @@ class DualDHT:
         """
         Make the two DHTs of a host.
 
-        :param mode: of both, as the IPFS network has it: ``AUTO`` is a server in the local network
-            in any case.
-        :param options: further ones of `KadDHT`, for both.
+        :param mode: the mode of both DHTs. As in the IPFS network, ``AUTO`` is always a server in
+            the local network.
+        :param options: further parameters of `KadDHT`, for both.
         """
         wan = KadDHT(host, mode, network=DHTNetwork.WAN, **options)  # type: ignore[arg-type]
         lan = KadDHT(host, mode, lan=True, **options)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
     """
     Open a nursery whose tasks are cancelled at the end of the block.
 
-    Its tasks must not raise. So an error is the block's own, and is raised as it is.
+    These tasks must not raise. So any error is the block's own, and is raised as it is.
     """
     async with background_nursery() as nursery:
         try:
