@@ -82,9 +82,7 @@ class Engine:
 
         :raises RoutingError: if the DHT does not run.
         """
-        if self._nursery is None:
-            raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
-        self._nursery.start_soon(self._run, task, *args)
+        running(self._nursery).start_soon(self._run, task, *args)
 
     async def _run(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         try:
@@ -111,8 +109,7 @@ class Engine:
         :raises NoPeersError: if nobody is known who could be asked.
         :raises RoutingError: if nobody answered.
         """
-        if self._nursery is None:
-            raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
+        running(self._nursery)
         async with self._slots:
             seeds = self._seeds(request.key)
             if not seeds:
@@ -257,6 +254,17 @@ class Engine:
         observed = [a.to_bytes() for c in connections for a in c.get_transport_addresses()]
         self.table.consider(peer, addrs, trio.current_time(), observed=observed, verified=verified)
         self._on_table_change()
+
+
+def running(nursery: trio.Nursery | None) -> trio.Nursery:
+    """
+    Return the nursery of a DHT.
+
+    :raises RoutingError: if it is None: the DHT does not run.
+    """
+    if nursery is None:
+        raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
+    return nursery
 
 
 def _do_nothing() -> None:

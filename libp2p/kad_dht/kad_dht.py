@@ -36,7 +36,6 @@ from libp2p.kad_dht.routing_table import BUCKET_SIZE, RoutingTable, RoutingTable
 from libp2p.kad_dht.search import all_of, last_of
 from libp2p.kad_dht.server import RequestServer
 from libp2p.kad_dht.statistics import Counters, DHTStatistics, LookupUnderWay
-from libp2p.kad_dht.tasks import background_tasks
 from libp2p.kad_dht.upkeep import TableUpkeep
 from libp2p.kad_dht.value_store import ValueStore
 from libp2p.kad_dht.values import Values
@@ -45,6 +44,7 @@ from libp2p.records.ipns import IPNSValidator
 from libp2p.records.pubkey import PublicKeyValidator
 from libp2p.records.validator import NamespacedValidator
 from libp2p.utils import arguments
+from libp2p.utils.background import background_tasks
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:

@@ -325,7 +325,7 @@ class RoutingTable:
         return True
 
     def touch(self, peer: ID, now: float, useful: bool = False) -> None:
-        """Note that a peer has answered; ``useful`` if its answer was one of the first in use."""
+        """Note that a peer has answered; ``useful`` if its answer has helped a lookup."""
         row = self._rows.get(peer)
         if row is not None:
             row.last_seen = now

@@ -12,7 +12,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from libp2p.events import HostEvent
     from libp2p.network.swarm import Swarm
 
 logger = get_logger(__name__)
@@ -70,7 +69,7 @@ class AutoConnector:
 
     async def run(self) -> None:
         """Run the rounds until cancelled, or until `stop`."""
-        subscription = self.swarm.events.subscribe(self._on_event, PeerDisconnected)
+        subscription = self.swarm.events.subscribe(lambda _: self._ended.set(), PeerDisconnected)
         try:
             with self._scope:
                 while True:
@@ -82,6 +81,3 @@ class AutoConnector:
                     await trio.sleep_until(due)  # time: see `auto_connect_interval`
         finally:
             subscription.cancel()
-
-    def _on_event(self, event: HostEvent) -> None:
-        self._ended.set()

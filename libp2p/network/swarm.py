@@ -58,6 +58,7 @@ from libp2p.peer.peerstore import known_addresses
 from libp2p.transport.abc import RawTransport
 from libp2p.transport.manager import TransportManager
 from libp2p.utils import arguments
+from libp2p.utils.background import background_nursery
 from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
 from libp2p.utils.logs import get_logger
@@ -177,7 +178,7 @@ class Swarm(INetworkService):
             raise SwarmException("the swarm is running already")
         raise_soft_limit()
         try:
-            async with trio.open_nursery() as nursery:
+            async with background_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
                 if self.health.monitor is not None:
                     self._start(self.health.monitor.run)
@@ -188,11 +189,6 @@ class Swarm(INetworkService):
                 finally:
                     await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # No task of the nursery raises, so the error is the block's own.
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from group.exceptions[0].__cause__
-            raise
         finally:
             self._nursery = None
             for connection in self.get_connections():  # dials that ended meanwhile made these

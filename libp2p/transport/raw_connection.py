@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.abc import IRawConnection
 from libp2p.connection_types import ConnectionType
+from libp2p.exceptions import ConnectionClosedError
 from libp2p.io.abc import RawChannel
 from libp2p.io.utils import read_some
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 #: Enough for any handshake message; bulk goes through `receive_into`.
 RECEIVE_BYTES: Final = 64 * 1024
+
+
+def closed_here() -> ConnectionClosedError:
+    """Return the error for using a connection that this side has closed."""
+    return ConnectionClosedError("the connection was closed by this side")
 
 
 class RawConnection(RawChannel, IRawConnection):

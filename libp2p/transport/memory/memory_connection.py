@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.exceptions import ConnectionClosedError, RawConnError
+from libp2p.exceptions import RawConnError
 from libp2p.io.chunk_queue import ChunkQueue
-from libp2p.transport.raw_connection import RawConnection
+from libp2p.transport.raw_connection import RawConnection, closed_here
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 #: Unread in one direction of a connection before its writer has to wait. With less than a batch of
 #: frames, reader and writer would take turns for each.
 PIPE_BYTES: Final = 256 * 1024
-
-
-def _closed_here() -> ConnectionClosedError:
-    return ConnectionClosedError("the connection was closed by this side")
 
 
 class Pipe:
@@ -192,7 +188,7 @@ class MemoryConnection(RawConnection):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise _closed_here()
+            raise closed_here()
 
     # -- addresses ----------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from multiaddr import Multiaddr
 from libp2p.exceptions import ConnectionClosedError, RawConnectionLost
 from libp2p.io.utils import after
 from libp2p.peer.addresses import tcp_address
-from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
+from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection, closed_here
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -46,10 +46,6 @@ else:
 
     def _unacknowledged(_: socket.socket) -> int:
         return 0
-
-
-def _closed_here() -> ConnectionClosedError:
-    return ConnectionClosedError("the connection was closed by this side")
 
 
 def multiaddr_of(address: tuple[str, int]) -> Multiaddr:
@@ -87,14 +83,14 @@ class TcpConnection(RawConnection):
         if self._unread:
             return
         if self._closed:
-            raise _closed_here()
+            raise closed_here()
         if self._more_expected:
             await trio.lowlevel.checkpoint()
             return
         try:
             await trio.lowlevel.wait_readable(self._sock)
         except trio.ClosedResourceError:
-            raise _closed_here() from None
+            raise closed_here() from None
 
     def receive_into(self, buffer: memoryview) -> int | None:
         """
@@ -158,11 +154,11 @@ class TcpConnection(RawConnection):
     async def wait_writable(self) -> None:
         """Wait until `send_some` would send something."""
         if self._closed:
-            raise _closed_here()
+            raise closed_here()
         try:
             await trio.lowlevel.wait_writable(self._sock)
         except trio.ClosedResourceError:
-            raise _closed_here() from None
+            raise closed_here() from None
 
     # -- end ----------------------------------------------------------------------------------
 
@@ -195,7 +191,7 @@ class TcpConnection(RawConnection):
 
     def _failed(self, error: OSError) -> ConnectionClosedError:
         if self._closed:
-            return _closed_here()
+            return closed_here()
         self._reset = True
         reason = f"the connection to {self._remote} failed: {error.strerror or error}"
         return RawConnectionLost(reason, transport="tcp")
