@@ -24,6 +24,7 @@ from libp2p.ipns.published import PublishedRecords
 from libp2p.ipns.search import RecordSearch
 from libp2p.records.ipns_record import make_record
 from libp2p.utils import arguments
+from libp2p.utils.background import background_tasks
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
@@ -177,12 +178,9 @@ class Publisher:
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Announce all names from time to time, as long as the block lasts."""
-        async with trio.open_nursery() as nursery:
+        async with background_tasks() as nursery:
             nursery.start_soon(self._republish_for_ever)
-            try:
-                yield
-            finally:
-                nursery.cancel_scope.cancel()
+            yield
 
     async def _republish_for_ever(self) -> None:
         wait = min(self._config.first_republish, self._config.republish_interval)

@@ -61,7 +61,7 @@ def format_time_rfc3339(dt: datetime | None = None) -> str:
 
 
 def parse_time_received(time_str: str) -> float | None:
-    """Return the Unix seconds of a record's time, also written as a number; None if it is none."""
+    """Return the Unix seconds of a record's time, RFC 3339 or a number; None for other text."""
     try:
         moment = datetime.fromisoformat(time_str)
     except ValueError:

@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
     from libp2p.kad_dht.routing_table import RoutingTable
 
-#: A bucket with a smaller part of its peers is a gap.
+#: A bucket is a gap if a smaller part of its places is taken.
 GAP_SHARE: Final = 0.25
-#: Parts of a bucket from which it is ``healthy`` and ``degraded``; below it is ``starved``.
+#: A bucket is ``healthy`` or ``degraded`` from these shares of taken places on, else ``starved``.
 HEALTHY_SHARE: Final = 0.8
 DEGRADED_SHARE: Final = 0.4
-#: Seconds since a peer was seen, up to which it is fresh, aging and stale.
+#: A peer is fresh, aging or stale up to so many seconds after it was seen.
 FRESH_SECONDS: Final = 3600.0
 AGING_SECONDS: Final = 12 * 3600.0
 DAY_SECONDS: Final = 24 * 3600.0
-#: What filled buckets, fresh peers and covered keys give at most: 100 together.
+#: The most points that filled buckets, fresh peers and covered keys give: 100 together.
 FILL_POINTS: Final = 40
 FRESH_POINTS: Final = 35
 COVERAGE_POINTS: Final = 25
@@ -35,11 +35,11 @@ VERDICTS: Final = {80: "excellent", 60: "good", 40: "degraded", 20: "poor", 0: "
 @dataclass
 class BucketStat:
     """
-    One bucket; ``index`` is the number of bits that its keys have in common with the own one.
+    One bucket; ``index`` is how many leading bits its keys share with this host's key.
 
     :param fill_rate: the part of its places that is taken, 0 to 1.
-    :param min_range_hex: its smallest key, 64 hexadecimal digits,
-    :param max_range_hex: and its largest.
+    :param min_range_hex: its smallest key, in 64 hexadecimal digits.
+    :param max_range_hex: its largest key, in the same form.
     """
 
     index: int
@@ -52,12 +52,12 @@ class BucketStat:
 
     @property
     def is_full(self) -> bool:
-        """True if another peer finds no place."""
+        """True if the bucket has no place for another peer."""
         return self.peer_count >= self.capacity
 
     @property
     def is_empty(self) -> bool:
-        """True if no key of its range is near a known peer."""
+        """True if the bucket has no peer."""
         return self.peer_count == 0
 
     @property
@@ -106,7 +106,7 @@ class RoutingTableReport:
     :param timestamp: seconds of the epoch.
     :param keyspace_coverage: the part of all keys whose buckets have a peer, 0 to 1.
     :param health_score: 0 to 100.
-    :param verdict: the same in a word: one of `VERDICTS`.
+    :param verdict: the score in a word: one of `VERDICTS`.
     """
 
     timestamp: float
@@ -122,7 +122,7 @@ class RoutingTableReport:
     keyspace_coverage: float
 
     def summary(self) -> str:
-        """Return it in a few lines."""
+        """Return the report in a few lines."""
         age = self.freshness
         when = datetime.fromtimestamp(self.timestamp, UTC).isoformat(timespec="seconds")
         return "\n".join(
@@ -178,7 +178,7 @@ class RoutingTableDiagnostics:
         )
 
     def get_bucket_stats(self) -> list[BucketStat]:
-        """Return the buckets, that of the farthest peers first."""
+        """Return the buckets, the one of the farthest peers first."""
         oldest = self._now() - self._table.config.stale_seconds
         capacity, buckets = self._table.config.bucket_size, self._table.buckets
         own = key_of_peer(self._table.own)
@@ -206,7 +206,7 @@ class RoutingTableDiagnostics:
         return _gaps(self.get_bucket_stats())
 
     def get_health_score(self) -> float:
-        """Return 0 to 100."""
+        """Return the health score, 0 to 100."""
         return self.analyse().health_score
 
 
@@ -220,7 +220,7 @@ def _gaps(buckets: list[BucketStat]) -> list[CoverageGap]:
 
 
 def _range_of(own: int, index: int, *, is_last: bool) -> tuple[int, int]:
-    """Return the smallest and the largest key of a bucket: the last one has all that is left."""
+    """Return the smallest and the largest key of a bucket; the last has all keys that are left."""
     bits = KEY_BITS - index
     prefix = own >> bits
     if not is_last:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _K = TypeVar("_K")
 
-#: Groups that a peer counts for. It may announce addresses that are not its own, and would else
-#: use up the room of all these groups.
+#: Groups that a peer counts for. A peer may announce addresses that are not its own, and without
+#: this limit it would use up the room of all their groups.
 MAX_GROUPS_PER_PEER: Final = 4
 
 #: Networks of eight bits that belong to one owner each; others have sixteen bits. go-libp2p's list.
@@ -40,8 +40,8 @@ def ip_group(address: bytes) -> bytes | None:
     """
     Return the group of a binary address: 16 bits of IPv4, 32 bits of IPv6.
 
-    None, if it does not begin with an IP address, or with one that is not public: addresses of the
-    own network say nothing about who owns them.
+    None, if the address does not begin with a public IP address: addresses of this host's own
+    network do not tell who owns them.
     """
     if not address:
         return None
@@ -93,8 +93,8 @@ def without_crowds(entries: Sequence[PeerEntry], most: int) -> list[PeerEntry]:
     """
     Return the peers of an answer without those of IP groups that have more than ``most`` of them.
 
-    None of a crowd is left, not even the first: they may all be one owner's, made up to be asked in
-    place of others.
+    All peers of such a group are left out, even the first: one owner may have made all of them up,
+    to be asked in place of others.
     """
     groups = [ip_groups(entry.addrs) for entry in entries]
     counts = Counter(group for of_peer in groups for group in of_peer)
@@ -134,14 +134,10 @@ class GroupCounts:
             self._in_bucket[prefix_length, group] += 1
 
     def remove(self, prefix_length: int, groups: Collection[bytes]) -> None:
-        """Count a peer no more."""
+        """Uncount a peer that has left."""
         for group in groups:
             _decrease(self._in_table, group)
             _decrease(self._in_bucket, (prefix_length, group))
-
-    def of(self, group: bytes) -> int:
-        """Return how many peers of a group are in the table."""
-        return self._in_table[group]
 
 
 def _decrease(counts: Counter[_K], key: _K) -> None:

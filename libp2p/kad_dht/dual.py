@@ -10,11 +10,12 @@ import trio
 
 from libp2p.exceptions import RoutingError, first_few
 from libp2p.kad_dht.config import MAX_BETTER_VALUES, MAX_FOUND
+from libp2p.kad_dht.engine import running
 from libp2p.kad_dht.errors import NoPeersError
 from libp2p.kad_dht.filters import DHTNetwork
 from libp2p.kad_dht.kad_dht import DHTMode, KadDHT
 from libp2p.kad_dht.search import Search, all_of, last_of
-from libp2p.kad_dht.tasks import background_tasks
+from libp2p.utils.background import background_tasks
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
@@ -44,9 +45,9 @@ class DualDHT:
         """
         Make the two DHTs of a host.
 
-        :param mode: of both, as the IPFS network has it: ``AUTO`` is a server in the local network
-            in any case.
-        :param options: further ones of `KadDHT`, for both.
+        :param mode: the mode of both DHTs. As in the IPFS network, ``AUTO`` is always a server in
+            the local network.
+        :param options: further parameters of `KadDHT`, for both.
         """
         wan = KadDHT(host, mode, network=DHTNetwork.WAN, **options)  # type: ignore[arg-type]
         lan = KadDHT(host, mode, lan=True, **options)  # type: ignore[arg-type]
@@ -73,9 +74,7 @@ class DualDHT:
         return self.wan if self.wan.has_peers or not self.lan.has_peers else self.lan
 
     def _start(self, task: Callable[[], Awaitable[None]]) -> None:
-        if self._nursery is None:
-            raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
-        self._nursery.start_soon(task)
+        running(self._nursery).start_soon(task)
 
     async def _each(self, ask: Callable[[KadDHT], Awaitable[object]]) -> None:
         """

@@ -1,4 +1,4 @@
-"""What every part of a DHT works on: the table, the requests, and the lookups under way."""
+"""What all parts of a DHT use: the table, the requests, and the lookups under way."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Engine:
     # -- life ---------------------------------------------------------------------------------
 
     def begin(self, nursery: trio.Nursery, on_table_change: Callable[[], object]) -> None:
-        """Let tasks run in a nursery; ``on_table_change`` looks at the table's events."""
+        """Start tasks in ``nursery``; ``on_table_change`` handles the table's events."""
         self._nursery = nursery
         self._on_table_change = on_table_change
 
@@ -80,11 +80,9 @@ class Engine:
         """
         Run a task for as long as the DHT runs; its failure is logged.
 
-        :raises RoutingError: if it does not run.
+        :raises RoutingError: if the DHT does not run.
         """
-        if self._nursery is None:
-            raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
-        self._nursery.start_soon(self._run, task, *args)
+        running(self._nursery).start_soon(self._run, task, *args)
 
     async def _run(self, task: Callable[..., Awaitable[object]], *args: object) -> None:
         try:
@@ -111,8 +109,7 @@ class Engine:
         :raises NoPeersError: if nobody is known who could be asked.
         :raises RoutingError: if nobody answered.
         """
-        if self._nursery is None:
-            raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
+        running(self._nursery)
         async with self._slots:
             seeds = self._seeds(request.key)
             if not seeds:
@@ -208,11 +205,11 @@ class Engine:
         return bool(self.host.get_peerstore().supports_protocols(peer, [self.protocol]))
 
     def known_addresses(self, peer: ID) -> tuple[bytes, ...]:
-        """Return the addresses that the peerstore has, in binary form."""
+        """Return the addresses of a peer that the peerstore has, in binary form."""
         return tuple(addr.to_bytes() for addr in known_addresses(self.host.get_peerstore(), peer))
 
     def entry_of(self, peer: ID) -> PeerEntry | None:
-        """Return any peer that is known here, server or not; None if it is not."""
+        """Return a peer with its known addresses, server or not; None if no address is known."""
         if peer == self.own:
             addrs = tuple(addr.to_bytes() for addr in self.own_addresses())
         else:
@@ -232,12 +229,12 @@ class Engine:
         return self.network.to_announce(addrs)
 
     def info_of(self, entry: PeerEntry) -> PeerInfo:
-        """Return a peer of an answer; if it came without addresses, with those that are known."""
+        """Return a peer of an answer, with the addresses known here if the answer has none."""
         addrs = entry.addrs or self.known_addresses(entry.peer_id)
         return PeerInfo(entry.peer_id, addresses_from_wire(addrs, MAX_READ_ADDRESSES))
 
     def learn(self, peer: ID, answered: bool) -> None:
-        """Note whether a peer has answered: who does enters the table, who does not leaves."""
+        """Let a peer that has answered enter the table, and one that has not leave it."""
         now = trio.current_time()
         if not answered:
             self.table.remove(peer)
@@ -259,5 +256,16 @@ class Engine:
         self._on_table_change()
 
 
+def running(nursery: trio.Nursery | None) -> trio.Nursery:
+    """
+    Return the nursery of a DHT.
+
+    :raises RoutingError: if it is None: the DHT does not run.
+    """
+    if nursery is None:
+        raise RoutingError("the DHT is not running: use it within `async with dht.run()`")
+    return nursery
+
+
 def _do_nothing() -> None:
-    """Nobody wants to know of the table's events."""
+    """Ignore the table's events: the DHT does not run."""

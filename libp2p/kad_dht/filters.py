@@ -14,12 +14,12 @@ from libp2p.peer.addresses import AddressScope, address_from_wire, scope_of, spl
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
 
-#: What stands in an address that leads through another peer.
+#: The part of an address that says that the address leads through another peer.
 P2P_CIRCUIT: Final = 290
 
 
-#: Addresses of a peer that are looked at to find one of the right kind: 40 peers of an answer may
-#: have 800 each.
+#: Addresses of a peer among which one of the right kind is searched: each of the 40 peers of an
+#: answer may have 800.
 MAX_LOOKED_AT: Final = 64
 
 
@@ -47,7 +47,7 @@ class DHTNetwork(Enum):
         return self.may_ask(addrs)
 
     def to_tell(self, addrs: Sequence[bytes]) -> tuple[bytes, ...]:
-        """Return those addresses of a peer that others are told: in the public network, public."""
+        """Return the addresses of a peer to tell others; in the public network, the public ones."""
         if self is DHTNetwork.WAN:
             return tuple(filter(is_public, addrs))
         return tuple(addrs)
@@ -71,7 +71,7 @@ def _any_direct(addrs: Iterable[bytes], *, public: bool) -> bool:
 
 
 def _is_direct(raw: bytes, *, public: bool) -> bool:
-    """Tell whether an address is the peer's own, and public or not; unreadable ones are neither."""
+    """Tell whether an address is direct, and public or not as asked; False if it is malformed."""
     if public:
         return is_public(raw) and not _is_relayed(raw)
     try:

@@ -1,4 +1,4 @@
-"""What the stores of the DHT tell of themselves, for a datastore to keep (sans-I/O)."""
+"""Changes of the DHT's stores, for a datastore to keep (sans-I/O)."""
 
 from __future__ import annotations
 

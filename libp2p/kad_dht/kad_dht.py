@@ -1,9 +1,9 @@
 """
 The DHT of the IPFS network: `KadDHT`.
 
-https://github.com/libp2p/specs/blob/master/kad-dht/README.md. What decides is pure and stands in
-other files: the routing table, the lookup, the answers to peers, the stores. Here they get a host,
-a clock, and their tasks.
+https://github.com/libp2p/specs/blob/master/kad-dht/README.md. All decisions are
+pure and stand in other files: the routing table, the lookup, the answers to peers, the stores. This
+file gives them a host, a clock and tasks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from libp2p.kad_dht.routing_table import BUCKET_SIZE, RoutingTable, RoutingTable
 from libp2p.kad_dht.search import all_of, last_of
 from libp2p.kad_dht.server import RequestServer
 from libp2p.kad_dht.statistics import Counters, DHTStatistics, LookupUnderWay
-from libp2p.kad_dht.tasks import background_tasks
 from libp2p.kad_dht.upkeep import TableUpkeep
 from libp2p.kad_dht.value_store import ValueStore
 from libp2p.kad_dht.values import Values
@@ -45,6 +44,7 @@ from libp2p.records.ipns import IPNSValidator
 from libp2p.records.pubkey import PublicKeyValidator
 from libp2p.records.validator import NamespacedValidator
 from libp2p.utils import arguments
+from libp2p.utils.background import background_tasks
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
 
 __all__ = ["DHTMode", "DHTNetwork", "KadDHT"]
 
-#: What the protocol's name begins with in the IPFS network, and what follows.
+#: How the protocol's name begins in the IPFS network, and how it ends.
 PROTOCOL_PREFIX: Final = TProtocol("/ipfs")
 PROTOCOL_SUFFIX: Final = "/kad/1.0.0"
-#: What stands between in a DHT of a local network.
+#: What stands between these two in the name of a local network's DHT.
 LAN_INFIX: Final = "/lan"
 
 #: The namespaces of the IPFS network.
@@ -74,7 +74,7 @@ class KadDHT:
     """
     Finds providers of blocks, addresses of peers and small values; keeps such records for others.
 
-    It lives within ``async with dht.run():``, and its host has to run longer. It is a
+    A DHT works within ``async with dht.run():``, and its host has to run longer. It is a
     `ContentRouter`, a `PeerRouter` and a `ValueRouter`. py-libp2p's methods are here under their
     names.
 
@@ -227,7 +227,7 @@ class KadDHT:
         )
 
     def _validator_now(self) -> NamespacedValidator:
-        """The validators of the moment: programs may replace them."""
+        """Return the current validator: programs may replace it."""
         return self.validator
 
     @property
@@ -237,7 +237,7 @@ class KadDHT:
         return "server" if is_served else "client"
 
     async def switch_mode(self, new_mode: DHTMode) -> DHTMode:
-        """Take another mode; connected peers are told. Return it."""
+        """Take another mode and tell connected peers; return ``new_mode``."""
         arguments.instance(new_mode, DHTMode, "new_mode")
         self.mode = new_mode
         self._serve_if_due()
@@ -269,7 +269,7 @@ class KadDHT:
         Announce that this host has a block; return whether a peer was sent the record.
 
         :param key: a CID in any form; see `provider_key`.
-        :param announce: else note it here only.
+        :param announce: False notes the block here only.
         :return: False too if no peer is known yet, as in py-libp2p.
         :raises RoutingError: if nobody answered, or this host has no address to announce.
         """
@@ -346,7 +346,7 @@ class KadDHT:
 
     @property
     def has_peers(self) -> bool:
-        """Whether anybody can be asked: a peer of the table, or one that is about to enter it."""
+        """Whether a peer can be asked: one of the table, or one that is about to enter it."""
         return self._engine.has_peers
 
     async def refresh_routing_table(self) -> None:
@@ -409,7 +409,7 @@ class KadDHT:
         self.register_validator(ns, val)
 
     def set_validator(self, val: NamespacedValidator) -> None:
-        """Take another set of validators; none is added to it."""
+        """Use ``val`` in place of the validator; the default validators are not added to it."""
         strict = self.strict_validation
         self.validator = val
         self.validator_changed = True
@@ -425,9 +425,9 @@ class KadDHT:
 
     def validate_config(self) -> None:
         """
-        Check that the DHT does what those of the IPFS network have to; of others nothing is asked.
+        Check a DHT of the IPFS network for what that network requires; other DHTs always pass.
 
-        :raises ValueError: if its buckets, its records or its validators are other ones.
+        :raises ValueError: if its buckets, its records or its validators differ from that.
         """
         if self.protocol_prefix != PROTOCOL_PREFIX:
             return
@@ -460,7 +460,7 @@ class KadDHT:
         )
 
     def get_diagnostics(self) -> RoutingTableDiagnostics:
-        """Return what looks at the routing table: ``get_diagnostics().analyse().summary()``."""
+        """Return diagnostics of the table; use ``get_diagnostics().analyse().summary()``."""
         return self.routing_table.get_diagnostics()
 
     def lookups(self) -> list[LookupUnderWay]:
@@ -497,7 +497,7 @@ def _table_config(
     """
     Return the table's configuration for py-libp2p's parameters.
 
-    A network of one's own may lie in one IP group as a whole: it has no limit unless one is given.
+    All hosts of a private network may be in one IP group, so it has no limit unless one is given.
     """
     options: dict[str, int] = {}
     if network is not DHTNetwork.WAN:

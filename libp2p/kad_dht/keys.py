@@ -1,4 +1,4 @@
-"""Keys as programs give them, in the form in which records are kept (sans-I/O)."""
+"""Turns keys, as programs give them, into the form in which records are kept (sans-I/O)."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def key_of(data: Buffer) -> int:
 
 
 def key_of_peer(peer: ID) -> int:
-    """Return where a peer is in the key space; the peer id keeps the number."""
+    """Return where a peer is in the key space; the `ID` object remembers the number."""
     return peer.xor_id
 
 
@@ -51,8 +51,8 @@ def preimage(prefix: int, bits: int, seed: bytes) -> bytes:
     """
     Return bytes in the form of a peer id whose key begins with the ``bits`` bits of ``prefix``.
 
-    Peers hash what they are asked for, so a region of the key space can only be asked about by
-    such bytes. They are found by trying: 2**bits attempts on average, each of half a microsecond.
+    Peers hash what they are asked for, so only such bytes can ask about a region of the key space.
+    They are found by trying: 2**bits attempts on average, each of half a microsecond.
 
     :param seed: random bytes: another seed gives another key of the region.
     :raises InvalidArgument: if there are more bits than `MAX_PREIMAGE_BITS`.

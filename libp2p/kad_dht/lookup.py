@@ -3,19 +3,21 @@ The iterative lookup (sans-I/O): which peers are asked next for those closest to
 
 https://github.com/libp2p/specs/blob/master/kad-dht/README.md#peer-routing. Up to ``alpha`` requests
 are under way, always to the closest peers that have not been asked: a new one starts when an answer
-comes. Once the ``beta`` closest have answered, the rest of the ``k`` closest are asked at
-once. The lookup is over when the ``k`` closest peers that can be reached have all answered; what
-they name on the way counts, and one that fails is replaced by the next.
+comes. Once the ``beta`` closest have answered, the rest of the ``k`` closest are asked at once. The
+lookup is over when the ``k`` closest peers that can be reached have all answered. Peers that
+answers name on the way count, and the next peer replaces one that fails.
 
-An answer names ``k`` peers, dead ones among them: even if all of these know the neighbourhood well,
-the farthest of the closest living peers are in no answer. So if peers have failed that were closer
-than the last one found, the last ones found are asked once more, for the peers closest to
-themselves. Without it one of 25 is missed where every fifth peer is dead.
+An answer names ``k`` peers, and dead peers are among them. So even if every peer that answers knows
+the neighbourhood well, the farthest of the closest living peers may be in no answer. If a peer has
+failed that was closer than the last peer found, the last peers found are asked once more, for the
+peers closest to themselves. Without these probes, one peer of 25 is missed where every fifth is
+dead.
 
-Answers may be lies. At most 2k peers of each are heard of; `diversity.without_crowds` leaves out
-those that one owner may have made up. A peer that was named only by those whose others do not
-answer is asked last, if at all. Addresses that are wrong do not hide a peer that somebody
-else has the right ones of. The number of requests is limited.
+Answers may be lies. At most 2k peers of each answer count, and `diversity.without_crowds` leaves
+out peers that one owner may have made up. If the other peers that a referrer has named do not
+answer, a peer that only such referrers have named is asked last, if at all. If one referrer names
+wrong addresses of a peer, the peer is asked at those that another one names. The number of requests
+is limited.
 """
 
 from __future__ import annotations
@@ -40,28 +42,29 @@ if TYPE_CHECKING:
 ALPHA: Final = 10
 BETA: Final = 3
 
-#: Peers of the own routing table that a lookup begins with, as a multiple of ``k``. It asks only
-#: the closest, but has others at hand where many of these are dead.
+#: Peers of the routing table with which a lookup begins, as a multiple of ``k``. The lookup asks
+#: the closest, and has the others at hand where many of the closest are dead.
 SEEDS: Final = 3
-#: Peers of one answer that are heard of, as a multiple of ``k``: go-libp2p's number. Who sends
+#: Peers of one answer that count, as a multiple of ``k``: go-libp2p's number. A peer that sends
 #: more wants to make work.
 MAX_HEARD_OF_ONE: Final = 2
-#: Peers that a path keeps in mind without having asked them, as a multiple of ``k``: the closest.
+#: Peers that a path remembers, as a multiple of ``k``; it forgets the farthest first.
 MAX_KEPT_IN_MIND: Final = 10
-#: Requests of a lookup, as a multiple of ``k``. One in a network of a million peers takes 4 k.
+#: Requests of a lookup, as a multiple of ``k``. A lookup in a network of a million peers takes 4 k.
 MAX_REQUESTS: Final = 20
-#: Times that a peer is asked: again, if somebody has named other addresses after it failed.
+#: Times that a peer is asked. It is asked again if an answer names other addresses after it failed.
 MAX_ATTEMPTS: Final = 3
-#: Peers that may be made up and are asked all the same when the others have been, as a multiple of
-#: ``k``: where most peers are dead, those who name them seem to lie.
+#: Peers that may be made up and are asked nevertheless, after all others, as a multiple of ``k``.
+#: Where most peers are dead, honest peers that name them seem to lie.
 MAX_DOUBTFUL: Final = 2
-#: Last peers found that are asked for those closest to themselves, at once and in all.
+#: Of the last peers found, how many are asked for those closest to themselves, at once and in all.
 PROBES_AT_ONCE: Final = 2
 MAX_PROBES: Final = 6
-#: Peers that are remembered to have named a peer.
+#: Referrers that are remembered for each peer: the peers that have named it.
 MAX_REFERRERS: Final = 8
-#: When so many of the peers that somebody named have failed or not answered yet, and two thirds of
-#: those that were asked, the others that only it has named have to wait: it may have made them up.
+#: A referrer is doubtful once so many of the peers that it named have failed or not answered yet,
+#: and these are more than two thirds of those that were asked. Peers that only doubtful referrers
+#: have named have to wait: they may be made up.
 MIN_FALSE_REFERRALS: Final = 5
 #: Addresses of one peer that are put together from several answers.
 MAX_ADDRESSES: Final = 32
@@ -99,7 +102,7 @@ class _Peer:
         self.addresses_tried = 0
         self.under_way = 0
         self.is_probed = False
-        self.path: _Path  # by which it was asked
+        self.path: _Path  # the path by which it was asked
         self.lists = 0
         self.referrers: list[_Peer] = []
         self.good_referrals = 0
@@ -107,14 +110,14 @@ class _Peer:
         self.open_referrals = 0
 
     def become(self, state: _State) -> None:
-        """Take a state, and tell it to those who named this peer."""
+        """Take a state, and tell the referrers of this peer."""
         opened = (state in _WAITING) - (self.state in _WAITING)
         self.state = state
         for referrer in self.referrers:
             referrer.judge(state, opened)
 
     def judge(self, state: _State, opened: int) -> None:
-        """Note what has become of a peer that this one has named."""
+        """Note the new state of a peer that this peer has named."""
         self.open_referrals += opened
         if state is _State.ANSWERED:
             self.good_referrals += 1
@@ -139,7 +142,7 @@ class _Peer:
 
     @property
     def can_be_asked_again(self) -> bool:
-        """Whether other addresses are known by now than those that it was asked at."""
+        """Whether an address is known at which the peer was not asked yet."""
         return self.attempts < MAX_ATTEMPTS and len(self.entry.addrs) > self.addresses_tried
 
     def join(self) -> None:
@@ -150,22 +153,22 @@ class _Peer:
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether so many peers that it has named have not answered, or not yet."""
+        """Whether too many of the peers that this peer has named have not answered."""
         doubts = self.bad_referrals + self.open_referrals
         return doubts >= MIN_FALSE_REFERRALS and doubts > 2 * self.good_referrals
 
     @property
     def is_credible(self) -> bool:
-        """Whether it was known before, or somebody has named it who is believed."""
+        """Whether the peer was known before, or a referrer that is not doubtful has named it."""
         return not self.referrers or not all(referrer.is_doubtful for referrer in self.referrers)
 
     @property
     def may_be_there(self) -> bool:
-        """Whether somebody has named it who has named one that answered."""
+        """Whether a referrer of this peer has named another peer that answered."""
         return any(referrer.good_referrals for referrer in self.referrers)
 
     def named_by(self, referrer: _Peer, entry: PeerEntry) -> None:
-        """Take what another peer says about this one; other addresses are worth another try."""
+        """Note that ``referrer`` has named this peer; with new addresses it may be asked again."""
         if referrer not in self.referrers and len(self.referrers) < MAX_REFERRERS:
             self.referrers.append(referrer)
             referrer.judge(self.state, self.state in _WAITING)
@@ -180,7 +183,7 @@ class _Peer:
 
 
 class _Path:
-    """What one path has heard; ``nearest`` is sorted by distance and has no failed peers."""
+    """The peers that one path knows; ``nearest`` has them by distance, without failed ones."""
 
     def __init__(self, most: int) -> None:
         self.nearest: list[tuple[int, _Peer]] = []
@@ -188,7 +191,7 @@ class _Path:
         self._most = most
 
     def add(self, peer: _Peer) -> _Peer | None:
-        """Hear of a peer; return the one that has been dropped for it, maybe itself."""
+        """Add a peer; return the peer that had to leave for it, which may be the same one."""
         at = bisect_left(self.nearest, peer.distance, key=_distance)
         if at < len(self.nearest) and self.nearest[at][1] is peer:
             return None
@@ -215,8 +218,9 @@ class LookupStatistics:
     """
     What a lookup has cost.
 
-    ``hops`` is the number of answers that led one by one to the closest peer; ``slow`` are the
-    requests that were not waited for, and ``probes`` those that asked peers for themselves.
+    ``hops`` is the number of answers that led one by one to the closest peer. ``slow`` counts
+    requests whose answer was not waited for. ``probes`` counts requests for the peers closest to
+    the asked one.
     """
 
     requests: int
@@ -233,7 +237,7 @@ class Lookup:
     One lookup: call `next_requests` at first and after each result, until `is_done`.
 
     :param target: the key.
-    :param seeds: the closest peers that are known; they are believed.
+    :param seeds: the closest peers that are known; none of them counts as made up.
     :param own: this peer, which is never asked.
     :param disjoint_paths: so many searches that share no answer: a liar misleads only one of them.
         Each costs about as much as a lookup.
@@ -310,9 +314,10 @@ class Lookup:
 
     def is_probe(self, peer: ID) -> bool:
         """
-        Return whether a peer that `next_requests` has named is asked for those closest to itself.
+        Return whether a peer that `next_requests` has named is asked for the peers closest to
+        itself.
 
-        That is FIND_NODE with its own id. The others are asked what the lookup is for.
+        Such a peer is sent FIND_NODE with its own id. The others are sent the lookup's request.
         """
         return peer in self._probing
 
@@ -321,7 +326,7 @@ class Lookup:
         """
         Whether nothing is left to be asked or waited for.
 
-        Requests that are slow, or of no use any more, may still be under way: cancel them.
+        Slow requests and useless ones may still be under way: the caller cancels them.
         """
         return (
             not self._probing and all(map(self._is_path_done, self._paths)) and not self._to_probe()
@@ -332,7 +337,7 @@ class Lookup:
         return self._requests >= MAX_REQUESTS * self._k
 
     def _to_probe(self) -> list[_Peer]:
-        """Return the last peers found, if some of the closest may be in nobody's answer."""
+        """Return the last peers found, if one of the closest peers may be in no answer."""
         found = self._answered[: self._k]
         missed = self._closest_missed
         if missed is None or not found or self._probing or self._is_exhausted:
@@ -347,12 +352,12 @@ class Lookup:
                 return False
             if peer.state is _State.HEARD and not self._is_exhausted:
                 return False
-        # With fewer answers than the closest ones, those that are slow are waited for.
+        # With fewer than ``beta`` answers, the lookup waits for slow peers.
         enough = len(self._answered) >= self._beta
         return enough or all(peer.state is not _State.SLOW for _, peer in path.nearest)
 
     def _nearest(self, path: _Path) -> list[_Peer]:
-        """Return the k closest peers that may be the result, asked or not."""
+        """Return the k closest peers that may become the result, asked or not."""
         near: list[_Peer] = []
         doubtful: list[_Peer] = []
         for _, peer in path.nearest:
@@ -366,7 +371,7 @@ class Lookup:
                 break
         left = MAX_DOUBTFUL * self._k - self._doubtful
         if doubtful and left > 0 and all(peer.state is _State.ANSWERED for peer in near):
-            if len(near) == self._k:  # then only peers of those who have been right once
+            if len(near) == self._k:  # only peers with a referrer that was right once
                 doubtful = [peer for peer in doubtful if peer.may_be_there]
             near = sorted([*near, *doubtful[:left]], key=lambda peer: peer.distance)[: self._k]
         return near
@@ -416,8 +421,8 @@ class Lookup:
         """
         Wait for a peer no more, but take its answer if one comes.
 
-        Another one is asked in its place. Call it after a time in which most peers answer, long
-        before the request's time-out.
+        Another peer is asked in its place. The caller calls this after a time in which most peers
+        answer, long before the request's time-out.
         """
         self._probing.discard(peer)
         known = self._peers.get(peer)

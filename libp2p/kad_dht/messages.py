@@ -25,15 +25,15 @@ from libp2p.utils.varint import encode_uvarint
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
 
-#: What every implementation reads as one message at most.
+#: The longest message that every implementation reads.
 MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
 
 #: Fields of one message, those of its peers included: 4 MiB of empty ones would hold the event loop
 #: for a second. 1,000 providers with twenty addresses each are 23,000.
 MAX_MESSAGE_PARTS: Final = 65_536
 
-#: Keys in use are multihashes and ``/ipns/`` with one behind it; a network of one's own may have
-#: longer ones.
+#: Keys in use are multihashes, and ``/ipns/`` with a multihash behind it. Private networks may have
+#: longer keys.
 MAX_KEY_BYTES: Final = 1024
 
 #: Multihashes that are accepted as keys of provider records, as by go-libp2p.
@@ -42,15 +42,15 @@ MAX_PROVIDER_KEY_BYTES: Final = 80
 #: A record's value; the public network's records have 10 KiB at most. py-libp2p's number.
 MAX_VALUE_BYTES: Final = 1024 * 1024
 
-#: What a peer of a list may take, with its addresses (go-libp2p's number). Addresses behind are cut
-#: off, the peer stays.
+#: Bytes that a peer of a list may take with its addresses (go-libp2p's number). Further addresses
+#: are cut off, and the peer stays.
 MAX_PEER_ENTRY_BYTES: Final = 8 * 1024
 
 #: Closer peers that are read of one message: a peer sends 20, a lookup uses 40.
 MAX_CLOSER_PEERS: Final = 128
 
-#: Entries of peers that are remembered with what they say, and how long one may be: the peers near
-#: a key are named in nearly every answer of its lookup. They take some 4 MiB.
+#: Entries of peers whose decoded form is remembered, and the length of one: nearly every answer of
+#: a lookup names the peers near its key. They take some 4 MiB.
 MAX_REMEMBERED_ENTRIES: Final = 4096
 MAX_REMEMBERED_ENTRY_BYTES: Final = 512
 
@@ -73,7 +73,7 @@ class MessageType(IntEnum):
 
 
 class Connection(IntEnum):
-    """What the sender of a peer entry knows of its own way to that peer."""
+    """What the sender of a peer entry knows about connecting to that peer itself."""
 
     NOT_CONNECTED = 0
     CONNECTED = 1
@@ -92,7 +92,7 @@ class PeerEntry:
 
     @property
     def encoded(self) -> bytes:
-        """The entry as a message has it behind the tag; kept, for a server sends it often."""
+        """The entry as it is in a message, behind its tag; kept, since a server sends it often."""
         encoded = self._encoded
         if encoded is None:
             encoded = _encode_peer(self)
@@ -213,7 +213,7 @@ def decode(data: Buffer) -> Message:
 
 
 class _Decoder:
-    """Reads one message; counts all fields that it comes upon."""
+    """Reads one message, and counts its fields."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -291,7 +291,7 @@ class _Decoder:
         return Record(key, value, time.decode() if readable else "")
 
     def _read_peer(self, at: int, end: int, peers: list[PeerEntry], limit: int) -> None:
-        """Append a peer to a list, unless the list is full or the peer's id is none."""
+        """Append a peer to ``peers``, unless that is full or the peer's id is invalid."""
         if len(peers) == limit:
             return
         if end - at > MAX_REMEMBERED_ENTRY_BYTES:
@@ -303,7 +303,7 @@ class _Decoder:
             peers.append(peer)
 
     def peer(self, at: int, end: int) -> PeerEntry | None:
-        """Read a peer; return None if its id is none."""
+        """Read a peer; return None if its id is invalid."""
         data = self._data
         raw_id = b""
         connection = 0

@@ -9,10 +9,10 @@ class DHTMode(Enum):
     """
     Whether peers may ask this host.
 
-    ``SERVER`` answers peers and is listed by them. ``CLIENT`` only asks: it neither handles nor
+    A ``SERVER`` answers peers, and peers list it. A ``CLIENT`` only asks: it neither handles nor
     announces the protocol, so that nobody waits for a host that cannot be reached. ``AUTO`` is a
-    server while the host has an address that the other peers of its network can reach: a public one
-    in the public network, any in a local one.
+    server while the other peers of its network can reach an address of the host: a public one in
+    the public network, any address in a local network.
     """
 
     CLIENT = "CLIENT"

@@ -17,7 +17,7 @@ BETA = DEFAULT_DHT_CONFIG.beta
 
 
 class PeerFinder(Protocol):
-    """What is used of a `KadDHT`."""
+    """The parts of a `KadDHT` that `PeerRouting` uses."""
 
     host: BasicHost
     routing_table: TablePeers

@@ -1,4 +1,4 @@
-"""Where a peer is: asking those that are near its id."""
+"""Finds the addresses of a peer by asking the peers near its id."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from libp2p.kad_dht.engine import Engine
     from libp2p.peer.id import ID
 
-#: Peers that have to name the addresses of the one that is searched: one alone could lie.
+#: Peers that have to name the addresses of the searched peer: a single one could lie.
 WITNESSES = 3
 
 

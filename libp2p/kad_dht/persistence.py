@@ -16,7 +16,7 @@ from libp2p.utils.fault_log import FaultLog
 if TYPE_CHECKING:
     from libp2p.datastore import Datastore, Entry
 
-#: Seconds between two deletions of what has expired.
+#: Seconds between two deletions of expired records.
 EXPIRE_SECONDS = 3600.0
 #: Seconds that the last write may take when the DHT ends.
 LAST_WRITE_SECONDS = 5.0
@@ -41,10 +41,10 @@ class JournalledStore(Protocol):
         """Take entries that were written before."""
 
     def take_changes(self) -> Sequence[tuple[str, bytes, bytes | None, float | None]]:
-        """Return what has changed since the last call: namespace, key, value, expiry."""
+        """Return the changes since the last call: namespace, key, value, expiry of each."""
 
     def expire(self, now: float) -> object:
-        """Forget what has expired."""
+        """Forget expired records."""
 
 
 class RecordKeeper:
@@ -63,7 +63,7 @@ class RecordKeeper:
         self._faults = FaultLog()
 
     def changed(self) -> None:
-        """A record was stored: write it soon."""
+        """Note that a record was stored; it is written soon."""
         self._is_due = True
         self._changed.wake()
 
@@ -71,7 +71,7 @@ class RecordKeeper:
         """
         Read all records, and write to this datastore from now on.
 
-        If it fails, that is logged, and its records are missing.
+        A failure is logged; the records that could not be read are missing then.
         """
         self._datastore = datastore
         if datastore is None:
@@ -84,7 +84,7 @@ class RecordKeeper:
             self._faults.note("reading the DHT's records", error)
 
     async def run(self) -> None:
-        """Write what changes and delete what expires, until cancelled; write the rest then."""
+        """Write changes and delete expired records until cancelled; then write the last changes."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._write_changes)

@@ -26,17 +26,17 @@ from libp2p.utils.varint import decode_uvarint, encode_varint_prefixed
 
 #: A record that is not announced again is forgotten (the public network's number).
 PROVIDER_SECONDS: Final = 48 * 3600.0
-#: After this time a provider's addresses are not given out any more: who asks looks them up. It
-#: announces again every 22 hours.
+#: After this time a provider's addresses are not given out any more, and who asks looks them up. A
+#: provider announces its addresses again every 22 hours.
 ADDRESS_SECONDS: Final = 24 * 3600.0
 
-#: Records of all peers. Beyond, the one that would end first makes room.
+#: Records of all peers. For a further one, the record that would end first is dropped.
 MAX_PROVIDER_RECORDS: Final = 1 << 18
-#: Records of one peer; more of it are not kept while these last.
+#: Records of one peer. While these last, no further record of it is kept.
 MAX_RECORDS_PER_PROVIDER: Final = 1 << 16
 #: Providers of one block: as many as are read of an answer.
 MAX_PROVIDERS_OF_KEY: Final = 1000
-#: What the records and the addresses may weigh. Beyond, the record that would end first makes room.
+#: Bytes that records and addresses may take. For more, the record that would end first is dropped.
 MAX_PROVIDER_BYTES: Final = 128 * 1024 * 1024
 #: Addresses that are kept of one provider, in bytes: some fifty of them.
 MAX_KEPT_ADDRESS_BYTES: Final = 2048
@@ -44,10 +44,10 @@ MAX_KEPT_ADDRESS_BYTES: Final = 2048
 #: What a record and a provider weigh beside their bytes.
 _RECORD_WEIGHT: Final = 160
 _PROVIDER_WEIGHT: Final = 600
-#: Records that end in the same such time are looked at together.
+#: Records that end in the same slot of so many seconds are looked at together.
 _SLOT_SECONDS: Final = 600
-#: A record that is announced again lasts longer only if this part of its time is over: else who
-#: announces it again and again would make work and fill the journal.
+#: A record that is announced again is prolonged only if this part of its time is over: otherwise a
+#: peer that announces it again and again would make work and fill the journal.
 _RENEWED_FROM: Final = 1 / 16
 
 #: A provider's number and the second in which its record ends, packed: objects would weigh 150.
@@ -96,7 +96,7 @@ class _Provider:
         return _PROVIDER_WEIGHT + sum(map(len, self.entry.addrs))
 
     def update(self, entry: PeerEntry, now: float) -> None:
-        """Take its newest addresses."""
+        """Take the newest addresses of this provider."""
         self.updated_at = now
         if entry.addrs == self.entry.addrs:
             return
@@ -148,7 +148,7 @@ class ProviderStore:
 
     @property
     def weight(self) -> int:
-        """What is held, in bytes, roughly."""
+        """About how many bytes the records and addresses take."""
         return self._weight
 
     def keys(self) -> Iterator[bytes]:
@@ -159,10 +159,10 @@ class ProviderStore:
 
     def add(self, key: bytes, entry: PeerEntry, sender: ID, now: float) -> bool:
         """
-        Keep that a peer has a block; return whether that was done.
+        Keep a record that a peer has a block; return whether it was kept.
 
-        Nothing is kept of what a peer says about another one, nor of a peer that has
-        ``max_records_per_provider`` others.
+        It is not kept if the sender names another peer as the provider, or if the provider has
+        ``max_records_per_provider`` other records.
         """
         if entry.peer_id != sender:
             return False
@@ -174,10 +174,10 @@ class ProviderStore:
         self, key: bytes, now: float, most: int = MAX_PROVIDERS_OF_KEY
     ) -> list[PeerEntry]:
         """
-        Return who has said that it has a block.
+        Return the providers of a block.
 
-        Each call begins with another one, so that not all who ask go to the same. An entry has no
-        addresses if they are older than ``address_seconds``.
+        Each call begins with another provider, so that peers who ask go to different ones. An entry
+        has no addresses if they are older than ``address_seconds``.
         """
         packed = self._records.get(key)
         if packed is None:
@@ -195,12 +195,12 @@ class ProviderStore:
         ]
 
     def has_addresses(self, entry: PeerEntry) -> bool:
-        """Return whether a provider is known with the very addresses of an entry."""
+        """Return whether a provider is known with exactly the addresses of ``entry``."""
         number = self._numbers.get(entry.peer_id)
         return number is not None and self._providers[number].entry.addrs == entry.addrs
 
     def expire(self, now: float) -> int:
-        """Forget what has ended; return how many records that were. Call it from time to time."""
+        """Forget the records that have ended, and return how many; call it from time to time."""
         before = self._count
         for provider in [found for found in self._providers.values() if not found.records]:
             self._drop_provider(provider)  # it was loaded without a record
@@ -233,7 +233,7 @@ class ProviderStore:
         return True
 
     def _set(self, key: bytes, number: int, end: int) -> None:
-        """Put a pair at the end of a key's, in place of the one that it has of that provider."""
+        """Append a provider's pair to those of a key, and drop the old pair of that provider."""
         others = [
             pair for pair in _PAIR.iter_unpack(self._records.get(key, b"")) if pair[0] != number
         ]
@@ -298,7 +298,7 @@ class ProviderStore:
     # -- the journal ------------------------------------------------------------------------------
 
     def take_changes(self) -> list[StoredChange]:
-        """Return what has changed since the last call, for a datastore."""
+        """Return the changes since the last call, for a datastore."""
         changed, self._changed = self._changed, {}
         peers, self._changed_providers = self._changed_providers, {}
         for peer in peers:
@@ -318,7 +318,7 @@ class ProviderStore:
         """
         Take back what a datastore has kept: key, value and expiry of each entry, in their order.
 
-        What cannot be read is left out. Call it before anything is added.
+        Entries that cannot be read are left out. Call this before anything is added.
         """
         for key, value, expiry in entries:
             try:

@@ -1,4 +1,4 @@
-"""Who has a block: announcing it, and searching for those who did."""
+"""Announces blocks, and finds the peers that have announced a block."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Providers:
     ) -> None:
         """
         :param now: Unix seconds.
-        :param on_stored: told when a record was stored here.
+        :param on_stored: called when a record was stored here.
         """
         self._engine = engine
         self._store = store
@@ -88,7 +88,7 @@ class Providers:
         return PeerEntry(self._engine.own, addrs, Connection.CAN_CONNECT)
 
     def add_here(self, key: bytes, provider: PeerInfo) -> bool:
-        """Note here only that a peer has a block; return whether there was room for that."""
+        """Note, here only, that a peer has a block; return whether there was room for that."""
         peer = provider.peer_id
         addrs = bounded_addresses(peer, (address.to_bytes() for address in provider.addrs))
         is_kept = self._store.add(key, PeerEntry(peer, addrs), peer, self._now())
@@ -105,12 +105,12 @@ class Providers:
         """
         Yield the peers that have announced a block, as they are found.
 
-        :param count: at most so many.
+        :param count: the most providers to yield.
         :raises RoutingError: if nobody is known here and nobody could be asked.
         """
         async with aclosing(self._search(key, count).results(self._engine.start)) as entries:
             async for entry in entries:
-                # One by one: an answer may have a thousand providers with twenty addresses each.
+                # A generator: an answer may have a thousand providers with twenty addresses each.
                 yield self._engine.info_of(entry)
 
     def _search(self, key: bytes, count: int) -> Search[PeerEntry]:

@@ -1,4 +1,4 @@
-"""What py-libp2p's programs use of a DHT's parts: its routing table and its two stores."""
+"""The parts of a DHT as py-libp2p's programs use them: its routing table and its two stores."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RecordsOfDHT(Protocol):
-    """What is used of a `KadDHT`."""
+    """The parts of a `KadDHT` that `ProviderRecords` uses."""
 
     async def provide(self, key: bytes, announce: bool = True) -> bool: ...
 
@@ -47,7 +47,7 @@ class TablePeers:
         """
         Offer a peer to the table; return whether it is in it.
 
-        A peer enters when it has answered; that may be later than this returns.
+        A peer enters when it has answered, which may be after this method has returned.
         """
         peer = peer_obj.peer_id if isinstance(peer_obj, PeerInfo) else ID.of(peer_obj)
         if isinstance(peer_obj, PeerInfo):
@@ -108,7 +108,7 @@ class ProviderRecords:
         return await self._dht.find_providers(key, count)
 
     def add_provider(self, key: bytes, provider: PeerInfo) -> bool:
-        """Note here that a peer has a block; return whether there was room for that."""
+        """Note here that a peer has a block; return whether there was room for the record."""
         return self._providers.add_here(provider_key(key), provider)
 
     def get_providers(self, key: bytes) -> list[PeerInfo]:
@@ -121,7 +121,7 @@ class ProviderRecords:
 
 
 class ValueRecords:
-    """``dht.value_store``: what is kept here, and nowhere else."""
+    """``dht.value_store``: the values that this host keeps."""
 
     def __init__(self, values: Values) -> None:
         self._values = values
@@ -141,7 +141,7 @@ class ValueRecords:
         self._values.put_here(key, value)
 
     def get(self, key: bytes) -> Record | None:
-        """Return the record that is stored here: its ``value``, and when that came."""
+        """Return the record that is stored here: its ``value``, and when the value arrived."""
         return self._values.record_here(key)
 
     def remove(self, key: bytes) -> bool:

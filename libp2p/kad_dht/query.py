@@ -1,8 +1,8 @@
 """
 A lookup with its requests: a task for each request, at most ``alpha`` of them at a time.
 
-What to ask next, and when it is over, is decided by `Lookup`. The lookup is over when that says so;
-requests that are under way then are cancelled, so a mute peer holds up nothing.
+`Lookup` decides which peer to ask next, and when the lookup is over. Requests that are under way
+then are cancelled, so a mute peer delays nothing.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Query:
     :param request: what each peer is asked; its key is the target.
     :param seeds: the closest peers that are known.
     :param own: this host, which is never asked.
-    :param worth_asking: chooses those peers of an answer that may be asked in their turn.
-    :param on_result: told of each peer whether it answered.
+    :param worth_asking: chooses the peers of an answer that may be asked.
+    :param on_result: called for each peer, with whether it answered.
     :param on_answer: called with each answer; returns True to end the lookup.
     """
 
@@ -74,16 +74,16 @@ class Query:
 
     @property
     def request(self) -> Message:
-        """What is asked."""
+        """The request that each peer is asked."""
         return self._request
 
     @property
     def statistics(self) -> LookupStatistics:
-        """What it has cost so far."""
+        """What the lookup has cost so far."""
         return self._lookup.statistics
 
     async def run(self) -> list[PeerEntry]:
-        """Look up; return the closest peers that answered, as far as it came within its time."""
+        """Look up, within the time of a lookup; return the closest peers that answered."""
         with trio.move_on_after(self._config.query_seconds):
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
@@ -120,12 +120,12 @@ class Query:
         self._go_on()
 
     async def _watch_slow(self) -> None:
-        """Have others asked in place of peers that are slow."""
+        """Let other peers be asked in place of slow ones."""
         while True:
             while not self._slow_at:
                 await self._asked.wait()
             await trio.sleep_until(self._slow_at[0][0])
             now = trio.current_time()
             while self._slow_at and self._slow_at[0][0] <= now:
-                self._lookup.on_slow(self._slow_at.popleft()[1])  # ignored if it has answered
+                self._lookup.on_slow(self._slow_at.popleft()[1])  # ignored if the peer has answered
             self._go_on()

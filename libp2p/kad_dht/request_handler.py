@@ -2,7 +2,7 @@
 Answers to the requests of other peers (sans-I/O).
 
 https://github.com/libp2p/specs/blob/master/kad-dht/README.md#rpc-messages. An answer names the 20
-closest peers of the routing table, the one that asks left out. ADD_PROVIDER has no answer.
+closest peers of the routing table, without the peer that asks. ADD_PROVIDER has no answer.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class RequestHandler:
 
     :param provider_store: None if provider records are not served.
     :param value_store: None if values are not served.
-    :param validator: returns who decides which records may be stored.
-    :param entry_of: returns what is known of any peer, of this one too: a peer that is asked for is
-        named even if it is not in the table.
-    :param is_connected: whether there is a connection to a peer, which answers tell.
+    :param validator: returns the validator that decides which records may be stored.
+    :param entry_of: returns the known addresses of any peer, this host included: a peer that is
+        asked for is named even if it is not in the table.
+    :param is_connected: returns whether there is a connection to a peer; answers tell that.
     :param k: peers that an answer names.
     """
 
@@ -66,7 +66,7 @@ class RequestHandler:
 
     def handle(self, remote: ID, message: Message, now: float) -> Message | None:
         """
-        Return the answer to a request of ``remote``; None if it has none.
+        Return the answer to a request of ``remote``; None if that kind of request has none.
 
         :param now: Unix seconds.
         :raises InvalidMessageError: if the request cannot be answered, or its record is refused.

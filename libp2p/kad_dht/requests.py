@@ -39,14 +39,14 @@ if TYPE_CHECKING:
 
 
 class RequestFailed(RoutingError):
-    """A peer could not be asked, or its answer was none."""
+    """A peer could not be asked, or did not give a valid answer."""
 
 
 class Requests:
     """
     Sends requests to peers, connecting to them if need be.
 
-    :param protocol: the DHT's.
+    :param protocol: the protocol of the DHT.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Requests:
         self._config = config
         self._slots = trio.CapacityLimiter(config.max_requests)
         self._unfinished = host.resources.scope("dht unfinished answers", MAX_UNFINISHED_ANSWERS)
-        # One idle stream of a peer with the time of its last answer, the longest unused one first.
+        # An idle stream of each peer, with the time of its last answer; the longest unused first.
         self._kept: dict[ID, tuple[NetStream, float]] = {}
 
     @property
@@ -80,7 +80,7 @@ class Requests:
         Send a request and return its answer.
 
         :param addrs: where the peer is said to be, in binary form.
-        :raises RequestFailed: if there is none within the time-out of a request, or it is not one.
+        :raises RequestFailed: if no valid answer comes within the time-out of a request.
         """
         async with self._slots:
             with self._failing(peer, request, self._config.request_seconds):
@@ -91,7 +91,7 @@ class Requests:
                     try:
                         return await self._exchange(peer, stream, data, request)
                     except StreamError:
-                        pass  # the peer has closed it meanwhile; what we asked changes nothing
+                        pass  # the peer has closed the stream meanwhile; asking twice does no harm
                 stream = await self._host.new_stream(peer, self._protocol, no_dial=True)
                 return await self._exchange(peer, stream, data, request)
 
@@ -122,7 +122,7 @@ class Requests:
 
     @contextmanager
     def _failing(self, peer: ID, request: Message, seconds: float) -> Iterator[None]:
-        """Turn whatever a peer can cause, its silence too, into `RequestFailed`."""
+        """Turn every failure that a peer can cause, silence included, into `RequestFailed`."""
         kind = request.kind
         try:
             with trio.fail_after(seconds):
@@ -192,7 +192,7 @@ class Requests:
             self._kept.pop(oldest)[0].close_nowait()
 
     def forget(self, peer: ID) -> None:
-        """A peer is gone: drop its stream."""
+        """Drop the kept stream of a peer that is gone."""
         kept = self._kept.pop(peer, None)
         if kept is not None:
             kept[0].abort()

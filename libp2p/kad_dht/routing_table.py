@@ -1,11 +1,11 @@
 """
-The routing table (sans-I/O): peers that are asked first, many of them near, a few everywhere.
+The routing table (sans-I/O): the peers that are asked first, many near ones and a few far ones.
 
-A bucket holds up to 20 peers that share a prefix of one length with the own key; the last bucket
-holds those that share more, and is split when it is full (https://github.com/libp2p/specs/blob/
-master/kad-dht/README.md#kademlia-routing-table). Whoever has been there for long stays: a new peer
-takes the place of another one only if that one has been silent for a while, so that nobody can
-push out the peers of a table by making new ones.
+A bucket holds up to 20 peers that share a prefix of one length with this host's key. The last
+bucket holds the peers that share a longer one, and is split when it is full (https://github.com/
+libp2p/specs/blob/master/kad-dht/README.md#kademlia-routing-table). Old peers stay: a new peer takes
+the place of an old one only if the old one has been silent for a while. So nobody can push out the
+peers of a table by making up new ones.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ MAX_PEERS_PER_GROUP_IN_BUCKET: Final = 2
 #: Candidates that are being checked at once (go-libp2p's number); others are not considered.
 MAX_CANDIDATES: Final = 256
 
-#: A candidate that has failed its check is not considered again for this time.
+#: Seconds for which a candidate that has failed its check is not considered again.
 FREEZE_SECONDS: Final = 60.0
 #: Candidates that have failed and are remembered; the oldest is forgotten first.
 MAX_FROZEN: Final = 4096
 
-#: A peer that has not answered for so long is asked whether it is there, and may lose its place:
-#: in that time refreshes reach each peer of a full bucket once, nearly surely (go-libp2p's rule).
+#: A peer that has not answered for so many seconds is asked whether it is there, and may lose its
+#: place. In that time refreshes nearly surely reach each peer of a full bucket (go-libp2p's rule).
 STALE_SECONDS: Final = 2600.0
 
-#: How often each part of the key space is looked into.
+#: Seconds between two refreshes of one part of the key space.
 REFRESH_SECONDS: Final = 600.0
-#: The longest common prefix that is refreshed on its own. Keys with a longer one cost a second of
-#: trying to find; the lookup of the own key finds these peers.
+#: The longest common prefix that is refreshed on its own. Finding a key with a longer one takes a
+#: second; the lookup of this host's own key finds those peers.
 MAX_REFRESH_PREFIX: Final = 15
 
 #: With so few peers, all connected ones are considered again (go-libp2p's number).
 LOW_PEERS: Final = 10
-#: From so many on, a candidate has to know another peer to pass its check: in a new network
-#: nobody does.
+#: With so many peers in the table, a candidate passes its check only if it knows another peer. In a
+#: new network no peer knows another.
 CHECK_ANSWERS_FROM: Final = 20
 
 
@@ -65,11 +65,11 @@ class RoutingTableConfig:
 
     :param bucket_size: peers of a bucket.
     :param max_per_group: peers of an IP group in the table; 0 is no limit.
-    :param max_per_group_in_bucket: the same for each common prefix length.
+    :param max_per_group_in_bucket: peers of an IP group with one common prefix length; 0: no limit.
     :param public_only: use public addresses only, and refuse peers without any, as the table of
         the public network does. Other addresses are in no IP group.
     :param stale_seconds: silence after which a peer may lose its place.
-    :param refresh_seconds: how often a part of the key space is refreshed.
+    :param refresh_seconds: time between two refreshes of a part of the key space.
     """
 
     bucket_size: int = BUCKET_SIZE
@@ -113,8 +113,8 @@ class CheckPeer:
     """
     Ask a candidate for the peers closest to itself, then call `RoutingTable.checked`.
 
-    It is a server of the DHT if it answers. Once the table has `CHECK_ANSWERS_FROM` peers, it has
-    to name at least ``least_answers``.
+    A candidate that answers is a server of the DHT. Once the table has `CHECK_ANSWERS_FROM` peers,
+    the candidate has to name at least ``least_answers`` peers.
     """
 
     peer: ID
@@ -124,7 +124,7 @@ class CheckPeer:
 
 @dataclass(frozen=True, slots=True)
 class PeerAdded:
-    """A peer has entered the table; with few bits in common its connection is worth keeping."""
+    """A peer has entered the table; if it shares few bits, its connection is worth keeping."""
 
     peer: ID
     prefix_length: int
@@ -212,12 +212,12 @@ class RoutingTable:
 
     @property
     def is_low(self) -> bool:
-        """Whether there are so few peers that all connected ones should be considered again."""
+        """Whether the table is so small that all connected peers should be considered again."""
         return len(self._rows) <= LOW_PEERS
 
     @property
     def buckets(self) -> list[list[Row]]:
-        """What is known of the peers of each bucket, to be read only; the farthest first."""
+        """The rows of each bucket, to be read only; the farthest bucket first."""
         return [list(bucket.values()) for bucket in self._buckets]
 
     @property
@@ -236,8 +236,8 @@ class RoutingTable:
 
     def closest_rows(self, key: int, count: int = BUCKET_SIZE) -> list[Row]:
         """Return the rows of the peers that are closest to a key, the closest one first."""
-        # A peer of the bucket that the key falls into shares more bits with the key than any other;
-        # those of later buckets share as many as the own key does; of earlier ones, fewer each.
+        # Peers of the bucket that the key falls into share the most bits with the key. Peers of
+        # later buckets share as many as this host's key does, and those of earlier ones fewer.
         buckets = self._buckets
         at = min(common_prefix_length(key, self._own_key), len(buckets) - 1)
         found = list(buckets[at].values())
@@ -257,7 +257,7 @@ class RoutingTable:
         return [row.peer for row in self.closest_rows(key, count)]
 
     def closest_entries(self, key: int, count: int = BUCKET_SIZE) -> list[PeerEntry]:
-        """Return the same with their addresses, to start a lookup with."""
+        """Return what `closest` does, with addresses, to start a lookup with."""
         return [row.entry for row in self.closest_rows(key, count)]
 
     # -- entering and leaving ---------------------------------------------------------------------
@@ -272,11 +272,11 @@ class RoutingTable:
         verified: bool = False,
     ) -> Considered:
         """
-        Look at a peer that speaks the protocol as a server; tell of known ones what has changed.
+        Consider a peer that serves the protocol; if it is in the table, take its new addresses.
 
-        :param observed: the remote addresses of connections to it. They cannot be made up, so its
-            IP groups are theirs if there are any.
-        :param verified: it has just answered a question: no check is needed.
+        :param observed: the remote addresses of connections to it. A peer cannot make these up, so
+            they decide its IP groups if there are any.
+        :param verified: True if the peer has just answered a request: it needs no check.
         """
         if peer == self.own:
             return Considered.OWN
@@ -311,7 +311,7 @@ class RoutingTable:
         """
         Take the result of a `CheckPeer`; return whether the peer is in the table now.
 
-        There may be no room any more: others have been checked at the same time.
+        A peer that passes may find no room: others have been checked at the same time.
         """
         candidate = self._candidates.pop(peer, None)
         if candidate is None:
@@ -325,7 +325,7 @@ class RoutingTable:
         return True
 
     def touch(self, peer: ID, now: float, useful: bool = False) -> None:
-        """Note that a peer has answered; and that its answer was of use, among the quickest."""
+        """Note that a peer has answered; ``useful`` if its answer has helped a lookup."""
         row = self._rows.get(peer)
         if row is not None:
             row.last_seen = now
@@ -346,11 +346,6 @@ class RoutingTable:
             buckets[-1] = buckets[-1] or last
         self._events.append(PeerRemoved(peer))
         return True
-
-    def has_room_for(self, peer: ID, now: float) -> bool:
-        """Return whether a peer that is not in the table could enter, IP groups aside."""
-        prefix_length = common_prefix_length(key_of_peer(peer), self._own_key)
-        return self._has_room(prefix_length, now)
 
     def take_events(self) -> list[TableEvent]:
         """Return what has happened since the last call, in order."""
@@ -384,7 +379,7 @@ class RoutingTable:
         bucket[peer] = self._rows[peer] = row
         self._groups.add(row.prefix_length, groups)
         self._events.append(PeerAdded(peer, row.prefix_length))
-        if silent is not None:  # it goes last: the last bucket goes too when it is empty
+        if silent is not None:  # it leaves last, for an empty last bucket is removed
             self.remove(silent.peer)
 
     def _update(self, row: Row, addrs: Sequence[bytes], groups: frozenset[bytes]) -> None:
@@ -409,14 +404,14 @@ class RoutingTable:
         return self._buckets[self._bucket_index(row.prefix_length)]
 
     def _split(self) -> None:
-        """Move those that share more bits than the last bucket needs into a new one."""
+        """Move peers that share more bits than the last bucket requires into a new one."""
         length = len(self._buckets) - 1
         last = self._buckets[-1]
         self._buckets[-1] = {peer: row for peer, row in last.items() if row.prefix_length == length}
         self._buckets.append({p: row for p, row in last.items() if row.prefix_length > length})
 
     def _stalest(self, bucket: dict[ID, Row], now: float) -> Row | None:
-        """Return the peer that has been silent for the longest time, if for long enough."""
+        """Return the peer that was silent for longest; None if that was not ``stale_seconds``."""
         row = min(bucket.values(), key=attrgetter("last_seen"))
         return row if now - row.last_seen > self.config.stale_seconds else None
 
@@ -451,9 +446,9 @@ class RoutingTable:
         """
         Return the common prefix lengths for which a key should be looked up now.
 
-        Those are the ones up to the closest peer's and `MAX_REFRESH_PREFIX`; `keyspace.preimage`
-        makes a key of `keyspace.prefix_of_length`. Call `refreshed` after the lookup. The own key
-        is looked up beside.
+        These are lengths up to that of the closest peer, and up to `MAX_REFRESH_PREFIX`.
+        `keyspace.preimage` makes a key of `keyspace.prefix_of_length`. The caller calls `refreshed`
+        after the lookup, and looks up this host's own key as well.
         """
         return [length for length in self._refresh_lengths() if self._refresh_at(length) <= now]
 

@@ -2,7 +2,7 @@
 Results of a search that come one by one, from a task to whoever iterates over them.
 
 An async generator must not open a nursery: its caller may leave it at any time, in any task. So the
-search is a task of the DHT's own nursery, and the generator reads a channel and cancels it.
+search is a task in the DHT's nursery. The generator reads the task's channel, and cancels the task.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Found = Callable[[T], bool]
 
 
 async def all_of(found: AsyncGenerator[T, None]) -> list[T]:
-    """Return what a search yields; nothing if no peer is known yet."""
+    """Return all results of a search; an empty list if no peer is known yet."""
     async with aclosing(found):
         try:
             return [each async for each in found]
@@ -32,7 +32,7 @@ async def all_of(found: AsyncGenerator[T, None]) -> list[T]:
 
 
 async def last_of(found: AsyncGenerator[T, None]) -> T | None:
-    """Return the last that a search yields; None if it yields none, or no peer is known yet."""
+    """Return the last result of a search; None if there is none, or no peer is known yet."""
     last: T | None = None
     async with aclosing(found):
         try:
@@ -47,7 +47,7 @@ class Search(Generic[T]):
     """
     One search that runs as a task, with its results in a channel.
 
-    :param find: searches; its failure is raised where the results are read.
+    :param find: makes the search; its failure is raised where the results are read.
     :param count: results that are wanted.
     """
 

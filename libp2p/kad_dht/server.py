@@ -65,8 +65,8 @@ class RequestServer(StreamAcceptor):
     Serves the streams of all peers.
 
     :param start: runs a task for as long as the host runs.
-    :param now: the time that the stores count in: Unix seconds.
-    :param on_stored: told when a record was stored for a peer.
+    :param now: returns the time for the stores, in Unix seconds.
+    :param on_stored: called when a record was stored for a peer.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class RequestServer(StreamAcceptor):
         self.faults = FaultLog()
         self._slow_streams = 0
         self._config = config
-        # With the time of the last request, the longest unused one first.
+        # Streams with the time of their last request, the longest unused one first.
         self._streams: dict[ServedStream, float] = {}
         self._of_peer: dict[ID, int] = {}
         self._added = Waiter()
@@ -116,16 +116,16 @@ class RequestServer(StreamAcceptor):
         served.on_readable()
 
     async def __call__(self, stream: INetStream) -> None:
-        """Do the same for a host that knows nothing but handlers with a task."""
+        """Serve a stream for a host that runs each handler in a task."""
         self.accept(cast("NetStream", stream), [])
 
     def asked(self, served: ServedStream) -> None:
-        """A stream has been used: it is the last to be closed."""
+        """Note that a stream was used: it becomes the last one to be closed as idle."""
         if self._streams.pop(served, None) is not None:
             self._streams[served] = trio.current_time()
 
     def remove(self, served: ServedStream) -> None:
-        """A stream has ended."""
+        """Forget a stream that has ended."""
         if self._streams.pop(served, None) is None:
             return
         peer = served.peer
@@ -143,7 +143,7 @@ class RequestServer(StreamAcceptor):
         return True
 
     def end_slow(self) -> None:
-        """Count one less."""
+        """Count one slow stream less."""
         self._slow_streams -= 1
 
     async def run(self) -> None:
@@ -176,12 +176,12 @@ class ServedStream:
         self._server = server
         self._stream = stream
         self._reader = FrameReader(MAX_MESSAGE_BYTES)
-        self._held = 0  # bytes of a request that has not come whole
+        self._held = 0  # bytes of an incomplete request
         self._waiting: deque[bytes] = deque()  # requests for the task, if there is one
         self._is_slow = False
 
     def on_readable(self) -> None:
-        """Answer what has come."""
+        """Answer the requests that have arrived."""
         try:
             while (
                 not self._is_slow
@@ -213,7 +213,7 @@ class ServedStream:
             self._fail(error)
 
     def _hold(self, more: int, begun: bool) -> None:
-        """Count the bytes of a request that has not come whole."""
+        """Count the bytes of an incomplete request."""
         kept = more if begun else self._held + more if more else 0
         unfinished = self._server.unfinished
         unfinished.release(self._held)
@@ -242,7 +242,7 @@ class ServedStream:
         return encode_uvarint(len(encoded)), encoded
 
     def _be_slow(self, requests: list[bytes], unsent: tuple[bytes, bytes] | None) -> None:
-        """Have a task do what is left; nothing is read meanwhile."""
+        """Start a task that answers the remaining requests; nothing is read meanwhile."""
         server = self._server
         if not server.begin_slow():
             self.abort(STREAM_LIMIT_EXCEEDED)
@@ -251,7 +251,7 @@ class ServedStream:
         self._waiting.extend(requests)
         try:
             server.start(partial(self._work, unsent))
-        except BaseLibp2pError:  # it is closing
+        except BaseLibp2pError:  # the DHT is closing
             server.end_slow()
             self._is_slow = False
             self.abort()

@@ -40,11 +40,11 @@ class DHTStatistics:
 
     :param mode: ``server`` if peers may ask it, else ``client``.
     :param table: peers in the routing table.
-    :param lookups: under way; their numbers since the start are ``lookups_done`` and
-        ``lookups_failed``.
-    :param requests: under way.
-    :param served_streams: that peers keep open to ask.
-    :param provider_records: that are kept for others.
+    :param lookups: lookups under way; ``lookups_done`` and ``lookups_failed`` count those that have
+        ended since the start.
+    :param requests: requests under way.
+    :param served_streams: streams that peers keep open to ask.
+    :param provider_records: provider records that are kept for others.
     :param values: records by keys that are kept for others.
     :param kinds: counts by kind of message.
     """

@@ -1,4 +1,4 @@
-"""Keeps the routing table good: new peers are checked, old ones asked again, gaps looked into."""
+"""Keeps the routing table good: checks new peers, asks old ones again, looks up keys in gaps."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: The tag and its value of the table's peers in the connection manager (go-libp2p's).
+#: The connection manager's tag of the table's peers, and its value (go-libp2p's).
 _TAG = "kbucket"
 _TAG_VALUE = 5
-#: Peers with fewer bits in common than this are protected: there are few that can replace them for
-#: a lookup's first step (go-libp2p's rule).
+#: Peers with fewer common bits than this are protected: few others can replace them in the first
+#: step of a lookup (go-libp2p's rule).
 _PROTECTED_PREFIX = 2
 
 
@@ -68,7 +68,7 @@ class TableUpkeep:
     def _on_identified(self, event: PeerIdentified) -> None:
         if self._engine.protocol in event.protocols:
             self._engine.consider(event.peer_id)
-        elif self._table.remove(event.peer_id):  # it is no server any more
+        elif self._table.remove(event.peer_id):  # the peer is no server any more
             self.act()
 
     def _on_disconnected(self, event: HostEvent) -> None:
@@ -95,7 +95,7 @@ class TableUpkeep:
                 self._let_go(event.peer)
 
     def _keep(self, peer: ID, prefix_length: int) -> None:
-        """Let the connection manager keep the connection to a peer rather than others."""
+        """Let the connection manager prefer the connection to a peer over others."""
         manager = self._engine.host.get_network().connection_manager
         manager.tag_peer(peer, _TAG, _TAG_VALUE)
         if prefix_length < _PROTECTED_PREFIX:
@@ -147,7 +147,7 @@ class TableUpkeep:
             prefix = prefix_of_length(key_of_peer(engine.own), length)
             key = preimage(prefix, length + 1, os.urandom(16))
             await self._look_up(key)
-            table.refreshed(key_of(key), trio.current_time())  # also if it has failed
+            table.refreshed(key_of(key), trio.current_time())  # also if the lookup has failed
 
     async def _look_up(self, key: bytes) -> None:
         try:

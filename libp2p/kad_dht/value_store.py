@@ -1,8 +1,8 @@
 """
 Records that others have asked us to keep (sans-I/O); the driver keeps them on disk.
 
-A record lasts for two days after it was stored. Who stores many gets no more than its share: where
-there is no room, those that hold the most lose their oldest records.
+A record lasts for two days after it was stored. A peer that stores many records gets no more than
+its share: where there is no room, the peers that hold the most lose their oldest records.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ VALUE_SECONDS: Final = 48 * 3600.0
 #: Records of all peers, and their bytes. IPNS records have some 400 bytes and 10 KiB at most.
 MAX_VALUES: Final = 1 << 16
 MAX_STORED_BYTES: Final = 64 * 1024 * 1024
-#: Records of one peer, and their bytes; beyond, its oldest make room.
+#: Records of one peer, and their bytes; for further ones, its oldest records are dropped.
 MAX_VALUES_PER_SENDER: Final = 4096
 MAX_STORED_BYTES_PER_SENDER: Final = 8 * 1024 * 1024
 
 #: What a record weighs beside its bytes.
 _VALUE_WEIGHT: Final = 512
-#: This part is made room for at once: finding out who holds the most takes time.
+#: The part of the room that is freed at once: finding out which peer holds the most takes time.
 _ROOM_SHARE: Final = 16
 
 
@@ -71,7 +71,7 @@ class ValueStoreConfig:
 
 
 class _Value:
-    """A record, who asked for it first, and when it ends."""
+    """A record, the peer that stored it first, and when it ends."""
 
     __slots__ = ("end", "record", "sender", "weight")
 
@@ -83,7 +83,7 @@ class _Value:
 
 
 class _Sender:
-    """What one peer has stored, the oldest first."""
+    """The records that one peer has stored, the oldest first."""
 
     __slots__ = ("keys", "weight")
 
@@ -104,7 +104,7 @@ class ValueStore:
     """
     Records by key; ``now`` is in Unix seconds.
 
-    :param validator: returns who says which of two records is the better one.
+    :param validator: returns the validator that says which of two records is better.
     :param namespace: of the journal's entries.
     """
 
@@ -128,7 +128,7 @@ class ValueStore:
 
     @property
     def weight(self) -> int:
-        """What is held, in bytes, roughly."""
+        """About how many bytes the records take."""
         return self._weight
 
     def records(self, now: float) -> list[Record]:
@@ -152,8 +152,8 @@ class ValueStore:
             if best != 0:
                 raise InvalidRecord("a better record of the key is stored")
         kept = Record(record.key, record.value, from_nanoseconds(round(now * 1e6) * 1000))
-        # The one who stored it first goes on to answer for it: else anybody could store the
-        # records of others again, and then so many of his own that these are dropped.
+        # The record still counts for the peer that stored it first. Otherwise a peer could store
+        # the records of others again, and then so many of its own that these are dropped.
         owner = sender if old is None else old.sender
         self._set(kept, owner, now + self.config.value_seconds)
         return kept
@@ -172,7 +172,7 @@ class ValueStore:
         return True
 
     def expire(self, now: float) -> int:
-        """Forget what has ended; return how many records that were. Call it from time to time."""
+        """Forget the records that have ended, and return how many; call it from time to time."""
         ended = [key for key, value in self._values.items() if value.end <= now]
         for key in ended:
             self.remove(key)
@@ -192,7 +192,7 @@ class ValueStore:
             self._make_room()
 
     def _make_room(self) -> None:
-        """Take from those that hold the most until a part of the room is free."""
+        """Drop records of the peers that hold the most until a part of the room is free."""
         most = self.config.max_values - self.config.max_values // _ROOM_SHARE
         most_bytes = self.config.max_bytes - self.config.max_bytes // _ROOM_SHARE
         senders = list(self._senders.values())
@@ -211,7 +211,7 @@ class ValueStore:
     # -- the journal ------------------------------------------------------------------------------
 
     def take_changes(self) -> list[StoredChange]:
-        """Return what has changed since the last call, for a datastore."""
+        """Return the changes since the last call, for a datastore."""
         changed, self._changed = self._changed, {}
         changes: list[StoredChange] = []
         for key in changed:
@@ -226,7 +226,7 @@ class ValueStore:
         """
         Take back what a datastore has kept: key, value and expiry of each entry.
 
-        What cannot be read is left out. Call it before anything is stored.
+        Entries that cannot be read are left out. Call this before anything is stored.
         """
         loaded: list[tuple[float, Record, ID]] = []
         for key, stored, expiry in entries:

@@ -1,4 +1,4 @@
-"""Small records by keys: storing them where others find them, and finding the best one."""
+"""Stores small records where other peers find them, and finds the best record of a key."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Values:
     Records of the network by their keys.
 
     :param now: Unix seconds.
-    :param on_stored: told when a record was stored here.
+    :param on_stored: called when a record was stored here.
     """
 
     def __init__(
@@ -105,8 +105,8 @@ class Values:
         """
         Yield records of a key, each better than the one before.
 
-        When the search is over, the closest peers that have a worse record or none are sent the
-        best one.
+        When the search is over, the best record is sent to the closest peers that have a worse one
+        or none.
 
         :param quorum: end after so many records, equal ones too; 0 is when all peers were asked.
         :raises RoutingError: if none is known here and nobody could be asked.
@@ -137,7 +137,7 @@ class Values:
         return Search(find, MAX_BETTER_VALUES).results(self._engine.start)
 
     def _correct(self, key: bytes, best: _Best, closest: Iterable[PeerEntry]) -> None:
-        """Send the best record to those of the closest peers that lack it."""
+        """Send the best record to the closest peers that lack it."""
         assert best.value is not None
         record = Record(key, best.value)
         outdated = [peer for peer in closest if peer.peer_id not in best.peers]
@@ -148,21 +148,21 @@ class Values:
 
 
 class _Best:
-    """The best of the records of a key that have come."""
+    """The best record of a key so far."""
 
     def __init__(self, key: bytes, validator: NamespacedValidator, found: Found[bytes]) -> None:
         self.value: bytes | None = None
         self.peers: set[ID] = set()
         #: Valid records that have come; changed by this class only.
         self.count = 0
-        #: Whether there were so many better ones that the search should end.
+        #: Whether so many better records have come that the search should end.
         self.is_full = False
         self._key = key
         self._validator = validator
         self._found = found
 
     def take(self, peer: ID, value: bytes) -> None:
-        """Look at one more record; what the validator refuses does not count."""
+        """Look at one more record; one that the validator refuses does not count."""
         try:
             if value != self.value:
                 self._validator.validate(self._key, value)

@@ -25,22 +25,22 @@ class Arrival:
         self._ends_at = math.inf
 
     def begin(self, ends_at: float) -> None:
-        """Let it have its turn, and end at a time."""
+        """Begin the handshake, which has to end at the time ``ends_at``."""
         self._ends_at = ends_at
         self.turn.set()
         self.hurry(math.inf)
 
     def hurry(self, at: float) -> None:
-        """Let it end at ``at`` if that is before its time."""
+        """End the handshake at ``at``, or when it had to end if that is sooner."""
         self.scope.deadline = min(self._ends_at, at)
 
 
 class Admission:
     """
-    The connections under way.
+    The inbound connections whose handshake waits or is under way.
 
     :param limit: connections whose peer is not known yet; most of them wait.
-    :param sockets: holds one for each.
+    :param sockets: counts one socket for each of these connections.
     """
 
     def __init__(self, config: SwarmConfig, limit: int, sockets: Scope) -> None:
@@ -65,10 +65,10 @@ class Admission:
     @contextmanager
     def arrival(self, origin: Hashable) -> Iterator[Arrival]:
         """
-        Let a connection be under way for the length of the block, which first awaits its ``turn``.
+        Count a connection as under way for the length of the block.
 
-        The block is cancelled if it gives way or takes too long from its turn on; that raises
-        nothing.
+        The block first awaits ``turn``, then makes the handshake. It is cancelled if the connection
+        has to give way, or if the handshake takes too long; this cancellation raises nothing.
         """
         arrived = Arrival()
         self._pending.add(arrived, origin, trio.current_time())

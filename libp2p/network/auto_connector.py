@@ -12,7 +12,6 @@ from libp2p.utils.faults import fault_barrier
 from libp2p.utils.logs import get_logger
 
 if TYPE_CHECKING:
-    from libp2p.events import HostEvent
     from libp2p.network.swarm import Swarm
 
 logger = get_logger(__name__)
@@ -27,8 +26,8 @@ class AutoConnector:
     """
     Dials peers of the peer store while the swarm has fewer than ``least`` connections.
 
-    A round begins when the task starts and when a connection has ended, and, while there are too
-    few, again: ``auto_connect_interval`` seconds after the last one.
+    A round begins when the task starts and when a connection has ended. While there are too few
+    connections, the next round begins ``auto_connect_interval`` seconds after the last one.
     """
 
     def __init__(
@@ -55,7 +54,7 @@ class AutoConnector:
         self._scope.cancel()
 
     async def run_background_task(self, nursery: trio.Nursery) -> None:
-        """Run the rounds in a nursery of the program's."""
+        """Start the rounds in the program's nursery."""
         nursery.start_soon(self.run)
 
     async def maybe_connect(self) -> None:
@@ -70,7 +69,7 @@ class AutoConnector:
 
     async def run(self) -> None:
         """Run the rounds until cancelled, or until `stop`."""
-        subscription = self.swarm.events.subscribe(self._on_event, PeerDisconnected)
+        subscription = self.swarm.events.subscribe(lambda _: self._ended.set(), PeerDisconnected)
         try:
             with self._scope:
                 while True:
@@ -82,6 +81,3 @@ class AutoConnector:
                     await trio.sleep_until(due)  # time: see `auto_connect_interval`
         finally:
             subscription.cancel()
-
-    def _on_event(self, event: HostEvent) -> None:
-        self._ended.set()

@@ -30,26 +30,26 @@ class SwarmConfig:
         strangers cannot keep it from dialling.
     :param max_connections_per_peer: go-libp2p allows 8.
     :param high_water: the part of ``max_connections`` above which idle connections are closed.
-    :param low_water: the part of ``max_connections`` at which that stops.
+    :param low_water: the part of ``max_connections`` at which no more of them are closed.
     :param idle_grace: seconds without a byte on any stream after which a connection is idle.
-    :param idle_when_full: the same where there are as many connections as there may be, and an
-        idle one gives way to a new one: long enough to have begun to use it.
+    :param idle_when_full: such seconds while there are ``max_connections`` connections: one that is
+        idle for longer gives way to a new one. Both sides must have had time to begin using it.
     :param max_tagged_peers: peers that the connection manager can have tagged. A program that tags
         each peer it meets must not grow for ever; one more makes it forget the first.
-    :param max_stream_handlers: handlers that run at the same time. For a further one, that
-        connection loses one which has the most. A task takes kilobytes, and makes garbage
-        collections longer.
-    :param max_protocol_handlers: those of one protocol: slow handlers of one must leave room for
-        the others, such as identify and ping.
+    :param max_stream_handlers: handlers that run at the same time. A further one takes the place of
+        a handler of the connection that has the most. A handler's task takes kilobytes, and makes
+        garbage collections longer.
+    :param max_protocol_handlers: handlers of one protocol: slow handlers of one protocol must leave
+        room for those of the others, such as identify and ping.
     :param max_connection_handlers: handlers of one connection: as many as it may have inbound
         streams.
     :param handler_grace: seconds that handlers get when their connection has ended, to finish with
-        what they had received: a block that has come should still reach the disk.
+        what they have received: a block that has arrived should still reach the disk.
     :param max_pending_inbound: inbound handshakes at the same time; each costs a key exchange.
         Three times as many connections wait for a turn, and further ones in the kernel.
-    :param safe_handshake: seconds in which a handshake is not given up for another one of its
-        address, unless that has more than its share of them. A crowd of
-        clients takes turns on one processor: its handshakes take seconds although each is honest.
+    :param safe_handshake: seconds in which a handshake is not given up for another one, unless its
+        address has more than its share of the handshakes. Many honest clients that share a
+        processor need seconds for a handshake.
     :param max_dials: addresses that are dialled at the same time. go-libp2p allows 160.
     :param max_dials_per_peer: addresses of one peer; go-libp2p allows 8.
     :param dial_timeout: seconds for one address: connect, secure and multiplex.
@@ -58,11 +58,11 @@ class SwarmConfig:
     :param negotiate_timeout: seconds for a new stream to agree on its protocol.
     :param receive_budget: bytes by which all receive windows together may grow.
     :param close_timeout: seconds that closing all connections may take: a peer may read slowly what
-        was written, and a muxer of the user's may never come back.
-    :param hurried_close_timeout: the same where the program is cancelled or fails: it wants to end,
-        and no more than say so.
-    :param health: whether connections are checked, and which one of a peer's is used.
-    :raises ValueError: or `TypeError`, if one of them cannot be.
+        was written, and a muxer of the user's may never return.
+    :param hurried_close_timeout: such seconds where the program is cancelled or fails: it wants to
+        end, and its peers are only told so.
+    :param health: whether connections are checked, and which of several to a peer is used.
+    :raises ValueError: or `TypeError`, if a value is not possible.
     """
 
     max_connections: int = 1024
@@ -123,9 +123,9 @@ class ConnectionConfig(SwarmConfig):
     this library does not have must be left at py-libp2p's default.
 
     :param allow_list: IP addresses and networks; see `ConnectionGate`, as for ``deny_list``.
-    :param min_connections: below, peers of the peer store are dialled.
-    :param auto_connect_interval: seconds between two such rounds.
-    :raises ValueError: or `TypeError`, if one of them cannot be.
+    :param min_connections: with fewer connections, peers of the peer store are dialled.
+    :param auto_connect_interval: seconds between two rounds of such dials.
+    :raises ValueError: or `TypeError`, if a value is not possible.
     """
 
     allow_list: tuple[str, ...] = ()
@@ -189,7 +189,7 @@ def _check_marks(options: Mapping[str, Any], most: int) -> None:
     """
     Refuse counts that contradict each other, in py-libp2p's words.
 
-    What is no number at all is refused later.
+    A value that is not a number is refused later.
     """
     options = {name: value for name, value in options.items() if isinstance(value, int | float)}
     if options.get("min_connections", 0) < 0:
@@ -226,10 +226,10 @@ _NOT_OFFERED: Final = {
 @dataclass(frozen=True, slots=True)
 class RetryConfig:
     """
-    py-libp2p's: how a failed dial is made again.
+    py-libp2p's options for repeating a failed dial; `new_host` accepts only the defaults.
 
-    Here `Host.connect` tries each address once and says why it failed; who keeps peers (bootstrap,
-    peering) waits longer each time by itself. So only the defaults are accepted by `new_host`.
+    `Host.connect` tries each address once and says why it failed. Bootstrap and peering dial again,
+    and wait longer after each failure.
     """
 
     max_retries: int = 3

@@ -1,5 +1,5 @@
 """
-Who may connect, and who is dialled: `ConnectionGater` is asked, `ConnectionGate` is one of lists.
+Who may connect, and who is dialled: `ConnectionGater`, and `ConnectionGate`, which has lists.
 
 The five questions and their names are go-libp2p's (sans-I/O).
 """
@@ -60,13 +60,13 @@ class ConnectionGate:
     """
     A gater with lists of IP addresses, networks (CIDR) and peers; the lists may change.
 
-    What is denied is refused, also if it is allowed as well. Where something is allowed, all else
-    is refused: what the allowed lists of networks and of peers say must both be met. An address
-    that is no IP address, such as a name, is judged by the address that it leads to.
+    An entry of a deny list is refused, even if an allow list has it too. Once an allow list has an
+    entry, all others are refused: a connection must satisfy the allow list of networks and that of
+    peers. An address that is no IP address, such as a name, is judged by the address it leads to.
 
     :param allow_private_addresses: False refuses private networks and loopback.
-    :raises InvalidArgument: if an entry is no address, network or peer id: an entry that is
-        ignored would let in whom it is to keep out.
+    :raises InvalidArgument: if an entry is no address, network or peer id: if such an
+        entry were ignored, it would let in whom it has to keep out.
     """
 
     def __init__(
@@ -97,23 +97,23 @@ class ConnectionGate:
         self._allowed[_network(entry)] = None
 
     def remove_from_allow_list(self, entry: str) -> None:
-        """Allow it no longer; nothing is wrong if it was not."""
+        """Take ``entry`` off the allow list, if it is there."""
         self._allowed.pop(_network(entry), None)
 
     def add_to_deny_list(self, entry: str) -> None:
-        """Deny an address or network; connections that are there stay."""
+        """Deny an address or network; connections that exist stay."""
         self._denied[_network(entry)] = None
 
     def remove_from_deny_list(self, entry: str) -> None:
-        """Deny it no longer; nothing is wrong if it was not."""
+        """Take ``entry`` off the deny list, if it is there."""
         self._denied.pop(_network(entry), None)
 
     def deny_peer(self, peer_id: ID) -> None:
-        """Deny a peer; connections that are there stay."""
+        """Deny a peer; connections that exist stay."""
         self._denied_peers.add(_peer(peer_id))
 
     def undeny_peer(self, peer_id: ID) -> None:
-        """Deny a peer no longer; nothing is wrong if it was not."""
+        """Take a peer off the deny list, if it is there."""
         self._denied_peers.discard(_peer(peer_id))
 
     # -- answers ------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class ConnectionGate:
         return Ready(self.admits(remote_addr))
 
     def admits(self, address: Multiaddr | None) -> bool:
-        """Tell whether an address may be connected; one that is no IP address is not known yet."""
+        """Tell whether an address may be connected; True if it begins with no IP address."""
         ip = None if address is None else _ip_of(address)
         if ip is None:
             return True
@@ -185,6 +185,6 @@ def _peer(peer: ID | str) -> ID:
 
 
 def _ip_of(address: Multiaddr) -> IPAddress | None:
-    """Return the IP address that an address begins with; an IPv4 one for what maps it to IPv6."""
+    """Return the IP address that ``address`` begins with; IPv4 in place of IPv4-mapped IPv6."""
     ip = ip_of(address)
     return getattr(ip, "ipv4_mapped", None) or ip

@@ -3,9 +3,9 @@ Which connections to close when there are too many (sans-I/O).
 
 Peers connect and stay connected, and most of them never send anything again. Above a high-water
 mark idle connections are closed until the low-water mark is reached: those of the least valuable
-peers first, of equal ones those that have been idle longest. A connection is idle if no stream has
-received data for a while. Connections of a protected peer are never closed. The words are
-go-libp2p's.
+peers first, and of equally valuable ones those that have been idle longest. A connection is idle if
+no stream has received data for a while. Connections of a protected peer are never closed. The words
+are go-libp2p's.
 """
 
 from __future__ import annotations
@@ -85,11 +85,11 @@ class ConnectionManager:
             self._tags.pop(peer_id, None)
 
     def upsert_tag(self, peer_id: ID, tag: str, change: Callable[[int], int]) -> None:
-        """Set the value of a tag to what ``change`` makes of it; of none it makes it of 0."""
+        """Set a tag to ``change(value)``, where ``value`` is the tag's value, 0 without the tag."""
         self.tag_peer(peer_id, tag, change(self._tags.get(peer_id, {}).get(tag, 0)))
 
     def get_tag_info(self, peer_id: ID) -> TagInfo | None:
-        """Return what a peer is worth; None if there is nothing that says so."""
+        """Return what a peer is worth; None if it has neither tags nor a value."""
         tags, value = dict(self._tags.get(peer_id, {})), self.value_of(peer_id)
         return TagInfo(value, tags) if tags or value else None
 
@@ -97,8 +97,8 @@ class ConnectionManager:
         """
         Add ``estimate(peer_id)`` to the value of each peer when a connection has to be closed.
 
-        For a service whose value of a peer changes too often for a tag. An estimate that raises is
-        removed.
+        A service uses it whose opinion of a peer changes too often for a tag. An estimate that
+        raises is removed.
         """
         self._estimates[estimate] = None
 
@@ -119,7 +119,7 @@ class ConnectionManager:
         self.remove_estimate(estimate)
 
     def protect(self, peer_id: ID, tag: str) -> None:
-        """Never close a peer's connections; with several tags until all of them are removed."""
+        """Never close a peer's connections until `unprotect` has removed all of its tags."""
         self._protected.setdefault(peer_id, set()).add(tag)
 
     def unprotect(self, peer_id: ID, tag: str) -> bool:
@@ -136,9 +136,9 @@ class ConnectionManager:
         return tag in tags if tag else bool(tags)
 
     def decaying_tag(self, half_life: float, clock: Callable[[], float]) -> DecayingTag:
-        """Return a tag whose values halve in so many seconds; it counts until it is closed.
+        """Return a tag whose values halve in ``half_life`` seconds; it counts until it is closed.
 
-        :param clock: seconds, such as `time.monotonic`.
+        :param clock: returns seconds, such as `time.monotonic`.
         """
         tag = DecayingTag(self, half_life, self._max_tagged, clock)
         self.add_estimate(tag.value_of)
@@ -181,7 +181,7 @@ class ConnectionManager:
 
 class DecayingTag:
     """
-    Values of peers that lose half of themselves in a fixed time, such as counts of what they did.
+    Values of peers that halve in a fixed time, such as counts of what the peers did.
 
     :param half_life: seconds.
     :param most: peers that have a value; with one more, the one that was bumped first loses it.
@@ -196,7 +196,8 @@ class DecayingTag:
         self._manager = manager
         self._most = most
         self._clock = clock
-        self._values: dict[ID, tuple[float, float]] = {}  # and when it was that much
+        # Each value with the time at which it was set.
+        self._values: dict[ID, tuple[float, float]] = {}
 
     def bump(self, peer_id: ID, delta: float) -> None:
         """Add to the value of a peer, or take from it."""
@@ -205,7 +206,7 @@ class DecayingTag:
             del self._values[next(iter(self._values))]
 
     def remove(self, peer_id: ID) -> None:
-        """Forget the value of a peer; nothing is wrong if it has none."""
+        """Forget the value of a peer, if it has one."""
         self._values.pop(peer_id, None)
 
     def value_of(self, peer_id: ID) -> int:

@@ -1,8 +1,8 @@
 """
 The table of connections: how many are allowed, and which are closed for new ones (no I/O).
 
-Each connection counts in a scope of its peer, below the one of all connections, and if the peer has
-dialled in the one of inbound connections.
+Each connection counts in the scope of its peer, which is a child of the scope of all connections. A
+connection that the peer has dialled counts in the scope of inbound connections as well.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ class ConnectionTable:
         self._resources = resources
         self.by_peer: dict[ID, list[SwarmConn]] = {}
         self.manager = ConnectionManager(config.max_tagged_peers)
-        #: When some were last closed for being too many.
+        #: When connections were last closed because there were too many.
         self.trimmed_at: float | None = None
         self._config = config
         self._all = connections
         self._peers: dict[ID, Scope] = {}
-        #: The most that may be allowed: there are sockets for so many.
+        #: The most connections that `allow` accepts: there are sockets for so many.
         self.obtained = limit = connections.limit or config.max_connections
         self._inbound = resources.scope(
             "inbound connections", limit - int(limit * config.outbound_share)
         )
         self._handlers = HandlerScopes(resources, config)
-        #: Connections above which idle ones are closed, and at which that stops; see `allow`.
+        #: With more than ``high`` connections idle ones are closed, until ``low`` are left.
         self.high, self.low = int(limit * config.high_water), int(limit * config.low_water)
 
     @property
@@ -71,7 +71,7 @@ class ConnectionTable:
 
     @property
     def count(self) -> int:
-        """How many connections count."""
+        """How many connections there are, without those that are closed or closing."""
         return self._all.held
 
     def admits_stranger(self, now: float) -> bool:
@@ -120,7 +120,7 @@ class ConnectionTable:
         return connection, leaving
 
     def remove(self, connection: SwarmConn) -> bool:
-        """Take a connection out; return whether it was in: a second call does nothing."""
+        """Take a connection out; return False if it is not in the table."""
         connection.release()
         peers = self.by_peer.get(connection.peer_id, [])
         if connection not in peers:
@@ -135,7 +135,7 @@ class ConnectionTable:
         """
         Return the connection whose place a new one takes, if there is one.
 
-        It is the newest of the idle ones, and never of the older half: a crowd of new peers must
+        It is the newest idle connection, and never one of the older half: a crowd of new peers must
         not replace the peers that were connected before.
         """
         counted = sorted(self._counted(), key=attrgetter("opened_at"))

@@ -13,16 +13,15 @@ from typing import Final
 
 from libp2p.utils.logs import get_logger
 
-if sys.platform != "win32":  # which has no such limit
+if sys.platform != "win32":  # Windows has no such limit
     import resource
 
 logger = get_logger(__name__)
 
-#: The soft limit is raised to at most this: a program that closes all descriptors before it starts
-#: another counts up to the limit.
+#: The soft limit is raised to at most this: some programs close each descriptor up to the limit
+#: before they start another program.
 MAX_DESCRIPTORS: Final = 65_536
-#: An eighth of the descriptors is left to the store and the program: no fewer and no more than
-#: these.
+#: The store and the program keep an eighth of the descriptors, and these many at least and at most.
 MIN_RESERVED: Final = 32
 MAX_RESERVED: Final = 1024
 

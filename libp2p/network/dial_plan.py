@@ -1,10 +1,10 @@
 """
 In which order and when to try a peer's addresses (sans-I/O).
 
-Happy eyeballs: the first address is tried at once, the others follow one by one, each when the one
-before has had a head start or has failed; the first connection wins. Every address is tried:
-leaving some out makes a peer undialable whose only good one is among them. Addresses that failed
-lately come last instead of being refused, so that an explicit dial is always a real attempt.
+Happy eyeballs: the first address is tried at once. Each other address is tried when the address
+before it has had a head start or has failed. The first connection wins. No address is left out, for
+it may be the only good one of its peer. Addresses that failed lately come last and are not refused,
+so that an explicit dial is always a real attempt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Head start of an address before the next is tried beside it, in seconds (RFC 8305 §5).
 PUBLIC_HEAD_START: Final = 0.25
-#: Nothing in the same network needs longer to answer.
+#: The head start of an address in the same network, where no host needs longer to answer.
 PRIVATE_HEAD_START: Final = 0.03
 #: Back-off of an address after its n-th failure in a row: 5 s + 1 s x n², at most 5 minutes.
 BACKOFF_BASE: Final = 5.0
@@ -62,7 +62,7 @@ class DialBackoff:
         self._failures.pop(key, None)
 
     def is_active(self, key: Hashable, now: float) -> bool:
-        """True while the address is better not tried first."""
+        """True while other addresses should be tried before this one."""
         failures = self._failures.get(key)
         return failures is not None and now < failures.until
 

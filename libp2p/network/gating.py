@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Gating:
-    """Asks a gater; what it raises refuses, and is logged."""
+    """Asks a gater; an exception of the gater is logged, and refuses."""
 
     def __init__(self, gater: ConnectionGater) -> None:
         self._gater = gater

@@ -50,7 +50,7 @@ class LiveConfig:
 
     @property
     def low_watermark(self) -> int:
-        """Connections at which that stops."""
+        """Connections that are left when idle ones have been closed."""
         return self._table.low
 
     @low_watermark.setter

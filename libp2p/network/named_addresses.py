@@ -65,7 +65,7 @@ class NamedAddresses:
         self._resolver = resolver
 
     def needs_look_up(self, address: Multiaddr) -> bool:
-        """Return whether an address cannot be dialled as it is."""
+        """Return whether a name in an address has to be looked up before dialling."""
         try:
             codes = [part.code for part in split_address(address.to_bytes())]
             if is_dnsaddr(address):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: Seconds that a notifee which is still busy with a connection gets when that has ended, and that
-#: it may take for the end. Without a limit, one that hangs would keep every ended connection.
+#: Seconds in which a notifee must have handled what happened on a connection, once the connection
+#: has ended. Without a limit, a notifee that hangs would keep every ended connection.
 NOTIFEE_GRACE: Final = 5.0
 #: Calls about streams that wait for a notifee. A peer may open and reset streams in a row.
 MAX_WAITING_CALLS: Final = 10_000
@@ -41,8 +41,8 @@ class Notifees:
     """
     Calls the methods of notifees for events, in tasks of the network.
 
-    The calls about one connection come one after the other, in the order of the events; those about
-    several connections, and those of several notifees, wait for nothing of each other.
+    The calls about one connection come one after the other, in the order of the events. Calls about
+    different connections do not wait for each other, nor do those of different notifees.
     """
 
     def __init__(self, network: INetwork, start: Callable[..., None]) -> None:
@@ -52,7 +52,7 @@ class Notifees:
         self._callers: dict[int, _Caller] = {}  # by id: notifees need not be hashable
 
     def add(self, notifee: INotifee) -> None:
-        """Tell ``notifee`` what happens from now on, once of each thing."""
+        """Tell ``notifee`` what happens from now on; added twice, it is still called once."""
         if id(notifee) not in self._callers:
             caller = _Caller(notifee, self._network, self._start)
             self._callers[id(notifee)] = caller
@@ -71,7 +71,7 @@ class _Caller:
         self._network = network
         self._start = start
         self._lines: dict[object, _Line] = {}
-        self._waiting = 0  # calls, in all lines
+        self._waiting = 0  # how many calls wait, in all lines
         self._complaints: set[str] = set()
         self._subscription = network.events.subscribe(self._on_event, *_KINDS)
 
@@ -142,7 +142,7 @@ class _Caller:
 
 
 class _Line:
-    """The calls of a notifee about one connection; they are over soon when that has ended."""
+    """The calls of a notifee about one connection, with their deadline once that has ended."""
 
     __slots__ = ("_deadline", "_scope", "calls")
 

@@ -1,17 +1,19 @@
 """
 Inbound connections whose peer is not known yet, and which of them gives way (sans-I/O).
 
-Each costs a key exchange, so only some of the handshakes are under way; a few times as many
-connections wait for a turn, and further ones in the kernel's queue. An honest handshake is short,
-but how short depends on how many there are: if a young one were given up for another of its
-address, a crowd of honest peers would end each other's. So
+A handshake costs a key exchange, so only a limited number is under way. A few times as many
+connections wait for a turn, and further ones wait in the kernel's queue. An honest handshake is
+short, but the more there are at once, the longer each takes. If a young handshake were given up for
+another one of the same address, many honest peers behind one address would end each other's. So
 
-- a handshake is given up for those that wait when it is some seconds old, and none of its address
-  has ended well meanwhile: the oldest of the address with the most handshakes, one after the other;
-- an address that has more than its share of the handshakes gives one up at once for an address that
-  has less: a flood from one address keeps nobody else waiting;
-- while as many wait as may, no connection is accepted, unless most are of one address of which no
-  handshake has ended well for some seconds. Its newest ones are turned away.
+- a handshake is given up for a waiting connection when it is some seconds old and no handshake of
+  its address has ended well meanwhile. The address with the most handshakes loses its oldest one,
+  and loses them one after the other;
+- an address with more than its share of the handshakes gives one up at once for an address with
+  less: a flood from one address keeps nobody else waiting;
+- while as many connections wait as may wait, no further one is accepted. But if most of them are of
+  one address, and no handshake of that address has ended well for some seconds, its newest ones are
+  turned away.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 
-#: An address that has less than this part of the handshakes is not kept waiting by one with more.
+#: An address with less than this part of the handshakes does not wait for an address with more.
 SHARE: Final = 1 / 8
-#: For each handshake that may be under way, so many connections may wait: sockets, and little else.
+#: So many connections may wait for each handshake that may be under way; one costs a socket.
 WAITING: Final = 3
 
 
@@ -38,13 +40,13 @@ def origin_of(host: str) -> str:
 
 
 class _Origin(Generic[T]):
-    """What there is of one address, in the order in which it came."""
+    """The connections of one address, the oldest first."""
 
     def __init__(self, now: float) -> None:
-        self.started: dict[T, float] = {}  # when they began
-        self.waiting: dict[T, int] = {}  # the how manieth of all they are
+        self.started: dict[T, float] = {}  # when each handshake began
+        self.waiting: dict[T, int] = {}  # the serial number of each connection
         self.well_at = now
-        """When a handshake ended well, or the first connection came."""
+        """When a handshake last ended well; before any has, when the first connection came."""
 
     def note_well(self, now: float) -> None:
         """Note that a handshake has ended well."""
@@ -52,22 +54,23 @@ class _Origin(Generic[T]):
 
     @property
     def due(self) -> float:
-        """Return since when its oldest handshake is under way and none has ended well."""
+        """Since when the oldest handshake is under way and no other one has ended well."""
         return max(next(iter(self.started.values())), self.well_at)
 
 
 def _precedence(origin: _Origin[T]) -> tuple[int, int]:
-    """Return the least for the origin whose turn it is: of those with as few, the first to wait."""
+    """Order origins by turn: fewest handshakes first, then the one that has waited longest."""
     return len(origin.started), next(iter(origin.waiting.values()))
 
 
 class PendingHandshakes(Generic[T]):
-    """The connections that were accepted; ``T`` is a hashable that identifies one."""
+    """The accepted connections whose peer is not known yet; a ``T`` identifies one."""
 
     def __init__(self, limit: int, safe_seconds: float) -> None:
         """
         :param limit: handshakes under way; `WAITING` times as many connections wait.
-        :param safe_seconds: in which a handshake is not given up for another one of its address.
+        :param safe_seconds: the age up to which a handshake is not given up for another one of its
+            address.
         """
         self._limit = limit
         self._share = max(limit * SHARE, 1)
@@ -76,16 +79,17 @@ class PendingHandshakes(Generic[T]):
         self._keys: dict[T, Hashable] = {}
         self._started = self._waiting = 0
         self._hurried: T | None = None
-        self._hurried_at = self._gone_at = -math.inf  # when the last one was to end, or has ended
+        # When `_hurried` has to end, and when the handshake given up before it has ended.
+        self._hurried_at = self._gone_at = -math.inf
         self._numbers = count()
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return how many connections there are, waiting or not."""
         return len(self._keys)
 
     @property
     def is_full(self) -> bool:
-        """True if no more may wait."""
+        """True if no further connection may wait."""
         return self._waiting >= self._limit * WAITING
 
     def add(self, connection: T, origin: Hashable, now: float) -> None:
@@ -98,7 +102,7 @@ class PendingHandshakes(Generic[T]):
         """
         Remove a connection; a second call does nothing.
 
-        :param well: its handshake has ended, and the peer is known.
+        :param well: True if its handshake has ended and the peer is known.
         """
         key = self._keys.pop(connection, None)
         found = self._origins.get(key)
@@ -119,9 +123,9 @@ class PendingHandshakes(Generic[T]):
 
     def turns(self, now: float) -> Iterator[tuple[T, T | None]]:
         """
-        Yield the connections whose turn it is, each with the one to give up for it, if any.
+        Yield each connection whose turn it is, with the one to give up for it, or None.
 
-        Those that are yielded have begun their handshakes, or are removed.
+        The first counts as under way from then on, and the second is removed.
         """
         while self._waiting:
             origins = [one for one in self._origins.values() if one.waiting]
@@ -142,9 +146,9 @@ class PendingHandshakes(Generic[T]):
 
     def hurried(self, now: float) -> tuple[T, float] | None:
         """
-        Return the handshake that is to be given up next for those that wait, and when.
+        Return which handshake is given up next for waiting connections, and when.
 
-        They are given up bit by bit: a whole flood at once would hold up everybody else.
+        Handshakes are given up one by one: ending a whole flood at once would delay everybody else.
         """
         if not self._waiting:
             return None
@@ -156,18 +160,18 @@ class PendingHandshakes(Generic[T]):
         return self._hurried, self._hurried_at
 
     def turned_away(self, now: float) -> T | None:
-        """Return the connection that gives way, if no more may wait, to one that would."""
+        """Return the waiting connection to turn away for a further one; None if there is none."""
         heaviest = self._heaviest()
         if heaviest is None or heaviest.well_at + self._safe_seconds > now:
             return None
         return next(reversed(heaviest.waiting))
 
     def turned_away_at(self) -> float:
-        """Return when `turned_away` next returns one, if nothing ends well; infinity for never."""
+        """Return when `turned_away` finds one if no handshake ends well; infinity for never."""
         heaviest = self._heaviest()
         return math.inf if heaviest is None else heaviest.well_at + self._safe_seconds
 
     def _heaviest(self) -> _Origin[T] | None:
-        """Return the origin of which most wait, if these are more than its share."""
+        """Return the origin with the most waiting connections, if they exceed its share."""
         most = max(self._origins.values(), key=lambda one: len(one.waiting), default=None)
         return None if most is None or len(most.waiting) <= self._share else most

@@ -22,7 +22,7 @@ class SharedDial:
     """
     A dial that several callers wait for; it is cancelled when the last of them gives up.
 
-    A later caller must begin another one, see `is_dying`.
+    A caller who comes after that must begin another dial; see `is_dying`.
     """
 
     def __init__(self, peer_id: ID) -> None:

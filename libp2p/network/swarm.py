@@ -58,6 +58,7 @@ from libp2p.peer.peerstore import known_addresses
 from libp2p.transport.abc import RawTransport
 from libp2p.transport.manager import TransportManager
 from libp2p.utils import arguments
+from libp2p.utils.background import background_nursery
 from libp2p.utils.event_bus import EventBus
 from libp2p.utils.faults import fault_barrier, without_traceback
 from libp2p.utils.logs import get_logger
@@ -111,8 +112,8 @@ class Swarm(INetworkService):
         """
         :param upgrader: secures and multiplexes the connections of raw transports.
         :param transports: the first one that understands an address dials it or listens on it.
-        :param retry_config: py-libp2p's; see there.
-        :param resources: what everything on this host may hold; that of the transports as well.
+        :param retry_config: py-libp2p's; see `RetryConfig`.
+        :param resources: what everything on this host may hold; the transports count there too.
         :param resolver: looks up ``/dnsaddr``, and other names if it has nameservers of its own.
         :param gater: says whom to connect to; by default what ``connection_config`` allows.
         """
@@ -177,7 +178,7 @@ class Swarm(INetworkService):
             raise SwarmException("the swarm is running already")
         raise_soft_limit()
         try:
-            async with trio.open_nursery() as nursery:
+            async with background_nursery() as nursery:
                 self._nursery, self._state = nursery, _State.RUNNING
                 if self.health.monitor is not None:
                     self._start(self.health.monitor.run)
@@ -188,14 +189,9 @@ class Swarm(INetworkService):
                 finally:
                     await self._close_all(timeout)
                     nursery.cancel_scope.cancel()
-        except BaseExceptionGroup as group:
-            # No task of the nursery raises, so the error is the block's own.
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from group.exceptions[0].__cause__
-            raise
         finally:
             self._nursery = None
-            for connection in self.get_connections():  # of dials that ended meanwhile
+            for connection in self.get_connections():  # dials that ended meanwhile made these
                 connection.abort()
                 self._table.remove(connection)
             self.events.emit(HostStopped())
@@ -400,7 +396,7 @@ class Swarm(INetworkService):
         return fit, unfit
 
     def neighbours(self) -> list[Multiaddr]:
-        """Return where this host listens and what it is connected to: where it is."""
+        """Return the addresses that tell which networks this host is in: its own, its peers'."""
         connected = [a for c in self.get_connections() for a in c.get_transport_addresses()]
         return [*self.get_listen_addrs(), *connected]
 
@@ -582,7 +578,7 @@ class Swarm(INetworkService):
     async def get_health_monitor_status(self) -> dict[str, Any]:
         return await self.health.status()
 
-    # These three only its own tests use.
+    # Only py-libp2p's own tests use these three.
 
     @property
     def _is_health_monitoring_enabled(self) -> bool:
@@ -631,8 +627,9 @@ class Swarm(INetworkService):
 
     def set_stream_acceptor(self, accept: AcceptStream) -> None:
         """
-        Give every inbound stream to ``accept``, in its connection's read loop, together with what
-        runs a handler as a task of that connection.
+        Give every inbound stream to ``accept``, in its connection's read loop.
+
+        The second argument of ``accept`` runs a handler as a task of that connection.
         """
         arguments.function(accept, "accept")
         self._accept_stream = accept
@@ -692,7 +689,7 @@ async def _supervise(task: Callable[..., Awaitable[object]], *args: object) -> N
 
 
 async def _close_by(deadline: float, connection: SwarmConn) -> None:
-    """Close a connection, which cannot be cancelled, and abort it if that takes too long."""
+    """Close a connection, and abort it at ``deadline``: closing cannot be cancelled."""
 
     async def abort_late() -> None:
         await trio.sleep_until(deadline)

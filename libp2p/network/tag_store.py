@@ -46,7 +46,7 @@ class TagInfo:
     What a peer is worth, and its connections.
 
     :param first_seen: seconds of the epoch.
-    :param conns: by their ids, when they began.
+    :param conns: when each connection began, by its id.
     :param temp: True for a peer that was tagged and has had no connection yet.
     """
 
@@ -80,7 +80,7 @@ class TagStore(ConnectionManager):
     """
     Tags and protections by themselves; a swarm has its own, ``swarm.connection_manager``.
 
-    As in py-libp2p, all that is known of a peer goes with its last recorded connection.
+    As in py-libp2p, a peer is forgotten when its last recorded connection ends.
     """
 
     def __init__(self, max_tagged: int = 16_384) -> None:
@@ -142,11 +142,11 @@ class TagStoreNotifee(INotifee):
         self._tag_store = tag_store
 
     async def connected(self, network: INetwork, conn: INetConn) -> None:
-        """Record it."""
+        """Record the connection."""
         self._tag_store.record_connection(conn.muxed_conn.peer_id, id(conn))
 
     async def disconnected(self, network: INetwork, conn: INetConn) -> None:
-        """Remove it."""
+        """Remove the connection."""
         self._tag_store.remove_connection(conn.muxed_conn.peer_id, id(conn))
 
     async def opened_stream(self, network: INetwork, stream: INetStream) -> None:

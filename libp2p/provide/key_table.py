@@ -7,7 +7,7 @@ bytes here, and 100 as an object in a set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, TypeAlias
 
 from libp2p.ipld.multihash import IDENTITY, unwrap
@@ -121,10 +121,6 @@ class KeyTable:
                 key = key_of(multihash)
                 if not is_part or region.holds(key):
                     yield key, multihash
-
-    def update(self, multihashes: Iterable[bytes]) -> list[bytes]:
-        """Add several; return those that were added."""
-        return [multihash for multihash in multihashes if self.add(multihash)]
 
     def _buckets_in(self, region: Region) -> Iterator[_Bucket]:
         if region.length >= BUCKET_BITS:

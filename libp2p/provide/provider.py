@@ -29,6 +29,7 @@ from libp2p.provide.plan import PARTS, ProvidePlan
 from libp2p.provide.work import Outcome
 from libp2p.routing.abc import ContentRouter
 from libp2p.utils import arguments
+from libp2p.utils.background import background_tasks
 from libp2p.utils.closing import ending
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
@@ -124,7 +125,7 @@ class Provider:
         self._was_run = True
         await self._load()
         self._is_running = True
-        async with trio.open_nursery() as nursery:
+        async with background_tasks() as nursery:
             nursery.start_soon(self._read_keys)
             nursery.start_soon(self._work, nursery)
             try:
@@ -134,7 +135,6 @@ class Provider:
                 self._room.set()
                 for watch in self._watches:
                     watch.ended.set()
-                nursery.cancel_scope.cancel()
 
     # -- what users call ---------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ from libp2p.routing.found import FoundPeers
 from libp2p.routing.report import RouterCall, RouterRecord, RouterReport
 from libp2p.routing.values import BestValue
 from libp2p.utils import arguments
-from libp2p.utils.background import background_nursery
+from libp2p.utils.background import background_tasks
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
@@ -172,13 +172,11 @@ class ParallelRouter:
         """
         if self._nursery is not None:
             raise RoutingError("the router runs already")
-        async with background_nursery() as nursery:
-            self._nursery = nursery
+        async with background_tasks() as self._nursery:
             try:
                 yield self
             finally:
                 self._nursery = None
-                nursery.cancel_scope.cancel()
 
     def reports(self) -> list[RouterReport]:
         """Return what became of the questions to each router, in the order of the routers."""

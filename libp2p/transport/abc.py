@@ -185,7 +185,7 @@ class MuxedConnection(Protocol):
         ...
 
     async def run(self) -> None:
-        """Serve the connection until either side ends it; until it runs nothing moves."""
+        """Serve the connection until either side ends it; before that no data moves."""
         ...
 
     async def open_stream(self) -> MuxedStream:
@@ -204,12 +204,13 @@ class MuxedConnection(Protocol):
         """
         Call ``callback`` with the id of each stream that has ended in both directions.
 
-        It must not use any stream: the connection is in the middle of a step. None ends this.
+        The callback must not use any stream: the connection is in the middle of a step. None
+        removes the callback.
         """
         ...
 
     async def close(self, error_code: int = 0) -> None:
-        """Tell the peer, let it get what was written before, and end."""
+        """Tell the peer, wait until it has what was written before, and end."""
         ...
 
     def abort(self) -> None:
@@ -237,10 +238,10 @@ class Incoming(Protocol):
         ...
 
 
-#: Is awaited with each connection that comes in, in a task of its own.
+#: Handles an inbound connection; each call is awaited in a task of its own.
 OnConnection: TypeAlias = "Callable[[Incoming], Awaitable[None]]"
-#: Is awaited before a connection is accepted: until there is room for it. The others wait where
-#: the transport keeps them.
+#: Waits until there is room for a connection; awaited before one is accepted. Meanwhile connections
+#: wait where the transport keeps them.
 Admit: TypeAlias = "Callable[[], Awaitable[None]]"
 
 
@@ -248,7 +249,7 @@ class Listener(Protocol):
     """An address that is listened on."""
 
     def get_addrs(self) -> Sequence[Multiaddr]:
-        """Return the addresses listened on, with what the transport has chosen, as a port."""
+        """Return the addresses listened on, with what the transport has chosen, such as a port."""
         ...
 
     async def serve(self, nursery: trio.Nursery) -> None:
@@ -338,5 +339,5 @@ class Upgrader(Protocol):
     """What secures and multiplexes the connections of raw transports."""
 
     def over(self, raw: RawTransport, resources: Resources) -> Transport:
-        """Return the transport that does so with ``raw``."""
+        """Return a transport that secures and multiplexes the connections of ``raw``."""
         ...

@@ -30,7 +30,7 @@ class TransportManager:
             self.add_transport(transport)
 
     def get_transports(self) -> list[ITransport]:
-        """Return them all."""
+        """Return all transports."""
         return list(self._transports)
 
     def transport_for_dialing(self, maddr: Multiaddr) -> ITransport | None:
@@ -57,7 +57,7 @@ class TransportManager:
         self._set("set_background_nursery", nursery)
 
     def set_swarm(self, swarm: Any) -> None:
-        """Give the swarm to each transport that takes it."""
+        """Give the swarm to each transport that takes one."""
         self._set("set_swarm", swarm)
 
     def _set(self, method: str, value: object) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from libp2p.abc import IRawConnection
 from libp2p.connection_types import ConnectionType
+from libp2p.exceptions import ConnectionClosedError
 from libp2p.io.abc import RawChannel
 from libp2p.io.utils import read_some
 
@@ -17,9 +18,14 @@ if TYPE_CHECKING:
 RECEIVE_BYTES: Final = 64 * 1024
 
 
+def closed_here() -> ConnectionClosedError:
+    """Return the error for using a connection that this side has closed."""
+    return ConnectionClosedError("the connection was closed by this side")
+
+
 class RawConnection(RawChannel, IRawConnection):
     """
-    The part of a `RawChannel` that its other methods suffice for.
+    The methods of a `RawChannel` that can be made of its other methods.
 
     They raise `ConnectionClosedError` if this side has closed the connection, and `RawConnError` if
     the connection failed.
@@ -27,7 +33,7 @@ class RawConnection(RawChannel, IRawConnection):
 
     def __init__(self, is_initiator: bool) -> None:
         self.is_initiator = is_initiator
-        self._unread: list[Buffer] = []  # the last put back is last
+        self._unread: list[Buffer] = []  # the next to be read is last
 
     async def receive(self) -> list[Buffer]:
         """Return what is there, waiting for at least a byte; empty at the end."""
@@ -37,7 +43,8 @@ class RawConnection(RawChannel, IRawConnection):
         count = None
         while count is None:
             await self.wait_readable()
-            buffer = memoryview(bytearray(RECEIVE_BYTES))  # a peer that says nothing costs none
+            # Made only now: a peer that sends nothing costs no buffer.
+            buffer = memoryview(bytearray(RECEIVE_BYTES))
             count = self.receive_into(buffer)
         return [bytes(buffer[:count])] if count else []
 
@@ -70,5 +77,5 @@ class RawConnection(RawChannel, IRawConnection):
         await self.send((data,))
 
     def get_connection_type(self) -> ConnectionType:
-        """No relay is on the way."""
+        """Return that the connection is direct: raw connections have no relay."""
         return ConnectionType.DIRECT

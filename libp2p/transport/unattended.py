@@ -26,8 +26,8 @@ class UnattendedListener(IListener):
     """
     A listener whose tasks are children of trio's own, until `close` cancels them.
 
-    A swarm's listeners are served in its nursery, and limited; this one is for programs that use a
-    transport by itself.
+    A swarm serves its listeners in its nursery and limits their connections. This listener is for
+    programs that use a transport by itself.
     """
 
     def __init__(

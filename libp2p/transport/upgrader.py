@@ -54,13 +54,13 @@ class TransportUpgrader:
         """
         :param negotiate_timeout: seconds for agreeing on a muxer.
         :param resources: what the host of the connections may hold.
-        :param psk: the key of a private network: connections of others fail.
+        :param psk: the key of a private network: connections to hosts without that key fail.
         """
         self._resources = resources
         self._psk = psk
         self.security_multistream = SecurityMultistream(secure_transports_by_protocol)
         self.muxer_multistream = MuxerMultistream(muxer_transports_by_protocol, negotiate_timeout)
-        # Looked at already: Python 3.11 takes 16 us to compare a connection with the protocol.
+        # Classes that were checked: Python 3.11 takes 16 us to check one against a Protocol.
         self._muxed_classes: WeakSet[type] = WeakSet()
 
     def over(self, raw: RawTransport, resources: Resources) -> Transport:
@@ -114,7 +114,7 @@ class TransportUpgrader:
             muxed: object = await self.upgrade_connection(secured, secured.get_remote_peer())
             if not self._is_multiplexed(muxed):
                 raise MuxerUpgradeFailure(f"{muxed!r} is no MuxedConnection")
-            # Another address of the peer may be connected by now, and this dial cancelled.
+            # By now a dial of another address may have won, and this one may be cancelled.
             await trio.lowlevel.checkpoint_if_cancelled()
         except BaseException:
             channel.abort()
@@ -136,7 +136,7 @@ class TransportUpgrader:
         try:
             return await self.upgrade_security(conn, is_initiator, peer_id)
         except SecurityUpgradeFailure as error:
-            # With another key all is noise, and what fails first says nothing.
+            # With another key all bytes are noise, and the first error does not say why.
             raise SecurityUpgradeFailure(
                 f"{error} (this host is in a private network; is the peer in it?)"
             ) from error

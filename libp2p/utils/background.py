@@ -22,3 +22,13 @@ async def background_nursery() -> AsyncIterator[trio.Nursery]:
         if len(group.exceptions) != 1:
             raise
         raise group.exceptions[0] from group.exceptions[0].__cause__
+
+
+@asynccontextmanager
+async def background_tasks() -> AsyncIterator[trio.Nursery]:
+    """Open a `background_nursery` whose tasks are cancelled at the end of the block."""
+    async with background_nursery() as nursery:
+        try:
+            yield nursery
+        finally:
+            nursery.cancel_scope.cancel()

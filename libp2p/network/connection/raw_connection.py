@@ -72,7 +72,7 @@ class RawConnection(IRawConnection):
         return [] if remote is None else [tcp_address(*remote)]
 
     def get_connection_type(self) -> ConnectionType:
-        """Tell whether it is direct or relayed."""
+        """Tell whether the connection is direct or relayed."""
         return self._connection_type
 
 

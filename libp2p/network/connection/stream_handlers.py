@@ -3,8 +3,8 @@ The stream handlers that run for one connection, and which are cancelled if ther
 
 A handler may outlive its stream: one that computes, or waits for something else, does not notice
 that the peer has reset the stream. A peer that opens and resets streams in a row could start any
-number of handlers. So handlers are counted apart from streams: by connection, by protocol, and all
-of the host.
+number of handlers. So handlers are counted apart from streams: for each connection, for each
+protocol, and for the whole host.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Running(NamedTuple):
 
 
 class HandlerScopes:
-    """What the handlers of a host count in."""
+    """The scopes that count the handlers of a host."""
 
     def __init__(self, resources: Resources, config: SwarmConfig) -> None:
         """Count nothing yet."""
@@ -50,7 +50,7 @@ class HandlerScopes:
 
 
 class StreamHandlers:
-    """Counts a connection's handlers; where there are too many, cancels some of them."""
+    """Counts the handlers of a connection, and cancels some if there are too many."""
 
     def __init__(self, host: HandlerScopes, name: str) -> None:
         """
@@ -60,9 +60,10 @@ class StreamHandlers:
         self._host = host
         self._name = name
         self._count = host.all.open(name, host.connection_limit, cut=self._cut)
-        # Only of the protocols that handlers run for: an idle connection costs nothing.
+        # Only protocols with a running handler have a scope: an idle connection costs nothing.
         self._by_protocol: dict[str | None, Scope] = {}
-        self._all_ended: trio.Event | None = None  # set while the connection waits for them
+        # The event exists while `finish` waits for the handlers to end.
+        self._all_ended: trio.Event | None = None
         self._running: dict[NetStream, _Running] = {}
 
     def begin(self, stream: NetStream) -> trio.CancelScope | None:
@@ -85,7 +86,7 @@ class StreamHandlers:
     async def finish(self, grace: float) -> None:
         """
         Wait until all handlers have ended, and cancel those that need longer than ``grace``
-        seconds. None begins any more.
+        seconds. From now on no handler begins.
         """
         self._all_ended = trio.Event()
         if self._running:
@@ -123,7 +124,7 @@ class StreamHandlers:
         """
         Cancel a handler whose stream has ended, or else the one that runs longest.
 
-        :param protocols: those of which it may be; of any if there are none.
+        :param protocols: the protocols whose handlers may be cancelled; any if there are none.
         """
         fit = [
             stream

@@ -67,7 +67,7 @@ _ENDS: Final = (StreamEOF, IncompleteReadError)
 
 #: Runs a stream's handler as a task of its connection.
 StartHandler: TypeAlias = "Callable[[StreamHandlerFn, NetStream], None]"
-#: What is given a stream that the peer has opened.
+#: Takes each stream that the peer has opened.
 AcceptStream: TypeAlias = "Callable[[NetStream, StartHandler], None]"
 
 
@@ -86,8 +86,8 @@ class SwarmConn(INetConn):
         Wrap a connection that does not run yet.
 
         :param events: where its streams are announced.
-        :param handlers: what its stream handlers count in.
-        :param scopes: what the connection is counted in already, for as long as it lives.
+        :param handlers: the scopes that count its stream handlers.
+        :param scopes: the scopes that count the connection already, until `release`.
         """
         self.muxed_conn: MuxedConnection = muxed_conn  # type: ignore[assignment]
         self.peer_id: ID = muxed_conn.peer_id
@@ -134,7 +134,7 @@ class SwarmConn(INetConn):
     def _give(self, accept: AcceptStream, stream: MuxedStream) -> None:
         try:
             accept(self._wrap(stream), self.start_handler)
-        except Exception:  # task's edge: the read loop is all streams', and this one ends alone
+        except Exception:  # task's edge: the read loop serves all streams, and only this one ends
             logger.exception("stream %d of %s cannot be accepted", stream.stream_id, self.peer_id)
             stream.abort()
 
@@ -201,7 +201,7 @@ class SwarmConn(INetConn):
         return tuple(s for s in streams if s is not None and not s.is_closed)
 
     def remove_stream(self, stream: NetStream) -> None:
-        """Leave ``stream`` out of `get_streams`, which else happens when it has ended."""
+        """Leave ``stream`` out of `get_streams`, even if it has not ended yet."""
         self._streams.discard(ref(stream))
 
     async def close(self, error_code: int = 0) -> None:
@@ -254,7 +254,7 @@ def _end_after_fault(stream: NetStream, error: Exception) -> None:
     else:
         logger.error("the handler of %r failed", stream, exc_info=error)
     if consists_of(error, _ENDS):
-        # Many handlers end so. Their answers may still be queued, and a reset would drop them.
+        # Many handlers end with such an error while their answers are queued: a reset drops those.
         stream.muxed_stream.close_nowait()
     else:
         stream.abort()

@@ -48,7 +48,7 @@ class HealthBoard:
         )
 
     def begin(self, peer_id: ID, connection: INetConn) -> None:
-        """Keep the health of a connection from now on, anew if it was kept before."""
+        """Keep the health of a connection from now on; begin anew if it was kept before."""
         config = self._config
         self.data.setdefault(peer_id, {})[connection] = create_default_connection_health(
             None, config.latency_weight, config.success_rate_weight, config.stability_weight
@@ -60,13 +60,6 @@ class HealthBoard:
             of_peer.pop(connection, None)
             if not of_peer:
                 del self.data[peer_id]
-
-    def of(self, connection: INetConn) -> ConnectionHealth | None:
-        """Return the health of a connection with its counts of now; None if it is not kept."""
-        of_peer = self.data.get(connection.muxed_conn.peer_id, {})
-        if (health := of_peer.get(connection)) is not None:
-            _take_counts(connection, health)
-        return health
 
     def _on_event(self, event: HostEvent) -> None:
         if isinstance(event, PeerConnected):
@@ -109,7 +102,7 @@ class HealthBoard:
     # -- summaries --------------------------------------------------------------------------------
 
     def summary_of(self, peer_id: ID) -> dict[str, Any]:
-        """Return what is known of a peer's connections; nothing if it has none."""
+        """Return what is known of a peer's connections; an empty dict if there are none."""
         of_peer = self.data.get(peer_id)
         if not of_peer:
             return {}
@@ -157,7 +150,7 @@ class HealthBoard:
 
 
 def _take_counts(connection: INetConn, health: ConnectionHealth) -> None:
-    """Let the muxer say what the connection has carried, if it counts."""
+    """Note what the connection has carried, if its muxer counts that."""
     statistics = getattr(connection.muxed_conn, "statistics", None)
     if statistics is not None and hasattr(counts := statistics(), "bytes_sent"):
         open_streams = len(connection.get_streams())

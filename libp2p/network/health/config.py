@@ -34,12 +34,12 @@ class HealthConfig:
     :param health_check_interval: seconds between two checks of all connections.
     :param ping_timeout: seconds for a ping.
     :param min_health_threshold: a lower score is bad; see `ConnectionHealth.update_health_score`.
-    :param min_connections_per_peer: a bad connection to a peer that has no more is kept.
-    :param critical_health_threshold: with a lower score, it is replaced all the same.
-    :param max_ping_latency: milliseconds; more is bad.
-    :param min_ping_success_rate: less is bad.
-    :param max_failed_streams: more streams that the peer has reset are bad.
-    :param unhealthy_grace_period: a connection is replaced when it was bad so often in a row.
+    :param min_connections_per_peer: bad connections of a peer with no more connections are kept.
+    :param critical_health_threshold: with a lower score, even such a connection is replaced.
+    :param max_ping_latency: milliseconds; a connection with a longer round trip is bad.
+    :param min_ping_success_rate: 0 to 1; a connection with a lower rate is bad.
+    :param max_failed_streams: a connection is bad if the peer has reset more of its streams.
+    :param unhealthy_grace_period: checks in a row that find a connection bad, to replace it.
     :param skip_ping_when_streams_open: do not ping a connection that is in use.
     :param record_ping_latency_in_peerstore: let the peer store know of round trips.
     :param abort_connection_on_ping_failure: close a connection at the first ping without answer.

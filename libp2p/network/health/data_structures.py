@@ -50,7 +50,7 @@ class ConnectionHealth:
     :param bandwidth_usage: bytes by window, see `update_bandwidth_metrics`.
     :param error_history: the last errors, each with its time; ``connection_events`` likewise.
     :param peak_bandwidth: bytes per second, as ``average_bandwidth``.
-    :param consecutive_unhealthy: how often in a row it was judged to be bad.
+    :param consecutive_unhealthy: checks in a row that found the connection bad.
     """
 
     established_at: float
@@ -85,7 +85,7 @@ class ConnectionHealth:
         self.connection_stability = _share(self.connection_stability)
 
     def update_health_score(self) -> None:
-        """Weigh latency (1 at once, 0 from a second on), pings that succeeded, and stability."""
+        """Compute the score of latency (1 for 0 s, 0 from 1 s on), success rate and stability."""
         self.health_score = _share(
             _share(1 - self.ping_latency / _WORST_LATENCY) * self.latency_weight
             + self.ping_success_rate * self.success_rate_weight
@@ -93,7 +93,7 @@ class ConnectionHealth:
         )
 
     def update_ping_metrics(self, latency: float, success: bool) -> None:
-        """Take in a ping: its milliseconds, if it succeeded."""
+        """Note a ping; ``latency`` is its round trip in milliseconds, if it succeeded."""
         self.last_ping = time.time()
         if success:
             self.ping_latency = latency
@@ -104,7 +104,7 @@ class ConnectionHealth:
         self.update_health_score()
 
     def update_stream_metrics(self, stream_count: int, failed: bool = False) -> None:
-        """Take in how many streams there are, and whether one has failed or one was used."""
+        """Note how many streams there are; one of them was used, or has failed."""
         self.stream_count = stream_count
         self.last_used = time.time()
         if failed:
@@ -116,7 +116,7 @@ class ConnectionHealth:
         self.update_health_score()
 
     def note_stream_end(self, stream_count: int, lifetime: float, failed: bool) -> None:
-        """A stream has ended that was open for so many seconds; so many are left."""
+        """Note the end of a stream that was open for ``lifetime`` seconds."""
         self.ended_streams += 1
         self.average_stream_lifetime += (
             lifetime - self.average_stream_lifetime
@@ -124,7 +124,7 @@ class ConnectionHealth:
         self.update_stream_metrics(stream_count, failed)
 
     def note_totals(self, bytes_sent: int, bytes_received: int, stream_count: int) -> None:
-        """Take in how much the connection has carried in all, and how many streams it has."""
+        """Note how much the connection has carried in all, and how many streams it has."""
         self.stream_count = stream_count
         more_sent = bytes_sent - self.total_bytes_sent
         more_received = bytes_received - self.total_bytes_received
@@ -133,7 +133,7 @@ class ConnectionHealth:
             self.update_bandwidth_metrics(more_sent, more_received)
 
     def judge(self, is_bad: bool, grace: int) -> bool:
-        """Count how often in a row it was bad; return True, and start anew, at the last one."""
+        """Count bad checks in a row; return True, and count anew, when there are ``grace``."""
         self.consecutive_unhealthy = self.consecutive_unhealthy + 1 if is_bad else 0
         if not is_bad or self.consecutive_unhealthy < grace:
             return False
@@ -149,7 +149,7 @@ class ConnectionHealth:
         return time.time() - self.established_at
 
     def get_idle_time(self) -> float:
-        """Return the seconds since it was used."""
+        """Return the seconds since the connection was used."""
         return time.time() - self.last_used
 
     def add_error(self, error_type: str) -> None:
@@ -184,7 +184,7 @@ class ConnectionHealth:
         self.connection_stability = 1 / (1 + recent / 10)
 
     def get_health_summary(self) -> dict[str, Any]:
-        """Return it for people and for graphs, with units in the names."""
+        """Return the health for people and for graphs, with units in the names."""
         self._update_stability_score()  # errors that are old do not count any more
         return {
             "health_score": self.health_score,

@@ -21,9 +21,9 @@ class ConnectionHealthMonitor:
     """
     Checks the connections of a swarm every so many seconds; `libp2p.network.health.config`.
 
-    A connection that is bad several times in a row, and is not in use, is replaced: another one is
-    dialled first. Those of protected peers are kept, and so are those of a peer that has no more
-    than it should have, unless they are hopeless.
+    A connection that several checks in a row found bad, and that is not in use, is replaced: first
+    another one is dialled. Connections of protected peers are kept. So are those of a peer with at
+    most ``min_connections_per_peer`` of them, unless their score is below the critical threshold.
 
     :param swarm: a `Swarm`.
     """
@@ -91,7 +91,7 @@ class ConnectionHealthMonitor:
         )
 
     def _should_replace_connection(self, peer_id: ID, conn: Any) -> bool:
-        """Judge a connection; return whether it has been bad often enough, and is not in use."""
+        """Judge a connection; return whether it was bad often enough and is not in use."""
         if not self._has_health_data(peer_id, conn) or conn.get_streams():
             return False
         health: ConnectionHealth = self.swarm.health_data[peer_id][conn]

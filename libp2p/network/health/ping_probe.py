@@ -26,9 +26,9 @@ class ConnectionPingResult:
     """
     How a ping went.
 
-    :param rtt_ms: milliseconds, without agreeing on the protocol.
+    :param rtt_ms: milliseconds of the round trip; agreeing on the protocol does not count.
     :param protocol_supported: whether the peer speaks ping.
-    :param skipped: it was not sent, because the connection is in use.
+    :param skipped: True if no ping was sent because the connection is in use.
     """
 
     success: bool
@@ -44,7 +44,7 @@ async def ping_connection(
     negotiate_timeout: float | None = None,
     skip_when_streams_open: bool = False,
 ) -> ConnectionPingResult:
-    """Ping the peer on this connection; what fails, fails the ping, and nothing is raised."""
+    """Ping the peer on this connection; a failure is in the result, and is not raised."""
     if skip_when_streams_open and conn.get_streams():
         return ConnectionPingResult(success=True, skipped=True)
     is_spoken = False

@@ -46,7 +46,7 @@ class HealthWatch:
         return self.data.get(peer_id, {}).get(connection)
 
     def begin(self, peer_id: ID, connection: INetConn) -> None:
-        """Keep the health of a connection; those of the swarm are kept from their beginning."""
+        """Keep the health of a connection that is not the swarm's; the swarm's are kept anyway."""
         if self._board is not None:
             self._board.begin(peer_id, connection)
 
@@ -80,7 +80,7 @@ class HealthWatch:
         return (await self.monitor.get_monitoring_status()).to_dict()
 
     def choose(self, connections: Sequence[C], peer_id: ID) -> C:
-        """Return the one of a peer's connections that a new stream is opened on."""
+        """Return that connection of a peer on which to open a new stream."""
         if self._strategy == "best" or len(connections) == 1:
             return connections[-1]
         if self._strategy == "round_robin":

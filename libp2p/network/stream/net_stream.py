@@ -111,7 +111,7 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
     def _reading(
         self, read: Callable[..., Coroutine[object, object, T]], *args: object
     ) -> Coroutine[object, object, T]:
-        """Return the coroutine of a read, behind that of the peer's answer if it is due."""
+        """Return the coroutine of a read; it reads the peer's answer first, if that is due."""
         # No coroutine of its own: a host has thousands of streams that wait here.
         if self._proposal is None:
             return read(*args)
@@ -251,7 +251,7 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         await self._send_alone(self.muxed_stream.close_write)
 
     async def _send_alone(self, send: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Make a call of a sender; one at a time, as trio wants it even of calls that wait."""
+        """Make a call that sends; trio wants a second sender refused even while one waits."""
         if self._sending:
             raise trio.BusyResourceError("another task is sending on this stream")
         self._sending = True
@@ -302,7 +302,7 @@ class NetStream(INetStream, trio.abc.HalfCloseableStream):
         return StreamState.INIT if self._protocol is None else StreamState.OPEN
 
     async def is_operational(self) -> bool:
-        """Tell whether something can still come, or be written."""
+        """Tell whether data can still arrive, or be written."""
         return await self.state not in _ENDED
 
     def get_remote_address(self) -> tuple[str, int] | None:

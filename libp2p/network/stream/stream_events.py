@@ -26,7 +26,7 @@ class StreamEvents:
         self._ended: list[int] = []
 
     def opened(self, stream: NetStream) -> None:
-        """A protocol was agreed on for a stream."""
+        """Announce a stream on whose protocol both sides have agreed."""
         if not self._events.wants(StreamOpened, StreamClosed):
             return
         self._muxed_conn.on_stream_end(self._note_end)
@@ -48,7 +48,7 @@ class StreamEvents:
                 self._events.emit(StreamClosed(stream))
 
     def close(self) -> None:
-        """The connection has ended, and all its streams."""
+        """Announce the end of all streams: the connection has ended."""
         self._muxed_conn.on_stream_end(None)
         self._ended = [*self._ended, *self._announced]
         self._tell()

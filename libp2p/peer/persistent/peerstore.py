@@ -18,6 +18,7 @@ from libp2p.peer.persistent.recorded import (
     RecordedPeerStore,
 )
 from libp2p.utils import arguments
+from libp2p.utils.background import background_nursery
 from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.logs import get_logger
 
@@ -79,7 +80,7 @@ class PersistentPeerStore(RecordedPeerStore):
         self._is_lasting = True
         try:
             await self._load_or_warn()
-            async with trio.open_nursery() as nursery:
+            async with background_nursery() as nursery:
                 nursery.start_soon(self._keep_written)
                 try:
                     yield
@@ -87,11 +88,6 @@ class PersistentPeerStore(RecordedPeerStore):
                     nursery.cancel_scope.cancel()
                     with trio.move_on_after(LAST_WRITE_SECONDS, shield=True):
                         await self._write_or_log()
-        except BaseExceptionGroup as group:
-            # `_keep_written` does not raise, so the error is the block's own.
-            if len(group.exceptions) == 1:
-                raise group.exceptions[0] from group.exceptions[0].__cause__
-            raise
         finally:
             self._is_lasting = False
 

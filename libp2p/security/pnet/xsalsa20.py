@@ -13,7 +13,6 @@ from libp2p.exceptions import InvalidArgument
 
 NONCE_BYTES: Final = 24
 
-_WORDS: Final = Struct("<16I")
 _KEY: Final = Struct("<8I")
 _CONSTANTS: Final = Struct("<4I").unpack(b"expand 32-byte k")
 _MASK: Final = 0xFFFFFFFF

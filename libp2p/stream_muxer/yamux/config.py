@@ -17,16 +17,17 @@ MAX_INBOUND_STREAMS: Final = 1000
 #: Pongs waiting to be sent; more mean that the peer floods pings without reading.
 MAX_PENDING_PONGS: Final = 32
 #: Control frames waiting to be sent. A peer that provokes more without reading them is cut off
-#: (CVE-2024-32984): one that keeps to 256 unacknowledged opens stays far below. Where they are
-#: this side's own, opening waits.
+#: (CVE-2024-32984). A peer that keeps to 256 unacknowledged opens provokes far fewer. Where so many
+#: are this side's own, opening a stream waits.
 MAX_PENDING_CONTROL: Final = 4096
 #: Streams closed here whose peer has not finished; the oldest is reset when there are more.
 MAX_LINGERING: Final = 256
 #: Data queued per connection, in bytes, before writers wait: enough for the socket to stay busy
 #: while a writer is scheduled, little enough that a short stream is not kept waiting.
 MAX_SEND_QUEUE_BYTES: Final = 512 * 1024
-#: What a connection may queue, in data and in control frames, when too much waits in all of them:
-#: so much that each goes on, and that a peer may open the streams that it may have unacknowledged.
+#: What each connection may queue, in data and in control frames, when too much waits in all
+#: connections of a host: enough for each to go on, and for a peer to open as many streams as it may
+#: have unacknowledged.
 LEAST_SEND_QUEUE_BYTES: Final = 32 * 1024
 LEAST_PENDING_CONTROL: Final = 512
 #: Growth of all receive windows of one connection together.
@@ -40,11 +41,12 @@ PING_TIMEOUT: Final = 20.0
 WRITE_PROGRESS_TIMEOUT: Final = 30.0
 #: How long a closing connection waits for a peer that takes nothing of what was written before.
 CLOSE_PATIENCE: Final = 2.0
-#: And for one that goes on taking some, in all: longer, and a slow peer could hold up the program.
+#: How long it waits in all for a peer that goes on taking bytes: if it waited longer, a slow peer
+#: could hold up the program.
 CLOSE_TIMEOUT: Final = 10.0
-#: When the peer's kernel has everything: how long until its program must have closed too. A socket
-#: that is closed with unread input resets the connection, and other kernels then drop what theirs
-#: has not read.
+#: How long the peer's program has to close too, once its kernel has everything. A socket that is
+#: closed with unread input resets the connection, and some kernels then drop what their program has
+#: not read.
 CLOSE_GRACE: Final = 0.1
 
 
@@ -68,7 +70,7 @@ class YamuxConfig:
     :param close_patience: how long closing waits for a peer that takes nothing.
     :param close_timeout: how long closing waits for a peer that goes on taking what was written.
     :param close_grace: how long closing waits for the peer's end once it has taken everything.
-    :raises ValueError: or `TypeError`, if one of them cannot be.
+    :raises ValueError: or `TypeError`, if a value is not possible.
     """
 
     max_window: int = MAX_WINDOW_SIZE
@@ -88,7 +90,7 @@ class YamuxConfig:
     close_grace: float = CLOSE_GRACE
 
     def __post_init__(self) -> None:
-        """Check every field; less than the least would keep a connection from going on."""
+        """Check every field; with smaller values than these a connection could not go on."""
         least_of = {
             "max_window": DEFAULT_WINDOW_SIZE,
             "max_unacknowledged": 1,

@@ -39,7 +39,7 @@ class OpenAllowed:
 
 @dataclass(slots=True)
 class GoAwayReceived:
-    """The peer is closing the connection, with this code."""
+    """The peer is closing the connection, and gives ``code`` as its reason."""
 
     code: int
 

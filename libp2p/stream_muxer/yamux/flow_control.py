@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 
 #: Fixed by the specification for both directions; nothing negotiates it.
 DEFAULT_WINDOW_SIZE: Final = 256 * 1024
-#: Fills 1 Gbit/s over 128 ms. The same ceiling as go-libp2p's.
+#: The largest window, as in go-libp2p: it fills a link of 1 Gbit/s with a round trip of 128 ms.
 MAX_WINDOW_SIZE: Final = 16 * 1024 * 1024
 #: Credit is returned once this fraction of the window has been read.
 UPDATE_FRACTION: Final = 8
-#: Or this much of it: what is held back the peer cannot use, where the window is the limit. A busy
-#: connection reads more than that at once, so it sends one update for each read.
+#: Credit is returned sooner once it has this many bytes: where the window is the limit, the peer
+#: cannot use credit that is held back. A busy connection reads more than that at once, so it sends
+#: one update for each read.
 UPDATE_BYTES: Final = 64 * 1024
 #: A window that is half used up within this many round trips doubles.
 GROWTH_ROUND_TRIPS: Final = 4
@@ -85,7 +86,7 @@ class ReceiveWindow:
         Subtract ``size`` received bytes of a body from the peer's credit.
 
         :param announced: the body's size in the Data frame's header; 0 for a further piece.
-            What is announced and not received yet is only checked.
+            Announced bytes that have not been received yet are checked, and not charged.
         :raises RemoteProtocolError: if the peer has no credit for it.
         """
         if announced > self.credit:

@@ -26,7 +26,7 @@ TYPE_DATA: Final = 0
 TYPE_WINDOW_UPDATE: Final = 1
 TYPE_PING: Final = 2
 TYPE_GO_AWAY: Final = 3
-#: Not on the wire: a further piece of the body of the Data frame before it.
+#: Not on the wire: a further piece of the body of the preceding Data frame.
 CONTINUATION: Final = 4
 
 FLAG_SYN: Final = 1
@@ -62,17 +62,12 @@ class FrameParser:
     def __init__(self) -> None:
         self._partial = b""  # the beginning of a header
         self._body_left = 0  # bytes of the current Data body not received yet
-        self._stream_id = 0  # whose body it is
+        self._stream_id = 0  # the stream whose body it is
         self._fin = 0  # FLAG_FIN if the frame ends the stream; its last piece carries it
-
-    @property
-    def at_boundary(self) -> bool:
-        """True if no frame is half-read."""
-        return not self._body_left and not self._partial
 
     def receive(self, pieces: Iterable[Buffer]) -> Iterator[Frame]:
         """
-        Parse ``pieces``, each frame when it is asked for; all of them have to be.
+        Yield the frames in ``pieces``; the iterator has to be used up.
 
         :raises RemoteProtocolError: on an unknown version or frame type.
         """

@@ -1,8 +1,8 @@
 """
 What one connection holds of its host's budgets (sans-I/O).
 
-Four things are counted over all connections of a host: by how much receive windows have grown, what
-lies unread, what waits to be sent, and inbound streams. The scopes are updated in steps, so that a
+Four things are counted over all connections of a host: growth of receive windows, unread bytes,
+bytes that wait to be sent, and inbound streams. The scopes are updated in steps, so that a
 connection that is read and written promptly costs next to nothing.
 
 Unread bytes lie in views of what was decrypted together, which stays in memory as a whole. So as
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 
 #: Growth of all receive windows of a host, if its configuration says nothing else.
 HOST_RECEIVE_BUDGET: Final = 256 * 1024 * 1024
-#: What may lie unread in all streams of a host: the first 256 KiB of 192 slow readers. Where there
-#: is more, the fullest stream of the connection with the most is reset.
+#: Bytes that may lie unread in all streams of a host: the first 256 KiB of 192 slow readers. Where
+#: there are more, the connection with the most loses its fullest stream.
 MAX_UNREAD_BYTES: Final = 48 * 1024 * 1024
-#: What may wait for sockets in all connections of a host. Where there is more, each connection may
-#: queue only what keeps it going.
+#: Bytes that may wait for sockets in all connections of a host. Where there are more, each
+#: connection may queue only as many as keep it going.
 MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
 #: Inbound streams of a host. For a further one, the connection with the most loses idle ones.
 MAX_HOST_INBOUND_STREAMS: Final = 8192
-#: What one takes in memory, about, without its handler.
+#: What an inbound stream takes in memory, about, without its handler.
 STREAM_BYTES: Final = 4 * 1024
 #: By how many bytes a scope may differ from what is really held.
 ACCOUNT_STEP: Final = 32 * 1024
@@ -88,7 +88,7 @@ class Holdings:
         # Streams with unread data of the last batch, and the number of its pieces.
         self._fresh: dict[StreamState, int] = {}
         self._batch_bytes = 0
-        self._pinned = 0  # the last batch, while any of it is unread
+        self._pinned = 0  # size of the last batch while any of it is unread
         self._reported = 0
         #: Encrypted bytes that wait for the socket.
         self.sealed = 0
@@ -98,18 +98,18 @@ class Holdings:
         """Hold nothing any more."""
         for scope in (self.windows, self._unread_scope, self._queued, self._inbound):
             scope.close()
-        self._queued = Scope("closed")  # for what a driver still tries to send
+        self._queued = Scope("closed")  # counts what a driver still tries to send
 
     # -- unread bytes -------------------------------------------------------------------------
 
     def begin_batch(self, size: int) -> None:
-        """``size`` bytes were decrypted together; what is unread of those before is settled."""
+        """Note that ``size`` bytes were decrypted together; copy what is unread of earlier ones."""
         if self._fresh:
             self._copy_out()
         self._batch_bytes = size
 
     def on_body(self, stream: StreamState, size: int) -> None:
-        """``size`` bytes of the batch have been put into a stream's inbox."""
+        """Note that ``size`` bytes of the batch were put into a stream's inbox."""
         self._unread += size
         if self._batch_bytes >= COPY_BELOW:  # of less, everything has been copied
             try:
@@ -118,13 +118,13 @@ class Holdings:
                 self._fresh[stream] = 1
 
     def end_batch(self) -> None:
-        """Tell the host what lies unread now; it may cut off streams of this connection."""
+        """Tell the host what lies unread now; the host may cut off streams of this connection."""
         self._pinned = self._batch_bytes if self._fresh else 0
         if self._unread + self._pinned - self._reported >= ACCOUNT_STEP:
             self._report_unread()
 
     def on_read(self, stream: StreamState, size: int) -> None:
-        """``size`` bytes have been taken out of a stream's inbox."""
+        """Note that ``size`` bytes were taken out of a stream's inbox."""
         if stream.is_counted:
             self._unread -= size
             if self._fresh and not stream.inbox.size:
@@ -133,7 +133,7 @@ class Holdings:
                 self._report_unread()
 
     def on_put_back(self, stream: StreamState, size: int) -> None:
-        """``size`` bytes are in a stream's inbox again."""
+        """Note that ``size`` bytes were put back into a stream's inbox."""
         if stream.is_counted:
             self._unread += size
             # Mostly they are of the last batch, and read again before the next one.
@@ -141,7 +141,7 @@ class Holdings:
             self._pinned = self._batch_bytes
 
     def forget(self, stream: StreamState) -> None:
-        """Count a stream's unread bytes no more: they are dropped, or its user's alone."""
+        """Count a stream's unread bytes no more: they were dropped, or only its user has them."""
         if stream.stop_counting():
             self._unread -= stream.inbox.size
             self._no_longer_fresh(stream)
@@ -173,11 +173,11 @@ class Holdings:
     # -- what waits to be sent ----------------------------------------------------------------
 
     def on_socket(self, sealed: int) -> None:
-        """The socket has left ``sealed`` encrypted bytes here; 0 if it has taken all."""
+        """Note that the socket has not taken ``sealed`` encrypted bytes; 0 if it took all."""
         self.sealed = sealed
 
     def on_queued(self, size: int) -> None:
-        """``size`` bytes wait to be encrypted."""
+        """Note that ``size`` bytes wait to be encrypted."""
         held = size + self.sealed if self.sealed else 0
         change = held - self._queued_reported
         if abs(change) >= ACCOUNT_STEP or (change and not held):
@@ -196,5 +196,5 @@ class Holdings:
         return self._inbound.claim(1)
 
     def remove_inbound(self) -> None:
-        """Count one less."""
+        """Count one inbound stream less."""
         self._inbound.release(1)

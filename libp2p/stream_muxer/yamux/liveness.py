@@ -1,8 +1,8 @@
 """
 Whether the peer of a connection is still there (sans-I/O): when to ping it, and when to give up.
 
-`Liveness` has the pings and decides that while the connection is used, `Farewell` when it is being
-closed. Both name the time at which they have to decide next, and know no clock.
+`Liveness` decides while the connection is used, and has the pings. `Farewell` decides while the
+connection is being closed. Both name the time at which they have to decide next, and know no clock.
 
 A sign of life is anything that was read, and anything that the peer's kernel has acknowledged: a
 program that computes for a while, or reads slowly behind a long queue, is no dead peer. A peer is
@@ -12,9 +12,9 @@ the socket was full for `write_progress_timeout` and nothing was acknowledged.
 Acknowledgements are only looked at when a deadline has passed. The first look that finds one starts
 the timeout again, so a peer whose kernel answers and whose program does not has twice the time.
 
-This side's own program may be the one that computes. Its timers then fire late, and what the peer
-has sent meanwhile has not been read. A late look therefore judges no peer: it is repeated
-after as long as it was late, when all that has been received is read.
+This side's own program may be the one that computes. Then its timers fire late, and it has not read
+what the peer has sent meanwhile. A late look therefore judges no peer. It is repeated after as many
+seconds as it was late, when everything received has been read.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: The value of a ping is a u32.
 MAX_PING_VALUE: Final = 2**32 - 1
-#: A timer that fires later than this, in seconds, was held up by something that computes.
+#: A timer that fires this many seconds late was held up by something that computes.
 LATE_AFTER: Final = 0.1
 #: A late look is repeated no sooner than this, in seconds, so that there is a round trip.
 SECOND_LOOK_AFTER: Final = 1.0
@@ -110,14 +110,14 @@ class Liveness:
         """
         Judge the peer at `next_deadline`, and set the next one.
 
-        :param delivered: how many bytes its kernel has acknowledged, or as far as that is not
+        :param delivered: how many bytes the peer's kernel has acknowledged; where that is not
             known, how many this side's kernel has taken.
         :param received_at: when the peer's last bytes were read.
         """
         late = now - self.next_deadline
         self._note(now, delivered)
         silent_at = stuck_at = inf
-        if self._full_since is not None:  # where a ping does not get through either
+        if self._full_since is not None:  # a ping would not get through either
             progress_at = max(self._delivered_at, self._full_since)
             stuck_at = progress_at + self._config.write_progress_timeout
         elif self.ping_sent_at is not None:
@@ -157,7 +157,7 @@ class Farewell:
         Begin.
 
         :param delivered: see `Liveness.look`.
-        :param timeout: how long it lasts at most.
+        :param timeout: how many seconds it lasts at most.
         """
         self._config = config
         self._ends_at = now + timeout

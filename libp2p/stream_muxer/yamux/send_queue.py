@@ -32,7 +32,7 @@ def frozen(buffer: Buffer) -> Buffer:
 
 
 class SendQueue:
-    """The frames of a session until all of them are taken at once."""
+    """The frames that a session has queued; `take` removes all of them."""
 
     __slots__ = (
         "_frame_at",
@@ -79,7 +79,7 @@ class SendQueue:
             self._frame_stream = stream_id
         for piece in pieces:
             if type(piece) is not bytes:
-                piece = frozen(piece)  # it is sent later
+                piece = frozen(piece)  # the piece is sent later
             start, end = 0, len(piece)
             while start < end:
                 room = MAX_FRAME_PAYLOAD - self._frame_size
@@ -97,7 +97,7 @@ class SendQueue:
                 start += size
 
     def _end_frame(self) -> None:
-        """Let the last frame grow no more; its header was made for a full one."""
+        """Let the last frame grow no more, and give it a header with its true size."""
         if self._frame_size < MAX_FRAME_PAYLOAD:
             header = encode_header(TYPE_DATA, 0, self._frame_stream, self._frame_size)
             self.data[self._frame_at] = header
@@ -110,7 +110,7 @@ class SendQueue:
         self.data_bytes += HEADER_SIZE
 
     def add_credit(self, stream_id: int, delta: int) -> None:
-        """Queue a window update; credit that is queued already is added to it."""
+        """Queue a window update, merged with one of the same stream that is queued already."""
         self.window_updates[stream_id] = self.window_updates.get(stream_id, 0) + delta
 
     def drop_credit(self, stream_id: int) -> None:

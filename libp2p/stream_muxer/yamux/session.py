@@ -62,12 +62,12 @@ from libp2p.stream_muxer.yamux.stream_state import OPEN, Half, StreamState
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
 
-#: What is handled in one go before other connections have their turn, or one that sends nothing
-#: but headers would hold up all others: about a millisecond's worth. Each event wakes a task.
+#: What is handled in one go before other connections have their turn: about a millisecond's worth.
+#: Else a peer that sends only headers would hold up all others. Each event wakes a task.
 MAX_FRAMES_AT_ONCE: Final = 256
 MAX_EVENTS_AT_ONCE: Final = 16
-#: What a writer may queue before the next one in line: two frames, since a write of 64 KiB makes
-#: two, and each turn costs a task switch. A quarter of what may be queued in all.
+#: What a writer may queue before the next writer in line has its turn: two frames, since a write of
+#: 64 KiB makes two, and each turn costs a task switch. A quarter of what may be queued in all.
 TURN_BYTES: Final = 128 * 1024
 #: Idle streams that are reset at once where a host has too many.
 CUT_STREAMS: Final = 16
@@ -95,8 +95,8 @@ class YamuxSession:
         """
         Begin a connection on which nothing has been sent yet.
 
-        :param resources: what the host of this connection may hold; None for a host of its own.
-        :param name: how the connection is called there.
+        :param resources: what the host of this connection may hold; None counts it alone.
+        :param name: the name of the connection in ``resources``.
         :param on_cut: called with each stream that is reset because the host holds too much.
         """
         self.is_initiator = is_initiator
@@ -106,7 +106,7 @@ class YamuxSession:
         self.bytes_received = 0
         self.closed_by: BaseException | None = None
         self._on_stream_end: Callable[[int], object] | None = None
-        #: When a stream was opened last, or data was received; pings do not count. 0 before.
+        #: When a stream was last opened or data received; pings do not count. 0 before the first.
         self.active_at = 0.0
         #: When bytes were received last.
         self.received_at = 0.0
@@ -174,7 +174,7 @@ class YamuxSession:
         return stream
 
     def accept(self, stream: StreamState) -> None:
-        """Accept an inbound stream: the peer is told, and may open another in its place."""
+        """Accept an inbound stream; this tells the peer, which may then open another one."""
         if stream.accept():
             self._unaccepted -= 1
             self._streams_accepted += 1
@@ -280,7 +280,7 @@ class YamuxSession:
         """
         Call ``callback`` with the id of each stream that has ended in both directions.
 
-        It must not use the session, which is in the middle of a step. None ends this.
+        The callback must not use the session, which is in the middle of a step. None removes it.
         """
         self._on_stream_end = callback
 
@@ -357,8 +357,8 @@ class YamuxSession:
         """
         Return every queued frame, in the order to send them: control first, then data.
 
-        After `leave` or `turn_away` that is done once, and nothing more is sent: a peer may have
-        closed when it reads the GoAway.
+        After `leave` or `turn_away` only the first call returns frames: a peer may close the
+        connection as soon as it reads the GoAway.
         """
         if self.has_left:
             return []
@@ -376,7 +376,7 @@ class YamuxSession:
         self.liveness.on_full(now, delivered)
 
     def on_socket_drained(self) -> None:
-        """Note that the socket has taken them all."""
+        """Note that the socket has taken all bytes of the last frames."""
         self._holdings.on_socket(0)
         self._report_queued()
         self.liveness.on_drained()
@@ -390,14 +390,14 @@ class YamuxSession:
         self.send_queue.add_control(TYPE_WINDOW_UPDATE, FLAG_RST, stream_id, code)
 
     def _reset_after_data(self, stream: StreamState) -> None:
-        """Send RST behind our FIN: the peer then still reads what was written before it."""
+        """Send RST after our FIN: the peer still reads what was written before the FIN."""
         self.send_queue.drop_credit(stream.stream_id)
         self.send_queue.add_after_data(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0)
 
     # -- time ---------------------------------------------------------------------------------
 
     def start(self, now: float) -> None:
-        """Begin to look after the peer: a ping is due at once."""
+        """Begin to watch the peer; the first ping is due at once."""
         self.received_at = now
         self.liveness.start(now)
 
@@ -435,7 +435,7 @@ class YamuxSession:
         """
         Close the connection: send GoAway after all data, and then nothing more.
 
-        `on_time` ends the connection when the peer has taken everything, or does not go on.
+        `on_time` ends the connection when the peer has taken everything, or takes nothing more.
 
         :param delivered: see `Liveness.look`.
         """
@@ -444,9 +444,9 @@ class YamuxSession:
 
     def turn_away(self, error: RemoteProtocolError, now: float) -> list[StreamState]:
         """
-        End everything because of what the peer did, and tell it; see `close`.
+        End everything because of what the peer did, and tell the peer; see `close`.
 
-        `on_time` ends the connection after `close_grace`, the peer's time to read that.
+        `on_time` ends the connection after `close_grace`, in which the peer can read the GoAway.
         """
         ended = self.close(error)
         self.go_away(error.code)
@@ -515,7 +515,7 @@ class YamuxSession:
             raise RemoteProtocolError("the peer provokes control frames and does not read them")
 
     def _cut_unread(self) -> None:
-        """Reset the fullest stream: too much lies unread in all of the host's."""
+        """Reset the fullest stream: too much lies unread in the host's streams."""
         if self._holdings.settle() or not self.streams:
             return
         fullest = max(self.streams.values(), key=lambda stream: stream.inbox.size)
@@ -523,7 +523,7 @@ class YamuxSession:
         self._holdings.settle()
 
     def _cut_inbound(self) -> None:
-        """Reset some streams on which nothing happens: the host has too many."""
+        """Reset some idle inbound streams: the host has too many streams."""
         inbound = [stream for stream in self.streams.values() if not stream.outbound]
         idle = [stream for stream in inbound if not stream.inbox.size]
         for stream in (idle or inbound)[:CUT_STREAMS]:
@@ -604,10 +604,10 @@ class YamuxSession:
 
     def _on_unread_body(self, stream: StreamState, events: list[Event]) -> None:
         """
-        Drop a body on a stream that is not read; reset it if its peer has used up its credit so.
+        Drop a body on a stream that is not read; reset the stream if no credit is left.
 
-        Without a reset it would wait for credit for ever. Not sooner, for a reset also makes the
-        peer drop what it has not read yet of ours.
+        Without a reset the peer would wait for credit for ever. An earlier reset would make the
+        peer drop data of ours that it has not read yet.
         """
         if stream.reading is Half.CLOSED and not stream.receive_window.credit:
             if stream.writing is OPEN:
@@ -655,11 +655,11 @@ class YamuxSession:
             raise MuxedConnUnavailable() from self.closed_by
 
     def _after_close(self, stream: StreamState) -> None:
-        """A half was closed here: forget the stream, or remember that it lingers."""
+        """Forget a stream of which a half was closed here, or remember that it lingers."""
         if stream.finished:
             self._forget(stream)
         elif stream.writing is Half.CLOSED and stream.reading is Half.CLOSED:
-            if not stream.receive_window.credit:  # the peer is waiting for some, for ever
+            if not stream.receive_window.credit:  # the peer would wait for credit for ever
                 self._reset_after_data(stream)
                 self._forget(stream)
                 return
@@ -675,7 +675,7 @@ class YamuxSession:
         self._forget(stream)
 
     def _forget(self, stream: StreamState) -> None:
-        """Drop all trace of a stream; its object, and unread data in it, live on with its user."""
+        """Remove a stream from the session; its user keeps its object, with unread data in it."""
         if self.streams.pop(stream.stream_id, None) is None:
             return
         if self._on_stream_end is not None:

@@ -86,8 +86,8 @@ class StreamState:
     """
     The pure part of a stream. Its `YamuxSession` alone calls what changes it.
 
-    Bytes are counted where credit is: what a peer was granted less what it has left is what it has
-    sent. So the path of the data pays nothing for the statistics.
+    Credit counts the bytes: a peer has sent what it was granted less what it has left. So the path
+    of the data does nothing for the statistics.
     """
 
     __slots__ = (
@@ -120,19 +120,19 @@ class StreamState:
         self.receive_window = receive_window
         #: Bytes that this side may still send.
         self.send_credit = DEFAULT_WINDOW_SIZE
-        #: All that it was ever allowed to send.
+        #: Bytes that this side was ever allowed to send.
         self.send_granted = DEFAULT_WINDOW_SIZE
         #: Outbound: the peer's ACK has been received. Inbound: ours has been queued.
         self.acknowledged = False
         #: Inbound: the application has accepted the stream. Outbound streams begin accepted.
         self.accepted = outbound
-        #: The driver's side, which it wakes for this stream; the session never touches it.
+        #: The driver's object for this stream; only the driver uses it, the session never does.
         self.handle: StreamHandle | None = None
         #: The peer has sent FIN or RST.
         self.peer_finished = False
         self.reset_code = 0
         self.reset_remotely = False
-        #: What ended the whole connection, if that is what ended the stream.
+        #: What ended the whole connection, if the stream ended with the connection.
         self.lost_to: BaseException | None = None
 
     def attach(self, handle: StreamHandle) -> None:
@@ -143,8 +143,8 @@ class StreamState:
         """
         Forget the driver's side and return it: no event of this stream follows.
 
-        The two refer to each other. Otherwise unread bytes would stay in memory until the next
-        garbage collection.
+        The stream and its handle refer to each other. If they still did at the end, unread bytes
+        would stay in memory until the next garbage collection.
         """
         handle, self.handle = self.handle, None
         return handle
@@ -155,17 +155,17 @@ class StreamState:
         return self.peer_finished and self.writing is not OPEN
 
     def accept(self) -> bool:
-        """The application accepts the stream; return False if it had done so before."""
+        """Note that the application accepts the stream; return False if it had before."""
         was_accepted, self.accepted = self.accepted, True
         return not was_accepted
 
     def acknowledge(self) -> bool:
-        """Note the ACK of whoever did not open the stream; return False if it was noted before."""
+        """Note the ACK of the side that did not open the stream; return False the second time."""
         was_acknowledged, self.acknowledged = self.acknowledged, True
         return not was_acknowledged
 
     def stop_counting(self) -> bool:
-        """Count what is in the inbox no longer; return False if it did not count before."""
+        """Count the inbox's bytes no longer; return False if they did not count before."""
         was_counted, self.is_counted = self.is_counted, False
         return was_counted
 
@@ -224,7 +224,7 @@ class StreamState:
         self.inbox.clear()
 
     def finish(self) -> bool:
-        """Note the peer's FIN; return True if that is news for a reader."""
+        """Note the peer's FIN; return True if a reader has to learn of it."""
         self.peer_finished = True
         if self.reading is not OPEN:
             return False
@@ -235,8 +235,8 @@ class StreamState:
         """
         Abort the halves that are still open; the first code to do so stays.
 
-        What is unread is dropped, unless the peer had finished it: its reset then concerns the
-        other direction.
+        Unread data is dropped. But if the peer has sent FIN before its reset, the reset is about
+        the other direction, and unread data stays.
         """
         if Half.RESET not in (self.reading, self.writing):
             self.reset_code = code
@@ -248,7 +248,7 @@ class StreamState:
             self._end_halves((OPEN, Half.EOF))
 
     def lose(self, cause: BaseException) -> None:
-        """The connection is gone. Received data can still be read; after it reads raise."""
+        """Note that the connection is gone: received data can be read, then reads raise."""
         self._end_halves((OPEN,))
         self.lost_to = cause
 

@@ -32,20 +32,21 @@ if TYPE_CHECKING:
     from libp2p.stream_muxer.yamux.session import YamuxSession
     from libp2p.stream_muxer.yamux.stream_state import StreamState
 
-#: Turns at the same time, which is per round of the scheduler. With one a connection that is busy
-#: in both directions reads five times what it writes; with four, peers fill each other's sockets.
+#: Turns at the same time: so many writers go on in one round of the scheduler. With one, a
+#: connection that is busy in both directions reads five times as much as it writes. With four,
+#: peers fill each other's sockets.
 TURNS_AT_ONCE: Final = 2
 #: Messages up to this size are short: requests, and answers that a peer waits for.
 SHORT_BYTES: Final = 16 * 1024
-#: Short messages that may go before a long turn: as many bytes at most.
+#: Short messages that may go before a long turn: together they have at most as many bytes.
 SHORT_BEFORE_LONG: Final = TURN_BYTES // SHORT_BYTES
-#: Data that is encrypted and sent in one go, where there is so much: a system call for each 64 KiB
-#: costs bulk a tenth, and full TLS records are made only of what goes out together.
+#: Bytes that are encrypted and sent in one go, if so many wait. A system call for each 64 KiB slows
+#: bulk down by a tenth, and full TLS records can only be made of bytes that are sent together.
 BATCH_BYTES: Final = 256 * 1024
 #: A writer yields to other tasks after this many bytes that needed no waiting, a reader after
 #: sixteen times as many.
 YIELD_BYTES: Final = 256 * 1024
-#: What a call counts as besides its bytes: 250 small ones take about two milliseconds.
+#: Bytes that each call counts as besides its data: 250 small calls take about two milliseconds.
 CALL_BYTES: Final = 1024
 
 
@@ -56,8 +57,8 @@ class WriteLock:
     """
     Held from the first byte of a batch until the socket has taken its last one.
 
-    It belongs to no task, unlike trio's: a task that writes without waiting takes it, and leaves it
-    to the connection's write task if the socket is full.
+    Unlike trio's lock, it belongs to no task: a task that writes without waiting takes the lock,
+    and leaves it to the connection's write task if the socket is full.
     """
 
     __slots__ = ("held",)
@@ -89,7 +90,7 @@ class WriteLine(Generic[_Writer]):
         self.is_busy = False
 
     def may_pass(self, short: bool) -> bool:
-        """Tell whether a writer that has not waited in line may queue something all the same."""
+        """Tell whether a writer may queue something without waiting in line."""
         if not self.is_busy:
             return True
         if self._short or not short or self._short_since_long >= SHORT_BEFORE_LONG:
@@ -98,12 +99,12 @@ class WriteLine(Generic[_Writer]):
         return True
 
     def join(self, writer: _Writer, short: bool) -> None:
-        """Wait in line, with something ``short`` or not."""
+        """Put ``writer`` in the line of short messages or in that of long ones."""
         (self._short if short else self._long)[writer] = None
         self.is_busy = True
 
     def leave(self, writer: _Writer) -> None:
-        """End a turn, or wait no longer."""
+        """End the turn of ``writer``, or take it out of its line."""
         self._long.pop(writer, None)
         self._short.pop(writer, None)
         self._turns.pop(writer, None)
@@ -161,7 +162,7 @@ class WriteScheduler:
     def flush_now(self) -> None:
         """Send what is queued, as far as the kernel takes it without waiting."""
         if self.corked or self._ended or not self._write_lock.try_acquire():
-            return  # whoever has corked it or holds the lock sends what is queued, too
+            return  # the task that corked or that holds the lock sends what is queued, too
         batch = self._session.take_outgoing()
         if not batch:
             self._write_lock.release()
@@ -176,8 +177,8 @@ class WriteScheduler:
         """
         Send what is queued once the tasks that are ready to run have run.
 
-        For control frames: a system call costs more than a task switch, and when a peer's batch
-        wakes many streams, what they answer is sent together.
+        Control frames are sent so: a system call costs more than a task switch, and when a peer's
+        batch wakes many streams, their answers are sent together.
         """
         if not self.corked:
             self._writer.wake()
@@ -187,7 +188,7 @@ class WriteScheduler:
         self.corked = True
 
     def uncork(self) -> None:
-        """Send what was queued meanwhile."""
+        """Send what was queued since `cork`."""
         self.corked = False
         if self._session.has_outgoing:
             self.flush_now()
@@ -239,7 +240,7 @@ class WriteScheduler:
         self._timer.cancel()
 
     def end(self) -> None:
-        """Send nothing any more; what is queued stays here."""
+        """Send nothing any more; what is queued stays queued."""
         self._ended = True
         self._writer.wake()
 
@@ -259,7 +260,7 @@ class WriteScheduler:
         session = self._session
         short = size <= SHORT_BYTES
         if self._line.is_busy and not self._line.may_pass(short):
-            session.sendable(stream)  # a closed stream is an error, not a reason to wait
+            session.sendable(stream)  # a closed stream is an error, and no reason to wait
             return False
         if not session.try_send(stream, pieces, size):
             if not session.is_congested:
@@ -287,7 +288,7 @@ class WriteScheduler:
         session = self._session
         short = len(queue) <= SHORT_BYTES
         self.spend(len(queue))
-        turn = 0  # bytes that may be queued before the next in line, if there was one
+        turn = 0  # bytes that may be queued before the next writer in line has its turn
         lined_up = False
         try:
             while queue:
@@ -324,7 +325,7 @@ class WriteScheduler:
 
     async def _wait_in_line(self, writer: Waiter, short: bool) -> bool:
         """
-        Wait behind the other writers until woken; return False if it is not for the turn.
+        Wait behind the other writers until woken; return whether this writer has its turn.
 
         Every call needs a call of `_leave_line`.
         """
@@ -335,7 +336,7 @@ class WriteScheduler:
         return self._line.has_turn(writer)
 
     def _leave_line(self, writer: Waiter) -> None:
-        """End a turn, or let a writer leave the line that has failed or was cancelled."""
+        """End the turn of ``writer``, or take it out of its line: it failed or was cancelled."""
         self._line.leave(writer)
         self._begin_turns()
 
@@ -351,11 +352,11 @@ class WriteScheduler:
         await self._openers.park()
 
     def let_one_open(self) -> None:
-        """Wake the one that has waited longest: the peer has acknowledged or ended a stream."""
+        """Wake the task that has waited longest: the peer has acknowledged or ended a stream."""
         self._openers.unpark()
 
     def after_local_end(self) -> None:
-        """Send what ends a stream or a half of it; in its place another may be opened."""
+        """Send the end of a stream or of its half; another stream may be opened in its place."""
         self.flush_soon()
         self._let_all_open()
 

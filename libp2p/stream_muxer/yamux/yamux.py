@@ -105,7 +105,7 @@ PROTOCOL_ID: Final = "/yamux/1.0.0"
 
 
 class Yamux(IMuxedConn):
-    """Streams over one secure connection. `run` does the work; until it runs nothing moves."""
+    """Streams over one secure connection. `run` does the work; before it runs no data moves."""
 
     def __init__(
         self,
@@ -120,10 +120,10 @@ class Yamux(IMuxedConn):
         """
         Take over ``secured_conn``.
 
-        :param is_initiator: whether stream ids are odd here; by default if this side has dialled.
+        :param is_initiator: whether this side's stream ids are odd; by default, if it has dialled.
         :param on_close: awaited by `run` when the connection has ended.
         :param config: limits and times.
-        :param resources: what the host of this connection may hold; None for a host of its own.
+        :param resources: what the host of this connection may hold; None counts it alone.
         """
         self.secured_conn = secured_conn = session_over(secured_conn)
         self.peer_id = peer_id
@@ -141,7 +141,7 @@ class Yamux(IMuxedConn):
         self._backlog: dict[YamuxStream, None] = {}  # the next to be accepted first
         self._acceptors = trio.lowlevel.ParkingLot()
         self._is_closing = False
-        #: After `close`: how many bytes of what was written, encrypted, did not reach the peer.
+        #: After `close`: how many of the encrypted bytes did not reach the peer.
         self.undelivered_bytes = 0
         self._scope = trio.CancelScope()
         self._cause: BaseException | None = None
@@ -156,7 +156,7 @@ class Yamux(IMuxedConn):
         """
         Serve the connection until either side ends it; never raises for what the peer does.
 
-        Why it ended is in `close_cause` then.
+        Afterwards `close_cause` tells why the connection ended.
         """
         self.session.start(trio.current_time())
         self.event_started.set()
@@ -177,9 +177,9 @@ class Yamux(IMuxedConn):
 
     async def close(self, error_code: int = GO_AWAY_NORMAL) -> None:
         """
-        Tell the peer, let it get what was written before, and end.
+        Tell the peer, wait until it has what was written before, and end.
 
-        That takes as long as the peer goes on reading it, up to `YamuxConfig.close_timeout`, and
+        Closing waits as long as the peer goes on reading, up to `YamuxConfig.close_timeout`, and
         cannot be cancelled. `undelivered_bytes` and `close_cause` tell what was not delivered.
         Streams that are still open then fail with a reset.
         """
@@ -213,7 +213,7 @@ class Yamux(IMuxedConn):
         self._finish(cause)
 
     def _missing_bytes(self) -> int:
-        """Return how much of what was written, encrypted, the peer's kernel has not got."""
+        """Return how many of the encrypted bytes the peer's kernel has not acknowledged."""
         return self.session.missing_bytes(self.secured_conn.undelivered_bytes())
 
     def _can_deliver(self) -> bool:
@@ -226,7 +226,7 @@ class Yamux(IMuxedConn):
         self._scope.cancel()
 
     def _finish(self, default_cause: BaseException) -> None:
-        """The connection has ended: wake all tasks that wait for it."""
+        """Wake all tasks that wait for this connection: it has ended."""
         if self.event_closed.is_set():
             return
         cause = self._cause = self._cause or default_cause
@@ -365,7 +365,7 @@ class Yamux(IMuxedConn):
                         await trio.lowlevel.checkpoint()
                     self._handle(events)
                 del pieces, events  # an idle connection keeps nothing of what it received last
-            # Where both sides close, this one may still have something to deliver.
+            # Where both sides close, this side may still have something to deliver.
             if not (self._is_closing and self._can_deliver()):
                 self._end(ConnectionClosedError("the peer closed the connection"))
         except RemoteProtocolError as error:
@@ -392,8 +392,8 @@ class Yamux(IMuxedConn):
         """
         Tell a peer which rule it broke, and end.
 
-        What it goes on sending is read and dropped meanwhile: closing a socket with unread input
-        makes TCP reset it, and the peer may lose our last frame.
+        What the peer goes on sending is read and dropped meanwhile: if a socket is closed with
+        unread input, TCP resets the connection, and the peer may lose our last frame.
         """
         self._cause = self._cause or without_traceback(error)
         self._wake_ended(self.session.turn_away(error, trio.current_time()))

@@ -95,7 +95,7 @@ class YamuxStream(IMuxedStream):
         """True once the peer has sent its last byte, or this side reads no more."""
         return self.state.reading is not OPEN
 
-    # py-libp2p's names of the same
+    # py-libp2p's names of the properties above
     closed = is_closed
     reset_received = is_reset
 
@@ -168,9 +168,9 @@ class YamuxStream(IMuxedStream):
         """
         Call ``callback`` whenever `receive_nowait` may have something new, and wake no task then.
 
-        It runs in the connection's read loop: it must not take long, nor raise. It is called for
-        data received from now on, for the end and for a reset; the caller reads what is there
-        already. None ends this.
+        The callback runs in the connection's read loop: it must not take long, nor raise. It is
+        called for data received from now on, for the end and for a reset. Data that is there
+        already is the caller's to read. None removes the callback.
         """
         self._on_readable = callback
 
@@ -299,7 +299,7 @@ class YamuxStream(IMuxedStream):
         self._after_local_end()
 
     async def close_read(self) -> None:
-        """Read no more: what is unread is dropped; a peer that writes on is reset in the end."""
+        """Read no more and drop unread data; a peer that writes on is reset in the end."""
         self._session.close_read(self.state)
         self._after_local_end()
 
@@ -338,7 +338,7 @@ class YamuxStream(IMuxedStream):
             return
         try:
             self._on_readable()
-        except Exception:  # task's edge: the read loop is all streams', and this one ends alone
+        except Exception:  # task's edge: the read loop serves all streams, and only this one ends
             logger.exception("stream %d: reading failed", self.stream_id)
             self._on_readable = None
             self.abort()

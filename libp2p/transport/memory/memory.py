@@ -2,8 +2,9 @@
 A transport within one process: ``/memory/<number>``, for tests of programs that use this library.
 
 Everything above the socket is as over TCP: by default the connections are secured and multiplexed
-in the same way, so that a test exercises what will run. No address, port or name of the system is
-used, and nothing depends on its timing. A number is known to the hosts of one `trio.run` only.
+in the same way, so that a test exercises the code that will run. The transport uses no address, no
+port and no name of the system, and does not depend on the system's timing. Only the hosts of one
+`trio.run` know a number.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from libp2p.abc import IListener, ITransport
 from libp2p.exceptions import OpenConnectionError
 from libp2p.transport.memory.memory_connection import MemoryConnection, connection_pair
 
-#: Connections that wait to be accepted; others are refused. As many as of TCP.
+#: Connections that may wait to be accepted, as many as for TCP; further ones are refused.
 LISTEN_BACKLOG: Final = 1024
 
 
 def memory_number(maddr: Multiaddr) -> int | None:
-    """Return the number of a memory address, with or without a peer id; None of any other."""
+    """Return the number of a memory address, with or without a peer id; None for others."""
     parts = str(maddr).split("/")[1:]
     if parts[0] != "memory" or not (len(parts) == 2 or (len(parts) == 4 and parts[2] == "p2p")):
         return None

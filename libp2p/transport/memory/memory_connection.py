@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from libp2p.exceptions import ConnectionClosedError, RawConnError
+from libp2p.exceptions import RawConnError
 from libp2p.io.chunk_queue import ChunkQueue
-from libp2p.transport.raw_connection import RawConnection
+from libp2p.transport.raw_connection import RawConnection, closed_here
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 PIPE_BYTES: Final = 256 * 1024
 
 
-def _closed_here() -> ConnectionClosedError:
-    return ConnectionClosedError("the connection was closed by this side")
-
-
 class Pipe:
-    """One direction of a connection: what was written and not read yet."""
+    """One direction of a connection: the bytes that were written and not read yet."""
 
     def __init__(self, capacity: int = PIPE_BYTES) -> None:
         self._capacity = capacity
@@ -38,7 +34,7 @@ class Pipe:
 
     @property
     def unread_bytes(self) -> int:
-        """What the reader has not taken yet; nothing once it has gone."""
+        """How many bytes the reader has not taken yet; 0 once the reader has gone."""
         return self._unread.size
 
     @property
@@ -86,18 +82,18 @@ class Pipe:
         return end
 
     def finish(self) -> None:
-        """Nothing more will be written."""
+        """Note that the writer has finished."""
         self._is_finished = True
         self.wake()
 
     def break_off(self) -> None:
-        """Nothing more will be read."""
+        """Note that the reader has gone."""
         self._is_broken = True
         self._unread.clear()
         self.wake()
 
     def wake(self) -> None:
-        """Let both ends look again."""
+        """Wake the tasks of both ends that wait."""
         if self._readers:
             self._readers.unpark_all()
         if self._writers:
@@ -166,7 +162,7 @@ class MemoryConnection(RawConnection):
         return self._sent_bytes - self.undelivered_bytes()
 
     def undelivered_bytes(self) -> int:
-        """Return how many it has not read."""
+        """Return how many of them the peer has not read."""
         return self._outgoing.unread_bytes
 
     def is_reset(self) -> bool:
@@ -176,7 +172,7 @@ class MemoryConnection(RawConnection):
     # -- end ----------------------------------------------------------------------------------
 
     def shutdown_write(self) -> None:
-        """Tell the peer that nothing more will come; reading goes on."""
+        """Tell the peer that this side writes no more; reading goes on."""
         self._outgoing.finish()
 
     def abort(self) -> None:
@@ -192,12 +188,12 @@ class MemoryConnection(RawConnection):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise _closed_here()
+            raise closed_here()
 
     # -- addresses ----------------------------------------------------------------------------
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """Return None: there is neither a host nor a port."""
+        """Return None: the connection has neither a host nor a port."""
         return None
 
     def get_transport_addresses(self) -> list[Multiaddr]:

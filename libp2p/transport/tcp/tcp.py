@@ -33,13 +33,13 @@ logger = get_logger(__name__)
 
 #: Connections that the kernel completes before they are accepted.
 LISTEN_BACKLOG: Final = 1024
-#: What the kernel takes beyond what it may send at once. By default that is megabytes, and a short
-#: message waits behind them; with much less the link runs dry while a writer is scheduled.
+#: Bytes that the kernel takes beyond what it may send at once. By default it takes megabytes,
+#: and a short message waits behind them. With much less, the link idles until a writer runs.
 MAX_UNSENT_BYTES: Final = 512 * 1024
 #: Seconds before accepting goes on after it failed for lack of descriptors or buffers, or for an
 #: unknown reason.
 ACCEPT_PAUSE: Final = 0.1
-#: Seconds in which that is logged once.
+#: Seconds in which such a failure is logged once.
 COMPLAINT_INTERVAL: Final = 60.0
 
 
@@ -110,7 +110,7 @@ def _is_interface(zone: str) -> bool:
 
 
 def _set_up(sock: socket.socket) -> None:
-    """Let the kernel send each batch at once, and take little beyond what it can send."""
+    """Let the kernel send each batch at once, and take few bytes that it cannot send yet."""
     sock.setblocking(False)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # not on Windows
@@ -124,7 +124,7 @@ async def _resolve(protocol: str, host: str, port: int) -> list[tuple[int, _Sock
     """
     Return (family, socket address) for a host and a port; an IP address without a zone at once.
 
-    :raises OpenConnectionError: if the name is none, or has no address.
+    :raises OpenConnectionError: if ``host`` is no valid name, or has no address.
     """
     if protocol.startswith("ip") and "%" not in host:
         return [(_FAMILIES[protocol], (host, port))]
@@ -290,7 +290,7 @@ class TCP(ITransport):
         """
         Return a listener that gives each connection to ``handler_function``.
 
-        With ``admit``, its user calls `TCPListener.serve`; without, it accepts by itself.
+        With ``admit``, the caller runs `TCPListener.serve`; else the listener accepts by itself.
         """
         if admit is None:
             return UnattendedListener(TCPListener, handler_function)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +19,7 @@ from multiaddr import Multiaddr
 from libp2p.exceptions import ConnectionClosedError, RawConnectionLost
 from libp2p.io.utils import after
 from libp2p.peer.addresses import tcp_address
-from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection
+from libp2p.transport.raw_connection import RECEIVE_BYTES, RawConnection, closed_here
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -48,10 +48,6 @@ else:
         return 0
 
 
-def _closed_here() -> ConnectionClosedError:
-    return ConnectionClosedError("the connection was closed by this side")
-
-
 def multiaddr_of(address: tuple[str, int]) -> Multiaddr:
     """Return the multiaddr of a socket address; a link-local one has its zone."""
     host, _, zone = address[0].partition("%")
@@ -70,17 +66,11 @@ class TcpConnection(RawConnection):
         self._closed = False
         self._reset = False
         self._sent_bytes = 0
-        self._remote = self._address(sock.getpeername)
-        self._local = self._address(sock.getsockname)
-        # Made when it is first asked for, for it takes a while and is asked for often.
+        self._remote: tuple[str, int] | None = None
+        with suppress(OSError):  # the peer is gone already
+            self._remote = sock.getpeername()[:2]
+        # Made at the first use: making one takes long, and it is used often.
         self._remote_multiaddr: Multiaddr | None = None
-
-    @staticmethod
-    def _address(getter: Callable[[], tuple[str, int]]) -> tuple[str, int] | None:
-        try:
-            return getter()[:2]
-        except OSError:  # the peer is gone already
-            return None
 
     # -- reading ------------------------------------------------------------------------------
 
@@ -93,14 +83,14 @@ class TcpConnection(RawConnection):
         if self._unread:
             return
         if self._closed:
-            raise _closed_here()
+            raise closed_here()
         if self._more_expected:
             await trio.lowlevel.checkpoint()
             return
         try:
             await trio.lowlevel.wait_readable(self._sock)
         except trio.ClosedResourceError:
-            raise _closed_here() from None
+            raise closed_here() from None
 
     def receive_into(self, buffer: memoryview) -> int | None:
         """
@@ -143,7 +133,7 @@ class TcpConnection(RawConnection):
         return self._sent_bytes - self.undelivered_bytes()
 
     def undelivered_bytes(self) -> int:
-        """Return how many it has not acknowledged; 0 if the system does not tell."""
+        """Return how many of them the peer has not acknowledged; 0 if the system does not tell."""
         try:
             return min(_unacknowledged(self._sock), self._sent_bytes)  # the end counts for a byte
         except (OSError, ValueError):  # closed
@@ -151,9 +141,9 @@ class TcpConnection(RawConnection):
 
     def is_reset(self) -> bool:
         """
-        Tell if the peer has reset the connection: what it has not acknowledged is lost.
+        Tell if the peer has reset the connection: bytes that it has not acknowledged are lost.
 
-        Where it had sent its end before, reading shows that end and not the reset.
+        If the peer had sent its end before, reading shows that end and not the reset.
         """
         if not self._closed:
             self._reset = self._reset or bool(
@@ -164,11 +154,11 @@ class TcpConnection(RawConnection):
     async def wait_writable(self) -> None:
         """Wait until `send_some` would send something."""
         if self._closed:
-            raise _closed_here()
+            raise closed_here()
         try:
             await trio.lowlevel.wait_writable(self._sock)
         except trio.ClosedResourceError:
-            raise _closed_here() from None
+            raise closed_here() from None
 
     # -- end ----------------------------------------------------------------------------------
 
@@ -190,7 +180,7 @@ class TcpConnection(RawConnection):
         Close; what the kernel has taken is still delivered.
 
         Received data that was not read is dropped first: otherwise the kernel would reset the
-        connection, and the peer could lose what it has not read yet.
+        connection, and the peer could lose bytes that it has not read yet.
         """
         self.shutdown_write()
         with suppress(OSError):  # there is no more, or the peer is gone
@@ -201,7 +191,7 @@ class TcpConnection(RawConnection):
 
     def _failed(self, error: OSError) -> ConnectionClosedError:
         if self._closed:
-            return _closed_here()
+            return closed_here()
         self._reset = True
         reason = f"the connection to {self._remote} failed: {error.strerror or error}"
         return RawConnectionLost(reason, transport="tcp")
@@ -209,12 +199,8 @@ class TcpConnection(RawConnection):
     # -- addresses ----------------------------------------------------------------------------
 
     def get_remote_address(self) -> tuple[str, int] | None:
-        """Return the peer's (host, port); None if it was gone before it could be asked for."""
+        """Return the peer's (host, port); None if the peer was gone when the connection began."""
         return self._remote
-
-    def get_local_address(self) -> tuple[str, int] | None:
-        """Return this side's (host, port)."""
-        return self._local
 
     def get_transport_addresses(self) -> list[Multiaddr]:
         """Return the peer's address as a multiaddr."""

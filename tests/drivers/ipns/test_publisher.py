@@ -208,6 +208,12 @@ async def test_names_are_announced_again_and_valid_for_longer(
     assert others == pytest.approx(6, abs=1)
 
 
+async def test_an_error_of_the_block_is_raised_as_it_is(router: MemoryRouter) -> None:
+    with pytest.raises(ValueError, match="the block's own"):
+        async with publisher(router).run():
+            raise ValueError("the block's own")
+
+
 async def test_what_a_report_says(router: MemoryRouter) -> None:
     ours = publisher(router, keys=Keys(KEY), config=PublisherConfig(lifetime=0))
     await ours.publish(KEY, FILES[0], announce=False, lifetime=60)

@@ -68,6 +68,12 @@ def share_placed(network: ModelNetwork, keys: Iterable[bytes]) -> float:
     return sum(shares) / len(shares)
 
 
+async def test_an_error_of_the_block_is_raised_as_it_is() -> None:
+    with pytest.raises(ValueError, match="the block's own"):
+        async with provider_of(PlainRouter()).run():
+            raise ValueError("the block's own")
+
+
 async def test_what_a_peer_has_is_announced_to_the_right_peers(autojump_clock: MockClock) -> None:
     network, keys = ModelNetwork(2000), numbered(0, 3000)
     router = SweepRouter(network)

@@ -105,7 +105,6 @@ class TestBuckets:
         table = RoutingTable(OWN, RoutingTableConfig(bucket_size=3))
         for number in range(3):
             table.consider(near(4, number), LOCAL, 0.0, verified=True)
-        assert not table.has_room_for(near(4, 3), 0.0)
         assert table.consider(near(4, 3), LOCAL, 0.0, verified=True) is Considered.NO_ROOM
         assert sizes(table) == [3]
         for length in (6, 2):
@@ -226,7 +225,6 @@ class TestStaying:
         later = STALE_SECONDS + 10
         table.take_events()
         assert table.stale(later) == [near(0, 0), near(0, 1), near(0, 2)]
-        assert table.has_room_for(near(0, 3), later)
         assert table.consider(near(0, 3), LOCAL, later, verified=True) is Considered.ADDED
         assert table.take_events() == [PeerAdded(near(0, 3), 0), PeerRemoved(near(0, 2))]
 

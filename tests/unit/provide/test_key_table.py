@@ -64,7 +64,7 @@ def same_bucket(count: int, start: Callable[[int], bytes] = multihash_number) ->
 def test_kinds_share_a_bucket_and_go_one_after_the_other() -> None:
     table = KeyTable(10)
     some = [*same_bucket(3), *same_bucket(2, other_number)]
-    assert len(table.update(some)) == 5
+    assert all(map(table.add, some))
     narrow = Region.of(key_of(some[0]), BUCKET_BITS + 6)
     assert table.count(narrow) == sum(narrow.holds(key_of(one)) for one in some) < 5
     for at, one in enumerate(some):
@@ -95,7 +95,8 @@ def test_what_cannot_be_announced_is_not_added() -> None:
 
 def test_a_full_table_refuses() -> None:
     table = KeyTable(2)
-    assert table.update(map(multihash_number, range(4))) == [*map(multihash_number, range(2))]
+    added = [table.add(multihash_number(number)) for number in range(4)]
+    assert added == [True, True, False, False]
     assert table.is_full
     assert not table.add(multihash_number(2))
     table.discard(multihash_number(0))
@@ -105,7 +106,8 @@ def test_a_full_table_refuses() -> None:
 @pytest.mark.slow
 def test_a_key_takes_little_more_than_its_digest() -> None:
     table, count = KeyTable(1_000_000), 100_000
-    table.update(map(multihash_number, range(count)))
+    for number in range(count):
+        table.add(multihash_number(number))
     size = sum(
         sys.getsizeof(bucket) + sum(map(sys.getsizeof, bucket.values()))
         for bucket in table._buckets.values()

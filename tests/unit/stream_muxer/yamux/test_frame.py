@@ -25,7 +25,7 @@ from libp2p.stream_muxer.yamux.frame import (
     FrameParser,
     encode_header,
 )
-from tests.support.ends import Chop, RawFrame, byte_by_byte, chops, frame, octets
+from tests.support.ends import Chop, RawFrame, chops, frame, octets
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,6 @@ def test_any_split_gives_the_same_frames(sent: list[RawFrame], chop: Chop) -> No
     for piece in chop(b"".join(frame(*each) for each in sent)):
         frames += parser.receive([memoryview(piece)])
     assert reassemble(frames) == sent
-    assert parser.at_boundary
 
 
 @given(st.lists(raw_frames), chops)
@@ -129,18 +128,6 @@ def test_a_large_body_is_handed_on_before_it_is_complete() -> None:
     parser = FrameParser()
     first = frame(TYPE_DATA, 0, 1, 2**32 - 1) + b"beginning"
     assert list(parser.receive([first])) == [(TYPE_DATA, 0, 1, 2**32 - 1, b"beginning")]
-    assert not parser.at_boundary
-
-
-def test_a_boundary_is_where_no_frame_is_half_read() -> None:
-    parser = FrameParser()
-    assert parser.at_boundary
-    wire = frame(TYPE_DATA, 0, 1, 2, b"ab")
-    at_boundary = []
-    for piece in byte_by_byte(wire):
-        assert len(list(parser.receive([piece]))) <= 1
-        at_boundary.append(parser.at_boundary)
-    assert at_boundary == [False] * 13 + [True]
 
 
 @pytest.mark.parametrize("wire", ["01 00 0000 00000001 00000000", "ff 02 0001 00000000 00000000"])
