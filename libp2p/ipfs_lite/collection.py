@@ -20,7 +20,7 @@ import trio
 
 from libp2p.blockstore import read_blocks
 from libp2p.exceptions import ParseError, UnknownCodec
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
 from libp2p.pinning.sweep import horizon_of, may_go
@@ -49,7 +49,6 @@ NODES_AT_ONCE: Final = 32
 #: Attempts to mark all that is needed while others store on. If something new is needed after each
 #: of them, it is marked while others wait: it cannot be much, and a collection would never end.
 MARKED_APART: Final = 3
-_V1_RAW: Final = b"\x01\x55"
 
 
 class Collection:
@@ -118,7 +117,7 @@ class Collection:
                 if has_live or self._leases.begun != begun:
                     # Somebody may have written these a moment ago: their times are not known.
                     left = [block for block in left if block[2] is not None]
-                cids = {_V1_RAW + multihash: size for multihash, size, _ in left}
+                cids = {RAW_CID_START + multihash: size for multihash, size, _ in left}
                 removed = await self._store.delete_blocks(list(cids), older_than=horizon)
                 return [(CID.of(cid), cids[cid]) for cid in removed]
         return []

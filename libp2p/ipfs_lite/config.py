@@ -19,7 +19,8 @@ REPO_VARIABLE: Final = "IPFS_LITE_PATH"
 #: Kubo's port: one that firewalls of IPFS users already let through.
 DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/4001"
 
-
+#: The name of the DHT among the routers of a peer, in errors and reports.
+DHT_NAME: Final = "DHT"
 #: What a peer does in the distributed hash table: "auto" answers others when it can be reached,
 #: "client" only asks, "server" always answers, "off" has no part in it.
 DHT_MODES: Final = ("auto", "client", "server", "off")

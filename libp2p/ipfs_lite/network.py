@@ -29,7 +29,7 @@ from libp2p.exceptions import BlockStoreError, InvalidArgument, WrongArgumentTyp
 from libp2p.factory import new_host
 from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite.announcements import Announcements, announcing
-from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
+from libp2p.ipfs_lite.config import DHT_NAME, NO_STRATEGY, check_dht, check_router_url
 from libp2p.ipfs_lite.keystore import Keystore
 from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
 from libp2p.ipfs_lite.reaching import connect
@@ -66,9 +66,6 @@ MAX_ROUTERS: Final = 16
 
 #: The first peer that is connected has so long to say what it speaks: usually a round trip.
 IDENTIFY_SECONDS: Final = 5.0
-
-#: What the DHT is called in errors and reports.
-DHT_NAME: Final = "DHT"
 
 logger = get_logger(__name__)
 

@@ -35,7 +35,7 @@ from contextlib import (
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
@@ -99,8 +99,6 @@ if TYPE_CHECKING:
     from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
-
-_T = TypeVar("_T")
 
 logger = get_logger(__name__)
 

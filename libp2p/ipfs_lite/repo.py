@@ -236,10 +236,6 @@ class Repo:
         return old if old.exists() else None
 
     @property
-    def blocks_path(self) -> Path:
-        return self.path / BLOCKS_FOLDER
-
-    @property
     def state_path(self) -> Path:
         return self.path / STATE_FILE
 

@@ -13,9 +13,10 @@ from typing import Final
 
 #: Bytes that stand for one block.
 TAG_BYTES: Final = 12
-#: Tags are spread over so many buckets: of ten million each has 153, which are searched in a
-#: microsecond. A bucket that is used takes some 80 bytes beside its tags.
-BUCKETS: Final = 1 << 16
+#: Bytes of the hash that choose a block's bucket. Each of the 65,536 buckets has 153 tags when the
+#: set has ten million blocks; a search of these takes a microsecond. A bucket that is used takes
+#: some 80 bytes beside its tags.
+PLACE_BYTES: Final = 2
 
 
 class BlockSet:
@@ -28,7 +29,7 @@ class BlockSet:
     __slots__ = ("_buckets", "_count", "_hash")
 
     def __init__(self, key: bytes) -> None:
-        self._hash = blake2b(key=key, digest_size=TAG_BYTES + 2)
+        self._hash = blake2b(key=key, digest_size=PLACE_BYTES + TAG_BYTES)
         self._buckets: dict[bytes, bytearray] = {}
         self._count = 0
 
@@ -58,7 +59,7 @@ class BlockSet:
         state = self._hash.copy()
         state.update(multihash)
         digest = state.digest()
-        return digest[:2], digest[2:]
+        return digest[:PLACE_BYTES], digest[PLACE_BYTES:]
 
 
 def _has(bucket: bytearray, tag: bytes) -> bool:

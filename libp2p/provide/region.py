@@ -65,13 +65,6 @@ class Region(NamedTuple):
         """Tell whether a key is in the region."""
         return key >> (KEY_BITS - self.length) == self.prefix
 
-    def covers(self, other: Region) -> bool:
-        """Tell whether all keys of another region are in this one."""
-        return (
-            other.length >= self.length
-            and other.prefix >> (other.length - self.length) == self.prefix
-        )
-
     def __str__(self) -> str:
         return f"{self.prefix:0{self.length}b}*" if self.length else "*"
 

@@ -58,7 +58,7 @@ def test_a_set_takes_what_it_says() -> None:
     finally:
         tracemalloc.stop()
     assert len(packed) == 200_000
-    fixed = block_set.BUCKETS * 200  # a bucket with its key and its place in the dict
+    fixed = 200 << 8 * block_set.PLACE_BYTES  # a bucket with its key and its place in the dict
     assert taken < fixed + 200_000 * 17
 
 
