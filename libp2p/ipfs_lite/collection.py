@@ -20,6 +20,7 @@ import trio
 
 from libp2p.blockstore import read_blocks
 from libp2p.exceptions import ParseError, UnknownCodec
+from libp2p.ipfs_lite.errors import NotPinnedError, PinError
 from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.files_root import FilesRoot
     from libp2p.ipfs_lite.leases import Lease, Leases
     from libp2p.ipfs_lite.pin_table import Pin, PinTable
+    from libp2p.ipfs_lite.pins import Pins
 
 logger = get_logger(__name__)
 
@@ -49,6 +51,24 @@ NODES_AT_ONCE: Final = 32
 #: Attempts to mark all that is needed while others store on. If something new is needed after each
 #: of them, it is marked while others wait: it cannot be much, and a collection would never end.
 MARKED_APART: Final = 3
+
+
+async def remove_block(cid: CID, store: BlockStore, pins: Pins, leases: Leases) -> bool:
+    """
+    Remove a block that no pin needs; return whether it was here.
+
+    :raises PinError: if the block is pinned, or is below a block that is.
+    """
+    async with leases.removal():
+        try:
+            pin = await pins.find(cid)
+        except NotPinnedError:
+            pass
+        else:
+            raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
+        was_here = await store.has_block(cid.buffer)
+        await store.delete_block(cid.buffer)
+        return was_here
 
 
 class Collection:

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from libp2p.dns.resolver import Resolver
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.local import LocalParts
-    from libp2p.ipfs_lite.routing import Call
+    from libp2p.ipfs_lite.operations import Call
     from libp2p.network.config import SwarmConfig
     from libp2p.resources import Resources
     from libp2p.transport.abc import RawTransport, Transport

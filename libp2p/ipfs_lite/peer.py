@@ -39,19 +39,12 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
-from libp2p.bitswap.errors import not_here
-from libp2p.blockstore import read_blocks
 from libp2p.blockstore.base import check_store
-from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import InvalidArgument, NotADirectory
 from libp2p.ipfs_lite.adder import AddResult, add_file
 from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import (
-    NotPinnedError,
-    OfflineError,
-    PinError,
-    plain_errors,
-)
+from libp2p.ipfs_lite.errors import OfflineError, plain_errors
+from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT, Operations
 from libp2p.ipfs_lite.pins import Pins, check_name
@@ -231,8 +224,7 @@ class Peer:
         :raises BlockStoreError: if the blocks cannot be written.
         :raises Exception: whatever a reader or a block store of your own raises.
         """
-        check_name(name)
-        with self._work.call(), self.lease():
+        with self._adding(name):
             options = import_options(self.config, profile, choices)
             added = await add_file(
                 source,
@@ -245,6 +237,13 @@ class Peer:
             if not only_hash:
                 await self.note_root(added.cid, pin=pin, name=name)
             return added
+
+    @contextmanager
+    def _adding(self, name: str) -> Iterator[None]:
+        """Run a call that stores blocks and then pins their root, under a name."""
+        check_name(name)
+        with self._work.call(), self.lease():
+            yield
 
     async def note_root(self, cid: CIDInput, *, pin: bool = True, name: str = "") -> None:
         """
@@ -376,9 +375,8 @@ class Peer:
         """
         from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
 
-        check_name(name)
-        tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
-        with self._work.call(), self.lease():
+        with self._adding(name):
+            tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
             adder = TreeAdder(
                 import_options(self.config, profile, tree.fit(choices)),
                 tree,
@@ -418,8 +416,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.folder_adder import add_folder
 
-        check_name(name)
-        with self._work.call(), self.lease():
+        with self._adding(name):
             added = await add_folder(
                 entries,
                 import_options(self.config, profile, choices),
@@ -455,28 +452,22 @@ class Peer:
         :raises BitswapError: if a block cannot be had.
         :raises OutputError: if it cannot be written, or has a name that no file may have.
         """
-        with self._work.call():
-            source = self._work.source(peers, timeout, roots=[CID.of(cid)])
+        make: Callable[..., TreeSaver]
+        if nocopy:
+            from libp2p.ipfs_lite.nocopy_saver import NoCopyTreeSaver
 
-            async def open_file(below: CID, asking: Asking | None) -> UnixFSReader:
-                with self._work.call():
-                    return await self._work.open_file(
-                        below, self._work.source(peers, timeout, asking)
-                    )
+            make = partial(NoCopyTreeSaver, self.store)
+        else:
+            from libp2p.ipfs_lite.tree_saver import TreeSaver as make
 
-            make: Callable[..., TreeSaver]
-            if nocopy:
-                from libp2p.ipfs_lite.nocopy_saver import NoCopyTreeSaver
+        async def open_file(below: CID, asking: Asking | None) -> UnixFSReader:
+            return await self._work.open_file(below, self._work.source(peers, timeout, asking))
 
-                make = partial(NoCopyTreeSaver, self.store)
-            else:
-                from libp2p.ipfs_lite.tree_saver import TreeSaver as make
-            try:
-                saver = make(source, open_file, unsafe_links=unsafe_links, progress=progress)
-                path = Path(arguments.path(target, "the path of a folder to write"))
-                return await saver.save(CID.of(cid), path)
-            finally:
-                source.close()
+        root = CID.of(cid)
+        with self._work.call(), self._work.open_source(peers, timeout, roots=[root]) as source:
+            saver = make(source, open_file, unsafe_links=unsafe_links, progress=progress)
+            path = Path(arguments.path(target, "the path of a folder to write"))
+            return await saver.save(root, path)
 
     def open_archive(
         self,
@@ -528,10 +519,10 @@ class Peer:
         """
         from libp2p.ipfs_lite.folders import list_folder
 
-        source = self._work.source(peers, timeout)
-        async with aclosing(self._work.items(source, list_folder(source, CID.of(cid)))) as entries:
-            async for entry in entries:
-                yield entry
+        with self._work.open_source(peers, timeout) as source:
+            async with aclosing(self._work.each(list_folder(source, CID.of(cid)))) as entries:
+                async for entry in entries:
+                    yield entry
 
     async def refs(
         self,
@@ -555,11 +546,11 @@ class Peer:
         root = CID.of(cid)
         if max_depth is not None:
             arguments.count(max_depth, "max_depth")
-        source = self._work.source(peers, timeout, roots=[root])
-        below = refs_below(source, root, max_depth=max_depth, unique=unique)
-        async with aclosing(self._work.items(source, below)) as refs:
-            async for ref in refs:
-                yield ref
+        with self._work.open_source(peers, timeout, roots=[root]) as source:
+            below = refs_below(source, root, max_depth=max_depth, unique=unique)
+            async with aclosing(self._work.each(below)) as refs:
+                async for ref in refs:
+                    yield ref
 
     async def resolve(
         self,
@@ -582,7 +573,7 @@ class Peer:
         from libp2p.ipld.paths import follow
 
         names = [name for name in path.split("/") if name]
-        with self._work.call(), closing(self._work.source(peers, timeout)) as source:
+        with self._work.call(), self._work.open_source(peers, timeout) as source:
             place = await run_steps(source, follow(CID.of(cid), names, read=False))
             if place.rest:
                 raise NotADirectory(f"{'/'.join(place.rest)!r:.200} is a part of {place.cid}")
@@ -626,11 +617,8 @@ class Peer:
         from libp2p.ipfs_lite.output import save
 
         with self._work.call():
-            export = self.open_car(roots, peers=peers, timeout=timeout, **knobs)
-            try:
+            with closing(self.open_car(roots, peers=peers, timeout=timeout, **knobs)) as export:
                 await save(export, target, progress)
-            finally:
-                export.close()
             return export.result()
 
     def open_car(
@@ -675,8 +663,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.car_files import import_car
 
-        check_name(name)
-        with self._work.call(), self.lease():
+        with self._adding(name):
             result = await import_car(
                 source,
                 self.store,
@@ -728,13 +715,8 @@ class Peer:
 
         :raises BlockStoreError: if blocks cannot be listed, read or removed.
         """
-        batches = self._collection().batches()
-        async with aclosing(batches):
-            while True:
-                with self._work.call():  # not around a yield, as in `ls`
-                    removed = await anext(batches, None)
-                if removed is None:
-                    return
+        async with aclosing(self._work.each(self._collection().batches())) as batches:
+            async for removed in batches:
                 yield removed
 
     async def remove(self, cid: CIDInput) -> Removal:
@@ -770,7 +752,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.sizes import stat
 
-        with self._work.call(), closing(self._work.source(peers, timeout)) as source:
+        with self._work.call(), self._work.open_source(peers, timeout) as source:
             return await stat(CID.of(cid), source, self.store)
 
     # -- blocks -------------------------------------------------------------------------------
@@ -789,7 +771,7 @@ class Peer:
         :raises BitswapError: if one of them cannot be had.
         """
         wanted = list(dict.fromkeys(map(CID.of, cids)))
-        with self._work.call(), closing(self._work.source(None, timeout)) as source:
+        with self._work.call(), self._work.open_source(timeout=timeout) as source:
             found = dict(zip(wanted, await source.fetch(wanted), strict=True))
             return [found[CID.of(cid)] for cid in cids]
 
@@ -804,9 +786,7 @@ class Peer:
             wanted, seconds = CID.of(cid), arguments.seconds(timeout)
             if self._bitswap is not None:
                 return await self._bitswap.get_block(wanted, timeout=seconds)
-            [data], damaged = await read_blocks(self.store, [wanted])
-            if data is None:
-                raise not_here(wanted, damage_of(self.store, wanted, damaged))
+            [data] = await BlockSource(self.store, None, seconds).fetch([wanted])
             return data
 
     async def remove_block(self, cid: CIDInput) -> bool:
@@ -815,18 +795,10 @@ class Peer:
 
         :raises PinError: if it is pinned, or below what is.
         """
-        wanted = CID.of(cid)
+        from libp2p.ipfs_lite.collection import remove_block
+
         with self._work.call():
-            async with self._parts.leases.removal():
-                try:
-                    pin = await self.pins.find(wanted)
-                except NotPinnedError:
-                    pass
-                else:
-                    raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
-                was_here = await self.store.has_block(wanted.buffer)
-                await self.store.delete_block(wanted.buffer)
-                return was_here
+            return await remove_block(CID.of(cid), self.store, self.pins, self._parts.leases)
 
     # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
 
