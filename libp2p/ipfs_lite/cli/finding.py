@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.company import open_asker
-from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
-from libp2p.ipfs_lite.cli.terminal import say_json, tell
+from libp2p.ipfs_lite.cli.inputs import read_small
+from libp2p.ipfs_lite.cli.terminal import say_json, tell, write_bytes
 from libp2p.ipfs_lite.config import DHT_NAME
 from libp2p.ipfs_lite.errors import NotAnnouncedError, NotFoundError
 from libp2p.utils.printable import one_line
