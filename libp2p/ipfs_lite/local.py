@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.blockstore.base import check_store
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.files_root import FilesRoot
@@ -33,7 +34,11 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """Where a peer keeps things; see `Peer.open`."""
+    """
+    Where a peer keeps things; see `Peer.open`.
+
+    :raises TypeError: if one of them is of another type.
+    """
 
     repo: str | PathLike[str] | None
     config: Config | None
@@ -41,6 +46,15 @@ class LocalOptions:
     private_key: PrivateKey | None
     datastore: Datastore | None
     verify: bool
+
+    def __post_init__(self) -> None:
+        if self.config is not None:
+            arguments.instance(self.config, Config, "config")
+        if self.block_store is not None:
+            check_store(self.block_store)
+        if self.private_key is not None:
+            methods = ("sign", "get_public_key")
+            arguments.having(self.private_key, methods, "private_key", "a PrivateKey")
 
 
 @dataclass(frozen=True, slots=True)

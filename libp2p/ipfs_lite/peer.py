@@ -39,10 +39,9 @@ from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
-from libp2p.blockstore.base import check_store
 from libp2p.exceptions import InvalidArgument, NotADirectory
 from libp2p.ipfs_lite.adder import AddResult, add_file
-from libp2p.ipfs_lite.config import Config
+from libp2p.ipfs_lite.config import Config, import_options
 from libp2p.ipfs_lite.errors import OfflineError, plain_errors
 from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
@@ -50,8 +49,6 @@ from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT, Operations
 from libp2p.ipfs_lite.pins import Pins, check_name
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES
 from libp2p.ipld.cid import CID, cid_inputs
-from libp2p.ipld.profile_names import DEFAULT_PROFILE
-from libp2p.ipld.profiles import resolve_options
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -88,7 +85,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.tree_saver import TreeResult, TreeSaver
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.directory import DirectoryEntry
-    from libp2p.ipld.profiles import ImportKnobs, ImportOptions
+    from libp2p.ipld.profiles import ImportKnobs
     from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
@@ -140,8 +137,8 @@ class Peer:
         """
         Open a peer for the length of the block.
 
-        :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on; without, it cannot be dialled.
+        :param repo: the repo's folder, made if need be; by default `default_repo_path`.
+        :param listen: multiaddrs to listen on; a peer that has none cannot be dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
@@ -149,11 +146,11 @@ class Peer:
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
         :param bootstrap: the peers by which others are found, besides those seen before; see
-            `libp2p.discovery.bootstrap.sources`. An empty list: nobody, not even those seen before.
+            `libp2p.discovery.bootstrap.sources`. [] is nobody, not even the peers seen before.
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
-        :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
-            own, in a list or by names. These three are by default what the settings say.
+        :param routers: URLs of delegated routers, or routers of your own, in a list or by names;
+            asked beside the DHT. The settings have defaults for bootstrap, dht and routers.
         :param datastore: keeps what is known of peers, the records of others, and what was
             announced; by default in the repo, else in memory.
         :param provide: announce what the store has, as often as the settings say.
@@ -164,10 +161,10 @@ class Peer:
         :raises RepoError: if the repo cannot be used.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
-        _check(config, block_store, private_key, "host" in knobs)
+        _check_identity(private_key, knobs)
+        kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         chosen = (listen, server_options, bootstrap, dht, routers, provide, psk, peering, knobs)
         options = _network_options(chosen, online)
-        kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
                 parts = await stack.enter_async_context(open_parts(kept, online))
@@ -180,7 +177,7 @@ class Peer:
 
     @contextmanager
     def _living(self, place: str, own_errors: list[BaseException]) -> Iterator[None]:
-        """Note the errors of the program's block, and end what goes on when that ends."""
+        """Note the errors of the program's block; when the block ends, end all operations."""
         who = self.peer_id if self.online else "without network"
         logger.info("peer open: %s, %s", who, place)
         try:
@@ -989,6 +986,11 @@ class Peer:
         return self.host.get_addrs()
 
 
+def _check_identity(private_key: PrivateKey | None, knobs: NetworkKnobs) -> None:
+    if private_key is not None and "host" in knobs:
+        raise InvalidArgument("private_key has no effect beside host, which has one")
+
+
 def _network_options(chosen: tuple[Any, ...], online: bool) -> NetworkOptions | None:
     """Check the options of the network; without one there must be none."""
     if online:
@@ -1012,31 +1014,3 @@ async def _running(
 
     async with run(options, parts) as network:
         yield network
-
-
-def import_options(config: Config, profile: str | None, choices: ImportKnobs) -> ImportOptions:
-    """
-    Combine the settings' profile, a named one and single choices.
-
-    Choices of a named profile count as the caller's; those of the default do not, so that
-    ``cid_version=0`` alone has no raw leaves.
-    """
-    if profile is None and config.profile != DEFAULT_PROFILE:
-        profile = config.profile
-    return resolve_options(profile, **choices)
-
-
-def _check(
-    config: Config | None,
-    block_store: BlockStore | None,
-    private_key: PrivateKey | None,
-    has_host: bool,
-) -> None:
-    if private_key is not None and has_host:
-        raise InvalidArgument("private_key has no effect beside host, which has one")
-    if config is not None:
-        arguments.instance(config, Config, "config")
-    if block_store is not None:
-        check_store(block_store)
-    if private_key is not None:
-        arguments.having(private_key, ("sign", "get_public_key"), "private_key", "a PrivateKey")

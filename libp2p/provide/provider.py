@@ -34,7 +34,7 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from libp2p.datastore.base import Change, Datastore, Entry
+    from libp2p.datastore.base import Change, Datastore
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
     from libp2p.provide.region import Region
@@ -249,14 +249,12 @@ class Provider:
         peers: list[float] = []
         plan, store = self._plan, self._datastore
 
-        def load_regions(entries: Sequence[Entry]) -> None:
-            regions.extend(journal.read_regions(entries))
-
-        def load_peers(entries: Sequence[Entry]) -> None:
-            peers.extend(journal.read_peers(entries))
-
-        await _each_batch(store.scan(journal.REGIONS), load_regions)
-        await _each_batch(store.scan(journal.NETWORK), load_peers)
+        await _each_batch(
+            store.scan(journal.REGIONS), lambda batch: regions.extend(journal.read_regions(batch))
+        )
+        await _each_batch(
+            store.scan(journal.NETWORK), lambda batch: peers.extend(journal.read_peers(batch))
+        )
         plan.load(regions, peers[0] if peers else None, self._clock())
         await _each_batch(store.scan(journal.KEYS), plan.load_keys)
         await _each_batch(store.scan(journal.QUEUE), plan.load_queue)
@@ -368,7 +366,7 @@ def _announcer_for(
 async def _each_batch(
     batches: AsyncIterator[Sequence[_T]], take: Callable[[Sequence[_T]], object]
 ) -> None:
-    """Call with what an iterator returns, in slices between which others run."""
+    """Call ``take`` with slices of the batches; other tasks run after each slice."""
     async with ending(batches):
         async for batch in batches:
             for start in range(0, len(batch), STEP_KEYS):

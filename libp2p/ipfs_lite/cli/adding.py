@@ -15,9 +15,9 @@ from libp2p.ipfs_lite.cli.company import announce, open_announcer
 from libp2p.ipfs_lite.cli.inputs import source_of
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDIN_NAME
-from libp2p.ipfs_lite.config import Config
+from libp2p.ipfs_lite.config import Config, import_options
 from libp2p.ipfs_lite.errors import RepoError, SourceError
-from libp2p.ipfs_lite.peer import Peer, import_options
+from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.pins import check_name
 from libp2p.ipfs_lite.repo import Repo
 from libp2p.ipfs_lite.source import open_source
