@@ -48,8 +48,9 @@ class Removal:
 
 #: Nodes that are read at once while marking: 64 MiB at most.
 NODES_AT_ONCE: Final = 32
-#: Attempts to mark all that is needed while others store on. If something new is needed after each
-#: of them, it is marked while others wait: it cannot be much, and a collection would never end.
+#: Attempts to mark all needed blocks while other tasks store more. If new blocks are needed after
+#: each attempt, they are marked while the other tasks wait: these blocks are few, and without that
+#: a collection might never end.
 MARKED_APART: Final = 3
 
 
@@ -129,13 +130,13 @@ class Collection:
             if not (left := self._may_go(batch, horizon)):
                 break
             async with self._leases.removal():
-                if await self._is_more_needed():  # what is below it is marked first
+                if await self._is_more_needed():  # then mark what is new first
                     if attempt < MARKED_APART:
                         continue
                     await self._mark_new()
                     left = self._may_go(batch, horizon)
                 if has_live or self._leases.begun != begun:
-                    # Somebody may have written these a moment ago: their times are not known.
+                    # An operation may have just written the blocks whose times are not known.
                     left = [block for block in left if block[2] is not None]
                 cids = {RAW_CID_START + multihash: size for multihash, size, _ in left}
                 removed = await self._store.delete_blocks(list(cids), older_than=horizon)

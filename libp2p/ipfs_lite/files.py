@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 #: New blocks of a file that is written are stored when they are this many bytes.
 SPILL_BYTES: Final = 8 * 1024 * 1024
-#: Changes by other processes between reading the root and replacing it, after which a change is
-#: given up.
+#: Attempts to change the root, each made void by another process that changed the root meanwhile.
+#: After them the change is given up.
 MAX_ATTEMPTS: Final = 100
 #: How much of a source is taken at once.
 _READ_BYTES: Final = 1024 * 1024
@@ -300,7 +300,8 @@ class PeerFiles:
         conflicts = 0
         with self._work.call(), self._leases.hold(needed):
             while conflicts < MAX_ATTEMPTS:
-                # Nothing that may be slow is done in turn: what others have is fetched after it.
+                # While this task has its turn it reads local blocks only. A block that peers must
+                # send is fetched after the turn.
                 async with self._work.files_turn, self._held_root() as old:
                     tree = self._tree(old)
                     missing = await self._drive_here(work(tree), fetched)
@@ -369,7 +370,7 @@ def _nothing(_: Tree) -> Step[None]:
 def _replacing(
     path: FilesPath, old: CID | None, new: CID, parents: bool, form: Format | None
 ) -> Callable[[Tree], Step[None]]:
-    """Return the step that puts a file where ``old`` still is."""
+    """Return the step that puts ``new`` at a path, if ``old`` is still there."""
 
     def step(tree: Tree) -> Step[None]:
         if parents:

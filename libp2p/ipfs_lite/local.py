@@ -1,4 +1,4 @@
-"""What of a peer needs no network: settings, identity, blocks, and the datastore."""
+"""The parts of a peer that need no network: settings, identity, blocks, and the datastore."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LocalOptions:
 
 @dataclass(frozen=True, slots=True)
 class LocalParts:
-    """What was opened."""
+    """The parts that `open_parts` has opened."""
 
     config: Config
     store: BlockStore
@@ -83,7 +83,7 @@ class LocalParts:
 @asynccontextmanager
 async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[LocalParts]:
     """
-    Open them for the length of the block: those of a repo, or those that the program gives.
+    Open the parts for the length of the block: those of a repo, or those that the program gives.
 
     :param online: open a datastore in the repo, unless the program gives another, and have the
         repo's identity, unless another process has it.

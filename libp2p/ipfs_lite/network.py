@@ -1,7 +1,7 @@
 """
-What of a peer needs a network: the host, bitswap, the DHT, other routers, and who is met first.
+The parts of a peer that need a network: the host, bitswap, the DHT, other routers, the first peers.
 
-It is loaded when a peer with a network is opened, and runs for the length of one block.
+The module is loaded when a peer with a network is opened. The parts run for the length of a block.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ if TYPE_CHECKING:
 #: Routers of one peer: each is asked for every block that no connected peer has.
 MAX_ROUTERS: Final = 16
 
-#: The first peer that is connected has so long to say what it speaks: usually a round trip.
+#: Seconds in which the first connected peer should say which protocols it speaks. It usually takes
+#: a round trip.
 IDENTIFY_SECONDS: Final = 5.0
 
 logger = get_logger(__name__)
@@ -204,7 +205,7 @@ def named_routers(routers: object) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What runs of it."""
+    """The parts of a peer that run while it has a network."""
 
     bitswap: BitswapClient
     routers: RouterTable
@@ -250,7 +251,7 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         dht = None
         mode = options.dht or config.dht
         if mode == "auto" and not options.listen:
-            mode = "client"  # nobody can reach it
+            mode = "client"  # nobody can reach this peer
         if mode != "off":
             dht = DualDHT.of_host(host, DHTMode[mode.upper()], datastore=datastore)
             await stack.enter_async_context(dht.run())
@@ -327,7 +328,7 @@ async def _new_host(parts: LocalParts, options: NetworkOptions) -> BasicHost:
 
 
 def _first_peers(options: NetworkOptions, config: Config) -> Sequence[object] | None:
-    """Return the peers that are met first, beside those seen before; nobody at all if it is []."""
+    """Return the peers to meet first, beside those seen before; [] is nobody at all."""
     if options.bootstrap is not None:
         return options.bootstrap
     return config.bootstrap or None

@@ -1,4 +1,8 @@
-"""What the operations of a peer share: they end with it, and blocks stay while they need them."""
+"""
+What the operations of a peer share.
+
+An operation ends with its peer. The blocks that it needs stay while it runs.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +66,9 @@ class Operations:
         """:param bitswap: None for a peer without a network."""
         self.parts: Final = parts
         self.stored: Final = None if bitswap is None else bitswap.notify_new_blocks
-        """Awaited with the CIDs of what has been stored, so that who waits for it gets it."""
+        """Awaited with the CIDs of stored blocks: bitswap sends them to peers that wait."""
         self.files_turn: Final = trio.Lock()
-        """Is held by the task that changes the mutable tree; other processes are not kept out."""
+        """The task that changes the mutable tree holds it; it does not keep other processes out."""
         self._bitswap = bitswap
         self._nursery = nursery
         self._readers = Readers(resources.scope("readers", MAX_READERS_BYTES))
@@ -104,7 +108,7 @@ class Operations:
         *,
         roots: Iterable[CID] = (),
     ) -> BlockSource:
-        """Return a source of blocks; what it fetches stays until it is closed."""
+        """Return a source of blocks; the blocks that it fetches stay until it is closed."""
         self.check_open()
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)

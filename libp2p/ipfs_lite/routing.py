@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from libp2p.routing.report import RouterReport
     from libp2p.routing.values import RecordRules
 
-#: Searches of which it is remembered what each router said: what an error may have to tell.
+#: Searches whose answers, by router, are remembered: the text of an error may need them.
 MAX_REMEMBERED_ANSWERS: Final = 1000
 #: Characters of a router's error that are remembered.
 MAX_ANSWER_CHARACTERS: Final = 200
@@ -35,7 +35,7 @@ MAX_ANSWER_CHARACTERS: Final = 200
 #: Providers that `PeerRouting.find_providers` looks for, unless told otherwise: Kubo's number.
 DEFAULT_PROVIDERS: Final = 20
 
-#: What is noted of a router until it has found something.
+#: The note about a router that has found nothing yet.
 NO_ANSWER: Final = "has not answered"
 
 

@@ -64,6 +64,6 @@ class BlockSet:
 
 def _has(bucket: bytearray, tag: bytes) -> bool:
     at = bucket.find(tag)
-    while at % TAG_BYTES and at > 0:  # it was found across two others
+    while at % TAG_BYTES and at > 0:  # the match lies across two tags
         at = bucket.find(tag, at + 1)
     return at >= 0

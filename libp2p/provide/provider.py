@@ -47,7 +47,7 @@ _ROUTER: Final = "a router with provide, or with get_closest_peers and send_prov
 
 
 class _Watch:
-    """Somebody who waits until multihashes have been announced."""
+    """A caller that waits until multihashes have been announced."""
 
     def __init__(self, multihashes: Iterable[bytes]) -> None:
         self.pending = set(multihashes)
@@ -55,7 +55,7 @@ class _Watch:
         self.ended = trio.Event()
 
     def note(self, outcome: Outcome, queued: Callable[[bytes], bool]) -> None:
-        """Take in what has come of a job."""
+        """Take in the outcome of a job."""
         for multihash in outcome.announced:
             if multihash in self.pending:
                 self.pending.discard(multihash)
@@ -142,9 +142,9 @@ class Provider:
         """
         Announce blocks now, and not again.
 
-        When it returns, they have been announced or will be, even if the process is killed before;
-        without the latter if the datastore fails, which is logged.
-        If `ProvideConfig.max_queued` wait already, it waits for room.
+        When this returns, the blocks have been announced, or are in the datastore's queue and will
+        be announced even if the process is killed before. A datastore that fails is logged; then a
+        killed process loses the queue. While `ProvideConfig.max_queued` blocks wait, this waits.
 
         :param wait: until they have been announced, or given up after some hours of attempts.
         :return: how many were taken; with ``wait`` how many have been announced.
@@ -341,7 +341,7 @@ class Provider:
             watch.note(outcome, self._is_queued)
 
     def _tell(self) -> None:
-        """Resume those who wait for what is done now, and is written."""
+        """Resume the callers that wait for multihashes that are now done, and written down."""
         for watch in self._watches:
             if not watch.pending:
                 watch.ended.set()
