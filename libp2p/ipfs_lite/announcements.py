@@ -1,8 +1,8 @@
 """
-What a peer tells the network of itself while it is open: the strategy and interval of its settings.
+Announces what a peer has, while it is open, by the strategy and interval of its settings.
 
-How it goes is written into the datastore from time to time, where ``provide stat`` reads it while
-another process has the repo open.
+The state of announcing is written into the datastore from time to time. ``provide stat`` reads it
+there while another process has the repo open.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ logger = get_logger(__name__)
 STATE_NAMESPACE: Final = "provide-state"
 _STATE_KEY: Final = b"latest"
 
-#: Seconds between two writings of how it goes. Each is a transaction of a kilobyte.
+#: Seconds between two writings of the state. Each is a transaction of a kilobyte.
 STATE_SECONDS: Final = 5.0
 
 
@@ -119,12 +119,12 @@ class Announcements:
             await self._provider.provide_once(new)
 
     def state(self) -> dict[str, Any]:
-        """Return how it goes: the fields of `ProvideStats`, the strategy, and Unix seconds."""
+        """Return the state: the fields of `ProvideStats`, the strategy, and Unix seconds."""
         numbers = asdict(self._provider.stats())
         return {"written": time(), "strategy": self._strategy, **numbers}
 
     async def keep_state(self) -> None:
-        """Write how it goes, whenever it has changed."""
+        """Write the state whenever it has changed."""
         before: dict[str, Any] = {}
         while True:
             state = self.state()
@@ -132,7 +132,7 @@ class Announcements:
             if now != before:
                 before = now
                 await self._write(state)
-            await trio.sleep(STATE_SECONDS)  # time: it is for people
+            await trio.sleep(STATE_SECONDS)  # time: people read it
 
     async def _write(self, state: dict[str, Any]) -> None:
         change = Change(STATE_NAMESPACE, _STATE_KEY, json.dumps(state).encode())
@@ -149,7 +149,7 @@ async def announcing(
     """Announce what a peer has, for the length of the block, as its settings say."""
     config, datastore = parts.config, parts.datastore or MemoryDatastore()
     if not parts.has_identity:
-        datastore = MemoryDatastore()  # the repo's says what the process with its key has announced
+        datastore = MemoryDatastore()  # the process with the repo's key writes the repo's
     interval = config.provide_interval
     settings = ProvideConfig(
         interval_seconds=interval, slack_seconds=min(SLACK_SECONDS, interval / 2)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 #: Entries whose blocks are fetched at once: with fewer, a distant peer would be waited for at each.
 ENTRIES_AHEAD: Final = 32
-#: Bytes that are handed over at once, as far as there are so many.
+#: Bytes that `Archive.receive` returns at once, except at the end.
 BATCH_BYTES: Final = 1024 * 1024
 
 _FOLDERS: Final = (DataType.DIRECTORY, DataType.HAMT_SHARD)
@@ -88,7 +88,7 @@ class Archive:
         if packing.level is not None:
             arguments.count(packing.level, "the compression level", 1, 9)
         self.size: Final = None
-        """Nobody knows beforehand."""
+        """The size is not known beforehand."""
         self._root = root
         self._name = name
         self._source = source

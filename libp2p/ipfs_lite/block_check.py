@@ -10,7 +10,7 @@ import trio
 
 from libp2p.blockstore import read_blocks
 from libp2p.blockstore.reading import damage_of
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 
 if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 WORKERS: Final = min(4, os.cpu_count() or 1)
 #: Blocks that a worker has in memory: 64 MiB at most.
 BLOCKS_AT_ONCE: Final = 32
-_V1_RAW: Final = b"\x01\x55"
 
 
 async def verify_blocks(
@@ -58,5 +57,5 @@ async def verify_blocks(
             async for batch in store.multihash_batches():
                 for start in range(0, len(batch), BLOCKS_AT_ONCE):
                     some = batch[start : start + BLOCKS_AT_ONCE]
-                    await send.send([CID.of(_V1_RAW + multihash) for multihash in some])
+                    await send.send([CID.of(RAW_CID_START + multihash) for multihash in some])
     return bad

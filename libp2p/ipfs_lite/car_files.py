@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 #: Bytes of one batch of an exported file.
 BATCH_BYTES: Final = 4 * 1024 * 1024
-#: What is exported of that which is below a root.
+#: What part of a DAG is exported.
 SCOPES: Final = ("all", "entity", "block")
 V2: Final = 2
-#: Batches that are verified and written at once. A second one uses the time that the disk takes.
+#: Batches that are verified and written at once. One is verified while the disk writes the other.
 WORKERS: Final = 2
 
 
@@ -85,7 +85,7 @@ class CarExport:
         self, roots: Sequence[CID], source: BlockSource, **knobs: Unpack[CarKnobs]
     ) -> None:
         self.size: Final = None
-        """Nobody knows beforehand."""
+        """The size is not known beforehand."""
         self._roots = tuple(roots)
         self._source = source
         self._knobs: CarKnobs = {"version": 1, "scope": "all", "path": "", **knobs}
@@ -175,7 +175,7 @@ class CarExport:
         size = len(encode_header(sections.roots))
         while (section := await sections.next()) is not None:
             cid, data = section
-            if not cid.is_identity:  # it holds its block itself
+            if not cid.is_identity:  # an identity CID holds its own block
                 self._index.add(cid.multihash, size)
             size += len(encode_block_start(cid, len(data))) + len(data)
         self._end = V2_DATA_OFFSET + size

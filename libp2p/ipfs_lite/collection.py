@@ -20,7 +20,8 @@ import trio
 
 from libp2p.blockstore import read_blocks
 from libp2p.exceptions import ParseError, UnknownCodec
-from libp2p.ipld.cid import CID
+from libp2p.ipfs_lite.errors import NotPinnedError, PinError
+from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
 from libp2p.pinning.sweep import horizon_of, may_go
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.files_root import FilesRoot
     from libp2p.ipfs_lite.leases import Lease, Leases
     from libp2p.ipfs_lite.pin_table import Pin, PinTable
+    from libp2p.ipfs_lite.pins import Pins
 
 logger = get_logger(__name__)
 
@@ -46,10 +48,28 @@ class Removal:
 
 #: Nodes that are read at once while marking: 64 MiB at most.
 NODES_AT_ONCE: Final = 32
-#: Attempts to mark all that is needed while others store on. If something new is needed after each
-#: of them, it is marked while others wait: it cannot be much, and a collection would never end.
+#: Attempts to mark all needed blocks while other tasks store more. If new blocks are needed after
+#: each attempt, they are marked while the other tasks wait: these blocks are few, and without that
+#: a collection might never end.
 MARKED_APART: Final = 3
-_V1_RAW: Final = b"\x01\x55"
+
+
+async def remove_block(cid: CID, store: BlockStore, pins: Pins, leases: Leases) -> bool:
+    """
+    Remove a block that no pin needs; return whether it was here.
+
+    :raises PinError: if the block is pinned, or is below a block that is.
+    """
+    async with leases.removal():
+        try:
+            pin = await pins.find(cid)
+        except NotPinnedError:
+            pass
+        else:
+            raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
+        was_here = await store.has_block(cid.buffer)
+        await store.delete_block(cid.buffer)
+        return was_here
 
 
 class Collection:
@@ -110,15 +130,15 @@ class Collection:
             if not (left := self._may_go(batch, horizon)):
                 break
             async with self._leases.removal():
-                if await self._is_more_needed():  # what is below it is marked first
+                if await self._is_more_needed():  # then mark what is new first
                     if attempt < MARKED_APART:
                         continue
                     await self._mark_new()
                     left = self._may_go(batch, horizon)
                 if has_live or self._leases.begun != begun:
-                    # Somebody may have written these a moment ago: their times are not known.
+                    # An operation may have just written the blocks whose times are not known.
                     left = [block for block in left if block[2] is not None]
-                cids = {_V1_RAW + multihash: size for multihash, size, _ in left}
+                cids = {RAW_CID_START + multihash: size for multihash, size, _ in left}
                 removed = await self._store.delete_blocks(list(cids), older_than=horizon)
                 return [(CID.of(cid), cids[cid]) for cid in removed]
         return []

@@ -6,12 +6,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.exceptions import InvalidAddrError, InvalidArgument
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipld.profile_names import DEFAULT_PROFILE, PROFILE_NAMES
 from libp2p.utils import arguments
+
+if TYPE_CHECKING:
+    from libp2p.ipld.profiles import ImportKnobs, ImportOptions
 
 #: The environment variable that names the repo's folder.
 REPO_VARIABLE: Final = "IPFS_LITE_PATH"
@@ -19,7 +22,8 @@ REPO_VARIABLE: Final = "IPFS_LITE_PATH"
 #: Kubo's port: one that firewalls of IPFS users already let through.
 DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/4001"
 
-
+#: The name of the DHT among the routers of a peer, in errors and reports.
+DHT_NAME: Final = "DHT"
 #: What a peer does in the distributed hash table: "auto" answers others when it can be reached,
 #: "client" only asks, "server" always answers, "off" has no part in it.
 DHT_MODES: Final = ("auto", "client", "server", "off")
@@ -138,6 +142,22 @@ class Config:
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
+
+
+def import_options(config: Config, profile: str | None, choices: ImportKnobs) -> ImportOptions:
+    """
+    Return how a file is imported: a profile, by default that of the settings, and single choices.
+
+    Choices of a named profile count as the caller's; those of the default do not, so that
+    ``cid_version=0`` alone has no raw leaves.
+
+    :raises InvalidImportOptions: if the choices contradict each other.
+    """
+    from libp2p.ipld.profiles import resolve_options  # the command line reads settings without it
+
+    if profile is None and config.profile != DEFAULT_PROFILE:
+        profile = config.profile
+    return resolve_options(profile, **choices)
 
 
 _JSON_KINDS: Final[Mapping[type, tuple[Any, str]]] = {

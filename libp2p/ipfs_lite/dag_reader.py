@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipld.block import MAX_BLOCK_BYTES
@@ -49,6 +50,11 @@ class DagReader:
             if not self._walk.is_again:
                 return cid, data
         return None
+
+    async def blocks(self) -> AsyncGenerator[tuple[CID, bytes], None]:
+        """Yield all blocks, from the next one on; raises as `next` does."""
+        while (found := await self.next()) is not None:
+            yield found
 
     async def _next_block(self) -> bytes | None:
         [first, *rest] = self._walk.next(BLOCKS_AHEAD)

@@ -7,14 +7,14 @@ Nodes of DAGs, and many reads in one bitswap session: Go ipfs-lite's DAGService 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Final
 
 from libp2p.bitswap.errors import BlockTooLargeError
 from libp2p.ipfs_lite.dag_reader import DagReader
 from libp2p.ipfs_lite.folders import run_steps
 from libp2p.ipfs_lite.sizes import dag_stats
-from libp2p.ipld.block import MAX_BLOCK_BYTES
+from libp2p.ipld.block import MAX_BLOCK_BYTES, Block
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.dag_walk import MAX_VISITED, DagWalk
 from libp2p.ipld.node import Node
@@ -77,13 +77,9 @@ class NodeGetter:
         :param cids: may be a generator; it is asked no faster than nodes are taken.
         """
         with self._open_source() as source:
-            blocks = source.stream(cid_inputs(cids))
-            while True:
-                with self._work.call():  # not around a yield: the caller's scopes would cross it
-                    found = await anext(blocks, None)
-                if found is None:
-                    return
-                yield Node.read(*found)
+            async with aclosing(self._work.each(source.stream(cid_inputs(cids)))) as blocks:
+                async for block in blocks:
+                    yield Node.read(*block)
 
     async def resolve(self, cid: CIDInput, path: str) -> Place:
         """
@@ -130,13 +126,9 @@ class NodeGetter:
         cids = [CID.of(root) for root in cid_inputs(roots)]
         walk = DagWalk(cids, max_depth=max_depth, max_blocks=max_blocks)
         with self._open_source() as source:
-            reader = DagReader(source, walk)
-            while True:
-                with self._work.call():  # not around a yield, as above
-                    found = await reader.next()
-                if found is None:
-                    return
-                yield Node.read(*found)
+            async with aclosing(self._work.each(DagReader(source, walk).blocks())) as blocks:
+                async for block in blocks:
+                    yield Node.read(*block)
 
 
 class Session(NodeGetter, AsyncClosing):
@@ -236,9 +228,6 @@ class DAGService(NodeGetter):
                 await self._store.delete_block(cid)
 
     async def _store_batch(self, nodes: list[Node]) -> None:
-        blocks = [(node.cid, node.data) for node in nodes if not node.cid.is_identity]
-        if not blocks:
-            return
-        await self._store.put_blocks(blocks)
-        if self._work.stored is not None:
-            await self._work.stored([cid for cid, _ in blocks])
+        await self._work.store_blocks(
+            [Block(node.cid, node.data) for node in nodes if not node.cid.is_identity]
+        )

@@ -90,11 +90,11 @@ class NotRunningError(ControlError):
 
 
 class NotFoundError(IpfsLiteError):
-    """Nobody who was asked knows what was looked for."""
+    """No peer or router that was asked knows what was looked for."""
 
 
 class NotAnnouncedError(IpfsLiteError):
-    """Nobody has taken the announcement of a block."""
+    """No peer or router has taken the announcement of a block."""
 
 
 class UnhealthyError(IpfsLiteError):
@@ -113,7 +113,8 @@ def plain_errors() -> Iterator[list[BaseException]]:
     try:
         yield own
     except BaseExceptionGroup as group:
-        # An error beside the end of what surrounds it, such as the peer's, is still the error.
+        # When the surrounding scope is cancelled too, such as the peer's, the error is still
+        # raised.
         ended = list(leaves_of(group))
         leaves = [leaf for leaf in ended if not isinstance(leaf, trio.Cancelled)] or ended
         # Nurseries make new groups of the groups inside, but keep the errors in them.

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 #: New blocks of a file that is written are stored when they are this many bytes.
 SPILL_BYTES: Final = 8 * 1024 * 1024
-#: Changes by other processes between reading the root and replacing it, after which a change is
-#: given up.
+#: Attempts to change the root, each made void by another process that changed the root meanwhile.
+#: After them the change is given up.
 MAX_ATTEMPTS: Final = 100
 #: How much of a source is taken at once.
 _READ_BYTES: Final = 1024 * 1024
@@ -115,11 +115,11 @@ class PeerFiles:
 
         :raises NotAFile: if it is something else.
         """
-        stat = await self.stat(path)
-        node = await self._look(lambda tree: tree.workspace.read(stat.cid))
+        where = FilesPath.parse(path)
+        node = await self._look(lambda tree: tree.read(where))
         if node.is_directory or node.type is DataType.SYMLINK:
             raise NotAFile(f"{path} is not a file")
-        return stat.cid, stat.size
+        return node.cid, node.file_size
 
     # -- changing -----------------------------------------------------------------------------
 
@@ -247,7 +247,7 @@ class PeerFiles:
         with self._work.call():
             async with self._held_root() as root:
                 tree = self._tree(root)
-                old = await self._drive(tree.workspace, _file_at(tree, where, create))
+                old = await self._drive(_file_at(tree, where, create))
                 workspace, options = Workspace(), self._options
                 start = workspace.empty_file(form or Format(options.cid_version, options.hash))
                 editor = FileEditor(
@@ -258,10 +258,10 @@ class PeerFiles:
                     now=now,
                 )
                 if truncate:
-                    await self._drive(workspace, editor.truncate(0))
-                await self._drive(workspace, editor.seek(offset))
+                    await self._drive(editor.truncate(0))
+                await self._drive(editor.seek(offset))
                 await self._write_all(editor, workspace, source, count)
-                new = await self._drive(workspace, editor.finish())
+                new = await self._drive(editor.finish())
                 await self._store(workspace, new)
                 return await self._change(_replacing(where, old, new, parents, form), new)
 
@@ -275,7 +275,7 @@ class PeerFiles:
                     return
                 for piece in batch:
                     view = memoryview(piece).cast("B")[:count]
-                    await self._drive(workspace, editor.write(view))
+                    await self._drive(editor.write(view))
                     count = None if count is None else count - len(view)
                 if workspace.new_bytes > SPILL_BYTES:
                     await self._store(workspace, editor.root)
@@ -292,8 +292,7 @@ class PeerFiles:
             async with self._held_root() as root:
                 if root is None:
                     await self.root()  # so that the CID of the empty tree can be read
-                tree = self._tree(root)
-                return await self._drive(tree.workspace, work(tree))
+                return await self._drive(work(self._tree(root)))
 
     async def _change(self, work: Callable[[Tree], Step[None]], *needed: CID) -> CID:
         swap = self._files_root.swap
@@ -301,7 +300,8 @@ class PeerFiles:
         conflicts = 0
         with self._work.call(), self._leases.hold(needed):
             while conflicts < MAX_ATTEMPTS:
-                # Nothing that may be slow is done in turn: what others have is fetched after it.
+                # While this task has its turn it reads local blocks only. A block that peers must
+                # send is fetched after the turn.
                 async with self._work.files_turn, self._held_root() as old:
                     tree = self._tree(old)
                     missing = await self._drive_here(work(tree), fetched)
@@ -311,7 +311,7 @@ class PeerFiles:
                             return tree.root
                         conflicts += 1
                 if missing is not None:
-                    with closing(self._work.source()) as source:
+                    with self._work.open_source() as source:
                         [fetched[missing]] = await source.fetch([missing])
         raise FilesConflictError("others change the files all the time: try again")
 
@@ -332,23 +332,21 @@ class PeerFiles:
     def _tree(self, root: CID | None) -> Tree:
         return Tree(Workspace(), self._options, root)
 
-    async def _drive(self, workspace: Workspace, step: Step[T]) -> T:
+    async def _drive(self, step: Step[T]) -> T:
         """Run a step, giving it the blocks that it asks for."""
-        source = self._work.source()
-        try:
-            wanted = next(step)
-            while True:
-                [block] = await source.fetch([wanted])
-                wanted = step.send(block)
-        except StopIteration as end:
-            result: T = end.value
-            return result
-        finally:
-            source.close()
+        with self._work.open_source() as source:
+            try:
+                wanted = next(step)
+                while True:
+                    [block] = await source.fetch([wanted])
+                    wanted = step.send(block)
+            except StopIteration as end:
+                result: T = end.value
+                return result
 
     async def _drive_here(self, step: Step[None], fetched: Mapping[CID, bytes]) -> CID | None:
         """Run a step; return the first block that it needs and that is not here."""
-        with closing(self._work.source()) as source, closing(step):
+        with self._work.open_source() as source, closing(step):
             try:
                 wanted = next(step)
                 while True:
@@ -362,11 +360,7 @@ class PeerFiles:
                 return None
 
     async def _store(self, workspace: Workspace, root: CID) -> None:
-        blocks = workspace.take_new(root)
-        if blocks:
-            await self._work.parts.store.put_blocks(blocks)
-            if self._work.stored is not None:
-                await self._work.stored([block.cid for block in blocks])
+        await self._work.store_blocks(workspace.take_new(root))
 
 
 def _nothing(_: Tree) -> Step[None]:
@@ -376,7 +370,7 @@ def _nothing(_: Tree) -> Step[None]:
 def _replacing(
     path: FilesPath, old: CID | None, new: CID, parents: bool, form: Format | None
 ) -> Callable[[Tree], Step[None]]:
-    """Return the step that puts a file where ``old`` still is."""
+    """Return the step that puts ``new`` at a path, if ``old`` is still there."""
 
     def step(tree: Tree) -> Step[None]:
         if parents:

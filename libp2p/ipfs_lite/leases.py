@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 #: Bytes that are read of a lease: 100,000 roots.
 MAX_LEASE_BYTES: Final = 8 * 1024 * 1024
-#: Seconds within which leases without roots share a file: a folder of 20,000 files is read with one
-#: for each. A longer time would keep a collection from what was written since the first of them.
+#: Seconds within which leases without roots share a file: a folder of 20,000 files is read with a
+#: lease for each. With a longer time, a collection would have to spare more blocks: it leaves alone
+#: what was written since the file was made.
 SHARED_SECONDS: Final = 1.0
 #: Nanoseconds within which two changes of a folder may have the same time: Linux advances the clock
 #: of files every 10 ms at the slowest.
@@ -112,7 +113,7 @@ class RepoLeases(Leases):
             changed = self._folder.stat().st_mtime_ns
         except FileNotFoundError:
             return 0
-        # A lease that begins before the clock of files moves on leaves the time as it is.
+        # A lease that begins before the clock of files advances does not change the folder's time.
         return changed if now - changed > CLOCK_NS else now
 
     def live(self) -> list[Lease]:
@@ -130,7 +131,7 @@ class RepoLeases(Leases):
             with open(path, "rb") as file:
                 began = os.fstat(file.fileno()).st_mtime
                 lines = file.read(MAX_LEASE_BYTES).decode("ascii", "replace").splitlines()
-        except OSError:  # it has ended meanwhile
+        except OSError:  # the lease has ended meanwhile
             return None
         roots = []
         for line in lines:
@@ -193,7 +194,7 @@ class _Held:
 
     @property
     def is_recent(self) -> bool:
-        """True if a lease that begins now may share it."""
+        """True if a lease that begins now may share the file."""
         is_own = self._file.process == os.getpid()
         return is_own and self._users > 0 and monotonic() - self._began < SHARED_SECONDS
 

@@ -1,4 +1,4 @@
-"""What of a peer needs no network: settings, identity, blocks, and the datastore."""
+"""The parts of a peer that need no network: settings, identity, blocks, and the datastore."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from libp2p.blockstore.base import check_store
 from libp2p.exceptions import DatastoreError
 from libp2p.ipfs_lite.config import Config, default_repo_path
 from libp2p.ipfs_lite.files_root import FilesRoot
@@ -33,7 +34,11 @@ logger = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LocalOptions:
-    """Where a peer keeps things; see `Peer.open`."""
+    """
+    Where a peer keeps things; see `Peer.open`.
+
+    :raises TypeError: if one of them is of another type.
+    """
 
     repo: str | PathLike[str] | None
     config: Config | None
@@ -42,10 +47,19 @@ class LocalOptions:
     datastore: Datastore | None
     verify: bool
 
+    def __post_init__(self) -> None:
+        if self.config is not None:
+            arguments.instance(self.config, Config, "config")
+        if self.block_store is not None:
+            check_store(self.block_store)
+        if self.private_key is not None:
+            methods = ("sign", "get_public_key")
+            arguments.having(self.private_key, methods, "private_key", "a PrivateKey")
+
 
 @dataclass(frozen=True, slots=True)
 class LocalParts:
-    """What was opened."""
+    """The parts that `open_parts` has opened."""
 
     config: Config
     store: BlockStore
@@ -69,7 +83,7 @@ class LocalParts:
 @asynccontextmanager
 async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[LocalParts]:
     """
-    Open them for the length of the block: those of a repo, or those that the program gives.
+    Open the parts for the length of the block: those of a repo, or those that the program gives.
 
     :param online: open a datastore in the repo, unless the program gives another, and have the
         repo's identity, unless another process has it.

@@ -44,7 +44,8 @@ ENTRIES_AT_ONCE: Final = 32
 PARTS_AT_ONCE: Final = 16
 
 
-#: Changes of the tree: many at once, as fsspec makes them, would begin anew because of each other.
+#: Held while the tree is changed. fsspec makes many changes at once, and each would begin anew when
+#: another one replaces the root.
 _changing: Final[trio.lowlevel.RunVar[trio.Lock]] = trio.lowlevel.RunVar("changing")
 
 

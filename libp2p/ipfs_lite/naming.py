@@ -6,8 +6,8 @@ Calls of the program end with `PeerClosedError` when the peer is closed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager, nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Final, TypedDict, Unpack
 
 import trio
@@ -15,6 +15,7 @@ import trio
 from libp2p.crypto.keys import PrivateKey
 from libp2p.ipfs_lite.errors import KeyNotFoundError
 from libp2p.ipfs_lite.keystore import OWN_NAME, Keystore
+from libp2p.ipfs_lite.operations import each_within
 from libp2p.ipns.cache import NameCache
 from libp2p.ipns.config import PublisherConfig, ResolverConfig
 from libp2p.ipns.name import Name
@@ -25,6 +26,7 @@ from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
     from libp2p.datastore import Datastore
+    from libp2p.ipfs_lite.operations import Call
     from libp2p.ipld.cid import CID
     from libp2p.ipns.path import ContentPath
     from libp2p.ipns.publisher import Published, RepublishReport
@@ -133,11 +135,7 @@ class PeerNames:
     While the peer is open, the names that were published with it are announced every four hours.
     """
 
-    def __init__(
-        self,
-        service: NameService,
-        call: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
+    def __init__(self, service: NameService, call: Call = nullcontext) -> None:
         self._service = service
         self._call = call
 
@@ -183,15 +181,9 @@ class PeerNames:
         self, path: ContentPath | Name | CID | str, *, recursive: bool = True
     ) -> AsyncGenerator[Resolution, None]:
         """Yield what a path stands for as better records are found."""
-        async with aclosing(
-            self._service.resolver.resolve_iter(path, recursive=recursive)
-        ) as found:
-            while True:
-                step: Resolution | None = None
-                with self._call():
-                    step = await anext(found, None)
-                if step is None:
-                    return
+        steps = self._service.resolver.resolve_iter(path, recursive=recursive)
+        async with aclosing(each_within(self._call, steps)) as found:
+            async for step in found:
                 yield step
 
     async def republish(self) -> RepublishReport:

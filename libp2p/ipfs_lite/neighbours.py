@@ -26,10 +26,11 @@ import trio
 from libp2p.utils import file_locks
 from libp2p.utils.logs import get_logger
 
-#: Bytes that are read at once: more than a FIFO holds, so that one look is for all of them.
+#: Bytes that are read at once: more than a FIFO holds, so that one look answers all calls.
 FIFO_BYTES: Final = 64 * 1024
-#: After a look, others wait so many times as long as it took: a process that many peers ask, beside
-#: one that stores without a pause, looks in a fifth of the time at most.
+#: The pause after a look, as a multiple of the time that the look took. So a process that many
+#: peers ask spends at most a fifth of its time on looks, even beside one that stores without a
+#: pause.
 PAUSE: Final = 4
 
 logger = get_logger(__name__)
@@ -80,8 +81,8 @@ class Neighbours:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
             if path.exists():
                 break
-            os.close(descriptor)  # somebody had found it before it was read
-        file_locks.close_in_children(descriptor)  # or it would be read after this process has ended
+            os.close(descriptor)  # a process has removed it: nobody read it yet
+        file_locks.close_in_children(descriptor)  # or a child would keep it open longer
         # Without a writer of its own the FIFO would be at its end, which counts as readable.
         writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         self._own.add(path.name)
@@ -98,7 +99,7 @@ def _ring(path: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError as error:
-        if error.errno == errno.ENXIO:  # nobody reads it
+        if error.errno == errno.ENXIO:  # no process reads it
             with suppress(OSError):
                 os.unlink(path)
         return

@@ -1,7 +1,7 @@
 """
-What of a peer needs a network: the host, bitswap, the DHT, other routers, and who is met first.
+The parts of a peer that need a network: the host, bitswap, the DHT, other routers, the first peers.
 
-It is loaded when a peer with a network is opened, and runs for the length of one block.
+The module is loaded when a peer with a network is opened. The parts run for the length of a block.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from libp2p.exceptions import BlockStoreError, InvalidArgument, WrongArgumentTyp
 from libp2p.factory import new_host
 from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite.announcements import Announcements, announcing
-from libp2p.ipfs_lite.config import NO_STRATEGY, check_dht, check_router_url
+from libp2p.ipfs_lite.config import DHT_NAME, NO_STRATEGY, check_dht, check_router_url
 from libp2p.ipfs_lite.keystore import Keystore
 from libp2p.ipfs_lite.naming import NameService, OwnKey, PeerNames
 from libp2p.ipfs_lite.reaching import connect
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from libp2p.dns.resolver import Resolver
     from libp2p.ipfs_lite.config import Config
     from libp2p.ipfs_lite.local import LocalParts
-    from libp2p.ipfs_lite.routing import Call
+    from libp2p.ipfs_lite.operations import Call
     from libp2p.network.config import SwarmConfig
     from libp2p.resources import Resources
     from libp2p.transport.abc import RawTransport, Transport
@@ -64,11 +64,9 @@ if TYPE_CHECKING:
 #: Routers of one peer: each is asked for every block that no connected peer has.
 MAX_ROUTERS: Final = 16
 
-#: The first peer that is connected has so long to say what it speaks: usually a round trip.
+#: Seconds in which the first connected peer should say which protocols it speaks. It usually takes
+#: a round trip.
 IDENTIFY_SECONDS: Final = 5.0
-
-#: What the DHT is called in errors and reports.
-DHT_NAME: Final = "DHT"
 
 logger = get_logger(__name__)
 
@@ -207,7 +205,7 @@ def named_routers(routers: object) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What runs of it."""
+    """The parts of a peer that run while it has a network."""
 
     bitswap: BitswapClient
     routers: RouterTable
@@ -253,7 +251,7 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         dht = None
         mode = options.dht or config.dht
         if mode == "auto" and not options.listen:
-            mode = "client"  # nobody can reach it
+            mode = "client"  # nobody can reach this peer
         if mode != "off":
             dht = DualDHT.of_host(host, DHTMode[mode.upper()], datastore=datastore)
             await stack.enter_async_context(dht.run())
@@ -330,7 +328,7 @@ async def _new_host(parts: LocalParts, options: NetworkOptions) -> BasicHost:
 
 
 def _first_peers(options: NetworkOptions, config: Config) -> Sequence[object] | None:
-    """Return the peers that are met first, beside those seen before; nobody at all if it is []."""
+    """Return the peers to meet first, beside those seen before; [] is nobody at all."""
     if options.bootstrap is not None:
         return options.bootstrap
     return config.bootstrap or None

@@ -1,10 +1,14 @@
-"""What the operations of a peer share: they end with it, and blocks stay while they need them."""
+"""
+What the operations of a peer share.
+
+An operation ends with its peer. The blocks that it needs stay while it runs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
-from contextlib import ExitStack, aclosing, closing, contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, aclosing, closing, contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import trio
 
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.file_fetch import Asking
     from libp2p.ipfs_lite.local import LocalParts
     from libp2p.ipfs_lite.reader import UnixFSReader
+    from libp2p.ipld.block import Block
     from libp2p.ipld.cid import CID
     from libp2p.resources import Resources
 
@@ -27,6 +32,25 @@ _T = TypeVar("_T")
 
 #: Seconds without any block after which a fetch fails, if no peer refuses.
 DEFAULT_TIMEOUT: Final = 30.0
+
+Call: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""A context that ends what runs in it when the peer is closed."""
+
+
+async def each_within(call: Call, items: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
+    """
+    Yield items, and wait for each one in a ``call``.
+
+    The call ends before the item is yielded: otherwise the caller's cancel scopes would cross it.
+    """
+    async with aclosing(items):
+        while True:
+            item = None
+            with call():
+                item = await anext(items, None)
+            if item is None:
+                return
+            yield item
 
 
 class Operations:
@@ -42,9 +66,9 @@ class Operations:
         """:param bitswap: None for a peer without a network."""
         self.parts: Final = parts
         self.stored: Final = None if bitswap is None else bitswap.notify_new_blocks
-        """Awaited with the CIDs of what has been stored, so that who waits for it gets it."""
+        """Awaited with the CIDs of stored blocks: bitswap sends them to peers that wait."""
         self.files_turn: Final = trio.Lock()
-        """Is held by the task that changes the mutable tree; other processes are not kept out."""
+        """The task that changes the mutable tree holds it; it does not keep other processes out."""
         self._bitswap = bitswap
         self._nursery = nursery
         self._readers = Readers(resources.scope("readers", MAX_READERS_BYTES))
@@ -84,7 +108,7 @@ class Operations:
         *,
         roots: Iterable[CID] = (),
     ) -> BlockSource:
-        """Return a source of blocks; what it fetches stays until it is closed."""
+        """Return a source of blocks; the blocks that it fetches stay until it is closed."""
         self.check_open()
         seconds = arguments.seconds(timeout)
         asked = None if peers is None else ID.list_of(peers)
@@ -94,25 +118,27 @@ class Operations:
         return BlockSource(self.parts.store, session, seconds, held.close, asking=asking)
 
     @contextmanager
-    def open_source(self) -> Iterator[BlockSource]:
+    def open_source(
+        self,
+        peers: Iterable[ID] | None = None,
+        timeout: float | None = DEFAULT_TIMEOUT,
+        *,
+        roots: Iterable[CID] = (),
+    ) -> Iterator[BlockSource]:
         """Yield a source of blocks for the length of the block."""
-        with closing(self.source()) as source:
+        with closing(self.source(peers, timeout, roots=roots)) as source:
             yield source
 
-    async def items(
-        self, source: BlockSource, items: AsyncGenerator[_T, None]
-    ) -> AsyncGenerator[_T, None]:
-        """Yield what is made of a source's blocks; it ends with the peer, and closes the source."""
-        try:
-            async with aclosing(items):
-                while True:
-                    with self.call():  # not around a yield: the caller's scopes would cross it
-                        item = await anext(items, None)
-                    if item is None:
-                        return
-                    yield item
-        finally:
-            source.close()
+    def each(self, items: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
+        """Yield items until the peer is closed; then raise `PeerClosedError`."""
+        return each_within(self.call, items)
+
+    async def store_blocks(self, blocks: Sequence[Block]) -> None:
+        """Store blocks, and tell bitswap, which sends them to the peers that wait for them."""
+        if blocks:
+            await self.parts.store.put_blocks(blocks)
+            if self.stored is not None:
+                await self.stored([block.cid for block in blocks])
 
     async def open_file(
         self, cid: CID, source: BlockSource, window: int = WINDOW_BYTES

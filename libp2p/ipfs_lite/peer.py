@@ -35,30 +35,20 @@ from contextlib import (
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, Unpack
 
 import trio
 
-from libp2p.bitswap.errors import not_here
-from libp2p.blockstore import read_blocks
-from libp2p.blockstore.base import check_store
-from libp2p.blockstore.reading import damage_of
 from libp2p.exceptions import InvalidArgument, NotADirectory
 from libp2p.ipfs_lite.adder import AddResult, add_file
-from libp2p.ipfs_lite.config import Config
-from libp2p.ipfs_lite.errors import (
-    NotPinnedError,
-    OfflineError,
-    PinError,
-    plain_errors,
-)
+from libp2p.ipfs_lite.config import Config, import_options
+from libp2p.ipfs_lite.errors import OfflineError, plain_errors
+from libp2p.ipfs_lite.file_fetch import BlockSource
 from libp2p.ipfs_lite.local import LocalOptions, LocalParts, open_parts
 from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT, Operations
 from libp2p.ipfs_lite.pins import Pins, check_name
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES
 from libp2p.ipld.cid import CID, cid_inputs
-from libp2p.ipld.profile_names import DEFAULT_PROFILE
-from libp2p.ipld.profiles import resolve_options
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -95,12 +85,10 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.tree_saver import TreeResult, TreeSaver
     from libp2p.ipld.cid import CIDInput
     from libp2p.ipld.directory import DirectoryEntry
-    from libp2p.ipld.profiles import ImportKnobs, ImportOptions
+    from libp2p.ipld.profiles import ImportKnobs
     from libp2p.kad_dht.dual import DualDHT
     from libp2p.peer.id import ID
     from libp2p.peer.peerinfo import PeerInfo
-
-_T = TypeVar("_T")
 
 logger = get_logger(__name__)
 
@@ -109,9 +97,9 @@ _OFFLINE: Final = "this peer was opened with online=False"
 
 class Peer:
     """
-    An IPFS peer. `Peer.open` makes it; all of its work ends with that block.
+    An IPFS peer. `Peer.open` makes it for the length of a block, and all of its work ends then.
 
-    Calls raise `PeerClosedError` then, also those under way in other tasks.
+    Calls after the block raise `PeerClosedError`, and so do those under way in other tasks.
     """
 
     def __init__(self, parts: LocalParts, nursery: trio.Nursery, network: Network | None) -> None:
@@ -121,7 +109,7 @@ class Peer:
         self._network = network
         self._bitswap = None if network is None else network.bitswap
         self.resources: Final = Resources() if network is None else network.resources
-        """What this peer may hold, and what it holds."""
+        """The limits of what this peer holds in memory, and what it holds now."""
         self._work = Operations(parts, self._bitswap, nursery, self.resources)
 
     @classmethod
@@ -149,8 +137,8 @@ class Peer:
         """
         Open a peer for the length of the block.
 
-        :param repo: its folder, made if need be; by default `default_repo_path`.
-        :param listen: multiaddrs to listen on; without, it cannot be dialled.
+        :param repo: the repo's folder, made if need be; by default `default_repo_path`.
+        :param listen: multiaddrs to listen on; a peer that has none cannot be dialled.
         :param online: False for a peer that only adds and reads what is in its store.
         :param config: settings for a repo that is made now.
         :param block_store: keep blocks there, and no repo at all.
@@ -158,11 +146,11 @@ class Peer:
         :param server_options: what is served to whom.
         :param verify: hash the repo's blocks when they are read; see `FilesystemBlockStore`.
         :param bootstrap: the peers by which others are found, besides those seen before; see
-            `libp2p.discovery.bootstrap.sources`. An empty list: nobody, not even those seen before.
+            `libp2p.discovery.bootstrap.sources`. [] is nobody, not even the peers seen before.
         :param dht: "auto" answers others in the DHT when it can be reached, "client" only asks,
             "server" always answers, and "off" has no part in it.
-        :param routers: are asked beside the DHT: URLs of delegated routers, or routers of your
-            own, in a list or by names. These three are by default what the settings say.
+        :param routers: URLs of delegated routers, or routers of your own, in a list or by names;
+            asked beside the DHT. The settings have defaults for bootstrap, dht and routers.
         :param datastore: keeps what is known of peers, the records of others, and what was
             announced; by default in the repo, else in memory.
         :param provide: announce what the store has, as often as the settings say.
@@ -173,10 +161,10 @@ class Peer:
         :raises RepoError: if the repo cannot be used.
         :raises OpenConnectionError: if an address cannot be listened on.
         """
-        _check(config, block_store, private_key, "host" in knobs)
+        _check_identity(private_key, knobs)
+        kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         chosen = (listen, server_options, bootstrap, dht, routers, provide, psk, peering, knobs)
         options = _network_options(chosen, online)
-        kept = LocalOptions(repo, config, block_store, private_key, datastore, verify)
         with plain_errors() as own_errors:
             async with AsyncExitStack() as stack:
                 parts = await stack.enter_async_context(open_parts(kept, online))
@@ -189,7 +177,7 @@ class Peer:
 
     @contextmanager
     def _living(self, place: str, own_errors: list[BaseException]) -> Iterator[None]:
-        """Note the errors of the program's block, and end what goes on when that ends."""
+        """Note the errors of the program's block; when the block ends, end all operations."""
         who = self.peer_id if self.online else "without network"
         logger.info("peer open: %s, %s", who, place)
         try:
@@ -222,19 +210,18 @@ class Peer:
         :param profile: see `libp2p.ipld.profiles`; by default the one of the settings. A choice
             of your own, such as ``chunker="size-262144"``, changes that part of it.
         :param only_hash: find out the CID, store nothing.
-        :param nocopy: keep no copy of a file that is named by its path, but say where its pieces
-            are. They are gone when it is changed or moved. Only for raw leaves, and in a repo.
-        :param pin: keep it when `gc` removes what is not pinned; it is a recursive pin of its root.
-        :param name: of the pin; see `Pins.add`.
+        :param nocopy: keep no copy of a file that is named by its path, but note where its blocks
+            are in it. They are gone when it is changed or moved. Only for raw leaves, in a repo.
+        :param pin: pin the root recursively, so that `gc` keeps the file.
+        :param name: the name of the pin; see `Pins.add`.
         :param progress: called with the bytes done and the bytes in all, if known.
         :raises InvalidImportOptions: if the choices contradict each other.
         :raises SourceError: if the source cannot be read; `InvalidSource`, which is a `TypeError`,
-            if it is nothing that gives bytes.
+            if the source gives no bytes.
         :raises BlockStoreError: if the blocks cannot be written.
         :raises Exception: whatever a reader or a block store of your own raises.
         """
-        check_name(name)
-        with self._work.call(), self.lease():
+        with self._adding(name):
             options = import_options(self.config, profile, choices)
             added = await add_file(
                 source,
@@ -248,12 +235,19 @@ class Peer:
                 await self.note_root(added.cid, pin=pin, name=name)
             return added
 
+    @contextmanager
+    def _adding(self, name: str) -> Iterator[None]:
+        """Run a call that stores blocks and then pins their root, under a name."""
+        check_name(name)
+        with self._work.call(), self.lease():
+            yield
+
     async def note_root(self, cid: CIDInput, *, pin: bool = True, name: str = "") -> None:
         """
-        Pin the root of what was added to the store some other way; it may be announced.
+        Pin the root of a DAG that was stored some other way; announce it if the peer announces.
 
-        :param pin: False to announce it only.
-        :raises RepoError: if it cannot be written down.
+        :param pin: False to announce the root only.
+        :raises RepoError: if the pin cannot be written.
         """
         with self._work.call():
             root = CID.of(cid)
@@ -275,16 +269,16 @@ class Peer:
         read_ahead: int | None = None,
     ) -> UnixFSReader:
         """
-        Open a file for reading; what is not here is fetched while it is read, and kept.
+        Open a file for reading. Blocks that are not here are fetched while it is read, and kept.
 
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
-        :param read_ahead: bytes that are fetched at most beyond what is asked for. By default as
-            many as the speed of reading makes useful, and few for a file that is read in parts.
+        :param read_ahead: bytes that are fetched at most beyond those that are read. The default is
+            as many as the speed of reading makes useful, and few for a file that is read in parts.
         :raises NotAFile: if the CID is that of a directory or of something else.
-        :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says who
-            was asked and what each answered. It is a `DamagedBlockError` if the block was here and
-            its file is damaged. Later blocks fail in the reader.
+        :raises BitswapError: if the first block cannot be had; `BlockUnavailableError` says which
+            peers were asked and what each answered. `DamagedBlockError` says that the block was
+            here and its file is damaged. Later blocks fail in the reader.
         :raises Exception: whatever a block store of your own raises, here and in the reader.
         """
         with self._work.call():
@@ -307,15 +301,15 @@ class Peer:
         """
         Write a file to ``target``, which appears when it is whole; return its size.
 
-        What is not here is fetched, and kept: when it is called again after it was interrupted,
-        only what is missing is fetched.
+        Blocks that are not here are fetched, and kept. After an interruption, the next call fetches
+        only the missing ones.
 
-        :param nocopy: write what is fetched into ``target`` alone. Its pieces are served from there
-            until it is changed or moved. When it is interrupted, a ``.part`` file stays beside
-            ``target``, which the next call goes on with. Only in a repo.
+        :param nocopy: write the blocks that are fetched into ``target`` alone. The peer serves them
+            from there until ``target`` is changed or moved. After an interruption, a ``.part`` file
+            stays beside ``target``, and the next call goes on with it. Only in a repo.
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
-        :raises OutputError: if it cannot be written there.
+        :raises OutputError: if ``target`` cannot be written.
         :raises NotAFile: if the CID is that of a directory or of something else.
         :raises BitswapError: if a block cannot be had.
         """
@@ -378,9 +372,8 @@ class Peer:
         """
         from libp2p.ipfs_lite.tree_adder import TreeAdder, TreeOptions
 
-        check_name(name)
-        tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
-        with self._work.call(), self.lease():
+        with self._adding(name):
+            tree = TreeOptions(hidden, ignored, follow_links, keep_mode, keep_mtime)
             adder = TreeAdder(
                 import_options(self.config, profile, tree.fit(choices)),
                 tree,
@@ -406,11 +399,11 @@ class Peer:
         **choices: Unpack[ImportKnobs],
     ) -> AddResult:
         """
-        Add a folder of what has a CID already; a million entries take 140 MiB of memory.
+        Add a folder of DAGs that have CIDs already; a million entries take 140 MiB of memory.
 
         :param entries: names, CIDs and the bytes of all blocks below each, as `AddResult.dag_size`
-            tells. What is behind the CIDs is neither read nor stored.
-        :param pin: also what is below it, as far as it is here.
+            tells. The blocks behind the CIDs are neither read nor stored.
+        :param pin: pin the folder, and the blocks below it that are here.
         :param profile: as for `add_file`, and so are ``only_hash``, ``name`` and ``choices``.
         :return: ``size`` is the sum of the sizes that were given.
         :raises InvalidUnixFS: if something cannot be a name, or is there twice.
@@ -420,8 +413,7 @@ class Peer:
         """
         from libp2p.ipfs_lite.folder_adder import add_folder
 
-        check_name(name)
-        with self._work.call(), self.lease():
+        with self._adding(name):
             added = await add_folder(
                 entries,
                 import_options(self.config, profile, choices),
@@ -444,41 +436,37 @@ class Peer:
         progress: Progress | None = None,
     ) -> TreeResult:
         """
-        Write a folder to ``target``, where nothing may be; what is not here is fetched, and kept.
+        Write a folder to ``target``, which must be free and appears when the folder is whole.
 
-        It appears when it is whole. Nothing is written outside of it.
+        Blocks that are not here are fetched, and kept. Nothing is written outside of ``target``.
 
-        :param nocopy: write what is fetched of files into ``target`` alone. It is served from there
-            until it is changed or moved. When it is interrupted, nothing is kept. Only in a repo.
+        :param nocopy: write the blocks of files that are fetched into ``target`` alone. The peer
+            serves them from there until the files are changed or moved. An interruption keeps
+            nothing. Only in a repo.
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
         :param unsafe_links: make symbolic links that lead out of the folder too.
         :raises NotADirectory: if the CID is that of a file or of something else.
         :raises BitswapError: if a block cannot be had.
-        :raises OutputError: if it cannot be written, or has a name that no file may have.
+        :raises OutputError: if ``target`` cannot be written, or an entry has a name that no file
+            may have.
         """
-        with self._work.call():
-            source = self._work.source(peers, timeout, roots=[CID.of(cid)])
+        make: Callable[..., TreeSaver]
+        if nocopy:
+            from libp2p.ipfs_lite.nocopy_saver import NoCopyTreeSaver
 
-            async def open_file(below: CID, asking: Asking | None) -> UnixFSReader:
-                with self._work.call():
-                    return await self._work.open_file(
-                        below, self._work.source(peers, timeout, asking)
-                    )
+            make = partial(NoCopyTreeSaver, self.store)
+        else:
+            from libp2p.ipfs_lite.tree_saver import TreeSaver as make
 
-            make: Callable[..., TreeSaver]
-            if nocopy:
-                from libp2p.ipfs_lite.nocopy_saver import NoCopyTreeSaver
+        async def open_file(below: CID, asking: Asking | None) -> UnixFSReader:
+            return await self._work.open_file(below, self._work.source(peers, timeout, asking))
 
-                make = partial(NoCopyTreeSaver, self.store)
-            else:
-                from libp2p.ipfs_lite.tree_saver import TreeSaver as make
-            try:
-                saver = make(source, open_file, unsafe_links=unsafe_links, progress=progress)
-                path = Path(arguments.path(target, "the path of a folder to write"))
-                return await saver.save(CID.of(cid), path)
-            finally:
-                source.close()
+        root = CID.of(cid)
+        with self._work.call(), self._work.open_source(peers, timeout, roots=[root]) as source:
+            saver = make(source, open_file, unsafe_links=unsafe_links, progress=progress)
+            path = Path(arguments.path(target, "the path of a folder to write"))
+            return await saver.save(root, path)
 
     def open_archive(
         self,
@@ -530,10 +518,10 @@ class Peer:
         """
         from libp2p.ipfs_lite.folders import list_folder
 
-        source = self._work.source(peers, timeout)
-        async with aclosing(self._work.items(source, list_folder(source, CID.of(cid)))) as entries:
-            async for entry in entries:
-                yield entry
+        with self._work.open_source(peers, timeout) as source:
+            async with aclosing(self._work.each(list_folder(source, CID.of(cid)))) as entries:
+                async for entry in entries:
+                    yield entry
 
     async def refs(
         self,
@@ -548,20 +536,20 @@ class Peer:
         Yield the links of a block, and of those below it, in the order of ``ipfs refs``.
 
         :param max_depth: 1 is the block's own links, None all below it.
-        :param unique: leave out links to what has been yielded.
+        :param unique: leave out links whose targets have been yielded.
         :raises BitswapError: if a block cannot be had.
-        :raises UnknownCodec: if the links of one cannot be read.
+        :raises UnknownCodec: if the links of a block cannot be read.
         """
         from libp2p.ipfs_lite.refs import refs_below
 
         root = CID.of(cid)
         if max_depth is not None:
             arguments.count(max_depth, "max_depth")
-        source = self._work.source(peers, timeout, roots=[root])
-        below = refs_below(source, root, max_depth=max_depth, unique=unique)
-        async with aclosing(self._work.items(source, below)) as refs:
-            async for ref in refs:
-                yield ref
+        with self._work.open_source(peers, timeout, roots=[root]) as source:
+            below = refs_below(source, root, max_depth=max_depth, unique=unique)
+            async with aclosing(self._work.each(below)) as refs:
+                async for ref in refs:
+                    yield ref
 
     async def resolve(
         self,
@@ -576,15 +564,15 @@ class Peer:
         Links in blocks of other codecs are followed too; see `libp2p.ipld.paths`.
 
         :raises NameNotInDirectory: if nothing is there.
-        :raises NotADirectory: if a part of the path but the last is no folder, or it leads inside
-            of a block, which `DAGService.value` reads.
+        :raises NotADirectory: if a part of the path but the last is no folder, or the path leads
+            inside of a block; `DAGService.value` reads there.
         :raises BitswapError: if a block cannot be had.
         """
         from libp2p.ipfs_lite.folders import run_steps
         from libp2p.ipld.paths import follow
 
         names = [name for name in path.split("/") if name]
-        with self._work.call(), closing(self._work.source(peers, timeout)) as source:
+        with self._work.call(), self._work.open_source(peers, timeout) as source:
             place = await run_steps(source, follow(CID.of(cid), names, read=False))
             if place.rest:
                 raise NotADirectory(f"{'/'.join(place.rest)!r:.200} is a part of {place.cid}")
@@ -612,7 +600,7 @@ class Peer:
         **knobs: Unpack[CarKnobs],
     ) -> CarResult:
         """
-        Write roots and all below them into a CAR file; what is not here is fetched, and kept.
+        Write roots and all blocks below them into a CAR file. Missing ones are fetched, and kept.
 
         The same DAG and options give the same file: depth first, every node before its links.
 
@@ -620,7 +608,7 @@ class Peer:
         :param peers: ask these only; by default all that are connected.
         :param timeout: the longest time without any block; None is without end.
         :param knobs: the version, and parts of a DAG: `libp2p.ipfs_lite.car_files.CarKnobs`.
-        :raises InvalidArgument: if they contradict each other.
+        :raises InvalidArgument: if the knobs contradict each other.
         :raises BitswapError: if a block cannot be had.
         :raises UnknownCodec: if the links of a block cannot be read.
         :raises OutputError: if the file cannot be written.
@@ -628,11 +616,8 @@ class Peer:
         from libp2p.ipfs_lite.output import save
 
         with self._work.call():
-            export = self.open_car(roots, peers=peers, timeout=timeout, **knobs)
-            try:
+            with closing(self.open_car(roots, peers=peers, timeout=timeout, **knobs)) as export:
                 await save(export, target, progress)
-            finally:
-                export.close()
             return export.result()
 
     def open_car(
@@ -670,15 +655,14 @@ class Peer:
         Store the blocks of a CAR file, version 1 or 2; other peers can fetch them then.
 
         :param source: a path (any ``str`` is one), bytes, or a reader of any kind.
-        :param pin: keep what is below the roots, as far as it is here; ``name`` is for the pins.
-        :raises InvalidCar: if it is malformed or cut off, or a block is not what its CID says.
-        :raises SourceError: if it cannot be read.
+        :param pin: pin the roots recursively, under ``name``; blocks may be missing below them.
+        :raises InvalidCar: if the file is malformed or cut off, or a block does not match its CID.
+        :raises SourceError: if the source cannot be read.
         :raises BlockStoreError: if the blocks cannot be written.
         """
         from libp2p.ipfs_lite.car_files import import_car
 
-        check_name(name)
-        with self._work.call(), self.lease():
+        with self._adding(name):
             result = await import_car(
                 source,
                 self.store,
@@ -697,7 +681,7 @@ class Peer:
         """
         Copy all blocks of another store that are not here; each is verified. Nothing is pinned.
 
-        :param source: see `libp2p.ipfs_lite.stores.open_place`; it stays open.
+        :param source: such as `libp2p.ipfs_lite.stores.open_place` opens; it stays open.
         :param progress: called with the result so far after each batch.
         :raises BlockStoreError: if one of the stores fails. Call again to go on from there.
         """
@@ -710,40 +694,35 @@ class Peer:
 
     @property
     def pins(self) -> Pins:
-        """What is pinned: it stays when `gc` removes the rest."""
+        """The pins: `gc` keeps what is pinned, and removes the rest."""
         return Pins(self._work)
 
     def lease(self, roots: Iterable[CID] = ()) -> AbstractContextManager[None]:
         """
-        Return a context in which `gc` leaves alone what is written, and what is below ``roots``.
+        Return a context in which `gc` keeps the blocks that are written, and those below ``roots``.
 
-        It is for programs that put blocks into the store and pin them afterwards.
+        Programs that put blocks into the store and pin them afterwards need it.
         """
         return self._parts.leases.hold(roots)
 
     async def gc(self) -> AsyncGenerator[list[tuple[CID, int]], None]:
         """
-        Remove the blocks that no pin and nothing that goes on needs, in batches.
+        Remove the blocks that no pin and no running operation needs, in batches.
 
-        It yields the CIDs of each batch, as the store lists them, with their bytes. It may be
-        ended after any batch. Expired pins go first.
+        Yield the CIDs of each batch, as the store lists them, with the blocks' sizes in bytes. The
+        caller may stop after any batch. Expired pins go first.
 
         :raises BlockStoreError: if blocks cannot be listed, read or removed.
         """
-        batches = self._collection().batches()
-        async with aclosing(batches):
-            while True:
-                with self._work.call():  # not around a yield, as in `ls`
-                    removed = await anext(batches, None)
-                if removed is None:
-                    return
+        async with aclosing(self._work.each(self._collection().batches())) as batches:
+            async for removed in batches:
                 yield removed
 
     async def remove(self, cid: CIDInput) -> Removal:
         """
-        Remove the pin of something; return what `gc` will free, which other pins do not need.
+        Remove the pin of a root; return how much `gc` will free, because no other pin needs it.
 
-        :raises NotPinnedError: if it is not pinned itself.
+        :raises NotPinnedError: if the root is not pinned itself.
         """
         root = CID.of(cid)
         await self.pins.rm(root)
@@ -763,16 +742,16 @@ class Peer:
         timeout: float | None = DEFAULT_TIMEOUT,
     ) -> ContentStat:
         """
-        Return what something is and how large, as ``ipfs files stat`` and ``dag stat`` tell it.
+        Return the kind and the size of a DAG, as ``ipfs files stat`` and ``dag stat`` tell them.
 
-        All of its nodes are read, and what is not here is fetched, and kept.
+        All nodes of the DAG are read. Those that are not here are fetched, and kept.
 
         :raises BitswapError: if a block cannot be had.
         :raises UnknownCodec: if the links of a block cannot be read.
         """
         from libp2p.ipfs_lite.sizes import stat
 
-        with self._work.call(), closing(self._work.source(peers, timeout)) as source:
+        with self._work.call(), self._work.open_source(peers, timeout) as source:
             return await stat(CID.of(cid), source, self.store)
 
     # -- blocks -------------------------------------------------------------------------------
@@ -791,7 +770,7 @@ class Peer:
         :raises BitswapError: if one of them cannot be had.
         """
         wanted = list(dict.fromkeys(map(CID.of, cids)))
-        with self._work.call(), closing(self._work.source(None, timeout)) as source:
+        with self._work.call(), self._work.open_source(timeout=timeout) as source:
             found = dict(zip(wanted, await source.fetch(wanted), strict=True))
             return [found[CID.of(cid)] for cid in cids]
 
@@ -806,29 +785,19 @@ class Peer:
             wanted, seconds = CID.of(cid), arguments.seconds(timeout)
             if self._bitswap is not None:
                 return await self._bitswap.get_block(wanted, timeout=seconds)
-            [data], damaged = await read_blocks(self.store, [wanted])
-            if data is None:
-                raise not_here(wanted, damage_of(self.store, wanted, damaged))
+            [data] = await BlockSource(self.store, None, seconds).fetch([wanted])
             return data
 
     async def remove_block(self, cid: CIDInput) -> bool:
         """
         Remove a block that no pin needs; return whether it was here.
 
-        :raises PinError: if it is pinned, or below what is.
+        :raises PinError: if the block is pinned, or is below a block that is.
         """
-        wanted = CID.of(cid)
+        from libp2p.ipfs_lite.collection import remove_block
+
         with self._work.call():
-            async with self._parts.leases.removal():
-                try:
-                    pin = await self.pins.find(wanted)
-                except NotPinnedError:
-                    pass
-                else:
-                    raise PinError(f"pinned: {f'via {pin.through}' if pin.through else pin.kind}")
-                was_here = await self.store.has_block(wanted.buffer)
-                await self.store.delete_block(wanted.buffer)
-                return was_here
+            return await remove_block(CID.of(cid), self.store, self.pins, self._parts.leases)
 
     # -- nodes, and Go ipfs-lite's names --------------------------------------------------------
 
@@ -843,7 +812,7 @@ class Peer:
         self, peers: Iterable[ID] | None = None, timeout: float | None = DEFAULT_TIMEOUT
     ) -> Session:
         """
-        Begin many reads of things that belong together; use it with ``async with``.
+        Return a session for many reads of blocks that belong together; use ``async with``.
 
         Peers that had the first blocks are asked first for the next ones.
 
@@ -876,8 +845,8 @@ class Peer:
         """
         Connect to peers, all at the same time, and learn from them whom the DHT has.
 
-        :return: those that are connected. Who cannot be reached costs nothing but a line in the
-            log, which is a warning if they are more than half.
+        :return: the peers that are connected. The log has a line for each other peer, and a warning
+            if more than half cannot be reached.
         :raises OfflineError: if the peer has no network.
         """
         from libp2p.ipfs_lite.reaching import connect_all
@@ -893,7 +862,7 @@ class Peer:
         """
         The peers to stay connected to: ``add``, ``remove``, ``peers``.
 
-        They are protected from trimming, and dialled again when they are lost.
+        These connections are protected from trimming. A peer that is lost is dialled again.
 
         :raises OfflineError: if the peer has no network.
         """
@@ -911,7 +880,7 @@ class Peer:
         """
         Close all connections to a peer; one of `peering` is dialled again.
 
-        :raises InvalidAddrError: if it names no peer.
+        :raises InvalidAddrError: if ``peer`` names no peer.
         :raises OfflineError: if the peer has no network.
         """
         from libp2p.ipfs_lite.reaching import peer_of
@@ -926,9 +895,9 @@ class Peer:
 
         :param peer: an address that ends in ``/p2p/<peer id>``; or a peer id, also as ``/p2p/…``,
             whose addresses the routers are asked for unless they are known.
-        :raises InvalidAddrError: if it is neither.
-        :raises RoutingError: if the routers had to be asked and none could be.
-        :raises ConnectionFailure: naming each address tried and why it failed.
+        :raises InvalidAddrError: if ``peer`` is neither.
+        :raises RoutingError: if the addresses are not known and no router could be asked.
+        :raises ConnectionFailure: if no address works; it names each one and why it failed.
         """
         from libp2p.ipfs_lite.reaching import connect
 
@@ -937,11 +906,11 @@ class Peer:
 
     async def meet_first(self, timeout: float | None = None) -> list[Outcome]:
         """
-        Wait for the peers of ``bootstrap``; return what became of each.
+        Wait for the peers of ``bootstrap``; return the outcome of each.
 
-        Nothing else waits for them: a peer works while it connects to them.
+        Other calls do not wait: a peer works while it connects to its first peers.
 
-        :param timeout: return after so many seconds with what is known then.
+        :param timeout: seconds after which the outcomes known by then are returned.
         """
         with self._work.call():
             return await self._online().bootstrap.outcomes(arguments.seconds(timeout))
@@ -957,7 +926,7 @@ class Peer:
 
     def announced(self) -> dict[str, Any] | None:
         """
-        Return how announcing goes, as ``provide stat`` prints it; None if nothing is announced.
+        Return the state of announcing that ``provide stat`` prints; None if nothing is announced.
 
         :raises OfflineError: if the peer has no network.
         """
@@ -1001,7 +970,7 @@ class Peer:
 
     @property
     def bitswap(self) -> BitswapClient:
-        """:raises OfflineError: if the peer has no network; so do the following."""
+        """:raises OfflineError: if the peer has no network; so do `host`, `peer_id` and `addrs`."""
         return self._online().bitswap
 
     @property
@@ -1017,6 +986,11 @@ class Peer:
     def addrs(self) -> list[Multiaddr]:
         """The addresses to give to others, with ``/p2p/<peer id>`` at their ends."""
         return self.host.get_addrs()
+
+
+def _check_identity(private_key: PrivateKey | None, knobs: NetworkKnobs) -> None:
+    if private_key is not None and "host" in knobs:
+        raise InvalidArgument("private_key has no effect beside host, which has one")
 
 
 def _network_options(chosen: tuple[Any, ...], online: bool) -> NetworkOptions | None:
@@ -1042,31 +1016,3 @@ async def _running(
 
     async with run(options, parts) as network:
         yield network
-
-
-def import_options(config: Config, profile: str | None, choices: ImportKnobs) -> ImportOptions:
-    """
-    Combine the settings' profile, a named one and single choices.
-
-    Choices of a named profile count as the caller's; those of the default do not, so that
-    ``cid_version=0`` alone has no raw leaves.
-    """
-    if profile is None and config.profile != DEFAULT_PROFILE:
-        profile = config.profile
-    return resolve_options(profile, **choices)
-
-
-def _check(
-    config: Config | None,
-    block_store: BlockStore | None,
-    private_key: PrivateKey | None,
-    has_host: bool,
-) -> None:
-    if private_key is not None and has_host:
-        raise InvalidArgument("private_key has no effect beside host, which has one")
-    if config is not None:
-        arguments.instance(config, Config, "config")
-    if block_store is not None:
-        check_store(block_store)
-    if private_key is not None:
-        arguments.having(private_key, ("sign", "get_public_key"), "private_key", "a PrivateKey")

@@ -73,7 +73,11 @@ class Pins:
         check_name(name)
         with self._work.call(), self._leases.hold([root]):
             await self._leases.settled()
-            await self._fetch(root, recursive, self._work.source(peers, timeout), progress)
+            with self._work.open_source(peers, timeout) as source:
+                if recursive:
+                    await _Fetch(self._store, source, progress).all_below(root)
+                elif not root.is_identity:
+                    await source.fetch([root])
             await self.note(root, recursive=recursive, name=name, expiry=expiry)
         return Pin(root, "recursive" if recursive else "direct", name, expiry)
 
@@ -118,7 +122,8 @@ class Pins:
         with self._work.call(), self._leases.hold([new]):
             await trio.to_thread.run_sync(self._table.check_move, old, new)
             await self._leases.settled()
-            await self._fetch(new, True, self._work.source(peers, timeout), progress)
+            with self._work.open_source(peers, timeout) as source:
+                await _Fetch(self._store, source, progress).all_below(new)
             await trio.to_thread.run_sync(lambda: self._table.move(old, new, unpin=unpin))
 
     async def find(self, cid: CIDInput, kind: PinKind | None = None) -> Pin:
@@ -149,26 +154,21 @@ class Pins:
         pinned = BlockSet(os.urandom(32))
         kinds: tuple[PinKind, ...] = ("recursive", "direct")
         for own in kinds:
-            batches = self._batches(own)
-            async with aclosing(batches):
-                async for batch in batches:
-                    for pin in batch:
-                        pinned.add(pin.cid.buffer)
-                        if kind in (None, own) and name in pin.name:
-                            yield pin
+            async with aclosing(self._pins(own)) as pins:
+                async for pin in pins:
+                    pinned.add(pin.cid.buffer)
+                    if kind in (None, own) and name in pin.name:
+                        yield pin
         if kind not in (None, "indirect") or name:
             return
-        walk = Reach(BlockSet(os.urandom(32)))
-        batches = self._batches("recursive")
-        async with aclosing(batches):
-            async for batch in batches:
-                for pin in batch:
-                    below = self._below(walk, pin.cid)
-                    async with aclosing(below):
-                        async for links in below:
-                            for cid in links:
-                                if pinned.add(cid.buffer):
-                                    yield Pin(cid, "indirect", through=pin.cid)
+        walk = _new_walk()
+        async with aclosing(self._pins("recursive")) as pins:
+            async for pin in pins:
+                async with aclosing(self._below(walk, pin.cid)) as below:
+                    async for links in below:
+                        for cid in links:
+                            if pinned.add(cid.buffer):
+                                yield Pin(cid, "indirect", through=pin.cid)
 
     async def verify(self) -> AsyncGenerator[tuple[Pin, list[tuple[CID, str]]], None]:
         """
@@ -176,33 +176,20 @@ class Pins:
 
         Raw blocks are looked for and not read.
         """
-        batches = self._batches("recursive")
-        async with aclosing(batches):
-            async for batch in batches:
-                for pin in batch:
-                    with self._work.call():
-                        bad = await self._bad_blocks(pin.cid)
-                    yield pin, bad
+        async with aclosing(self._pins("recursive")) as pins:
+            async for pin in pins:
+                with self._work.call():
+                    bad = await self._bad_blocks(pin.cid)
+                yield pin, bad
 
     # -- walks --------------------------------------------------------------------------------
 
-    async def _batches(self, kind: PinKind) -> AsyncGenerator[list[Pin], None]:
+    async def _pins(self, kind: PinKind) -> AsyncGenerator[Pin, None]:
         last = 0
         while rows := await trio.to_thread.run_sync(self._table.batch, last, kind):
             last = rows[-1][0]
-            yield [pin for _, pin in rows]
-
-    async def _fetch(
-        self, root: CID, recursive: bool, source: BlockSource, progress: Progress | None
-    ) -> None:
-        fetch = _Fetch(self._store, source, progress)
-        try:
-            if recursive:
-                await fetch.all_below(root)
-            elif not root.is_identity:
-                await source.fetch([root])
-        finally:
-            source.close()
+            for _, pin in rows:
+                yield pin
 
     async def _below(self, walk: Reach, root: CID) -> AsyncGenerator[list[CID], None]:
         """Yield the blocks below a root that ``walk`` has not reached yet."""
@@ -213,24 +200,21 @@ class Pins:
                     yield walk.take(cid, data)
 
     async def _root_above(self, wanted: CID) -> CID | None:
-        batches = self._batches("recursive")
-        async with aclosing(batches):
-            async for batch in batches:
-                for pin in batch:
-                    if await self._is_below(wanted, pin.cid):
-                        return pin.cid
+        async with aclosing(self._pins("recursive")) as pins:
+            async for pin in pins:
+                if await self._is_below(wanted, pin.cid):
+                    return pin.cid
         return None
 
     async def _is_below(self, wanted: CID, root: CID) -> bool:
-        found = self._below(Reach(BlockSet(os.urandom(32))), root)
-        async with aclosing(found):
+        async with aclosing(self._below(_new_walk(), root)) as found:
             async for links in found:
                 if wanted in links:
                     return True
         return False
 
     async def _bad_blocks(self, root: CID) -> list[tuple[CID, str]]:
-        walk, bad = Reach(BlockSet(os.urandom(32))), list[tuple[CID, str]]()
+        walk, bad = _new_walk(), list[tuple[CID, str]]()
         found = walk.add([root])
         while found and len(bad) < MAX_BAD_BLOCKS:
             raw = [cid for cid in found if cid.codec_code == RAW]
@@ -264,7 +248,7 @@ class _Fetch:
         self._bytes = 0
 
     async def all_below(self, root: CID) -> None:
-        walk = Reach(BlockSet(os.urandom(32)))
+        walk = _new_walk()
         raw = [cid for cid in walk.add([root]) if cid.codec_code == RAW]
         while True:
             nodes = walk.next(BLOCKS_AT_ONCE)
@@ -290,6 +274,10 @@ class _Fetch:
     def _tell(self) -> None:
         if self._progress is not None:
             self._progress(self._bytes, None)
+
+
+def _new_walk() -> Reach:
+    return Reach(BlockSet(os.urandom(32)))
 
 
 def check_name(name: str) -> None:

@@ -25,7 +25,7 @@ VAIN_SHARE: Final = 8
 #: window, and there is always some room for the next: a hundred have 0.9 MiB each.
 _SHARE: Final = MAX_READERS_BYTES // WINDOW_BYTES
 
-#: A reader is given what it consumes in so much time: less than two seconds is every round trip.
+#: Seconds for which a reader's window lasts at its speed. Every round trip is shorter than this.
 AHEAD_SECONDS: Final = 2.0
 #: The speed is that of the last one or two such periods. A first burst counts as one of them, for
 #: whoever reads a megabyte at once may read the next one in a minute.

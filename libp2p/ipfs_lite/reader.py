@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: What `UnixFSReader.receive` gives at most, for the caller holds it besides the window. A call
-#: that writes it costs little beside it.
+#: Bytes that `UnixFSReader.receive` returns at most: the caller holds them besides the window. A
+#: system call costs little beside writing so many.
 RECEIVE_BYTES: Final = 2 * 1024 * 1024
 
 
@@ -103,7 +103,7 @@ class UnixFSReader(AsyncClosing):
 
     @property
     def closed(self) -> bool:
-        """True once nothing can be read any more."""
+        """True after `close`, or when the peer is closed: nothing can be read any more."""
         return self._end is not None
 
     def readable(self) -> bool:

@@ -70,8 +70,8 @@ IDENTITY_FILE: Final = "identity.lock"
 DATASTORE_FILE: Final = "datastore.sqlite"
 SWARM_KEY_FILE: Final = "swarm.key"
 
-#: Files that an interrupted creation leaves, or that were put there for it: a folder with no others
-#: is finished, not refused.
+#: Files that an interrupted creation leaves, or that the owner has put there before it. A folder
+#: that has no other files is finished, not refused.
 _UNFINISHED: Final = {
     LOCK_FILE, TURN_FILE, CONFIG_FILE, SWARM_KEY_FILE,
     *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm")),
@@ -236,10 +236,6 @@ class Repo:
         return old if old.exists() else None
 
     @property
-    def blocks_path(self) -> Path:
-        return self.path / BLOCKS_FOLDER
-
-    @property
     def state_path(self) -> Path:
         return self.path / STATE_FILE
 
@@ -335,8 +331,8 @@ def _lock_current(path: Path, config: Config) -> int:
     lock = _take_lock(path, LOCK_FILE, shared=True)
     if _is_current(path, lock):
         return lock
-    # Only one process at a time wants the lock alone: others who waited for that would find that
-    # the first one shares it with them by now, for as long as it runs.
+    # The turn lets one process at a time wait for the exclusive lock. A second one would wait for
+    # the first, which holds the lock shared for as long as it runs.
     turn = _take_lock(path, TURN_FILE, shared=False)
     try:
         lock = _take_lock(path, LOCK_FILE, shared=True)

@@ -8,10 +8,11 @@ through the same routers, and end with bitswap.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from libp2p.exceptions import BaseLibp2pError
+from libp2p.ipfs_lite.operations import each_within
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
 from libp2p.routing.adapters import finds_providers, providers_of
@@ -20,12 +21,13 @@ from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
+    from libp2p.ipfs_lite.operations import Call
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.report import RouterReport
     from libp2p.routing.values import RecordRules
 
-#: Searches of which it is remembered what each router said: what an error may have to tell.
+#: Searches whose answers, by router, are remembered: the text of an error may need them.
 MAX_REMEMBERED_ANSWERS: Final = 1000
 #: Characters of a router's error that are remembered.
 MAX_ANSWER_CHARACTERS: Final = 200
@@ -33,11 +35,8 @@ MAX_ANSWER_CHARACTERS: Final = 200
 #: Providers that `PeerRouting.find_providers` looks for, unless told otherwise: Kubo's number.
 DEFAULT_PROVIDERS: Final = 20
 
-#: What is noted of a router until it has found something.
+#: The note about a router that has found nothing yet.
 NO_ANSWER: Final = "has not answered"
-
-Call: TypeAlias = Callable[[], AbstractContextManager[None]]
-"""A context that ends what runs in it when the peer is closed."""
 
 
 class PatientRouter:
@@ -325,12 +324,6 @@ class PeerRouting:
 
     async def search_value(self, key: bytes) -> AsyncIterator[bytes]:
         """Return records as they are found, each better than the one before."""
-        found = self._router.search_value(key)
-        async with aclosing(found):
-            while True:
-                value: bytes | None = None
-                with self._call():
-                    value = await anext(found, None)
-                if value is None:
-                    return
+        async with aclosing(each_within(self._call, self._router.search_value(key))) as values:
+            async for value in values:
                 yield value

@@ -215,11 +215,11 @@ class FileSource:
         return batch
 
 
-#: Returns where a piece begins, and its chunks, some at a time: they are there until the next ones
-#: are taken. It is used in one thread, for it may block.
+#: A function that returns the offset of a piece, and the piece's chunks in batches. A batch is
+#: valid until the next one is taken. One thread calls it, for it may block.
 Piece: TypeAlias = "Callable[[], tuple[int, Iterable[list[Buffer]]]]"
-#: What is read at once of small chunks. It is still in the processor's cache when it is hashed and
-#: written; a whole piece would have to come from memory each time.
+#: Bytes of small chunks that are read at once. They are still in the processor's cache when they
+#: are hashed and written; a whole piece would come from memory each time.
 SLICE_BYTES: Final = 1024 * 1024
 
 
@@ -245,7 +245,7 @@ class FileSlices:
     @classmethod
     def of(cls, source: Source, chunk_bytes: int) -> FileSlices | None:
         """Return the slices of a source; None if it has to be read in order."""
-        # What the system makes up when it is read, as files of /proc, has a size of 0.
+        # A file that the system makes up while it is read, such as those of /proc, has a size of 0.
         if not isinstance(source, FileSource) or not source.size or not hasattr(os, "preadv"):
             return None
         start = os.lseek(source.descriptor.number, 0, os.SEEK_CUR)

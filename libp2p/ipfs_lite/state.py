@@ -90,7 +90,7 @@ class State:
 
         :raises RepoError: if it cannot be made; `NotARegularFile` if something else is there.
         """
-        # It says what somebody keeps: others of the machine need not read it.
+        # The file says what its owner keeps: other users of the machine need not read it.
         owner_files.open_file(path, os.O_RDWR | os.O_CREAT).close()
         state = cls(path)
         state._is_new = True

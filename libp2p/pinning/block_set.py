@@ -13,8 +13,9 @@ from typing import Final
 
 #: Bytes that stand for one block.
 TAG_BYTES: Final = 12
-#: Bytes that choose the bucket of a tag: 65,536 buckets. Of ten million tags each bucket has 153,
-#: which are searched in a microsecond. A bucket in use takes some 80 bytes beside its tags.
+#: Bytes of the hash that choose a block's bucket. Each of the 65,536 buckets has 153 tags when the
+#: set has ten million blocks; a search of these takes a microsecond. A bucket that is used takes
+#: some 80 bytes beside its tags.
 PLACE_BYTES: Final = 2
 
 
@@ -63,6 +64,6 @@ class BlockSet:
 
 def _has(bucket: bytearray, tag: bytes) -> bool:
     at = bucket.find(tag)
-    while at % TAG_BYTES and at > 0:  # it was found across two others
+    while at % TAG_BYTES and at > 0:  # the match lies across two tags
         at = bucket.find(tag, at + 1)
     return at >= 0

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 MEASURING_LOOKUPS: Final = 4
 #: Keys of one job that a router without a sweep is handed at once.
 PLAIN_AT_ONCE: Final = 8
-#: CIDv1 with raw, which any multihash can be announced by.
 _KEY_BYTES: Final = KEY_BITS // 8
 
 logger = get_logger(__name__)

@@ -8,33 +8,33 @@ from typing import Final
 from libp2p.exceptions import InvalidArgument
 from libp2p.utils import arguments
 
-#: What has been announced is announced again after this time: records expire after 48 hours, so
-#: that one failed attempt loses nothing. The number of go-libp2p and Kubo.
+#: A key is announced again after this time. Its records expire after 48 hours, so one failed
+#: attempt loses nothing. The number is that of go-libp2p and Kubo.
 INTERVAL_SECONDS: Final = 22 * 3600.0
-#: A region may be announced so much later than that, so that it returns to its time of the day
-#: when it was announced earlier than usual.
+#: Seconds by which a region may be announced later than its interval says. So a region that was
+#: announced early once returns to its time of the day.
 SLACK_SECONDS: Final = 3600.0
 #: Peers that each record is sent to: the bucket size of the network.
 REPLICATION: Final = 20
 
-#: Multihashes that a peer announces regularly: 128 MiB of digests. Beyond, what a source of keys
-#: has more is left out, and the statistics say so.
+#: Multihashes that a peer announces regularly: 128 MiB of digests. The others that a source of keys
+#: has are left out, and the statistics count them.
 MAX_KEYS: Final = 4_194_304
 #: Multihashes that wait to be announced once, 10 MiB; `Provider.provide_once` waits for room.
 MAX_QUEUED: Final = 65_536
-#: Multihashes of one region that are announced in one go: they are objects then, and 16 regions
-#: at once take 10 MiB. Regions with more keys are divided.
+#: Multihashes of one region that are announced in one job. A job holds them as objects: 16 jobs at
+#: once take 10 MiB. A region with more keys is divided.
 MAX_REGION_KEYS: Final = 2048
 #: Multihashes that are worked on in one step of the event loop: some milliseconds.
 STEP_KEYS: Final = 256
-#: Regions of the key space that the time is known of when they were announced last; each takes half
-#: a KiB. 65,536 regions are enough for four million peers.
+#: Regions of the key space for which the provider remembers when they were announced last. Each
+#: takes half a KiB. 65,536 regions are enough for four million peers.
 MAX_REGIONS: Final = 65_536
 
 #: Regions that are worked on at once (Kubo's number).
 MAX_WORKERS: Final = 16
-#: Of these, so many are kept for what is announced once, and so many for the regular work: neither
-#: has to wait until the other has finished.
+#: Workers that are kept for announcing once, and workers that are kept for the regular work:
+#: neither kind of work has to wait until the other has finished.
 ON_DEMAND_WORKERS: Final = 4
 PERIODIC_WORKERS: Final = 4
 #: Peers that are sent records at once, by all workers.
@@ -42,11 +42,11 @@ MAX_SENDS: Final = 64
 #: Records in one write (go-libp2p-kad-dht's number).
 RECORDS_PER_WRITE: Final = 256
 
-#: One lookup; those of the DHT end by themselves before.
+#: Seconds for one lookup. The lookups of `libp2p.kad_dht` end earlier by themselves.
 LOOKUP_SECONDS: Final = 120.0
-#: Connecting to a peer and one write; each further one may take as long again.
+#: Seconds for connecting to a peer and one write; each further write may take as long again.
 SEND_SECONDS: Final = 30.0
-#: A key that only a router without a sweep announces: a lookup, and writes to 20 peers.
+#: Seconds in which a router without a sweep announces one key: a lookup, and writes to 20 peers.
 PROVIDE_SECONDS: Final = 180.0
 
 #: A region or a key that could not be announced is tried again after this time, twice as long each
@@ -64,22 +64,24 @@ MAX_PROBE_SECONDS: Final = 600.0
 #: second number. It takes four lookups.
 MEASURE_SECONDS: Final = 60.0
 MAX_MEASURE_SECONDS: Final = 24 * 3600.0
-#: If the network has become so many times as large, it is another one: everything is announced
-#: anew. A DHT that had found the peers of its LAN only has found those of the world.
+#: A network that has grown by this factor counts as another network, in which all keys are
+#: announced anew. It happens when a DHT that knew only the peers of its LAN finds those of the
+#: world.
 GROWTH: Final = 10
 
-#: A key counts as announced if so many of its peers have taken the record, or this part of them if
-#: it has fewer than 20: any of them is enough to be found, and the others may come and go.
+#: A key counts as announced when this number of its peers have taken the record; a key with fewer
+#: than 20 peers, when this share has. One of them is enough for others to find the provider.
 LEAST_HOLDERS: Final = 8
 HOLDERS_SHARE: Final = 0.4
 
-#: The source of keys is read again after this time, for what it has got without saying so. A
-#: million blocks in files take some minutes to list.
+#: The source of keys is read again after this time, because nobody tells when it has new keys.
+#: Listing a million blocks in files takes some minutes.
 REFRESH_SECONDS: Final = 6 * 3600.0
-#: Changes of the state that could not be written yet. Beyond, the oldest are dropped: what they say
-#: is announced twice after a restart.
+#: Changes of the state that could not be written yet. When there are more, the oldest are dropped:
+#: their keys are announced twice after a restart.
 MAX_UNWRITTEN: Final = 65_536
-#: The wall clock is looked at so often: a machine that sleeps stops the other one.
+#: Seconds between two looks at the wall clock. It goes on while the machine sleeps; trio's does
+#: not.
 CLOCK_SECONDS: Final = 600.0
 
 

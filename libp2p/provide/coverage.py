@@ -13,8 +13,8 @@ from typing import Final
 
 from libp2p.kad_dht.keyspace import KEY_BITS
 
-#: A ball is made of as many intervals as its radius has bits set, of which so many leading ones are
-#: looked at. More precision is worth less than a lookup in a thousand.
+#: A ball has as many intervals as its radius has bits set. Only this number of the radius's leading
+#: bits count: more precision saves less than a lookup in a thousand.
 PRECISION_BITS: Final = 10
 
 
@@ -23,7 +23,7 @@ class Coverage:
 
     def __init__(self) -> None:
         self._starts: list[int] = []
-        self._ends: list[int] = []  # the first keys behind them
+        self._ends: list[int] = []  # the first keys behind the intervals
 
     def add_ball(self, center: int, radius: int) -> None:
         """Add all keys that are at most ``radius`` from ``center``, or nearly all of them."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import exp, log, log2
 from typing import Final
 
-#: A region is to hold so many peers. All peers that a key goes to are in one of 20 or more; larger
-#: ones have more keys for each peer, so that fewer connections are made; and it is still explored
-#: in a minute.
+#: Peers that a region should hold. A region of 20 peers holds all peers that its keys go to. A
+#: larger region has more keys for each peer, so fewer connections are made. One of 64 is still
+#: explored in a minute.
 REGION_PEERS: Final = 64
-#: Regions are not smaller than this, whatever peers say: it would do for a billion of them.
+#: The longest prefix of a region, whatever peers say: it is enough for a billion peers.
 MAX_REGION_BITS: Final = 24
 #: How much the newest of all measurements counts.
 NEWEST_SHARE: Final = 0.2

@@ -19,18 +19,19 @@ from libp2p.provide.coverage import Coverage
 if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
-#: Lookups for one region. One of 128 peers takes about 13; beyond, the keys that are left go to
-#: the closest of the peers that are known. Peers that lie could make it go on for each key.
+#: Lookups for one region; a region of 128 peers takes about 13. After them, the keys that are left
+#: go to the closest peers that are known. Without this limit, peers that lie could cause a lookup
+#: for each key.
 MAX_LOOKUPS_PER_REGION: Final = 64
-#: So many keys are looked up because a gap is near before the gap is.
+#: Keys near a gap that are looked up before the gap itself is.
 DIRECT_LOOKUPS: Final = 2
-#: Bits that a target in a gap shares with it: it is found by trying, in 30 ms.
+#: Bits that a target in a gap shares with the gap. The target is found by trying, in 30 ms.
 MAX_GAP_BITS: Final = 16
-#: Such a target is so many bits closer to the gap than the farthest peer of a key is to the key.
+#: Bits by which the target is closer to the gap than the farthest peer of a key is to the key.
 _GAP_MARGIN_BITS: Final = 3
 _FARTHEST: Final = (1 << KEY_BITS) - 1
 
-#: A region is given up if so many lookups fail one after the other.
+#: Lookups that fail one after the other, after which the region is given up.
 MAX_FAILED_LOOKUPS: Final = 3
 
 
@@ -45,7 +46,7 @@ class Exploration:
     def __init__(self, keys: Iterable[tuple[int, bytes]], replication: int) -> None:
         self._keys = dict(sorted(keys))
         self._replication = replication
-        self._unseen = list(reversed(self._keys))  # nothing is known around them; the next is last
+        self._unseen = list(reversed(self._keys))  # keys with no known peer near; the next is last
         self._peers: dict[int, ID] = {}
         self._covered = Coverage()
         self._holders: dict[int, list[int]] = {}  # by key: the places of peers
@@ -56,7 +57,7 @@ class Exploration:
 
     @property
     def is_given_up(self) -> bool:
-        """True if lookups fail."""
+        """True if too many lookups in a row have failed."""
         return self._failed_in_a_row >= MAX_FAILED_LOOKUPS
 
     @property

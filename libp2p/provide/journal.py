@@ -1,10 +1,10 @@
 """
 How the state of announcing is kept in a datastore (sans-I/O).
 
-Three namespaces: when each region was announced last, what is to be announced regularly because a
-program said so, and what waits to be announced once. A region's entry is written when all of its
-keys have been announced, so that a process that is killed repeats the regions under way and
-nothing else.
+`REGIONS` has when each region was announced last. `KEYS` has what is announced regularly because a
+program said so. `QUEUE` has what waits to be announced once. `NETWORK` has how many peers the
+network is thought to have. A region's entry is written when all of its keys have been announced:
+after a kill, the next process repeats the regions that were under way, and nothing else.
 """
 
 from __future__ import annotations

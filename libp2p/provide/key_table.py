@@ -17,8 +17,8 @@ from libp2p.provide.region import WHOLE, Region
 #: Servers of the DHT refuse longer keys.
 MAX_MULTIHASH_BYTES: Final = 80
 
-#: Keys are kept in so many buckets, 2**12, by the first bits of their place: of a million keys
-#: each has 8 KiB, which is searched in a microsecond.
+#: The first bits of a key's place choose one of 2**12 buckets. Of a million keys each bucket has
+#: 8 KiB, which are searched in a microsecond.
 BUCKET_BITS: Final = 12
 
 _SHA256: Final = (b"\x12\x20", 32)

@@ -113,7 +113,7 @@ class OnDemandQueue:
         return Batch(tuple(taken), 0)
 
     def done(self, multihashes: Iterable[bytes]) -> None:
-        """These have been announced, or are not to be any more."""
+        """Forget multihashes that have been announced, or need not be announced any more."""
         for multihash in multihashes:
             if multihash in self._known:
                 self._known.discard(multihash)
@@ -124,8 +124,9 @@ class OnDemandQueue:
 
     def failed(self, multihashes: Iterable[bytes], attempts: int, now: float) -> int:
         """
-        These could not be announced, as often as ``attempts`` before; they are tried later.
+        Try multihashes later that could not be announced, or give them up.
 
+        :param attempts: how often announcing them had failed before.
         :return: how many have been given up.
         """
         left = tuple(one for one in multihashes if one in self._known)
@@ -151,7 +152,7 @@ class OnDemandQueue:
         return True
 
     def give_back(self, batch: Batch) -> None:
-        """These have not been tried."""
+        """Take back multihashes that nobody has tried to announce."""
         self._put_back(batch, -inf)
 
     def clear(self) -> int:

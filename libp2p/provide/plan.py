@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from libp2p.datastore.base import Change, Entry
     from libp2p.provide.config import ProvideConfig
 
-#: What a program asked for is gone over in so many steps, for others to run in between.
+#: Steps in which the keys that a program asked for are gone over; other tasks run between them.
 PARTS: Final = 256
-#: The newest job's duration counts for so much in the average.
+#: The share of the newest job in the average duration of a job.
 _NEWEST_SHARE: Final = 0.1
 
 
@@ -48,8 +48,8 @@ class ProvidePlan:
     def __init__(self, config: ProvideConfig, own: int) -> None:
         self._config = config
         self.keys = KeyTable(config.max_keys)
-        self._asked_for = KeyTable(config.max_keys)  # those of `keys` that a program named
-        self._incoming: KeyTable | None = None  # the next `keys`, while they are read
+        self._asked_for = KeyTable(config.max_keys)  # the keys that a program named
+        self._incoming: KeyTable | None = None  # becomes `keys` when all are read
         self._left_out = 0
         self._keys_read: float | None = None
         self._schedule = Schedule(own, config.interval_seconds or 1.0, config.slack_seconds)
@@ -66,7 +66,7 @@ class ProvidePlan:
         self._key_changes: dict[bytes, bool] = {}
         self._counters = Counters()
 
-    # -- what is kept of it ------------------------------------------------------------------------
+    # -- state in the datastore --------------------------------------------------------------------
 
     def load(
         self, regions: Iterable[tuple[Region, float]], peers: float | None, now: float
@@ -260,8 +260,8 @@ class ProvidePlan:
             self._go_offline(now)
             return
         if outcome.is_unheard:
-            # Others would not be heard either; the job itself is tried later, so that it is not
-            # what is tried next.
+            # Other jobs would reach nobody either. This one is tried later, so that another job is
+            # tried next.
             self._go_offline(now)
         else:
             self._go_online()

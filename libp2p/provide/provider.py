@@ -35,7 +35,7 @@ from libp2p.utils.fault_log import FaultLog
 from libp2p.utils.shown import shown
 
 if TYPE_CHECKING:
-    from libp2p.datastore.base import Change, Datastore, Entry
+    from libp2p.datastore.base import Change, Datastore
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
     from libp2p.provide.region import Region
@@ -48,7 +48,7 @@ _ROUTER: Final = "a router with provide, or with get_closest_peers and send_prov
 
 
 class _Watch:
-    """Somebody who waits until multihashes have been announced."""
+    """A caller that waits until multihashes have been announced."""
 
     def __init__(self, multihashes: Iterable[bytes]) -> None:
         self.pending = set(multihashes)
@@ -56,7 +56,7 @@ class _Watch:
         self.ended = trio.Event()
 
     def note(self, outcome: Outcome, queued: Callable[[bytes], bool]) -> None:
-        """Take in what has come of a job."""
+        """Take in the outcome of a job."""
         for multihash in outcome.announced:
             if multihash in self.pending:
                 self.pending.discard(multihash)
@@ -142,9 +142,9 @@ class Provider:
         """
         Announce blocks now, and not again.
 
-        When it returns, they have been announced or will be, even if the process is killed before;
-        without the latter if the datastore fails, which is logged.
-        If `ProvideConfig.max_queued` wait already, it waits for room.
+        When this returns, the blocks have been announced, or are in the datastore's queue and will
+        be announced even if the process is killed before. A datastore that fails is logged; then a
+        killed process loses the queue. While `ProvideConfig.max_queued` blocks wait, this waits.
 
         :param wait: until they have been announced, or given up after some hours of attempts.
         :return: how many were taken; with ``wait`` how many have been announced.
@@ -249,14 +249,12 @@ class Provider:
         peers: list[float] = []
         plan, store = self._plan, self._datastore
 
-        def load_regions(entries: Sequence[Entry]) -> None:
-            regions.extend(journal.read_regions(entries))
-
-        def load_peers(entries: Sequence[Entry]) -> None:
-            peers.extend(journal.read_peers(entries))
-
-        await _each_batch(store.scan(journal.REGIONS), load_regions)
-        await _each_batch(store.scan(journal.NETWORK), load_peers)
+        await _each_batch(
+            store.scan(journal.REGIONS), lambda batch: regions.extend(journal.read_regions(batch))
+        )
+        await _each_batch(
+            store.scan(journal.NETWORK), lambda batch: peers.extend(journal.read_peers(batch))
+        )
         plan.load(regions, peers[0] if peers else None, self._clock())
         await _each_batch(store.scan(journal.KEYS), plan.load_keys)
         await _each_batch(store.scan(journal.QUEUE), plan.load_queue)
@@ -343,7 +341,7 @@ class Provider:
             watch.note(outcome, self._is_queued)
 
     def _tell(self) -> None:
-        """Resume those who wait for what is done now, and is written."""
+        """Resume the callers that wait for multihashes that are now done, and written down."""
         for watch in self._watches:
             if not watch.pending:
                 watch.ended.set()
@@ -368,7 +366,7 @@ def _announcer_for(
 async def _each_batch(
     batches: AsyncIterator[Sequence[_T]], take: Callable[[Sequence[_T]], object]
 ) -> None:
-    """Call with what an iterator returns, in slices between which others run."""
+    """Call ``take`` with slices of the batches; other tasks run after each slice."""
     async with ending(batches):
         async for batch in batches:
             for start in range(0, len(batch), STEP_KEYS):

@@ -69,7 +69,7 @@ class Schedule:
         """Go over the regions there are now, in no order; from any thread."""
         return iter(list(self._states.values()))
 
-    # -- what is kept of it ------------------------------------------------------------------------
+    # -- state in the datastore --------------------------------------------------------------------
 
     def load(self, records: Iterable[tuple[Region, float]], now: float) -> None:
         """

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Mapping
-from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
 from libp2p.ipld.cid import CID
 from libp2p.peer.id import ID
+from libp2p.utils.closing import ending
 
 if TYPE_CHECKING:
     from libp2p.peer.peerinfo import PeerInfo
@@ -64,7 +64,7 @@ class ProviderAnswer:
         if not isinstance(answer, AsyncIterable):
             answer = _one_by_one(answer)
         self._answer = answer
-        async with aclosing(answer) if hasattr(answer, "aclose") else nullcontext():
+        async with ending(answer):
             seen = 0
             async for info in answer:
                 seen += 1

@@ -37,6 +37,7 @@ from libp2p.routing.back_off import BackOff, retry_after_of
 from libp2p.routing.found import FoundPeers
 from libp2p.routing.http_filters import Filters
 from libp2p.routing.http_records import JsonPeers, NdjsonPeers
+from libp2p.routing.http_request import IPNS_RECORD, JSON, NDJSON
 from libp2p.utils import arguments
 from libp2p.utils.shown import shown
 from libp2p.utils.version import get_agent_version
@@ -47,10 +48,6 @@ if TYPE_CHECKING:
     from libp2p.peer.peerinfo import PeerInfo
     from libp2p.routing.found import FoundPeer
     from libp2p.routing.values import RecordRules
-
-JSON: Final = "application/json"
-NDJSON: Final = "application/x-ndjson"
-IPNS_RECORD: Final = "application/vnd.ipfs.ipns-record"
 
 #: An answer that has not ended after this time is taken as it is; boxo's server stops then, too.
 ANSWER_SECONDS: Final = 30.0

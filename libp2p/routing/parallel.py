@@ -17,7 +17,7 @@ import trio
 
 from libp2p.exceptions import BaseLibp2pError, RoutersFailed, RoutingError
 from libp2p.peer.id import ID, sha256_digest
-from libp2p.routing.adapters import awaited, finds_providers, peer_of, providers_of
+from libp2p.routing.adapters import awaited, peer_of, providers_of
 from libp2p.routing.found import FoundPeers
 from libp2p.routing.report import RouterCall, RouterRecord, RouterReport
 from libp2p.routing.values import BestValue
@@ -71,9 +71,6 @@ class _Member:
     router: object
     timeout: float
     record: RouterRecord
-
-    def can(self, *methods: str) -> bool:
-        return all(hasattr(self.router, method) for method in methods)
 
 
 class _Question:
@@ -204,8 +201,7 @@ class ParallelRouter:
                     if found.add(info):
                         question.wake()
 
-        members = [member for member in self._members if finds_providers(member.router)]
-        question = self._start(members, look)
+        question = self._start(self._who_can("find_provider_iter", "find_providers"), look)
         try:
             while True:
                 while (info := found.take()) is not None:
@@ -235,7 +231,7 @@ class ParallelRouter:
                 call.result(trio.current_time())
                 told = True
 
-        question = await self._ask_all([m for m in self._members if m.can("provide")], announce_to)
+        question = await self._ask_all(self._who_can("provide"), announce_to)
         if not told:
             question.raise_if_all_failed("announce a block")
         return told
@@ -260,7 +256,7 @@ class ParallelRouter:
 
         question = _Question()
         with enough:
-            await self._ask_all([m for m in self._members if m.can("find_peer")], look, question)
+            await self._ask_all(self._who_can("find_peer"), look, question)
         if not len(found):
             question.raise_if_all_failed("find a peer")
         return found.take()
@@ -279,8 +275,7 @@ class ParallelRouter:
                 call.result(trio.current_time())
                 found.add(info)
 
-        members = [m for m in self._members if m.can("get_closest_peers")]
-        question = await self._ask_all(members, look)
+        question = await self._ask_all(self._who_can("get_closest_peers"), look)
         if not len(found):
             question.raise_if_all_failed("find the closest peers")
         target = int.from_bytes(sha256_digest(key), "big")
@@ -306,7 +301,7 @@ class ParallelRouter:
             call.result(trio.current_time())
             stored = True
 
-        question = await self._ask_all([m for m in self._members if m.can("put_value")], put)
+        question = await self._ask_all(self._who_can("put_value"), put)
         if not stored:
             question.raise_if_all_failed("store a record", or_none=True)
 
@@ -324,7 +319,7 @@ class ParallelRouter:
                 value.offer(found)
                 call.result(trio.current_time())
 
-        question = await self._ask_all([m for m in self._members if m.can("get_value")], get)
+        question = await self._ask_all(self._who_can("get_value"), get)
         if value.best is None:
             question.raise_if_all_failed("get a record")
         return value.best
@@ -344,8 +339,7 @@ class ParallelRouter:
                         question.wake()
                     call.result(trio.current_time())
 
-        members = [m for m in self._members if m.can("search_value") or m.can("get_value")]
-        question = self._start(members, search)
+        question = self._start(self._who_can("search_value", "get_value"), search)
         given: bytes | None = None
         try:
             while True:
@@ -362,6 +356,10 @@ class ParallelRouter:
             question.scope.cancel()
 
     # -- asking -------------------------------------------------------------------------------
+
+    def _who_can(self, *methods: str) -> list[_Member]:
+        """Return the routers that have one of these methods."""
+        return [m for m in self._members if any(hasattr(m.router, name) for name in methods)]
 
     def _start(
         self, members: list[_Member], ask: Callable[[_Member, RouterCall], Awaitable[None]]

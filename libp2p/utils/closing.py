@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, Self
 
 
-def ending(iterator: AsyncIterator[Any]) -> AbstractAsyncContextManager[object]:
+def ending(iterator: AsyncIterable[Any]) -> AbstractAsyncContextManager[object]:
     """Return a context that ends an async generator; any other iterator needs no end."""
     generator: Any = iterator
     return aclosing(generator) if hasattr(iterator, "aclose") else nullcontext()

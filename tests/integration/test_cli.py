@@ -19,6 +19,7 @@ from libp2p.blockstore import FilesystemBlockStore
 from libp2p.blockstore.flatfs import FlatFiles
 from libp2p.ipfs_lite import Repo
 from libp2p.ipfs_lite.cli.entry import run
+from libp2p.ipfs_lite.repo import BLOCKS_FOLDER
 from libp2p.ipld.cid import CID
 
 HELLO = "bafkreifzjut3te2nhyekklss27nh3k72ysco7y32koao5eei66wof36n5e"
@@ -183,8 +184,8 @@ def test_bad_input_is_one_line_and_a_code(terminal: Terminal, case: str) -> None
 def test_a_folder_is_fetched_but_is_no_file(terminal: Terminal) -> None:
     directory = b"\x0a\x02\x08\x01"
     cid = CID.for_block(directory, "dag-pb")
-    with Repo.open(terminal.repo) as repo:
-        FlatFiles(repo.blocks_path).put([(cid.multihash, directory)])
+    with Repo.open(terminal.repo):
+        FlatFiles(terminal.repo / BLOCKS_FOLDER).put([(cid.multihash, directory)])
     assert terminal("cat", cid) == 1
     assert "is not a file but: directory; `get` writes folders" in terminal.error
     assert terminal("get", cid, "-o", terminal.folder / "out") == 0
@@ -372,15 +373,15 @@ def test_an_adder_that_is_killed_leaves_whole_blocks_only(terminal: Terminal) ->
         for number in range(24):  # it has taken all but the last, so it is writing blocks now
             process.stdin.write(number.to_bytes(4, "big") + piece[4:])
         process.kill()
-    with Repo.open(terminal.repo) as repo:
-        files = FlatFiles(repo.blocks_path)
+    with Repo.open(terminal.repo):
+        files = FlatFiles(terminal.repo / BLOCKS_FOLDER)
         keys = list(files.multihashes())
         assert keys
         for key in keys:
             data = files.get(key)
             assert data is not None
             assert CID.for_block(data).multihash == key
-        assert list((repo.blocks_path / ".temp").iterdir()) == []
+        assert list((terminal.repo / BLOCKS_FOLDER / ".temp").iterdir()) == []
     assert terminal("add", "-Q", terminal.file()) == 0
 
 

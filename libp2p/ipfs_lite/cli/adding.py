@@ -12,14 +12,15 @@ import trio
 
 from libp2p.ipfs_lite.adder import AddResult, add_file, read_bytes_for
 from libp2p.ipfs_lite.cli.company import announce, open_announcer
+from libp2p.ipfs_lite.cli.inputs import source_of
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import DASH, STDIN
-from libp2p.ipfs_lite.config import Config
+from libp2p.ipfs_lite.cli.terminal import DASH, STDIN_NAME
+from libp2p.ipfs_lite.config import Config, import_options
 from libp2p.ipfs_lite.errors import RepoError, SourceError
-from libp2p.ipfs_lite.peer import Peer, import_options
+from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.pins import check_name
 from libp2p.ipfs_lite.repo import Repo
-from libp2p.ipfs_lite.source import FileSource, open_source
+from libp2p.ipfs_lite.source import open_source
 from libp2p.ipfs_lite.tree_adder import TreeAdder
 from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter
 from libp2p.utils.printable import printable
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.source import Source, SourceInput
     from libp2p.ipld.cid import CID
     from libp2p.ipld.profiles import ImportKnobs, ImportOptions
-
-STDIN_NAME: Final = "the standard input"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +176,7 @@ def _config_for_add(at: At, only_hash: bool) -> Config:
 
 @asynccontextmanager
 async def _source_of(path: str, read_bytes: int, allow_empty: bool) -> AsyncIterator[SourceInput]:
-    named = FileSource(STDIN, STDIN_NAME) if path == DASH else path
-    async with open_source(named, read_bytes) as source:
+    async with open_source(source_of(path), read_bytes) as source:
         if source.size is None and not allow_empty:
             source = _NotEmpty(source, STDIN_NAME if path == DASH else path)
         yield source

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import CidArgument, ContentArgument, FlagOrValue
+from libp2p.ipfs_lite.cli.parameters import FlagOrValue, cids_argument, content_argument
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
     from libp2p.ipld.cid import CID
-
-_content = click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
 
 
 @click.group()
@@ -58,7 +56,7 @@ def put(  # noqa: PLR0913 - click calls it by names
 
 
 @block.command()
-@_content
+@content_argument
 @from_peers
 @with_time_limit()
 def get(at: At, content: Content, fetch: FetchChoice) -> None:
@@ -69,7 +67,7 @@ def get(at: At, content: Content, fetch: FetchChoice) -> None:
 
 
 @block.command()
-@_content
+@content_argument
 @from_peers
 @as_json_option
 @with_time_limit()
@@ -81,7 +79,7 @@ def stat(at: At, content: Content, fetch: FetchChoice) -> None:
 
 
 @block.command()
-@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@cids_argument
 @click.option("-f", "--force", is_flag=True, help="Nothing is wrong if a block is not here.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only what was not removed.")
 @as_json_option

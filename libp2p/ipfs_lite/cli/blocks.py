@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from libp2p.blockstore.files import MAX_BLOCK_FILE_BYTES
 from libp2p.ipfs_lite.cli.fetching import fetching_peer, find
-from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
-from libp2p.ipfs_lite.cli.terminal import tell
+from libp2p.ipfs_lite.cli.inputs import read_small
+from libp2p.ipfs_lite.cli.terminal import tell, write_bytes
 from libp2p.ipfs_lite.errors import NotFoundError, NotPinnedError, PinError, SourceError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipld.block import MAX_BLOCK_BYTES, Block

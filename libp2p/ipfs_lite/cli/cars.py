@@ -9,13 +9,13 @@ from libp2p.bitswap.errors import BitswapError
 from libp2p.exceptions import ParseError, UnknownCodec, first_few
 from libp2p.ipfs_lite.car_files import CarKnobs
 from libp2p.ipfs_lite.cli.fetching import fetching_peer, find
+from libp2p.ipfs_lite.cli.inputs import source_of
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, STDOUT, STDOUT_NAME, say, say_json
+from libp2p.ipfs_lite.cli.terminal import DASH, STDIN_NAME, STDOUT, STDOUT_NAME, say, say_json
 from libp2p.ipfs_lite.descriptors import SharedDescriptor
 from libp2p.ipfs_lite.errors import UnhealthyError
 from libp2p.ipfs_lite.output import save, stream
 from libp2p.ipfs_lite.peer import Peer
-from libp2p.ipfs_lite.source import FileSource
 from libp2p.utils.printable import one_line, printable
 
 if TYPE_CHECKING:
@@ -51,10 +51,8 @@ async def import_cars(
     async with Peer.open(at.repo, online=False) as peer:
         with peer.lease():  # the roots are pinned when all files are here
             for path in paths or [DASH]:
-                name = "the standard input" if path == DASH else path
-                source = FileSource(STDIN, name) if path == DASH else path
-                with Bar("importing", printable(name)) as bar:
-                    result = await peer.import_car(source, pin=False, progress=bar.update)
+                with Bar("importing", printable(STDIN_NAME if path == DASH else path)) as bar:
+                    result = await peer.import_car(source_of(path), pin=False, progress=bar.update)
                 roots.update(dict.fromkeys(result.roots))
                 blocks += result.blocks
                 size += result.size

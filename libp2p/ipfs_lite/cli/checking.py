@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.options import NetworkChoice
     from libp2p.ipfs_lite.repo import Identity
 
-#: Each check has so long; they run at the same time, so this is about how long the command takes.
+#: Seconds for each check. All run at the same time, so the command takes hardly longer.
 CHECK_SECONDS: Final = 10.0
-#: With less room on the disk it is told of.
+#: The command warns of a disk with less room.
 LEAST_FREE_BYTES: Final = 1024**3
 
 OK, ATTENTION, OFF = "ok", "attention", "off"
@@ -74,7 +74,7 @@ async def check(at: At, listen: Sequence[Multiaddr], network: NetworkChoice) -> 
 
     :raises UnhealthyError: if something needs attention.
     """
-    # The table says it.
+    # The table has what this logger would warn of.
     logging.getLogger("libp2p.discovery").setLevel(logging.ERROR)
     findings = await _Checks(at.repo, listen, network).run()
     if at.as_json:
@@ -277,7 +277,7 @@ class _Checks:
                     async for _ in found:
                         pass
                 except BaseLibp2pError:
-                    pass  # it stands in what was said
+                    pass  # `said` has the error
                 finally:
                     said = found.said
         took = trio.current_time() - began

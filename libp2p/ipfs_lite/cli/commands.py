@@ -23,11 +23,11 @@ from libp2p.ipfs_lite.cli.options import (
 )
 from libp2p.ipfs_lite.cli.parameters import (
     BootstrapAddress,
-    ContentArgument,
     Duration,
     FlagOrValue,
     ListenAddress,
     RouterUrl,
+    content_argument,
 )
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.ipld.profile_names import TRICKLE
@@ -215,7 +215,7 @@ def add(  # noqa: PLR0913 - click calls it by names
 
 
 @cli.command()
-@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
+@content_argument
 @click.option(
     "-o", "--output", metavar="OUT", help="By default the name; - is the standard output."
 )
@@ -251,7 +251,7 @@ def get(  # noqa: PLR0913 - click calls it by names
 
 
 @cli.command()
-@click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
+@content_argument
 @from_peers
 @with_time_limit()
 def cat(at: At, content: Content, fetch: FetchChoice) -> None:

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import ContentArgument, FlagOrValue
+from libp2p.ipfs_lite.cli.parameters import FlagOrValue, content_argument, contents_argument
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
 
-_content = click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
 _progress = click.option("-p", "--progress", is_flag=True, help="A terminal always shows it.")
 
 
@@ -54,7 +53,7 @@ def put(
 
 
 @dag.command()
-@_content
+@content_argument
 @click.option("--output-codec", default="dag-json", help="What to print it in; dag-json.")
 @from_peers
 @with_time_limit()
@@ -66,7 +65,7 @@ def get(at: At, content: Content, output_codec: str, fetch: FetchChoice) -> None
 
 
 @dag.command()
-@_content
+@content_argument
 @from_peers
 @as_json_option
 @with_time_limit()
@@ -78,9 +77,7 @@ def resolve(at: At, content: Content, fetch: FetchChoice) -> None:
 
 
 @dag.command()
-@click.argument(
-    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
-)
+@contents_argument
 @_progress
 @from_peers
 @as_json_option
@@ -93,7 +90,7 @@ def stat(at: At, contents: tuple[Content, ...], progress: bool, fetch: FetchChoi
 
 
 @dag.command()
-@_content
+@content_argument
 @click.option("-o", "--output", metavar="OUT", help="By default the standard output.")
 @click.option("--local-only", is_flag=True, help="Leave out what is not here; ask nobody.")
 @click.option("--car-version", "version", type=click.Choice(["1", "2"]), default="1")

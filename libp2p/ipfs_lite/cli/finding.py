@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.company import open_asker
-from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
-from libp2p.ipfs_lite.cli.terminal import say_json, tell
+from libp2p.ipfs_lite.cli.inputs import read_small
+from libp2p.ipfs_lite.cli.terminal import say_json, tell, write_bytes
+from libp2p.ipfs_lite.config import DHT_NAME
 from libp2p.ipfs_lite.errors import NotAnnouncedError, NotFoundError
 from libp2p.utils.printable import one_line
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
     from libp2p.peer.id import ID
 
-DHT_NAME: Final = "DHT"
 #: A record that is longer is refused by everybody: IPNS records have 10 KiB at most.
 MAX_RECORD_BYTES: Final = 1024 * 1024
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
-from libp2p.ipfs_lite.cli.terminal import DASH, say
+from libp2p.ipfs_lite.cli.inputs import read_small
+from libp2p.ipfs_lite.cli.terminal import DASH, say, write_bytes
 from libp2p.ipfs_lite.errors import KeystoreError, OutputError
 from libp2p.ipfs_lite.keystore import (
     KEY_TYPES,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import ContentArgument, FlagOrValue
+from libp2p.ipfs_lite.cli.parameters import FlagOrValue, contents_argument
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=FlagOrValue)
-@click.argument(
-    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
-)
+@contents_argument
 @click.option("-v", "--headers", is_flag=True, help="Print what the columns are.")
 @click.option(
     "--resolve-type", type=bool, default=True, metavar="[=false]", help="Mark folders with a /."
@@ -51,9 +49,7 @@ def ls(
 
 
 @click.command()
-@click.argument(
-    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
-)
+@contents_argument
 @click.option("-r", "--recursive", is_flag=True, help="Those of all blocks below too.")
 @click.option("-u", "--unique", is_flag=True, help="Each block once.")
 @click.option("-e", "--edges", is_flag=True, help="Print <from> -> <to>.")

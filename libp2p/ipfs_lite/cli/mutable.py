@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import NotAFile, ValidationError
-from libp2p.ipfs_lite.cli.small_files import write_bytes
-from libp2p.ipfs_lite.cli.terminal import DASH, STDIN, say, say_json, tell
+from libp2p.ipfs_lite.cli.inputs import source_of
+from libp2p.ipfs_lite.cli.terminal import say, say_json, tell, write_bytes
 from libp2p.ipfs_lite.errors import NotFoundError
 from libp2p.ipfs_lite.peer import Peer
-from libp2p.ipfs_lite.source import FileSource
 from libp2p.ipld.unixfs import Mtime
 from libp2p.utils.printable import one_line
 
@@ -67,9 +66,8 @@ async def read(at: At, path: str, offset: int, count: int | None) -> None:
 
 
 async def write(at: At, path: str, data: str, choices: Mapping[str, object]) -> None:
-    source = FileSource(STDIN, "the standard input") if data == DASH else data
     async with Peer.open(at.repo, online=False) as peer:
-        await peer.files.write(path, source, now=_now(), **choices)  # type: ignore[arg-type]
+        await peer.files.write(path, source_of(data), now=_now(), **choices)  # type: ignore[arg-type]
 
 
 async def cp(at: At, source: str, target: str, force: bool, parents: bool) -> None:

@@ -12,8 +12,8 @@ from libp2p.datastore import SqliteDatastore
 from libp2p.dns.resolver import Resolver as Dns
 from libp2p.exceptions import InvalidIpnsRecord, InvalidPath, RoutingError
 from libp2p.ipfs_lite.cli.company import is_anybody_known, open_asker
+from libp2p.ipfs_lite.cli.inputs import read_small
 from libp2p.ipfs_lite.cli.keys import id_of, open_keystore
-from libp2p.ipfs_lite.cli.small_files import read_small
 from libp2p.ipfs_lite.cli.terminal import tell
 from libp2p.ipfs_lite.naming import NameService
 from libp2p.ipfs_lite.repo import DATASTORE_FILE

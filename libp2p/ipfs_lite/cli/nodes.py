@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from libp2p.ipfs_lite.cli.fetching import fetching_peer, find, root_and_path
+from libp2p.ipfs_lite.cli.inputs import read_small
 from libp2p.ipfs_lite.cli.repo_keeping import human_size
-from libp2p.ipfs_lite.cli.small_files import read_small, write_bytes
-from libp2p.ipfs_lite.cli.terminal import DASH
+from libp2p.ipfs_lite.cli.terminal import DASH, write_bytes
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipld.block import MAX_BLOCK_BYTES
 from libp2p.ipld.node import decode, encode

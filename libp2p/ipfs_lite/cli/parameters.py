@@ -1,4 +1,4 @@
-"""Types of arguments, and their error messages."""
+"""Types of arguments with their error messages, and the arguments that several verbs have."""
 
 from __future__ import annotations
 
@@ -119,6 +119,15 @@ class ContentArgument(_Argument["Content"]):
         if found is None or {".", ".."} & set(names):
             return Content(CidArgument().read(text), "")
         return Content(CidArgument().read(found["cid"]), "/".join(names))
+
+
+cids_argument: Final = click.argument(
+    "cids", nargs=-1, required=True, type=CidArgument(), metavar="CID..."
+)
+content_argument: Final = click.argument("content", type=ContentArgument(), metavar="CID[/PATH]")
+contents_argument: Final = click.argument(
+    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
+)
 
 
 class PeerAddress(_Argument["PeerInfo"]):

@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import ContentArgument, Duration, FlagOrValue
+from libp2p.ipfs_lite.cli.parameters import (
+    ContentArgument,
+    Duration,
+    FlagOrValue,
+    contents_argument,
+)
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
 
-_contents = click.argument(
-    "contents", nargs=-1, required=True, type=ContentArgument(), metavar="CID[/PATH]..."
-)
 _recursive = click.option(
     "-r", "--recursive", type=bool, default=True, metavar="[=false]", help="With all below."
 )
@@ -28,7 +30,7 @@ def pin() -> None:
 
 
 @pin.command(cls=FlagOrValue)
-@_contents
+@contents_argument
 @_recursive
 @click.option("-n", "--name", default="", help="Name of the pin.")
 @click.option("--expire-in", type=Duration(), help="Let it count for this time: 90s, 24h.")
@@ -53,7 +55,7 @@ def add(
 
 
 @pin.command(cls=FlagOrValue)
-@_contents
+@contents_argument
 @_recursive
 @as_json_option
 @with_time_limit()

@@ -15,13 +15,12 @@ from libp2p.ipfs_lite.cli.terminal import say
 from libp2p.ipfs_lite.errors import UnhealthyError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipfs_lite.repo import VERSION, Repo
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 
 if TYPE_CHECKING:
     from libp2p.blockstore.base import BlockInfo
     from libp2p.ipfs_lite.cli.at import At
 
-_V1_RAW: Final = b"\x01\x55"
 _NAME: Final = VERSION.replace(" ", "@")
 
 
@@ -82,7 +81,7 @@ async def list_blocks(at: At) -> None:
     async with Peer.open(at.repo, online=False) as peer:
         async for batch in peer.store.multihash_batches():
             for multihash in batch:
-                await say(str(CID.of(_V1_RAW + multihash)))
+                await say(str(CID.of(RAW_CID_START + multihash)))
 
 
 async def version(at: At, quiet: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, networked, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import CidArgument, ListenAddress, PeerIdArgument, RecordKey
+from libp2p.ipfs_lite.cli.parameters import ListenAddress, PeerIdArgument, RecordKey, cids_argument
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
@@ -28,7 +28,7 @@ def routing() -> None:
 
 
 @routing.command()
-@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@cids_argument
 @click.option(
     "-n",
     "--num-providers",
@@ -68,7 +68,7 @@ def findpeer(at: At, peer_id: ID, verbose: bool, network: NetworkChoice) -> None
 
 
 @routing.command("provide")
-@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@cids_argument
 @click.option("-r", "--recursive", is_flag=True, help="Announce the blocks below it as well.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what each router said.")
 @networked
@@ -118,7 +118,7 @@ def provide() -> None:
 
 
 @provide.command()
-@click.argument("cids", nargs=-1, required=True, type=CidArgument(), metavar="CID...")
+@cids_argument
 @click.option("-r", "--recursive", is_flag=True, help="Announce the blocks below it as well.")
 @networked
 @as_json_option

@@ -26,6 +26,7 @@ PROGRAM: Final = "ipfs-lite"
 STDIN, STDOUT, STDERR = 0, 1, 2
 #: Names the standard input, or output, in place of a path.
 DASH: Final = "-"
+STDIN_NAME: Final = "the standard input"
 STDOUT_NAME: Final = "to the standard output"
 
 #: Seconds after which a line for a person is dropped because the terminal is not read.
@@ -46,7 +47,7 @@ def take_closed_numbers() -> None:
             os.open(os.devnull, os.O_WRONLY if number == STDIN else os.O_RDONLY)
 
 
-# -- lines ----------------------------------------------------------------------------------------
+# -- output ---------------------------------------------------------------------------------------
 
 
 async def say(*columns: str, needed: bool = True) -> None:
@@ -57,7 +58,16 @@ async def say(*columns: str, needed: bool = True) -> None:
     :raises OutputError: if it cannot be written.
     """
     text = "\t".join(map(printable, columns))
-    data = encoded(f"{text}\n", sys.__stdout__)
+    await write_bytes(encoded(f"{text}\n", sys.__stdout__), needed=needed)
+
+
+async def write_bytes(data: bytes, *, needed: bool = True) -> None:
+    """
+    Write bytes to the standard output.
+
+    :param needed: False if they may be lost when the output is closed.
+    :raises OutputError: if they cannot be written.
+    """
     try:
         await SharedDescriptor(STDOUT).use(lambda number: write_all(number, [data]))
     except OSError as error:

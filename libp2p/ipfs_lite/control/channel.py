@@ -34,9 +34,9 @@ MAX_QUESTION_BYTES: Final = 64 * 1024
 MAX_ANSWER_BYTES: Final = 16 * 1024 * 1024
 #: Questions that are answered at the same time; others wait to be accepted.
 MAX_QUESTIONS: Final = 16
-#: Seconds in which a question has to come.
+#: Seconds in which a client has to send its question.
 PATIENCE: Final = 10.0
-#: Seconds in which it has to be answered: dialling a peer that does not answer takes 30.
+#: Seconds in which a question has to be answered: dialling a peer that does not answer takes 30.
 ANSWER_SECONDS: Final = 60.0
 #: The longest path of a socket, in bytes; the system's limit is 104 to 108.
 _MAX_PATH_BYTES: Final = 100

@@ -33,7 +33,6 @@ def test_first_use_makes_it_and_the_next_finds_it(tmp_path: Path) -> None:
     assert not Repo.exists(path)
     with Repo.open(path, Config(profile="unixfs-v0-2015", listen=("/ip4/1.2.3.4/tcp/1",))) as repo:
         key = repo.private_key
-        assert repo.blocks_path == path / "blocks"
     assert Repo.exists(path)
     with Repo.open(path, Config(sync=True)) as repo:
         assert repo.private_key == key
