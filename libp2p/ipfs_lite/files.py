@@ -50,6 +50,8 @@ class FileStat(NamedTuple):
     """``file`` or ``directory``."""
     mode: int | None
     mtime: Mtime | None
+    is_link: bool
+    """True for a symbolic link, whose ``kind`` is ``file``."""
 
 
 class FileEntry(NamedTuple):
@@ -392,6 +394,7 @@ def _stat_of(node: Node) -> FileStat:
         "directory" if node.is_directory else "file",
         None if message is None else message.mode,
         None if message is None else message.mtime,
+        node.type is DataType.SYMLINK,
     )
 
 

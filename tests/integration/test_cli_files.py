@@ -70,7 +70,7 @@ def test_what_stat_prints(terminal: Terminal, source: Path) -> None:
     assert shown[3:] == [
         "ChildBlocks: 1",
         "Type: directory",
-        "Mode: -rw-r----- (0640)",
+        "Mode: drw-r----- (0640)",
         "Mtime: 6 Sep 2021, 14:18:46 UTC",
     ]
     assert lines(terminal, "stat", "--format=<mtime-secs> <mtime-nsecs>", "/a") == ["1630937926 5"]
@@ -85,6 +85,32 @@ def test_what_stat_prints(terminal: Terminal, source: Path) -> None:
     assert lines(terminal, "stat", "--size", f"/ipfs/{shown[0]}") == [shown[2].split()[1]]
     lines(terminal, "touch", "/a")
     assert lines(terminal, "stat", "--format=<mtime-secs>", "/a") != ["1630937926"]
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "shown"),
+    [
+        ("/t", "0755", "drwxr-xr-x (0755)"),
+        ("/t", "1777", "dtrwxrwxrwx (0777)"),
+        ("/t/f", "0007", "-------rwx (07)"),
+        ("/t/f", "6750", "ugrwxr-x--- (0750)"),
+        ("/t/f", "0", "not set (not set)"),
+        ("/t/l", "", "lrwxrwxrwx (0777)"),
+        ("/t/l", "0640", "lrw-r----- (0640)"),
+    ],
+)
+def test_modes_are_shown_as_kubo_shows_them(
+    terminal: Terminal, path: str, mode: str, shown: str
+) -> None:
+    tree = terminal.folder / "tree"
+    tree.mkdir()
+    (tree / "f").touch()
+    (tree / "l").symlink_to("f")
+    assert terminal("add", "-r", "-Q", tree) == 0
+    lines(terminal, "cp", f"/ipfs/{terminal.out.strip()}", "/t")
+    if mode:
+        lines(terminal, "chmod", mode, path)
+    assert lines(terminal, "stat", path)[5] == f"Mode: {shown}"
 
 
 def test_bytes_go_in_and_out(terminal: Terminal, source: Path) -> None:

@@ -133,6 +133,7 @@ def _described(there: FileStat) -> dict[str, object]:
 
 
 def _tokens(there: FileStat) -> dict[str, str]:
+    mode = there.mode or (0o777 if there.is_link else 0)
     mtime = there.mtime if there.mtime is not None and there.mtime.seconds > 0 else None
     shown = _UNSET
     if mtime is not None:
@@ -144,13 +145,25 @@ def _tokens(there: FileStat) -> dict[str, str]:
         "cumulsize": str(there.dag_size),
         "childs": str(there.blocks),
         "type": there.kind,
-        # Go writes a dash for the kind, whatever it is, before the nine letters.
-        "mode": f"-{modes.filemode(there.mode)[1:]}" if there.mode else _UNSET,
-        "mode-octal": f"0{there.mode & 0o777:o}" if there.mode else _UNSET,
+        "mode": _letters(there, mode) if mode else _UNSET,
+        "mode-octal": f"0{mode & 0o777:o}" if mode else _UNSET,
         "mtime": shown,
         "mtime-secs": _UNSET if mtime is None else str(mtime.seconds),
         "mtime-nsecs": _UNSET if mtime is None else str(mtime.nanos),
     }
+
+
+def _letters(there: FileStat, mode: int) -> str:
+    """Return permissions as Kubo shows them: a letter for each other bit, or a dash, is first."""
+    bits = {
+        "d": there.kind == "directory",
+        "l": there.is_link,
+        "u": mode & modes.S_ISUID,
+        "g": mode & modes.S_ISGID,
+        "t": mode & modes.S_ISVTX,
+    }
+    others = "".join(letter for letter, is_set in bits.items() if is_set)
+    return (others or "-") + modes.filemode(mode & 0o777)[1:]
 
 
 async def flush(at: At, path: str) -> None:
