@@ -177,15 +177,15 @@ class Tree:
             raise InvalidFilesPath("the root cannot be moved")
         cid = yield from self.find(source)
         target = target.in_place(source.names[-1])
+        if target.names == source.names:
+            return
         there = yield from self.exists(target)
         replaces = False
-        if there is not None and target.names != source.names:
+        if there is not None:
             replaces = not (yield from self.workspace.read(there)).is_directory
             if not replaces:
                 target = target.below(source.names[-1])
-        if target.names == source.names:
-            return
-        if target.names[: len(source.names)] == source.names:
+        if target.names[:-1][: len(source.names)] == source.names:
             raise InvalidFilesPath(f"{source} cannot be moved into itself")
         yield from self.put(target, cid, replaces=replaces)
         yield from self._change(source, None)

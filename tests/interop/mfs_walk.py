@@ -49,7 +49,10 @@ class Walk:
             parents = ["-p"] if self._random.random() < 0.5 else []
             return Operation(("mkdir", *parents, self.path()))
         if kind in ("cp", "mv"):
-            return Operation((kind, self.path(), self.path() + choose(("", "", "/"))))
+            source, target = self.path(), self.path()
+            while kind == "mv" and target.startswith(source + "/"):
+                target = self.path()  # Kubo loses a directory that is moved into itself
+            return Operation((kind, source, target + choose(("", "", "/"))))
         if kind == "rm":
             flags = ["-r"] if self._random.random() < 0.5 else []
             return Operation(("rm", *flags, self.path()))
