@@ -45,6 +45,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _row_folder(stack: ExitStack) -> Path:
+    """Return a folder that the run removes at its end; its files are emptied after the row."""
+    folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    stack.callback(_empty, folder)
+    return folder
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            os.truncate(path, 0)
+
+
 @dataclass
 class _KuboRow(Row):
     """A file of `mib` MiB, and a scratch folder for each measurement."""
@@ -58,7 +71,7 @@ class _KuboRow(Row):
     def prepare(self, stack: ExitStack) -> None:
         if find_peer("kubo") is None:
             raise NotHere("Kubo is not built: run make interop-peers")
-        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        self._folder = _row_folder(stack)
         self._sha256 = make_file(self._file, self.mib)
 
     @property
@@ -69,7 +82,7 @@ class _KuboRow(Row):
         """
         Return a new folder, with nothing left to be written back by whoever was measured before.
 
-        Folders are removed when the row is done: a file system that has just freed thousands of
+        Nothing is removed before the end of the run. A file system that has just freed thousands of
         files takes several times as long to make new ones, which would be charged to the next.
         """
         os.sync()
@@ -95,7 +108,7 @@ class Fetch(_KuboRow):
 
     def prepare(self, stack: ExitStack) -> None:
         super().prepare(stack)
-        self._provider = stack.enter_context(Kubo())
+        self._provider = stack.enter_context(Kubo(repo=self._folder / "provider"))
         self._cid = self._provider.add(self._file, "--chunker=size-262144")
 
     def measure(self, contestant: str) -> Sample:
@@ -164,7 +177,7 @@ class Command(_KuboRow):
 
     def prepare(self, stack: ExitStack) -> None:
         super().prepare(stack)
-        self._provider = stack.enter_context(Kubo())
+        self._provider = stack.enter_context(Kubo(repo=self._folder / "provider"))
         raw = ["--raw-leaves"] if self.nocopy else []
         self._cid = self._provider.add(self._file, "--chunker=size-262144", *raw)
 
@@ -247,7 +260,7 @@ class Tree(Row):
     def prepare(self, stack: ExitStack) -> None:
         if find_peer("kubo") is None:
             raise NotHere("Kubo is not built: run make interop-peers")
-        self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        self._folder = _row_folder(stack)
         make_tree(self._folder / "tree", self.files)
         if self.name == "gettree":
             for contestant in self.contestants:

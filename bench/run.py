@@ -11,6 +11,7 @@ import argparse
 import os
 import platform
 import sys
+import tempfile
 from contextlib import ExitStack
 
 from bench import bitswap, dht, idle, kubo, long_link, peers
@@ -63,12 +64,15 @@ def main() -> int:
     print(f"Python {platform.python_version()}, {os.cpu_count()} CPUs, {options.rounds} rounds;")
     print("median (min-max); CPU seconds: client + server; ratios within a round\n")
     failed = False
-    for name in options.names or rows:
-        try:
-            print("\n".join(lines_of(rows[name], run_row(rows[name], options.rounds))), flush=True)
-        except (NotHere, RuntimeError) as error:
-            failed = True
-            print(f"{name}: {error}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        tempfile.tempdir = folder  # rows leave their files there
+        for name in options.names or rows:
+            try:
+                lines = lines_of(rows[name], run_row(rows[name], options.rounds))
+                print("\n".join(lines), flush=True)
+            except (NotHere, RuntimeError) as error:
+                failed = True
+                print(f"{name}: {error}", flush=True)
     return int(failed)
 
 
