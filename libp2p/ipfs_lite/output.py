@@ -285,17 +285,8 @@ class PartFile:
 
     @classmethod
     def _create(cls, target: Path, mode: int) -> PartFile:
-        while True:
-            path = part_path(target, secrets.token_hex(4))
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
-            descriptor = os.open(path, flags, mode)
-            # Whoever sweeps sees by the lock that somebody is still writing. A moment ago there was
-            # none yet: then this file may be gone, and another one is made.
-            with contextlib.suppress(OSError):
-                file_locks.lock(descriptor)
-            if os.fstat(descriptor).st_nlink:
-                return cls(target, path, descriptor)
-            file_locks.release(descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_LINK
+        return cls(target, *make_part(target, lambda path: os.open(path, flags, mode)))
 
     def _is_made_alike(self, status: os.stat_result) -> bool:
         """Give it the owner and the mode of what it replaces; tell if that can be done."""
@@ -366,6 +357,26 @@ class InPlace:
                 os.ftruncate(descriptor, 0)
         if descriptor >= 0:
             os.close(descriptor)
+
+
+def make_part(target: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
+    """
+    Make what becomes ``target``, and lock it; return its path and its descriptor.
+
+    :param make: makes it, and opens it; -1 if the system does not open folders.
+    """
+    while True:
+        path = part_path(target, secrets.token_hex(4))
+        descriptor = make(path)
+        if descriptor < 0:
+            return path, descriptor
+        # `sweep_parts` sees by the lock that somebody is still writing. A moment ago there was no
+        # lock yet: then this part may be gone, and another one is made.
+        with contextlib.suppress(OSError):
+            file_locks.lock(descriptor)
+        if os.path.lexists(path):
+            return path, descriptor
+        file_locks.release(descriptor)
 
 
 def part_path(target: Path, token: str) -> Path:

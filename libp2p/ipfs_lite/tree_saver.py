@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import shutil
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
@@ -24,8 +23,8 @@ import trio
 
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
-from libp2p.ipfs_lite.output import errors_named, in_thread, part_path, sweep_parts
-from libp2p.ipfs_lite.safe_names import is_file_name, stays_inside
+from libp2p.ipfs_lite.output import errors_named, in_thread, make_part, sweep_parts
+from libp2p.ipfs_lite.safe_names import WINDOWS, is_file_name, stays_inside
 from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
 from libp2p.ipld.file_node import read_file_node, unixfs_of
@@ -285,18 +284,12 @@ def _begin(target: Path) -> tuple[Path, int]:
     """Make the folder that becomes ``target``; return it, and the descriptor that locks it."""
     require_free(target)
     sweep_parts(target)
-    while True:
-        part = part_path(target, secrets.token_hex(4))
-        part.mkdir()
-        lock = -1
-        # Whoever sweeps sees by the lock that somebody is still writing. A moment ago there was
-        # none yet: then this folder may be gone, and another one is made.
-        with suppress(OSError):  # Windows opens no folders, and sweeps none
-            lock = os.open(part, os.O_RDONLY | _NO_LINK)
-            file_locks.lock(lock)
-        if part.is_dir():
-            return part, lock
-        _let_go(lock)
+    return make_part(target, _make_part_folder)
+
+
+def _make_part_folder(path: Path) -> int:
+    path.mkdir()
+    return -1 if WINDOWS else os.open(path, os.O_RDONLY | _NO_LINK)
 
 
 def require_free(target: Path) -> None:
@@ -306,12 +299,8 @@ def require_free(target: Path) -> None:
 
 def _remove(part: Path, lock: int) -> None:
     shutil.rmtree(part, ignore_errors=True)
-    _let_go(lock)  # not before: without its lock, another could be sweeping it
-
-
-def _let_go(lock: int) -> None:
     if lock >= 0:
-        file_locks.release(lock)
+        file_locks.release(lock)  # not before: without its lock, another could be sweeping it
 
 
 def create(path: Path) -> int:
