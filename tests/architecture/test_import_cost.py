@@ -109,6 +109,7 @@ def cpu_seconds(code: str, compiled: Path) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.timed
 def test_printing_the_id_takes_little_more_than_loading_trio(show_id: str, tmp_path: Path) -> None:
     programs = (show_id, "import trio")
     pairs = [[cpu_seconds(program, tmp_path) for program in programs] for _ in range(8)]

@@ -1,4 +1,4 @@
-"""Marks every test of this folder as `interop`, so that a run can ask for them or leave them."""
+"""Marks every test of this folder: they talk to processes of others, and wait for them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ _HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the marker on the tests below this folder."""
+    """Put `interop` on the tests below this folder, so that a run can ask for them, and `timed`."""
     for item in items:
         if _HERE in item.path.parents:
             item.add_marker(pytest.mark.interop)
+            item.add_marker(pytest.mark.timed)
 
 
 @pytest.fixture
