@@ -18,6 +18,7 @@ from bench.row import Budget, Row, Sample
 from tests.interop.build_peers import find_peer
 from tests.interop.child import JsonChild
 from tests.interop.kubo import Kubo
+from tests.interop.trees import write_large_tree
 
 KUBO_PIN = "kubo, pin add"
 """Into its repository only, without writing the file."""
@@ -261,7 +262,7 @@ class Tree(Row):
         if find_peer("kubo") is None:
             raise NotHere("Kubo is not built: run make interop-peers")
         self._folder = _row_folder(stack)
-        make_tree(self._folder / "tree", self.files)
+        write_large_tree(self._folder / "tree", self.files, self.files // 4)
         if self.name == "gettree":
             for contestant in self.contestants:
                 self._add(contestant)
@@ -295,24 +296,6 @@ class Tree(Row):
         binary = find_peer("kubo")
         assert binary is not None
         return run([binary, "--repo-dir", repo, *command])
-
-
-def make_tree(root: Path, files: int) -> None:
-    """Write a folder: small files and some large ones, three levels, links, names of all kinds."""
-    source = random.Random(files)
-    names = ("f%d", "file %d.txt", "naïve-%d", "данные %d", "日本-%d.bin", "it's %d")
-    folders = [root / f"a{n // 10}" / f"b{n % 10}" for n in range(150)]
-    for folder in [*folders, root / "big", root / "empty"]:
-        folder.mkdir(parents=True)
-    for number in range(files):
-        folder = root / "big" if number % 4 == 0 else folders[number % len(folders)]
-        path = folder / (source.choice(names) % number)
-        kind = source.random()
-        if kind < 0.03:
-            path.symlink_to("f1")
-        else:
-            size = 0 if kind < 0.06 else int(source.paretovariate(1.0) * 1000)
-            path.write_bytes(source.randbytes(min(size, 3 * 2**20)))
 
 
 @dataclass
