@@ -17,7 +17,7 @@ import trio
 
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
-from libp2p.ipfs_lite.safe_names import is_file_name, stays_inside
+from libp2p.ipfs_lite.safe_names import is_file_name, link_fault
 from libp2p.ipfs_lite.tree_saver import MAX_DEPTH
 from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
@@ -227,14 +227,11 @@ class Archive:
         if message.mtime is not None:
             header.mtime = message.mtime.seconds
         if message.type is DataType.SYMLINK:
-            header.type = tarfile.SYMTYPE
+            header.type, header.mode = tarfile.SYMTYPE, 0o777  # as Kubo: links have no mode
             header.linkname = bytes(message.data or b"").decode("utf-8", "surrogateescape")
             depth = len(self._folders) - 1  # folders above the link, the whole one not counted
-            if not (self._unsafe_links or stays_inside(header.linkname, depth)):
-                raise OutputError(
-                    f"{path!r:.200} is a link to {header.linkname!r:.200}, which may be outside "
-                    "the folder"
-                )
+            if fault := link_fault(header.linkname, depth, unsafe=self._unsafe_links):
+                raise OutputError(f"{path!r:.200} is a link to {header.linkname!r:.200}, {fault}")
         return header
 
 

@@ -41,3 +41,17 @@ def stays_inside(target: str, depth: int, *, windows: bool = WINDOWS) -> bool:
     is_outside = ".." in parts[up:] or up > depth or path.isabs(target) or not target
     rooted = windows and target[:1] in ("/", "\\")
     return not (is_outside or rooted or path.splitdrive(target)[0] or "\0" in target)
+
+
+def link_fault(target: str, depth: int, *, unsafe: bool) -> str:
+    """
+    Return what is wrong with where a symbolic link leads; nothing if it can be made.
+
+    :param depth: as for `stays_inside`.
+    :param unsafe: True if links may lead out of the folder.
+    """
+    if not unsafe and not stays_inside(target, depth):
+        return "which may be outside the folder"
+    if not target or "\0" in target:
+        return "to which no link can lead"
+    return ""

@@ -24,11 +24,11 @@ import trio
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
 from libp2p.ipfs_lite.output import errors_named, in_thread, make_part, sweep_parts
-from libp2p.ipfs_lite.safe_names import WINDOWS, is_file_name, stays_inside
+from libp2p.ipfs_lite.safe_names import WINDOWS, is_file_name, link_fault
 from libp2p.ipld import dag_pb
 from libp2p.ipld.codec import DAG_PB
 from libp2p.ipld.file_node import read_file_node, unixfs_of
-from libp2p.ipld.unixfs import DataType, UnixFSData
+from libp2p.ipld.unixfs import DataType, Mtime, UnixFSData
 from libp2p.utils import file_locks
 from libp2p.utils.writing import DiskWriter
 
@@ -104,7 +104,7 @@ class TreeSaver:
         self._disk = DiskWriter()
         self._root = Path()
         self._waiting: list[_Folder] = []
-        self._links: list[tuple[Path, str]] = []
+        self._links: list[tuple[Path, str, Mtime | None]] = []
         self._folders: list[tuple[Path, UnixFSData]] = []  # those with a mode or time of their own
         self._entries = 0
         self._size = 0
@@ -169,7 +169,7 @@ class TreeSaver:
             self._note_entry()
             if message is not None and kind is DataType.SYMLINK:
                 target = bytes(message.data or b"").decode("utf-8", "surrogateescape")
-                self._links.append((path, self._checked_link(path, target)))
+                self._links.append((path, self._checked_link(path, target), message.mtime))
                 continue
             node = read_file_node(entry.cid, block)
             if node.cids:
@@ -199,9 +199,11 @@ class TreeSaver:
 
     def _finish(self) -> None:
         """Make the links, then give folders their modes and times, the lowest first."""
-        for path, target in self._links:
+        for path, target, mtime in self._links:
             with errors_named(self._name(path)):
                 path.symlink_to(target)
+                if mtime is not None and os.utime in os.supports_follow_symlinks:
+                    _set_time(path, mtime, follow_symlinks=False)
         for path, message in reversed(self._folders):
             with errors_named(self._name(path)):
                 _keep(path, message)
@@ -242,12 +244,10 @@ class TreeSaver:
         return name
 
     def _checked_link(self, path: Path, target: str) -> str:
-        """:raises OutputError: if a link leads out of the folder and the caller wants none such."""
+        """:raises OutputError: if a link leads where it may not, or where no link can lead."""
         depth = len(path.relative_to(self._root).parts) - 1
-        if not self._unsafe_links and not stays_inside(target, depth):
-            raise OutputError(
-                f"{self._name(path)} is a link to {target!r:.200}, which may be outside the folder"
-            )
+        if fault := link_fault(target, depth, unsafe=self._unsafe_links):
+            raise OutputError(f"{self._name(path)} is a link to {target!r:.200}, {fault}")
         return target
 
     def _name(self, path: Path) -> str:
@@ -328,5 +328,9 @@ def _keep(path: Path, message: UnixFSData) -> None:
     if message.mode:
         path.chmod(message.mode & _PERMISSIONS)
     if message.mtime is not None:
-        nanos = message.mtime.seconds * 10**9 + message.mtime.nanos
-        os.utime(path, ns=(nanos, nanos))
+        _set_time(path, message.mtime)
+
+
+def _set_time(path: Path, mtime: Mtime, *, follow_symlinks: bool = True) -> None:
+    nanos = mtime.seconds * 10**9 + mtime.nanos
+    os.utime(path, ns=(nanos, nanos), follow_symlinks=follow_symlinks)

@@ -155,9 +155,13 @@ def _link_or_bytes(pairs: list[tuple[str, Any]]) -> CID | bytes:
 
 
 def _bytes(text: str) -> bytes:
-    unpadded = text.rstrip("=")
+    """Read base64, which has all of its padding or none."""
+    bare = text.rstrip("=")
+    padded = bare + "=" * (-len(bare) % 4)
+    if text not in (bare, padded):
+        raise InvalidDagJson(f"bytes are in base64 with wrong padding: {text[-64:]!r}")
     try:
-        return b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)
+        return b64decode(padded, validate=True)
     except ValueError as error:  # binascii.Error, or characters that are not ASCII
         raise InvalidDagJson(f"bytes are not in base64: {error}") from error
 

@@ -74,6 +74,7 @@ async def test_a_tree_comes_out_as_it_went_in(tmp_path: Path) -> None:
         assert gzip.decompress(packed) == data
     with tarfile.open(fileobj=io.BytesIO(data)) as tar:
         assert tar.getmember("root/a/small").mode == 0o640
+        assert tar.getmember("root/a/up").mode == 0o777
         assert tar.getmember("root/a").mtime == int((tree / "a").stat().st_mtime)
         tar.extractall(tmp_path / "out", filter="data")
     for path in (tmp_path / "out" / "root").rglob("*"):
@@ -143,6 +144,15 @@ async def test_links_that_lead_out_are_refused(target: str) -> None:
             await bytes_of(peer, link.cid)
         with tarfile.open(fileobj=io.BytesIO(await bytes_of(peer, root, unsafe_links=True))) as tar:
             assert tar.getmember("root/link").linkname == target
+
+
+@pytest.mark.parametrize("target", ["", "x\0y"])
+async def test_links_that_no_disk_has_are_refused(target: str) -> None:
+    async with offline() as peer:
+        link = symlink_block(target, ImportOptions())
+        await peer.store.put_block(*link)
+        with pytest.raises(OutputError, match="to which no link can lead"):
+            await bytes_of(peer, link.cid, unsafe_links=True)
 
 
 async def test_folders_inside_one_another_have_an_end() -> None:

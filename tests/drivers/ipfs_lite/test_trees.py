@@ -144,6 +144,9 @@ async def test_modes_and_times_are_kept(peer: Peer, tmp_path: Path) -> None:
     for name, mode in modes.items():
         (folder / name).chmod(mode)
         os.utime(folder / name, ns=(5, 1_600_000_000_123_456_789))
+    (folder / "link").symlink_to("sub/file")
+    os.utime(folder / "link", ns=(5, 1_500_000_000_987_654_321), follow_symlinks=False)
+    os.utime(folder, ns=(5, 1_600_000_000_123_456_789))
     result = await peer.add_tree(folder, keep_mode=True, keep_mtime=True)
     assert result.cid != (await peer.add_tree(folder)).cid
     await peer.get_tree(result.cid, tmp_path / "out")
@@ -151,6 +154,7 @@ async def test_modes_and_times_are_kept(peer: Peer, tmp_path: Path) -> None:
         status = (tmp_path / "out" / name).stat()
         assert stat.S_IMODE(status.st_mode) == mode
         assert status.st_mtime_ns == 1_600_000_000_123_456_789
+    assert (tmp_path / "out" / "link").lstat().st_mtime_ns == 1_500_000_000_987_654_321
     with pytest.raises(InvalidImportOptions):
         await peer.add_tree(folder, keep_mode=True, raw_leaves=True)
 
@@ -247,6 +251,14 @@ async def test_links_that_lead_out_are_made_if_asked_for(peer: Peer, tmp_path: P
     root = await stored(peer, await linked(peer, "link", "/etc/passwd"))
     await peer.get_tree(root, tmp_path / "out", unsafe_links=True)
     assert os.readlink(tmp_path / "out" / "link") == "/etc/passwd"
+
+
+@pytest.mark.parametrize("target", ["", "x\0y"])
+async def test_links_that_no_disk_has_are_refused(peer: Peer, tmp_path: Path, target: str) -> None:
+    root = await stored(peer, await linked(peer, "link", target))
+    with pytest.raises(OutputError, match="to which no link can lead"):
+        await peer.get_tree(root, tmp_path / "out", unsafe_links=True)
+    assert os.listdir(tmp_path) == []
 
 
 async def test_nothing_is_written_through_a_link(peer: Peer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from base64 import b64decode
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,8 @@ from libp2p.ipld import dag_json
 from libp2p.ipld.cid import CID
 from libp2p.ipld.dag_cbor import MAX_DEPTH, DagCborValue
 
+#: Base64 with less or more padding than it needs.
+BADLY_PADDED = (b"=", b"==", b"====", b"QQ=", b"QQ===", b"QQA==", b"Zm9v=", b"Zm9v====", b"Q===")
 LINK = CID.for_block(b"linked")
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 VALUES: st.SearchStrategy[DagCborValue] = st.recursive(
@@ -109,12 +112,18 @@ def test_a_number_is_read_as_what_it_was() -> None:
         (b'{"/":"x","a":1}', "neither"),
         (b'{"/":{"bytes":1}}', "neither"),
         (b'{"/":{"bytes":"!"}}', "base64"),
+        *((b'{"/":{"bytes":"%s"}}' % text, "base64") for text in BADLY_PADDED),
         ('{"/":{"bytes":"é"}}'.encode(), "base64"),
     ],
 )  # fmt: skip
 def test_what_has_no_meaning_is_refused(block: bytes, reason: str) -> None:
     with pytest.raises(InvalidDagJson, match=reason):
         dag_json.decode(block)
+
+
+@pytest.mark.parametrize("text", ["", "QQ", "QQ==", "QQA", "QQA=", "Zm9v"])
+def test_bytes_have_all_of_their_padding_or_none(text: str) -> None:
+    assert dag_json.decode(b'{"/":{"bytes":"%s"}}' % text.encode()) == b64decode(text + "===")
 
 
 def nested(depth: int) -> DagCborValue:
