@@ -7,6 +7,7 @@ of its bytes; the blocks that list a folder, without what is in it; of anything 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from libp2p.exceptions import InvalidArgument
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from libp2p.base_types import Buffer
     from libp2p.ipld.cid import CID
 
+#: Numbers as gateways read them; `int` would read blanks and digits of any script too.
+_RANGE: Final = re.compile(r"(-?[0-9]{1,19}):(-?[0-9]{1,19}|\*)")
 #: Stands for a block of which all below counts; other numbers are where a block's bytes begin.
 _WHOLE: Final = -1
 
@@ -38,11 +41,11 @@ class ByteRange(NamedTuple):
 
         :raises InvalidArgument: if it is none.
         """
-        first, _, last = text.partition(":")
-        try:
-            found = ByteRange(int(first), None if last == "*" else int(last))
-        except ValueError:
-            raise InvalidArgument(f"{text!r:.80} is no range of bytes: write FROM:TO") from None
+        numbers = _RANGE.fullmatch(text)
+        if numbers is None:
+            raise InvalidArgument(f"{text!r:.80} is no range of bytes: write FROM:TO")
+        first, last = numbers.groups()
+        found = ByteRange(int(first), None if last == "*" else int(last))
         same_sign = found.last is not None and (found.first < 0) == (found.last < 0)
         if found.last is not None and same_sign and found.last < found.first:
             raise InvalidArgument(f"the range of bytes {text!r:.80} ends before it begins")

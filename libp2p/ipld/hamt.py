@@ -89,8 +89,13 @@ def encode_shard(
 ) -> bytes:
     """Write a shard; ``bitfield`` has a bit for each place that is taken."""
     data = bitfield.to_bytes((bitfield.bit_length() + 7) // 8, "big")
-    message = UnixFSData(
-        DataType.HAMT_SHARD, data, hash_type=MURMUR3_X64_64, fanout=fanout, mode=mode, mtime=mtime
+    message = UnixFSData(  # Kubo leaves out the bitfield if there is no entry
+        DataType.HAMT_SHARD,
+        data or None,
+        hash_type=MURMUR3_X64_64,
+        fanout=fanout,
+        mode=mode,
+        mtime=mtime,
     )
     return b"".join((*links, dag_pb.encode((), unixfs.encode(message))))
 

@@ -286,6 +286,7 @@ def test_what_others_have_written_is_put_right() -> None:
         is_small = options.hamt_estimation != "disabled"
         assert message.type is (DataType.DIRECTORY if is_small else DataType.HAMT_SHARD)
         assert message.fanout == (None if is_small else 8)
+        assert message.data is None
     data = unixfs.encode(UnixFSData(DataType.DIRECTORY))
     block = dag_pb.encode([PBLink(CIDS[0], "a"), PBLink(CIDS[1], "a")], data)
     cid = CID.for_block(block, "dag-pb")

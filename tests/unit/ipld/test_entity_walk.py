@@ -144,7 +144,13 @@ def test_ranges(text: str, extent: tuple[int, int]) -> None:
     assert ByteRange.parse(text).within(10) == extent
 
 
-@pytest.mark.parametrize("text", ["", "1", "a:b", "1:", ":1", "4:2", "-2:-3", "*:*", "1:2:3"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "1", "a:b", "1:", ":1", "4:2", "-2:-3", "*:*", "1:2:3",
+        " 0:1", "0:1\n", "1_0:20", "٣:٤", "0:**", "--1:*", "9" * 5000 + ":*",
+    ],
+)  # fmt: skip
 def test_what_is_no_range(text: str) -> None:
     with pytest.raises(InvalidArgument, match="range of bytes"):
         ByteRange.parse(text)
