@@ -113,14 +113,14 @@ class Collection:
         await self._mark_new()
         reached = self._walk.add([root])
         blocks = size = 0
-        while reached:
+        while True:
             left = [cid for cid in reached if cid.multihash not in self._direct]
             sizes = [one for one in await self._store.get_sizes(left) if one is not None]
             blocks, size = blocks + len(sizes), size + sum(sizes)
-            reached = []
-            while not reached and (nodes := self._walk.next(NODES_AT_ONCE)):
-                reached = await self._follow(nodes)
-        return Removal(blocks, size)
+            nodes = self._walk.next(NODES_AT_ONCE)
+            if not nodes:
+                return Removal(blocks, size)
+            reached = await self._follow(nodes)
 
     async def _sweep(
         self, batch: list[BlockInfo], horizon: float, begun: int, has_live: bool

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
 from libp2p.blockstore import read_blocks
 from libp2p.exceptions import ParseError, UnknownCodec
-from libp2p.ipld.codec import RAW
-from libp2p.ipld.links import links_of
+from libp2p.pinning.block_set import BlockSet
+from libp2p.pinning.reach import Reach
 
 if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
     from libp2p.ipld.cid import CID
 
-#: Blocks below one root: of 1 MiB each they are 4 TiB. Beyond, the rest is left out.
-MAX_BLOCKS: Final = 1 << 22
+#: Nodes that are read at once: 64 MiB at most.
+NODES_AT_ONCE: Final = 32
 
 
 async def blocks_below(store: BlockStore, root: CID) -> AsyncIterator[CID]:
@@ -24,25 +25,20 @@ async def blocks_below(store: BlockStore, root: CID) -> AsyncIterator[CID]:
 
     A block whose links cannot be read counts as one without any.
     """
-    seen = {root.multihash}
-    todo = [root]
-    while todo:
-        cid = todo.pop()
-        if cid.is_identity:
-            continue  # it carries its own data
-        if cid.codec_code == RAW:
-            if await store.has_block(cid):
+    walk = Reach(BlockSet(os.urandom(32)))
+    reached = walk.add([root])
+    while True:
+        sizes = await store.get_sizes([cid.buffer for cid in reached])
+        for cid, size in zip(reached, sizes, strict=True):
+            if size is not None:
                 yield cid
-            continue
-        [data], _ = await read_blocks(store, [cid])
-        if data is None:
-            continue
-        yield cid
-        try:
-            links = links_of(cid, data)
-        except (ParseError, UnknownCodec):
-            continue
-        for link in reversed(links):
-            if link.multihash not in seen and len(seen) < MAX_BLOCKS:
-                seen.add(link.multihash)
-                todo.append(link)
+        nodes = walk.next(NODES_AT_ONCE)
+        if not nodes:
+            return
+        reached = []
+        for cid, data in zip(nodes, (await read_blocks(store, nodes))[0], strict=True):
+            if data is not None:
+                try:
+                    reached += walk.take(cid, data)
+                except (ParseError, UnknownCodec):
+                    continue

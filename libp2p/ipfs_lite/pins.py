@@ -216,11 +216,13 @@ class Pins:
     async def _bad_blocks(self, root: CID) -> list[tuple[CID, str]]:
         walk, bad = _new_walk(), list[tuple[CID, str]]()
         found = walk.add([root])
-        while found and len(bad) < MAX_BAD_BLOCKS:
+        while len(bad) < MAX_BAD_BLOCKS:
             raw = [cid for cid in found if cid.codec_code == RAW]
             sizes = await self._store.get_sizes([cid.buffer for cid in raw])
             bad += ((c, _MISSING) for c, size in zip(raw, sizes, strict=True) if size is None)
             nodes = walk.next(BLOCKS_AT_ONCE)
+            if not nodes:
+                break
             found = []
             for cid, data in zip(nodes, (await read_blocks(self._store, nodes))[0], strict=True):
                 try:
@@ -230,8 +232,6 @@ class Pins:
                         found += walk.take(cid, data)
                 except (ParseError, UnknownCodec) as error:
                     bad.append((cid, str(error)))
-            if not found and nodes:
-                found = nodes  # siblings may still wait
         return bad[:MAX_BAD_BLOCKS]
 
 

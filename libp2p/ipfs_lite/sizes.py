@@ -74,9 +74,16 @@ async def dag_stats(roots: Sequence[CID], source: BlockSource, store: BlockStore
     return DagStats(tuple(dags), *await measure(roots, source, store))
 
 
+class _EveryCID(Reach):
+    """Counts as Kubo does: each CID once, also those that hold their block."""
+
+    def _is_new(self, cid: CID) -> bool:
+        return self.seen.add(cid.buffer)
+
+
 async def measure(roots: Sequence[CID], source: BlockSource, store: BlockStore) -> tuple[int, int]:
     """Return how many blocks there are at and below roots, and their bytes; each counts once."""
-    walk = Reach(BlockSet(os.urandom(32)))
+    walk = _EveryCID(BlockSet(os.urandom(32)))
     reached = walk.add(roots)
     blocks, total = len(reached), await _raw_bytes(reached, source, store)
     while nodes := walk.next(NODES_AT_ONCE):

@@ -47,7 +47,7 @@ class DagWalk:
         self._max_blocks = max_blocks
         # Each with a number: its depth here, whatever a subclass needs there. The next is the last.
         self._waiting: list[tuple[CID, int]] = [(root, 0) for root in roots][::-1]
-        self._seen: dict[bytes, int] = {}  # multihashes
+        self._seen: dict[bytes, int] = {}  # the binary forms of CIDs
         self._visited = 0
         self.is_again = False
         """Tell whether the block that was taken last had been visited before."""
@@ -65,12 +65,12 @@ class DagWalk:
         found: dict[bytes, CID] = {}
         for cid, number in self._waiting[: -4 * count - 1 : -1]:
             if not self._is_done(cid, number):
-                found.setdefault(cid.multihash, cid)
+                found.setdefault(cid.buffer, cid)
         return list(found.values())[:count]
 
     def note(self, cid: CID) -> None:
         """Count a block as visited, which somebody else has visited."""
-        self._seen.setdefault(cid.multihash, self._max_depth or 0)
+        self._seen.setdefault(cid.buffer, self._max_depth or 0)
 
     def skip(self) -> CID:
         """Leave out the first of the blocks that `next` returns, and what is below; return it."""
@@ -99,8 +99,8 @@ class DagWalk:
         if self._visited > self._max_blocks:
             raise InvalidArgument(f"the DAG has more than {self._max_blocks:,} blocks")
         if not self._duplicates:
-            self.is_again = cid.multihash in self._seen
-            self._seen[cid.multihash] = number
+            self.is_again = cid.buffer in self._seen
+            self._seen[cid.buffer] = number
         return cid, number
 
     def _drop_done(self) -> None:
@@ -108,7 +108,7 @@ class DagWalk:
             self._waiting.pop()
 
     def _is_done(self, cid: CID, number: int) -> bool:
-        before = self._seen.get(cid.multihash)
+        before = self._seen.get(cid.buffer)
         return before is not None and (self._max_depth is None or before <= number)
 
     def _below(self, cid: CID, data: Buffer, number: int) -> list[tuple[CID, int]]:

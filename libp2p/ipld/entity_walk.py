@@ -75,7 +75,7 @@ class EntityWalk(DagWalk):
 
     def _is_done(self, cid: CID, number: int) -> bool:
         # A node of which a part counts may be met again, where another part does.
-        return self._seen.get(cid.multihash) == _WHOLE
+        return self._seen.get(cid.buffer) == _WHOLE
 
     def _below(self, cid: CID, data: Buffer, number: int) -> list[tuple[CID, int]]:
         is_root = self._kind is None

@@ -26,9 +26,10 @@ class BlockSet:
     :param key: up to 64 random bytes, new for each set.
     """
 
-    __slots__ = ("_buckets", "_count", "_hash")
+    __slots__ = ("_buckets", "_count", "_hash", "_key")
 
     def __init__(self, key: bytes) -> None:
+        self._key = key
         self._hash = blake2b(key=key, digest_size=PLACE_BYTES + TAG_BYTES)
         self._buckets: dict[bytes, bytearray] = {}
         self._count = 0
@@ -41,6 +42,10 @@ class BlockSet:
         place, tag = self._split(multihash)
         bucket = self._buckets.get(place)
         return bucket is not None and _has(bucket, tag)
+
+    def another(self) -> BlockSet:
+        """Return an empty set with the same key."""
+        return BlockSet(self._key)
 
     def add(self, multihash: bytes) -> bool:
         """Add a multihash; return False if it was here."""

@@ -28,11 +28,15 @@ class Reach:
     """
     Goes over the blocks below roots, each once, depth first.
 
-    :param seen: blocks that have been reached; they and what is below them are left out.
+    A block that an identity CID holds is none to reach, but to read: it may link to others. One
+    that is raw in one place and a node in another is reached once, and read.
+
+    :param seen: the multihashes of the blocks that have been reached.
     """
 
     def __init__(self, seen: BlockSet) -> None:
         self.seen: Final = seen
+        self._followed: Final = seen.another()  # nodes, by codec and multihash
         self._waiting: list[CID] = []  # the next one is the last
 
     def add(self, cids: Iterable[CID]) -> list[CID]:
@@ -41,11 +45,21 @@ class Reach:
 
         :raises InvalidArgument: if more than `MAX_WAITING` blocks wait to be read.
         """
-        new = [cid for cid in cids if not cid.is_identity and self.seen.add(cid.multihash)]
-        self._waiting += (cid for cid in reversed(new) if cid.codec_code != RAW)
+        new: list[CID] = []
+        nodes: list[CID] = []
+        for cid in cids:
+            if self._is_new(cid):
+                new.append(cid)
+            codec = cid.codec_code
+            if codec != RAW and self._followed.add(codec.to_bytes(8) + cid.multihash):
+                nodes.append(cid)
+        self._waiting += reversed(nodes)
         if len(self._waiting) > MAX_WAITING:
             raise InvalidArgument(f"more than {MAX_WAITING:,} nodes of the DAG wait to be read")
         return new
+
+    def _is_new(self, cid: CID) -> bool:
+        return not cid.is_identity and self.seen.add(cid.multihash)
 
     def next(self, count: int) -> list[CID]:
         """Return the next blocks to read, in their order; nothing at the end."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from typing import TYPE_CHECKING
+from unittest.mock import ANY
 
 import pytest
 import trio
@@ -64,6 +65,24 @@ async def test_ours_is_imported(kubo: Kubo, tmp_path: Path) -> None:
     said = kubo.text("dag", "import", tmp_path / "ours.car")
     assert said == f"Pinned root\t{root}\tsuccess"
     assert kubo.cat(str(root)) == content
+
+
+async def test_identity_cids_and_one_block_in_two_codecs(kubo: Kubo, tmp_path: Path) -> None:
+    """Both walk into what an identity CID holds, and into a node that was raw before."""
+    async with Peer.open(block_store=MemoryBlockStore(), online=False) as peer:
+        leaves = [await peer.dag.put(text) for text in (b"one", b"two", b"three")]
+        values: list[DagCborValue] = [[leaves[0]], {}]
+        held = [await peer.dag.put(value, hash="identity") for value in values]
+        inner = await peer.dag.put([leaves[1]])
+        as_raw = CID.for_block(await peer.dag.get_block(inner))
+        root = await peer.dag.put([*held, as_raw, [inner, held[0]], leaves[2], as_raw])
+        await peer.export_car(root, tmp_path / "ours.car")
+        kubo.run("dag", "import", tmp_path / "ours.car")
+        theirs = kubo.run("dag", "export", str(root)).stdout
+        assert await trio.Path(tmp_path / "ours.car").read_bytes() == theirs
+        stat = json.loads(kubo.text("dag", "stat", "--progress=false", "--enc=json", str(root)))
+        ours = await peer.dag.stat(root)
+        assert (ours.blocks, ours.size) == (stat["UniqueBlocks"], stat["TotalSize"]) == (8, ANY)
 
 
 def random_value(source: random.Random, depth: int = 0) -> DagCborValue:

@@ -17,10 +17,10 @@ from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite.block_check import verify_blocks
 from libp2p.ipfs_lite.collection import Collection
 from libp2p.ipfs_lite.errors import NotPinnedError, PinError, RepoError
-from libp2p.ipld.cid import CID
+from libp2p.ipld.cid import CID, RAW_CID_START
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable
     from pathlib import Path
 
 
@@ -45,6 +45,15 @@ async def collect(peer: Peer) -> set[bytes]:
 
 async def multihashes(peer: Peer) -> set[bytes]:
     return {block async for batch in peer.store.multihash_batches() for block in batch}
+
+
+def as_raw(multihash: bytes) -> CID:
+    return CID.decode(RAW_CID_START + multihash)
+
+
+async def sizes(peer: Peer, blocks: Iterable[bytes]) -> list[int]:
+    found = await peer.store.get_sizes([as_raw(block).buffer for block in blocks])
+    return [size or 0 for size in found]
 
 
 async def pins_of(peer: Peer, *args: str) -> list[tuple[CID, str, str]]:
@@ -92,6 +101,52 @@ async def test_a_root_pinned_directly_before_a_recursive_pin_above_it_hides_noth
     await peer.pins.add(above)
     assert await collect(peer) == set()
     assert await multihashes(peer) == everything | {above.multihash}
+
+
+async def test_what_is_below_an_identity_cid_is_pinned_too(peer: Peer) -> None:
+    """A folder may hold another one whole in its CID; the files of that one are elsewhere."""
+    file = await peer.add_file(os.urandom(5000), chunker="size-1024", pin=False)
+    inner = await peer.add_folder([("file", file.cid, 1)], inline_limit=128, pin=False)
+    assert inner.cid.is_identity
+    roots = [
+        inner.cid,
+        (await peer.add_folder([("x" * 200, inner.cid, 1)], pin=False)).cid,
+        await peer.dag.put([inner.cid]),
+    ]
+    stays = await multihashes(peer)
+    for root in roots:
+        await peer.pins.add(root)
+        assert (await peer.pins.find(file.cid)).through == root
+        await peer.pins.rm(root)
+    for root in roots:
+        await peer.pins.add(root)
+    assert await collect(peer) == set()
+    await peer.pins.rm(roots[1])
+    await peer.pins.rm(roots[2])
+    assert await collect(peer) == {roots[1].multihash, roots[2].multihash}
+    assert [bad async for _, bad in peer.pins.verify()] == [[]]
+    below = stays - {root.multihash for root in roots}
+    stat = await peer.stat(inner.cid)
+    size = len(inner.cid.digest) + sum(await sizes(peer, below))
+    assert (stat.blocks, stat.dag_size) == (1 + len(below), size)
+    [one] = (await peer.dag.stat(inner.cid)).dags
+    assert one[1:] == (stat.blocks, stat.dag_size)
+    await peer.store.delete_block(file.cid)
+    [bad] = [bad async for _, bad in peer.pins.verify()]
+    assert [cid for cid, _ in bad] == [file.cid]
+    with pytest.raises(BlockUnavailableError):
+        await peer.pins.add(roots[0])
+    await peer.pins.rm(roots[0])
+    assert await collect(peer) == below - {file.cid.multihash}
+
+
+async def test_a_block_that_is_a_node_and_raw_keeps_what_is_below_it(peer: Peer) -> None:
+    root = await add(peer, os.urandom(5000), pin=False)
+    await peer.pins.add(as_raw(root.multihash))
+    await peer.pins.add(root)
+    stays = await multihashes(peer)
+    assert await collect(peer) == set()
+    assert await multihashes(peer) == stays
 
 
 async def test_pins_have_names_and_kinds(peer: Peer) -> None:

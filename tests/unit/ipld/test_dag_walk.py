@@ -40,6 +40,13 @@ def walk(*roots: CID, **options: Any) -> list[CID]:
     return order
 
 
+def test_a_block_that_is_raw_first_and_a_node_then_has_its_links_followed() -> None:
+    as_raw = CID.for_block(DATA[LEFT])
+    DATA[as_raw] = DATA[LEFT]
+    assert walk(node([as_raw, LEFT]))[1:] == [as_raw, LEFT, LEAVES[0], LEAVES[1]]
+    assert walk(node([LEFT, as_raw, LEFT]))[1:] == [LEFT, LEAVES[0], LEAVES[1], as_raw]
+
+
 @pytest.mark.parametrize("codec", ["dag-pb", "dag-cbor", "dag-json"])
 def test_links_of_each_codec(codec: str) -> None:
     links = [LEAVES[0], LEAVES[1], LEAVES[0]]

@@ -81,9 +81,31 @@ def test_blocks_below_a_root_are_reached_once_and_depth_first() -> None:
     assert Reach(seen).add([root]) == []
 
 
-def test_identity_blocks_are_nowhere_and_need_no_reading() -> None:
-    identity = CID.parse("bafkqaaa")
-    assert Reach(BlockSet(KEY)).add([identity]) == []
+def test_identity_blocks_are_nowhere_but_what_they_link_to_is_reached() -> None:
+    walk = Reach(BlockSet(KEY))
+    assert walk.add([CID.parse("bafkqaaa")]) == []
+    assert walk.next(10) == []
+    leaf = raw(b"leaf")
+    data = dag_cbor.encode([leaf])
+    identity = CID.for_block(data, codec=DAG_CBOR, hash="identity")
+    assert walk.add([identity, identity]) == []
+    assert walk.next(10) == [identity]
+    assert walk.take(identity, data) == [leaf]
+    assert len(walk.seen) == 1
+
+
+def test_a_block_that_is_raw_in_one_place_and_a_node_in_another_has_its_links_followed() -> None:
+    leaf = raw(b"leaf")
+    root, data = node(leaf)
+    walk = Reach(BlockSet(KEY))
+    assert walk.add([raw(data)]) == [raw(data)]
+    assert walk.next(10) == []
+    assert walk.add([root]) == []
+    assert walk.next(10) == [root]
+    assert walk.take(root, data) == [leaf]
+    one = CID.for_block(b"", codec="dag-pb", version=0)
+    assert walk.add([one, CID.for_block(b"", codec="dag-pb")]) == [one]
+    assert walk.next(10) == [one]
 
 
 def test_what_cannot_be_read_for_links_is_told() -> None:
