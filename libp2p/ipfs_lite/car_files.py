@@ -25,7 +25,7 @@ from libp2p.ipld.car.reader import CarReader
 from libp2p.ipld.car.writer import encode_block_start
 from libp2p.ipld.dag_walk import DagWalk
 from libp2p.ipld.entity_walk import ByteRange, EntityWalk
-from libp2p.ipld.paths import follow
+from libp2p.ipld.paths import follow, names_in
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -147,7 +147,7 @@ class CarExport:
 
     async def _begin(self) -> _Sections:
         """Follow the path; return what is to be written."""
-        names = [name for name in self._knobs["path"].split("/") if name]
+        names = names_in(self._knobs["path"])
         way: dict[CID, bytes] = {}
         roots = self._roots
         if names:
@@ -212,8 +212,11 @@ def _check_knobs(knobs: CarKnobs, roots: tuple[CID, ...]) -> None:
         raise InvalidArgument(f"the scope is one of {', '.join(SCOPES)}, not {knobs['scope']!r}")
     if knobs.get("entity_bytes") is not None and knobs["scope"] != "entity":
         raise InvalidArgument('entity_bytes needs the scope "entity"')
+    names_in(knobs["path"])
     if len(roots) != 1 and (knobs["path"] or knobs["scope"] == "entity"):
         raise InvalidArgument(f'a path and the scope "entity" need one root, not {len(roots)}')
+    if not roots:
+        raise InvalidArgument("there is no root of which a CAR file could be made")
 
 
 async def import_car(

@@ -18,7 +18,7 @@ from libp2p.ipld.block import MAX_BLOCK_BYTES, Block
 from libp2p.ipld.cid import CID, cid_inputs
 from libp2p.ipld.dag_walk import MAX_VISITED, DagWalk
 from libp2p.ipld.node import Node
-from libp2p.ipld.paths import follow
+from libp2p.ipld.paths import follow, names_in
 from libp2p.utils import arguments
 from libp2p.utils.closing import AsyncClosing
 
@@ -98,8 +98,7 @@ class NodeGetter:
         return (await self._follow(cid, path, read=True)).value
 
     async def _follow(self, cid: CIDInput, path: str, *, read: bool) -> Place:
-        arguments.instance(path, str, "the path")
-        names = [name for name in path.split("/") if name]
+        names = names_in(path)
         with self._work.call(), self._open_source() as source:
             return await run_steps(source, follow(CID.of(cid), names, read=read))
 

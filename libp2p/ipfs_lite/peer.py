@@ -569,9 +569,9 @@ class Peer:
         :raises BitswapError: if a block cannot be had.
         """
         from libp2p.ipfs_lite.folders import run_steps
-        from libp2p.ipld.paths import follow
+        from libp2p.ipld.paths import follow, names_in
 
-        names = [name for name in path.split("/") if name]
+        names = names_in(path)
         with self._work.call(), self._work.open_source(peers, timeout) as source:
             place = await run_steps(source, follow(CID.of(cid), names, read=False))
             if place.rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import trio
 
@@ -13,7 +13,7 @@ from libp2p.blockstore import read_blocks
 from libp2p.exceptions import InvalidArgument, ParseError, UnknownCodec
 from libp2p.ipfs_lite.errors import NotPinnedError
 from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT
-from libp2p.ipfs_lite.pin_table import Pin
+from libp2p.ipfs_lite.pin_table import Pin, PinKind
 from libp2p.ipld.cid import CID
 from libp2p.ipld.codec import RAW
 from libp2p.pinning.block_set import BlockSet
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.adder import Progress
     from libp2p.ipfs_lite.file_fetch import BlockSource
     from libp2p.ipfs_lite.operations import Operations
-    from libp2p.ipfs_lite.pin_table import PinKind
     from libp2p.ipld.cid import CIDInput
     from libp2p.peer.id import ID
 
@@ -71,6 +70,7 @@ class Pins:
         """
         root = CID.of(cid)
         check_name(name)
+        expiry = _checked_expiry(expiry)
         with self._work.call(), self._leases.hold([root]):
             await self._leases.settled()
             with self._work.open_source(peers, timeout) as source:
@@ -134,6 +134,7 @@ class Pins:
         :raises NotPinnedError: if there is none.
         """
         wanted = CID.of(cid)
+        _check_kind(kind)
         with self._work.call():
             pin = await trio.to_thread.run_sync(self._table.get, wanted)
             if pin is not None and kind in (None, pin.kind):
@@ -151,6 +152,8 @@ class Pins:
         :param kind: list pins of this kind only. "indirect" are the blocks below recursive pins.
         :param name: list pins whose names contain this text; indirect ones have none.
         """
+        _check_kind(kind)
+        arguments.instance(name, str, "name")
         pinned = BlockSet(os.urandom(32))
         kinds: tuple[PinKind, ...] = ("recursive", "direct")
         for own in kinds:
@@ -280,9 +283,22 @@ def _new_walk() -> Reach:
     return Reach(BlockSet(os.urandom(32)))
 
 
+def _checked_expiry(expiry: float | None) -> float | None:
+    return None if expiry is None else arguments.seconds(expiry, "expiry")
+
+
+def _check_kind(kind: object) -> None:
+    kinds = get_args(PinKind)
+    if kind is not None and kind not in kinds:
+        raise arguments.out_of_range("the kind of a pin", kind, f"one of {', '.join(kinds)}")
+
+
 def check_name(name: str) -> None:
     """:raises InvalidArgument: if a pin cannot have that name."""
     arguments.instance(name, str, "name")
-    size = len(name.encode())
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise InvalidArgument("pin name has a lone surrogate, which no text has") from None
     if size > MAX_NAME_BYTES:
         raise InvalidArgument(f"pin name is {size} bytes (max {MAX_NAME_BYTES} bytes)")

@@ -67,7 +67,10 @@ class PBNode:
 
 
 def _name_bytes(link: PBLink) -> bytes:
-    return link.name.encode("utf-8", "surrogateescape") if link.name else b""
+    try:
+        return link.name.encode("utf-8", "surrogateescape") if link.name else b""
+    except UnicodeEncodeError:
+        raise InvalidDagPb(f"{link.name!r:.200} cannot be the name of a link") from None
 
 
 def encode_link(cid: Buffer, name: bytes | None, tsize: int | None) -> bytes:
@@ -81,7 +84,11 @@ def encode_link(cid: Buffer, name: bytes | None, tsize: int | None) -> bytes:
 
 
 def encode(links: Iterable[PBLink] = (), data: Buffer | None = None) -> bytes:
-    """Write a node in its canonical form; links of the same name keep their order."""
+    """
+    Write a node in its canonical form; links of the same name keep their order.
+
+    :raises InvalidDagPb: if a name has surrogates that stand for no byte.
+    """
     pieces: list[Buffer] = [
         encode_link(link.cid.buffer, None if link.name is None else _name_bytes(link), link.tsize)
         for link in sorted(links, key=_name_bytes)

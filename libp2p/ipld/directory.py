@@ -46,10 +46,13 @@ class DirectoryEntry(NamedTuple):
 
 
 def symlink_block(target: str, options: ImportOptions) -> Block:
-    """Return the block of a symbolic link; it has a time, if the options say one, but no mode."""
-    message = UnixFSData(
-        DataType.SYMLINK, target.encode("utf-8", "surrogateescape"), mtime=options.mtime
-    )
+    """
+    Return the block of a symbolic link; it has a time, if the options say one, but no mode.
+
+    :raises InvalidUnixFS: if the target has surrogates that stand for no byte.
+    """
+    encoded = _encoded(target, "the target of a link")
+    message = UnixFSData(DataType.SYMLINK, encoded, mtime=options.mtime)
     return name_block(dag_pb.encode((), unixfs.encode(message)), "dag-pb", options)
 
 
@@ -59,10 +62,17 @@ def name_bytes(name: str) -> bytes:
 
     :raises InvalidUnixFS: if nothing in a directory can be called so.
     """
-    encoded = name.encode("utf-8", "surrogateescape")
+    encoded = _encoded(name, "a name in a directory")
     if encoded in (b"", b".", b"..") or b"/" in encoded or b"\0" in encoded:
         raise InvalidUnixFS(f"{name!r:.200} cannot be a name in a directory")
     return encoded
+
+
+def _encoded(text: str, what: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise InvalidUnixFS(f"{text!r:.200} cannot be {what}") from None
 
 
 def basic_block(
@@ -295,7 +305,10 @@ class NameLookup:
                     return _entry(self._name, link)
             raise NameNotInDirectory(f"{self._name!r:.200} is not in the directory {self.wanted}")
         if self._left == HASH_BITS:
-            self._hash = hash_of(self._name.encode("utf-8", "surrogateescape"))
+            try:
+                self._hash = hash_of(self._name.encode("utf-8", "surrogateescape"))
+            except UnicodeEncodeError:
+                raise NameNotInDirectory(f"{self._name!r:.200} is not in the directory") from None
         found = node.find(self._name, self._hash, self._left)
         if found is None:
             raise NameNotInDirectory(f"{self._name!r:.200} is not in the directory")

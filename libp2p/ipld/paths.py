@@ -17,6 +17,7 @@ from libp2p.ipld.codec import DAG_PB, RAW
 from libp2p.ipld.directory import NameLookup
 from libp2p.ipld.file_node import Kind, kind_of
 from libp2p.ipld.node import Node
+from libp2p.utils import arguments
 
 if TYPE_CHECKING:
     from libp2p.base_types import Buffer
@@ -32,6 +33,16 @@ class Place(NamedTuple):
     """The path inside of the block; empty for the block itself."""
     value: Any
     """What is there, in the data model; None if the block itself was not to be read."""
+
+
+def names_in(path: str) -> list[str]:
+    """
+    Return the names in a path, which slashes divide.
+
+    :raises WrongArgumentType: if it is no text.
+    """
+    arguments.instance(path, str, "the path")
+    return [name for name in path.split("/") if name]
 
 
 def follow(root: CID, names: Sequence[str], *, read: bool) -> Steps[Place]:

@@ -168,7 +168,7 @@ async def test_what_is_wrong_is_not_stored(content: bytes, reason: str) -> None:
 
 def test_an_export_has_no_middle() -> None:
     with pytest.raises(ValueError, match="from its start"):
-        CarExport([], BlockSource(MemoryBlockStore(), None, 30)).seek(1)
+        CarExport([CID.for_block(b"")], BlockSource(MemoryBlockStore(), None, 30)).seek(1)
 
 
 # -- versions, and parts of DAGs ------------------------------------------------------------------
@@ -292,6 +292,7 @@ async def test_what_is_not_here_may_be_left_out() -> None:
         (1, {"scope": "entity", "entity_bytes": "x"}, "range of bytes"),
         (2, {"path": "x"}, "need one root"),
         (0, {"scope": "entity"}, "need one root"),
+        (0, {}, "no root"),
     ],
 )
 async def test_knobs_that_make_no_sense(roots: int, knobs: dict[str, Any], reason: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from contextlib import aclosing
@@ -12,7 +13,7 @@ import trio
 
 from libp2p.bitswap.errors import BlockUnavailableError
 from libp2p.blockstore import FilesystemBlockStore, MemoryBlockStore
-from libp2p.exceptions import InvalidArgument
+from libp2p.exceptions import InvalidArgument, WrongArgumentType
 from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite.block_check import verify_blocks
 from libp2p.ipfs_lite.collection import Collection
@@ -184,6 +185,23 @@ async def test_what_cannot_be_pinned_or_unpinned_is_told(peer: Peer) -> None:
         await peer.pins.add(root, name="x" * 300)
     with pytest.raises(InvalidArgument):
         await add(peer, b"data", name="x" * 300)
+    with pytest.raises(InvalidArgument, match="surrogate"):
+        await peer.pins.add(root, name="\ud800")
+    for expiry in (math.nan, -1, 10**400):
+        with pytest.raises(InvalidArgument, match="expiry"):
+            await peer.pins.add(root, expiry=expiry)
+    with pytest.raises(WrongArgumentType, match="expiry"):
+        await peer.pins.add(root, expiry="2030")  # type: ignore[arg-type]
+    with pytest.raises(WrongArgumentType, match="expiry"):
+        await peer.pins.add(root, expiry=True)
+    for kind in ("all", 1):
+        with pytest.raises(InvalidArgument, match="the kind of a pin"):
+            await peer.pins.find(root, kind)  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match="the kind of a pin"):
+            await pins_of(peer, kind)  # type: ignore[arg-type]
+    with pytest.raises(WrongArgumentType, match="name"):
+        [_ async for _ in peer.pins.ls(name=b"x")]  # type: ignore[arg-type]
+    assert await pins_of(peer) == []
     with pytest.raises(NotPinnedError, match="'from' cid"):
         await peer.pins.update(root, root)
 
@@ -193,6 +211,8 @@ async def test_an_expired_pin_counts_no_more(peer: Peer) -> None:
     await peer.pins.add(root, expiry=time.time() + 3600)
     assert (await peer.pins.find(root)).expiry is not None
     assert await collect(peer) == set()
+    await peer.pins.add(root, expiry=10**30)
+    assert (await peer.pins.find(root)).expiry == 1e30
     await peer.pins.add(root, expiry=time.time() - 1)
     assert await pins_of(peer) == []
     assert await collect(peer) == {root.multihash}

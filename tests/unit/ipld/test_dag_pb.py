@@ -111,6 +111,11 @@ def test_a_name_that_is_not_utf8_survives() -> None:
     assert dag_pb.encode(node.links) == block
 
 
+def test_a_name_that_is_neither_text_nor_bytes_is_refused() -> None:
+    with pytest.raises(InvalidDagPb, match="cannot be the name of a link"):
+        dag_pb.encode([PBLink(CID.for_block(b"x"), "\ud800")])
+
+
 def test_numbers_in_a_long_form_are_read_as_go_reads_them() -> None:
     assert dag_pb.decode(b"\x0a\x81\x00x").data == b"x"
 

@@ -208,10 +208,15 @@ def test_only_a_large_directory_is_sharded() -> None:
     assert not is_sharded(0, hamt_threshold=1, max_directory_links=1)
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0"])
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\0", "\ud800"])
 def test_what_is_no_name_is_refused(name: str) -> None:
     with pytest.raises(InvalidUnixFS, match="cannot be a name"):
         DirectoryImporter(ImportOptions()).add(DirectoryEntry(name, CID.for_block(b""), 0))
+
+
+def test_a_target_that_is_neither_text_nor_bytes_is_refused() -> None:
+    with pytest.raises(InvalidUnixFS, match="cannot be the target of a link"):
+        symlink_block("\ud800", ImportOptions())
 
 
 def test_a_name_is_there_once() -> None:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from libp2p.exceptions import NameNotInDirectory, NotADirectory
+from libp2p.exceptions import NameNotInDirectory, NotADirectory, WrongArgumentType
 from libp2p.ipld import unixfs
 from libp2p.ipld.cid import CID
 from libp2p.ipld.dag_pb import PBLink, PBNode
 from libp2p.ipld.directory import DirectoryEntry, DirectoryImporter
 from libp2p.ipld.node import Node
-from libp2p.ipld.paths import Place, follow
+from libp2p.ipld.paths import Place, follow, names_in
 from libp2p.ipld.profiles import ImportOptions
 from libp2p.ipld.unixfs import DataType, UnixFSData
 
@@ -47,7 +47,7 @@ DATA = store(
 
 
 def at(root: CID, path: str, *, read: bool = True) -> Place:
-    steps = follow(root, [name for name in path.split("/") if name], read=read)
+    steps = follow(root, names_in(path), read=read)
     try:
         wanted = next(steps)
         while True:
@@ -87,6 +87,13 @@ def test_the_last_block_is_not_read_for_nothing() -> None:
     assert at(folder(("absent", absent)), "absent", read=False) == Place(absent, (), None)
 
 
+def test_names_in_a_path() -> None:
+    assert names_in("/a//b c/.") == ["a", "b c", "."]
+    assert names_in("/") == names_in("") == []
+    with pytest.raises(WrongArgumentType, match="the path must be a str"):
+        names_in(b"a")  # type: ignore[arg-type]
+
+
 def test_dag_pb_is_shown_as_a_map() -> None:
     assert at(ODD, "").value["Links"][1] == {"Hash": FILE, "Name": "b", "Tsize": 0}
 
@@ -103,6 +110,9 @@ def test_dag_pb_is_shown_as_a_map() -> None:
         (OUTER, "l/x/y/0/w", NotADirectory, "cannot be in a int"),
         (ROOT, "none", NameNotInDirectory, "not in the directory"),
         (ROOT, "many/none", NameNotInDirectory, "not in the directory"),
+        (ROOT, "many/\ud800", NameNotInDirectory, "not in the directory"),
+        (ROOT, "\ud800", NameNotInDirectory, "not in the directory"),
+        (ODD, "\ud800", NameNotInDirectory, "no link"),
         (ROOT, "file/x", NotADirectory, "codec is raw"),
         (DATA, "x", NotADirectory, "but a file"),
         (ODD, "c", NameNotInDirectory, "no link"),
