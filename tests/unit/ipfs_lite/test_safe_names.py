@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from libp2p.ipfs_lite.safe_names import is_file_name, stays_inside
+from libp2p.ipfs_lite.safe_names import is_file_name, link_fault, stays_inside
 
 
 @pytest.mark.parametrize("windows", [False, True])
@@ -59,3 +59,18 @@ def test_where_links_lead(target: str, depth: int, inside: bool, windows: bool) 
 def test_links_that_lead_out_on_windows(target: str) -> None:
     assert not stays_inside(target, 0, windows=True)
     assert stays_inside(target, 0, windows=False)
+
+
+@pytest.mark.parametrize(
+    ("target", "unsafe", "fault"),
+    [
+        ("a", False, ""),
+        ("../a", False, "which may be outside the folder"),
+        ("../a", True, ""),
+        ("", False, "which may be outside the folder"),
+        ("", True, "to which no link can lead"),
+        ("a\0b", True, "to which no link can lead"),
+    ],
+)
+def test_what_is_wrong_with_a_link(target: str, unsafe: bool, fault: str) -> None:
+    assert link_fault(target, 0, unsafe=unsafe) == fault
