@@ -86,6 +86,7 @@ class Neighbours:
         # Without a writer of its own the FIFO would be at its end, which counts as readable.
         writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         self._own.add(path.name)
+        self.tell()  # removes the FIFOs of processes that were killed
         try:
             yield descriptor
         finally:

@@ -228,6 +228,20 @@ trio.run(main)
             assert os.listdir(repo / "leases") == []
 
 
+async def test_who_opens_a_repo_removes_what_killed_processes_have_left(repo: Path) -> None:
+    """Without that, each kill would leave a file until garbage is collected or blocks come."""
+    for folder in ("leases", "listeners"):
+        (repo / folder).mkdir()
+    (repo / "leases" / "a killed process").touch()
+    os.mkfifo(repo / "listeners" / "a killed process")
+    async with Peer.open(repo, online=False):
+        assert os.listdir(repo / "leases") == []
+    async with Peer.open(repo, listen=[], dht="off", bootstrap=[]):
+        with trio.fail_after(LONG):
+            while "a killed process" in os.listdir(repo / "listeners"):
+                await trio.sleep(0.01)  # time: it listens a moment after
+
+
 # -- processes ------------------------------------------------------------------------------------
 
 
