@@ -3,7 +3,7 @@ Leases: what running operations need of blocks that no pin holds yet.
 
 A collection leaves alone what was written since the oldest lease began, and what is below the roots
 that leases name. In a repo a lease is a file in ``leases/``, locked by its process: it dies with
-it. It holds a CID on each line.
+it. It holds a CID on each line. Its name begins with the nanoseconds of the monotonic clock.
 """
 
 from __future__ import annotations
@@ -13,14 +13,16 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from pathlib import Path
-from time import monotonic, time, time_ns
+from time import monotonic, monotonic_ns, time, time_ns
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipld.cid import CID, InvalidCID
+from libp2p.pinning.sweep import Moment
 from libp2p.utils.file_locks import LiveFile, sweep
 
 if TYPE_CHECKING:
@@ -42,8 +44,7 @@ class Lease:
     """One running operation."""
 
     name: str
-    began: float
-    """Unix seconds, by the clock that block files get their times from."""
+    began: Moment
     roots: tuple[CID, ...]
 
 
@@ -83,7 +84,7 @@ class Leases:
     @contextmanager
     def hold(self, roots: Iterable[CID] = ()) -> Iterator[None]:
         """Hold a lease for the length of the block."""
-        lease = Lease(str(next(self._names)), time(), tuple(roots))
+        lease = Lease(str(next(self._names)), moment(), tuple(roots))
         self._live.add(lease)
         self._begun += 1
         try:
@@ -137,7 +138,7 @@ class RepoLeases(Leases):
         for line in lines:
             with suppress(InvalidCID):
                 roots.append(CID.parse(line))
-        return Lease(name, began, tuple(roots))
+        return Lease(name, Moment(began, _ticks_of(name)), tuple(roots))
 
     @asynccontextmanager
     async def removal(self) -> AsyncIterator[None]:
@@ -172,16 +173,28 @@ class RepoLeases(Leases):
             held.leave()
 
     def _new_file(self, text: bytes) -> LiveFile:
+        prefix = f"{monotonic_ns()}-"
         try:
-            return LiveFile(self._folder, "", text)
+            return LiveFile(self._folder, prefix, text)
         except FileNotFoundError:
             self._folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:
             text = b""  # a full disk may have room for an empty file, which keeps what is written
         try:
-            return LiveFile(self._folder, "", text)
+            return LiveFile(self._folder, prefix, text)
         except OSError as error:
             raise RepoError(f"{self._folder} cannot be written: {error.strerror}") from error
+
+
+def moment() -> Moment:
+    """Return now."""
+    return Moment(time(), monotonic())
+
+
+def _ticks_of(name: str) -> float:
+    """Return when a lease began by the monotonic clock; what cannot be read counts as never set."""
+    text, dash, _ = name.partition("-")
+    return int(text) / 1e9 if dash and text.isdecimal() else inf
 
 
 class _Held:
