@@ -9,7 +9,8 @@ it. It holds a CID on each line. Its name begins with the nanoseconds of the mon
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
@@ -106,6 +107,9 @@ class RepoLeases(Leases):
         self._folder = folder
         self._lock = lock
         self._recent: _Held | None = None
+        # Of threads that wait for other processes: one that was left behind may wait for long, and
+        # is followed by no other one.
+        self._waiting = trio.CapacityLimiter(1)
 
     @property
     def begun(self) -> int:
@@ -143,12 +147,12 @@ class RepoLeases(Leases):
     @asynccontextmanager
     async def removal(self) -> AsyncIterator[None]:
         async with self._removing:
-            held = self._lock.exclusive()
-            await trio.to_thread.run_sync(held.__enter__)
+            alone = _Alone(self._lock)
             try:
+                await self._wait(alone.enter)
                 yield
             finally:
-                held.__exit__(None, None, None)
+                alone.leave()
 
     async def settled(self) -> None:
         def wait() -> None:
@@ -156,7 +160,11 @@ class RepoLeases(Leases):
                 pass
 
         async with self._removing:  # without a thread, which the removal may need
-            await trio.to_thread.run_sync(wait)
+            await self._wait(wait)
+
+    async def _wait(self, call: Callable[[], None]) -> None:
+        """Call what waits for other processes; if one of them was stopped, it is left behind."""
+        await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._waiting)
 
     @contextmanager
     def hold(self, roots: Iterable[CID] = ()) -> Iterator[None]:
@@ -184,6 +192,30 @@ class RepoLeases(Leases):
             return LiveFile(self._folder, prefix, text)
         except OSError as error:
             raise RepoError(f"{self._folder} cannot be written: {error.strerror}") from error
+
+
+class _Alone:
+    """A lock that is held alone once `enter` has returned in its thread, until `leave`."""
+
+    def __init__(self, lock: SharedLock) -> None:
+        self._held = lock.exclusive()
+        self._changing = threading.Lock()
+        self._is_in = False
+        self._has_left = False
+
+    def enter(self) -> None:
+        self._held.__enter__()
+        with self._changing:
+            self._is_in = not self._has_left
+        if not self._is_in:  # whoever wanted it has not waited for it
+            self._held.__exit__(None, None, None)
+
+    def leave(self) -> None:
+        """Let go of it, also if `enter` has not returned yet."""
+        with self._changing:
+            self._has_left = True
+        if self._is_in:
+            self._held.__exit__(None, None, None)
 
 
 def moment() -> Moment:
