@@ -9,6 +9,7 @@ The folder of a peer: identity, settings, blocks, and the locks with which proce
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
     state.sqlite  pins, and what else must not be lost: see `libp2p.ipfs_lite.state`
+    state.sqlite.spare  room on the disk, which is given up when there is no other
     slices        empty: made with the first slice of a file
     gc.lock       shared by who renews some blocks, exclusive to who removes some
     leases/       what running operations need: see `libp2p.ipfs_lite.leases`
@@ -75,7 +76,7 @@ SWARM_KEY_FILE: Final = "swarm.key"
 #: that has no other files is finished, not refused.
 _UNFINISHED: Final = {
     LOCK_FILE, TURN_FILE, CONFIG_FILE, SWARM_KEY_FILE,
-    *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm")),
+    *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm", ".spare")),
 }  # fmt: skip
 #: Files that were not renamed yet; the names without a number are those of earlier versions.
 _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
