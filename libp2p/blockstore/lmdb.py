@@ -45,7 +45,13 @@ class _Environment:
 
         self._users = 0
         self._env = lmdb.open(
-            path, map_size=0, max_dbs=2, max_readers=MAX_READERS, metasync=sync, readahead=False
+            # Bytes, for it takes text to be UTF-8, which a path need not be.
+            os.fsencode(path) if os.name == "posix" else path,
+            map_size=0,
+            max_dbs=2,
+            max_readers=MAX_READERS,
+            metasync=sync,
+            readahead=False,
         )
         if self._env.info()["map_size"] < FIRST_MAP_BYTES:
             self._env.set_mapsize(FIRST_MAP_BYTES)

@@ -149,10 +149,14 @@ class SliceTable:
         return self._database.run(find)
 
     def drop(self, slices: Iterable[tuple[bytes, Place]]) -> None:
-        """Forget slices that are still where they were found."""
-        rows = [(multihash, place.file, place.offset) for multihash, place in slices]
-        where = "DELETE FROM slices WHERE multihash = ? AND file = ? AND offset = ?"
-        self._write(lambda connection: connection.executemany(where, rows))
+        """Forget slices that are still where they were found, in files of the same names."""
+
+        def drop(connection: sqlite3.Connection) -> None:
+            for multihash, place in slices:
+                if _place(connection.execute(_FIND, (multihash,)).fetchone()) == place:
+                    connection.execute("DELETE FROM slices WHERE multihash = ?", (multihash,))
+
+        self._write(drop)
 
     def delete(self, multihashes: Sequence[bytes], older_than: float) -> set[bytes]:
         """Forget slices; return those that stay, as they were noted at ``older_than`` or later."""

@@ -157,21 +157,38 @@ class SliceBlockStore(PagedBlockStore):
         self, places: Sequence[tuple[bytes, Place | None]], files: _OpenFiles
     ) -> list[bytes | None]:
         blocks: list[bytes | None] = []
-        dropped: list[tuple[bytes, Place]] = []
+        bad: dict[int, bool] = {}  # by number: whether its file is gone, or has other bytes
         for key, place in places:
             data = None if place is None else files.read(place)
             if place is not None and (data is None or not _is_block(key, data)):
-                # What is left of an interrupted fetch is removed, or written by another one.
-                is_unfinished = place.stamp is None
-                if data is not None or is_unfinished:
-                    dropped.append((key, place))
-                if not is_unfinished:
-                    self._tell(key, place, "is gone" if data is None else "has changed")
+                bad[len(blocks)] = data is None
                 data = None
             blocks.append(data)
+        if bad:
+            # Another process may have renamed the file since its place was looked up.
+            newest = self._table.find([places[n][0] for n in bad])
+            moved = {n: new for n, new in zip(bad, newest, strict=True) if new != places[n][1]}
+            with _OpenFiles() as anew:
+                again = self._read_places([(places[n][0], moved[n]) for n in moved], anew)
+            for n, data in zip(moved, again, strict=True):
+                blocks[n] = data
+            self._give_up([(*places[n], bad[n]) for n in bad if n not in moved])
+        return blocks
+
+    def _give_up(self, lost: Sequence[tuple[bytes, Place | None, bool]]) -> None:
+        """Tell of slices that are no blocks any more; forget those that cannot come back."""
+        dropped: list[tuple[bytes, Place]] = []
+        for key, place, is_gone in lost:
+            if place is None:
+                continue
+            # What is left of an interrupted fetch is removed, or written by another one.
+            is_unfinished = place.stamp is None
+            if is_unfinished or not is_gone:
+                dropped.append((key, place))
+            if not is_unfinished:
+                self._tell(key, place, "is gone" if is_gone else "has changed")
         if dropped:
             self._table.drop(dropped)
-        return blocks
 
     def _look_at(self, keys: list[bytes]) -> list[int | None]:
         places = self._table.find(keys)

@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 _APPLICATION_ID: Final = 0x6C703262
 _SCHEMA_VERSION: Final = 1
 #: Seconds to wait for another process that writes. Its transactions hold some MiB and take far
-#: less than a second; longer means that it was stopped in the middle of one.
-BUSY_TIMEOUT: Final = 30.0
+#: less than a second; longer means that it was stopped in the middle of one, as a debugger or a
+#: snapshot of the machine does for a minute.
+BUSY_TIMEOUT: Final = 100.0
 #: Bytes of a page. A block of 256 KiB is 16 of them; with SQLite's 4 KiB it is 64, and writing it
 #: takes a third more time.
 PAGE_BYTES: Final = 16384

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import count
-from time import time
+from math import inf
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -21,6 +21,7 @@ import trio
 from libp2p.blockstore import read_blocks
 from libp2p.exceptions import ParseError, UnknownCodec
 from libp2p.ipfs_lite.errors import NotPinnedError, PinError
+from libp2p.ipfs_lite.leases import moment
 from libp2p.ipld.cid import CID, RAW_CID_START
 from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
@@ -86,6 +87,8 @@ class Collection:
         self._walk = Reach(self._marked)
         self._direct = BlockSet(os.urandom(32))  # apart, for walks end at what is marked
         self._last_pin = 0
+        self._began = moment()
+        self._horizon = inf
         self._seen_leases: set[Lease] = set()
         self._seen_root: CID | None = None
 
@@ -96,17 +99,19 @@ class Collection:
         :raises RepoError: if the pins cannot be read.
         :raises BlockStoreError: if blocks cannot be listed, read or removed.
         """
-        started_at, begun, live = time(), self._leases.begun, self._leases.live()
-        horizon = horizon_of(started_at, (lease.began for lease in live))
-        has_live = bool(live)
+        begun, has_live = self._leases.begun, bool(self._live_leases())
         await trio.to_thread.run_sync(self._pins.drop_expired)
         await self._mark_new()
         infos = self._store.block_infos()
         async with aclosing(infos):
             async for batch in infos:
-                if removed := await self._sweep(batch, horizon, begun, has_live):
+                if removed := await self._sweep(batch, begun, has_live):
                     yield removed
-        logger.info("collected in %.2f s, %d blocks stay", time() - started_at, len(self._marked))
+        logger.info(
+            "collected in %.2f s, %d blocks stay",
+            moment().ticks - self._began.ticks,
+            len(self._marked),
+        )
 
     async def only_below(self, root: CID) -> Removal:
         """Count what is here of a DAG and needed by nothing else; nothing is removed."""
@@ -123,28 +128,28 @@ class Collection:
             reached = await self._follow(nodes)
 
     async def _sweep(
-        self, batch: list[BlockInfo], horizon: float, begun: int, has_live: bool
+        self, batch: list[BlockInfo], begun: int, has_live: bool
     ) -> list[tuple[CID, int]]:
         for attempt in count(1):
             await self._mark_new()
-            if not (left := self._may_go(batch, horizon)):
+            if not self._may_go(batch):
                 break
             async with self._leases.removal():
                 if await self._is_more_needed():  # then mark what is new first
                     if attempt < MARKED_APART:
                         continue
                     await self._mark_new()
-                    left = self._may_go(batch, horizon)
+                left = self._may_go(batch)
                 if has_live or self._leases.begun != begun:
                     # An operation may have just written the blocks whose times are not known.
                     left = [block for block in left if block[2] is not None]
                 cids = {RAW_CID_START + multihash: size for multihash, size, _ in left}
-                removed = await self._store.delete_blocks(list(cids), older_than=horizon)
+                removed = await self._store.delete_blocks(list(cids), older_than=self._horizon)
                 return [(CID.of(cid), cids[cid]) for cid in removed]
         return []
 
-    def _may_go(self, batch: list[BlockInfo], horizon: float) -> list[BlockInfo]:
-        left = may_go(batch, self._marked, horizon)
+    def _may_go(self, batch: list[BlockInfo]) -> list[BlockInfo]:
+        left = may_go(batch, self._marked, self._horizon)
         return [block for block in left if block[0] not in self._direct]
 
     async def _is_more_needed(self) -> bool:
@@ -153,8 +158,15 @@ class Collection:
         return await trio.to_thread.run_sync(self._files_root.read) != self._seen_root
 
     def _new_leases(self) -> list[Lease]:
-        leases = self._leases.live()
+        leases = self._live_leases()
         return [lease for lease in leases if lease.roots and lease not in self._seen_leases]
+
+    def _live_leases(self) -> list[Lease]:
+        """Return the live leases; the horizon is before all that they have written."""
+        leases = self._leases.live()
+        begun = [self._began, *(lease.began for lease in leases)]
+        self._horizon = min(self._horizon, horizon_of(moment(), begun))
+        return leases
 
     async def _new_pins(self) -> list[tuple[int, Pin]]:
         return await trio.to_thread.run_sync(self._pins.batch, self._last_pin)

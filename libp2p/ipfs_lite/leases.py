@@ -3,24 +3,27 @@ Leases: what running operations need of blocks that no pin holds yet.
 
 A collection leaves alone what was written since the oldest lease began, and what is below the roots
 that leases name. In a repo a lease is a file in ``leases/``, locked by its process: it dies with
-it. It holds a CID on each line.
+it. It holds a CID on each line. Its name begins with the nanoseconds of the monotonic clock.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
+from math import inf
 from pathlib import Path
-from time import monotonic, time, time_ns
+from time import monotonic, monotonic_ns, time, time_ns
 from typing import TYPE_CHECKING, Final
 
 import trio
 
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.ipld.cid import CID, InvalidCID
+from libp2p.pinning.sweep import Moment
 from libp2p.utils.file_locks import LiveFile, sweep
 
 if TYPE_CHECKING:
@@ -42,8 +45,7 @@ class Lease:
     """One running operation."""
 
     name: str
-    began: float
-    """Unix seconds, by the clock that block files get their times from."""
+    began: Moment
     roots: tuple[CID, ...]
 
 
@@ -83,7 +85,7 @@ class Leases:
     @contextmanager
     def hold(self, roots: Iterable[CID] = ()) -> Iterator[None]:
         """Hold a lease for the length of the block."""
-        lease = Lease(str(next(self._names)), time(), tuple(roots))
+        lease = Lease(str(next(self._names)), moment(), tuple(roots))
         self._live.add(lease)
         self._begun += 1
         try:
@@ -105,6 +107,9 @@ class RepoLeases(Leases):
         self._folder = folder
         self._lock = lock
         self._recent: _Held | None = None
+        # Of threads that wait for other processes: one that was left behind may wait for long, and
+        # is followed by no other one.
+        self._waiting = trio.CapacityLimiter(1)
 
     @property
     def begun(self) -> int:
@@ -137,17 +142,17 @@ class RepoLeases(Leases):
         for line in lines:
             with suppress(InvalidCID):
                 roots.append(CID.parse(line))
-        return Lease(name, began, tuple(roots))
+        return Lease(name, Moment(began, _ticks_of(name)), tuple(roots))
 
     @asynccontextmanager
     async def removal(self) -> AsyncIterator[None]:
         async with self._removing:
-            held = self._lock.exclusive()
-            await trio.to_thread.run_sync(held.__enter__)
+            alone = _Alone(self._lock)
             try:
+                await self._wait(alone.enter)
                 yield
             finally:
-                held.__exit__(None, None, None)
+                alone.leave()
 
     async def settled(self) -> None:
         def wait() -> None:
@@ -155,7 +160,11 @@ class RepoLeases(Leases):
                 pass
 
         async with self._removing:  # without a thread, which the removal may need
-            await trio.to_thread.run_sync(wait)
+            await self._wait(wait)
+
+    async def _wait(self, call: Callable[[], None]) -> None:
+        """Call what waits for other processes; if one of them was stopped, it is left behind."""
+        await trio.to_thread.run_sync(call, abandon_on_cancel=True, limiter=self._waiting)
 
     @contextmanager
     def hold(self, roots: Iterable[CID] = ()) -> Iterator[None]:
@@ -172,16 +181,52 @@ class RepoLeases(Leases):
             held.leave()
 
     def _new_file(self, text: bytes) -> LiveFile:
+        prefix = f"{monotonic_ns()}-"
         try:
-            return LiveFile(self._folder, "", text)
+            return LiveFile(self._folder, prefix, text)
         except FileNotFoundError:
             self._folder.mkdir(mode=0o700, exist_ok=True)
         except OSError:
             text = b""  # a full disk may have room for an empty file, which keeps what is written
         try:
-            return LiveFile(self._folder, "", text)
+            return LiveFile(self._folder, prefix, text)
         except OSError as error:
             raise RepoError(f"{self._folder} cannot be written: {error.strerror}") from error
+
+
+class _Alone:
+    """A lock that is held alone once `enter` has returned in its thread, until `leave`."""
+
+    def __init__(self, lock: SharedLock) -> None:
+        self._held = lock.exclusive()
+        self._changing = threading.Lock()
+        self._is_in = False
+        self._has_left = False
+
+    def enter(self) -> None:
+        self._held.__enter__()
+        with self._changing:
+            self._is_in = not self._has_left
+        if not self._is_in:  # whoever wanted it has not waited for it
+            self._held.__exit__(None, None, None)
+
+    def leave(self) -> None:
+        """Let go of it, also if `enter` has not returned yet."""
+        with self._changing:
+            self._has_left = True
+        if self._is_in:
+            self._held.__exit__(None, None, None)
+
+
+def moment() -> Moment:
+    """Return now."""
+    return Moment(time(), monotonic())
+
+
+def _ticks_of(name: str) -> float:
+    """Return when a lease began by the monotonic clock; what cannot be read counts as never set."""
+    text, dash, _ = name.partition("-")
+    return int(text) / 1e9 if dash and text.isdecimal() else inf
 
 
 class _Held:

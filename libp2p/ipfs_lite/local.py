@@ -122,6 +122,7 @@ async def open_parts(options: LocalOptions, online: bool) -> AsyncIterator[Local
             if online:
                 has_identity = await trio.to_thread.run_sync(repo.claim_identity)
         leases = RepoLeases(repo.leases_path, repo.gc_lock)
+        await trio.to_thread.run_sync(leases.live)  # removes those of processes that were killed
         kept = PinTable(state), FilesRoot(state), leases
         yield LocalParts(repo.config, store, key, datastore, repo, *kept, others, has_identity)
 

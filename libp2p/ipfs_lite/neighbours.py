@@ -49,13 +49,17 @@ class Neighbours:
 
     def tell(self) -> None:
         """Tell the others that something was stored. It blocks for a few file operations."""
+        self._send(b".")
+
+    def _send(self, call: bytes) -> None:
+        """Write into the FIFO of each of the others, and remove those that nobody reads."""
         try:
             names = os.listdir(self._folder)
         except FileNotFoundError:
             return
         for name in names:
             if name not in self._own:
-                _ring(os.path.join(self._folder, name))
+                _ring(os.path.join(self._folder, name), call)
 
     async def listen(self, look: Callable[[], Awaitable[object]]) -> None:
         """Call ``look`` now, and whenever others have stored something since, until cancelled."""
@@ -86,6 +90,7 @@ class Neighbours:
         # Without a writer of its own the FIFO would be at its end, which counts as readable.
         writer = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
         self._own.add(path.name)
+        self._send(b"")  # removes the FIFOs of processes that were killed
         try:
             yield descriptor
         finally:
@@ -95,7 +100,7 @@ class Neighbours:
             self._own.discard(path.name)
 
 
-def _ring(path: str) -> None:
+def _ring(path: str, call: bytes) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError as error:
@@ -105,7 +110,7 @@ def _ring(path: str) -> None:
         return
     try:
         if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
-            os.write(descriptor, b".")
+            os.write(descriptor, call)
     except OSError:  # it is full, or its reader has just ended
         pass
     finally:

@@ -4,10 +4,12 @@ The folder of a peer: identity, settings, blocks, and the locks with which proce
     config.json   settings and the private key, readable by the owner only
     version       "ipfs-lite 2": says whose folder this is; written last
     repo.lock     shared by all processes that have the repo open, exclusive to one that makes it or
-                  brings it to a new version (``repo.lock.turn``: one at a time); the files stay
+                  brings it to a new version (``repo.lock.turn``: one at a time, also of those
+                  that change settings); the files stay
     blocks/       see `libp2p.blockstore.flatfs`
     keystore/     further private keys, for names of IPNS: see `libp2p.ipfs_lite.keystore`
     state.sqlite  pins, and what else must not be lost: see `libp2p.ipfs_lite.state`
+    state.sqlite.spare  room on the disk, which is given up when there is no other
     slices        empty: made with the first slice of a file
     gc.lock       shared by who renews some blocks, exclusive to who removes some
     leases/       what running operations need: see `libp2p.ipfs_lite.leases`
@@ -74,7 +76,7 @@ SWARM_KEY_FILE: Final = "swarm.key"
 #: that has no other files is finished, not refused.
 _UNFINISHED: Final = {
     LOCK_FILE, TURN_FILE, CONFIG_FILE, SWARM_KEY_FILE,
-    *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm")),
+    *(STATE_FILE + end for end in ("", "-journal", "-wal", "-shm", ".spare")),
 }  # fmt: skip
 #: Files that were not renamed yet; the names without a number are those of earlier versions.
 _NEW_FILES: Final = re.compile(r"(config\.json|version)(\.[0-9a-f]{16})?\.new")
@@ -158,7 +160,7 @@ class Repo:
         """
         path = Path(path)
         known = cls.identity_of(path).config.to_json()
-        with _file_errors(path):
+        with _file_errors(path), _turn(path):
             values = json.loads(_read_text(path / CONFIG_FILE))
             for name, value in changes.items():
                 if name not in known:
@@ -167,6 +169,7 @@ class Repo:
                     raise RepoError("blocks stay where they are: import them into a new repo")
                 values[name] = value
             Config.from_json(values)
+            _remove_unfinished(path)
             _write_file(path / CONFIG_FILE, json.dumps(values, indent=2) + "\n")
 
     @classmethod
@@ -333,8 +336,7 @@ def _lock_current(path: Path, config: Config) -> int:
         return lock
     # The turn lets one process at a time wait for the exclusive lock. A second one would wait for
     # the first, which holds the lock shared for as long as it runs.
-    turn = _take_lock(path, TURN_FILE, shared=False)
-    try:
+    with _turn(path):
         lock = _take_lock(path, LOCK_FILE, shared=True)
         if _is_current(path, lock):
             return lock
@@ -344,6 +346,14 @@ def _lock_current(path: Path, config: Config) -> int:
         finally:
             file_locks.release(lock)
         return _take_lock(path, LOCK_FILE, shared=True)
+
+
+@contextlib.contextmanager
+def _turn(path: Path) -> Iterator[None]:
+    """Be the one process that makes or changes the settings or the version."""
+    turn = _take_lock(path, TURN_FILE, shared=False)
+    try:
+        yield
     finally:
         file_locks.release(turn)
 
@@ -415,11 +425,16 @@ def _create(path: Path, config: Config) -> None:
         "private_key": base64.b64encode(pair.private_key.serialize()).decode(),
     }
     text = json.dumps({"identity": identity, **config.to_json()}, indent=2)
-    for name in filter(_NEW_FILES.fullmatch, os.listdir(path)):
-        (path / name).unlink()  # of an interrupted creation, with a key that is not used
+    _remove_unfinished(path)
     # The version comes last: without it the folder counts as unfinished and is made again.
     _write_file(path / CONFIG_FILE, text + "\n")
     _write_file(path / VERSION_FILE, VERSION + "\n")
+
+
+def _remove_unfinished(path: Path) -> None:
+    """Remove what a process that was killed has left in its turn; a private key is in it."""
+    for name in filter(_NEW_FILES.fullmatch, os.listdir(path)):
+        (path / name).unlink()
 
 
 def _write_file(path: Path, text: str) -> None:

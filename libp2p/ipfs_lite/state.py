@@ -6,12 +6,16 @@ Methods block.
 Several processes use the file at once, each with its threads in turn. What a transaction has
 written survives a power loss. A file that is damaged or missing is an error, never a new file:
 without pins a collection would remove everything.
+
+SQLite needs some room on the disk even to read. So a file beside it keeps some, which is given up
+when the disk is full: pins can be removed and a collection can free the rest.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -19,6 +23,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from libp2p.ipfs_lite.errors import RepoError
 from libp2p.utils import owner_files
 from libp2p.utils.shown import shown
+from libp2p.utils.writing import write_all
 
 if TYPE_CHECKING:
     import sqlite3
@@ -26,8 +31,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Seconds to wait for another process that writes. Each of its transactions takes milliseconds,
-#: and eight of them that write without a pause wait for each other's flushes to the disk.
-BUSY_SECONDS: Final = 60.0
+#: and eight of them that write without a pause wait for each other's flushes to the disk. One may
+#: be stopped in the middle of it, as a debugger or a snapshot of the machine does for a minute.
+BUSY_SECONDS: Final = 100.0
 VERSION: Final = 1
 
 # ``recursive`` is 1 or 0, ``expiry`` Unix seconds or NULL; larger ids were pinned later.
@@ -57,8 +63,16 @@ CREATE INDEX IF NOT EXISTS slices_of_files ON slices (file);
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-#: CORRUPT and NOTADB of SQLite (sqlite.org/rescode.html).
+# Result codes of SQLite (sqlite.org/rescode.html).
+#: CORRUPT and NOTADB.
 _DAMAGE: Final = (11, 26)
+#: IOERR and FULL: what a full disk is told by.
+_NO_ROOM: Final = (10, 13)
+
+#: What the name of the file ends with that keeps room.
+SPARE: Final = ".spare"
+#: Bytes of it: 32 KiB for what processes share, and some transactions of four pages of 4 KiB.
+SPARE_BYTES: Final = 128 * 1024
 
 _of_parents: Final[list[object]] = []
 """Connections of a parent process: SQLite forbids a child to use or to close them."""
@@ -95,7 +109,7 @@ class State:
         state = cls(path)
         state._is_new = True
         try:
-            state.run(lambda connection: None)
+            state.run(lambda connection: None)  # `close` makes the spare room
         finally:
             state.close()
 
@@ -119,18 +133,14 @@ class State:
         self._after_fork()
         with self._lock:
             try:
-                connection = self._opened()
-                connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
-                try:
-                    result = work(connection)
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
+                result = self._transact(work, writes, durable)
             except sqlite3.Error as error:
-                raise RepoError(self._explained(error)) from error
+                if not self._give_up_spare(error):
+                    raise RepoError(self._explained(error)) from error
+                try:
+                    result = self._transact(work, writes, durable)
+                except sqlite3.Error as again:
+                    raise RepoError(self._explained(again)) from again
         if writes and self._stored is not None:
             self._stored()
         return result
@@ -142,6 +152,20 @@ class State:
             connection, self._connection = self._connection, None
             if connection is not None:
                 connection.close()
+                self._make_spare()
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T], writes: bool, durable: bool) -> T:
+        connection = self._opened()
+        connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        connection.execute("BEGIN IMMEDIATE" if writes else "BEGIN")
+        try:
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+        return result
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -169,6 +193,34 @@ class State:
             connection.close()
             raise
         return connection
+
+    def _spare(self) -> str:
+        return f"{self.path}{SPARE}"
+
+    def _make_spare(self) -> None:
+        """Keep some room on the disk, if there is any."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with suppress(OSError):
+            if self.path is None or os.path.lexists(self._spare()):
+                return
+            descriptor = os.open(self._spare(), flags, 0o600)
+            try:
+                # Zeros might take no room.
+                write_all(descriptor, [os.urandom(SPARE_BYTES)])
+            except OSError:
+                os.unlink(self._spare())
+            finally:
+                os.close(descriptor)
+
+    def _give_up_spare(self, error: sqlite3.Error) -> bool:
+        """Make room if the disk is full and there is something to give up; tell whether it is."""
+        if self.path is None or getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NO_ROOM:
+            return False
+        try:
+            os.unlink(self._spare())
+        except OSError:
+            return False
+        return True
 
     def _explained(self, error: sqlite3.Error) -> str:
         if self.path is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from libp2p.blockstore.base import BlockInfo
@@ -14,15 +14,27 @@ if TYPE_CHECKING:
 MARGIN_SECONDS: Final = 0.05
 
 
-def horizon_of(now: float, leases: Iterable[float]) -> float:
+class Moment(NamedTuple):
+    """A moment by two clocks, both in seconds."""
+
+    time: float
+    """Since 1970, by the clock that blocks get their times from; it may be set back."""
+    ticks: float
+    """By a clock that nobody sets, and that is the same in all processes of a machine."""
+
+
+def horizon_of(now: Moment, begun: Iterable[Moment]) -> float:
     """
     Return the time before which a block must have been written to be taken.
 
-    Who writes blocks begins a lease first, so its blocks are younger than the lease.
+    Who writes blocks begins a lease first, so its blocks are younger than the lease. If the clock
+    was set back since, they may have earlier times than the lease. These are then not before what
+    the clock would have said when the lease began, if it had been right.
 
-    :param leases: when the live ones began.
+    :param begun: when the collection and the live leases began.
     """
-    return min([now, *leases]) - MARGIN_SECONDS
+    began = (min(moment.time, now.time - (now.ticks - moment.ticks)) for moment in begun)
+    return min([now.time, *began]) - MARGIN_SECONDS
 
 
 def may_go(blocks: Iterable[BlockInfo], marked: BlockSet, horizon: float) -> list[BlockInfo]:

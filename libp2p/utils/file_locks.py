@@ -259,12 +259,29 @@ class SharedLock:
                 _unlock(turn)
 
     def close(self) -> None:
-        """Close the files; they are opened again if need be."""
+        """
+        Close the files; they are opened again if need be.
+
+        If a thread still waits for another process, they are closed when it does not any more.
+        """
         self._after_fork()
-        with self._alone, self._state:
-            descriptors, self._descriptors = self._descriptors, None
-            for descriptor in descriptors or ():
-                release(descriptor)
+        if self._alone.acquire(blocking=False):
+            self._close()
+        else:
+            threading.Thread(target=self._close_later, daemon=True, name="file lock").start()
+
+    def _close_later(self) -> None:
+        self._alone.acquire()
+        self._close()
+
+    def _close(self) -> None:
+        try:
+            with self._state:
+                descriptors, self._descriptors = self._descriptors, None
+                for descriptor in descriptors or ():
+                    release(descriptor)
+        finally:
+            self._alone.release()
 
     def _opened(self) -> tuple[int, int]:
         if self._descriptors is None:

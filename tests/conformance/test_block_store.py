@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -116,6 +117,20 @@ async def test_gives_back_what_was_put(store: BlockStore) -> None:
         assert await store.has_block(cid)
         assert await store.get_block(cid) == data
         assert await store.get_size(cid) == len(data)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names must be Unicode")
+@pytest.mark.parametrize("name", [b"no UTF-8 \xff\xfe", b"a ?b#c%41\nd", b"file:memory"])
+@pytest.mark.parametrize("kind", [name for name in LASTING if not name.startswith("fsspec")])
+async def test_a_folder_may_have_any_name(tmp_path: Path, kind: str, name: bytes) -> None:
+    folder = tmp_path / os.fsdecode(name)
+    folder.mkdir()
+    for _ in range(2):
+        store = STORES[kind](folder)
+        await store.put_block(CID.for_block(b"x"), b"x")
+        assert await store.get_block(CID.for_block(b"x")) == b"x"
+        await store.close()
+    assert os.listdir(tmp_path) == [folder.name]
 
 
 async def test_an_absent_block_is_none(store: BlockStore) -> None:

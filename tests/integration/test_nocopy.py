@@ -28,7 +28,9 @@ from libp2p.ipfs_lite.state import State
 from libp2p.ipld.cid import CID
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterable, Sequence
+
+    from libp2p.blockstore.slice_table import Place
 
 ROOT = Path(__file__).resolve().parents[2]
 LOOPBACK = "/ip4/127.0.0.1/tcp/0"
@@ -368,6 +370,49 @@ def test_slices_are_found_whenever_a_rename_is_interrupted(tmp_path: Path) -> No
     assert read() == DATA[:CHUNK]
     part.write_bytes(bytes(len(DATA)))
     assert read() == DATA[:CHUNK]
+
+
+@pytest.mark.parametrize("when", ["looked up", "read"])
+def test_a_rename_of_another_process_does_not_lose_a_slice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """It comes after the place of the slice was looked up, or after the file was not found."""
+    part, target = tmp_path / "part", tmp_path / "target"
+    part.write_bytes(DATA)
+    key = CID.for_block(DATA[:CHUNK]).multihash
+    State.create(tmp_path / "state.sqlite")
+    renaming, reading = (
+        SliceBlockStore(State(tmp_path / "state.sqlite"), tmp_path / "slices") for _ in range(2)
+    )
+    renaming.add([(str(part), None, [Slice(key, 0, CHUNK)])])
+
+    def rename() -> None:
+        if part.exists():
+            renaming.rename(str(part), str(target), lambda: part.rename(target))
+
+    table = reading._table
+    real_find, real_drop = table.find, table.drop
+
+    def find(multihashes: Sequence[bytes]) -> list[Place | None]:
+        found = real_find(multihashes)
+        rename()
+        return found
+
+    def drop(slices: Iterable[tuple[bytes, Place]]) -> None:
+        aside.rename(part)
+        rename()
+        real_drop(slices)
+
+    aside = tmp_path / "aside"
+    if when == "looked up":
+        monkeypatch.setattr(table, "find", find)
+        assert trio.run(reading.get_block, b"\x01\x55" + key) == DATA[:CHUNK]
+    else:
+        part.rename(aside)
+        monkeypatch.setattr(table, "drop", drop)
+        assert trio.run(reading.get_block, b"\x01\x55" + key) is None
+    monkeypatch.undo()
+    assert trio.run(reading.get_block, b"\x01\x55" + key) == DATA[:CHUNK]
 
 
 def fail(_: object, error: OSError) -> None:

@@ -202,6 +202,27 @@ async def test_what_another_process_is_adding_is_not_collected(tmp_path: Path, b
         assert {new.multihash, kept.multihash} <= {*removed}
 
 
+@pytest.mark.parametrize("blocks", ["flatfs", "sqlite", "lmdb"])
+async def test_a_clock_that_is_set_back_during_an_add_costs_nothing(
+    tmp_path: Path, blocks: str
+) -> None:
+    """Then what is being added has times from before it was begun."""
+    repo = tmp_path / "repo"
+    Repo.open(repo, Config(blocks=blocks)).close()
+    async with (
+        Peer.open(repo, online=False) as adding,
+        Peer.open(repo, online=False) as collecting,
+    ):
+        with adding.lease():
+            [lease] = (repo / "leases").iterdir()
+            later = time.time() + 3600
+            os.utime(lease, (later, later))  # that is, the clock has been set back since
+            new = (await adding.add_file(b"new" * 5000, chunker="size-4096", pin=False)).cid
+            await trio.sleep(0.1)  # time: a block must be older than the margin
+            assert [batch async for batch in collecting.gc()] == []
+            assert await adding.has_block(new)
+
+
 @pytest.mark.slow
 async def test_the_lease_of_a_killed_process_does_not_keep_anything(repo: Path) -> None:
     program = f"""
@@ -226,6 +247,22 @@ trio.run(main)
             holder.wait()
             assert [batch async for batch in peer.gc()] == [[(CID.parse(f"{cid}"), 9000)]]
             assert os.listdir(repo / "leases") == []
+
+
+async def test_who_opens_a_repo_removes_what_killed_processes_have_left(repo: Path) -> None:
+    """Without that, each kill would leave a file until garbage is collected or blocks come."""
+    for folder in ("leases", "listeners"):
+        (repo / folder).mkdir()
+    (repo / "leases" / "a killed process").touch()
+    os.mkfifo(repo / "listeners" / "a killed process")
+    async with Peer.open(repo, online=False):
+        assert os.listdir(repo / "leases") == []
+    async with Peer.open(repo, listen=[], dht="off", bootstrap=[]):
+        with trio.fail_after(LONG):
+            while "a killed process" in os.listdir(  # noqa: ASYNC110 - a folder has no event
+                repo / "listeners"
+            ):
+                await trio.sleep(0.01)  # time: it listens a moment after
 
 
 # -- processes ------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,6 +68,40 @@ async def test_who_begins_waits_for_a_removal(two: tuple[Leases, Leases]) -> Non
             assert not settled.is_set()
         with trio.fail_after(60):
             await settled.wait()
+
+
+@pytest.mark.parametrize("what", ["settled", "removal"])
+async def test_waiting_for_a_process_that_is_stopped_can_be_cancelled(
+    tmp_path: Path, what: str
+) -> None:
+    own, others = leases(tmp_path), SharedLock(tmp_path / "gc.lock")
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with others.exclusive():
+            held.set()
+            go_on.wait(5)  # time: much longer than what is cancelled below
+
+    async def wait() -> None:
+        if what == "settled":
+            await own.settled()
+        else:
+            async with own.removal():
+                pass
+
+    threads = trio.to_thread.current_default_thread_limiter()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, hold)
+        await trio.to_thread.run_sync(held.wait)
+        for _ in range(3):
+            with trio.move_on_after(0.1) as scope:  # time: nothing else ends the wait
+                await wait()
+            assert scope.cancelled_caught
+        assert threads.borrowed_tokens == 1  # of `hold`: others can use threads
+        go_on.set()
+    with trio.fail_after(60):
+        await wait()
+        await trio.to_thread.run_sync(others.exclusive().__enter__)  # it is not held any more
 
 
 def test_leases_without_roots_share_a_file_for_a_moment(

@@ -216,3 +216,31 @@ def test_the_default_place(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert default_repo_path().name == "ipfs-lite"
     monkeypatch.setitem(sys.modules, "platformdirs", None)
     assert default_repo_path() == Path.home() / ".ipfs-lite"
+
+
+# -- settings that are changed --------------------------------------------------------------------
+
+
+def test_who_change_settings_at_once_lose_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Repo.open(tmp_path).close()
+    real = module._write_file
+
+    def slow(path: Path, text: str) -> None:
+        time.sleep(0.2)  # time: the other one reads meanwhile
+        real(path, text)
+
+    monkeypatch.setattr(module, "_write_file", slow)
+    changes: list[dict[str, object]] = [{"sync": True}, {"provide_interval": 7200.0}]
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(lambda change: Repo.configure(tmp_path, change), changes))
+    config = Repo.identity_of(tmp_path).config
+    assert (config.sync, config.provide_interval) == (True, 7200.0)
+
+
+def test_a_killed_change_of_settings_leaves_no_key(tmp_path: Path) -> None:
+    Repo.open(tmp_path).close()
+    (tmp_path / f"config.json.{'0' * 16}.new").write_text("the private key, or half of it")
+    Repo.configure(tmp_path, {"sync": True})
+    assert list(tmp_path.glob("*.new")) == []

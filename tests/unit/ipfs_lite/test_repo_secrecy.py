@@ -37,7 +37,7 @@ def test_a_new_repo_is_its_owners_only(tmp_path: Path, umask: int) -> None:
     path = tmp_path / "repo"
     Repo.open(path).close()
     assert mode(path) == 0o700
-    for name in ("config.json", "repo.lock", "state.sqlite", "version"):
+    for name in ("config.json", "repo.lock", "state.sqlite", "state.sqlite.spare", "version"):
         assert mode(path / name) == 0o600
 
 
@@ -74,11 +74,14 @@ def test_what_an_interrupted_creation_left_is_removed(
         broken.setattr(os, "replace", powerless)
         with pytest.raises(RepoError, match="Input/output"):
             Repo.open(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["repo.lock", "repo.lock.turn", "state.sqlite"]
+    assert sorted(os.listdir(tmp_path)) == [
+        "repo.lock", "repo.lock.turn", "state.sqlite", "state.sqlite.spare",
+    ]  # fmt: skip
     (tmp_path / "config.json.0123456789abcdef.new").write_text("half")
     Repo.open(tmp_path).close()
     assert sorted(os.listdir(tmp_path)) == [
-        "config.json", "repo.lock", "repo.lock.turn", "state.sqlite", "version",
+        "config.json", "repo.lock", "repo.lock.turn",
+        "state.sqlite", "state.sqlite.spare", "version",
     ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from libp2p.ipld.codec import RAW, codec_code
 from libp2p.pinning import block_set, reach
 from libp2p.pinning.block_set import BlockSet
 from libp2p.pinning.reach import Reach
-from libp2p.pinning.sweep import MARGIN_SECONDS, horizon_of, may_go
+from libp2p.pinning.sweep import MARGIN_SECONDS, Moment, horizon_of, may_go
 
 KEY = b"a key"
 DAG_CBOR = codec_code("dag-cbor")
@@ -127,8 +127,21 @@ def test_what_may_go_is_unmarked_and_older_than_every_lease() -> None:
     marked = BlockSet(KEY)
     marked.add(b"pinned")
     blocks = [(b"pinned", 1, 0.0), (b"old", 2, 49.0), (b"new", 3, 51.0), (b"no time", 4, None)]
-    horizon = horizon_of(100.0, [50.0, 70.0])
+    horizon = horizon_of(Moment(100.0, 1100.0), [Moment(50.0, 1050.0), Moment(70.0, 1070.0)])
     assert horizon == 50.0 - MARGIN_SECONDS
     assert may_go(blocks, marked, horizon) == [blocks[1], blocks[3]]
-    assert may_go(blocks, marked, horizon_of(100.0, [])) == blocks[1:]
+    assert may_go(blocks, marked, horizon_of(Moment(100.0, 0.0), [])) == blocks[1:]
     assert may_go([(b"x", 1, 50.0)], marked, 50.0) == []
+
+
+@pytest.mark.parametrize(
+    ("set_to", "since"),
+    [
+        (100.0, 90.0),  # it was not set
+        (40.0, 30.0),  # back: the lease has written since 90.0, and again since 30.0
+        (200.0, 90.0),  # forward: since 90.0, and again since 190.0
+    ],
+)
+def test_the_horizon_is_before_all_that_a_lease_has_written(set_to: float, since: float) -> None:
+    now, lease = Moment(set_to, 1010.0), Moment(90.0, 1000.0)
+    assert horizon_of(now, [lease]) == since - MARGIN_SECONDS

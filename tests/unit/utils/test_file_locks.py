@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -203,6 +204,31 @@ def test_one_alone_or_many(path: Path, is_other_process: bool) -> None:
         thread.join(LONG)
         assert not thread.is_alive()
     lock.close()
+    holding(lock)
+
+
+@pytest.mark.parametrize("wanted", ["shared", "alone"])
+def test_closing_does_not_wait_for_others(path: Path, wanted: str) -> None:
+    """A thread that was left behind waits for as long as another process is stopped."""
+    lock, other = SharedLock(path), SharedLock(path)
+
+    def wait() -> None:
+        with lock.shared() if wanted == "shared" else lock.exclusive():
+            pass
+
+    with other.exclusive():
+        waiting = in_thread(wait)
+        waiting.join(SHORT)
+        closing = in_thread(lock.close)
+        closing.join(LONG / 10)
+        assert not closing.is_alive()
+        assert waiting.is_alive()
+    waiting.join(LONG)
+    assert not waiting.is_alive()
+    limit = time.monotonic() + LONG
+    while lock._descriptors is not None:
+        assert time.monotonic() < limit
+        time.sleep(0.01)  # time: a thread closes them
     holding(lock)
 
 
