@@ -69,6 +69,14 @@ def test_a_single_file_keeps_its_mode_and_its_time_too(terminal: Terminal, folde
         wrapped = root_of(terminal, flag, folder)
         assert terminal("ls", wrapped) == 0
         assert alone in terminal.out.split()
+    os.utime(large, ns=(0, 1_000_000_000_000_000_005))
+    whole = root_of(terminal, "--preserve-mode", "--preserve-mtime", large)
+    there = terminal.file("there", b"there")
+    there.chmod(0o600)
+    for target in (there, terminal.folder / "new"):
+        assert terminal("get", "-o", target, whole) == 0
+        status = target.stat()
+        assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o640, 1_000_000_000_000_000_005)
 
 
 def test_a_link_that_is_named_is_added_as_one(terminal: Terminal, folder: Path) -> None:

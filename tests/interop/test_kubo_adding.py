@@ -92,6 +92,19 @@ def test_files_go_into_the_mutable_tree(both: tuple[Kubo, OurCommand], folder: P
     assert names[0] >= {"copy", "one", "to-file", "two"} <= names[1]
 
 
+def test_a_fetched_file_has_the_mode_and_the_time_that_were_kept(
+    both: tuple[Kubo, OurCommand], folder: Path, tmp_path: Path
+) -> None:
+    kept = ["--preserve-mode", "--preserve-mtime", "--raw-leaves=false"]
+    found: list[tuple[int, int]] = []
+    for peer in both:
+        for cut in ("size-1000", "size-10000"):
+            target = tmp_path / f"{len(found)}"
+            peer.run("get", "-o", target, peer.text("add", "-Q", "-s", cut, *kept, folder / "two"))
+            found.append((target.stat().st_mode, target.stat().st_mtime_ns))
+    assert set(found) == {(0o100640, 1_000_000_000_000_000_005)}
+
+
 @pytest.mark.parametrize(
     "flags",
     ["", "-o 990 -l 30", "--offset=4999", "-o 5000", "-o 5002 -l 2", "-l 5001", "-l 0", "-o 10100"],

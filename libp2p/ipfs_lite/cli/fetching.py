@@ -75,11 +75,11 @@ async def _get(
             with Bar("fetching", printable(target.name)) as bar:
                 saved = await peer.get_tree(cid, target, nocopy=nocopy, progress=bar.update)
                 size = saved.size
-        elif nocopy:
+        elif descriptor is None:
             with Bar("fetching", printable(target.name)) as bar:
-                size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
+                size = await peer.save_file(cid, target, nocopy=nocopy, progress=bar.update)
         else:
-            size = await _save_file(peer, cid, target, descriptor)
+            size = await _stream_file(peer, cid, target, descriptor)
         if descriptor is None or not is_stdout(descriptor):
             lines = [f"saved {content} to {target}"] if descriptor is None else []
             result = {"cid": str(cid), "path": str(target), "size": size}
@@ -110,15 +110,10 @@ async def _save_archive(
     return archive.tell()
 
 
-async def _save_file(
-    peer: Peer, cid: CID, target: Path, descriptor: SharedDescriptor | None
-) -> int:
+async def _stream_file(peer: Peer, cid: CID, target: Path, descriptor: SharedDescriptor) -> int:
     async with await peer.get_file(cid) as reader:
         with Bar("fetching", printable(target.name), reader.size) as bar:
-            if descriptor is None:
-                await save(reader, target, bar.update)
-            else:
-                await stream(reader, descriptor, target, bar.update)
+            await stream(reader, descriptor, target, bar.update)
         return reader.size
 
 
