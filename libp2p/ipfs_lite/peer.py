@@ -49,6 +49,7 @@ from libp2p.ipfs_lite.operations import DEFAULT_TIMEOUT, Operations
 from libp2p.ipfs_lite.pins import Pins, check_name
 from libp2p.ipfs_lite.read_ahead import WINDOW_BYTES
 from libp2p.ipld.cid import CID, cid_inputs
+from libp2p.ipld.codec import DAG_PB
 from libp2p.resources import Resources
 from libp2p.utils import arguments
 from libp2p.utils.logs import get_logger
@@ -302,7 +303,8 @@ class Peer:
         Write a file to ``target``, which appears when it is whole; return its size.
 
         Blocks that are not here are fetched, and kept. After an interruption, the next call fetches
-        only the missing ones.
+        only the missing ones. The file gets the permissions and the time that were kept when it was
+        added; not with ``nocopy``.
 
         :param nocopy: write the blocks that are fetched into ``target`` alone. The peer serves them
             from there until ``target`` is changed or moved. After an interruption, a ``.part`` file
@@ -329,6 +331,11 @@ class Peer:
 
             async with await self.get_file(cid, peers, timeout) as reader:
                 await save(reader, path, progress)
+                if reader.cid.codec_code == DAG_PB:
+                    from libp2p.ipfs_lite.tree_saver import keep_metadata
+
+                    block = await self.get_block(reader.cid, timeout)  # it has just been stored
+                    await keep_metadata(reader.cid, block, path)
                 return reader.size
 
     # -- folders ------------------------------------------------------------------------------

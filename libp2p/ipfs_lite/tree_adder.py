@@ -102,6 +102,29 @@ class _Folder:
         self.size += size
 
 
+def options_of_path(path: str, options: ImportOptions, tree: TreeOptions) -> ImportOptions:
+    """
+    Return how a file is imported, with what it is to keep of its mode and time.
+
+    :raises SourceError: if nothing is there.
+    """
+    if not (tree.keep_mode or tree.keep_mtime):
+        return options
+    return _options_of(_root_item(path), options, tree)
+
+
+def link_of_path(path: str, options: ImportOptions, tree: TreeOptions) -> tuple[Block, AddResult]:
+    """
+    Return the block of a symbolic link, and what is told of it.
+
+    :raises SourceError: if it cannot be read.
+    """
+    with _errors_named(path):
+        item = _Item("", path, os.lstat(path))
+    added = _import_one(item, _options_of(item, options, tree))
+    return added.blocks[0], AddResult(added.cid, added.size, added.dag_size)
+
+
 class TreeAdder:
     """
     Adds one tree.

@@ -277,6 +277,17 @@ def _unixfs_in(cid: CID, block: Buffer) -> UnixFSData | None:
     return unixfs_of(dag_pb.decode(block)) if cid.codec_code == DAG_PB else None
 
 
+async def keep_metadata(root: CID, block: Buffer, target: Path) -> None:
+    """
+    Give a file that was saved the permissions and the time that its root has.
+
+    :raises OutputError: if it cannot be given them.
+    """
+    message = _unixfs_in(root, block)
+    if message is not None:
+        await in_thread(target, _keep_in_file, target, message)
+
+
 # -- in threads -----------------------------------------------------------------------------------
 
 
@@ -321,6 +332,11 @@ def _new_name() -> Iterator[None]:
     except FileExistsError as error:
         text = "it is there already; two names may be one on this disk"
         raise FileExistsError(errno.EEXIST, text) from error
+
+
+def _keep_in_file(path: Path, message: UnixFSData) -> None:
+    if path.is_file():  # a pipe or a device stays as it is
+        _keep(path, message)
 
 
 def _keep(path: Path, message: UnixFSData) -> None:

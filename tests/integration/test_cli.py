@@ -62,7 +62,12 @@ def test_add_prints_kubos_line(terminal: Terminal) -> None:
     assert terminal("add", terminal.file()) == 0
     assert (terminal.out, terminal.error) == (f"added {HELLO} hello.txt\n", "")
     assert terminal("add", "-Q", terminal.file(), terminal.file("empty", b"")) == 0
+    assert terminal.out == f"{CID.for_block(b'')}\n"
+    assert terminal("add", "-q", terminal.file(), terminal.file("empty", b"")) == 0
     assert terminal.out.splitlines() == [HELLO, str(CID.for_block(b""))]
+    for quiet in ("--silent", "-Q"):
+        assert terminal("add", "--silent", quiet, terminal.file()) == 0
+        assert terminal.out == ""
 
 
 @pytest.mark.parametrize(
@@ -137,13 +142,43 @@ def test_the_repo_comes_from_the_environment(
     assert capfd.readouterr().out.startswith("12D3KooW")
 
 
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([], "hello world" * 3),
+        (["-o", "3", "-l", "4"], "lo w"),
+        (["--offset=9", "--length=4"], "ldhe"),
+        (["-o", "25"], "lo world"),
+        (["-l", "11", "-o", "11"], "hello world"),
+        (["-l", "0"], ""),
+        (["-o", "33"], ""),
+        (["-o", "99", "-l", "9"], ""),
+        (["-l", "99", "-p=false"], "hello world" * 3),
+    ],
+    ids=" ".join,
+)
+def test_cat_writes_a_part_of_several_files(
+    terminal: Terminal, flags: list[str], expected: str
+) -> None:
+    assert terminal("add", "-s", "size-4", terminal.file()) == 0
+    cid = terminal.out.split()[1]
+    assert terminal("cat", *flags, cid, cid, cid) == 0
+    assert terminal.out == expected
+
+
+@pytest.mark.parametrize("flag", ["--offset=-1", "--length=-1"])
+def test_cat_refuses_negative_numbers(terminal: Terminal, flag: str) -> None:
+    assert terminal("cat", flag, HELLO) == 2
+    assert "-1 is not in the range" in terminal.error
+
+
 # -- what it refuses ------------------------------------------------------------------------------
 
 BAD_INPUT: dict[str, tuple[list[str], int, str]] = {
     "no verb": ([], 2, "--help"),
     "an unknown verb": (["fetch"], 2, "No such command 'fetch'"),
     "an unknown flag": (["add", "--fast", "FILE"], 2, "No such option '--fast'"),
-    "nothing to add": (["add"], 2, "Missing argument"),
+    "nothing to add": (["add"], 1, "gave nothing, so nothing was added"),
     "no such file": (["add", "FOLDER/nowhere"], 1, "no such file"),
     "a folder": (["add", "FOLDER"], 1, "is a folder: add it with --recursive"),
     "an empty chunk": (["add", "-s", "size-0", "FILE"], 2, "not 0"),

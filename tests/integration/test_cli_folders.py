@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -55,6 +57,95 @@ def test_what_add_leaves_out_and_keeps(terminal: Terminal, folder: Path) -> None
     (folder / "link").symlink_to("large")
     linked = root_of(terminal, "-n", folder)
     assert root_of(terminal, "-n", "--dereference-symlinks", folder) != linked
+
+
+def test_a_single_file_keeps_its_mode_and_its_time_too(terminal: Terminal, folder: Path) -> None:
+    large = folder / "large"
+    large.chmod(0o640)
+    plain = root_of(terminal, "-n", "--raw-leaves=false", large)
+    for flag in ("--preserve-mode", "--preserve-mtime"):
+        alone = root_of(terminal, "-n", flag, large)
+        assert alone != plain
+        wrapped = root_of(terminal, flag, folder)
+        assert terminal("ls", wrapped) == 0
+        assert alone in terminal.out.split()
+    os.utime(large, ns=(0, 1_000_000_000_000_000_005))
+    whole = root_of(terminal, "--preserve-mode", "--preserve-mtime", large)
+    there = terminal.file("there", b"there")
+    there.chmod(0o600)
+    for target in (there, terminal.folder / "new"):
+        assert terminal("get", "-o", target, whole) == 0
+        status = target.stat()
+        assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o640, 1_000_000_000_000_000_005)
+
+
+def test_a_link_that_is_named_is_added_as_one(terminal: Terminal, folder: Path) -> None:
+    links = {"file": "large", "folder": "a", "nowhere": "none"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    root = root_of(terminal, folder)
+    assert terminal("ls", root) == 0
+    entries = {words[2]: words[0] for words in map(str.split, terminal.out.splitlines())}
+    for name in links:
+        assert terminal("add", "-Q", folder / name) == 0
+        assert terminal.out.strip() == entries[name]
+        assert terminal("add", "-nQ", folder / name) == 0
+        assert terminal.out.strip() == entries[name]
+    assert terminal("add", "--dereference-symlinks", folder / "file") == 0
+    assert terminal.out == f"added {entries['large']} large\n"
+    assert root_of(terminal, "--dereference-symlinks", folder / "folder") == entries["a/"]
+    assert terminal("add", "--dereference-symlinks", folder / "nowhere") == 1
+
+
+def test_a_link_to_a_pipe_is_read(terminal: Terminal, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    (folder / "link").symlink_to("pipe")
+    writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(b"small",))
+    writer.start()
+    assert terminal("add", "-Q", folder / "link") == 0
+    writer.join()
+    assert terminal.out.strip() == str(SMALL)
+
+
+def test_what_a_file_with_rules_leaves_out(terminal: Terminal, folder: Path) -> None:
+    rules = terminal.file("rules", b"b/\n# a remark\n\nl*e\n")
+    expected = root_of(terminal, "-n", "--ignore", "b/", "--ignore", "l*e", folder)
+    assert root_of(terminal, "-n", "--ignore-rules-path", rules, folder) == expected
+    again = root_of(terminal, "-n", "--ignore-rules-path", rules, "--ignore", "!large", folder)
+    assert again == root_of(terminal, "-n", "--ignore", "b/", folder)
+    assert terminal("add", "-r", "--ignore-rules-path", rules / "none", folder) == 2
+    rules.write_bytes(b"\xff")
+    assert terminal("add", "-r", "--ignore-rules-path", rules, folder) == 1
+    assert "is no text" in terminal.error
+
+
+def test_limits_of_folders(terminal: Terminal, folder: Path) -> None:
+    plain = root_of(terminal, "-n", folder)
+    few = root_of(terminal, "-n", "--max-directory-links", "1", folder)
+    narrow = root_of(terminal, "-n", "--max-directory-links=1", "--max-hamt-fanout=8", folder)
+    assert len({plain, few, narrow}) == 3
+    assert terminal("add", "-r", "--max-hamt-fanout=7", folder) == 2
+
+
+def test_add_puts_into_the_tree_of_files_too(terminal: Terminal, folder: Path) -> None:
+    small, large = folder / "a" / "b" / "small", folder / "large"
+    assert terminal("add", "--to-files=/", small, large) == 0
+    assert terminal("add", "--to-files", "/other", small) == 0
+    assert terminal("add", "-r", "--to-files=/", folder) == 0
+    assert terminal("files", "ls", "/") == 0
+    assert terminal.out.split() == ["folder", "large", "other", "small"]
+    assert terminal("files", "read", "/other") == 0
+    assert terminal.out == "small"
+    for code, error, *words in (
+        (1, "exists", "--to-files=/other", large),
+        (1, "does not exist", "--to-files=/none/", small),
+        (1, "room for one", "--to-files=/two", small, large),
+        (1, "needs a name", "--to-files=/", "-"),
+        (2, "--only-hash", "--to-files=/", "-n", small),
+        (2, "--wrap-with-directory", "--to-files=/", "-w", small),
+    ):
+        assert terminal("add", *words) == code
+        assert str(error) in terminal.error
 
 
 def test_add_wraps_into_one_folder(terminal: Terminal, folder: Path) -> None:

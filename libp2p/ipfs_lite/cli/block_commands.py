@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import FlagOrValue, cids_argument, content_argument
+from libp2p.ipfs_lite.cli.parameters import VerbGroup, cids_argument, content_argument
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from libp2p.ipld.cid import CID
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def block() -> None:
     """Store, read and remove single blocks."""
 
 
-@block.command(cls=FlagOrValue)
+@block.command()
 @click.argument("paths", nargs=-1, metavar="[PATH... | -]")
 @click.option("--cid-codec", metavar="NAME", help="What the block is; by default raw.")
 @click.option("--mhtype", default="sha2-256", metavar="NAME", help="The hash function.")

@@ -18,16 +18,17 @@ from libp2p.ipfs_lite.cli.options import (
     networked,
     peering_option,
     profile_option,
+    progress_option,
     with_folders,
     with_time_limit,
 )
 from libp2p.ipfs_lite.cli.parameters import (
     BootstrapAddress,
     Duration,
-    FlagOrValue,
     ListenAddress,
     RouterUrl,
     content_argument,
+    contents_argument,
 )
 from libp2p.ipfs_lite.config import DHT_MODES, PROVIDE_STRATEGIES
 from libp2p.ipld.profile_names import TRICKLE
@@ -140,8 +141,8 @@ def show_id(at: At) -> None:
     at.run(identity.show_id)
 
 
-@cli.command(cls=FlagOrValue)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH... | -")
+@cli.command()
+@click.argument("paths", nargs=-1, metavar="[PATH... | -]")
 @click.option("-n", "--only-hash", is_flag=True, help="Find out the CID, store nothing.")
 @click.option(
     "-s", "--chunker", metavar="NAME", help="size-N, rabin, rabin-MIN-AVERAGE-MAX or buzhash."
@@ -161,13 +162,22 @@ def show_id(at: At) -> None:
 @click.option("--raw-leaves", type=bool, metavar="[=false]", help="Leaves without UnixFS framing.")
 @click.option("--hash", metavar="NAME", help="The hash function, such as sha2-256.")
 @click.option("--max-file-links", type=int, metavar="N", help="Links in a node of the file.")
+@click.option(
+    "--max-directory-links", type=int, metavar="N", help="Larger folders are spread over shards."
+)
+@click.option(
+    "--max-hamt-fanout", "hamt_fanout", type=int, metavar="N", help="Links in a shard of a folder."
+)
 @click.option("--nocopy", is_flag=True, help="Keep no copy: say where the files' pieces are.")
+@click.option("--to-files", metavar="PATH", help="Put them into the tree of `files` too.")
+@click.option("--stdin-name", default="", metavar="NAME", help="Name of the standard input.")
 @click.option("--allow-empty", is_flag=True, help="Take a pipe that gives nothing for a file.")
 @click.option("--provide", is_flag=True, help="Announce the files before the command ends.")
 @click.option(
     "--pin", type=bool, default=True, metavar="[=false]", help="Keep them when `repo gc` runs."
 )
 @click.option("--pin-name", metavar="NAME", help="Name of the pin.")
+@progress_option
 @with_folders
 @networked
 @profile_option
@@ -185,22 +195,29 @@ def add(  # noqa: PLR0913 - click calls it by names
     inline_bytes: int,
     pin: bool,
     pin_name: str | None,
+    to_files: str | None,
+    stdin_name: str,
     folders: FolderChoice,
     network: NetworkChoice,
     profile: str | None,
     **choices: Unpack[ImportKnobs],
 ) -> None:
-    """Add files, and folders with -r; - is the standard input."""
+    """Add files, and folders with -r; - (or nothing) is the standard input."""
     from libp2p.ipfs_lite.cli import adding
+    from libp2p.ipfs_lite.cli.terminal import DASH
 
     if provide and only_hash:
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
+    if to_files is not None and only_hash:
+        raise click.UsageError("--only-hash stores nothing that --to-files could refer to.")
+    if to_files is not None and folders.wrap:
+        raise click.UsageError("--to-files has no place for the folder of --wrap-with-directory.")
     if pin_name is not None and not pin:
         raise click.UsageError("--pin-name needs a pin.")
     if inline:
         choices["inline_limit"] = inline_bytes
     request = adding.AddRequest(
-        paths,
+        paths or (DASH,),
         profile,
         choices,
         only_hash,
@@ -210,6 +227,8 @@ def add(  # noqa: PLR0913 - click calls it by names
         pin_name or "",
         network if provide else None,
         nocopy,
+        to_files,
+        stdin_name,
     )
     adding.add(at, request)
 
@@ -225,6 +244,7 @@ def add(  # noqa: PLR0913 - click calls it by names
     "-l", "--compression-level", "level", type=click.IntRange(1, 9), default=6, help="By default 6."
 )
 @click.option("--nocopy", is_flag=True, help="Write to OUT alone, which serves it then.")
+@progress_option
 @from_peers
 @as_json_option
 @with_time_limit()
@@ -251,14 +271,21 @@ def get(  # noqa: PLR0913 - click calls it by names
 
 
 @cli.command()
-@content_argument
+@contents_argument
+@click.option(
+    "-o", "--offset", type=click.IntRange(0), default=0, metavar="N", help="Leave out N bytes."
+)
+@click.option("-l", "--length", type=click.IntRange(0), metavar="N", help="Write N bytes at most.")
+@progress_option
 @from_peers
 @with_time_limit()
-def cat(at: At, content: Content, fetch: FetchChoice) -> None:
-    """Fetch a file and write it to the standard output."""
+def cat(
+    at: At, contents: tuple[Content, ...], offset: int, length: int | None, fetch: FetchChoice
+) -> None:
+    """Fetch files and write them to the standard output, one after the other."""
     from libp2p.ipfs_lite.cli import fetching
 
-    at.run(fetching.cat, content, fetch)
+    at.run(fetching.cat, contents, fetch, offset, length)
 
 
 @cli.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import FlagOrValue, content_argument, contents_argument
+from libp2p.ipfs_lite.cli.parameters import VerbGroup, content_argument, contents_argument
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _progress = click.option("-p", "--progress", is_flag=True, help="A terminal always shows it.")
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def dag() -> None:
     """Nodes of DAGs: write, read, measure; CAR files of all that is below a root."""
 
@@ -136,7 +136,7 @@ def export(  # noqa: PLR0913 - click calls it by names
     at.run(cars.export, content, fetch, output, knobs)
 
 
-@dag.command("import", cls=FlagOrValue)
+@dag.command("import")
 @click.argument("paths", nargs=-1, metavar="PATH... | -")
 @click.option(
     "--pin-roots", type=bool, default=True, metavar="[=false]", help="Keep what is below roots."

@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -14,7 +14,7 @@ from libp2p.exceptions import BaseLibp2pError
 from libp2p.ipfs_lite.cli.company import is_anybody_known
 from libp2p.ipfs_lite.cli.options import NOBODY
 from libp2p.ipfs_lite.cli.progress import Bar
-from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, tell
+from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, tell, write_bytes
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.output import save, stream
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
     from libp2p.ipfs_lite.cli.options import FetchChoice
     from libp2p.ipfs_lite.cli.parameters import Content
+    from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipld.cid import CID
     from libp2p.peer.peerinfo import PeerInfo
+
+_READ_BYTES: Final = 1024 * 1024
 
 
 def get(
@@ -72,11 +75,11 @@ async def _get(
             with Bar("fetching", printable(target.name)) as bar:
                 saved = await peer.get_tree(cid, target, nocopy=nocopy, progress=bar.update)
                 size = saved.size
-        elif nocopy:
+        elif descriptor is None:
             with Bar("fetching", printable(target.name)) as bar:
-                size = await peer.save_file(cid, target, nocopy=True, progress=bar.update)
+                size = await peer.save_file(cid, target, nocopy=nocopy, progress=bar.update)
         else:
-            size = await _save_file(peer, cid, target, descriptor)
+            size = await _stream_file(peer, cid, target, descriptor)
         if descriptor is None or not is_stdout(descriptor):
             lines = [f"saved {content} to {target}"] if descriptor is None else []
             result = {"cid": str(cid), "path": str(target), "size": size}
@@ -107,15 +110,10 @@ async def _save_archive(
     return archive.tell()
 
 
-async def _save_file(
-    peer: Peer, cid: CID, target: Path, descriptor: SharedDescriptor | None
-) -> int:
+async def _stream_file(peer: Peer, cid: CID, target: Path, descriptor: SharedDescriptor) -> int:
     async with await peer.get_file(cid) as reader:
         with Bar("fetching", printable(target.name), reader.size) as bar:
-            if descriptor is None:
-                await save(reader, target, bar.update)
-            else:
-                await stream(reader, descriptor, target, bar.update)
+            await stream(reader, descriptor, target, bar.update)
         return reader.size
 
 
@@ -134,12 +132,32 @@ def is_stdout(descriptor: SharedDescriptor) -> bool:
     return os.path.sameopenfile(descriptor.number, STDOUT)
 
 
-async def cat(at: At, content: Content, fetch: FetchChoice) -> None:
-    async with (
-        fetching_peer(at, fetch, content) as peer,
-        await peer.get_file(await find(peer, content)) as reader,
-    ):
-        await stream(reader, SharedDescriptor(STDOUT), STDOUT_NAME)
+async def cat(
+    at: At, contents: Sequence[Content], fetch: FetchChoice, offset: int, length: int | None
+) -> None:
+    """Write files one after the other, as if they were one: from a place in it, so many bytes."""
+    output = SharedDescriptor(STDOUT)
+    async with fetching_peer(at, fetch, *contents) as peer:
+        for content in contents:
+            if length == 0:
+                break
+            async with await peer.get_file(await find(peer, content)) as reader:
+                skipped = min(offset, reader.size)
+                offset -= skipped
+                reader.seek(skipped)
+                if length is None:
+                    await stream(reader, output, STDOUT_NAME)
+                    continue
+                size = min(length, reader.size - skipped)
+                await write_part(reader, size)
+                length -= size
+
+
+async def write_part(reader: UnixFSReader, size: int) -> None:
+    """Write the next bytes of a file to the standard output, fewer only at its end."""
+    while size and (data := await reader.read(min(size, _READ_BYTES))):
+        await write_bytes(data)
+        size -= len(data)
 
 
 @asynccontextmanager

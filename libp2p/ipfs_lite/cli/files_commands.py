@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import FlagOrValue
+from libp2p.ipfs_lite.cli.parameters import VerbGroup
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def files() -> None:
     """A tree of files that can be changed, as one root CID that is kept in the repo."""
 
@@ -52,7 +52,7 @@ def read(at: At, path: str, offset: int, count: int | None) -> None:
     at.run(mutable.read, path, offset, count)
 
 
-@files.command(cls=FlagOrValue)
+@files.command()
 @click.argument("path")
 @click.argument("data", default="-", metavar="[DATA | -]")
 @click.option("-o", "--offset", type=click.IntRange(0), default=0, help="Where to begin.")

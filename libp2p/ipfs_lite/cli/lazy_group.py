@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import click
+from libp2p.ipfs_lite.cli.parameters import VerbGroup
+
+if TYPE_CHECKING:
+    import click
 
 
-class LazyGroup(click.Group):
+class LazyGroup(VerbGroup):
     """:param places: by a command's name ``module:attribute``."""
 
     def __init__(self, *args: Any, places: Mapping[str, str], **options: Any) -> None:

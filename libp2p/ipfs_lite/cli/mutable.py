@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from libp2p.exceptions import NotAFile, ValidationError
+from libp2p.ipfs_lite.cli.fetching import write_part
 from libp2p.ipfs_lite.cli.inputs import source_of
-from libp2p.ipfs_lite.cli.terminal import say, say_json, tell, write_bytes
+from libp2p.ipfs_lite.cli.terminal import say, say_json, tell
 from libp2p.ipfs_lite.errors import NotFoundError
 from libp2p.ipfs_lite.peer import Peer
 from libp2p.ipld.unixfs import Mtime
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.files import FileStat, PeerFiles
     from libp2p.ipld.cid import CID
 
-_READ_BYTES: Final = 1024 * 1024
 _UNSET: Final = "not set"
 _LAYOUT: Final = """<hash>
 Size: <size>
@@ -59,10 +59,7 @@ async def read(at: At, path: str, offset: int, count: int | None) -> None:
         left = size - offset if count is None else min(count, size - offset)
         async with await peer.get_file(cid) as file:
             file.seek(offset)
-            while left:
-                data = await file.read(min(left, _READ_BYTES))
-                await write_bytes(data)
-                left -= len(data)
+            await write_part(file, left)
 
 
 async def write(at: At, path: str, data: str, choices: Mapping[str, object]) -> None:

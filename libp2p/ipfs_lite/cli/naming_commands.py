@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, networked, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import Duration, FlagOrValue
+from libp2p.ipfs_lite.cli.parameters import Duration, VerbGroup
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
@@ -32,7 +32,7 @@ _ipns_base = click.option(
 _format = click.option("-f", "--format", "form", type=click.Choice(KEY_FORMATS))
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def key() -> None:
     """Make and keep keys; each is a name of IPNS."""
 
@@ -128,12 +128,12 @@ def remove(at: At, names: tuple[str, ...], with_ids: bool, ipns_base: str) -> No
     at.run(keys.remove, names, with_ids, ipns_base)
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def name() -> None:
     """Publish and resolve names that stand for content, and change with it."""
 
 
-@name.command(cls=FlagOrValue)
+@name.command()
 @click.argument("path", metavar="PATH | CID")
 @click.option(
     "-k", "--key", "key_name", default="self", show_default=True, help="The key of the name."
@@ -162,7 +162,7 @@ def publish(at: At, path: str, network: NetworkChoice, **options: object) -> Non
     at.run(naming.publish, network, naming.PublishRequest(path=path, **options))  # type: ignore[arg-type]
 
 
-@name.command(cls=FlagOrValue)
+@name.command()
 @click.argument("name", required=False)
 @click.option(
     "--recursive",

@@ -44,6 +44,10 @@ def as_json_option(command: Callable[..., None]) -> Callable[..., None]:
 profile_option: Final = click.option(
     "--profile", type=click.Choice(PROFILE_NAMES), help="A named set of import options."
 )
+#: A bar is shown on terminals alone, whatever is said.
+progress_option: Final = click.option(
+    "-p", "--progress", is_flag=True, expose_value=False, help="A terminal always shows it."
+)
 peering_option: Final = click.option(
     "--peering",
     multiple=True,
@@ -86,10 +90,17 @@ class FolderChoice:
     wrap: bool
     hidden: bool
     ignored: tuple[str, ...]
+    rules: str | None
     follow_links: bool
     keep_mode: bool
     keep_mtime: bool
+    quiet: bool
     quieter: bool
+    silent: bool
+
+    def patterns(self) -> list[str]:
+        """Return what is left out, the lines of the file with rules first."""
+        return [*(_rules(self.rules) if self.rules else []), *self.ignored]
 
     def options(self) -> TreeOptions:
         """Return it as options of a `TreeAdder`."""
@@ -97,11 +108,23 @@ class FolderChoice:
 
         return TreeOptions(
             hidden=self.hidden,
-            ignored=_ignores(self.ignored) if self.ignored else None,
+            ignored=_ignores(self.patterns()) if self.ignored or self.rules else None,
             follow_links=self.follow_links,
             keep_mode=self.keep_mode,
             keep_mtime=self.keep_mtime,
         )
+
+
+def _rules(path: str) -> list[str]:
+    """Return the lines of a file."""
+    from libp2p.ipfs_lite.errors import SourceError
+
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SourceError(f"{path} is no text: {error}") from error
 
 
 def _ignores(patterns: Sequence[str]) -> Callable[[str, bool], bool]:
@@ -139,10 +162,19 @@ def with_folders(command: Callable[..., None]) -> Callable[..., None]:
         click.option("-w", "--wrap-with-directory", "wrap", is_flag=True, help="Into one folder."),
         click.option("-H", "--hidden", is_flag=True, help="Add names that begin with a dot too."),
         click.option("--ignore", "ignored", multiple=True, metavar="PATTERN", help=ignored),
+        click.option(
+            "--ignore-rules-path",
+            "rules",
+            type=click.Path(exists=True, dir_okay=False),
+            metavar="FILE",
+            help="A file with such patterns.",
+        ),
         click.option("--dereference-symlinks", "follow_links", is_flag=True, help="Follow links."),
         click.option("--preserve-mode", "keep_mode", is_flag=True, help="Keep permissions."),
         click.option("--preserve-mtime", "keep_mtime", is_flag=True, help="Keep times."),
-        click.option("-Q", "--quieter", is_flag=True, help="Print the CID alone."),
+        click.option("-q", "--quiet", is_flag=True, help="Print CIDs without names."),
+        click.option("-Q", "--quieter", is_flag=True, help="Print the last CID alone."),
+        click.option("--silent", is_flag=True, help="Print nothing."),
     )
 
 

@@ -236,30 +236,49 @@ class RecordKey(_Argument[bytes]):
             raise click.BadParameter(f"{name!r} is not a name ({error}).") from error
 
 
-class FlagOrValue(click.Command):
-    """
-    A command that reads options of flags as Kubo's do: a bare one is true, ``-r=false`` is a value.
-    """
+#: How Go's flags are written.
+_TRUTHS: Final = {
+    **dict.fromkeys(("1", "t", "T", "true", "TRUE", "True"), True),
+    **dict.fromkeys(("0", "f", "F", "false", "FALSE", "False"), False),
+}
 
-    FLAGS: Final = (
-        "--raw-leaves", "--v1compat", "--pin", "--recursive", "-r", "--unpin", "--size",
-        "--pin-roots", "--resolve-type",
-    )  # fmt: skip
+
+class FlagOrValue(click.Command):
+    """A command that reads flags as Kubo's do: a bare one is true, ``-r=false`` is a value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         end = args.index("--") if "--" in args else len(args)
-        flags = {
-            flag
-            for option in self.params
-            if isinstance(option.type, click.types.BoolParamType)
-            and not getattr(option, "is_flag", False)
-            for flag in (*option.opts, *option.secondary_opts)
-            if flag in self.FLAGS
-        }
-        options = [f"{arg}=true" if arg in flags else arg for arg in args[:end]]
-        # click reads the value of a short option without "=".
-        options = [
-            f"{arg[:2]}{arg[3:]}" if arg[:2] in flags and arg[2:3] == "=" else arg
-            for arg in options
-        ]
+        valued, plain = self._flags()
+        options: list[str] = []
+        for arg in args[:end]:
+            name, equals, value = arg.partition("=")
+            if name in plain and equals:
+                if value not in _TRUTHS:
+                    ctx.fail(f"Option {name!r} is true or false, not {value!r:.100}.")
+                options += [name] if _TRUTHS[value] else []
+            elif name in valued:
+                value = value if equals else "true"
+                # click reads the value of a short option without "=".
+                options.append(f"{name}={value}" if name.startswith("--") else f"{name}{value}")
+            else:
+                options.append(arg)
         return super().parse_args(ctx, options + args[end:])
+
+    def _flags(self) -> tuple[set[str], set[str]]:
+        """Return the names of flags that click gives a value, and of those that it gives none."""
+        valued: set[str] = set()
+        plain: set[str] = set()
+        for option in self.params:
+            if not isinstance(option, click.Option):
+                continue
+            if option.is_flag and not option.secondary_opts:
+                plain.update(option.opts)
+            elif isinstance(option.type, click.types.BoolParamType) and not option.is_flag:
+                valued.update(option.opts)
+        return valued, plain
+
+
+class VerbGroup(click.Group):
+    """A group whose commands read flags as Kubo's do."""
+
+    command_class = FlagOrValue

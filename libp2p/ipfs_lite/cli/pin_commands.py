@@ -10,7 +10,7 @@ from libp2p.ipfs_lite.cli.options import as_json_option, from_peers, with_time_l
 from libp2p.ipfs_lite.cli.parameters import (
     ContentArgument,
     Duration,
-    FlagOrValue,
+    VerbGroup,
     contents_argument,
 )
 
@@ -24,12 +24,12 @@ _recursive = click.option(
 )
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def pin() -> None:
     """Say what stays in the repo when `repo gc` removes the rest."""
 
 
-@pin.command(cls=FlagOrValue)
+@pin.command()
 @contents_argument
 @_recursive
 @click.option("-n", "--name", default="", help="Name of the pin.")
@@ -54,7 +54,7 @@ def add(
     at.run(pinning.add, contents, fetch, recursive=recursive, name=name, expire_in=expire_in)
 
 
-@pin.command(cls=FlagOrValue)
+@pin.command()
 @contents_argument
 @_recursive
 @as_json_option
@@ -96,7 +96,7 @@ def list_pins(
     at.run(pinning.list_pins, contents, kind, name, shown)
 
 
-@pin.command(cls=FlagOrValue)
+@pin.command()
 @click.argument("start", type=ContentArgument(), metavar="FROM")
 @click.argument("target", type=ContentArgument(), metavar="TO")
 @click.option("--unpin", type=bool, default=True, metavar="[=false]", help="Unpin FROM.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
+from libp2p.ipfs_lite.cli.parameters import VerbGroup
 from libp2p.ipfs_lite.cli.store_commands import import_blocks
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _quiet = click.option("-q", "--quiet", is_flag=True, help="Print less.")
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def repo() -> None:
     """Look after the repo and its blocks."""
 

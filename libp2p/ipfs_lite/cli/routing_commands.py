@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, networked, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import ListenAddress, PeerIdArgument, RecordKey, cids_argument
+from libp2p.ipfs_lite.cli.parameters import (
+    ListenAddress,
+    PeerIdArgument,
+    RecordKey,
+    VerbGroup,
+    cids_argument,
+)
 
 if TYPE_CHECKING:
     from multiaddr import Multiaddr
@@ -22,7 +28,7 @@ if TYPE_CHECKING:
     from libp2p.peer.id import ID
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def routing() -> None:
     """Ask the DHT and other routers: who has a block, where a peer is, what a key says."""
 
@@ -112,7 +118,7 @@ def put_value(at: At, key: bytes, value_file: str, network: NetworkChoice) -> No
     at.run(finding.put_value, network, key, value_file)
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def provide() -> None:
     """Announce what the repo has, so that others find it."""
 
@@ -140,7 +146,7 @@ def provide_stat(at: At) -> None:
     at.run(announcing.show_state)
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def dht() -> None:
     """Look at the distributed hash table."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from libp2p.ipfs_lite.cli.options import as_json_option, with_time_limit
-from libp2p.ipfs_lite.cli.parameters import PeerIdArgument
+from libp2p.ipfs_lite.cli.parameters import PeerIdArgument, VerbGroup
 
 if TYPE_CHECKING:
     from libp2p.ipfs_lite.cli.at import At
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _addresses = click.argument("addresses", nargs=-1, required=True, metavar="MULTIADDR...")
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def swarm() -> None:
     """Look at the connections of a running `serve`, and change them."""
 
@@ -131,7 +131,7 @@ def resources(at: At) -> None:
     at.run(running.resources)
 
 
-@click.group()
+@click.group(cls=VerbGroup)
 def bitswap() -> None:
     """Look at the exchange of blocks of a running `serve`."""
 

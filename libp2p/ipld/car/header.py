@@ -78,7 +78,9 @@ def decode_header(data: Buffer) -> tuple[int, tuple[CID, ...]]:
     except ParseError as error:
         raise InvalidCar(f"the header of the file cannot be read: {error}") from error
     fields = value if isinstance(value, dict) else {}
-    version, roots = fields.get("version"), fields.get("roots", [])
+    version, roots = fields.get("version"), fields.get("roots")
+    if roots is None:  # Go's writers say so of an empty list
+        roots = []
     if version == 2 and type(version) is int and not roots:
         return 2, ()
     if version != 1 or type(version) is not int:

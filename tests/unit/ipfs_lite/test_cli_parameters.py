@@ -11,6 +11,7 @@ from libp2p.ipfs_lite.cli.parameters import (
     FlagOrValue,
     ListenAddress,
     PeerAddress,
+    VerbGroup,
 )
 
 CID_TEXT = "bafkreihdwdcefgh4dqkjv67uzcmw7ojee6xedzdetojuzjevtenxquvyku"
@@ -97,3 +98,43 @@ def test_a_flag_may_have_a_value(args: list[str], expected: object) -> None:
         return raw_leaves, paths
 
     assert command.main(args, standalone_mode=False) == expected
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], (False, None)),
+        (["-w"], (True, None)),
+        (["-w=false"], (False, None)),
+        (["--wrap=0"], (False, None)),
+        (["--wrap=true", "--layout"], (True, "trickle")),
+        (["--layout=F"], (False, None)),
+        (["--layout=T"], (False, "trickle")),
+        (["--name=x"], (False, None)),
+    ],
+    ids=str,
+)
+def test_every_flag_may_have_a_value(args: list[str], expected: object) -> None:
+    @click.group(cls=VerbGroup)
+    def group() -> None: ...
+
+    @group.command()
+    @click.option("-w", "--wrap", is_flag=True)
+    @click.option("--layout", flag_value="trickle")
+    @click.option("--verify/--no-verify", default=True)
+    @click.option("--name", expose_value=False)
+    def verb(wrap: bool, layout: str | None, verify: bool) -> object:
+        assert verify
+        return wrap, layout
+
+    assert group.main(["verb", *args], standalone_mode=False) == expected
+
+
+def test_a_flag_is_true_or_false() -> None:
+    @click.command(cls=FlagOrValue)
+    @click.option("--wrap", is_flag=True)
+    def command(wrap: bool) -> bool:
+        return wrap
+
+    with pytest.raises(click.UsageError, match="'--wrap' is true or false, not 'maybe'"):
+        command.main(["--wrap=maybe"], standalone_mode=False)

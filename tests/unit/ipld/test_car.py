@@ -118,6 +118,8 @@ def test_zeros_may_follow_a_file() -> None:
 def test_a_file_without_blocks() -> None:
     assert read(encode_header([])) == ((), [])
     assert read(version_2(encode_header([]))) == ((), [])
+    null = encode_varint_prefixed(dag_cbor.encode({"version": 1, "roots": None}))
+    assert read(null) == ((), [])
 
 
 def test_a_file_that_is_cut_off_is_refused() -> None:
