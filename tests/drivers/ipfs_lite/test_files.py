@@ -248,7 +248,7 @@ def test_a_damaged_state_is_told_and_left_alone(tmp_path: Path) -> None:
     State.create(path)
     with closing(State(path)) as state:
         FilesRoot(state).swap(None, CID.for_block(b"1"))
-        with sqlite3.connect(path) as database:
+        with closing(sqlite3.connect(path)) as database, database:
             database.execute("UPDATE files_root SET cid = x'00'")
         with pytest.raises(RepoError):
             FilesRoot(state).read()
