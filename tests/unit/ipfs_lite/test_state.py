@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,6 +37,11 @@ def pinned(state: State) -> list[CID]:
     return [CID.of(cid) for (cid,) in rows]
 
 
+def pinned_in(path: Path) -> list[CID]:
+    with closing(State(path)) as state:
+        return pinned(state)
+
+
 def pin(state: State, *cids: CID) -> None:
     state.run(lambda c: c.executemany(PIN, [(cid.buffer,) for cid in cids]), writes=True)
 
@@ -55,14 +61,15 @@ def test_a_transaction_is_written_or_not(path: Path) -> None:
             pin(state, C, A)
         assert pinned(state) == [A]
         state.close()
-    assert pinned(State(path)) == [A]
+    assert pinned_in(path) == [A]
     assert repr(State(path)) == f"<State {path}>"
 
 
 def test_creating_it_again_keeps_it(path: Path) -> None:
-    pin(State(path), A)
+    with closing(State(path)) as state:
+        pin(state, A)
     State.create(path)
-    assert pinned(State(path)) == [A]
+    assert pinned_in(path) == [A]
 
 
 @pytest.mark.parametrize("damage", [b"not a database" * 1000, b"", None])
@@ -88,8 +95,9 @@ def test_what_is_damaged_can_be_set_aside(tmp_path: Path, damage: bytes | None) 
         path.write_bytes(damage)
     old = Repo.reset_state(tmp_path)
     assert (old and old.read_bytes()) == damage
-    pin(State(path), A)
-    assert pinned(State(path)) == [A]
+    with closing(State(path)) as state:
+        pin(state, A)
+    assert pinned_in(path) == [A]
 
 
 def test_a_later_version_is_refused(path: Path) -> None:
@@ -97,7 +105,7 @@ def test_a_later_version_is_refused(path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     connection.close()
     with pytest.raises(RepoError, match="later version"):
-        pinned(State(path))
+        pinned_in(path)
 
 
 def test_processes_write_at_the_same_time(path: Path) -> None:
@@ -117,7 +125,7 @@ for number in range(50):
         subprocess.Popen([sys.executable, "-c", program, str(number)]) for number in range(4)
     ]
     assert [writer.wait() for writer in writers] == [0] * 4
-    assert len(set(pinned(State(path)))) == 200
+    assert len(set(pinned_in(path))) == 200
 
 
 def test_a_child_has_a_connection_of_its_own(path: Path) -> None:
@@ -134,6 +142,7 @@ def test_a_child_has_a_connection_of_its_own(path: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
     pin(state, C)
     assert pinned(state) == [A, B, C]
+    state.close()
 
 
 # -- from version 1 -------------------------------------------------------------------------------
@@ -143,7 +152,7 @@ def test_what_was_added_is_pinned_and_half_a_line_is_not(tmp_path: Path) -> None
     (tmp_path / "roots").write_text(f"{A}\n{B}\n{A}\n{str(C)[:20]}\nrubbish\n{'x' * 500}\n{C}\n")
     for _ in range(2):
         pin_roots(tmp_path / "roots", tmp_path / "state.sqlite")
-    assert pinned(State(tmp_path / "state.sqlite")) == [A, B, C]
+    assert pinned_in(tmp_path / "state.sqlite") == [A, B, C]
 
 
 def test_a_link_in_place_of_the_roots_is_not_followed(tmp_path: Path) -> None:
@@ -166,7 +175,7 @@ def test_a_repo_of_version_1_is_known_and_migrated_when_it_is_opened(tmp_path: P
     assert Repo.exists(path)
     with Repo.open(path) as repo:
         assert repo.private_key == key
-        assert pinned(State(repo.state_path)) == [A, B]
+        assert pinned_in(repo.state_path) == [A, B]
     assert (path / "version").read_text() == "ipfs-lite 2\n"
     assert not (path / "roots").exists()
 
@@ -196,7 +205,7 @@ def test_a_migration_can_be_killed_at_every_step(tmp_path: Path) -> None:
                 os._exit(1)
         status = os.waitpid(child, 0)[1]
         with Repo.open(path) as repo:
-            assert pinned(State(repo.state_path)) == [A, B]
+            assert pinned_in(repo.state_path) == [A, B]
         assert not (path / "roots").exists()
         if status == 0:
             break
