@@ -217,7 +217,7 @@ def add(  # noqa: PLR0913 - click calls it by names
     if inline:
         choices["inline_limit"] = inline_bytes
     request = adding.AddRequest(
-        paths or (DASH,),
+        adding.distinct(paths) or (DASH,),
         profile,
         choices,
         only_hash,
