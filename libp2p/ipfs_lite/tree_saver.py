@@ -187,14 +187,14 @@ class TreeSaver:
         finally:
             os.close(descriptor)
         if message is not None:
-            await in_thread(name, _keep, path, message)
+            await in_thread(name, keep, path, message)
 
     def _write(self, files: Sequence[SmallFile]) -> None:
         for file in files:
             with errors_named(self._name(file.path)):
                 self._write_small(file)
                 if file.message is not None:
-                    _keep(file.path, file.message)
+                    keep(file.path, file.message)
 
     def _finish(self) -> None:
         """Make the links, then give folders their modes and times, the lowest first."""
@@ -203,7 +203,7 @@ class TreeSaver:
                 make_link(path, target, mtime)
         for path, message in reversed(self._folders):
             with errors_named(self._name(path)):
-                _keep(path, message)
+                keep(path, message)
 
     # -- what a saver without copies does in another way -------------------------------------------
 
@@ -328,10 +328,10 @@ def _new_name() -> Iterator[None]:
 
 def _keep_in_file(path: Path, message: UnixFSData) -> None:
     if path.is_file():  # a pipe or a device stays as it is
-        _keep(path, message)
+        keep(path, message)
 
 
-def _keep(path: Path, message: UnixFSData) -> None:
+def keep(path: Path, message: UnixFSData) -> None:
     """Give a file or folder its permissions and time; what runs as another user is not given."""
     if message.mode:
         path.chmod(message.mode & _PERMISSIONS)
