@@ -105,6 +105,16 @@ def test_all_blocks_are_listed(both: tuple[Kubo, OurCommand], root: str) -> None
     assert set(theirs) >= set(ours)  # Kubo begins with some
 
 
+def test_offline_is_said_before_the_verb_or_after_it(
+    both: tuple[Kubo, OurCommand], root: str
+) -> None:
+    for words in (["--offline", "cat", f"{root}/a/again"], ["cat", "--offline", f"{root}/a/again"]):
+        assert [peer.text(*words) for peer in both] == ["small"] * 2
+    for peer in both:
+        with pytest.raises(KuboError):
+            peer.text("--offline", "cat", str(CID.for_block(b"nobody is asked for it")))
+
+
 def test_the_same_is_refused(both: tuple[Kubo, OurCommand], root: str) -> None:
     for args in (["ls", f"{root}/none"], ["refs", "-e", "--format=x", root]):
         for peer in both:

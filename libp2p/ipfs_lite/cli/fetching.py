@@ -17,7 +17,7 @@ from libp2p.ipfs_lite.cli.options import NOBODY
 from libp2p.ipfs_lite.cli.progress import Bar
 from libp2p.ipfs_lite.cli.terminal import DASH, STDOUT, STDOUT_NAME, tell, write_bytes
 from libp2p.ipfs_lite.descriptors import SharedDescriptor, descriptor_of
-from libp2p.ipfs_lite.errors import OutputError
+from libp2p.ipfs_lite.errors import OfflineError, OutputError
 from libp2p.ipfs_lite.links import save_link, target_of, unixfs_in
 from libp2p.ipfs_lite.output import errors_named, in_thread, save, stream
 from libp2p.ipfs_lite.peer import Peer
@@ -217,7 +217,9 @@ async def fetching_peer(at: At, fetch: FetchChoice, *contents: Content) -> Async
     """Open a peer that can fetch; it has a network if there is anybody to ask."""
     # DNS or others have to be asked for a name.
     is_named = any(isinstance(content.root, str) for content in contents)
-    online = is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+    online = not fetch.network.offline and (
+        is_named or bool(fetch.peers) or await is_anybody_known(at, fetch.network)
+    )
     network = fetch.network if online else NOBODY
     async with Peer.open(at.repo, online=online, verify=fetch.verify, **network.settings()) as peer:
         await _connect_to_any(peer, fetch.peers)
@@ -233,6 +235,8 @@ async def root_and_path(peer: Peer, content: Content) -> tuple[CID, str]:
     """Return a CID and a path below it; a name is resolved."""
     root, path = content
     if isinstance(root, str):
+        if not peer.online:
+            raise OfflineError(f"others have to be asked for {root}: leave out --offline")
         target = (await peer.names.resolve(f"/ipns/{root}/{path}")).path
         root, path = target.cid, target.rest
     return root, path
