@@ -17,11 +17,10 @@ import trio
 
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
+from libp2p.ipfs_lite.links import is_link, target_of, target_text_of, unixfs_in
 from libp2p.ipfs_lite.safe_names import is_file_name, link_fault
 from libp2p.ipfs_lite.tree_saver import MAX_DEPTH
-from libp2p.ipld import dag_pb
-from libp2p.ipld.codec import DAG_PB
-from libp2p.ipld.file_node import read_file_node, unixfs_of
+from libp2p.ipld.file_node import read_file_node
 from libp2p.ipld.unixfs import DataType
 from libp2p.utils import arguments
 
@@ -45,7 +44,7 @@ class Packing(NamedTuple):
     """How content becomes one stream."""
 
     archive: bool = True
-    """Into a tar archive; otherwise it must be a file."""
+    """Into a tar archive; otherwise it must be a file, or a link: then it is where that leads."""
     level: int | None = None
     """The gzip level, 1 to 9; None is without compression."""
 
@@ -147,6 +146,11 @@ class Archive:
         return [buffer for buffer in buffers if len(buffer)]
 
     async def _file(self) -> AsyncGenerator[Buffer, None]:
+        [root] = await self._source.fetch([self._root])
+        message = unixfs_in(self._root, root)
+        if is_link(message):
+            yield target_of(message)
+            return
         reader = await self._open_file(self._root)
         async with aclosing(_content(reader)) as content:
             async for buffer in content:
@@ -158,7 +162,7 @@ class Archive:
         written = 0
         while following is not None:
             path, cid, block = following
-            message = _unixfs_in(cid, block)
+            message = unixfs_in(cid, block)
             kind = DataType.FILE if message is None else message.type
             reader = data = None
             size = 0
@@ -228,8 +232,9 @@ class Archive:
             header.mtime = message.mtime.seconds
         if message.type is DataType.SYMLINK:
             header.type, header.mode = tarfile.SYMTYPE, 0o777  # as Kubo: links have no mode
-            header.linkname = bytes(message.data or b"").decode("utf-8", "surrogateescape")
-            depth = len(self._folders) - 1  # folders above the link, the whole one not counted
+            header.linkname = target_text_of(message)
+            # Folders above the link, the whole one not counted.
+            depth = max(len(self._folders) - 1, 0)
             if fault := link_fault(header.linkname, depth, unsafe=self._unsafe_links):
                 raise OutputError(f"{path!r:.200} is a link to {header.linkname!r:.200}, {fault}")
         return header
@@ -244,7 +249,3 @@ async def _content(reader: UnixFSReader) -> AsyncGenerator[Buffer, None]:
 
 def _compress(compressor: zlib._Compress, buffer: Buffer | None) -> bytes:
     return compressor.flush() if buffer is None else compressor.compress(buffer)
-
-
-def _unixfs_in(cid: CID, block: Buffer) -> UnixFSData | None:
-    return unixfs_of(dag_pb.decode(block)) if cid.codec_code == DAG_PB else None

@@ -19,9 +19,10 @@ import trio
 
 from libp2p.blockstore.sliced import Taker, sliced
 from libp2p.ipfs_lite.errors import OutputError
+from libp2p.ipfs_lite.links import unixfs_in
 from libp2p.ipfs_lite.output import PartFile, errors_named, in_thread
-from libp2p.ipfs_lite.tree_saver import SmallFile, TreeResult, TreeSaver, create, require_free
-from libp2p.ipld.codec import RAW
+from libp2p.ipfs_lite.tree_saver import SmallFile, TreeResult, TreeSaver, create, keep, require_free
+from libp2p.ipld.codec import DAG_PB, RAW
 
 if TYPE_CHECKING:
     from libp2p.blockstore import BlockStore
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.reader import UnixFSReader
     from libp2p.ipld.cid import CID
     from libp2p.ipld.directory import DirectoryEntry
+    from libp2p.ipld.unixfs import UnixFSData
 
 
 async def save_nocopy(
@@ -38,6 +40,7 @@ async def save_nocopy(
     target: Path,
     store: BlockStore,
     open_reader: Callable[[Asking], Awaitable[UnixFSReader]],
+    get_root: Callable[[], Awaitable[bytes]],
     progress: Progress | None = None,
 ) -> int:
     """
@@ -47,6 +50,7 @@ async def save_nocopy(
     on with; `save` to the same target removes it.
 
     :param open_reader: opens the file, and calls the function with each block that is asked for.
+    :param get_root: returns the file's root, which says what mode and time were kept.
     :raises OutputError: if it cannot be written there.
     :raises BlockStoreError: if the store has no place for slices.
     """
@@ -65,7 +69,8 @@ async def save_nocopy(
                 size = reader.size
         finally:
             own.remove_taker(taker)
-        await in_thread(target, _commit, own.slices, part, size)
+        message = unixfs_in(cid, await get_root()) if cid.codec_code == DAG_PB else None
+        await in_thread(target, _commit, own.slices, part, size, message)
     finally:
         part.close()
     return size
@@ -82,8 +87,10 @@ async def _write(
             progress(offset, reader.size)
 
 
-def _commit(slices: SliceBlockStore, part: PartFile, size: int) -> None:
+def _commit(slices: SliceBlockStore, part: PartFile, size: int, message: UnixFSData | None) -> None:
     os.ftruncate(part.descriptor, size)  # it may be longer than what is left of another fetch
+    if message is not None:
+        keep(part.path, message)  # the slices are noted with the time that it has when renamed
 
     def rename() -> None:
         if not part.commit():

@@ -304,7 +304,7 @@ class Peer:
 
         Blocks that are not here are fetched, and kept. After an interruption, the next call fetches
         only the missing ones. The file gets the permissions and the time that were kept when it was
-        added; not with ``nocopy``.
+        added.
 
         :param nocopy: write the blocks that are fetched into ``target`` alone. The peer serves them
             from there until ``target`` is changed or moved. After an interruption, a ``.part`` file
@@ -326,7 +326,8 @@ class Peer:
                     source = self._work.source(peers, timeout, asking, roots=[root])
                     return await self._work.open_file(root, source)
 
-                return await save_nocopy(root, path, self.store, open_reader, progress)
+                get_root = partial(self.get_block, root, timeout)
+                return await save_nocopy(root, path, self.store, open_reader, get_root, progress)
             from libp2p.ipfs_lite.output import save
 
             async with await self.get_file(cid, peers, timeout) as reader:

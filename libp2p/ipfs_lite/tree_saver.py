@@ -23,11 +23,10 @@ import trio
 
 from libp2p.ipfs_lite.errors import OutputError
 from libp2p.ipfs_lite.folders import list_folder
+from libp2p.ipfs_lite.links import make_link, set_time, target_text_of, unixfs_in
 from libp2p.ipfs_lite.output import errors_named, in_thread, make_part, sweep_parts
 from libp2p.ipfs_lite.safe_names import WINDOWS, is_file_name, link_fault
-from libp2p.ipld import dag_pb
-from libp2p.ipld.codec import DAG_PB
-from libp2p.ipld.file_node import read_file_node, unixfs_of
+from libp2p.ipld.file_node import read_file_node
 from libp2p.ipld.unixfs import DataType, Mtime, UnixFSData
 from libp2p.utils import file_locks
 from libp2p.utils.writing import DiskWriter
@@ -121,7 +120,7 @@ class TreeSaver:
         self._root = part
         try:
             [block] = await self._source.fetch([root])
-            self._note_metadata(part, _unixfs_in(root, block))
+            self._note_metadata(part, unixfs_in(root, block))
             await self._fill(_Folder(root, part, 0))
             await in_thread(target, self._finish)
             await in_thread(target, self._rename, part, target)
@@ -160,7 +159,7 @@ class TreeSaver:
         files: list[SmallFile] = []
         for path, entry in zip(paths, entries, strict=True):
             block = blocks[entry.cid.multihash]
-            message = _unixfs_in(entry.cid, block)
+            message = unixfs_in(entry.cid, block)
             kind = DataType.FILE if message is None else message.type
             if kind in (DataType.DIRECTORY, DataType.HAMT_SHARD):
                 self._note_metadata(path, message)
@@ -168,7 +167,7 @@ class TreeSaver:
                 continue
             self._note_entry()
             if message is not None and kind is DataType.SYMLINK:
-                target = bytes(message.data or b"").decode("utf-8", "surrogateescape")
+                target = target_text_of(message)
                 self._links.append((path, self._checked_link(path, target), message.mtime))
                 continue
             node = read_file_node(entry.cid, block)
@@ -188,25 +187,23 @@ class TreeSaver:
         finally:
             os.close(descriptor)
         if message is not None:
-            await in_thread(name, _keep, path, message)
+            await in_thread(name, keep, path, message)
 
     def _write(self, files: Sequence[SmallFile]) -> None:
         for file in files:
             with errors_named(self._name(file.path)):
                 self._write_small(file)
                 if file.message is not None:
-                    _keep(file.path, file.message)
+                    keep(file.path, file.message)
 
     def _finish(self) -> None:
         """Make the links, then give folders their modes and times, the lowest first."""
         for path, target, mtime in self._links:
             with errors_named(self._name(path)):
-                path.symlink_to(target)
-                if mtime is not None and os.utime in os.supports_follow_symlinks:
-                    _set_time(path, mtime, follow_symlinks=False)
+                make_link(path, target, mtime)
         for path, message in reversed(self._folders):
             with errors_named(self._name(path)):
-                _keep(path, message)
+                keep(path, message)
 
     # -- what a saver without copies does in another way -------------------------------------------
 
@@ -272,18 +269,13 @@ class TreeSaver:
             self._progress(self._size, None)
 
 
-def _unixfs_in(cid: CID, block: Buffer) -> UnixFSData | None:
-    """Return what a block says of itself; None if it is raw, or no UnixFS."""
-    return unixfs_of(dag_pb.decode(block)) if cid.codec_code == DAG_PB else None
-
-
 async def keep_metadata(root: CID, block: Buffer, target: Path) -> None:
     """
     Give a file that was saved the permissions and the time that its root has.
 
     :raises OutputError: if it cannot be given them.
     """
-    message = _unixfs_in(root, block)
+    message = unixfs_in(root, block)
     if message is not None:
         await in_thread(target, _keep_in_file, target, message)
 
@@ -336,17 +328,12 @@ def _new_name() -> Iterator[None]:
 
 def _keep_in_file(path: Path, message: UnixFSData) -> None:
     if path.is_file():  # a pipe or a device stays as it is
-        _keep(path, message)
+        keep(path, message)
 
 
-def _keep(path: Path, message: UnixFSData) -> None:
+def keep(path: Path, message: UnixFSData) -> None:
     """Give a file or folder its permissions and time; what runs as another user is not given."""
     if message.mode:
         path.chmod(message.mode & _PERMISSIONS)
     if message.mtime is not None:
-        _set_time(path, message.mtime)
-
-
-def _set_time(path: Path, mtime: Mtime, *, follow_symlinks: bool = True) -> None:
-    nanos = mtime.seconds * 10**9 + mtime.nanos
-    os.utime(path, ns=(nanos, nanos), follow_symlinks=follow_symlinks)
+        set_time(path, message.mtime)

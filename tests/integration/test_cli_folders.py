@@ -195,6 +195,38 @@ def test_get_writes_a_folder(terminal: Terminal, folder: Path) -> None:
     assert "is not a file" in terminal.error
 
 
+def test_get_makes_a_link_only_where_it_stays_inside(terminal: Terminal, folder: Path) -> None:
+    targets = {"inside": "a/x", "outside": "../x", "absolute": "/etc/x"}
+    for name, target in targets.items():
+        (folder / name).symlink_to(target)
+    root = root_of(terminal, folder)
+    out = terminal.folder / "out"
+    for name in ("outside", "absolute"):
+        for flags in ((), ("--archive",)):
+            assert terminal("get", *flags, f"{root}/{name}", "-o", out) == 1
+            assert "may be outside" in terminal.error
+        assert terminal("cat", f"{root}/{name}") == 0
+        assert terminal.out == targets[name]
+    assert not list(terminal.folder.glob("*out*"))
+    assert terminal("get", f"{root}/inside", "-o", out, "--json") == 0
+    assert json.loads(terminal.out)["size"] == 3
+    assert os.readlink(out) == "a/x"
+    assert terminal("get", f"{root}/inside", "-o", "-") == 0
+    assert terminal.out == "a/x"
+    (folder / "a" / "inside").mkdir()
+    assert terminal("get", f"{root}/inside", "-o", folder / "a") == 1
+    assert "cannot write" in terminal.error
+    assert sorted(os.listdir(folder / "a")) == ["b", "inside"]
+
+
+def test_a_file_that_is_named_twice_is_added_once(terminal: Terminal, folder: Path) -> None:
+    large, small = folder / "large", folder / "a" / "b" / "small"
+    assert terminal("add", "-wr", large, small, f"{folder}/./large", small.parent) == 0
+    names = [line.split(" ", 2)[2] for line in terminal.out.splitlines()]
+    assert names == ["large", "small", "b/small", "b", ""]
+    assert terminal("add", "--to-files=/large", large, large) == 0
+
+
 def test_a_dag_goes_through_a_car_file(terminal: Terminal, folder: Path) -> None:
     root = root_of(terminal, folder)
     car = terminal.folder / "file.car"

@@ -33,6 +33,9 @@ def test_what_is_added_is_pinned_and_what_is_unpinned_goes(terminal: Terminal) -
     time.sleep(0.1)  # time: a block must be older than the margin
     assert lines(terminal, "repo", "gc") == [f"removed {loose}"]
     assert lines(terminal, "repo", "ls") == [HELLO]
+    assert lines(terminal, "refs", "local") == [HELLO]
+    assert lines(terminal, "refs", "local", "--json") == [f'{{"cid": "{HELLO}"}}']
+    assert terminal("refs", "local", HELLO) == 2
     assert lines(terminal, "pin", "rm", HELLO) == [f"unpinned {HELLO}"]
     assert lines(terminal, "pin", "ls") == []
     time.sleep(0.1)  # time: a block must be older than the margin

@@ -142,3 +142,41 @@ def test_what_is_refused(terminal: Terminal, words: list[str], told: str) -> Non
         assert terminal(*words) in (1, 2)
         assert told in terminal.error
         assert "internal" not in terminal.error
+
+
+def test_offline_nobody_is_asked(terminal: Terminal, tmp_path: Path) -> None:
+    other = Terminal(tmp_path, terminal._capture)
+    other.repo = tmp_path / "other"
+    [cid] = lines(other, "add", "-Q", other.file())
+    with serving(other.repo) as address:
+        lines(terminal, "init", f"--bootstrap={address}")
+        path = terminal.folder / "out"
+        failing: tuple[tuple[object, ...], ...] = (
+            ("--offline", "cat", cid),
+            ("cat", "--offline", cid),
+            ("--offline", "get", "-o", path, cid),
+            ("--offline", "pin", "add", cid),
+            ("--offline", "block", "stat", cid),
+            ("--offline", "cat", "/ipns/example.com"),
+            ("--offline", "name", "resolve", "example.com"),
+            ("--offline", "name", "publish", cid),
+        )
+        for words in failing:
+            assert terminal(*words) == 1, words
+            assert "online=False" not in terminal.error
+        misused: tuple[tuple[object, ...], ...] = (
+            ("--offline", "cat", "--peer", address, cid),
+            ("--offline", "serve"),
+            ("--offline", "doctor"),
+            ("--offline", "add", "--provide", other.file()),
+            ("--offline", "routing", "findprovs", cid),
+            ("--offline", "routing", "provide", cid),
+        )
+        for words in misused:
+            assert terminal(*words) == 2, words
+            assert "--offline" in terminal.error
+        assert lines(terminal, "cat", "--offline=false", cid) == ["hello world"]
+        assert lines(terminal, "--offline", "cat", cid) == ["hello world"]
+        [name] = lines(terminal, "--offline", "name", "publish", "-Q", "--allow-offline", cid)
+        assert lines(terminal, "--offline", "name", "resolve", name) == [f"/ipfs/{cid}"]
+        assert lines(terminal, "--offline", "add", "-Q", other.file()) == [cid]

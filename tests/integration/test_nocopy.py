@@ -25,7 +25,10 @@ from libp2p.exceptions import BlockStoreError, InvalidImportOptions, NotAFile
 from libp2p.ipfs_lite import Peer
 from libp2p.ipfs_lite.errors import OutputError, SourceError
 from libp2p.ipfs_lite.state import State
+from libp2p.ipld import dag_pb, unixfs
 from libp2p.ipld.cid import CID
+from libp2p.ipld.dag_pb import PBLink
+from libp2p.ipld.unixfs import DataType, Mtime, UnixFSData
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -174,6 +177,34 @@ async def test_a_fetched_file_is_written_once_and_served(tmp_path: Path, provide
             await third.connect(peer.addrs[0])
             async with await third.get_file(added.cid, peers=[peer.peer_id]) as reader:
                 assert await reader.read() == DATA * 2
+
+
+async def test_a_fetched_file_has_the_mode_and_the_time_that_were_kept(
+    tmp_path: Path, provider: Peer
+) -> None:
+    mtime, sizes = Mtime(1_000_000_000, 5), (CHUNK, CHUNK)
+    small = await provider.add_file(DATA[:10], raw_leaves=False, mode=0o640, mtime=mtime)
+    leaves = [await provider.dag.put(DATA[at : at + CHUNK]) for at in (0, CHUNK)]
+    message = UnixFSData(DataType.FILE, None, 2 * CHUNK, sizes, mode=0o640, mtime=mtime)
+    node = dag_pb.encode(map(PBLink, leaves), unixfs.encode(message))
+    large = CID.for_block(node, "dag-pb")
+    await provider.store.put_block(large, node)
+    for cid, data in ((small.cid, DATA[:10]), (large, DATA[: 2 * CHUNK])):
+        target = tmp_path / str(cid)
+        async with Peer.open(tmp_path / "repo") as peer:
+            await peer.connect(provider.addrs[0])
+            await peer.save_file(cid, target, nocopy=True)
+        found = target.stat()
+        assert (found.st_mode & 0o777, found.st_mtime_ns) == (0o640, 1_000_000_000_000_000_005)
+        # The time is no change of the file: its slices can be read still.
+        async with (
+            Peer.open(tmp_path / "repo", online=False) as peer,
+            await peer.get_file(cid) as reader,
+        ):
+            assert await reader.read() == data
+            [place] = sliced(peer.store).slices._table.find([leaves[0].multihash])
+    assert place is not None
+    assert place.stamp == Stamp.of(found)
 
 
 async def test_leaves_that_are_not_raw_are_copied(tmp_path: Path, provider: Peer) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from libp2p.ipld.cid import CID
+
 from .kubo import Kubo, KuboError
 from .need import need
 from .our_command import OurCommand
@@ -94,6 +96,23 @@ def test_a_folder_in_shards_has_the_same_entries(both: tuple[Kubo, OurCommand], 
     theirs, ours = (sorted(lines(peer.text("ls", f"{root}/many"))) for peer in both)
     assert len(theirs) == 60
     assert ours == theirs
+
+
+def test_all_blocks_are_listed(both: tuple[Kubo, OurCommand], root: str) -> None:
+    theirs, ours = (peer.text("refs", "local").split() for peer in both)
+    assert sorted(ours) == sorted(both[1].text("repo", "ls").split())
+    assert str(CID.for_block(b"small")) in ours
+    assert set(theirs) >= set(ours)  # Kubo begins with some
+
+
+def test_offline_is_said_before_the_verb_or_after_it(
+    both: tuple[Kubo, OurCommand], root: str
+) -> None:
+    for words in (["--offline", "cat", f"{root}/a/again"], ["cat", "--offline", f"{root}/a/again"]):
+        assert [peer.text(*words) for peer in both] == ["small"] * 2
+    for peer in both:
+        with pytest.raises(KuboError):
+            peer.text("--offline", "cat", str(CID.for_block(b"nobody is asked for it")))
 
 
 def test_the_same_is_refused(both: tuple[Kubo, OurCommand], root: str) -> None:

@@ -76,3 +76,28 @@ def test_a_random_walk_has_the_same_roots(tmp_path: Path, profile: str, seed: in
                     own_lines = ours.run("files", *verb)
                     assert own_lines.stdout == wanted.stdout, (step, verb, own_lines.stderr)
         assert done > STEPS // 4
+
+
+def test_f_is_no_force(tmp_path: Path) -> None:
+    """In all verbs of ``files`` it means ``--flush``, which is what happens anyhow."""
+    ours = Ours(tmp_path / "ours", PROFILES[0])
+    with Kubo(daemon=False, profile=f"test,{PROFILES[0]}") as kubo:
+        done = []
+        for words in (
+            "mkdir -p -f /a/b",
+            "write -f -e /a/b/c",
+            "touch --flush --mtime=7 /a/b/c",
+            "cp -f /a/b/c /a/d",
+            "cp -f /a/b/c /a/d",
+            "stat -f --hash /a",
+            "mv -f /a/d /e",
+            "ls -f /",
+            "rm -f /none",
+            "rm -f /a",
+            "rm -rf /a",
+            "rm --flush=true /e",
+        ):
+            theirs, own = both(kubo, ours, Operation(tuple(words.split()), b"data"))
+            assert own == theirs, words
+            done.append(own)
+        assert done.count(False) == 3

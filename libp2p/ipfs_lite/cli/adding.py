@@ -94,6 +94,14 @@ class AddRequest:
         )
 
 
+def distinct(paths: Sequence[str]) -> list[str]:
+    """Return each file once, which may be named in several ways."""
+    named: dict[str | Path, str] = {}
+    for path in paths:
+        named.setdefault(path if path == DASH else Path(path).absolute(), path)
+    return list(named.values())
+
+
 class _Lines:
     """Prints what has been added, as far as a request says."""
 

@@ -19,6 +19,7 @@ from libp2p.ipfs_lite.cli.options import (
     peering_option,
     profile_option,
     progress_option,
+    set_offline,
     with_folders,
     with_time_limit,
 )
@@ -87,6 +88,9 @@ _ELSEWHERE: Final = {
     expose_value=False,
     callback=_log,
     help="Log to the standard error; -vv logs the protocols too.",
+)
+@click.option(
+    "--offline", is_flag=True, expose_value=False, callback=set_offline, help="Ask nobody."
 )
 @click.option(
     "--repo",
@@ -208,6 +212,8 @@ def add(  # noqa: PLR0913 - click calls it by names
 
     if provide and only_hash:
         raise click.UsageError("--only-hash stores nothing that --provide could announce.")
+    if provide:
+        network.require_others()
     if to_files is not None and only_hash:
         raise click.UsageError("--only-hash stores nothing that --to-files could refer to.")
     if to_files is not None and folders.wrap:
@@ -217,7 +223,7 @@ def add(  # noqa: PLR0913 - click calls it by names
     if inline:
         choices["inline_limit"] = inline_bytes
     request = adding.AddRequest(
-        paths or (DASH,),
+        adding.distinct(paths) or (DASH,),
         profile,
         choices,
         only_hash,
@@ -319,4 +325,5 @@ def serve(
     """
     from libp2p.ipfs_lite.cli import serving
 
+    network.require_others()
     serving.serve(at, network, listen=listen, routing_api=routing_api, peering=peering)

@@ -61,6 +61,7 @@ async def open_asker(at: At, network: NetworkChoice) -> AsyncIterator[Peer]:
 
     It has an identity of its own and no part in the repo's lock: it works while ``serve`` runs.
     """
+    network.require_others()
     config = await config_at(at)
     settings = client_settings(network, config)
     async with (
@@ -83,6 +84,7 @@ async def open_announcer(at: At, network: NetworkChoice) -> AsyncIterator[Peer]:
     It listens where ``serve`` would, so that these addresses are announced; at another port if
     another program has that one.
     """
+    network.require_others()
     config = await config_at(at)
     settings = client_settings(network, config)
     async with Peer.open(at.repo, **settings) as peer:

@@ -187,3 +187,9 @@ def touch(at: At, path: str, mtime: int | None, mtime_nsecs: int) -> None:
     from libp2p.ipfs_lite.cli import mutable
 
     at.run(mutable.touch, path, mtime, mtime_nsecs)
+
+
+#: Kubo's flag of all these verbs; a change is kept at once, whatever it says.
+_flush = click.Option(["-f", "--flush"], is_flag=True, expose_value=False, hidden=True)
+for _verb in files.commands.values():
+    _verb.params.append(_flush)

@@ -67,7 +67,8 @@ async def _open_names(
         if await is_anybody_known(at, network):
             router = (await stack.enter_async_context(open_asker(at, network))).routing
         datastore = await stack.enter_async_context(SqliteDatastore(at.repo / DATASTORE_FILE))
-        service = NameService(router, datastore, keys, Dns(), resolving=config)
+        dns = None if network.offline else Dns()
+        service = NameService(router, datastore, keys, dns, resolving=config)
         yield service, router is not None
 
 

@@ -193,9 +193,13 @@ class NetworkChoice:
     bootstrap: tuple[str, ...]
     dht: str | None
     routers: tuple[str, ...]
+    offline: bool = False
+    """Nobody is asked, whatever else is said."""
 
     def settings(self) -> NetworkSettings:
         """Return it as options of `Peer.open`."""
+        if self.offline:
+            return {"bootstrap": (), "dht": "off", "routers": ()}
         return {
             "bootstrap": None if not self.bootstrap else self._named(self.bootstrap),
             "dht": self.dht,
@@ -211,7 +215,12 @@ class NetworkChoice:
 
     def may_ask_the_dht(self, config: Config) -> bool:
         """Tell whether the DHT is to be used."""
-        return (self.dht or config.dht) != "off"
+        return (self.settings()["dht"] or config.dht) != "off"
+
+    def require_others(self) -> None:
+        """:raises click.UsageError: for a verb that is of no use offline."""
+        if self.offline:
+            raise click.UsageError("this verb needs others: leave out --offline.")
 
     @staticmethod
     def _named(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -229,6 +238,10 @@ class FetchChoice:
     peers: tuple[PeerInfo, ...]
     verify: bool
     network: NetworkChoice
+
+    def __post_init__(self) -> None:
+        if self.peers:
+            self.network.require_others()
 
 
 def from_peers(command: Callable[..., None]) -> Callable[..., None]:
@@ -256,4 +269,18 @@ def networked(command: Callable[..., None]) -> Callable[..., None]:
         click.option("--bootstrap", multiple=True, type=BootstrapAddress(), help=bootstrap),
         click.option("--dht", type=click.Choice(DHT_MODES), help="The part in the DHT."),
         click.option("--router", "routers", multiple=True, type=RouterUrl(), help=router),
+        click.option("--offline", is_flag=True, hidden=True, callback=_is_offline),
     )
+
+
+#: Where the flag that stands before the verb is kept.
+_OFFLINE: Final = "libp2p.ipfs_lite.cli.offline"
+
+
+def set_offline(ctx: click.Context, _: click.Parameter, offline: bool) -> None:
+    """Have the verb ask nobody, if that is what the flag before it says."""
+    ctx.meta[_OFFLINE] = offline
+
+
+def _is_offline(ctx: click.Context, _: click.Parameter, offline: bool) -> bool:
+    return offline or ctx.meta.get(_OFFLINE, False)

@@ -56,6 +56,7 @@ def verify(at: At) -> None:
 
 
 @repo.command("ls")
+@as_json_option
 @with_time_limit()
 def list_blocks(at: At) -> None:
     """List all blocks."""

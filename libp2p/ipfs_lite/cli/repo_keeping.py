@@ -81,7 +81,8 @@ async def list_blocks(at: At) -> None:
     async with Peer.open(at.repo, online=False) as peer:
         async for batch in peer.store.multihash_batches():
             for multihash in batch:
-                await say(str(CID.of(RAW_CID_START + multihash)))
+                cid = str(CID.of(RAW_CID_START + multihash))
+                await at.say({"cid": cid}, cid)
 
 
 async def version(at: At, quiet: bool) -> None:

@@ -182,4 +182,5 @@ def doctor(at: At, listen: tuple[Multiaddr, ...], network: NetworkChoice) -> Non
     """
     from libp2p.ipfs_lite.cli import checking
 
+    network.require_others()
     at.run(checking.check, listen, network)

@@ -93,6 +93,13 @@ def test_what_is_chosen_takes_the_place_of_the_settings() -> None:
     assert choice(bootstrap=(ADDRESS, "none")).settings()["bootstrap"] == (ADDRESS,)
 
 
+def test_offline_nothing_is_asked_whatever_else_is_said() -> None:
+    offline = NetworkChoice((ADDRESS,), "client", ("https://router.example",), offline=True)
+    assert offline.settings() == {"bootstrap": (), "dht": "off", "routers": ()}
+    assert not offline.knows_anybody(SETTINGS)
+    assert not offline.may_ask_the_dht(SETTINGS)
+
+
 def test_it_is_known_whether_there_is_anybody_to_ask() -> None:
     assert not choice().knows_anybody(Config())
     assert choice().knows_anybody(SETTINGS)
