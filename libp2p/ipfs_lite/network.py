@@ -6,7 +6,7 @@ The module is loaded when a peer with a network is opened. The parts run for the
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from libp2p.ipfs_lite.local import LocalParts
     from libp2p.ipfs_lite.operations import Call
     from libp2p.network.config import SwarmConfig
+    from libp2p.peer.peerinfo import PeerInfo
     from libp2p.resources import Resources
     from libp2p.transport.abc import RawTransport, Transport
 
@@ -256,12 +257,17 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
             dht = DualDHT.of_host(host, DHTMode[mode.upper()], datastore=datastore)
             await stack.enter_async_context(dht.run())
         routers = await _run_routers(options, config, stack)
-        table = _table_of(routers, dht, host, bootstrap)
+        kept = config.peering if options.peering is None else options.peering
+        acquaintances = _Acquaintances(host, bootstrap)
+        table = _table_of(routers, dht, acquaintances)
         await stack.enter_async_context(table.run())
+        acquaintances.peering = peering = Peering(
+            host, kept, partial(connect, host, PeerRouting(table, nullcontext))
+        )
         bitswap = BitswapClient(
             host,
             parts.store,
-            provider_query_manager=ProviderQueryManager(table) if table.names else None,
+            provider_query_manager=ProviderQueryManager(table if table.names else acquaintances),
             server_options=options.server_options,
             tracer=options.knobs.get("tracer"),
             config=options.knobs.get("bitswap_config", DEFAULT_CONFIG),
@@ -271,8 +277,6 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         await host.get_network().listen(*options.listen)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(bootstrap.run)
-        kept = config.peering if options.peering is None else options.peering
-        peering = Peering(host, kept, partial(connect, host, PeerRouting(table, nullcontext)))
         nursery.start_soon(peering.run)
         names = _names_of(parts, table, host, "host" not in options.knobs)
         await stack.enter_async_context(names.run())
@@ -334,16 +338,45 @@ def _first_peers(options: NetworkOptions, config: Config) -> Sequence[object] | 
     return config.bootstrap or None
 
 
-async def _until_somebody_is_known(host: BasicHost, bootstrap: Bootstrap) -> None:
-    """Wait until a peer has said what it speaks, or until it is clear that nobody will."""
-    await bootstrap.until_met()
-    connections = host.get_network().get_connections()
-    if any(connection.event_identified.is_set() for connection in connections):
-        return
-    with trio.move_on_after(IDENTIFY_SECONDS):
-        for connection in connections:
-            await connection.event_identified.wait()
+class _Acquaintances:
+    """
+    The peers that a peer connects to by its settings, as a router that knows no providers.
+
+    A block that is asked for while they are being connected to may be with one of them.
+    """
+
+    def __init__(self, host: BasicHost, bootstrap: Bootstrap) -> None:
+        self._host = host
+        self._bootstrap = bootstrap
+        self.peering: Peering | None = None
+
+    async def until_known(self) -> None:
+        """Wait until a peer has said what it speaks, or until it is clear that nobody will."""
+        network = self._host.get_network()
+        async with trio.open_nursery() as nursery:
+
+            async def meet(until_met: Callable[[], Awaitable[None]]) -> None:
+                await until_met()
+                if network.get_connections():
+                    nursery.cancel_scope.cancel()
+
+            nursery.start_soon(meet, self._bootstrap.until_met)
+            if self.peering is not None:
+                nursery.start_soon(meet, self.peering.until_met)
+        connections = network.get_connections()
+        if any(connection.event_identified.is_set() for connection in connections):
             return
+        with trio.move_on_after(IDENTIFY_SECONDS):
+            for connection in connections:
+                await connection.event_identified.wait()
+                return
+
+    async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
+        """See `ContentRouter`."""
+        await self.until_known()
+        nobody: tuple[PeerInfo, ...] = ()
+        for info in nobody:
+            yield info
 
 
 async def _run_routers(
@@ -363,7 +396,7 @@ async def _run_routers(
 
 
 def _table_of(
-    routers: Mapping[str, object], dht: DualDHT | None, host: BasicHost, bootstrap: Bootstrap
+    routers: Mapping[str, object], dht: DualDHT | None, acquaintances: _Acquaintances
 ) -> RouterTable:
     validator = NamespacedValidator({"pk": PublicKeyValidator(), "ipns": IPNSValidator()})
     if dht is None:
@@ -373,5 +406,5 @@ def _table_of(
         peers = len(dht.wan.table) + len(dht.lan.table)
         return f"of {peers} peers that this one knows" if peers else "this peer knows none of it"
 
-    patient = PatientRouter(dht, partial(_until_somebody_is_known, host, bootstrap))
+    patient = PatientRouter(dht, acquaintances.until_known)
     return RouterTable({DHT_NAME: patient, **routers}, {DHT_NAME: about}, validator)

@@ -222,6 +222,30 @@ async def test_the_first_peers_are_connected_to_while_the_peer_works() -> None:
             assert bob.host.get_connected_peers() == [ann.peer_id]
 
 
+@pytest.mark.parametrize("way", ["bootstrap", "peering"])
+async def test_a_fetch_without_a_router_waits_for_who_is_being_connected_to(way: str) -> None:
+    """It said that no peer was connected, while the first connection was being made."""
+    async with provider() as ann:
+        cid = (await ann.add_file(DATA)).cid
+        options: dict[str, Any] = {"bootstrap": [], "dht": "off", way: [ann.addrs[0]]}
+        with trio.fail_after(20):
+            async with (
+                Peer.open(block_store=MemoryBlockStore(), **options) as bob,
+                await bob.get_file(cid) as reader,
+            ):
+                assert await reader.read() == DATA
+
+
+@pytest.mark.parametrize("way", ["bootstrap", "peering"])
+async def test_a_fetch_ends_when_none_of_them_can_be_reached(way: str) -> None:
+    gone = f"/ip4/127.0.0.1/tcp/1/p2p/{STRANGER}"
+    options: dict[str, Any] = {"bootstrap": [], "dht": "off", way: [gone]}
+    with trio.fail_after(20):
+        async with Peer.open(block_store=MemoryBlockStore(), **options) as bob:
+            with pytest.raises(BlockUnavailableError, match="no peer is connected"):
+                await bob.get_block(ABSENT)
+
+
 async def test_that_none_of_them_answers_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     strangers = [

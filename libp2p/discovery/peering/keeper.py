@@ -53,6 +53,8 @@ class Peering:
         self._change = trio.Event()
         for peer in peers:
             self.add(peer)
+        self._untried = {info.peer_id for info in self.peers()}
+        self._met = trio.Event()
 
     def __len__(self) -> int:
         return len(self._schedule.peers())
@@ -83,6 +85,11 @@ class Peering:
         """Return the peers and the addresses that were given."""
         return self._schedule.peers()
 
+    async def until_met(self) -> None:
+        """Wait until one of the first peers is connected, or all of them have been dialled."""
+        if self._untried:
+            await self._met.wait()
+
     async def run(self) -> None:
         """Keep the host connected to them, until cancelled."""
         events = self._network.events
@@ -112,7 +119,11 @@ class Peering:
         failures: list[Exception] = []
         with fault_barrier(failures.append):
             await self._connect(info)
-        if self._network.get_connections(info.peer_id):
+        is_connected = bool(self._network.get_connections(info.peer_id))
+        self._untried.discard(info.peer_id)
+        if is_connected or not self._untried:
+            self._met.set()
+        if is_connected:
             self._schedule.connected(info.peer_id)
             return
         if failures and not self._schedule.failures_of(info.peer_id):
