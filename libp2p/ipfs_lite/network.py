@@ -248,7 +248,8 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         if host is None:
             host = await _new_host(parts, options)
             await stack.enter_async_context(host.run([]))
-        bootstrap = Bootstrap(host, _first_peers(options, config))
+        first = _first_peers(options, config)
+        bootstrap = Bootstrap(host, first)
         dht = None
         mode = options.dht or config.dht
         if mode == "auto" and not options.listen:
@@ -264,10 +265,11 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
         acquaintances.peering = peering = Peering(
             host, kept, partial(connect, host, PeerRouting(table, nullcontext))
         )
+        finder = table if table.names else acquaintances if first or kept else None
         bitswap = BitswapClient(
             host,
             parts.store,
-            provider_query_manager=ProviderQueryManager(table if table.names else acquaintances),
+            provider_query_manager=None if finder is None else ProviderQueryManager(finder),
             server_options=options.server_options,
             tracer=options.knobs.get("tracer"),
             config=options.knobs.get("bitswap_config", DEFAULT_CONFIG),
