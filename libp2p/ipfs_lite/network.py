@@ -259,13 +259,11 @@ async def run(options: NetworkOptions, parts: LocalParts) -> AsyncIterator[Netwo
             await stack.enter_async_context(dht.run())
         routers = await _run_routers(options, config, stack)
         kept = config.peering if options.peering is None else options.peering
-        acquaintances = _Acquaintances(host, bootstrap)
-        table = _table_of(routers, dht, acquaintances)
+        table = _table_of(routers, dht, host, bootstrap)
         await stack.enter_async_context(table.run())
-        acquaintances.peering = peering = Peering(
-            host, kept, partial(connect, host, PeerRouting(table, nullcontext))
-        )
-        finder = table if table.names else acquaintances if first or kept else None
+        peering = Peering(host, kept, partial(connect, host, PeerRouting(table, nullcontext)))
+        acquaintances = _Acquaintances(host, bootstrap, peering) if first or kept else None
+        finder = table if table.names else acquaintances
         bitswap = BitswapClient(
             host,
             parts.store,
@@ -340,45 +338,43 @@ def _first_peers(options: NetworkOptions, config: Config) -> Sequence[object] | 
     return config.bootstrap or None
 
 
+async def _until_somebody_is_known(host: BasicHost, bootstrap: Bootstrap) -> None:
+    """Wait until a peer has said what it speaks, or until it is clear that nobody will."""
+    await bootstrap.until_met()
+    connections = host.get_network().get_connections()
+    if any(connection.event_identified.is_set() for connection in connections):
+        return
+    with trio.move_on_after(IDENTIFY_SECONDS):
+        for connection in connections:
+            await connection.event_identified.wait()
+            return
+
+
 class _Acquaintances:
     """
     The peers that a peer connects to by its settings, as a router that knows no providers.
 
-    A block that is asked for while they are being connected to may be with one of them.
+    A block that is asked for while they are being connected to may be with one of them. A DHT waits
+    for bootstrap peers alone: peering asks it where its peers are.
     """
 
-    def __init__(self, host: BasicHost, bootstrap: Bootstrap) -> None:
-        self._host = host
-        self._bootstrap = bootstrap
-        self.peering: Peering | None = None
-
-    async def until_known(self) -> None:
-        """Wait until a peer has said what it speaks, or until it is clear that nobody will."""
-        network = self._host.get_network()
-        async with trio.open_nursery() as nursery:
-
-            async def meet(until_met: Callable[[], Awaitable[None]]) -> None:
-                await until_met()
-                if network.get_connections():
-                    nursery.cancel_scope.cancel()
-
-            nursery.start_soon(meet, self._bootstrap.until_met)
-            if self.peering is not None:
-                nursery.start_soon(meet, self.peering.until_met)
-        connections = network.get_connections()
-        if any(connection.event_identified.is_set() for connection in connections):
-            return
-        with trio.move_on_after(IDENTIFY_SECONDS):
-            for connection in connections:
-                await connection.event_identified.wait()
-                return
+    def __init__(self, host: BasicHost, bootstrap: Bootstrap, peering: Peering) -> None:
+        self._network = host.get_network()
+        self._meetings = (partial(_until_somebody_is_known, host, bootstrap), peering.until_met)
 
     async def find_provider_iter(self, cid: bytes, count: int) -> AsyncIterator[PeerInfo]:
         """See `ContentRouter`."""
-        await self.until_known()
+        async with trio.open_nursery() as nursery:
+            for meeting in self._meetings:
+                nursery.start_soon(self._meet, meeting, nursery.cancel_scope)
         nobody: tuple[PeerInfo, ...] = ()
         for info in nobody:
             yield info
+
+    async def _meet(self, meeting: Callable[[], Awaitable[None]], both: trio.CancelScope) -> None:
+        await meeting()
+        if self._network.get_connections():
+            both.cancel()
 
 
 async def _run_routers(
@@ -398,7 +394,7 @@ async def _run_routers(
 
 
 def _table_of(
-    routers: Mapping[str, object], dht: DualDHT | None, acquaintances: _Acquaintances
+    routers: Mapping[str, object], dht: DualDHT | None, host: BasicHost, bootstrap: Bootstrap
 ) -> RouterTable:
     validator = NamespacedValidator({"pk": PublicKeyValidator(), "ipns": IPNSValidator()})
     if dht is None:
@@ -408,5 +404,5 @@ def _table_of(
         peers = len(dht.wan.table) + len(dht.lan.table)
         return f"of {peers} peers that this one knows" if peers else "this peer knows none of it"
 
-    patient = PatientRouter(dht, acquaintances.until_known)
+    patient = PatientRouter(dht, partial(_until_somebody_is_known, host, bootstrap))
     return RouterTable({DHT_NAME: patient, **routers}, {DHT_NAME: about}, validator)

@@ -246,6 +246,18 @@ async def test_a_fetch_ends_when_none_of_them_can_be_reached(way: str) -> None:
                 await bob.get_block(ABSENT)
 
 
+async def test_a_dht_does_not_wait_for_a_peer_that_it_is_asked_for() -> None:
+    """Peering asks the DHT where a peer is, which waited until peering had dialled the peer."""
+    gone = f"/ip4/127.0.0.1/tcp/1/p2p/{STRANGER}"
+    nobody = ID.from_pubkey(create_new_key_pair(b"1" * 32).public_key)
+    with trio.fail_after(5):
+        async with Peer.open(
+            block_store=MemoryBlockStore(), bootstrap=[gone], dht="client", peering=[nobody]
+        ) as bob:
+            with pytest.raises(BlockUnavailableError):
+                await bob.get_block(ABSENT)
+
+
 async def test_that_none_of_them_answers_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     strangers = [

@@ -10,9 +10,10 @@ import trio
 from libp2p.blockstore import MemoryBlockStore
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.discovery.peering import schedule
-from libp2p.discovery.peering.keeper import TAG
+from libp2p.discovery.peering.keeper import TAG, Peering
 from libp2p.events import PeerConnected
 from libp2p.exceptions import InvalidAddrError, InvalidArgument, WrongArgumentType
+from libp2p.host.basic_host import BasicHost
 from libp2p.ipfs_lite import Config, OfflineError, Peer, RepoError
 from libp2p.peer.id import ID
 
@@ -75,6 +76,25 @@ async def test_peers_are_named_when_it_is_opened() -> None:
             while other.peer_id not in peer.peers():
                 await connected_to(peer, other.peer_id).wait()
         assert [info.peer_id for info in peer.peering.peers()] == [other.peer_id]
+
+
+@pytest.mark.parametrize("way", ["connected by others", "removed"])
+async def test_nobody_waits_for_a_peer_that_is_not_dialled(way: str) -> None:
+    async with (
+        Peer.open(block_store=MemoryBlockStore(), listen=LOOPBACK, **ALONE) as other,
+        Peer.open(block_store=MemoryBlockStore(), **ALONE) as peer,
+        trio.open_nursery() as nursery,
+    ):
+        assert isinstance(peer.host, BasicHost)
+        peering = Peering(peer.host, [other.addrs[0]])
+        if way == "removed":
+            peering.remove(other.peer_id)
+        else:
+            await peer.connect(other.addrs[0])
+        nursery.start_soon(peering.run)
+        with trio.fail_after(5):
+            await peering.until_met()
+        nursery.cancel_scope.cancel()
 
 
 async def test_who_can_be_no_peer_is_refused() -> None:

@@ -51,10 +51,9 @@ class Peering:
         self._connect = connect or host.connect
         self._schedule = Schedule(random)
         self._change = trio.Event()
+        self._waiting = trio.lowlevel.ParkingLot()
         for peer in peers:
             self.add(peer)
-        self._untried = {info.peer_id for info in self.peers()}
-        self._met = trio.Event()
 
     def __len__(self) -> int:
         return len(self._schedule.peers())
@@ -73,22 +72,28 @@ class Peering:
         is_connected = bool(self._network.get_connections(info.peer_id))
         self._schedule.add(info, trio.current_time(), is_connected)
         self._network.connection_manager.protect(info.peer_id, TAG)
-        self._change.set()
+        self._changed()
         return info.peer_id
 
     def remove(self, peer_id: ID) -> bool:
         """Let a peer go, whose connection stays for now; return whether it was one of them."""
         self._network.connection_manager.unprotect(peer_id, TAG)
-        return self._schedule.remove(peer_id)
+        was_kept = self._schedule.remove(peer_id)
+        self._changed()
+        return was_kept
 
     def peers(self) -> list[PeerInfo]:
         """Return the peers and the addresses that were given."""
         return self._schedule.peers()
 
     async def until_met(self) -> None:
-        """Wait until one of the first peers is connected, or all of them have been dialled."""
-        if self._untried:
-            await self._met.wait()
+        """Wait until one of the peers is connected, or dialling each of them has failed."""
+        while not self._schedule.is_settled:
+            await self._waiting.park()
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._waiting.unpark_all()
 
     async def run(self) -> None:
         """Keep the host connected to them, until cancelled."""
@@ -113,23 +118,20 @@ class Peering:
             self._schedule.connected(event.peer_id)
         elif not self._network.get_connections(event.peer_id):
             self._schedule.lost(event.peer_id, trio.current_time())
-        self._change.set()
+        self._changed()
 
     async def _dial(self, info: PeerInfo) -> None:
         failures: list[Exception] = []
         with fault_barrier(failures.append):
             await self._connect(info)
-        is_connected = bool(self._network.get_connections(info.peer_id))
-        self._untried.discard(info.peer_id)
-        if is_connected or not self._untried:
-            self._met.set()
-        if is_connected:
+        if self._network.get_connections(info.peer_id):
             self._schedule.connected(info.peer_id)
+            self._changed()
             return
         if failures and not self._schedule.failures_of(info.peer_id):
             logger.info("a peer to stay connected to cannot be reached yet: %s", failures[0])
         self._schedule.lost(info.peer_id, trio.current_time())
-        self._change.set()
+        self._changed()
 
 
 def peers_to_keep(peers: object) -> list[PeerInfo]:

@@ -104,6 +104,12 @@ class Schedule:
         entry = self._entries.get(peer_id)
         return 0 if entry is None else entry.failures
 
+    @property
+    def is_settled(self) -> bool:
+        """True if a peer is connected, or the last dial of each has failed."""
+        entries = self._entries.values()
+        return any(e.is_connected for e in entries) or all(e.failures for e in entries)
+
     def next_due(self) -> float:
         """Return when a peer is due; infinity if all are connected or being dialled."""
         return min((e.due for e in self._entries.values() if not e.is_connected), default=inf)

@@ -89,3 +89,19 @@ def test_no_delay_is_longer_than_the_longest(chances: list[float]) -> None:
     for _ in range(20):
         one.lost(one_peer.peer_id, 0.0)
         assert 0.75 * FIRST_DELAY <= one.next_due() <= MAX_DELAY
+
+
+def test_it_is_settled_by_one_connection_or_when_every_dial_has_failed() -> None:
+    kept, ann, bob = schedule(), peer(), peer()
+    assert kept.is_settled
+    for info in (ann, bob):
+        kept.add(info, 0, connected=False)
+    assert not kept.is_settled
+    kept.lost(ann.peer_id, 1)
+    assert not kept.is_settled
+    kept.connected(bob.peer_id)
+    assert kept.is_settled
+    kept.lost(bob.peer_id, 2)
+    assert not kept.is_settled
+    kept.lost(bob.peer_id, 3)
+    assert kept.is_settled
